@@ -1,0 +1,111 @@
+/* fl.h: the whole contract between the C kernels and their callers.
+ *
+ * A kernel call is a job: a plain struct whose first member is an fl_job. The caller fills it, looks the block function
+ * up in a table, and runs every block once, in any order and on any thread. Kernels compute; they never fail, allocate,
+ * start threads or know Python. SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FL_H
+#define FL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef ptrdiff_t fl_int;
+typedef struct fl_job fl_job;
+
+/* Computes one block of the job. scratch: the job's scratch bytes, 64-byte aligned, this thread's own, uninitialised. */
+typedef void (*fl_block_fn)(const fl_job *job, fl_int block, void *scratch);
+
+struct fl_job {
+    fl_block_fn run;
+    fl_int n_blocks; /* depends on the problem alone, never on the team: results are the same for every team */
+    double work;     /* estimated nanoseconds of all blocks on one core */
+    size_t scratch;  /* bytes that one thread needs */
+};
+
+/* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
+enum { FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP };
+
+typedef struct {
+    fl_job head;
+    int mode;
+    int stream;                /* y is too large for the caches: write past them */
+    const void *x;             /* rows: (m, n), row stride ldx. columns: (outer, n, inner), C order, reduced over n */
+    void *y;                   /* as x; FL_LOGSUMEXP: rows (m,), columns (outer, inner). May be x itself */
+    fl_int m, n, ldx, ldy;     /* rows */
+    fl_int outer, inner;       /* columns */
+    fl_int per_block;          /* rows: rows of a block. columns: vectors of 64 bytes along inner */
+} fl_softmax_job;
+
+/* loss[block] = sum_i w_i l_i and grad[i,:] = scale * w_i * (softmax(x[i,:]) - target_i). xent_tmpl.h */
+typedef struct {
+    fl_job head;
+    int stream;
+    const void *x;             /* logits (m, n), row stride ldx */
+    const int64_t *labels;     /* (m,), each in [0, n); or NULL, and then */
+    const void *targets;       /* (m, n), C order: probabilities */
+    const double *weight;      /* (m,) or NULL for ones */
+    double scale;
+    double *loss;              /* one per block */
+    void *grad;                /* (m, n), C order, or NULL. May be x itself */
+    fl_int m, n, ldx, per_block;
+} fl_xent_job;
+
+/* y = f(x) and, where dy is given, dy = f'(x), elementwise. map_tmpl.h */
+enum { FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU };
+
+typedef struct {
+    fl_job head;
+    int op;
+    const void *x;
+    void *y, *dy;              /* either may be NULL; either may be x itself */
+    fl_int n, per_block;
+} fl_map_job;
+
+/* Softmax regression over blocks of samples, one pass over X. linear_tmpl.h */
+enum { FL_VALUE, FL_GRADIENT, FL_HESSIAN_MV, FL_DATA_GRADIENT, FL_PROBABILITIES };
+
+typedef struct {
+    fl_job head;
+    int mode;
+    const void *X;             /* (m, n), row stride ldx */
+    const int64_t *labels;     /* (m,), each in [0, l) */
+    const double *weight;      /* (m,) or NULL for ones */
+    const void *W, *b;         /* (free, n) and (free,) or NULL. Classes free..l-1 have logit 0 */
+    const void *V, *vb;        /* FL_HESSIAN_MV: direction, as W and b */
+    double *loss;              /* FL_VALUE, FL_GRADIENT: one per block, sum of w_i l_i */
+    void *grad;                /* FL_GRADIENT, FL_HESSIAN_MV: (n_blocks, free * n + free), sums over each block */
+    void *out;                 /* FL_DATA_GRADIENT (m, n), C order; FL_PROBABILITIES (m, l), C order */
+    double scale;              /* FL_DATA_GRADIENT only */
+    fl_int m, n, ldx, l, free, per_block;
+} fl_linear_job;
+
+/* out[j] = scale * sum over parts of part[p * len + j], parts in order, in double. linear_tmpl.h */
+typedef struct {
+    fl_job head;
+    const void *part;
+    void *out;
+    double scale;
+    fl_int parts, stride, len, per_block;
+} fl_sum_job;
+
+/* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
+enum { FL_F32, FL_F64, FL_DTYPES };
+
+enum {
+#define FL_KERNEL(name) FL_KERNEL_##name,
+#include "kernels.def"
+#undef FL_KERNEL
+    FL_KERNELS
+};
+
+typedef struct {
+    const char *isa;
+    fl_block_fn fn[FL_KERNELS][FL_DTYPES];
+} fl_table;
+
+/* dispatch.c: the tables that were compiled in, best first and closed by NULL; whether this CPU can run one; the chosen one. */
+extern const fl_table *const fl_tables[];
+extern const fl_table *fl_active;
+int fl_runs_here(const fl_table *table);
+
+#endif

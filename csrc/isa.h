@@ -1,0 +1,43 @@
+/* isa.h: the body of isa_*.c, which define FL_ISA first. Every template once for each dtype, then the table. */
+#include "fl.h"
+
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <string.h>
+#if defined __AVX2__
+#include <immintrin.h>
+#endif
+
+#define FL_PASTE2(name, dtype, isa) name##_##dtype##_##isa
+#define FL_PASTE(name, dtype, isa) FL_PASTE2(name, dtype, isa)
+#define FL_FN(name) FL_PASTE(name, FL_DTYPE, FL_ISA)
+#define FL_STRING2(s) #s
+#define FL_STRING(s) FL_STRING2(s)
+#define FL_INLINE static inline __attribute__((always_inline, unused))
+
+#include "names.h"
+
+#define FL_DTYPE f32
+#define FL_IS_F32 1
+#include "templates.h"
+#undef FL_DTYPE
+#undef FL_IS_F32
+
+#define FL_DTYPE f64
+#define FL_IS_F32 0
+#include "templates.h"
+#undef FL_DTYPE
+#undef FL_IS_F32
+
+#define FL_TABLE2(isa) fl_table_##isa
+#define FL_TABLE(isa) FL_TABLE2(isa)
+extern const fl_table FL_TABLE(FL_ISA);
+const fl_table FL_TABLE(FL_ISA) = {
+    FL_STRING(FL_ISA),
+    {
+#define FL_KERNEL(name) {FL_PASTE(name, f32, FL_ISA), FL_PASTE(name, f64, FL_ISA)},
+#include "kernels.def"
+#undef FL_KERNEL
+    },
+};

@@ -1,0 +1,52 @@
+/* map_tmpl.h: elementwise functions and their derivatives. */
+
+FL_INLINE vec FL_FN(relu_derivative)(vec x) /* 1 where x > 0, 0 elsewhere, NaN where x is */
+{
+    return (vec)(((ivec)vset(1) & (x > 0)) | ((ivec)x & (x != x)));
+}
+
+/* op is a constant at every call below, so each loop holds one function. v: the value; d: the derivative. */
+FL_INLINE void FL_FN(map_range)(const real *x, real *y, real *dy, fl_int n, const int op)
+{
+    for (fl_int i = 0; i < n; i += VL) {
+        fl_int left = n - i;
+        vec a = left >= VL ? vload(x + i) : vload_n(x + i, left, 0), v, d;
+        switch (op) {
+        case FL_EXP: v = d = vexp(a); break;
+        case FL_LOG: v = vlog(a), d = 1 / a; break;
+        case FL_TANH: v = vtanh(a), d = (1 - v) * (1 + v); break;
+        case FL_SIGMOID: v = vsigmoid(a), d = v * (1 - v); break;
+        default: v = vmax(vset(0), a), d = FL_FN(relu_derivative)(a); break;
+        }
+        if (left >= VL) {
+            if (y) vstore(y + i, v);
+            if (dy) vstore(dy + i, d);
+        } else {
+            if (y) vstore_n(y + i, v, left);
+            if (dy) vstore_n(dy + i, d, left);
+        }
+    }
+}
+
+static void FL_FN(map)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_map_job *job = (const fl_map_job *)head;
+    fl_int from = block * job->per_block, n = job->n - from < job->per_block ? job->n - from : job->per_block;
+    const real *x = (const real *)job->x + from;
+    real *y = job->y ? (real *)job->y + from : NULL, *dy = job->dy ? (real *)job->dy + from : NULL;
+    (void)scratch;
+#define FL_MAP_CASE(op)                                     \
+    case op:                                                \
+        if (!dy) FL_FN(map_range)(x, y, NULL, n, op);       \
+        else if (!y) FL_FN(map_range)(x, NULL, dy, n, op);  \
+        else FL_FN(map_range)(x, y, dy, n, op);             \
+        break;
+    switch (job->op) {
+        FL_MAP_CASE(FL_EXP)
+        FL_MAP_CASE(FL_LOG)
+        FL_MAP_CASE(FL_TANH)
+        FL_MAP_CASE(FL_SIGMOID)
+        FL_MAP_CASE(FL_RELU)
+    }
+#undef FL_MAP_CASE
+}

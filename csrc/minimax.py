@@ -1,0 +1,58 @@
+"""Print the polynomial coefficients of math_tmpl.h: python csrc/minimax.py (needs mpmath).
+
+Each polynomial p minimises max |p(t) - f(t)| / w(t) on an interval, found by Remez exchange at 60 digits.
+"""
+
+from mpmath import cos, factorial, log, lu_solve, matrix, mp, mpf, pi, sqrt
+
+mp.dps = 60
+
+
+def remez(f, w, lo, hi, degree, rounds=12, grid=2000):
+    """Coefficients, lowest order first, and the largest weighted error."""
+    lo, hi = mpf(lo), mpf(hi)
+    chebyshev = lambda k, n: (lo + hi) / 2 - (hi - lo) / 2 * cos(pi * k / n)
+    points = [chebyshev(k + mpf(1) / 2, degree + 2) for k in range(degree + 2)]
+    sample = [chebyshev(k + mpf(1) / 2, grid) for k in range(grid)]
+    for _ in range(rounds):
+        a = matrix(degree + 2, degree + 2)
+        b = matrix(degree + 2, 1)
+        for i, t in enumerate(points):
+            for j in range(degree + 1):
+                a[i, j] = t**j
+            a[i, degree + 1] = (-1) ** i * w(t)
+            b[i] = f(t)
+        c = lu_solve(a, b)
+        error = [(sum(c[j] * t**j for j in range(degree + 1)) - f(t)) / w(t) for t in sample]
+        points, best = [], 0
+        for i in range(1, grid + 1):  # one extremum for each run of equal signs
+            if i == grid or error[i] * error[best] < 0:
+                points.append(sample[best])
+                best = i if i < grid else best
+            elif abs(error[i]) > abs(error[best]):
+                best = i
+        if len(points) != degree + 2:
+            break
+    return [c[j] for j in range(degree + 1)], max(abs(e) for e in error)
+
+
+def show(title, f, w, lo, hi, degree, digits):
+    coefficients, error = remez(f, w, lo, hi, degree)
+    print(f"{title}, degree {degree}: relative error 2^{float(log(error, 2)):.1f}")
+    print("   ", ", ".join(mp.nstr(c, digits) for c in coefficients))
+
+
+half_ln2 = log(2) / 2 * mpf("1.0005")
+q = lambda r: sum(r**k / factorial(k + 2) for k in range(30))  # expm1(r) = r + r^2 q(r)
+q_weight = lambda r: (1 + r * q(r)) / max(abs(r), mpf("0.01"))  # relative to expm1(r), but finite at 0
+s_max = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2
+p = lambda z: ((log((1 + sqrt(z)) / (1 - sqrt(z))) / sqrt(z)) - 2) / z  # log((1+s)/(1-s)) = 2s + s z p(z), z = s^2
+p_weight = lambda z: 1 / z
+
+if __name__ == "__main__":
+    for digits, degrees in ((10, (4, 5)), (20, (9, 10))):
+        for degree in degrees:
+            show("expm1", q, q_weight, -half_ln2, half_ln2, degree, digits)
+    for digits, degrees in ((10, (2, 3)), (20, (6, 7))):
+        for degree in degrees:
+            show("log", p, p_weight, mpf("1e-9"), s_max, degree, digits)

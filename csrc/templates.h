@@ -1,0 +1,11 @@
+/* templates.h: all kernel families for one dtype; included by isa.h with FL_DTYPE and FL_IS_F32 set. */
+#if !defined FL_DTYPE || !defined FL_ISA
+#error "FL_DTYPE and FL_ISA must be defined here"
+#endif
+
+#include "simd_tmpl.h"
+#include "math_tmpl.h"
+#include "map_tmpl.h"
+#include "softmax_tmpl.h"
+#include "xent_tmpl.h"
+#include "linear_tmpl.h"

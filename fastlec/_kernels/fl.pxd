@@ -1,0 +1,79 @@
+# csrc/fl.h as Cython sees it, in the same order.
+from libc.stdint cimport int64_t
+
+cdef extern from "fl.h" nogil:
+    ctypedef Py_ssize_t fl_int
+    ctypedef struct fl_job
+    ctypedef void (*fl_block_fn)(const fl_job *job, fl_int block, void *scratch) noexcept
+    ctypedef struct fl_job:
+        fl_block_fn run
+        fl_int n_blocks
+        double work
+        size_t scratch
+
+    enum: FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
+    ctypedef struct fl_softmax_job:
+        fl_job head
+        int mode
+        int stream
+        const void *x
+        void *y
+        fl_int m, n, ldx, ldy
+        fl_int outer, inner
+        fl_int per_block
+
+    ctypedef struct fl_xent_job:
+        fl_job head
+        int stream
+        const void *x
+        const int64_t *labels
+        const void *targets
+        const double *weight
+        double scale
+        double *loss
+        void *grad
+        fl_int m, n, ldx, per_block
+
+    enum: FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU
+    ctypedef struct fl_map_job:
+        fl_job head
+        int op
+        const void *x
+        void *y
+        void *dy
+        fl_int n, per_block
+
+    enum: FL_VALUE, FL_GRADIENT, FL_HESSIAN_MV, FL_DATA_GRADIENT, FL_PROBABILITIES
+    ctypedef struct fl_linear_job:
+        fl_job head
+        int mode
+        const void *X
+        const int64_t *labels
+        const double *weight
+        const void *W
+        const void *b
+        const void *V
+        const void *vb
+        double *loss
+        void *grad
+        void *out
+        double scale
+        fl_int m, n, ldx, l, free, per_block
+
+    ctypedef struct fl_sum_job:
+        fl_job head
+        const void *part
+        void *out
+        double scale
+        fl_int parts, stride, len, per_block
+
+    enum: FL_F32, FL_F64, FL_DTYPES
+    enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
+    enum: FL_KERNELS
+    ctypedef struct fl_table:
+        const char *isa
+        fl_block_fn fn[6][2]
+
+    const fl_table *fl_tables[]
+    const fl_table *fl_active
+    int fl_runs_here(const fl_table *table)

@@ -1,0 +1,231 @@
+# cython: freethreading_compatible=True
+"""The job runner: decides the team, opens at most one parallel region, spreads each job's blocks with a barrier between jobs.
+
+Thread policy, fork safety, interruption and determinism are here and nowhere else. A block's result depends on the block alone,
+so every team gives the same bits. A team of one never enters libgomp.
+"""
+
+from cython.parallel cimport parallel, prange, threadid
+
+from fastlec._kernels cimport pool
+from fastlec._kernels.fl cimport *
+
+
+cdef extern from "team.h" nogil:
+    int FL_OPENMP
+    int fl_omp_max_threads()
+    int fl_omp_in_parallel()
+    int fl_team_take()
+    void fl_team_give()
+    int fl_is_forked()
+    void fl_team_init()
+    int fl_cpus()
+    double fl_now()
+    int fl_flag_get(const int *flag)
+    void fl_flag_set(int *flag)
+
+cdef extern from "Python.h" nogil:
+    ctypedef int PyGILState_STATE
+    PyGILState_STATE PyGILState_Ensure()
+    void PyGILState_Release(PyGILState_STATE state)
+    int PyErr_CheckSignals()            # called with the GIL held, by signalled()
+
+fl_team_init()
+
+cdef double PARALLEL_FROM = 50e3    # ns of work on one core: about ten times what opening a region can cost
+cdef double RELEASE_FROM = 10e3     # ns: below this the GIL is kept
+cdef double POLL_EVERY = 0.05       # s between looks at pending signals
+
+cdef enum:
+    LINE = 64
+    APART = 128                     # scratch of two threads never shares a line that the other one's prefetcher takes
+    STACK = 8192                    # scratch of a small job
+
+cdef int thread_limit = 0           # 0: none
+cdef int cpu_quota = 0              # of the cgroup; 0: none
+
+
+cdef struct Run:
+    char *scratch
+    size_t per_thread
+    int cancelled
+    double next_poll
+
+
+cdef fl_block_fn kernel(int kernel, int dtype) noexcept nogil:
+    return fl_active.fn[kernel][dtype]
+
+
+cdef int team_limit() noexcept nogil:
+    cdef int team = fl_cpus(), omp = fl_omp_max_threads()
+    if omp < team:
+        team = omp
+    if 0 < thread_limit < team:
+        team = thread_limit
+    if 0 < cpu_quota < team:
+        team = cpu_quota
+    return team if team > 1 else 1
+
+
+cdef int team_for(double work, fl_int most_blocks) noexcept nogil:
+    """The threads for this much work; more than 1 only with the team taken, which the caller then gives back."""
+    cdef int team
+    if work < PARALLEL_FROM or most_blocks < 2 or thread_limit == 1 or fl_is_forked() or fl_omp_in_parallel():
+        return 1
+    team = team_limit()
+    if most_blocks < team:
+        team = <int>most_blocks
+    if team > 1 and not fl_team_take():
+        return 1
+    return team
+
+
+cdef int signalled() noexcept nogil:
+    """Runs Python's signal handlers; on an exception it stays set in this thread for the runner's caller."""
+    cdef PyGILState_STATE state = PyGILState_Ensure()
+    cdef int raised = PyErr_CheckSignals()
+    PyGILState_Release(state)
+    return raised
+
+
+cdef inline void step(const fl_job *job, fl_int block, Run *run, int thread) noexcept nogil:
+    if fl_flag_get(&run.cancelled):
+        return
+    job.run(job, block, run.scratch + thread * run.per_thread)
+    if thread == 0 and fl_now() > run.next_poll:    # thread 0 is the caller's own
+        run.next_poll = fl_now() + POLL_EVERY
+        if signalled():
+            fl_flag_set(&run.cancelled)
+
+
+cdef void run_serial(fl_job **jobs, int n_jobs, Run *run) noexcept nogil:
+    cdef fl_int block
+    cdef int j
+    for j in range(n_jobs):
+        for block in range(jobs[j].n_blocks):
+            step(jobs[j], block, run, 0)
+
+
+cdef void run_parallel(fl_job **jobs, int n_jobs, Run *run, int team) noexcept nogil:
+    cdef fl_int block
+    cdef int j = 0
+    with nogil, parallel(num_threads=team):
+        for j in range(n_jobs):
+            for block in prange(jobs[j].n_blocks, schedule="dynamic"):
+                step(jobs[j], block, run, threadid())
+
+
+cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
+    """Runs the jobs in order. Raises MemoryError before anything has run, or what a signal handler raised (KeyboardInterrupt):
+    the outputs are then incomplete."""
+    cdef char stack[STACK + LINE]
+    cdef Run run
+    cdef size_t scratch = 0
+    cdef fl_int most_blocks = 0, block
+    cdef double work = 0
+    cdef int j, team
+    for j in range(n_jobs):
+        work += jobs[j].work
+        most_blocks = max(most_blocks, jobs[j].n_blocks)
+        scratch = max(scratch, jobs[j].scratch)
+    team = team_for(work, most_blocks)
+
+    run.cancelled = 0
+    run.per_thread = (scratch + APART - 1) // APART * APART
+    if team == 1 and scratch <= STACK:
+        run.scratch = <char *>((<size_t>stack + LINE - 1) // LINE * LINE)
+        if work < RELEASE_FROM:
+            for j in range(n_jobs):
+                for block in range(jobs[j].n_blocks):
+                    jobs[j].run(jobs[j], block, run.scratch)
+            return 0
+        run.next_poll = fl_now() + POLL_EVERY
+        with nogil:
+            run_serial(jobs, n_jobs, &run)
+        return -1 if run.cancelled else 0
+
+    try:
+        run.scratch = <char *>pool.take(run.per_thread * <size_t>team + 1)
+    except BaseException:
+        if team > 1:
+            fl_team_give()
+        raise
+    run.next_poll = fl_now() + POLL_EVERY
+    with nogil:
+        if team > 1:
+            run_parallel(jobs, n_jobs, &run, team)
+            fl_team_give()
+        else:
+            run_serial(jobs, n_jobs, &run)
+    pool.give(run.scratch, run.per_thread * <size_t>team + 1)
+    return -1 if run.cancelled else 0
+
+
+def set_num_threads(int n):
+    """The most threads a call may use, for the whole process; 0: as many as OpenMP and the CPUs allow."""
+    global thread_limit
+    thread_limit = n
+
+
+def get_num_threads():
+    """The threads that a large call would use now."""
+    return 1 if fl_is_forked() else team_limit()
+
+
+def set_cpu_quota(int n):
+    """The CPUs that a container grants, rounded up; 0: no limit."""
+    global cpu_quota
+    cpu_quota = n
+
+
+def isas():
+    """The instruction sets that were compiled in and run here, best first."""
+    names = []
+    cdef int i = 0
+    while fl_tables[i] is not NULL:
+        if fl_runs_here(fl_tables[i]):
+            names.append(fl_tables[i].isa.decode())
+        i += 1
+    return names
+
+
+def compiled_isas():
+    names = []
+    cdef int i = 0
+    while fl_tables[i] is not NULL:
+        names.append(fl_tables[i].isa.decode())
+        i += 1
+    return names
+
+
+def isa():
+    """The instruction set in use."""
+    return fl_active.isa.decode()
+
+
+def select_isa(str name):
+    """Uses this table from the next call on. ValueError if it was not compiled in or this CPU cannot run it."""
+    cdef int i = 0
+    while fl_tables[i] is not NULL:
+        if fl_tables[i].isa.decode() == name and fl_runs_here(fl_tables[i]):
+            set_active(fl_tables[i])
+            return
+        i += 1
+    raise ValueError(f"instruction set {name!r}: expected one of {', '.join(isas())}")
+
+
+cdef extern from *:
+    """
+    static void set_active(const fl_table *table) { fl_active = table; }
+    """
+    void set_active(const fl_table *table)
+
+
+def is_forked():
+    """Whether this process is a forked child of one whose team ran: it computes serially."""
+    return bool(fl_is_forked())
+
+
+def openmp():
+    """OpenMP's version date (201511 is 4.5), 0 without OpenMP."""
+    return FL_OPENMP

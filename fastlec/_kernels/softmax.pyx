@@ -1,0 +1,96 @@
+# cython: freethreading_compatible=True
+"""softmax, log-softmax and log-sum-exp along one axis."""
+
+cimport numpy as cnp
+
+from fastlec._kernels cimport pool
+from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.runner cimport kernel, run_job
+
+cnp.import_array()
+
+SOFTMAX, LOG_SOFTMAX, LOGSUMEXP = FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
+
+cdef enum:
+    SHORT_ROW = 40              # as in softmax_tmpl.h
+    BLOCK = 16384               # elements: some microseconds of work
+    STRIP_BYTES = 1 << 18       # of scratch that stay in L2 while a strip of columns is worked on
+    STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
+    STREAM_FROM = 15 << 20      # bytes of output that no cache keeps
+
+
+def along_axis(int mode, object x, object axis, object out):
+    """The result of `mode` along `axis`, in `out` or a new array; None if the arguments are not plain.
+
+    IN x, plain, any shape with at least one axis; axis, a plain int. OUT out, plain or None. ValueError if the axis is empty
+    (but the result is not) or out does not fit.
+    """
+    if not is_plain(x) or type(axis) is not int:
+        return None
+    cdef cnp.ndarray a = <cnp.ndarray>x, y
+    cdef int ndim = cnp.PyArray_NDIM(a), typenum = cnp.PyArray_TYPE(a), i, k
+    cdef long at = axis
+    if at < 0:
+        at += ndim
+    if not 0 <= at < ndim:
+        return None
+    cdef fl_int outer = 1, inner = 1, n = cnp.PyArray_DIM(a, at)
+    cdef cnp.npy_intp dims[64]
+    k = 0
+    for i in range(ndim):
+        if i < at:
+            outer *= cnp.PyArray_DIM(a, i)
+        elif i > at:
+            inner *= cnp.PyArray_DIM(a, i)
+        if i != at or mode != FL_LOGSUMEXP:
+            dims[k] = cnp.PyArray_DIM(a, i)
+            k += 1
+    if n == 0 and outer * inner > 0:
+        return None
+    if out is None:
+        y = pool.empty(k, dims, typenum)
+    else:
+        if not is_plain_out(out, typenum) or not apart_or_same(a, <cnp.ndarray>out):
+            return None
+        y = <cnp.ndarray>out
+        if cnp.PyArray_NDIM(y) != k:
+            return None
+        for i in range(k):
+            if cnp.PyArray_DIM(y, i) != dims[i]:
+                return None
+    if outer * inner == 0 or n == 0:
+        return y
+    plan_and_run(mode, dtype_of(a), cnp.PyArray_DATA(a), cnp.PyArray_DATA(y), outer, n, inner)
+    return y
+
+
+cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer, fl_int n, fl_int inner) except -1:
+    cdef fl_softmax_job job
+    cdef size_t size = 4 if dtype == FL_F32 else 8
+    cdef fl_int strips
+    job.mode = mode
+    job.x = x
+    job.y = y
+    job.m = outer
+    job.n = job.ldx = job.ldy = n
+    job.outer = outer
+    job.inner = inner
+    job.head.work = <double>outer * n * inner * (0.35 if dtype == FL_F32 else 0.9)
+    job.stream = mode != FL_LOGSUMEXP and <double>outer * n * inner * size >= STREAM_FROM
+    if inner == 1:
+        job.head.run = kernel(FL_KERNEL_softmax_rows, dtype)
+        job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= SHORT_ROW else max(BLOCK // n, 1)
+        job.head.n_blocks = (outer + job.per_block - 1) // job.per_block
+        if n <= SHORT_ROW:
+            job.head.scratch = SHORT_ROW * 64
+        else:
+            job.stream = job.stream and n * size <= STREAM_ROW
+            job.head.scratch = n * size if job.stream else 0
+    else:
+        job.head.run = kernel(FL_KERNEL_softmax_cols, dtype)
+        job.per_block = min(max(STRIP_BYTES // (n * 64), 1), 16)
+        strips = (inner * <fl_int>size + job.per_block * 64 - 1) // (job.per_block * 64)
+        job.head.n_blocks = outer * strips
+        job.head.scratch = n * job.per_block * 64
+    return run_job(&job)

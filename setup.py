@@ -1,0 +1,91 @@
+"""Builds the C kernels once for each instruction set, as static libraries, and the Cython modules that use them.
+
+FASTLEC_DEBUG=1      asserts, AddressSanitizer and UndefinedBehaviorSanitizer, Cython's bounds checks
+FASTLEC_NO_OPENMP=1  serial, as where the compiler has no OpenMP
+"""
+
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from glob import glob
+from pathlib import Path
+
+import numpy
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = os.environ.get("FASTLEC_DEBUG") == "1"
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+ISAS = {"base": []} | ({"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]} if X86 else {})
+HEADERS = sorted(glob("csrc/*.h")) + ["csrc/kernels.def"]  # a change to one rebuilds everything
+MACROS = [("FL_X86", "1")] if X86 else []
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+
+
+def openmp_flags():
+    """Flags that compile and link an OpenMP program, or none."""
+    if os.environ.get("FASTLEC_NO_OPENMP") == "1":
+        return []
+    compiler = os.environ.get("CC", "cc").split()
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+        command = [*compiler, "-fopenmp", str(source), "-o", str(Path(folder, "probe"))]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            return ["-fopenmp"]
+    print("fastlec: no OpenMP found for", *compiler, "- building a serial library", file=sys.stderr)
+    return []
+
+
+# ISA flags touch isa_*.c alone. No -ffast-math: it would change the whole process's floating point.
+common = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
+common += ["-O1", "-g", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-DNDEBUG"]
+kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-lto"]
+libraries = [
+    (
+        f"fl_{isa}",
+        {
+            "sources": [f"csrc/isa_{isa}.c"],
+            "cflags": [*kernel_flags, *march],
+            "macros": MACROS,
+            "include_dirs": ["csrc"],
+            "obj_deps": {"": HEADERS},
+        },
+    )
+    for isa, march in ISAS.items()
+]
+
+
+def extension(path):
+    name = Path(path).stem
+    runner = name == "runner"  # the one module that holds the tables; the others reach it through its .pxd
+    openmp = openmp_flags() if runner else []
+    debug = SANITIZE if DEBUG else []
+    return Extension(
+        f"fastlec._kernels.{name}",
+        [path] + (["csrc/dispatch.c"] if runner else []),
+        depends=HEADERS,
+        include_dirs=["csrc", numpy.get_include()],
+        define_macros=[*MACROS, ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+        extra_compile_args=[*common, "-Wno-unused-function", "-Wno-unused-parameter", *openmp],
+        extra_link_args=[*openmp, *debug] + ([] if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []),
+        libraries=[f"fl_{isa}" for isa in ISAS] if runner else [],
+    )
+
+
+setup(
+    libraries=libraries,
+    ext_modules=cythonize(
+        [extension(path) for path in sorted(glob("fastlec/_kernels/*.pyx"))],
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": DEBUG,
+            "initializedcheck": DEBUG,
+            "wraparound": False,
+            "cdivision": True,
+            "embedsignature": True,
+        },
+    ),
+)
