@@ -79,13 +79,14 @@ typedef struct {
     fl_int m, n, ldx, l, free, per_block;
 } fl_linear_job;
 
-/* out[j] = scale * sum over parts of part[p * len + j], parts in order, in double. linear_tmpl.h */
+/* out[j] = scale * sum_p part[p * stride + j] + l2 * theta[j] for j < len, parts in order, in double; theta's term only where
+ * j < penalised, and theta may be NULL. scratch: per_block doubles. linear_tmpl.h */
 typedef struct {
     fl_job head;
-    const void *part;
+    const void *part, *theta;
     void *out;
-    double scale;
-    fl_int parts, stride, len, per_block;
+    double scale, l2;
+    fl_int parts, stride, len, penalised, per_block;
 } fl_sum_job;
 
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */

@@ -1,2 +1,277 @@
-static void FL_FN(linear)(const fl_job *head, fl_int block, void *scratch) { (void)head; (void)block; (void)scratch; }
-static void FL_FN(sum)(const fl_job *head, fl_int block, void *scratch) { (void)head; (void)block; (void)scratch; }
+/* linear_tmpl.h: softmax regression, one pass over X (lecture 2.2 and 2.3): for each strip of samples that fits in L2
+ *   Z = W X_s' + b        dots, lanes along the features, ROWS samples x DOTS classes in registers
+ *   P = softmax(Z), loss  lanes along the samples: Z is class-major
+ *   G += (P - C) X_s      outer products, lanes along the features, OUTER classes x 2 vectors in registers
+ * and while G is computed from L2, the next strip is fetched from memory. Logistic regression is the case of two classes whose
+ * second weight vector is zero (Remark 2). */
+
+#undef ROWS
+#undef DOTS
+#undef OUTER
+#undef STRIP_MOST
+#define ROWS 4
+#if defined __AVX512F__
+#define DOTS 5   /* 20 sums, 4 samples, 1 weight of 32 registers */
+#define OUTER 10 /* 20 sums, 2 features, 1 residual */
+#else
+#define DOTS 2   /* 8 sums, 4 samples, 1 weight of 16 registers */
+#define OUTER 5  /* 10 sums, 2 features, 1 residual */
+#endif
+#define STRIP_MOST 64 /* samples of a strip, and the stride of Z */
+
+/* z[c * STRIP_MOST + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. */
+FL_INLINE void FL_FN(dots)(real *z, const real *x0, const real *x1, const real *x2, const real *x3, const real *w, fl_int ldw,
+                           fl_int n, const int classes)
+{
+    vec s[DOTS][ROWS];
+    fl_int k = 0;
+    for (int c = 0; c < classes; c++) s[c][0] = s[c][1] = s[c][2] = s[c][3] = vset(0);
+    for (; k + VL <= n; k += VL) {
+        vec a0 = vload(x0 + k), a1 = vload(x1 + k), a2 = vload(x2 + k), a3 = vload(x3 + k);
+        for (int c = 0; c < classes; c++) {
+            vec v = vload(w + c * ldw + k);
+            s[c][0] += v * a0;
+            s[c][1] += v * a1;
+            s[c][2] += v * a2;
+            s[c][3] += v * a3;
+        }
+    }
+    if (k < n) {
+        fl_int left = n - k;
+        vec a0 = vload_n(x0 + k, left, 0), a1 = vload_n(x1 + k, left, 0), a2 = vload_n(x2 + k, left, 0), a3 = vload_n(x3 + k, left, 0);
+        for (int c = 0; c < classes; c++) {
+            vec v = vload(w + c * ldw + k);
+            s[c][0] += v * a0;
+            s[c][1] += v * a1;
+            s[c][2] += v * a2;
+            s[c][3] += v * a3;
+        }
+    }
+    for (int c = 0; c < classes; c++) vsum4(z + c * STRIP_MOST, s[c][0], s[c][1], s[c][2], s[c][3]);
+}
+
+/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of ROWS. */
+FL_INLINE void FL_FN(strip_logits)(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes)
+{
+    for (fl_int c = 0; c < classes; c += DOTS) {
+        for (fl_int i = 0; i < rows; i += ROWS) {
+            const fl_int last = rows - 1;
+            const real *x0 = x + i * ldx, *x1 = x + (i + 1 < rows ? i + 1 : last) * ldx;
+            const real *x2 = x + (i + 2 < rows ? i + 2 : last) * ldx, *x3 = x + (i + 3 < rows ? i + 3 : last) * ldx;
+            real *zc = z + c * STRIP_MOST + i;
+            const real *wc = w + c * ldw;
+            switch (classes - c) {
+            case 1: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 1); break;
+#if DOTS > 2
+            case 2: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 2); break;
+            case 3: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 3); break;
+            case 4: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 4); break;
+#endif
+            default: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, DOTS); break;
+            }
+        }
+    }
+}
+
+/* g[c * n + k ..] = or += sum_i r[c * STRIP_MOST + i] x[i * ldx + k ..] over `vectors` vectors of features, the last one of
+ * `left` <= VL lanes. ahead: the same features of the next strip's first row, to be fetched row by row; or NULL. */
+FL_INLINE void FL_FN(outer)(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int left, const char *ahead,
+                            int first, const int classes, const int vectors)
+{
+    vec s[OUTER][2];
+    for (int c = 0; c < classes; c++) s[c][0] = s[c][1] = vset(0);
+    for (fl_int i = 0; i < rows; i++) {
+        const real *xi = x + i * ldx;
+        vec a0 = vectors == 2 || left == VL ? vload(xi) : vload_n(xi, left, 0), a1 = vset(0);
+        if (vectors == 2) a1 = left == VL ? vload(xi + VL) : vload_n(xi + VL, left, 0);
+        if (ahead) {
+            __builtin_prefetch(ahead + i * ldx * (fl_int)sizeof(real), 0, 2);
+            if (VBYTES * 2 > 64) __builtin_prefetch(ahead + i * ldx * (fl_int)sizeof(real) + 64, 0, 2);
+        }
+        for (int c = 0; c < classes; c++) {
+            vec v = vset(r[c * STRIP_MOST + i]);
+            s[c][0] += v * a0;
+            if (vectors == 2) s[c][1] += v * a1;
+        }
+    }
+    for (int c = 0; c < classes; c++) {
+        real *gc = g + c * n;
+        for (int v = 0; v < vectors; v++) {
+            fl_int lanes = v == vectors - 1 ? left : VL;
+            if (!first) s[c][v] += vload_n(gc + v * VL, lanes, 0);
+            vstore_n(gc + v * VL, s[c][v], lanes);
+        }
+    }
+}
+
+#undef FL_OUTER_CASE
+#define FL_OUTER_CASE(classes)                                                                                          \
+    case classes:                                                                                                       \
+        if (n - k > VL) FL_FN(outer)(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 2);                      \
+        else FL_FN(outer)(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 1);                                 \
+        break;
+
+/* G = or += R X_s for all classes, then the bias part. */
+FL_INLINE void FL_FN(strip_gradient)(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int classes, int ahead,
+                                     int first)
+{
+    for (fl_int k = 0; k < n; k += 2 * VL) {
+        const fl_int rest = n - k, left = rest >= 2 * VL || rest == VL ? VL : rest > VL ? rest - VL : rest;
+        for (fl_int c = 0; c < classes; c += OUTER) {
+            const char *fetch = ahead && c == 0 ? (const char *)(x + rows * ldx + k) : NULL;
+            const real *rc = r + c * STRIP_MOST;
+            real *gk = g + c * n + k;
+            switch (classes - c < OUTER ? classes - c : OUTER) {
+                FL_OUTER_CASE(1)
+                FL_OUTER_CASE(2)
+                FL_OUTER_CASE(3)
+                FL_OUTER_CASE(4)
+                FL_OUTER_CASE(5)
+#if OUTER > 5
+                FL_OUTER_CASE(6)
+                FL_OUTER_CASE(7)
+                FL_OUTER_CASE(8)
+                FL_OUTER_CASE(9)
+                FL_OUTER_CASE(10)
+#endif
+            }
+        }
+    }
+    for (fl_int c = 0; c < classes; c++) {
+        real sum = 0;
+        for (fl_int i = 0; i < rows; i++) sum += r[c * STRIP_MOST + i];
+        g[classes * n + c] = first ? sum : g[classes * n + c] + sum;
+    }
+}
+
+/* dx[i, :] = scale * sum_c r[c, i] w[c, :] (lecture 2.3.3). */
+FL_INLINE void FL_FN(strip_data_gradient)(real *dx, fl_int n, const real *r, const real *w, fl_int ldw, fl_int rows, fl_int classes,
+                                          real scale)
+{
+    for (fl_int i = 0; i < rows; i += ROWS) {
+        const fl_int here = rows - i < ROWS ? rows - i : ROWS;
+        for (fl_int k = 0; k < n; k += VL) {
+            vec s[ROWS] = {vset(0), vset(0), vset(0), vset(0)};
+            for (fl_int c = 0; c < classes; c++) {
+                vec v = vload(w + c * ldw + k);
+                const real *rc = r + c * STRIP_MOST + i; /* Z is padded to ROWS */
+                for (int q = 0; q < ROWS; q++) s[q] += v * rc[q];
+            }
+            for (fl_int q = 0; q < here; q++) vstore_n(dx + (i + q) * n + k, s[q] * scale, n - k < VL ? n - k : VL);
+        }
+    }
+}
+
+/* VL samples of Z, class-major: bias, softmax, loss; what the mode asks for is left in z. u: the direction's logits or NULL.
+ * w: VL weights, 0 beyond the last sample. Returns the losses. */
+FL_INLINE vec FL_FN(strip_softmax)(const fl_linear_job *job, real *z, real *u, const int64_t *labels, fl_int rows, vec w, const int mode)
+{
+    const fl_int ld = STRIP_MOST, l = job->l, free = job->free;
+    const real *b = job->b, *vb = job->vb;
+    real lanes[VL];
+    for (fl_int c = 0; c < l; c++) {
+        if (c >= free) vstore(z + c * ld, vset(0));
+        else if (b) vstore(z + c * ld, vload(z + c * ld) + b[c]);
+    }
+    vec top = FL_FN(lanes_top)(z, ld, l), loss = vset(0);
+    if (mode == FL_VALUE || mode == FL_GRADIENT) {
+        vstore(lanes, top);
+        for (fl_int r = 0; r < rows; r++) lanes[r] = z[labels[r] * ld + r];
+        loss = top - vload(lanes);
+    }
+    vec sum = FL_FN(lanes_exp)(z, ld, l, top, FL_SOFTMAX);
+    if (mode == FL_VALUE || mode == FL_GRADIENT) loss += vlog(sum);
+    if (mode == FL_GRADIENT || mode == FL_DATA_GRADIENT) {
+        vstore(lanes, sum);
+        for (fl_int r = 0; r < rows; r++) z[labels[r] * ld + r] -= lanes[r];
+        FL_FN(lanes_scale)(z, ld, l, w / sum);
+    } else if (mode == FL_PROBABILITIES) {
+        FL_FN(lanes_scale)(z, ld, l, 1 / sum);
+    } else if (mode == FL_HESSIAN_MV) {
+        vec mean = vset(0), inverse = 1 / sum;
+        for (fl_int c = 0; c < free; c++) {
+            vec p = vload(z + c * ld) * inverse, d = vload(u + c * ld) + (vb ? vset(vb[c]) : vset(0));
+            vstore(z + c * ld, p);
+            vstore(u + c * ld, d);
+            mean += p * d;
+        }
+        for (fl_int c = 0; c < free; c++) vstore(z + c * ld, vload(z + c * ld) * (vload(u + c * ld) - mean) * w);
+    }
+    return loss;
+}
+
+/* w[c * ldw + k] = source[c * n + k], zeros from n to ldw. */
+FL_INLINE void FL_FN(pack_rows)(real *w, fl_int ldw, const real *source, fl_int n, fl_int classes)
+{
+    for (fl_int c = 0; c < classes; c++) {
+        memcpy(w + c * ldw, source + c * n, (size_t)n * sizeof *w);
+        memset(w + c * ldw + n, 0, (size_t)(ldw - n) * sizeof *w);
+    }
+}
+
+FL_INLINE void FL_FN(linear_range)(const fl_linear_job *job, fl_int block, real *scratch, const int mode)
+{
+    const fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
+    const fl_int n = job->n, ldx = job->ldx, l = job->l, free = job->free;
+    const fl_int line = 64 / (fl_int)sizeof(real), ldw = (n + line - 1) / line * line;
+    real *z = scratch, *u = z + l * STRIP_MOST, *w = u + (mode == FL_HESSIAN_MV ? free * STRIP_MOST : 0), *v = w + free * ldw;
+    real *g = job->grad ? (real *)job->grad + block * (free * n + free) : NULL;
+    double loss = 0;
+    fl_int strip = STRIP_MOST;
+    while (strip > 16 && strip * n * (fl_int)sizeof(real) > 400000) strip /= 2; /* two strips in 1 MiB of L2 */
+
+    FL_FN(pack_rows)(w, ldw, job->W, n, free);
+    if (mode == FL_HESSIAN_MV) FL_FN(pack_rows)(v, ldw, job->V, n, free);
+    for (fl_int i = from; i < to; i += strip) {
+        const fl_int rows = to - i < strip ? to - i : strip;
+        const real *x = (const real *)job->X + i * ldx;
+        FL_FN(strip_logits)(z, x, ldx, rows, w, ldw, n, free);
+        if (mode == FL_HESSIAN_MV) FL_FN(strip_logits)(u, x, ldx, rows, v, ldw, n, free);
+        for (fl_int r = 0; r < rows; r += VL) {
+            const fl_int here = rows - r < VL ? rows - r : VL;
+            real weights[VL], losses[VL];
+            for (fl_int q = 0; q < VL; q++) weights[q] = q >= here ? 0 : job->weight ? (real)job->weight[i + r + q] : 1;
+            vstore(losses, FL_FN(strip_softmax)(job, z + r, u + r, job->labels + i + r, here, vload(weights), mode));
+            if (mode == FL_VALUE || mode == FL_GRADIENT)
+                for (fl_int q = 0; q < here; q++) loss += (job->weight ? job->weight[i + r + q] : 1) * (double)losses[q];
+        }
+        if (mode == FL_GRADIENT || mode == FL_HESSIAN_MV)
+            FL_FN(strip_gradient)(g, n, z, x, ldx, rows, free, i + 2 * rows <= to, i == from);
+        if (mode == FL_DATA_GRADIENT)
+            FL_FN(strip_data_gradient)((real *)job->out + i * n, n, z, w, ldw, rows, free, (real)job->scale);
+        if (mode == FL_PROBABILITIES)
+            for (fl_int r = 0; r < rows; r++)
+                for (fl_int c = 0; c < l; c++) ((real *)job->out)[(i + r) * l + c] = z[c * STRIP_MOST + r];
+    }
+    if (mode == FL_VALUE || mode == FL_GRADIENT) job->loss[block] = loss;
+}
+
+/* scratch, in reals: STRIP_MOST * (l + (mv ? free : 0)) + (mv ? 2 : 1) * free * (n rounded up to 64 bytes). */
+static void FL_FN(linear)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_linear_job *job = (const fl_linear_job *)head;
+    assert(job->m >= 1 && job->n >= 1 && 1 <= job->free && job->free <= job->l);
+    switch (job->mode) {
+    case FL_VALUE: FL_FN(linear_range)(job, block, scratch, FL_VALUE); break;
+    case FL_GRADIENT: FL_FN(linear_range)(job, block, scratch, FL_GRADIENT); break;
+    case FL_HESSIAN_MV: FL_FN(linear_range)(job, block, scratch, FL_HESSIAN_MV); break;
+    case FL_DATA_GRADIENT: FL_FN(linear_range)(job, block, scratch, FL_DATA_GRADIENT); break;
+    default: FL_FN(linear_range)(job, block, scratch, FL_PROBABILITIES); break;
+    }
+}
+
+static void FL_FN(sum)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_sum_job *job = (const fl_sum_job *)head;
+    const fl_int from = block * job->per_block, len = job->len - from < job->per_block ? job->len - from : job->per_block;
+    const real *part = (const real *)job->part + from, *theta = (const real *)job->theta;
+    real *out = (real *)job->out + from;
+    double *sums = scratch;
+    for (fl_int j = 0; j < len; j++) sums[j] = 0;
+    for (fl_int p = 0; p < job->parts; p++)
+        for (fl_int j = 0; j < len; j++) sums[j] += (double)part[p * job->stride + j];
+    for (fl_int j = 0; j < len; j++) {
+        const double penalty = theta && from + j < job->penalised ? job->l2 * (double)theta[from + j] : 0;
+        out[j] = (real)(job->scale * sums[j] + penalty);
+    }
+}

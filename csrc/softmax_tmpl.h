@@ -53,18 +53,25 @@ FL_INLINE void store_transposed(real *y, fl_int ldy, const real *t, fl_int n, fl
         (ties) += vselect(tie_, vset(1), vset(0));    \
     } while (0)
 
-/* VL independent problems, one a lane: t[j * VL], j < n, n >= 1. FL_SOFTMAX and FL_LOG_SOFTMAX in place. Returns the top and,
- * by *below, the sum of exp(t - top) less 1 (less the top's own term), so that log-sum-exp is top + log1p(*below). */
-FL_INLINE vec FL_FN(softmax_lanes)(real *t, fl_int n, const int mode, vec *below)
+/* VL independent problems, one a lane: t[j * ld], j < n, n >= 1. */
+FL_INLINE vec FL_FN(lanes_top)(const real *t, fl_int ld, fl_int n)
 {
-    vec top = vload(t), total = vset(0), lost = total, ties = total;
-    for (fl_int j = 1; j < n; j++) top = vmax(top, vload(t + j * VL));
+    vec top = vload(t);
+    for (fl_int j = 1; j < n; j++) top = vmax(top, vload(t + j * ld));
+    return top;
+}
+
+/* Sum of exp(t - top), which FL_SOFTMAX leaves in t. The other modes leave t alone and return the sum less 1 (the top's own
+ * term), so that log-sum-exp is top + log1p of it. */
+FL_INLINE vec FL_FN(lanes_exp)(real *t, fl_int ld, fl_int n, vec top, const int mode)
+{
+    vec total = vset(0), lost = total, ties = total;
     for (fl_int from = 0; from < n; from += SUM_RUN) {
         fl_int to = from + SUM_RUN < n ? from + SUM_RUN : n;
         vec sum = vset(0);
         for (fl_int j = from; j < to; j++) {
-            vec a = vload(t + j * VL), e = vexp_nonpositive(a - top);
-            if (mode == FL_SOFTMAX) sum += e, vstore(t + j * VL, e);
+            vec a = vload(t + j * ld), e = vexp_nonpositive(a - top);
+            if (mode == FL_SOFTMAX) sum += e, vstore(t + j * ld, e);
             else FL_ADD_BELOW_TOP(sum, ties, e, a, top);
         }
         vec next = total + sum, part = next - total; /* two-sum: what the addition rounds off is kept */
@@ -72,17 +79,27 @@ FL_INLINE vec FL_FN(softmax_lanes)(real *t, fl_int n, const int mode, vec *below
         total = next;
     }
     total += lost;
+    if (mode != FL_SOFTMAX) total += ties - 1;
+    return total;
+}
+
+FL_INLINE void FL_FN(lanes_scale)(real *t, fl_int ld, fl_int n, vec scale)
+{
+    for (fl_int j = 0; j < n; j++) vstore(t + j * ld, vload(t + j * ld) * scale);
+}
+
+/* In place; returns log-sum-exp where that is the mode. */
+FL_INLINE vec FL_FN(softmax_lanes)(real *t, fl_int n, const int mode)
+{
+    vec top = FL_FN(lanes_top)(t, VL, n), sum = FL_FN(lanes_exp)(t, VL, n, top, mode);
     if (mode == FL_SOFTMAX) {
-        vec inverse = 1 / total;
-        for (fl_int j = 0; j < n; j++) vstore(t + j * VL, vload(t + j * VL) * inverse);
-        return top;
+        FL_FN(lanes_scale)(t, VL, n, 1 / sum);
+        return sum;
     }
-    *below = total + (ties - 1);
-    if (mode == FL_LOG_SOFTMAX) {
-        vec log_sum = vlog1p(*below);
+    vec log_sum = vlog1p(sum);
+    if (mode == FL_LOG_SOFTMAX)
         for (fl_int j = 0; j < n; j++) vstore(t + j * VL, vload(t + j * VL) - top - log_sum);
-    }
-    return top;
+    return top + log_sum;
 }
 
 /* The largest of a row; a NaN may be lost (the sum then has it). */
@@ -102,7 +119,7 @@ FL_INLINE real FL_FN(row_top)(const real *x, fl_int n)
     return vtop(vmax(vmax(t0, t1), vmax(t2, t3)));
 }
 
-/* Sum of exp(x - top), as `below` above if not FL_SOFTMAX; stored to e unless that is NULL. Meanwhile the same part of
+/* Sum of exp(x - top), less 1 if not FL_SOFTMAX (see lanes_exp); stored to e unless that is NULL. Meanwhile the same part of
  * `ahead`, the row that comes next, is fetched: this sweep leaves the memory idle. */
 FL_INLINE double FL_FN(row_exp)(real *e, const real *x, fl_int n, real top_, const real *ahead, const int mode)
 {
@@ -179,10 +196,9 @@ FL_INLINE void FL_FN(softmax_rows_range)(const fl_softmax_job *job, fl_int from,
     }
     for (fl_int i = from; i < to; i += VL) {
         fl_int rows = to - i < VL ? to - i : VL;
-        vec below, top;
         load_transposed(scratch, x + i * ldx, ldx, n, rows);
-        top = FL_FN(softmax_lanes)(scratch, n, mode, &below);
-        if (mode == FL_LOGSUMEXP) vstore_n(y + i, top + vlog1p(below), rows);
+        vec sums = FL_FN(softmax_lanes)(scratch, n, mode);
+        if (mode == FL_LOGSUMEXP) vstore_n(y + i, sums, rows);
         else store_transposed(y + i * ldy, ldy, scratch, n, rows);
     }
 }
@@ -216,9 +232,8 @@ FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_
         if (rest) vstore(t + full * ld + j * VL, vload_n(row + full * VL, rest, 0));
     }
     for (fl_int v = 0; v < full + (rest > 0); v++) {
-        vec below, top = FL_FN(softmax_lanes)(t + v * ld, n, mode, &below);
-        if (mode == FL_LOGSUMEXP)
-            vstore_n((real *)job->y + outer * inner + from + v * VL, top + vlog1p(below), v < full ? VL : rest);
+        vec sums = FL_FN(softmax_lanes)(t + v * ld, n, mode);
+        if (mode == FL_LOGSUMEXP) vstore_n((real *)job->y + outer * inner + from + v * VL, sums, v < full ? VL : rest);
     }
     if (mode == FL_LOGSUMEXP) return;
     real *y = (real *)job->y + outer * n * inner + from;

@@ -63,9 +63,10 @@ cdef extern from "fl.h" nogil:
     ctypedef struct fl_sum_job:
         fl_job head
         const void *part
+        const void *theta
         void *out
-        double scale
-        fl_int parts, stride, len, per_block
+        double scale, l2
+        fl_int parts, stride, len, penalised, per_block
 
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum

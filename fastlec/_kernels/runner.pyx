@@ -217,8 +217,14 @@ def select_isa(str name):
 cdef extern from *:
     """
     static void set_active(const fl_table *table) { fl_active = table; }
+    #if defined __clang__
+    #define FL_COMPILER "clang " __clang_version__
+    #else
+    #define FL_COMPILER "gcc " __VERSION__
+    #endif
     """
     void set_active(const fl_table *table)
+    const char *FL_COMPILER
 
 
 def is_forked():
@@ -229,3 +235,8 @@ def is_forked():
 def openmp():
     """OpenMP's version date (201511 is 4.5), 0 without OpenMP."""
     return FL_OPENMP
+
+
+def compiler():
+    """The compiler that built this module."""
+    return FL_COMPILER.decode()

@@ -1,0 +1,182 @@
+# cython: freethreading_compatible=True
+"""Softmax regression over X in one pass: value, gradient, Hessian-vector product, data gradient, probabilities."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free, malloc
+
+from fastlec._kernels cimport pool
+from fastlec._kernels.args cimport dtype_of, is_plain
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.runner cimport kernel, run_jobs
+
+cnp.import_array()
+
+cdef enum:
+    STRIP = 64                      # as STRIP_MOST in linear_tmpl.h
+    MOST_BLOCKS = 64                # enough for the teams there are; each has a gradient of its own
+    PARTIALS = 64 << 20             # bytes that those gradients may take
+    SUM_BLOCK = 1024                # elements
+
+
+cdef int check(cnp.ndarray a, int typenum, fl_int size, str name) except -1:
+    if not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_TYPE(a) != typenum or cnp.PyArray_SIZE(a) != size:
+        raise ValueError(f"{name}: expected {size} aligned elements of X's dtype in C order")
+    return 0
+
+
+cdef class Problem:
+    """X, its labels and weights, checked once; every method is one or two jobs and holds no state between calls.
+
+    IN X (m, n) float32 or float64, aligned, unit stride along a row; y, int64 (m,), each in [0, l); weight, float64 (m,) or None.
+    free: how many classes have weights, l or l - 1. theta arguments: free * n weights, then `free` biases if bias, X's dtype.
+    """
+    cdef readonly cnp.ndarray X, y, weight
+    cdef readonly fl_int m, n, l, free
+    cdef readonly bint bias
+    cdef fl_int ldx
+    cdef int dtype, typenum
+    cdef size_t size
+
+    def __init__(self, cnp.ndarray X not None, cnp.ndarray y not None, cnp.ndarray weight, fl_int l, fl_int free, bint bias):
+        self.typenum = cnp.PyArray_TYPE(X)
+        self.size = 4 if self.typenum == cnp.NPY_FLOAT else 8
+        if (cnp.PyArray_NDIM(X) != 2 or self.typenum not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or not cnp.PyArray_ISALIGNED(X)
+                or not cnp.PyArray_ISNOTSWAPPED(X) or cnp.PyArray_SIZE(X) == 0):
+            raise ValueError("X: expected an aligned (m, n) array of float32 or float64 with m, n >= 1")
+        self.m = cnp.PyArray_DIM(X, 0)
+        self.n = cnp.PyArray_DIM(X, 1)
+        if (self.n > 1 and cnp.PyArray_STRIDE(X, 1) != <fl_int>self.size) or cnp.PyArray_STRIDE(X, 0) % <fl_int>self.size:
+            raise ValueError("X: expected unit stride along a row")
+        self.ldx = cnp.PyArray_STRIDE(X, 0) // <fl_int>self.size if self.m > 1 else self.n
+        if not 1 <= free <= l:
+            raise ValueError(f"free is {free}; expected 1 to {l}")
+        check(y, cnp.NPY_INT64, self.m, "y")
+        if weight is not None:
+            check(weight, cnp.NPY_DOUBLE, self.m, "weight")
+        self.dtype = dtype_of(X)
+        self.X, self.y, self.weight = X, y, weight
+        self.l, self.free, self.bias = l, free, bias
+
+    @property
+    def n_params(self):
+        return self.free * self.n + (self.free if self.bias else 0)
+
+    cdef int plan(self, fl_linear_job *job, int mode, cnp.ndarray theta) except -1:
+        cdef fl_int line = 64 // <fl_int>self.size, ldw = (self.n + line - 1) // line * line, blocks
+        cdef bint mv = mode == FL_HESSIAN_MV
+        cdef double flops
+        check(theta, self.typenum, self.n_params, "theta")
+        job.mode = mode
+        job.X = cnp.PyArray_DATA(self.X)
+        job.labels = <const int64_t *>cnp.PyArray_DATA(self.y)
+        job.weight = <const double *>cnp.PyArray_DATA(self.weight) if self.weight is not None else NULL
+        job.W = cnp.PyArray_DATA(theta)
+        job.b = <const char *>job.W + self.free * self.n * self.size if self.bias else NULL
+        job.V = NULL
+        job.vb = NULL
+        job.loss = NULL
+        job.grad = NULL
+        job.out = NULL
+        job.m = self.m
+        job.n = self.n
+        job.ldx = self.ldx
+        job.l = self.l
+        job.free = self.free
+        # blocks: by the problem alone, so that every team adds the same partial sums
+        blocks = min(MOST_BLOCKS, max(self.m // 256, 1))
+        if mode == FL_GRADIENT or mv:
+            blocks = min(blocks, max(PARTIALS // ((self.free * self.n + self.free) * <fl_int>self.size), 1))
+        job.per_block = ((self.m + blocks - 1) // blocks + STRIP - 1) // STRIP * STRIP
+        job.head.run = kernel(FL_KERNEL_linear, self.dtype)
+        job.head.n_blocks = (self.m + job.per_block - 1) // job.per_block
+        job.head.scratch = self.size * (STRIP * (self.l + (self.free if mv else 0)) + (2 if mv else 1) * self.free * ldw)
+        flops = <double>self.m * self.n * self.free * (6 if mv else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
+        job.head.work = flops / (70 if self.dtype == FL_F32 else 35) + <double>self.m * self.l
+        return 0
+
+    def value(self, cnp.ndarray theta not None):
+        """sum_i w_i l_i."""
+        return self.evaluate(theta, None, FL_VALUE, 1, 0)[0]
+
+    def gradient(self, cnp.ndarray theta not None, double scale, double l2):
+        """(sum_i w_i l_i, scale times its gradient + l2 times the weights)."""
+        return self.evaluate(theta, None, FL_GRADIENT, scale, l2)
+
+    def hessian_mv(self, cnp.ndarray theta not None, cnp.ndarray v not None, double scale, double l2):
+        """scale times the Hessian times v, + l2 times v's weights."""
+        return self.evaluate(theta, v, FL_HESSIAN_MV, scale, l2)[1]
+
+    cdef tuple evaluate(self, cnp.ndarray theta, cnp.ndarray v, int mode, double scale, double l2):
+        cdef fl_linear_job job
+        cdef fl_sum_job total
+        cdef fl_job *jobs[2]
+        cdef fl_int stride = self.free * self.n + self.free, b
+        cdef cnp.npy_intp length = self.n_params
+        cdef cnp.ndarray out = None
+        cdef size_t partials = 0
+        cdef double loss = 0
+        self.plan(&job, mode, theta)
+        jobs[0] = &job.head
+        jobs[1] = &total.head
+        if v is not None:
+            check(v, self.typenum, self.n_params, "v")
+            job.V = cnp.PyArray_DATA(v)
+            job.vb = <const char *>job.V + self.free * self.n * self.size if self.bias else NULL
+        job.loss = <double *>malloc(job.head.n_blocks * sizeof(double))
+        if job.loss is NULL:
+            raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")
+        try:
+            if mode != FL_VALUE:
+                out = pool.empty(1, &length, self.typenum)
+                partials = <size_t>job.head.n_blocks * <size_t>stride * self.size
+                job.grad = pool.take(partials)
+                total.part = job.grad
+                total.theta = job.V if v is not None else job.W
+                total.out = cnp.PyArray_DATA(out)
+                total.scale = scale
+                total.l2 = l2
+                total.parts = job.head.n_blocks
+                total.stride = stride
+                total.len = length
+                total.penalised = self.free * self.n if l2 != 0 else 0
+                total.per_block = SUM_BLOCK
+                total.head.run = kernel(FL_KERNEL_sum, self.dtype)
+                total.head.n_blocks = (length + SUM_BLOCK - 1) // SUM_BLOCK
+                total.head.work = 0.3 * total.parts * length
+                total.head.scratch = SUM_BLOCK * sizeof(double)
+            run_jobs(jobs, 1 if mode == FL_VALUE else 2)
+            if mode != FL_HESSIAN_MV:
+                for b in range(job.head.n_blocks):
+                    loss += job.loss[b]
+        finally:
+            free(job.loss)
+            if job.grad is not NULL:
+                pool.give(job.grad, partials)
+        return loss, out
+
+    def data_gradient(self, cnp.ndarray theta not None, double scale):
+        """scale times the gradient of sum_i w_i l_i with respect to X: (m, n)."""
+        cdef cnp.npy_intp dims[2]
+        dims[0] = self.m
+        dims[1] = self.n
+        return self.rows(theta, FL_DATA_GRADIENT, scale, dims)
+
+    def probabilities(self, cnp.ndarray theta not None):
+        """(m, l)."""
+        cdef cnp.npy_intp dims[2]
+        dims[0] = self.m
+        dims[1] = self.l
+        return self.rows(theta, FL_PROBABILITIES, 1, dims)
+
+    cdef cnp.ndarray rows(self, cnp.ndarray theta, int mode, double scale, cnp.npy_intp *dims):
+        cdef fl_linear_job job
+        cdef fl_job *jobs[1]
+        cdef cnp.ndarray out
+        self.plan(&job, mode, theta)
+        out = pool.empty(2, dims, self.typenum)
+        job.out = cnp.PyArray_DATA(out)
+        job.scale = scale
+        jobs[0] = &job.head
+        run_jobs(jobs, 1)
+        return out

@@ -1,0 +1,77 @@
+# cython: freethreading_compatible=True
+"""Elementwise functions and their derivatives."""
+
+cimport numpy as cnp
+
+from fastlec._kernels cimport pool
+from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.runner cimport kernel, run_job
+
+cnp.import_array()
+
+EXP, LOG, TANH, SIGMOID, RELU = FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU
+
+cdef enum:
+    BLOCK = 16384   # elements: some microseconds of work
+
+
+cdef cnp.ndarray output(cnp.ndarray x, object out):
+    """out itself if the kernel may write to it, a new array for None, else None."""
+    if out is None:
+        return pool.empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+    if is_plain_out(out, cnp.PyArray_TYPE(x)) and same_shape(x, <cnp.ndarray>out) and apart_or_same(x, <cnp.ndarray>out):
+        return <cnp.ndarray>out
+    return None
+
+
+cdef int compute(int op, cnp.ndarray x, void *y, void *dy) except -1:
+    cdef fl_map_job job
+    job.op = op
+    job.x = cnp.PyArray_DATA(x)
+    job.y = y
+    job.dy = dy
+    job.n = cnp.PyArray_SIZE(x)
+    job.per_block = BLOCK
+    job.head.run = kernel(FL_KERNEL_map, dtype_of(x))
+    job.head.n_blocks = (job.n + BLOCK - 1) // BLOCK
+    job.head.work = job.n * (0.25 if dtype_of(x) == FL_F32 else 0.8)
+    job.head.scratch = 0
+    return run_job(&job)
+
+
+def value(int op, object x, object out):
+    """f(x) in `out` or a new array; None if the arguments are not plain. IN x, plain. OUT out, plain, of x's shape, or None."""
+    cdef cnp.ndarray y
+    if not is_plain(x):
+        return None
+    y = output(<cnp.ndarray>x, out)
+    if y is not None:
+        compute(op, <cnp.ndarray>x, cnp.PyArray_DATA(y), NULL)
+    return y
+
+
+def derivative(int op, object x, object out):
+    """f'(x), as value."""
+    cdef cnp.ndarray y
+    if not is_plain(x):
+        return None
+    y = output(<cnp.ndarray>x, out)
+    if y is not None:
+        compute(op, <cnp.ndarray>x, NULL, cnp.PyArray_DATA(y))
+    return y
+
+
+def both(int op, object x, object out, object derivative_out):
+    """(f(x), f'(x)) in one sweep, as value. The two outputs must not share memory."""
+    cdef cnp.ndarray y, dy
+    if not is_plain(x):
+        return None
+    y = output(<cnp.ndarray>x, out)
+    dy = output(<cnp.ndarray>x, derivative_out)
+    if y is None or dy is None:
+        return None
+    if cnp.PyArray_DATA(y) == cnp.PyArray_DATA(dy) or not apart_or_same(y, dy):
+        return None
+    compute(op, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
+    return y, dy

@@ -1,0 +1,100 @@
+# cython: freethreading_compatible=True
+"""Softmax cross-entropy: loss and gradient from logits."""
+
+cimport numpy as cnp
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+from fastlec._kernels cimport pool
+from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.runner cimport kernel, run_job
+
+cnp.import_array()
+
+cdef enum:
+    SHORT_ROW = 40              # as in softmax_tmpl.h
+    BLOCK = 16384               # elements: some microseconds of work
+    STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
+    STREAM_FROM = 15 << 20      # bytes of output that no cache keeps
+
+
+def first_bad_label(cnp.ndarray labels, fl_int n):
+    """The position of the first label outside [0, n), or -1. IN labels, int64, C order, aligned."""
+    cdef const int64_t *p = <const int64_t *>cnp.PyArray_DATA(labels)
+    cdef fl_int i, m = cnp.PyArray_SIZE(labels)
+    cdef bint bad = False
+    for i in range(m):          # no early exit, so that it becomes vector code
+        bad |= <uint64_t>p[i] >= <uint64_t>n
+    if bad:
+        for i in range(m):
+            if <uint64_t>p[i] >= <uint64_t>n:
+                return i
+    return -1
+
+
+def loss_and_gradient(object logits, object labels, object weight, double scale, object grad, bint want_grad):
+    """(sum_i w_i l_i, gradient with respect to scale times that sum); None if the arguments are not plain.
+
+    IN logits, plain (m, n), m, n >= 1; labels, int64 (m,), each in [0, n), or plain like logits: rows of target probabilities;
+    weight, float64 (m,) or None for ones; all in C order. OUT grad, plain (m, n), None for a new one; want_grad=False: none.
+    """
+    if not is_plain(logits) or not cnp.PyArray_CheckExact(labels):
+        return None
+    cdef cnp.ndarray x = <cnp.ndarray>logits, t = <cnp.ndarray>labels, g = None, w = <cnp.ndarray>weight
+    cdef fl_xent_job job
+    cdef fl_int m, n, b
+    cdef double loss = 0
+    cdef size_t size = 4 if dtype_of(x) == FL_F32 else 8
+    if cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_SIZE(x) == 0:
+        return None
+    m = cnp.PyArray_DIM(x, 0)
+    n = cnp.PyArray_DIM(x, 1)
+    if want_grad:
+        if grad is None:
+            g = pool.empty(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+        elif is_plain_out(grad, cnp.PyArray_TYPE(x)) and same_shape(x, <cnp.ndarray>grad) and apart_or_same(x, <cnp.ndarray>grad):
+            g = <cnp.ndarray>grad
+        else:
+            return None
+    if not cnp.PyArray_ISCARRAY_RO(t) or (g is not None and (cnp.PyArray_DATA(t) == cnp.PyArray_DATA(g) or not apart_or_same(t, g))):
+        return None
+    job.labels = NULL
+    job.targets = NULL
+    if cnp.PyArray_TYPE(t) == cnp.NPY_INT64 and cnp.PyArray_NDIM(t) == 1 and cnp.PyArray_DIM(t, 0) == m:
+        if first_bad_label(t, n) >= 0:
+            return None
+        job.labels = <const int64_t *>cnp.PyArray_DATA(t)
+    elif cnp.PyArray_TYPE(t) == cnp.PyArray_TYPE(x) and same_shape(x, t):
+        job.targets = cnp.PyArray_DATA(t)
+    else:
+        return None
+    job.weight = NULL
+    if w is not None:
+        if cnp.PyArray_TYPE(w) != cnp.NPY_DOUBLE or cnp.PyArray_SIZE(w) != m or not cnp.PyArray_ISCARRAY_RO(w):
+            return None
+        if g is not None and not apart_or_same(w, g):
+            return None
+        job.weight = <const double *>cnp.PyArray_DATA(w)
+    job.x = cnp.PyArray_DATA(x)
+    job.grad = cnp.PyArray_DATA(g) if g is not None else NULL
+    job.scale = scale
+    job.m = m
+    job.n = job.ldx = n
+    job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= SHORT_ROW else max(BLOCK // n, 1)
+    job.stream = (g is not None and job.targets is NULL and n > SHORT_ROW and n * size <= STREAM_ROW
+                  and m * n * size >= STREAM_FROM)
+    job.head.run = kernel(FL_KERNEL_xent, dtype_of(x))
+    job.head.n_blocks = (m + job.per_block - 1) // job.per_block
+    job.head.work = <double>m * n * (0.4 if dtype_of(x) == FL_F32 else 1.0)
+    job.head.scratch = 2 * SHORT_ROW * 64 if n <= SHORT_ROW else (n * size if job.stream else 0)
+    job.loss = <double *>malloc(job.head.n_blocks * sizeof(double))
+    if job.loss is NULL:
+        raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")
+    try:
+        run_job(&job)
+        for b in range(job.head.n_blocks):
+            loss += job.loss[b]
+    finally:
+        free(job.loss)
+    return loss, g

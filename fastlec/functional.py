@@ -1,0 +1,148 @@
+"""The functions of the lecture on NumPy arrays.
+
+All of them take any array-like of any strides and byte order, never modify it, and compute in float32 for float32 and float16, in
+float64 for float64, integers and bool; other dtypes are a TypeError. An input is copied only if it is not a native, aligned float32
+or float64 array in C order (or, for one axis, Fortran order). `out` must have exactly the result's shape and dtype; it may be or
+overlap the input. Results do not depend on the number of threads.
+"""
+
+import numpy as np
+
+from . import _check
+from ._kernels import map as _map
+from ._kernels import softmax as _softmax
+from ._kernels import xent as _xent
+
+_ACTIVATIONS = {"tanh": _map.TANH, "sigmoid": _map.SIGMOID, "relu": _map.RELU}
+
+
+def _along_axis(mode, x, axis, out):
+    y = _softmax.along_axis(mode, x, axis, out)
+    if y is None:
+        y = _check.along_axis(
+            lambda *plain: _softmax.along_axis(mode, *plain), x, axis, out, reduces=mode == _softmax.LOGSUMEXP
+        )
+    return y
+
+
+def softmax(x, *, axis=-1, out=None):
+    """Probabilities exp(x_j) / sum_i exp(x_i) along an axis (lecture eq. 10), shifted by the largest so that nothing overflows.
+
+    x : array-like, any shape with at least one axis. axis : int, tuple of ints (one softmax over all of them) or None (over all).
+    out : array of x's shape and the result's dtype, or None for a new one. Returns the probabilities, of x's shape.
+
+    A slice with NaN or +inf, or only -inf, becomes NaN, as in scipy.special.softmax. Each slice sums to 1 within 4 eps.
+    """
+    return _along_axis(_softmax.SOFTMAX, x, axis, out)
+
+
+def log_softmax(x, *, axis=-1, out=None):
+    """Log of softmax along an axis: x - logsumexp(x), which keeps the logs of probabilities near 1 accurate.
+
+    Arguments as `softmax`. Special values as in scipy.special.log_softmax: beside a +inf every other element is -inf.
+    """
+    return _along_axis(_softmax.LOG_SOFTMAX, x, axis, out)
+
+
+def logsumexp(x, *, axis=-1, out=None):
+    """log sum_j exp(x_j) along an axis, as top + log1p(the sum without the top) (Blanchard, Higham and Higham 2021).
+
+    x, axis : as `softmax`. out : array of the shape of x without the axes. Returns that shape (0-d for axis=None).
+    ValueError where an axis is empty. +inf anywhere gives +inf, only -inf gives -inf, NaN gives NaN.
+    """
+    return _along_axis(_softmax.LOGSUMEXP, x, axis, out)
+
+
+def softmax_cross_entropy(logits, labels, *, sample_weight=None, grad_out=None):
+    """Mean cross-entropy of the softmax of logits (lecture eq. 11) and its gradient with respect to them, in one sweep.
+
+    logits : (m, n), m samples and n classes, neither 0. labels : (m,) integers in [0, n), or (m, n) rows of target probabilities.
+    sample_weight : (m,), finite, >= 0, not all 0; the mean is sum_i w_i l_i / sum_i w_i.
+    grad_out : (m, n) array for the gradient, which may be logits itself, or None for a new one.
+
+    Returns (loss, grad): a float, summed in float64, and (m, n) in the dtype of logits: w_i (softmax(logits_i) - target_i) / sum w.
+    """
+    total = None if sample_weight is not None or type(logits) is not np.ndarray or logits.ndim != 2 else len(logits)
+    if total:
+        result = _xent.loss_and_gradient(logits, labels, None, 1 / total, grad_out, True)
+        if result is not None:
+            return result[0] / total, result[1]
+    return _cross_entropy_of_any(logits, labels, sample_weight, grad_out)
+
+
+def _cross_entropy_of_any(logits, labels, sample_weight, grad_out):
+    logits = _check.matrix(logits, "logits")
+    m, n = logits.shape
+    labels = _check.as_array(labels, "labels")
+    if labels.ndim == 2 or labels.dtype.kind == "f":
+        if labels.shape != (m, n):
+            raise ValueError(f"labels has shape {labels.shape}; expected ({m},) integers or ({m}, {n}) probabilities")
+        dtype = _check.common_dtype(logits=logits, labels=labels)
+        labels = _check.plain(labels, dtype, "labels")
+    else:
+        dtype = _check.float_dtype(logits.dtype, "logits")
+        labels = _check.labels(labels, m, n)
+    weight, total = (None, m) if sample_weight is None else _check.weights(sample_weight, m)
+    if grad_out is not None:
+        _check.output(grad_out, (m, n), dtype, "grad_out")
+    loss, grad = _xent.loss_and_gradient(_check.plain(logits, dtype, "logits"), labels, weight, 1 / total, None, True)
+    return loss / total, _check.fill(grad_out, grad)
+
+
+def _value(op, x, out):
+    y = _map.value(op, x, out)
+    return y if y is not None else _check.elementwise(lambda plain: _map.value(op, plain, None), x, out)
+
+
+def _derivative(op, x, out):
+    y = _map.derivative(op, x, out)
+    return y if y is not None else _check.elementwise(lambda plain: _map.derivative(op, plain, None), x, out)
+
+
+def tanh(x, *, out=None):
+    """Hyperbolic tangent, elementwise (lecture figure 6), within 2 ULP. x : any shape. Returns x's shape."""
+    return _value(_map.TANH, x, out)
+
+
+def sigmoid(x, *, out=None):
+    """1 / (1 + exp(-x)), elementwise (lecture eq. 3), within 2 ULP and without overflow. x : any shape. Returns x's shape."""
+    return _value(_map.SIGMOID, x, out)
+
+
+def relu(x, *, out=None):
+    """max(x, 0), elementwise; NaN stays NaN. x : any shape. Returns x's shape."""
+    return _value(_map.RELU, x, out)
+
+
+def tanh_derivative(x, *, out=None):
+    """1 - tanh(x)^2, elementwise, computed as (1 - tanh x)(1 + tanh x). x : any shape. Returns x's shape."""
+    return _derivative(_map.TANH, x, out)
+
+
+def sigmoid_derivative(x, *, out=None):
+    """sigmoid(x) (1 - sigmoid(x)), elementwise (lecture 2.3.1). x : any shape. Returns x's shape."""
+    return _derivative(_map.SIGMOID, x, out)
+
+
+def relu_derivative(x, *, out=None):
+    """1 where x > 0, 0 elsewhere, NaN where x is NaN. x : any shape. Returns x's shape."""
+    return _derivative(_map.RELU, x, out)
+
+
+def value_and_derivative(x, activation, *, out=None):
+    """An activation and its derivative in one sweep over x.
+
+    x : any shape. activation : "tanh", "sigmoid" or "relu". out : pair of arrays for the value and the derivative, or None.
+    Returns (f(x), f'(x)).
+    """
+    if activation not in _ACTIVATIONS:
+        raise ValueError(f"activation is {activation!r}; expected one of {', '.join(_ACTIVATIONS)}")
+    op = _ACTIVATIONS[activation]
+    try:
+        y, dy = (None, None) if out is None else out
+    except (TypeError, ValueError):
+        raise TypeError("out: expected a pair of arrays, for the value and the derivative") from None
+    if y is not None and y is dy:
+        raise ValueError("out holds one array twice; expected two")
+    result = _map.both(op, x, y, dy)
+    return result if result is not None else _check.elementwise(lambda plain: _map.both(op, plain, None, None), x, y, dy)
