@@ -1,0 +1,239 @@
+"""Model files: exact round trips, all or nothing, and no trust in what a file claims."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from fastlec import io
+from fastlec.io import ModelError, SoftmaxModel
+
+
+@pytest.fixture
+def model():
+    rng = np.random.default_rng(1)
+    return SoftmaxModel(rng.normal(size=(3, 6)), rng.normal(size=3), image_shape=(2, 3), scale=255.0)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.npz"
+
+
+def refused(path, text):
+    with pytest.raises(ModelError, match=text) as info:
+        io.load_model(path)
+    assert str(path) in str(info.value)
+    assert "\n" not in str(info.value)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("image_shape", [None, (2, 3), (1, 2, 3)])
+def test_round_trip_is_exact(path, model, dtype, image_shape):
+    model = SoftmaxModel(np.asfortranarray(model.W, dtype), model.b.astype(dtype), image_shape, 16.0)
+    io.save_model(path, model)
+    found = io.load_model(path)
+    for name in ("W", "b"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(model, name), strict=True)
+    assert (found.image_shape, found.scale) == (image_shape, 16.0)
+    assert found.theta.tolist() == [*model.W.ravel().tolist(), *model.b.tolist()]
+
+
+def test_numpy_alone_reads_the_file(path, model):
+    io.save_model(path, model)
+    with np.load(path, allow_pickle=False) as archive:
+        np.testing.assert_array_equal(archive["W"], model.W)
+        meta = json.loads(str(archive["meta"]))
+    expected = {"format": "fastlec", "version": 1, "kind": "softmax", "n_classes": 3, "dtype": "float64", "scale": 255.0}
+    assert meta == {**expected, "image_shape": [2, 3]}
+
+
+def test_arrays_of_any_name_and_shape(path):
+    arrays = {"0.W1": np.ones((2, 3, 1), np.float32), "file": np.array(2.5), "steps": np.arange(4), "empty": np.ones((0, 2))}
+    io.save_arrays(path, arrays, {"kind": "network", "layers": ["dense", {"size": 3}]})
+    found, meta = io.load_arrays(path)
+    assert meta["layers"] == ["dense", {"size": 3}]
+    assert found.keys() == arrays.keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array, strict=True)
+
+
+def test_same_model_same_bytes(path, model):
+    io.save_model(path, model)
+    first = path.read_bytes()
+    io.save_model(path, model)
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize("stage", ["write_array", "fsync", "replace"])
+def test_failure_leaves_the_old_file_and_no_other(path, model, monkeypatch, stage):
+    io.save_model(path, model)
+    before = path.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format if stage == "write_array" else io.os, stage, fail)
+    with pytest.raises(ModelError, match=r"model\.npz: cannot be written: No space left on device"):
+        io.save_model(path, SoftmaxModel(model.W + 1, model.b))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_interrupt_leaves_the_old_file_and_no_other(path, model, monkeypatch):
+    io.save_model(path, model)
+    before = path.read_bytes()
+
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(io.os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        io.save_model(path, model)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_link_is_followed_not_replaced(path, model, tmp_path):
+    link = tmp_path / "latest.npz"
+    link.symlink_to(path)
+    io.save_model(link, model)
+    assert link.is_symlink()
+    assert io.load_model(path).scale == 255
+
+
+def test_paths_that_cannot_be_written(tmp_path, model):
+    with pytest.raises(ModelError, match="no folder"):
+        io.save_model(tmp_path / "nowhere" / "model.npz", model)
+    with pytest.raises(ModelError, match="not a regular file"):
+        io.save_model(tmp_path, model)
+
+
+def test_a_model_that_would_not_load_is_not_saved(path, model):
+    for bad in (
+        SoftmaxModel(model.W * np.nan, model.b),
+        SoftmaxModel(model.W, model.b[:2]),
+        SoftmaxModel(model.W, model.b, (5, 5)),
+    ):
+        with pytest.raises(ModelError):
+            io.save_model(path, bad)
+    assert not path.exists()
+
+
+def test_files_that_are_no_models(path, model):
+    refused(path, "No such file")
+    io.save_model(path, model)
+    content = path.read_bytes()
+    for broken in (b"", b"PK", content[:40], content[: len(content) // 2], content[:-1]):
+        path.write_bytes(broken)
+        refused(path, "as .npz")
+    path.write_bytes(content.replace(model.b.tobytes(), (model.b + 1).tobytes()))
+    refused(path, "CRC")
+    np.savez(path, W=model.W, b=model.b)
+    refused(path, "no fastlec model")
+
+
+def test_every_flipped_byte_is_refused_or_harmless(path, model):
+    io.save_model(path, model)
+    content = path.read_bytes()
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x41]) + content[position + 1 :])
+        try:
+            found = io.load_model(path)
+        except ModelError:
+            continue
+        np.testing.assert_array_equal(found.W, model.W)
+        np.testing.assert_array_equal(found.b, model.b)
+
+
+def write_meta(path, arrays, **changes):
+    meta = {"kind": "softmax", "n_classes": 3, "dtype": "float64", "image_shape": [2, 3], "scale": 1.0}
+    io.save_arrays(path, arrays, {**meta, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"format": "other"}, "format"),
+        ({"version": 2}, "version 1"),
+        ({"kind": "network"}, "kind 'network'"),
+        ({"n_classes": 4}, "4 classes"),
+        ({"dtype": "float32"}, "expected float32"),
+        ({"dtype": "object"}, "dtype 'object'"),
+        ({"dtype": ["float64"]}, "dtype"),
+        ({"image_shape": [2, 4]}, "image shape"),
+        ({"image_shape": [-2, -3]}, "image shape"),
+        ({"image_shape": "23"}, "image shape"),
+        ({"scale": 0.0}, "scale"),
+        ({"scale": float("nan")}, "scale"),
+        ({"scale": float("inf")}, "scale"),
+        ({"scale": "1"}, "scale"),
+    ],
+)
+def test_facts_that_do_not_fit_are_refused(path, model, changes, text):
+    write_meta(path, {"W": model.W, "b": model.b}, **changes)
+    refused(path, text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"b": None}, r"arrays \['W'\]"),
+        ({"V": np.ones(1)}, "arrays"),
+        ({"W": np.ones(18)}, "W has shape"),
+        ({"b": np.ones(4)}, r"b has shape \(4,\); expected \(3,\)"),
+        ({"b": np.ones((3, 1))}, "b has shape"),
+        ({"W": np.ones((3, 6), np.float32)}, "W is float32"),
+        ({"W": np.ones((3, 6), int)}, "W is int64"),
+        ({"W": np.full((3, 6), np.nan)}, "W holds NaN"),
+        ({"b": np.array([0, np.inf, 0])}, "b holds NaN or infinity"),
+        ({"b": np.array(["a", "b", "c"])}, "dtype"),
+        ({"b": np.ones(3, complex)}, "complex"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(path, model, changes, text):
+    arrays = {name: array for name, array in {"W": model.W, "b": model.b, **changes}.items() if array is not None}
+    write_meta(path, arrays)
+    refused(path, text)
+
+
+def test_pickled_objects_are_refused(path):
+    np.savez(path, W=np.array([{}], dtype=object))
+    refused(path, "object")
+
+
+@pytest.mark.parametrize(
+    ("header", "text"),
+    [
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000), }", "its header says"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (4294967296, 4294967296, 2), }", "its header says"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -2), }", "its header says"),
+        ("{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }", "its header says"),
+        ("{'descr': '|V0', 'fortran_order': False, 'shape': (1000000000000,), }", "dtype"),
+        ("{'descr': '|O', 'fortran_order': False, 'shape': (2,), }", "dtype object"),
+        ("{'descr': '<f8', 'shape': (2,), }", "no valid npy header"),
+        ("nonsense", "no valid npy header"),
+        ("(" * 5000, "no valid npy header"),
+        ("-" * 9000 + "1", "no valid npy header"),
+    ],
+)
+def test_headers_are_checked_before_memory_is_asked_for(path, header, text):
+    array = b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header.encode() + bytes(16)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("W.npy", array)
+    refused(path, text)
+
+
+def test_archives_that_are_too_large_or_ambiguous(path, model, monkeypatch):
+    np.savez_compressed(path, W=np.zeros(10_000_000))
+    monkeypatch.setattr(io, "memory_size", lambda: 1_000_000)
+    refused(path, "memory")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("W.npy", b"\x93NUMPY\1\0")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("W.npy", b"\x93NUMPY\1\0")
+    refused(path, "npz")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive, archive.open("W.npy", "w") as member:
+        np.lib.format.write_array(member, np.ones(3))
+    refused(path, "NumPy does not write")
