@@ -44,7 +44,7 @@ class Map:
 
 
 def run(*, dtype=None, seed=0):
-    """Run every check; returns the list of their results (see fastlec.testing), in the order of CHECKS.
+    """Run every check; returns a list of (name, result) pairs, results as in fastlec.testing, in the order of CHECKS.
 
     dtype : float32 or float64; by default both, float64 first.
     seed : of the random points and directions; each check has its own generator, so its numbers do not depend on the others.
@@ -56,7 +56,7 @@ def run(*, dtype=None, seed=0):
             raise ValueError(f"dtype is {d}; expected float32 or float64")
         for name, build in CHECKS.items():
             rng = np.random.default_rng([seed, *name.encode()])
-            results += build(d, rng).tests(name, rng)
+            results += [(f"{name}: {result.kind} test, {d}", result) for result in build(d, rng).tests(name, rng)]
     return results
 
 

@@ -129,12 +129,11 @@ _ACTIVATIONS = {
     "tanh": (tanh, tanh_derivative),
     "sigmoid": (sigmoid, sigmoid_derivative),
     "relu": (relu, relu_derivative),
-    "identity": (lambda x: np.array(x, dtype=np.float64), lambda x: np.ones(np.shape(x))),
 }
 
 
 def value_and_derivative(x, activation):
-    """(sigma(x), sigma'(x)) for activation "tanh", "sigmoid", "relu" or "identity"."""
+    """(sigma(x), sigma'(x)) for activation "tanh", "sigmoid" or "relu"."""
     value, derivative = _ACTIVATIONS[activation]
     return value(x), derivative(x)
 
