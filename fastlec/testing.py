@@ -84,17 +84,10 @@ class TaylorResult(_Result):
         hidden = max(0, len(self.epsilons) - SHOWN_STEPS)
         lines = [f"  {'epsilon':>10}  {'zeroth error':>12}  order  {'first error':>12}  order"]
         lines += [f"  ({hidden} larger steps)"] if hidden else []
-        below = np.isfinite(self.first_errors) & (self.first_errors <= self.floors)
-        marks = np.where(self.fitted, "  *", np.where(below, "  round-off", ""))
-        columns = (
-            self.epsilons,
-            self.zeroth_errors,
-            _ratios(self.zeroth_errors),
-            self.first_errors,
-            _ratios(self.first_errors),
-            marks,
-        )
-        for row in list(zip(*columns, strict=True))[hidden:]:
+        zeroth, first = self.zeroth_errors, self.first_errors
+        marks = np.where(self.fitted, "  *", np.where(np.isfinite(first) & (first <= self.floors), "  round-off", ""))
+        rows = zip(self.epsilons, zeroth, _ratios(zeroth), first, _ratios(first), marks, strict=True)
+        for row in list(rows)[hidden:]:
             lines.append("  {:10.3e}  {:12.4e}  {:5.2f}  {:12.4e}  {:5.2f}{}".format(*row))
         if self.fitted.any():
             orders = f"zeroth {self.zeroth_order:.3f} (1 expected), first {self.first_order:.3f} (2 expected)"
@@ -356,13 +349,15 @@ def _judge_orders(sides, epsilons, zeroth, first, floors, orders):
     text = f"the first-order error is of order {orders[1]:.2f} in epsilon, not 2"
     if even[-1] > floors[-1] and _slope(epsilons, even) < NOT_SECOND_ORDER:
         return f"{text}, and f has a kink or a jump near x along d: move x away from it, or change d", None
+    second_order = orders[1] >= FIRST_ORDER[0]
     if odd[-1] > floors[-1] and _slope(epsilons, odd) < NOT_SECOND_ORDER:
+        text = "f(x + e d) - f(x - e d) does not approach 2 J e d" if second_order else text
         return f"{text}: the derivative is wrong, by about {odd[-1] / change[-1]:.2g} of the change along d", None
     notes = []
-    if not orders[1] >= FIRST_ORDER[0]:
-        if not _slope(epsilons, even) >= FIRST_ORDER[0]:
+    if not second_order:
+        if not all((part <= floors).all() or _slope(epsilons, part) >= NOT_SECOND_ORDER for part in (even, odd)):
             return f"{text}: the derivative is wrong, or the steps are too large", None
-        notes.append(f"{text}, for its even and odd parts nearly cancel at one step; each of them is of order 2 or more")
+        notes.append(f"{text}, for its even and odd parts nearly cancel at one step; each of them is of higher order than 1")
     elif orders[1] > FIRST_ORDER[1]:
         notes.append(f"{text}: the second derivative along d is zero or nearly so, which is right")
     if not _within(orders[0], ZEROTH_ORDER):

@@ -129,6 +129,20 @@ def test_vanishing_second_derivative_is_noted():
     assert "second derivative along d" in result.note
 
 
+def test_error_that_changes_sign_is_noted():
+    """r(e) = e^2 - c e^3 vanishes at e = 1/c, amid the few steps that float32 has here: not of order 2 there, and yet right."""
+    c, x = np.float32(9), np.zeros(1, np.float32)
+
+    def f(x):
+        return (4 + x + x**2 - c * x**3).sum()
+
+    result = gradient_test(f, np.ones(1, np.float32), x, d=np.ones(1))
+    result.assert_passed()
+    assert result.first_order < 1.8
+    assert "nearly cancel" in result.note
+    assert not gradient_test(f, np.float32([1.01]), x, d=np.ones(1)).passed
+
+
 def test_float32_x_with_a_float64_value():
     """A loss accumulated in double from single logits: the error of f is measured, not guessed from its dtype."""
     x = point(np.float32)
@@ -199,6 +213,14 @@ def test_wrong_gradient_fails(name, mutation, dtype):
 def test_small_errors_are_found_in_float64(name, relative):
     f, grad = RIGHT_GRADIENTS[name]
     assert not gradient_test(f, lambda x: (1 + relative) * grad(x), point(np.float64)).passed
+
+
+def test_small_error_hidden_by_curvature_is_found_in_float32():
+    """Three in a thousand: at every step above the floor the e^2 term is greater, and the first-order error alone looks right."""
+    logits = np.random.default_rng(1).standard_normal(24).astype(np.float32)
+    hidden = gradient_test(logsumexp, lambda x: np.float32(1.003) * softmax(x), logits)
+    assert hidden.first_order > 1.8
+    assert "2 J e d" in hidden.reason
 
 
 @each_dtype
