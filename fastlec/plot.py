@@ -1,0 +1,127 @@
+"""Pictures of training, and of derivative tests side by side, with matplotlib (the extra ``plot``), imported on first use.
+
+A function that takes ``ax``, the Axes to draw on, returns it; without it a new figure is made, ``ax.figure``, that
+pyplot does not know of: nothing here touches matplotlib's global state or picks a backend.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+SUFFIXES = (".png", ".pdf", ".svg")
+
+
+class PlotError(ValueError):
+    """A picture that cannot be written; the text names the file."""
+
+
+def new_figure(width: float = 6.4, height: float = 4.8):
+    """A matplotlib Figure of that many inches, outside of pyplot. ImportError if matplotlib is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("plots need matplotlib: pip install 'fastlec[plot]'") from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def check_path(path: str | os.PathLike) -> None:
+    """Before long work: ImportError without matplotlib, PlotError if no picture can be written to ``path``."""
+    new_figure()
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise PlotError(f"{path}: a picture's name ends with {', '.join(SUFFIXES)}")
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise PlotError(f"{path}: cannot be written: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
+
+
+def loss_curves(history, ax=None):
+    """Training and validation loss of each epoch, and the validation accuracy on a second axis.
+
+    history : has the lists train_loss, val_loss, val_accuracy, as ``fastlec.training.History``.
+    """
+    ax = _axes(ax)
+    epochs = np.arange(1, len(history.train_loss) + 1)
+    lines = ax.plot(epochs, history.train_loss, label="training loss")
+    lines += ax.plot(epochs, history.val_loss, label="validation loss")
+    ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    ax.grid(True, which="both", alpha=0.25)
+    right = ax.twinx()
+    lines += right.plot(epochs, 100 * np.asarray(history.val_accuracy), color="tab:green", label="validation accuracy")
+    right.set_ylabel("accuracy (%)")
+    ax.legend(handles=lines, loc="center right")
+    return ax
+
+
+def weight_images(W, image_shape, ax=None):
+    """The weights of every class as one mosaic: red speaks for the class, blue against it, white for neither.
+
+    W : (l, n), one row for each class.  image_shape : (height, width), or (height, width, channels), whose weights
+    are added up, of n values. Each class has its own colour range.
+    """
+    ax = _axes(ax)
+    n_classes = len(W)
+    images = np.asarray(W).reshape(n_classes, *image_shape[:2], -1).sum(axis=-1)
+    top = np.abs(images).max(axis=(1, 2), keepdims=True)
+    images = images / np.where(top > 0, top, 1)
+    columns = min(n_classes, max(int(np.ceil(np.sqrt(2 * n_classes))), 1))
+    rows = -(-n_classes // columns)
+    height, width = image_shape[0] + 1, image_shape[1] + 1  # a gap of one pixel
+    mosaic = np.full((rows * height - 1, columns * width - 1), np.nan)
+    for label, image in enumerate(images):
+        y, x = label // columns * height, label % columns * width
+        mosaic[y : y + height - 1, x : x + width - 1] = image
+        ax.text(x, y, f" {label}", va="top", ha="left", fontsize="small")
+    ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1)
+    ax.set_axis_off()
+    ax.set_title("Weights of each class")
+    return ax
+
+
+def confusion_matrix(counts, ax=None):
+    """Counts (l, l), true class down, predicted class across; the shade is the share of the row."""
+    ax = _axes(ax)
+    counts = np.asarray(counts)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    if len(counts) <= 20:
+        for row, column in zip(*np.nonzero(counts), strict=True):
+            shade = "white" if share[row, column] > 0.5 else "black"
+            ax.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize="small")
+        ax.set(xticks=range(len(counts)), yticks=range(len(counts)))
+    ax.set(xlabel="predicted class", ylabel="true class", title="Confusion (validation)")
+    return ax
+
+
+def training_report(path: str | os.PathLike, history, model, counts) -> None:
+    """Loss curves, confusion matrix and, where samples are images, the weights as images: one picture at ``path``."""
+    images = model.image_shape is not None
+    figure = new_figure(11, 8 if images else 4.2)
+    axes = figure.subplot_mosaic([["loss", "confusion"], ["weights", "weights"]] if images else [["loss", "confusion"]])
+    loss_curves(history, axes["loss"])
+    confusion_matrix(counts, axes["confusion"])
+    if images:
+        weight_images(model.W, model.image_shape, axes["weights"])
+    figure.savefig(path, dpi=120)
+
+
+def derivative_report(path: str | os.PathLike, results: Iterable[tuple[str, object]]) -> None:
+    """Every derivative test of (name, result) pairs, as the result draws itself, side by side: one picture at ``path``."""
+    results = list(results)
+    columns = min(len(results), 4) or 1
+    rows = -(-len(results) // columns) or 1
+    figure = new_figure(5 * columns, 4 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax, (name, result) in zip(grid, results, strict=False):
+        result.plot(ax).set_title(name, fontsize="small")
+        ax.legend(fontsize="x-small")
+    for ax in grid[len(results) :]:
+        ax.set_axis_off()
+    figure.savefig(path, dpi=80)
+
+
+def _axes(ax):
+    return new_figure().subplots() if ax is None else ax

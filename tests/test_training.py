@@ -1,0 +1,204 @@
+"""Optimisation, scores and pictures of softmax regression on real digits."""
+
+import sys
+
+import numpy as np
+import pytest
+import scipy.optimize  # noqa: F401  its BLAS must be loaded to be limited
+from threadpoolctl import threadpool_limits
+
+from fastlec import SoftmaxObjective, data, plot, training
+from fastlec.data import DataError, Dataset
+from fastlec.io import SoftmaxModel
+
+
+class Quadratic:
+    """Mean over samples c_i of |theta - c_i|^2 / 2: a step of gradient descent on it is known exactly."""
+
+    def __init__(self, centres):
+        self.centres, self.n_samples, self.batches = centres, len(centres), []
+
+    def value_and_gradient(self, theta, batch=slice(None)):
+        self.batches.append(batch)
+        away = theta - self.centres[batch]
+        return 0.5 * float((away**2).sum(axis=1).mean()), away.mean(axis=0)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.digits()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_blas_thread():
+    """Threads of BLAS, on the short vectors of L-BFGS, only spin on the cores that the objective uses."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_sgd_is_the_formula(rng):
+    centre, theta = np.array([[3.0, -1.0]]), np.array([1.0, 1.0])
+    seen = []
+    settings = {"epochs": 3, "batch_size": 4, "lr": 0.25, "momentum": 0.5}
+    found = training.minimize_sgd(Quadratic(centre), theta, **settings, rng=rng, callback=lambda *a: seen.append(a[::2]))
+    expected, velocity, losses = theta, 0, []
+    for _ in range(3):
+        losses.append(0.5 * ((expected - centre[0]) ** 2).sum())
+        velocity = 0.5 * velocity - 0.25 * (expected - centre[0])
+        expected = expected + velocity
+    np.testing.assert_allclose(found, expected, rtol=1e-15)
+    assert seen == [(1, pytest.approx(losses[0])), (2, pytest.approx(losses[1])), (3, pytest.approx(losses[2]))]
+    assert theta.tolist() == [1, 1]
+
+
+def test_sgd_sees_every_sample_once_an_epoch_in_a_new_order(rng):
+    objective = Quadratic(np.zeros((10, 2)))
+    training.minimize_sgd(objective, np.ones(2), epochs=2, batch_size=4, lr=0.1, rng=rng)
+    assert [len(batch) for batch in objective.batches] == [4, 4, 2, 4, 4, 2]
+    first, second = np.concatenate(objective.batches[:3]), np.concatenate(objective.batches[3:])
+    assert sorted(first) == sorted(second) == list(range(10))
+    assert first.tolist() != second.tolist()
+
+
+def test_sgd_stops_where_the_loss_is_not_finite(rng):
+    objective = Quadratic(np.ones((6, 2)))
+    with pytest.raises(FloatingPointError, match=r"epoch \d+, step [123].*learning rate than 1e\+60"):
+        training.minimize_sgd(objective, np.zeros(2), epochs=9, batch_size=2, lr=1e60, rng=rng)
+    objective.centres[:] = np.nan
+    with pytest.raises(FloatingPointError, match="epoch 1, step 1: the loss is nan"):
+        training.minimize_sgd(objective, np.zeros(2), epochs=1, batch_size=2, lr=0.1, rng=rng)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_scipy_solvers_reach_the_optimum(digits, solver):
+    objective = SoftmaxObjective(digits.X, digits.y, l2=1e-2)
+    seen = []
+    theta, message = training.minimize_scipy(objective, np.zeros(650), solver, max_iter=500, callback=lambda *a: seen.append(a))
+    assert message == f"{len(seen)} iterations, converged"
+    assert np.abs(objective.gradient(theta)).max() < 1e-7  # convex: then theta is the optimum
+    assert [entry[0] for entry in seen] == list(range(1, len(seen) + 1))
+    assert seen[-1][2] == pytest.approx(objective.value(theta), abs=1e-12)
+
+
+# L-BFGS compares values of F, whose round-off hides changes of the biases, which nothing penalises, of a few 1e-6
+@pytest.mark.parametrize(("solver", "bias_error"), [("lbfgs", 1e-5), ("newton-cg", 1e-6)])
+def test_the_optimum_is_that_of_scikit_learn(digits, solver, bias_error):
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    l2 = 1e-3
+    objective = SoftmaxObjective(digits.X, digits.y, l2=l2)
+    theta, _ = training.minimize_scipy(objective, np.zeros(650), solver, max_iter=1000, tol=1e-9)
+    peer = linear_model.LogisticRegression(C=1 / (l2 * 1797), solver="newton-cholesky", tol=1e-12).fit(digits.X, digits.y)
+    parts = objective.unpack(theta)
+    np.testing.assert_allclose(parts["W"], peer.coef_, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        parts["b"] - parts["b"].mean(), peer.intercept_ - peer.intercept_.mean(), rtol=0, atol=bias_error
+    )
+    assert objective.value(theta) == pytest.approx(objective.value(np.r_[peer.coef_.ravel(), peer.intercept_]), abs=1e-12)
+
+
+def test_scipy_solvers_say_when_they_were_cut_short(digits):
+    objective = SoftmaxObjective(digits.X, digits.y)
+    theta, message = training.minimize_scipy(objective, np.zeros(650), "lbfgs", max_iter=3)
+    assert message == "3 iterations, not converged"
+    assert objective.value(theta) < np.log(10)
+    with pytest.raises(ValueError, match="solver is 'adam'; expected one of lbfgs, newton-cg"):
+        training.minimize_scipy(objective, np.zeros(650), "adam")
+
+
+def test_scipy_solvers_stop_where_the_loss_is_not_finite():
+    with pytest.raises(FloatingPointError, match="iteration 1: the loss is nan"):
+        training.minimize_scipy(Quadratic(np.full((2, 2), np.nan)), np.zeros(2), "lbfgs")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs", "newton-cg"])
+def test_digits_are_learnt(solver, dtype):
+    epochs = 60 if solver == "sgd" else 30
+    trained = training.train_softmax(data.digits(dtype), solver=solver, epochs=epochs, seed=1)
+    assert training.accuracy(trained.y_val, trained.predicted) > 0.95
+    assert trained.model.W.dtype == dtype
+    assert (trained.model.image_shape, trained.model.scale) == ((8, 8), 16)
+    history = trained.history
+    assert len(history.train_loss) == len(history.val_loss) == len(history.val_accuracy) <= epochs
+    assert history.train_loss[-1] < 0.2 < history.train_loss[0]
+    assert history.val_accuracy[-1] == pytest.approx(np.mean(trained.y_val == trained.predicted))
+
+
+def test_training_is_deterministic(digits):
+    first, second, other = (training.train_softmax(digits, epochs=2, seed=seed).model.theta for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_validation_samples_are_not_trained_on(digits):
+    _, validation = data.split(digits.y, seed=0)
+    X = digits.X.copy()
+    X[validation] = 0
+    blind = Dataset(X, digits.y, image_shape=(8, 8), scale=16.0)
+    kept, blinded = (training.train_softmax(dataset, epochs=2, seed=0) for dataset in (digits, blind))
+    np.testing.assert_array_equal(kept.model.W, blinded.model.W)
+
+
+def test_training_goes_on_from_a_model(digits):
+    start = training.train_softmax(digits, epochs=5).model
+    more = training.train_softmax(digits, start=start, solver="newton-cg", epochs=1)
+    assert more.history.train_loss[0] < training.train_softmax(digits, epochs=5).history.train_loss[-1]
+    np.testing.assert_array_equal(start.theta, training.train_softmax(digits, epochs=5).model.theta)
+
+
+def test_model_and_data_must_match(digits):
+    with pytest.raises(DataError, match="64 features; the model takes 3"):
+        training.train_softmax(digits, start=SoftmaxModel(np.ones((10, 3)), np.ones(10)))
+    with pytest.raises(DataError, match=r"the label 9; the model knows the classes 0\.\.4"):
+        training.train_softmax(digits, start=SoftmaxModel(np.ones((5, 64)), np.ones(5)))
+
+
+def test_the_test_set_is_scored(digits):
+    dataset = Dataset(digits.X[:1500], digits.y[:1500], digits.X[1500:], digits.y[1500:])
+    trained = training.train_softmax(dataset, epochs=20)
+    predicted = np.argmax(dataset.X_test @ trained.model.W.T + trained.model.b, axis=1)
+    np.testing.assert_array_equal(training.predict(trained.model, dataset.X_test), predicted)
+    assert trained.test_accuracy == np.mean(predicted == dataset.y_test) > 0.85
+
+
+def test_confusion_matrix_counts_true_classes_down():
+    y, predicted = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 2, 0, 2])
+    assert training.confusion_matrix(y, predicted, 4).tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
+    assert training.accuracy(y, predicted) == pytest.approx(4 / 6)
+
+
+def test_plots_draw_on_the_axes_they_are_given(rng):
+    pytest.importorskip("matplotlib")
+    history = training.History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75])
+    axes = plot.new_figure().subplots(3)
+    assert plot.loss_curves(history, axes[0]) is axes[0]
+    assert [line.get_ydata().tolist() for line in axes[0].lines] == [[1.0, 0.5], [1.1, 0.8]]
+    assert plot.confusion_matrix(np.array([[3, 1], [0, 4]]), axes[1]) is axes[1]
+    assert [text.get_text() for text in axes[1].texts] == ["3", "1", "4"]
+    W = rng.normal(size=(3, 6))
+    shown = plot.weight_images(W, (2, 3)).images[0].get_array()
+    np.testing.assert_allclose(shown[:2, :3], W[0].reshape(2, 3) / np.abs(W[0]).max())
+    assert plot.weight_images(np.zeros((2, 12)), (2, 2, 3)).images[0].get_array().max() == 0
+
+
+def test_plots_leave_pyplot_alone(tmp_path, digits):
+    pytest.importorskip("matplotlib")
+    before = sys.modules.get("matplotlib.pyplot")
+    trained = training.train_softmax(digits, epochs=2)
+    counts = training.confusion_matrix(trained.y_val, trained.predicted, 10)
+    plot.training_report(tmp_path / "a.png", trained.history, trained.model, counts)
+    plot.training_report(tmp_path / "b.svg", trained.history, SoftmaxModel(trained.model.W, trained.model.b), counts)
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert b"<svg" in (tmp_path / "b.svg").read_bytes()
+    assert sys.modules.get("matplotlib.pyplot") is before
+
+
+def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(ImportError, match=r"pip install 'fastlec\[plot\]'"):
+        plot.check_path("a.png")
