@@ -216,7 +216,7 @@ def test_small_errors_are_found_in_float64(name, relative):
 
 
 def test_small_error_hidden_by_curvature_is_found_in_float32():
-    """Three in a thousand: at every step above the floor the e^2 term is greater, so the first-order error alone looks right."""
+    """Three in a thousand: at every step above the floor the e^2 term is greater, so first order alone looks right."""
     logits = np.random.default_rng(1).standard_normal(24).astype(np.float32)
     hidden = gradient_test(logsumexp, lambda x: np.float32(1.003) * softmax(x), logits)
     assert hidden.first_order > 1.8
