@@ -48,11 +48,12 @@ def loss_curves(history, ax=None):
     lines = ax.plot(epochs, history.train_loss, label="training loss")
     lines += ax.plot(epochs, history.val_loss, label="validation loss")
     ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(True, which="both", alpha=0.25)
     right = ax.twinx()
     lines += right.plot(epochs, 100 * np.asarray(history.val_accuracy), color="tab:green", label="validation accuracy")
     right.set_ylabel("accuracy (%)")
-    ax.legend(handles=lines, loc="center right")
+    right.legend(handles=lines, loc="center right")
     return ax
 
 
@@ -96,6 +97,34 @@ def confusion_matrix(counts, ax=None):
     return ax
 
 
+def derivative_tests(results: Iterable[tuple[str, object]], ax=None):
+    """The errors of many gradient and Jacobian tests over epsilon, log-log: they fall like epsilon and its square.
+
+    results : (name, result) pairs with the results of ``fastlec.testing``; those without such errors are left out. All are
+    relative to the test's largest zeroth-order error. Failed tests are red, and named; one alone: ``result.plot()``.
+    """
+    ax = _axes(ax)
+    drawn = [(name, result) for name, result in results if hasattr(result, "first_errors") and result.epsilons.size]
+    for name, result in drawn:
+        unit = result.zeroth_errors.max() or 1
+        for errors, color in ((result.zeroth_errors, "tab:blue"), (result.first_errors, "tab:orange")):
+            look = {"color": color, "alpha": 0.25} if result.passed else {"color": "tab:red"}
+            shown = np.where(errors > 0, errors / unit, np.nan)  # an exact zero has no logarithm
+            line = ax.loglog(result.epsilons, shown, linewidth=1, **look)[0]
+        if not result.passed:
+            line.set_label(f"failed: {name}")
+    if drawn:
+        low, high = (extreme(extreme(result.epsilons) for _, result in drawn) for extreme in (min, max))
+        for order, text in ((1, "zeroth order: slope 1"), (2, "first order: slope 2")):
+            color = ("tab:blue", "tab:orange")[order - 1]
+            ax.loglog([low, high], [(low / high) ** order, 1], "--", color=color, label=text)
+        ax.set_ylim(np.finfo(np.result_type(*(result.dtype for _, result in drawn))).eps / 100, 10)
+    ax.set(xlabel="epsilon", ylabel="relative error", title=f"{len(drawn)} gradient and Jacobian tests")
+    ax.legend(fontsize="small")
+    ax.grid(True, alpha=0.25)
+    return ax
+
+
 def training_report(path: str | os.PathLike, history, model, counts) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images: one picture at ``path``."""
     images = model.image_shape is not None
@@ -109,18 +138,15 @@ def training_report(path: str | os.PathLike, history, model, counts) -> None:
 
 
 def derivative_report(path: str | os.PathLike, results: Iterable[tuple[str, object]]) -> None:
-    """Every derivative test of (name, result) pairs, as the result draws itself, side by side: one picture at ``path``."""
-    results = list(results)
-    columns = min(len(results), 4) or 1
-    rows = -(-len(results) // columns) or 1
-    figure = new_figure(5 * columns, 4 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, (name, result) in zip(grid, results, strict=False):
-        result.plot(ax).set_title(name, fontsize="small")
-        ax.legend(fontsize="x-small")
-    for ax in grid[len(results) :]:
-        ax.set_axis_off()
-    figure.savefig(path, dpi=80)
+    """:func:`derivative_tests` of (name, result) pairs, one panel for each precision: one picture at ``path``."""
+    panels = {}
+    for name, result in results:
+        panels.setdefault(str(result.dtype), []).append((name, result))
+    figure = new_figure(6.4 * max(len(panels), 1), 5.5)
+    for ax, (dtype, some) in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels.items(), strict=False):
+        derivative_tests(some, ax)
+        ax.set_title(f"{ax.get_title()}, {dtype}")
+    figure.savefig(path, dpi=120)
 
 
 def _axes(ax):

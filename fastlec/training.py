@@ -182,7 +182,8 @@ def minimize_scipy(
         callback=after_iteration,
         options={"maxiter": max_iter, **stop},
     )
-    return result.x, f"{result.nit} iterations, {'converged' if result.success else 'not converged'}"
+    cut_short = "not converged" if result.nit >= max_iter else f"as far as {objective.dtype} can tell"
+    return result.x, f"{result.nit} iterations, {'converged' if result.success else cut_short}"
 
 
 def predict(model: SoftmaxModel, X: np.ndarray) -> np.ndarray:

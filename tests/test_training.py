@@ -7,7 +7,7 @@ import pytest
 import scipy.optimize  # noqa: F401  its BLAS must be loaded to be limited
 from threadpoolctl import threadpool_limits
 
-from fastlec import SoftmaxObjective, data, plot, training
+from fastlec import SoftmaxObjective, data, plot, testing, training
 from fastlec.data import DataError, Dataset
 from fastlec.io import SoftmaxModel
 
@@ -184,6 +184,19 @@ def test_plots_draw_on_the_axes_they_are_given(rng):
     shown = plot.weight_images(W, (2, 3)).images[0].get_array()
     np.testing.assert_allclose(shown[:2, :3], W[0].reshape(2, 3) / np.abs(W[0]).max())
     assert plot.weight_images(np.zeros((2, 12)), (2, 2, 3)).images[0].get_array().max() == 0
+
+
+def test_plot_of_derivative_tests_names_what_failed(tmp_path, rng):
+    pytest.importorskip("matplotlib")
+    x = rng.normal(size=5)
+    good = testing.gradient_test(lambda x: float(np.sum(np.sin(x))), np.cos, x, name="good")
+    bad = testing.gradient_test(lambda x: float(np.sum(np.sin(x))), np.sin, x, name="bad")
+    ax = plot.derivative_tests([("good", good), ("bad", bad)])
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["failed: bad", "zeroth order: slope 1", "first order: slope 2"]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), good.zeroth_errors / good.zeroth_errors[0])
+    plot.derivative_report(tmp_path / "checks.png", [("good", good), ("bad", bad)])
+    assert (tmp_path / "checks.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_plots_leave_pyplot_alone(tmp_path, digits):
