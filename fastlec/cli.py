@@ -60,7 +60,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return app(None if args is None else list(args), prog_name="fastlec", standalone_mode=False) or 0
     except usage_error as error:
-        return _complain(f"{error.format_message()} See fastlec --help.", 2)
+        return _complain(f"{error.format_message().rstrip('.')}; see fastlec --help", 2)
 
 
 def _complain(text: object, code: int) -> int:
@@ -270,7 +270,12 @@ def bench(
 ) -> None:
     """Time the same work in fastlec and in every peer that is installed."""
     from . import bench as benches
+    from .bench import cases
 
+    try:
+        cases.select(case)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     if json:
         io.writable(json)
     if picture:

@@ -94,7 +94,7 @@ def load(
     if path.is_dir():
         raw = _read_folder(path)
     elif not path.is_file():
-        raise DataError(f"{path}: there is no such file or folder")
+        raise DataError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'there is no such file or folder'}")
     elif idx:
         raw = {"X": _read_idx(path)}
     elif name.endswith(".npz"):
@@ -185,7 +185,9 @@ def _read_idx(path: Path) -> np.ndarray:
         shape = struct.unpack(f">{magic[3]}I", axes)
         size = math.prod(shape) * dtype.itemsize
         most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(stream, gzip.GzipFile) else 1)
-        values = stream.read(size) if size <= min(most, memory_size()) else b""
+        if most >= size > memory_size():
+            raise DataError(f"{path}: its header says shape {shape}, {size} bytes: more than this machine's memory")
+        values = stream.read(size) if size <= most else b""
         if len(values) < size:
             raise DataError(f"{path}: is truncated; its header says shape {shape}, {size} bytes of values")
         if stream.read(1):
@@ -261,6 +263,9 @@ def _grey_levels(X: np.ndarray) -> float:
 def _features(path: Path, what: str, X: np.ndarray, n: int, scale: float, dtype: DTypeLike) -> np.ndarray:
     if math.prod(X.shape[1:]) != n:
         raise DataError(f"{path}: {what} has shape {X.shape}; expected samples of {n} features, as in X")
+    size = X.size * np.dtype(dtype).itemsize
+    if X.nbytes + 2 * size > memory_size():  # as it is, converted, and split into the parts that are trained on and not
+        raise DataError(f"{path}: {what} takes {size} bytes as {np.dtype(dtype)}, too many for this machine's memory")
     with np.errstate(over="ignore"):
         X = X.reshape(len(X), n).astype(dtype)
     X /= X.dtype.type(scale)

@@ -169,9 +169,11 @@ def test_bad_options_are_refused(capsys, model, folder, options, text):
     assert os.listdir() == [model]
 
 
-@pytest.mark.parametrize("command", ["", "fly", "check --dtype int8", "bench --threads 0", "info extra"])
+@pytest.mark.parametrize(
+    "command", ["", "fly", "check --dtype int8", "bench --threads 0", "bench --case nothing", "info extra"]
+)
 def test_bad_commands_are_refused(capsys, command):
-    refused(capsys, "See fastlec --help.", *command.split())
+    refused(capsys, "; see fastlec --help", *command.split())
 
 
 @pytest.mark.parametrize(

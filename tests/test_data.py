@@ -266,6 +266,16 @@ def test_csv_larger_than_memory_is_refused(tmp_path, monkeypatch):
         refused(tmp_path / "a.csv", "memory")
 
 
+def test_arrays_larger_than_memory_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "memory_size", lambda: 10_000)
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(gzip.compress(idx(np.zeros((100, 20, 20), np.uint8))))
+    refused(path, "40000 bytes: more than this machine's memory", n_features=400)
+    np.savez(tmp_path / "a.npz", X=np.zeros((100, 10), np.uint8), y=np.zeros(100, int))
+    refused(tmp_path / "a.npz", "8000 bytes as float64")
+    assert data.load(tmp_path / "a.npz", dtype=np.float32).X.nbytes == 4000
+
+
 def test_labels_may_be_missing_where_the_caller_knows_the_features(tmp_path):
     (tmp_path / "a.csv").write_text("1,2\n3,4\n")
     assert data.load(tmp_path / "a.csv", n_features=2).y is None
