@@ -17,6 +17,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("FASTLEC_DEBUG") == "1"
+COMPILER = os.environ.get("CC", "cc").split()
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISAS = {"base": []} | ({"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]} if X86 else {})
 HEADERS = sorted(glob("csrc/*.h")) + ["csrc/kernels.def"]  # a change to one rebuilds everything
@@ -24,25 +25,34 @@ MACROS = [("FL_X86", "1")] if X86 else []
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
+def works(source, flags):
+    """Whether the compiler turns this into a program with these flags, without a warning."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "probe.c")
+        path.write_text(source)
+        command = [*COMPILER, "-Werror", *flags, str(path), "-o", str(path.with_suffix(""))]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
 def openmp_flags():
-    """Flags that compile and link an OpenMP program, or none."""
     if os.environ.get("FASTLEC_NO_OPENMP") == "1":
         return []
-    compiler = os.environ.get("CC", "cc").split()
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder, "probe.c")
-        source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-        command = [*compiler, "-fopenmp", str(source), "-o", str(Path(folder, "probe"))]
-        if subprocess.run(command, capture_output=True).returncode == 0:
-            return ["-fopenmp"]
-    print("fastlec: no OpenMP found for", *compiler, "- building a serial library", file=sys.stderr)
+    if works("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", ["-fopenmp"]):
+        return ["-fopenmp"]
+    print("fastlec: no OpenMP found for", *COMPILER, "- building a serial library", file=sys.stderr)
     return []
+
+
+def scheduling_flags():
+    """gcc leaves independent vectors one after the other on x86 unless asked: up to 10 % on tanh. clang interleaves by itself."""
+    flags = ["-fschedule-insns", "-fsched-pressure"]
+    return flags if works("int main(void) { return 0; }\n", flags) else []
 
 
 # ISA flags touch isa_*.c alone. No -ffast-math: it would change the whole process's floating point.
 common = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
 common += ["-O1", "-g", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-DNDEBUG"]
-kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fno-lto"]
+kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fno-lto", *scheduling_flags()]
 libraries = [
     (
         f"fl_{isa}",

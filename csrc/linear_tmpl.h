@@ -173,20 +173,23 @@ FL_INLINE vec FL_FN(strip_softmax)(const fl_linear_job *job, real *z, real *u, c
         if (c >= free) vstore(z + c * ld, vset(0));
         else if (b) vstore(z + c * ld, vload(z + c * ld) + b[c]);
     }
-    vec top = FL_FN(lanes_top)(z, ld, l), loss = vset(0);
+    vec top, sum, loss = vset(0);
+    FL_FN(lanes_top)(&top, z, ld, l, 1);
     if (mode == FL_VALUE || mode == FL_GRADIENT) {
         vstore(lanes, top);
         for (fl_int r = 0; r < rows; r++) lanes[r] = z[labels[r] * ld + r];
         loss = top - vload(lanes);
     }
-    vec sum = FL_FN(lanes_exp)(z, ld, l, top, FL_SOFTMAX);
+    FL_FN(lanes_exp)(&sum, z, ld, l, &top, FL_SOFTMAX, 1);
     if (mode == FL_VALUE || mode == FL_GRADIENT) loss += vlog(sum);
     if (mode == FL_GRADIENT || mode == FL_DATA_GRADIENT) {
         vstore(lanes, sum);
         for (fl_int r = 0; r < rows; r++) z[labels[r] * ld + r] -= lanes[r];
-        FL_FN(lanes_scale)(z, ld, l, w / sum);
+        sum = w / sum;
+        for (fl_int c = 0; c < l; c++) vstore(z + c * ld, vload(z + c * ld) * sum);
     } else if (mode == FL_PROBABILITIES) {
-        FL_FN(lanes_scale)(z, ld, l, 1 / sum);
+        sum = 1 / sum;
+        for (fl_int c = 0; c < l; c++) vstore(z + c * ld, vload(z + c * ld) * sum);
     } else if (mode == FL_HESSIAN_MV) {
         vec mean = vset(0), inverse = 1 / sum;
         for (fl_int c = 0; c < free; c++) {

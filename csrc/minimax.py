@@ -44,15 +44,34 @@ def show(title, f, w, lo, hi, degree, digits):
 
 half_ln2 = log(2) / 2 * mpf("1.0005")
 q = lambda r: sum(r**k / factorial(k + 2) for k in range(30))  # expm1(r) = r + r^2 q(r)
-q_weight = lambda r: (1 + r * q(r)) / max(abs(r), mpf("0.01"))  # relative to expm1(r), but finite at 0
+q_weight = lambda r: (1 + r * q(r)) / max(abs(r), mpf("0.002"))  # relative to expm1(r), but finite at 0
 s_max = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2
 p = lambda z: ((log((1 + sqrt(z)) / (1 - sqrt(z))) / sqrt(z)) - 2) / z  # log((1+s)/(1-s)) = 2s + s z p(z), z = s^2
 p_weight = lambda z: 1 / z
 
+
+def show_table(precision):
+    """2^(j/16) as the nearest float and the float nearest to what that leaves."""
+    upper, lower = [], []
+    for j in range(16):
+        exact = mpf(2) ** (mpf(j) / 16)
+        with mp.workprec(precision):
+            rounded = +exact
+        with mp.workprec(precision):
+            rest = +(exact - rounded) if j else mpf(0)
+        upper.append(float(rounded).hex())
+        lower.append(float(rest).hex())
+    print(f"table, {precision} bits:\n    {', '.join(upper)}\n    {', '.join(lower)}")
+
+
 if __name__ == "__main__":
-    for digits, degrees in ((10, (4, 5)), (20, (9, 10))):
-        for degree in degrees:
-            show("expm1", q, q_weight, -half_ln2, half_ln2, degree, digits)
-    for digits, degrees in ((10, (2, 3)), (20, (6, 7))):
-        for degree in degrees:
-            show("log", p, p_weight, mpf("1e-9"), s_max, degree, digits)
+    for digits, degree in ((10, 4), (20, 9)):
+        show("expm1", q, q_weight, -half_ln2, half_ln2, degree, digits)
+    for digits, degree in ((10, 1), (20, 4)):
+        show("exp beside the table", q, lambda r: r**-2 if abs(r) > 0.002 else mpf(250000), -half_ln2 / 16, half_ln2 / 16, degree, digits)
+    for digits, degree in ((10, 2), (20, 5)):
+        show("expm1 beside the table", q, q_weight, -half_ln2 / 16, half_ln2 / 16, degree, digits)
+    for digits, degree in ((10, 2), (20, 7)):
+        show("log", p, p_weight, mpf("1e-9"), s_max, degree, digits)
+    for precision in (24, 53):
+        show_table(precision)

@@ -6,18 +6,21 @@
  *   columns      lanes are neighbouring columns, a strip of them in scratch. */
 
 #undef SHORT_ROW
+#undef FL_GRADIENT_OF_LABEL
 #undef SUM_RUN
+#undef LANES_WIDE
 #undef FL_ADD_BELOW_TOP
+#define FL_GRADIENT_OF_LABEL -1 /* a mode of the last step that xent_tmpl.h adds */
 #define SHORT_ROW 40 /* rows up to this long go the transposed way */
 #define SUM_RUN 32   /* vectors added plainly before they join a sum that is kept more accurately */
+#define LANES_WIDE 4 /* vectors of problems that are worked on together */
 
-/* t[j * VL + r] = x[r * ldx + j] for j < n, r < rows <= VL; lanes of missing rows are 0. */
-FL_INLINE void load_transposed(real *t, const real *x, fl_int ldx, fl_int n, fl_int rows)
+/* t[j * ld + r] = x[r * ldx + j] for j < n, r < rows <= VL; lanes of missing rows are 0. */
+FL_INLINE void load_transposed(real *t, fl_int ld, const real *x, fl_int ldx, fl_int n, fl_int rows)
 {
     if (rows < VL || n < QUAD) {
-        memset(t, 0, (size_t)(n * VL) * sizeof *t);
-        for (fl_int r = 0; r < rows; r++)
-            for (fl_int j = 0; j < n; j++) t[j * VL + r] = x[r * ldx + j];
+        for (fl_int j = 0; j < n; j++)
+            for (fl_int r = 0; r < VL; r++) t[j * ld + r] = r < rows ? x[r * ldx + j] : 0;
         return;
     }
     for (fl_int j = 0; j < n; j += QUAD) {
@@ -25,21 +28,42 @@ FL_INLINE void load_transposed(real *t, const real *x, fl_int ldx, fl_int n, fl_
         fl_int c = j + QUAD <= n ? j : n - QUAD; /* the last piece overlaps the one before */
         for (fl_int r = 0; r < QUAD; r++) a[r] = vgather128(x + r * ldx + c, QUAD * ldx);
         vtranspose128(a);
-        for (fl_int r = 0; r < QUAD; r++) vstore(t + (c + r) * VL, a[r]);
+        for (fl_int r = 0; r < QUAD; r++) vstore(t + (c + r) * ld, a[r]);
     }
 }
 
-FL_INLINE void store_transposed(real *y, fl_int ldy, const real *t, fl_int n, fl_int rows)
+/* What the last step of each mode takes besides v, which earlier steps left: e = exp(x - top), or x itself. */
+typedef struct {
+    vec factor;       /* FL_SOFTMAX 1/sum; FL_GRADIENT_OF_LABEL scale/sum; FL_LOG_SOFTMAX the log-sum less the top */
+    vec top;          /* FL_LOG_SOFTMAX */
+    vec label, scale; /* FL_GRADIENT_OF_LABEL: the class as a real, and what its element loses */
+} FL_FN(last);
+
+FL_INLINE vec FL_FN(finish)(vec v, const FL_FN(last) *last, fl_int j, const int mode)
 {
+    if (mode == FL_SOFTMAX) return v * last->factor;
+    if (mode == FL_GRADIENT_OF_LABEL)
+        return v * last->factor - vselect(vequal(last->label, vset((real)j)), last->scale, vset(0));
+    return (v - last->top) - last->factor;
+}
+
+/* y[r * ldy + j] = finish(t[j * ld + r]). */
+FL_INLINE void store_transposed(real *y, fl_int ldy, const real *t, fl_int ld, fl_int n, fl_int rows, const FL_FN(last) *with,
+                                const int mode)
+{
+    const FL_FN(last) last = *with; /* in registers: y might overlap it, as far as the compiler knows */
     if (rows < VL || n < QUAD) {
-        for (fl_int r = 0; r < rows; r++)
-            for (fl_int j = 0; j < n; j++) y[r * ldy + j] = t[j * VL + r];
+        for (fl_int j = 0; j < n; j++) {
+            real lanes[VL];
+            vstore(lanes, FL_FN(finish)(vload(t + j * ld), &last, j, mode));
+            for (fl_int r = 0; r < rows; r++) y[r * ldy + j] = lanes[r];
+        }
         return;
     }
     for (fl_int j = 0; j < n; j += QUAD) {
         vec a[16 / sizeof(real)];
         fl_int c = j + QUAD <= n ? j : n - QUAD;
-        for (fl_int r = 0; r < QUAD; r++) a[r] = vload(t + (c + r) * VL);
+        for (fl_int r = 0; r < QUAD; r++) a[r] = FL_FN(finish)(vload(t + (c + r) * ld), &last, c + r, mode);
         vtranspose128(a);
         for (fl_int r = 0; r < QUAD; r++) vscatter128(y + r * ldy + c, QUAD * ldy, a[r]);
     }
@@ -53,53 +77,54 @@ FL_INLINE void store_transposed(real *y, fl_int ldy, const real *t, fl_int n, fl
         (ties) += vselect(tie_, vset(1), vset(0));    \
     } while (0)
 
-/* VL independent problems, one a lane: t[j * ld], j < n, n >= 1. */
-FL_INLINE vec FL_FN(lanes_top)(const real *t, fl_int ld, fl_int n)
+/* The lanes functions work on `wide` vectors of independent problems, one a lane: t[j * ld + v * VL], j < n, n >= 1, v < wide,
+ * a constant at each call: several vectors at once keep the pipes full where n is small. */
+FL_INLINE void FL_FN(lanes_top)(vec *top, const real *t, fl_int ld, fl_int n, const int wide)
 {
-    vec top = vload(t);
-    for (fl_int j = 1; j < n; j++) top = vmax(top, vload(t + j * ld));
-    return top;
+    for (int v = 0; v < wide; v++) top[v] = vload(t + v * VL);
+    for (fl_int j = 1; j < n; j++)
+        for (int v = 0; v < wide; v++) top[v] = vmax(top[v], vload(t + j * ld + v * VL));
 }
 
-/* Sum of exp(t - top), which FL_SOFTMAX leaves in t. The other modes leave t alone and return the sum less 1 (the top's own
- * term), so that log-sum-exp is top + log1p of it. */
-FL_INLINE vec FL_FN(lanes_exp)(real *t, fl_int ld, fl_int n, vec top, const int mode)
+/* sum[v] = the sum of exp(t - top), which FL_SOFTMAX leaves in t. The other modes leave t alone and give the sum less 1 (the
+ * top's own term), so that log-sum-exp is top + log1p of it. */
+FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const vec *top, const int mode, const int wide)
 {
-    vec total = vset(0), lost = total, ties = total;
+    vec lost[LANES_WIDE], ties[LANES_WIDE];
+    for (int v = 0; v < wide; v++) sum[v] = lost[v] = ties[v] = vset(0);
     for (fl_int from = 0; from < n; from += SUM_RUN) {
         fl_int to = from + SUM_RUN < n ? from + SUM_RUN : n;
-        vec sum = vset(0);
-        for (fl_int j = from; j < to; j++) {
-            vec a = vload(t + j * ld), e = vexp_nonpositive(a - top);
-            if (mode == FL_SOFTMAX) sum += e, vstore(t + j * ld, e);
-            else FL_ADD_BELOW_TOP(sum, ties, e, a, top);
+        vec run[LANES_WIDE];
+        for (int v = 0; v < wide; v++) run[v] = vset(0);
+        for (fl_int j = from; j < to; j++)
+            for (int v = 0; v < wide; v++) {
+                real *p = t + j * ld + v * VL;
+                vec a = vload(p), e = vexp_nonpositive(a - top[v]);
+                if (mode == FL_SOFTMAX) run[v] += e, vstore(p, e);
+                else FL_ADD_BELOW_TOP(run[v], ties[v], e, a, top[v]);
+            }
+        for (int v = 0; v < wide; v++) {
+            vec next = sum[v] + run[v], part = next - sum[v]; /* two-sum: what the addition rounds off is kept */
+            lost[v] += (sum[v] - (next - part)) + (run[v] - part);
+            sum[v] = next;
         }
-        vec next = total + sum, part = next - total; /* two-sum: what the addition rounds off is kept */
-        lost += (total - (next - part)) + (sum - part);
-        total = next;
     }
-    total += lost;
-    if (mode != FL_SOFTMAX) total += ties - 1;
-    return total;
+    for (int v = 0; v < wide; v++) {
+        sum[v] += lost[v];
+        if (mode != FL_SOFTMAX) sum[v] += ties[v] - 1;
+    }
 }
 
-FL_INLINE void FL_FN(lanes_scale)(real *t, fl_int ld, fl_int n, vec scale)
+/* last[v] from the tops. */
+FL_INLINE void FL_FN(lanes_last)(FL_FN(last) *last, const vec *top, real *t, fl_int ld, fl_int n, const int mode, const int wide)
 {
-    for (fl_int j = 0; j < n; j++) vstore(t + j * ld, vload(t + j * ld) * scale);
-}
-
-/* In place; returns log-sum-exp where that is the mode. */
-FL_INLINE vec FL_FN(softmax_lanes)(real *t, fl_int n, const int mode)
-{
-    vec top = FL_FN(lanes_top)(t, VL, n), sum = FL_FN(lanes_exp)(t, VL, n, top, mode);
-    if (mode == FL_SOFTMAX) {
-        FL_FN(lanes_scale)(t, VL, n, 1 / sum);
-        return sum;
+    vec sum[LANES_WIDE];
+    FL_FN(lanes_exp)(sum, t, ld, n, top, mode, wide);
+    for (int v = 0; v < wide; v++) {
+        last[v].top = top[v];
+        if (mode == FL_SOFTMAX) last[v].factor = 1 / sum[v];
+        else last[v].factor = vlog1p(sum[v]);
     }
-    vec log_sum = vlog1p(sum);
-    if (mode == FL_LOG_SOFTMAX)
-        for (fl_int j = 0; j < n; j++) vstore(t + j * VL, vload(t + j * VL) - top - log_sum);
-    return top + log_sum;
 }
 
 /* The largest of a row; a NaN may be lost (the sum then has it). */
@@ -153,20 +178,19 @@ FL_INLINE double FL_FN(row_exp)(real *e, const real *x, fl_int n, real top_, con
     return mode == FL_SOFTMAX ? total : total + ((double)vsum(ties) - 1);
 }
 
-/* y = x * scale, or (x - top) - log_sum; with stream past the caches, once y is aligned. */
-FL_INLINE void FL_FN(row_store)(real *y, const real *x, fl_int n, real scale, real top, real log_sum, const int mode, int stream)
+/* y = finish(x); with stream past the caches, once y is aligned. */
+FL_INLINE void FL_FN(row_store)(real *y, const real *x, fl_int n, real factor, real top, const int mode, int stream)
 {
-#define FL_ROW_STORE(v) (mode == FL_SOFTMAX ? (v) * scale : ((v) - top) - log_sum)
+    const FL_FN(last) last = {.factor = vset(factor), .top = vset(top)};
     fl_int j = 0;
     if (stream) {
-        fl_int peel = (fl_int)(-(uintptr_t)y % VBYTES / sizeof(real));
-        peel = peel < n ? peel : n;
-        for (; j < peel; j++) y[j] = FL_ROW_STORE(x[j]);
-        for (; j + VL <= n; j += VL) vstream(y + j, FL_ROW_STORE(vload(x + j)));
+        j = (fl_int)(-(uintptr_t)y % VBYTES / sizeof(real));
+        j = j < n ? j : n;
+        vstore_n(y, FL_FN(finish)(vload_n(x, j, 0), &last, 0, mode), j); /* fewer than VL */
+        for (; j + VL <= n; j += VL) vstream(y + j, FL_FN(finish)(vload(x + j), &last, j, mode));
     }
-    for (; j + VL <= n; j += VL) vstore(y + j, FL_ROW_STORE(vload(x + j)));
-    if (j < n) vstore_n(y + j, FL_ROW_STORE(vload_n(x + j, n - j, 0)), n - j);
-#undef FL_ROW_STORE
+    for (; j + VL <= n; j += VL) vstore(y + j, FL_FN(finish)(vload(x + j), &last, j, mode));
+    if (j < n) vstore_n(y + j, FL_FN(finish)(vload_n(x + j, n - j, 0), &last, j, mode), n - j);
 }
 
 FL_INLINE void FL_FN(softmax_long_row)(real *y, const real *x, fl_int n, const real *ahead, const int mode, int stream, real *scratch)
@@ -175,12 +199,12 @@ FL_INLINE void FL_FN(softmax_long_row)(real *y, const real *x, fl_int n, const r
     if (mode == FL_SOFTMAX) {
         real *e = stream ? scratch : y;
         double sum = FL_FN(row_exp)(e, x, n, top, ahead, mode);
-        FL_FN(row_store)(y, e, n, (real)(1 / sum), 0, 0, mode, stream);
+        FL_FN(row_store)(y, e, n, (real)(1 / sum), 0, mode, stream);
         return;
     }
     real log_sum = vlog1p(vset((real)FL_FN(row_exp)(NULL, x, n, top, ahead, mode)))[0];
     if (mode == FL_LOGSUMEXP) *y = top + log_sum;
-    else FL_FN(row_store)(y, x, n, 1, top, log_sum, mode, stream);
+    else FL_FN(row_store)(y, x, n, log_sum, top, mode, stream);
 }
 
 FL_INLINE void FL_FN(softmax_rows_range)(const fl_softmax_job *job, fl_int from, fl_int to, real *scratch, const int mode)
@@ -194,16 +218,31 @@ FL_INLINE void FL_FN(softmax_rows_range)(const fl_softmax_job *job, fl_int from,
         if (job->stream) vstream_end();
         return;
     }
-    for (fl_int i = from; i < to; i += VL) {
-        fl_int rows = to - i < VL ? to - i : VL;
-        load_transposed(scratch, x + i * ldx, ldx, n, rows);
-        vec sums = FL_FN(softmax_lanes)(scratch, n, mode);
-        if (mode == FL_LOGSUMEXP) vstore_n(y + i, sums, rows);
-        else store_transposed(y + i * ldy, ldy, scratch, n, rows);
+    const fl_int ld = LANES_WIDE * VL;
+    for (fl_int i = from; i < to; i += ld) {
+        const fl_int rows = to - i < ld ? to - i : ld;
+        vec top[LANES_WIDE];
+        FL_FN(last) last[LANES_WIDE];
+        for (fl_int r = 0; r < rows; r += VL)
+            load_transposed(scratch + r, ld, x + (i + r) * ldx, ldx, n, rows - r < VL ? rows - r : VL);
+        if (rows > ld - VL) {
+            FL_FN(lanes_top)(top, scratch, ld, n, LANES_WIDE);
+            FL_FN(lanes_last)(last, top, scratch, ld, n, mode, LANES_WIDE);
+        } else {
+            for (fl_int v = 0; v * VL < rows; v++) {
+                FL_FN(lanes_top)(top + v, scratch + v * VL, ld, n, 1);
+                FL_FN(lanes_last)(last + v, top + v, scratch + v * VL, ld, n, mode, 1);
+            }
+        }
+        for (fl_int v = 0; v * VL < rows; v++) {
+            const fl_int r = v * VL, here = rows - r < VL ? rows - r : VL;
+            if (mode == FL_LOGSUMEXP) vstore_n(y + i + r, top[v] + last[v].factor, here);
+            else store_transposed(y + (i + r) * ldy, ldy, scratch + r, ld, n, here, last + v, mode);
+        }
     }
 }
 
-/* scratch: max(SHORT_ROW * 64, stream ? n * sizeof(real) : 0) bytes. */
+/* scratch: max(SHORT_ROW * LANES_WIDE * 64, stream ? n * sizeof(real) : 0) bytes. */
 static void FL_FN(softmax_rows)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;
@@ -216,40 +255,52 @@ static void FL_FN(softmax_rows)(const fl_job *head, fl_int block, void *scratch)
     }
 }
 
-/* One strip of columns: copied to scratch so that its lines are neighbours, worked on there, copied back.
- * scratch: n * per_block * 64 bytes. */
-FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_int from, fl_int width, real *t, const int mode)
+/* `wide` vectors of columns, x[j * inner], copied to t so that their lines are neighbours; the last vector has `lanes` lanes. */
+FL_INLINE void FL_FN(softmax_columns)(real *y, const real *x, fl_int inner, fl_int n, fl_int lanes, real *t, const int mode, int stream,
+                                      const int wide)
 {
-    const fl_int n = job->n, inner = job->inner, ld = n * VL;
-    const real *x = (const real *)job->x + outer * n * inner + from;
-    const fl_int full = width / VL, rest = width % VL;
+    const fl_int ld = wide * VL;
+    vec top[LANES_WIDE];
+    FL_FN(last) last[LANES_WIDE];
+    for (int v = 0; v < wide; v++) top[v] = vset(-REAL_INF);
     for (fl_int j = 0; j < n; j++) {
         const real *row = x + j * inner, *ahead = row + (j + 8 < n ? 8 * inner : 0);
-        for (fl_int v = 0; v < full; v++) {
+        for (int v = 0; v < wide; v++) {
+            vec a = lanes == VL ? vload(row + v * VL) : vload_n(row + v * VL, lanes, 0);
             __builtin_prefetch(ahead + v * VL, 0, 3);
-            vstore(t + v * ld + j * VL, vload(row + v * VL));
+            vstore(t + j * ld + v * VL, a);
+            top[v] = vmax(top[v], a);
         }
-        if (rest) vstore(t + full * ld + j * VL, vload_n(row + full * VL, rest, 0));
     }
-    for (fl_int v = 0; v < full + (rest > 0); v++) {
-        vec sums = FL_FN(softmax_lanes)(t + v * ld, n, mode);
-        if (mode == FL_LOGSUMEXP) vstore_n((real *)job->y + outer * inner + from + v * VL, sums, v < full ? VL : rest);
+    FL_FN(lanes_last)(last, top, t, ld, n, mode, wide);
+    if (mode == FL_LOGSUMEXP) {
+        for (int v = 0; v < wide; v++) vstore_n(y + v * VL, top[v] + last[v].factor, lanes);
+        return;
     }
-    if (mode == FL_LOGSUMEXP) return;
-    real *y = (real *)job->y + outer * n * inner + from;
-    const int stream = job->stream && (uintptr_t)y % VBYTES == 0 && inner % VL == 0;
     for (fl_int j = 0; j < n; j++) {
-        real *row = y + j * inner;
-        for (fl_int v = 0; v < full; v++) {
-            vec a = vload(t + v * ld + j * VL);
-            if (stream) vstream(row + v * VL, a);
-            else vstore(row + v * VL, a);
+        for (int v = 0; v < wide; v++) {
+            vec a = FL_FN(finish)(vload(t + j * ld + v * VL), last + v, j, mode);
+            if (stream) vstream(y + j * inner + v * VL, a);
+            else if (lanes == VL) vstore(y + j * inner + v * VL, a);
+            else vstore_n(y + j * inner + v * VL, a, lanes);
         }
-        if (rest) vstore_n(row + full * VL, vload(t + full * ld + j * VL), rest);
     }
+}
+
+FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_int from, fl_int width, real *t, const int mode)
+{
+    const fl_int n = job->n, inner = job->inner, whole = LANES_WIDE * VL;
+    const real *x = (const real *)job->x + outer * n * inner + from;
+    real *y = (real *)job->y + outer * (mode == FL_LOGSUMEXP ? 1 : n) * inner + from;
+    const int stream = job->stream && (uintptr_t)y % VBYTES == 0 && inner % VL == 0;
+    fl_int c = 0;
+    for (; c + whole <= width; c += whole) FL_FN(softmax_columns)(y + c, x + c, inner, n, VL, t, mode, stream, LANES_WIDE);
+    for (; c < width; c += VL)
+        FL_FN(softmax_columns)(y + c, x + c, inner, n, width - c < VL ? width - c : VL, t, mode, 0, 1);
     if (stream) vstream_end();
 }
 
+/* scratch: n * LANES_WIDE * 64 bytes. */
 static void FL_FN(softmax_cols)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;

@@ -10,32 +10,91 @@ FL_INLINE vec FL_FN(target_terms)(vec t, vec x, vec top, vec *loss)
     return t;
 }
 
-/* VL rows, transposed: z becomes the gradient unless want_grad is 0. s: VL reals of scale * weight. Returns the losses. */
-FL_INLINE vec FL_FN(xent_lanes)(real *z, const real *targets, const int64_t *labels, fl_int n, fl_int rows, vec scale, int want_grad)
+/* `wide` vectors of rows, transposed: loss[v] their losses, last[v] for store_transposed, z ready for it. t: the targets as z, or
+ * NULL, and then last[v].label. Labels are compared with each class, lane by lane: reading and writing z by label would make vector
+ * loads wait for scalar stores. last[v].scale is given. */
+FL_INLINE void FL_FN(xent_lanes)(vec *loss, FL_FN(last) *last, real *z, const real *t, fl_int n, const int wide)
 {
-    vec top = FL_FN(lanes_top)(z, VL, n), loss = vset(0), mass = vset(1), sum;
-    real lanes[VL] __attribute__((aligned(64)));
-    if (targets) {
-        mass = vset(0);
-        for (fl_int j = 0; j < n; j++) mass += FL_FN(target_terms)(vload(targets + j * VL), vload(z + j * VL), top, &loss);
-    } else {
-        vstore(lanes, top);
-        for (fl_int r = 0; r < rows; r++) lanes[r] = z[labels[r] * VL + r];
-        loss = top - vload(lanes);
+    const fl_int ld = LANES_WIDE * VL;
+    vec top[LANES_WIDE], mass[LANES_WIDE], sum[LANES_WIDE];
+    for (int v = 0; v < wide; v++) {
+        loss[v] = top[v] = vload(z + v * VL);
+        mass[v] = vset(1);
     }
-    sum = FL_FN(lanes_exp)(z, VL, n, top, FL_SOFTMAX);
-    loss += mass * vlog(sum);
-    if (!want_grad) return loss;
-    if (targets) {
-        vec inverse = mass / sum;
+    for (fl_int j = 1; j < n; j++)
+        for (int v = 0; v < wide; v++) {
+            vec a = vload(z + j * ld + v * VL);
+            top[v] = vmax(top[v], a);
+            if (!t) loss[v] = vselect(vequal(last[v].label, vset((real)j)), a, loss[v]);
+        }
+    if (t) {
+        for (int v = 0; v < wide; v++) loss[v] = mass[v] = vset(0);
         for (fl_int j = 0; j < n; j++)
-            vstore(z + j * VL, (vload(z + j * VL) * inverse - vload(targets + j * VL)) * scale);
-    } else {
-        vstore(lanes, sum);
-        for (fl_int r = 0; r < rows; r++) z[labels[r] * VL + r] -= lanes[r];
-        FL_FN(lanes_scale)(z, VL, n, scale / sum);
+            for (int v = 0; v < wide; v++)
+                mass[v] += FL_FN(target_terms)(vload(t + j * ld + v * VL), vload(z + j * ld + v * VL), top[v], loss + v);
     }
-    return loss;
+    FL_FN(lanes_exp)(sum, z, ld, n, top, FL_SOFTMAX, wide);
+    for (int v = 0; v < wide; v++) {
+        if (!t) loss[v] = top[v] - loss[v];
+        loss[v] += mass[v] * vlog(sum[v]);
+        last[v].factor = mass[v] * last[v].scale / sum[v];
+    }
+    if (t) {
+        for (fl_int j = 0; j < n; j++)
+            for (int v = 0; v < wide; v++) {
+                real *p = z + j * ld + v * VL;
+                vstore(p, vload(p) - vload(t + j * ld + v * VL) * (sum[v] / mass[v]));
+            }
+    }
+}
+
+/* VL labels as reals, exact since a short row has few classes; class 0 for missing rows. */
+FL_INLINE vec FL_FN(labels_of)(const int64_t *labels, fl_int rows)
+{
+    typedef int64_t labels_vec __attribute__((vector_size(VBYTES / sizeof(real) * 8)));
+    labels_vec l = {0};
+    if (rows == VL) memcpy(&l, labels, sizeof l);
+    else memcpy(&l, labels, (size_t)rows * sizeof *labels);
+    return __builtin_convertvector(l, vec);
+}
+
+/* VL weights, 1 if there are none; 0 for missing rows. */
+FL_INLINE vec FL_FN(weights_of)(const double *weight, fl_int rows)
+{
+    real w[VL];
+    if (!weight && rows == VL) return vset(1);
+    for (fl_int r = 0; r < VL; r++) w[r] = r >= rows ? 0 : weight ? (real)weight[r] : 1;
+    return vload(w);
+}
+
+/* Up to LANES_WIDE vectors of short rows; returns the weighted sum of their losses. */
+FL_INLINE double FL_FN(xent_short_rows)(const fl_xent_job *job, fl_int i, fl_int rows, real *z)
+{
+    const fl_int n = job->n, ldx = job->ldx, ld = LANES_WIDE * VL;
+    const real *x = (const real *)job->x + i * ldx, *targets = job->targets ? (const real *)job->targets + i * n : NULL;
+    real *t = targets ? z + n * ld : NULL;
+    vec loss[LANES_WIDE], weight[LANES_WIDE];
+    FL_FN(last) last[LANES_WIDE];
+    double sum = 0;
+    for (fl_int v = 0; v * VL < rows; v++) {
+        const fl_int r = v * VL, here = rows - r < VL ? rows - r : VL;
+        load_transposed(z + r, ld, x + r * ldx, ldx, n, here);
+        if (t) load_transposed(t + r, ld, targets + r * n, n, n, here);
+        else last[v].label = FL_FN(labels_of)(job->labels + i + r, here);
+        weight[v] = FL_FN(weights_of)(job->weight ? job->weight + i + r : NULL, here);
+        last[v].scale = weight[v] * (real)job->scale;
+    }
+    if (rows > ld - VL) FL_FN(xent_lanes)(loss, last, z, t, n, LANES_WIDE);
+    else
+        for (fl_int v = 0; v * VL < rows; v++) FL_FN(xent_lanes)(loss + v, last + v, z + v * VL, t ? t + v * VL : NULL, n, 1);
+    for (fl_int v = 0; v * VL < rows; v++) {
+        const fl_int r = v * VL, here = rows - r < VL ? rows - r : VL;
+        real *g = job->grad ? (real *)job->grad + (i + r) * n : NULL;
+        if (g && t) store_transposed(g, n, z + r, ld, n, here, last + v, FL_SOFTMAX);
+        else if (g) store_transposed(g, n, z + r, ld, n, here, last + v, FL_GRADIENT_OF_LABEL);
+        sum += (double)vsum(vselect(vequal(weight[v], vset(0)), vset(0), loss[v] * weight[v]));
+    }
+    return sum;
 }
 
 /* One long row. e: where the exponentials go, grad itself or scratch; grad may be NULL, and then e is too. */
@@ -66,41 +125,33 @@ FL_INLINE double FL_FN(xent_long_row)(real *grad, real *e, const real *x, const 
         }
     } else {
         e[label] -= (real)sum;
-        FL_FN(row_store)(grad, e, n, (real)(scale / sum), 0, 0, FL_SOFTMAX, stream);
+        FL_FN(row_store)(grad, e, n, (real)(scale / sum), 0, FL_SOFTMAX, stream);
     }
     return loss;
 }
 
-/* scratch: 2 * SHORT_ROW * 64 bytes, or n * sizeof(real) where stream. */
+/* scratch: 2 * SHORT_ROW * LANES_WIDE * 64 bytes, or n * sizeof(real) where stream. */
 static void FL_FN(xent)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_xent_job *job = (const fl_xent_job *)head;
     const fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
-    const fl_int n = job->n, ldx = job->ldx;
+    const fl_int n = job->n, ldx = job->ldx, together = LANES_WIDE * VL;
     const real *x = job->x, *targets = job->targets;
-    real *grad = job->grad, *z = scratch, *t = z + SHORT_ROW * VL;
+    real *grad = job->grad;
     double loss = 0;
     assert(n >= 1 && from < to);
-    if (n > SHORT_ROW) {
+    if (n <= SHORT_ROW) {
+        for (fl_int i = from; i < to; i += together)
+            loss += FL_FN(xent_short_rows)(job, i, to - i < together ? to - i : together, scratch);
+    } else {
         for (fl_int i = from; i < to; i++) {
             double w = job->weight ? job->weight[i] : 1;
             real *g = grad ? grad + i * n : NULL;
-            loss += w * FL_FN(xent_long_row)(g, g && job->stream ? z : g, x + i * ldx, targets ? targets + i * n : NULL,
+            loss += w * FL_FN(xent_long_row)(g, g && job->stream ? scratch : g, x + i * ldx, targets ? targets + i * n : NULL,
                                              targets ? 0 : job->labels[i], n, w * job->scale,
                                              x + (i + 1 < job->m ? i + 1 : i) * ldx, job->stream);
         }
         if (job->stream) vstream_end();
-    } else {
-        for (fl_int i = from; i < to; i += VL) {
-            fl_int rows = to - i < VL ? to - i : VL;
-            real s[VL], l[VL];
-            for (fl_int r = 0; r < VL; r++) s[r] = (real)(job->scale * (job->weight && r < rows ? job->weight[i + r] : 1));
-            load_transposed(z, x + i * ldx, ldx, n, rows);
-            if (targets) load_transposed(t, targets + i * n, n, n, rows);
-            vstore(l, FL_FN(xent_lanes)(z, targets ? t : NULL, targets ? NULL : job->labels + i, n, rows, vload(s), grad != NULL));
-            if (grad) store_transposed(grad + i * n, n, z, n, rows);
-            for (fl_int r = 0; r < rows; r++) loss += (job->weight ? job->weight[i + r] : 1) * (double)l[r];
-        }
     }
     job->loss[block] = loss;
 }

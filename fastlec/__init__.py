@@ -22,15 +22,18 @@ from .functional import (  # noqa: E402
 )
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
 
-_LAZY = ("reference", "testing")  # submodules that are imported when asked for
+_LAZY = ("data", "io", "plot", "reference", "testing", "training")  # submodules that are imported when asked for
 
 __all__ = [
     "LogisticObjective",
     "SoftmaxObjective",
+    "data",
     "get_num_threads",
+    "io",
     "isa",
     "log_softmax",
     "logsumexp",
+    "plot",
     "reference",
     "release_memory",
     "relu",
@@ -44,6 +47,7 @@ __all__ = [
     "tanh",
     "tanh_derivative",
     "testing",
+    "training",
     "value_and_derivative",
 ]
 

@@ -35,14 +35,17 @@ fl_team_init()
 cdef double PARALLEL_FROM = 50e3    # ns of work on one core: about ten times what opening a region can cost
 cdef double RELEASE_FROM = 10e3     # ns: below this the GIL is kept
 cdef double POLL_EVERY = 0.05       # s between looks at pending signals
+cdef double STALL = 2e-3            # s beyond eight times the serial estimate: the team waits for CPUs that others hold,
+cdef double ALONE = 1.0             # and for this many seconds calls compute alone
 
 cdef enum:
     LINE = 64
     APART = 128                     # scratch of two threads never shares a line that the other one's prefetcher takes
-    STACK = 8192                    # scratch of a small job
+    STACK = 16384                   # scratch of a small job
 
 cdef int thread_limit = 0           # 0: none
 cdef int cpu_quota = 0              # of the cgroup; 0: none
+cdef double alone_until = 0         # fl_now()
 
 
 cdef struct Run:
@@ -71,6 +74,8 @@ cdef int team_for(double work, fl_int most_blocks) noexcept nogil:
     """The threads for this much work; more than 1 only with the team taken, which the caller then gives back."""
     cdef int team
     if work < PARALLEL_FROM or most_blocks < 2 or thread_limit == 1 or fl_is_forked() or fl_omp_in_parallel():
+        return 1
+    if fl_now() < alone_until:
         return 1
     team = team_limit()
     if most_blocks < team:
@@ -116,13 +121,15 @@ cdef void run_parallel(fl_job **jobs, int n_jobs, Run *run, int team) noexcept n
 
 
 cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
-    """Runs the jobs in order. Raises MemoryError before anything has run, or what a signal handler raised (KeyboardInterrupt):
+    """Runs the jobs in order. Where a team was held up (spinning threads of another library on the same CPUs), the next calls
+    compute alone. Raises MemoryError before anything has run, or what a signal handler raised (KeyboardInterrupt):
     the outputs are then incomplete."""
     cdef char stack[STACK + LINE]
     cdef Run run
     cdef size_t scratch = 0
     cdef fl_int most_blocks = 0, block
-    cdef double work = 0
+    cdef double work = 0, start
+    global alone_until
     cdef int j, team
     for j in range(n_jobs):
         work += jobs[j].work
@@ -153,7 +160,10 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
     run.next_poll = fl_now() + POLL_EVERY
     with nogil:
         if team > 1:
+            start = fl_now()
             run_parallel(jobs, n_jobs, &run, team)
+            if fl_now() - start > STALL + 8e-9 * work:
+                alone_until = fl_now() + ALONE
             fl_team_give()
         else:
             run_serial(jobs, n_jobs, &run)

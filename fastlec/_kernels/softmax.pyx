@@ -13,9 +13,9 @@ cnp.import_array()
 SOFTMAX, LOG_SOFTMAX, LOGSUMEXP = FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
 
 cdef enum:
-    SHORT_ROW = 40              # as in softmax_tmpl.h
+    SHORT_ROW = 40              # as in softmax_tmpl.h, both
+    LANES_WIDE = 4
     BLOCK = 16384               # elements: some microseconds of work
-    STRIP_BYTES = 1 << 18       # of scratch that stay in L2 while a strip of columns is worked on
     STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
     STREAM_FROM = 15 << 20      # bytes of output that no cache keeps
 
@@ -83,14 +83,14 @@ cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer,
         job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= SHORT_ROW else max(BLOCK // n, 1)
         job.head.n_blocks = (outer + job.per_block - 1) // job.per_block
         if n <= SHORT_ROW:
-            job.head.scratch = SHORT_ROW * 64
+            job.head.scratch = SHORT_ROW * LANES_WIDE * 64
         else:
             job.stream = job.stream and n * size <= STREAM_ROW
             job.head.scratch = n * size if job.stream else 0
     else:
         job.head.run = kernel(FL_KERNEL_softmax_cols, dtype)
-        job.per_block = min(max(STRIP_BYTES // (n * 64), 1), 16)
+        job.per_block = LANES_WIDE
         strips = (inner * <fl_int>size + job.per_block * 64 - 1) // (job.per_block * 64)
         job.head.n_blocks = outer * strips
-        job.head.scratch = n * job.per_block * 64
+        job.head.scratch = n * LANES_WIDE * 64
     return run_job(&job)
