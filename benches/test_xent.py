@@ -1,0 +1,7 @@
+"""Speed of cross-entropy with its gradient."""
+
+OPS = ("cross_entropy",)
+
+
+def test_speed(benchmark, work):
+    benchmark(work)

@@ -1,0 +1,9 @@
+"""The same work in fastlec and in every peer that is installed, checked to agree and timed in turns: `fastlec bench`.
+
+`cases` is the table of what is run, `peers` and `peers_compiled` say how each library does it best, `machine` measures the
+limits, `timing` takes the times and `report` prints them. How the comparison is kept fair is told in `timing`.
+"""
+
+from .timing import run
+
+__all__ = ["run"]

@@ -1,0 +1,27 @@
+"""python -m fastlec.bench: `fastlec bench` without the command line's dependencies."""
+
+import argparse
+import sys
+
+from . import report
+from .timing import run
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m fastlec.bench", description=__doc__)
+    parser.add_argument("--cases", nargs="+", metavar="NAME", help="only the cases whose name contains one of these")
+    parser.add_argument("--dtypes", nargs="+", default=("float32", "float64"), metavar="DTYPE")
+    parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: 1 and all CPUs")
+    parser.add_argument("--contenders", nargs="+", metavar="NAME", help="only these libraries")
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--smoke", action="store_true", help="smallest sizes, once: does everything run and agree?")
+    parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--plot", metavar="FILE")
+    options = vars(parser.parse_args())
+    paths = {"json_path": options.pop("json"), "plot_path": options.pop("plot")}
+    result = run(**options, **paths, progress=lambda line: print(line, file=sys.stderr))
+    return any(report.OURS in entry["failed"] for entry in result["results"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""The report as text and as a picture."""
+
+OURS = "fastlec"
+
+
+def best_peer(result):
+    """(name, min time) of the fastest peer, or None where none took part."""
+    others = {name: time["min"] for name, time in result["times"].items() if name != OURS}
+    name = min(others, key=others.get, default=None)
+    return None if name is None else (name, others[name])
+
+
+def ratio(result):
+    """How many times fastlec is faster than the best peer, by minimum times; None if either is missing."""
+    best = best_peer(result)
+    return best[1] / result["times"][OURS]["min"] if best and OURS in result["times"] else None
+
+
+def count_of(threads):
+    """ "1 thread", "2 threads"."""
+    return f"{threads} thread{'s'[: threads > 1]}"
+
+
+def text(report):
+    """The whole report for a terminal."""
+    facts = report["machine"]
+    caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
+    parts = [
+        f"{facts['processor']}, {facts['cpus']} CPUs, {caches}; {report['isa']}; {report['date']}",
+        ", ".join(f"{name} {version}" for name, version in report["libraries"].items()),
+        *(f"not installed: {name} ({why})" for name, why in report["missing"].items()),
+    ]
+    failures = [
+        f"{name}: {result['case']} {result['dtype']} {result['mode']}, {count_of(result['threads'])}: {why}"
+        for result in report["results"]
+        for name, why in result["failed"].items()
+    ]
+    if report["smoke"]:
+        agreed = sum(len(result["times"]) for result in report["results"])
+        parts.append(f"{len(report['results'])} cases, {agreed} results agree with the reference, {len(failures)} do not")
+    else:
+        for threads in sorted({result["threads"] for result in report["results"]}):
+            results = [result for result in report["results"] if result["threads"] == threads]
+            gemm = {limit["dtype"]: limit["gemm"] for limit in report["limits"] if limit["threads"] == threads}
+            parts += [f"\n{count_of(threads)}; times in us, ratio to the best peer, limits: copy and NumPy's GEMM"]
+            parts += [_ratios(results, gemm), "", _minima(results, list(report["libraries"]))]
+    return "\n".join(parts + [f"failed: {failure}" for failure in failures])
+
+
+def _ratios(results, gemm):
+    rows = [("case", "dtype", "result", OURS, "median", "best peer", "its min", "ratio", "GB/s", "copy", "GFLOP/s", "GEMM")]
+    for result in results:
+        ours, best, times = result["times"].get(OURS), best_peer(result), ratio(result)
+        row = [result["case"], result["dtype"], result["mode"]]
+        row += [_us(ours["min"]), _us(ours["median"])] if ours else ["failed", ""]
+        row += [best[0], _us(best[1])] if best else ["none", ""]
+        row += [f"{times:.2f}x" if times else "", *_rates(result, ours, gemm)]
+        rows.append(row)
+    return _aligned(rows)
+
+
+def _rates(result, ours, gemm):
+    """GB/s of fastlec and of the copy; GFLOP/s of fastlec and of the matrix product."""
+    if not ours:
+        return ["", "", "", ""]
+    flops = (
+        [f"{result['flops'] / ours['min'] / 1e9:.1f}", f"{gemm[result['dtype']] / 1e9:.1f}"] if result["flops"] else ["", ""]
+    )
+    return [f"{result['bytes'] / time / 1e9:.1f}" for time in (ours["min"], result["copy"]["min"])] + flops
+
+
+def _minima(results, libraries):
+    """The minimum of every contender, us."""
+    rows = [("case", "dtype", "result", *libraries)]
+    for result in results:
+        minima = [_us(result["times"][name]["min"]) if name in result["times"] else "-" for name in libraries]
+        rows.append((result["case"], result["dtype"], result["mode"], *minima))
+    return _aligned(rows)
+
+
+def _us(seconds):
+    return f"{seconds * 1e6:.{1 if seconds < 1e-3 else 0}f}"
+
+
+def _aligned(rows):
+    """Columns of text: three of words to the left, the rest to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:{'<' if k < 3 else '>'}{width}}" for k, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    )
+
+
+def plot(report, path):
+    """Bars of the ratios to the best peer, a panel for each number of threads, into the file `path`. Needs matplotlib."""
+    from matplotlib.figure import Figure
+
+    results = [result for result in report["results"] if ratio(result)]
+    panels = sorted({result["threads"] for result in results})
+    if not panels:
+        raise ValueError("there is nothing to draw: no case ran in fastlec and in a peer")
+    labels = list(dict.fromkeys((result["case"], result["mode"]) for result in results))[::-1]
+    dtypes = sorted({result["dtype"] for result in results})
+    figure = Figure(figsize=(3 + 4.5 * len(panels), 1.5 + 0.3 * len(labels)), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    height = 0.8 / len(dtypes)
+    for axis, threads in zip(axes, panels, strict=True):
+        for k, dtype in enumerate(dtypes):
+            bars = [
+                (labels.index((r["case"], r["mode"])), ratio(r))
+                for r in results
+                if (r["dtype"], r["threads"]) == (dtype, threads)
+            ]
+            at, lengths = zip(*bars, strict=True)
+            axis.barh([y + (0.5 * (len(dtypes) - 1) - k) * height for y in at], lengths, height, label=dtype)
+        axis.axvline(1, color="black", linewidth=1)
+        axis.set(xscale="log", title=count_of(threads), xlabel="times faster than the best peer")
+        axis.grid(axis="x", which="both", alpha=0.3)
+    axes[0].set_yticks(range(len(labels)), [f"{case}, {mode}" for case, mode in labels])
+    axes[-1].legend(loc="lower right")
+    figure.suptitle(report["machine"]["processor"])
+    figure.savefig(path, dpi=120)

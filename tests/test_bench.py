@@ -1,0 +1,249 @@
+"""The benchmarks: every case is right in fastlec and NumPy, wrong and failing contenders are reported, ratios are ratios."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import fastlec
+from fastlec import bench
+from fastlec.bench import cases, machine, peers, report
+from fastlec.bench.timing import compete, measure
+
+
+@pytest.fixture
+def contender():
+    """Makes contenders of one thread; the limit that fastlec's sets is lifted afterwards."""
+    yield lambda kind: kind(1)
+    fastlec.set_num_threads(None)
+
+
+@pytest.fixture
+def problem():
+    """A case with its inputs and what is right."""
+    case = cases.select("tanh-1e5")[0].at(smoke=True)
+    inputs = case.make(np.random.default_rng(0), "float32")
+    return case, inputs, case.expected(inputs)
+
+
+@pytest.mark.parametrize("kind", [peers.Fastlec, peers.NumPy, peers.SciPy], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("dtype", cases.SIZE)
+@pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
+def test_every_case_agrees_with_the_reference(case, dtype, kind, contender):
+    case = case.at(smoke=True)
+    inputs = case.make(np.random.default_rng(0), dtype)
+    kept = [array.copy() for array in inputs]
+    for mode in case.modes:
+        call = contender(kind).build(case, inputs, mode)
+        if call is None:
+            assert kind is peers.SciPy
+            continue
+        assert cases.disagreement(call(), case.expected(inputs), dtype) is None
+        assert cases.disagreement(call(), case.expected(inputs), dtype) is None, "the second call"
+    assert all(np.array_equal(array, copy) for array, copy in zip(inputs, kept, strict=True))
+
+
+@pytest.mark.parametrize("name", ["softmax-64x10", "log_softmax-60000x10", "cross_entropy-60000x10", "tanh-1e5", "relu-1e5"])
+@pytest.mark.parametrize("kind", [peers.Fastlec, peers.NumPy], ids=lambda kind: kind.name)
+def test_a_reused_result_is_the_same_array_each_time_and_a_fresh_one_is_not(name, kind, contender):
+    case = cases.select(name)[0].at(smoke=True)
+    inputs = case.make(np.random.default_rng(0), "float32")
+    for mode, same in (("reused", True), ("fresh", False)):
+        call = contender(kind).build(case, inputs, mode)
+        first, second = (result[-1] if isinstance(result, tuple) else result for result in (call(), call()))
+        assert (first is second) == same
+
+
+def test_names_are_unique_and_the_work_of_an_objective_is_counted():
+    assert len({case.name for case in cases.CASES}) == len(cases.CASES)
+    by_op = {case.op: case for case in cases.CASES}
+    assert set(by_op) == set(cases.OPS)
+    assert by_op["value_and_gradient"].flops == 4 * 60000 * 784 * 10  # one product forward, one back
+    assert by_op["hessian_mv"].flops == 6 * 60000 * 784 * 10
+    assert by_op["softmax"].flops is None
+    assert cases.select("softmax-64x10")[0].bytes("float64") == 2 * 640 * 8
+
+
+def test_select():
+    assert cases.select() == list(cases.CASES)
+    assert [case.name for case in cases.select(["relu", "tanh-1e5"])] == ["tanh-1e5", "relu-1e5", "relu-1e6"]
+    with pytest.raises(ValueError, match=r"cases is 'conv'; no case has such a name; there are softmax-64x10"):
+        cases.select("conv")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda y: y + np.float32(2e-4), "is off by 2.0e-04 of the largest value; expected at most 1e-04"),
+        (lambda y: y[:-1], "gave shape (999,); expected (1000,)"),
+        (lambda y: y.astype("f8"), "gave float64; expected float32"),
+        (lambda y: (y, y), "gave 2 results; expected 1"),
+        (lambda y: np.where(np.arange(1000) == 7, np.float32("nan"), y), "is off by nan"),
+    ],
+)
+def test_disagreement_is_found(spoil, reason, problem):
+    _, inputs, expected = problem
+    right = np.tanh(inputs[0]) / np.float32(np.max(np.abs(expected[0])))
+    expected = (expected[0] / np.max(np.abs(expected[0])),)
+    assert cases.disagreement(right, expected, "float32") is None
+    assert cases.disagreement(spoil(right), expected, "float32").startswith(reason)
+
+
+def test_contenders_that_are_wrong_fail_or_offer_nothing(problem):
+    class Wrong(peers.NumPy):
+        name = "wrong"
+        _tanh = staticmethod(lambda x, out, axis: np.sin(x, out=out))
+
+    class Failing(peers.NumPy):
+        name = "failing"
+
+        def unary(self, case, x, out):
+            raise RuntimeError("no such operator\nand more")
+
+    class Idle(peers.Peer):
+        name, module = "idle", "numpy"
+
+    found = [kind(1) for kind in (peers.NumPy, Wrong, Failing, Idle)]
+    result = compete(problem[0], "float32", "reused", *problem[1:], found, threads=1, rounds=1, smoke=True)
+    assert set(result["times"]) == {"NumPy"}
+    assert set(result["failed"]) == {"wrong", "failing"}
+    assert result["failed"]["wrong"].startswith("is off by")
+    assert result["failed"]["failing"] == "RuntimeError: no such operator"
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setattr(peers.SciPy, "module", "no_such_library")
+    found, missing = peers.contenders(1, ["NumPy", "SciPy"])
+    assert [peer.name for peer in found] == ["NumPy"]
+    assert missing == {"SciPy": "No module named 'no_such_library'"}
+
+
+def test_measure_gives_every_contender_its_turns():
+    counts = {"slow": 0, "quick": 0}
+
+    def slow():
+        counts["slow"] += 1
+        time.sleep(0.003)
+
+    def quick():
+        counts["quick"] += 1
+
+    times = measure({"slow": slow, "quick": quick}, rounds=4, turn=1e-3)
+    assert counts["slow"] == 2 + 4 * 2  # to calibrate, then a call to wake it and one to time
+    assert counts["quick"] > 100
+    assert 0.003 <= times["slow"]["min"] <= times["slow"]["median"]
+    assert 0 < times["quick"]["min"] < 0.003
+
+
+@pytest.mark.parametrize("nbytes", [1, 1000, machine.SPLIT_FROM + 2])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_copier_copies_half_of_the_bytes_once(threads, nbytes, monkeypatch):
+    copied = []
+    monkeypatch.setattr(machine.np, "copyto", lambda target, source: copied.append((target.size, source.size)))
+    machine.copier(nbytes, threads)()
+    assert len(copied) == (threads if nbytes >= machine.SPLIT_FROM else 1)
+    assert sum(target for target, _ in copied) == sum(source for _, source in copied) == max(nbytes // 2, 1)
+
+
+def result_with(times, **more):
+    times = {name: {"min": time, "median": 2 * time} for name, time in times.items()}
+    fixed = {"case": "tanh-1e5", "dtype": "float32", "mode": "fresh", "threads": 1, "bytes": 8e5, "flops": None, "failed": {}}
+    return fixed | {"times": times, "copy": {"min": 1e-5, "median": 1e-5}} | more
+
+
+def test_the_ratio_is_to_the_fastest_peer_by_minimum():
+    result = result_with({"fastlec": 2e-5, "NumPy": 6e-5, "JAX": 5e-5})
+    assert report.best_peer(result) == ("JAX", 5e-5)
+    assert report.ratio(result) == pytest.approx(2.5)
+    assert report.ratio(result_with({"fastlec": 2e-5})) is None
+    assert report.ratio(result_with({"JAX": 2e-5})) is None
+
+
+def test_the_text_has_times_ratio_rates_and_failures():
+    whole = {
+        "machine": machine.facts(),
+        "isa": "avx512",
+        "date": "today",
+        "smoke": False,
+        "libraries": {"fastlec": "1", "JAX": "2"},
+        "missing": {"PyTorch": "no module"},
+        "limits": [{"threads": 1, "dtype": "float32", "gemm": 1e11}],
+        "results": [
+            result_with({"fastlec": 2e-5, "JAX": 5e-5}),
+            result_with({"fastlec": 1e-3, "JAX": 2e-3}, flops=2e7, failed={"NumPy": "ran out"}),
+        ],
+    }
+    lines = report.text(whole).splitlines()
+    rows = [line.split() for line in lines if line.startswith("tanh-1e5")]
+    assert rows[0] == ["tanh-1e5", "float32", "fresh", "20.0", "40.0", "JAX", "50.0", "2.50x", "40.0", "80.0"]
+    assert rows[1][-4:] == ["0.8", "80.0", "20.0", "100.0"]  # GB/s of fastlec and the copy, GFLOP/s of fastlec and the GEMM
+    assert rows[2][3:] == ["20.0", "50.0"]
+    assert "not installed: PyTorch (no module)" in lines
+    assert lines[-1] == "failed: NumPy: tanh-1e5 float32 fresh, 1 thread: ran out"
+
+
+def test_run_in_a_process_of_its_own(tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    seen = []
+    result = bench.run(
+        cases=["softmax-64x10", "value_and_gradient"],
+        dtypes=["float32"],
+        threads=1,
+        smoke=True,
+        json_path=tmp_path / "bench.json",
+        plot_path=tmp_path / "bench.png",
+        contenders=["fastlec", "NumPy"],
+        progress=seen.append,
+    )
+    assert json.loads((tmp_path / "bench.json").read_text()) == result
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    assert result["isa"] == fastlec.isa()
+    assert result["libraries"] == {"fastlec": fastlec.__version__, "NumPy": np.__version__}
+    assert [(r["case"], r["mode"], set(r["times"]), r["failed"]) for r in result["results"]] == [
+        ("softmax-64x10", "reused", {"fastlec", "NumPy"}, {}),
+        ("softmax-64x10", "fresh", {"fastlec", "NumPy"}, {}),
+        ("value_and_gradient-60000x784x10", "reused", {"fastlec", "NumPy"}, {}),
+    ]
+    assert "6 results agree with the reference, 0 do not" in capsys.readouterr().out
+    assert "softmax-64x10 float32 fresh, 1 thread" in seen
+
+
+def test_a_process_that_dies_is_reported(monkeypatch):
+    monkeypatch.setattr("fastlec.bench.timing.CHILD", "import sys; sys.stdin.read(); sys.exit(3)")
+    with pytest.raises(RuntimeError, match="the process with 1 thread ended with code 3 at start"):
+        bench.run(cases="tanh-1e5", threads=1, smoke=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dtypes": ["float16"]}, "dtypes has 'float16'; expected float32 or float64"),
+        ({"threads": 0}, "threads has 0; expected 1 to"),
+        ({"threads": [1, 10**6]}, "threads has 1000000; expected 1 to"),
+        ({"cases": "nothing"}, "no case has such a name"),
+    ],
+)
+def test_arguments_are_checked(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        bench.run(**arguments, smoke=True)
+
+
+def test_python_m_fastlec_bench():
+    command = [
+        sys.executable,
+        "-m",
+        "fastlec.bench",
+        "--smoke",
+        "--threads",
+        "1",
+        "--cases",
+        "relu-1e5",
+        "--contenders",
+        "fastlec",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "4 cases, 4 results agree" in done.stdout
