@@ -136,7 +136,7 @@ def _events(plan, progress):
 
 
 def child(threads, names, dtypes, smoke, rounds, contenders):
-    """All that a child process does. Its standard output is for events alone, a line of JSON each; libraries print to stderr."""
+    """All that a child process does. Its standard output is for events, a line of JSON each; libraries print to stderr."""
     channel = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
