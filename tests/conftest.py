@@ -1,0 +1,78 @@
+"""What the tests share: every instruction set, dtype and team size as fixtures, seeded random numbers, and THE tolerance table."""
+
+import zlib
+
+import numpy as np
+import pytest
+
+from fastlec._kernels import runner
+
+DTYPES = ("float32", "float64")
+TEAMS = (1, 2)
+
+# How far a result may be from fastlec.reference in float64, in units of eps of the dtype: (float32, float64). The reference has
+# errors of its own there, which is why its column is not smaller. What each number is relative to stands beside it; where a sum
+# of n terms is computed in the dtype, the test multiplies by sqrt(n). Never loosened in a test.
+UNITS = {
+    "softmax": (6, 12),  # relative to each probability; its exponent's rounding, eps |x - top|, is added by the test
+    "row_sum": (4, 4),  # relative to 1, the sum of a row of probabilities
+    "log": (3, 4),  # relative to |top| + |log sum|, or |x - top| + |log sum|: log_softmax and logsumexp
+    "loss": (8, 16),  # relative to |top - x_label| + log n, averaged as the loss is: it adds up in float64
+    "gradient": (8, 16),  # of the loss by logits, relative to a row's weight
+    "map": (4, 6),  # tanh, sigmoid, relu and derivatives, relative
+    "linear": (8, 16),  # logits, relative to |w| |x| summed over the features: each error of theirs reaches what follows
+}
+
+
+@pytest.fixture(params=runner.isas())
+def isa(request):
+    """Each instruction set that this machine runs, selected for the test."""
+    before = runner.isa()
+    runner.select_isa(request.param)
+    yield request.param
+    runner.select_isa(before)
+
+
+@pytest.fixture(params=DTYPES)
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(params=TEAMS, ids="threads{}".format)
+def threads(request):
+    """The most threads that a call may use during the test."""
+    runner.set_num_threads(request.param)
+    yield request.param
+    runner.set_num_threads(0)
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers that differ from test to test and never from run to run; the seed is printed where the test fails."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    print(f"seed {seed}")
+    return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def frozen():
+    """frozen(a): a read-only copy. frozen(a, b, ...): a list of them."""
+
+    def freeze(*arrays):
+        copies = [np.array(a) for a in arrays]
+        for a in copies:
+            a.flags.writeable = False
+        return copies[0] if len(copies) == 1 else copies
+
+    return freeze
+
+
+@pytest.fixture
+def tolerance():
+    """tolerance(name, dtype): the row of UNITS, times eps."""
+
+    def units(name, dtype):
+        dtype = np.dtype(dtype)
+        return UNITS[name][DTYPES.index(dtype.name)] * float(np.finfo(dtype).eps)
+
+    return units
