@@ -6,8 +6,10 @@ FASTLEC_NO_OPENMP=1  serial, as where the compiler has no OpenMP
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from glob import glob
 from pathlib import Path
@@ -17,10 +19,11 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 DEBUG = os.environ.get("FASTLEC_DEBUG") == "1"
-COMPILER = os.environ.get("CC", "cc").split()
+COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISAS = {"base": []} | ({"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]} if X86 else {})
-HEADERS = sorted(glob("csrc/*.h")) + ["csrc/kernels.def"]  # a change to one rebuilds everything
+SETTINGS = Path("build", "settings")  # compiler and flags of the last build
+DEPENDS = [*sorted(glob("csrc/*.h")), "csrc/kernels.def", str(SETTINGS)]  # a change to one rebuilds everything
 MACROS = [("FL_X86", "1")] if X86 else []
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -35,16 +38,24 @@ def works(source, flags):
 
 
 def openmp_flags():
-    if os.environ.get("FASTLEC_NO_OPENMP") == "1":
-        return []
-    if works("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n", ["-fopenmp"]):
+    probe = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
+    if os.environ.get("FASTLEC_NO_OPENMP") != "1" and works(probe, ["-fopenmp"]):
         return ["-fopenmp"]
-    print("fastlec: no OpenMP found for", *COMPILER, "- building a serial library", file=sys.stderr)
+    print(f"fastlec: no OpenMP with {shlex.join(COMPILER)}: building a library that computes on one core", file=sys.stderr)
     return []
 
 
+def changed(path, text):
+    """Writes the file if it does not hold this text already, and whether it did not. What depends on it is then rebuilt."""
+    if path.exists() and path.read_text() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return True
+
+
 def scheduling_flags():
-    """gcc leaves independent vectors one after the other on x86 unless asked: up to 10 % on tanh. clang interleaves by itself."""
+    """gcc on x86 leaves independent vectors one after the other unless asked: up to 10 % on tanh. clang does not."""
     flags = ["-fschedule-insns", "-fsched-pressure"]
     return flags if works("int main(void) { return 0; }\n", flags) else []
 
@@ -52,7 +63,10 @@ def scheduling_flags():
 # ISA flags touch isa_*.c alone. No -ffast-math: it would change the whole process's floating point.
 common = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
 common += ["-O1", "-g", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-DNDEBUG"]
-kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fno-lto", *scheduling_flags()]
+kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fno-lto"]
+kernel_flags += scheduling_flags()
+openmp = openmp_flags()
+rebuild = changed(SETTINGS, shlex.join([*COMPILER, *kernel_flags, *openmp]) + "\n")
 libraries = [
     (
         f"fl_{isa}",
@@ -61,7 +75,7 @@ libraries = [
             "cflags": [*kernel_flags, *march],
             "macros": MACROS,
             "include_dirs": ["csrc"],
-            "obj_deps": {"": HEADERS},
+            "obj_deps": {"": DEPENDS},
         },
     )
     for isa, march in ISAS.items()
@@ -71,16 +85,16 @@ libraries = [
 def extension(path):
     name = Path(path).stem
     runner = name == "runner"  # the one module that holds the tables; the others reach it through its .pxd
-    openmp = openmp_flags() if runner else []
+    team = openmp if runner else []
     debug = SANITIZE if DEBUG else []
     return Extension(
         f"fastlec._kernels.{name}",
         [path] + (["csrc/dispatch.c"] if runner else []),
-        depends=HEADERS,
+        depends=DEPENDS,
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[*MACROS, ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        extra_compile_args=[*common, "-Wno-unused-function", "-Wno-unused-parameter", *openmp],
-        extra_link_args=[*openmp, *debug] + ([] if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []),
+        extra_compile_args=[*common, "-Wno-unused-function", "-Wno-unused-parameter", *team],
+        extra_link_args=[*team, *debug] + ([] if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []),
         libraries=[f"fl_{isa}" for isa in ISAS] if runner else [],
     )
 
@@ -89,6 +103,7 @@ setup(
     libraries=libraries,
     ext_modules=cythonize(
         [extension(path) for path in sorted(glob("fastlec/_kernels/*.pyx"))],
+        force=rebuild,
         compiler_directives={
             "language_level": "3",
             "boundscheck": DEBUG,

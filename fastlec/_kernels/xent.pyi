@@ -1,0 +1,6 @@
+import numpy as np
+
+def first_bad_label(labels: np.ndarray, n: int) -> int: ...
+def loss_and_gradient(
+    logits: object, labels: object, weight: object, scale: float, grad: object, want_grad: bool
+) -> tuple[float, np.ndarray | None] | None: ...
