@@ -111,11 +111,14 @@ def plot(report, path):
                 for r in results
                 if (r["dtype"], r["threads"]) == (dtype, threads)
             ]
-            at, lengths = zip(*bars, strict=True)
-            axis.barh([y + (0.5 * (len(dtypes) - 1) - k) * height for y in at], lengths, height, label=dtype)
+            at = [y + (0.5 * (len(dtypes) - 1) - k) * height for y, _ in bars]
+            axis.barh(at, [times - 1 for _, times in bars], height, left=1, label=dtype)
         axis.axvline(1, color="black", linewidth=1)
         axis.set(xscale="log", title=count_of(threads), xlabel="times faster than the best peer")
-        axis.grid(axis="x", which="both", alpha=0.3)
+        axis.set_xticks([0.5, 1, 1.5, 2, 3, 5, 10], ["0.5", "1", "1.5", "2", "3", "5", "10"])
+        axis.set_xticks([], minor=True)
+        axis.margins(y=0.01)
+        axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(labels)), [f"{case}, {mode}" for case, mode in labels])
     axes[-1].legend(loc="lower right")
     figure.suptitle(report["machine"]["processor"])
