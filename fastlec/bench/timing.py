@@ -7,7 +7,7 @@ How the comparison is kept fair:
 - Every contender's result is compared with the float64 reference first. One that fails or disagrees is reported and not timed.
 - Contenders take turns, in a new random order each round, so that a slow spell of the machine hits all of them.
 - Before each turn comes a pause: OpenBLAS, libgomp, XLA and ONNX Runtime keep their idle threads spinning for a while, which
-  would slow the next contender. Then one untimed call wakes this contender's own threads and brings the data to where it keeps
+  would slow the next contender. Then a few untimed calls wake this contender's own threads and bring the data to where it keeps
   it (calls so long that this does not matter do without).
 - Short functions are called often enough per turn for the clock. Python's garbage collector is off. The minimum is what counts,
   since disturbances only add; the median tells how steady it is.
@@ -35,7 +35,7 @@ from . import cases as table
 from . import machine, peers, report
 
 TURN = 2e-3  # s: the least time of one turn
-WAKE = 20e-3  # s: longer calls need no untimed one before
+WAKE = 20e-3  # s: longer calls need no untimed ones before
 PAUSES = {1: 2e-3}  # s before each turn, by threads
 PAUSE = 30e-3  # s, with more threads
 COPY = "copy"
@@ -212,7 +212,7 @@ def measure(calls, rounds, pause=0.0, turn=TURN):
                 call, (number, wake) = calls[name], numbers[name]
                 sleep(pause)
                 if wake:
-                    call()
+                    _time(call, max(1, number // 4))
                 samples[name].append(_time(call, number))
     finally:
         if enabled:
