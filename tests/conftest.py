@@ -1,4 +1,4 @@
-"""What the tests share: every instruction set, dtype and team size as fixtures, seeded random numbers, and THE tolerance table."""
+"""Shared by the tests: instruction sets, dtypes and team sizes as fixtures, seeded random numbers, THE tolerance table."""
 
 import zlib
 

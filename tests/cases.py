@@ -1,0 +1,170 @@
+"""THE table of cases: shapes and axes at the edges of what the kernels do by halves, and the memory layouts that arrays come in.
+
+The edges: 2 and 4 elements to 16 bytes, 2 to 16 to a register, four registers together, rows of 40 (the longest that are
+transposed), sums in runs of 32 and 64 registers, strips of 64 samples, blocks of 256 samples or 16384 elements.
+"""
+
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+LANES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17)
+RUNS = (31, 32, 33, 63, 64, 65)
+SHORT_ROW = (39, 40, 41)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something reduced along an axis of an array of this shape."""
+
+    shape: tuple
+    axis: int | tuple | None = -1
+
+    def __str__(self):
+        return "x".join(map(str, self.shape)) + f"@{self.axis}".replace(" ", "")
+
+
+def rows(*lengths, m):
+    return [Case((m, n)) for n in lengths]
+
+
+def columns(*lengths, inner, outer=1):
+    return [Case((outer, n, inner), 1) for n in lengths]
+
+
+REDUCTIONS = [
+    *rows(*LANES, 31, 32, *SHORT_ROW, *RUNS, 127, 128, m=19),
+    *rows(255, 256, 257, 511, 512, 513, 1023, 1024, 1025, 2049, 5000, m=3),
+    *(Case((m, n)) for m in (1, 15, 16, 17, 39, 40, 41, 63, 64, 65, 66, 257) for n in (3, 10, 40, 41)),
+    *columns(*RUNS, 1, 2, 10, 100, inner=21),
+    *(Case((2, 10, inner), 1) for inner in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 66, 127, 129, 257, 1025)),
+    *(Case((7,), axis) for axis in (0, -1)),
+    *(Case((5, 6), axis) for axis in (0, 1, -1, -2)),
+    *(Case((3, 1, 4), axis) for axis in (0, 1, 2, -3)),
+    *(Case((2, 3, 5, 4), axis) for axis in (0, 1, 2, 3)),
+]
+TUPLES = [
+    Case((4, 6), None),
+    Case((4, 6), (0, 1)),
+    Case((4, 6), (1, 0)),
+    Case((4, 6), (-1,)),
+    Case((2, 3, 5, 4), (0, 2)),
+    Case((2, 3, 5, 4), (3, 1)),
+    Case((2, 3, 5, 4), (-1, -2, 0)),
+    Case((2, 3, 5, 4), None),
+    Case((9,), None),
+    Case((), None),
+    Case((3, 4), ()),
+]
+EMPTY = [Case((0, 5)), Case((0, 5), 1), Case((3, 0), 0), Case((2, 0, 4), 0), Case((0, 0, 3), 2), Case((2, 3, 0), (0, 1))]
+NOTHING_TO_REDUCE = [Case((5, 0)), Case((0, 5), 0), Case((0,)), Case((2, 0, 4), 1), Case((2, 0, 3), (1, 2)), Case((0,), None)]
+# Large enough for a team, in more than one block.
+TEAM = [Case((5000, 10)), Case((400, 1000)), Case((37, 11000)), Case((300, 2050), 0), Case((3, 50, 1111), 1), Case((70000, 3))]
+
+SIZES = (0, *LANES, *SHORT_ROW, *RUNS, 66, 127, 255, 256, 257, 1000, 16383, 16384, 16385)
+SHAPES = [(), (0,), (3, 0, 2), (5,), (4, 7), (2, 3, 5), (2, 1, 3, 4)]
+
+CROSS_ENTROPY = [  # (samples, classes)
+    *((m, n) for m in (1, 3, 16, 17, 63, 64, 65, 66, 257) for n in (2, 10)),
+    *((19, n) for n in (1, *LANES[2:], *RUNS, *SHORT_ROW, 127, 128, 255, 257, 1000, 1025, 3000)),
+    *((m, n) for m in (1, 300) for n in (40, 41)),
+]
+CROSS_ENTROPY_TEAM = [(6000, 10), (500, 1000), (25, 20000)]
+
+LINEAR = [  # (samples, features, classes)
+    *((m, 5, 3) for m in (1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 66, 127, 128, 129, 300, 1000)),
+    *((37, n, 4) for n in (*LANES, 31, 32, 33, 34, 47, 48, 63, 64, 65, 130)),
+    *((70, 19, l) for l in (2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 16, 21, 25, 40, 50)),
+    (40, 3500, 3),
+    (3, 1, 2),
+]
+LINEAR_TEAM = [(3000, 50, 10), (700, 784, 3)]
+
+
+def parametrize(name, values):
+    """A parameter that runs through a part of the table, with readable ids."""
+
+    def label(value):
+        return "x".join(map(str, value)) or "scalar" if isinstance(value, tuple) else str(value)
+
+    return pytest.mark.parametrize(name, values, ids=label)
+
+
+def strided(a):
+    """Every second element along each axis of something larger."""
+    return _placed(a, [2 * n + 1 for n in a.shape], [slice(1, 2 * n + 1, 2) for n in a.shape])
+
+
+def gapped(a):
+    """Rows apart, each of them contiguous."""
+    shape = a.shape[:-1] + tuple(n + 3 for n in a.shape[-1:])
+    return _placed(a, shape, [slice(None)] * max(a.ndim - 1, 0) + [slice(1, n + 1) for n in a.shape[-1:]])
+
+
+def reversed_(a):
+    """Negative strides."""
+    flip = (slice(None, None, -1),) * a.ndim
+    return np.array(a[flip], order="C")[flip]
+
+
+def swapped(a):
+    """The other byte order."""
+    return a.astype(a.dtype.newbyteorder("S"))
+
+
+def misaligned(a):
+    """One byte off."""
+    memory = np.zeros(a.nbytes + 1, np.uint8)[1:]
+    copy = memory.view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy
+
+
+def unaligned(a):
+    """One element beyond 64 bytes: aligned for its dtype, for no register."""
+    memory = np.zeros(a.nbytes + 128, np.uint8)
+    memory = memory[(-memory.ctypes.data) % 64 + a.itemsize :][: a.nbytes]
+    copy = memory.view(a.dtype).reshape(a.shape)
+    copy[...] = a
+    return copy
+
+
+def mapped(a):
+    """A file, mapped read-only."""
+    with tempfile.TemporaryFile() as file:
+        file.write(b"header.." + a.tobytes())
+        file.flush()
+        return np.memmap(file, a.dtype, "r", 8, a.shape)
+
+
+def _placed(a, shape, where):
+    larger = np.full(shape, 99, a.dtype)
+    larger[tuple(where)] = a
+    return larger[tuple(where)]
+
+
+LAYOUTS = {
+    "strided": strided,
+    "gapped": gapped,
+    "reversed": reversed_,
+    "fortran": np.asfortranarray,
+    "swapped": swapped,
+    "misaligned": misaligned,
+    "unaligned": unaligned,
+    "mapped": mapped,
+    "subclass": lambda a: a.copy().view(_Subclass),
+    "swapped fortran": lambda a: swapped(np.asfortranarray(a)),
+}
+WRITEABLE = {
+    name: LAYOUTS[name] for name in ("strided", "gapped", "reversed", "fortran", "unaligned", "subclass", "misaligned")
+}
+
+
+class _Subclass(np.ndarray):
+    pass
+
+
+layouts = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+writeable_layouts = pytest.mark.parametrize("layout", WRITEABLE.values(), ids=WRITEABLE)
