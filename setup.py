@@ -54,17 +54,10 @@ def changed(path, text):
     return True
 
 
-def scheduling_flags():
-    """gcc on x86 leaves independent vectors one after the other unless asked: up to 10 % on tanh. clang does not."""
-    flags = ["-fschedule-insns", "-fsched-pressure"]
-    return flags if works("int main(void) { return 0; }\n", flags) else []
-
-
 # ISA flags touch isa_*.c alone. No -ffast-math: it would change the whole process's floating point.
 common = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
 common += ["-O1", "-g", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-DNDEBUG"]
 kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fno-lto"]
-kernel_flags += scheduling_flags()
 openmp = openmp_flags()
 rebuild = changed(SETTINGS, shlex.join([*COMPILER, *kernel_flags, *openmp]) + "\n")
 libraries = [

@@ -2,7 +2,7 @@
  *   Z = W X_s' + b        dots, lanes along the features, ROWS samples x DOTS classes in registers
  *   P = softmax(Z), loss  lanes along the samples: Z is class-major
  *   G += (P - C) X_s      outer products, lanes along the features, OUTER classes x 2 vectors in registers
- * and while G is computed from L2, the next strip is fetched from memory. Logistic regression is the case of two classes whose
+ * and meanwhile the next strip is fetched from memory, one half during the dots, the other during the products. Logistic regression is the case of two classes whose
  * second weight vector is zero (Remark 2). */
 
 #undef ROWS
@@ -19,15 +19,17 @@
 #endif
 #define STRIP_MOST 64 /* samples of a strip, and the stride of Z */
 
-/* z[c * STRIP_MOST + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. */
+/* z[c * STRIP_MOST + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Fetches the first
+ * `fetch` of the rows ahead, ldx apart. */
 FL_INLINE void FL_FN(dots)(real *z, const real *x0, const real *x1, const real *x2, const real *x3, const real *w, fl_int ldw,
-                           fl_int n, const int classes)
+                           fl_int n, const real *ahead, fl_int ldx, int fetch, const int classes)
 {
     vec s[DOTS][ROWS];
     fl_int k = 0;
     for (int c = 0; c < classes; c++) s[c][0] = s[c][1] = s[c][2] = s[c][3] = vset(0);
     for (; k + VL <= n; k += VL) {
         vec a0 = vload(x0 + k), a1 = vload(x1 + k), a2 = vload(x2 + k), a3 = vload(x3 + k);
+        for (int q = 0; q < fetch; q++) __builtin_prefetch(ahead + q * ldx + k, 0, 2);
         for (int c = 0; c < classes; c++) {
             vec v = vload(w + c * ldw + k);
             s[c][0] += v * a0;
@@ -50,32 +52,37 @@ FL_INLINE void FL_FN(dots)(real *z, const real *x0, const real *x1, const real *
     for (int c = 0; c < classes; c++) vsum4(z + c * STRIP_MOST, s[c][0], s[c][1], s[c][2], s[c][3]);
 }
 
-/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of ROWS. */
-FL_INLINE void FL_FN(strip_logits)(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes)
+/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of ROWS. ahead: the next strip, as long as this one, of
+ * which the first half is fetched here, or all of it where nothing else will (`alone`); or NULL. */
+FL_INLINE void FL_FN(strip_logits)(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes,
+                                   const real *ahead, int alone)
 {
     for (fl_int c = 0; c < classes; c += DOTS) {
+        const int both = alone && classes <= DOTS, second = c == DOTS;
+        const int fetch = !ahead || c > DOTS || (second && !alone) ? 0 : both ? ROWS : ROWS / 2;
         for (fl_int i = 0; i < rows; i += ROWS) {
             const fl_int last = rows - 1;
             const real *x0 = x + i * ldx, *x1 = x + (i + 1 < rows ? i + 1 : last) * ldx;
             const real *x2 = x + (i + 2 < rows ? i + 2 : last) * ldx, *x3 = x + (i + 3 < rows ? i + 3 : last) * ldx;
+            const real *next = fetch ? ahead + (both ? i : i / 2 + (second ? rows / 2 : 0)) * ldx : NULL;
             real *zc = z + c * STRIP_MOST + i;
             const real *wc = w + c * ldw;
             switch (classes - c) {
-            case 1: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 1); break;
+            case 1: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 1); break;
 #if DOTS > 2
-            case 2: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 2); break;
-            case 3: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 3); break;
-            case 4: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, 4); break;
+            case 2: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 2); break;
+            case 3: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 3); break;
+            case 4: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 4); break;
 #endif
-            default: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, DOTS); break;
+            default: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, DOTS); break;
             }
         }
     }
 }
 
 /* g[c * n + k ..] = or += sum_i r[c * STRIP_MOST + i] x[i * ldx + k ..] over `vectors` vectors of features, the last one of
- * `left` <= VL lanes. ahead: the same features of the next strip's first row, to be fetched row by row; or NULL. */
-FL_INLINE void FL_FN(outer)(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int left, const char *ahead,
+ * `left` <= VL lanes. ahead: the same features of the next strip, whose second half is fetched here; or NULL. */
+FL_INLINE void FL_FN(outer)(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int left, const real *ahead,
                             int first, const int classes, const int vectors)
 {
     vec s[OUTER][2];
@@ -84,10 +91,7 @@ FL_INLINE void FL_FN(outer)(real *g, fl_int n, const real *r, const real *x, fl_
         const real *xi = x + i * ldx;
         vec a0 = vectors == 2 || left == VL ? vload(xi) : vload_n(xi, left, 0), a1 = vset(0);
         if (vectors == 2) a1 = left == VL ? vload(xi + VL) : vload_n(xi + VL, left, 0);
-        if (ahead) {
-            __builtin_prefetch(ahead + i * ldx * (fl_int)sizeof(real), 0, 2);
-            if (VBYTES * 2 > 64) __builtin_prefetch(ahead + i * ldx * (fl_int)sizeof(real) + 64, 0, 2);
-        }
+        if (ahead) __builtin_prefetch(ahead + (rows + i) / 2 * ldx + i % 2 * VL, 0, 2);
         for (int c = 0; c < classes; c++) {
             vec v = vset(r[c * STRIP_MOST + i]);
             s[c][0] += v * a0;
@@ -112,13 +116,13 @@ FL_INLINE void FL_FN(outer)(real *g, fl_int n, const real *r, const real *x, fl_
         break;
 
 /* G = or += R X_s for all classes, then the bias part. */
-FL_INLINE void FL_FN(strip_gradient)(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int classes, int ahead,
-                                     int first)
+FL_INLINE void FL_FN(strip_gradient)(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int classes,
+                                     const real *ahead, int first)
 {
     for (fl_int k = 0; k < n; k += 2 * VL) {
         const fl_int rest = n - k, left = rest >= 2 * VL || rest == VL ? VL : rest > VL ? rest - VL : rest;
         for (fl_int c = 0; c < classes; c += OUTER) {
-            const char *fetch = ahead && c == 0 ? (const char *)(x + rows * ldx + k) : NULL;
+            const real *fetch = ahead && c == 0 ? ahead + k : NULL;
             const real *rc = r + c * STRIP_MOST;
             real *gk = g + c * n + k;
             switch (classes - c < OUTER ? classes - c : OUTER) {
@@ -180,7 +184,7 @@ FL_INLINE vec FL_FN(strip_softmax)(const fl_linear_job *job, real *z, real *u, c
         for (fl_int r = 0; r < rows; r++) lanes[r] = z[labels[r] * ld + r];
         loss = top - vload(lanes);
     }
-    FL_FN(lanes_exp)(&sum, z, ld, l, &top, FL_SOFTMAX, 1);
+    FL_FN(lanes_exp)(&sum, z, ld, l, &top, NULL, FL_SOFTMAX, 1);
     if (mode == FL_VALUE || mode == FL_GRADIENT) loss += vlog(sum);
     if (mode == FL_GRADIENT || mode == FL_DATA_GRADIENT) {
         vstore(lanes, sum);
@@ -228,8 +232,10 @@ FL_INLINE void FL_FN(linear_range)(const fl_linear_job *job, fl_int block, real 
     for (fl_int i = from; i < to; i += strip) {
         const fl_int rows = to - i < strip ? to - i : strip;
         const real *x = (const real *)job->X + i * ldx;
-        FL_FN(strip_logits)(z, x, ldx, rows, w, ldw, n, free);
-        if (mode == FL_HESSIAN_MV) FL_FN(strip_logits)(u, x, ldx, rows, v, ldw, n, free);
+        const real *ahead = i + 2 * rows <= to ? x + rows * ldx : NULL;
+        const int products = mode == FL_GRADIENT || mode == FL_HESSIAN_MV;
+        FL_FN(strip_logits)(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
+        if (mode == FL_HESSIAN_MV) FL_FN(strip_logits)(u, x, ldx, rows, v, ldw, n, free, NULL, 0);
         for (fl_int r = 0; r < rows; r += VL) {
             const fl_int here = rows - r < VL ? rows - r : VL;
             real weights[VL], losses[VL];
@@ -238,8 +244,7 @@ FL_INLINE void FL_FN(linear_range)(const fl_linear_job *job, fl_int block, real 
             if (mode == FL_VALUE || mode == FL_GRADIENT)
                 for (fl_int q = 0; q < here; q++) loss += (job->weight ? job->weight[i + r + q] : 1) * (double)losses[q];
         }
-        if (mode == FL_GRADIENT || mode == FL_HESSIAN_MV)
-            FL_FN(strip_gradient)(g, n, z, x, ldx, rows, free, i + 2 * rows <= to, i == from);
+        if (products) FL_FN(strip_gradient)(g, n, z, x, ldx, rows, free, ahead, i == from);
         if (mode == FL_DATA_GRADIENT)
             FL_FN(strip_data_gradient)((real *)job->out + i * n, n, z, w, ldw, rows, free, (real)job->scale);
         if (mode == FL_PROBABILITIES)

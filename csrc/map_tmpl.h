@@ -40,7 +40,7 @@ FL_INLINE void FL_FN(map_range)(const real *x, real *y, real *dy, fl_int n, cons
     }
 }
 
-static void FL_FN(map)(const fl_job *head, fl_int block, void *scratch)
+FL_INTERLEAVED static void FL_FN(map)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_map_job *job = (const fl_map_job *)head;
     fl_int from = block * job->per_block, n = job->n - from < job->per_block ? job->n - from : job->per_block;

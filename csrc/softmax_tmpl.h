@@ -9,10 +9,12 @@
 #undef FL_GRADIENT_OF_LABEL
 #undef SUM_RUN
 #undef LANES_WIDE
+#undef FETCH
 #undef FL_ADD_BELOW_TOP
 #define FL_GRADIENT_OF_LABEL -1 /* a mode of the last step that xent_tmpl.h adds */
 #define SHORT_ROW 40 /* rows up to this long go the transposed way */
 #define SUM_RUN 32   /* vectors added plainly before they join a sum that is kept more accurately */
+#define FETCH 8      /* rows ahead that a strip of columns is fetched */
 #define LANES_WIDE 4 /* vectors of problems that are worked on together */
 
 /* t[j * ld + r] = x[r * ldx + j] for j < n, r < rows <= VL; lanes of missing rows are 0. */
@@ -86,9 +88,29 @@ FL_INLINE void FL_FN(lanes_top)(vec *top, const real *t, fl_int ld, fl_int n, co
         for (int v = 0; v < wide; v++) top[v] = vmax(top[v], vload(t + j * ld + v * VL));
 }
 
+/* x[j * inner], j < n, copied to t[j * ld] row by row, and their tops: what comes next, fetched while something else computes. */
+typedef struct {
+    const real *x;
+    real *t;
+    vec *top;
+    fl_int inner;
+} FL_FN(coming);
+
+FL_INLINE void FL_FN(copy_row)(const FL_FN(coming) *next, fl_int j, fl_int n, fl_int ld, fl_int lanes, const int wide)
+{
+    const real *row = next->x + j * next->inner, *ahead = row + (j + FETCH < n ? FETCH * next->inner : 0);
+    for (int v = 0; v < wide; v++) {
+        __builtin_prefetch(ahead + v * VL, 0, 3);
+        vec a = lanes == VL ? vload(row + v * VL) : vload_n(row + v * VL, lanes, 0);
+        vstore(next->t + j * ld + v * VL, a);
+        next->top[v] = vmax(next->top[v], a);
+    }
+}
+
 /* sum[v] = the sum of exp(t - top), which FL_SOFTMAX leaves in t. The other modes leave t alone and give the sum less 1 (the
- * top's own term), so that log-sum-exp is top + log1p of it. */
-FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const vec *top, const int mode, const int wide)
+ * top's own term), so that log-sum-exp is top + log1p of it. next: see above, or NULL. */
+FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const vec *top, const FL_FN(coming) *next, const int mode,
+                                const int wide)
 {
     vec lost[LANES_WIDE], ties[LANES_WIDE];
     for (int v = 0; v < wide; v++) sum[v] = lost[v] = ties[v] = vset(0);
@@ -96,17 +118,19 @@ FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const ve
         fl_int to = from + SUM_RUN < n ? from + SUM_RUN : n;
         vec run[LANES_WIDE];
         for (int v = 0; v < wide; v++) run[v] = vset(0);
-        for (fl_int j = from; j < to; j++)
+        for (fl_int j = from; j < to; j++) {
+            if (next) FL_FN(copy_row)(next, j, n, ld, VL, wide);
             for (int v = 0; v < wide; v++) {
                 real *p = t + j * ld + v * VL;
                 vec a = vload(p), e = vexp_nonpositive(a - top[v]);
                 if (mode == FL_SOFTMAX) run[v] += e, vstore(p, e);
                 else FL_ADD_BELOW_TOP(run[v], ties[v], e, a, top[v]);
             }
+        }
         for (int v = 0; v < wide; v++) {
-            vec next = sum[v] + run[v], part = next - sum[v]; /* two-sum: what the addition rounds off is kept */
-            lost[v] += (sum[v] - (next - part)) + (run[v] - part);
-            sum[v] = next;
+            vec total = sum[v] + run[v], part = total - sum[v]; /* two-sum: what the addition rounds off is kept */
+            lost[v] += (sum[v] - (total - part)) + (run[v] - part);
+            sum[v] = total;
         }
     }
     for (int v = 0; v < wide; v++) {
@@ -116,10 +140,11 @@ FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const ve
 }
 
 /* last[v] from the tops. */
-FL_INLINE void FL_FN(lanes_last)(FL_FN(last) *last, const vec *top, real *t, fl_int ld, fl_int n, const int mode, const int wide)
+FL_INLINE void FL_FN(lanes_last)(FL_FN(last) *last, const vec *top, real *t, fl_int ld, fl_int n, const FL_FN(coming) *next,
+                                 const int mode, const int wide)
 {
     vec sum[LANES_WIDE];
-    FL_FN(lanes_exp)(sum, t, ld, n, top, mode, wide);
+    FL_FN(lanes_exp)(sum, t, ld, n, top, next, mode, wide);
     for (int v = 0; v < wide; v++) {
         last[v].top = top[v];
         if (mode == FL_SOFTMAX) last[v].factor = 1 / sum[v];
@@ -227,11 +252,11 @@ FL_INLINE void FL_FN(softmax_rows_range)(const fl_softmax_job *job, fl_int from,
             load_transposed(scratch + r, ld, x + (i + r) * ldx, ldx, n, rows - r < VL ? rows - r : VL);
         if (rows > ld - VL) {
             FL_FN(lanes_top)(top, scratch, ld, n, LANES_WIDE);
-            FL_FN(lanes_last)(last, top, scratch, ld, n, mode, LANES_WIDE);
+            FL_FN(lanes_last)(last, top, scratch, ld, n, NULL, mode, LANES_WIDE);
         } else {
             for (fl_int v = 0; v * VL < rows; v++) {
                 FL_FN(lanes_top)(top + v, scratch + v * VL, ld, n, 1);
-                FL_FN(lanes_last)(last + v, top + v, scratch + v * VL, ld, n, mode, 1);
+                FL_FN(lanes_last)(last + v, top + v, scratch + v * VL, ld, n, NULL, mode, 1);
             }
         }
         for (fl_int v = 0; v * VL < rows; v++) {
@@ -243,7 +268,7 @@ FL_INLINE void FL_FN(softmax_rows_range)(const fl_softmax_job *job, fl_int from,
 }
 
 /* scratch: max(SHORT_ROW * LANES_WIDE * 64, stream ? n * sizeof(real) : 0) bytes. */
-static void FL_FN(softmax_rows)(const fl_job *head, fl_int block, void *scratch)
+FL_INTERLEAVED static void FL_FN(softmax_rows)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;
     fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
@@ -255,24 +280,13 @@ static void FL_FN(softmax_rows)(const fl_job *head, fl_int block, void *scratch)
     }
 }
 
-/* `wide` vectors of columns, x[j * inner], copied to t so that their lines are neighbours; the last vector has `lanes` lanes. */
-FL_INLINE void FL_FN(softmax_columns)(real *y, const real *x, fl_int inner, fl_int n, fl_int lanes, real *t, const int mode, int stream,
-                                      const int wide)
+/* `wide` vectors of columns from t, where they are neighbours; the last vector has `lanes` lanes. */
+FL_INLINE void FL_FN(softmax_columns)(real *y, fl_int inner, fl_int n, fl_int lanes, real *t, const vec *top, const FL_FN(coming) *next,
+                                      const int mode, int stream, const int wide)
 {
     const fl_int ld = wide * VL;
-    vec top[LANES_WIDE];
     FL_FN(last) last[LANES_WIDE];
-    for (int v = 0; v < wide; v++) top[v] = vset(-REAL_INF);
-    for (fl_int j = 0; j < n; j++) {
-        const real *row = x + j * inner, *ahead = row + (j + 8 < n ? 8 * inner : 0);
-        for (int v = 0; v < wide; v++) {
-            vec a = lanes == VL ? vload(row + v * VL) : vload_n(row + v * VL, lanes, 0);
-            __builtin_prefetch(ahead + v * VL, 0, 3);
-            vstore(t + j * ld + v * VL, a);
-            top[v] = vmax(top[v], a);
-        }
-    }
-    FL_FN(lanes_last)(last, top, t, ld, n, mode, wide);
+    FL_FN(lanes_last)(last, top, t, ld, n, next, mode, wide);
     if (mode == FL_LOGSUMEXP) {
         for (int v = 0; v < wide; v++) vstore_n(y + v * VL, top[v] + last[v].factor, lanes);
         return;
@@ -287,21 +301,39 @@ FL_INLINE void FL_FN(softmax_columns)(real *y, const real *x, fl_int inner, fl_i
     }
 }
 
+/* LANES_WIDE vectors at a time, each copied to scratch while the one before computes where both fit. */
 FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_int from, fl_int width, real *t, const int mode)
 {
     const fl_int n = job->n, inner = job->inner, whole = LANES_WIDE * VL;
     const real *x = (const real *)job->x + outer * n * inner + from;
     real *y = (real *)job->y + outer * (mode == FL_LOGSUMEXP ? 1 : n) * inner + from;
     const int stream = job->stream && (uintptr_t)y % VBYTES == 0 && inner % VL == 0;
+    const int overlap = n * whole * (fl_int)sizeof(real) <= 1 << 18; /* two strips in half of L2 */
+    vec tops[2][LANES_WIDE];
     fl_int c = 0;
-    for (; c + whole <= width; c += whole) FL_FN(softmax_columns)(y + c, x + c, inner, n, VL, t, mode, stream, LANES_WIDE);
-    for (; c < width; c += VL)
-        FL_FN(softmax_columns)(y + c, x + c, inner, n, width - c < VL ? width - c : VL, t, mode, 0, 1);
+    for (int now = 0; c + whole <= width; c += whole, now = !now) {
+        FL_FN(coming) next = {x + c, t + now * n * whole, tops[now], inner};
+        if (c == 0 || !overlap) {
+            for (int v = 0; v < LANES_WIDE; v++) next.top[v] = vset(-REAL_INF);
+            for (fl_int j = 0; j < n; j++) FL_FN(copy_row)(&next, j, n, whole, VL, LANES_WIDE);
+        }
+        const int more = overlap && c + 2 * whole <= width;
+        next = (FL_FN(coming)){x + c + whole, t + !now * n * whole, tops[!now], inner};
+        for (int v = 0; v < LANES_WIDE; v++) next.top[v] = vset(-REAL_INF);
+        FL_FN(softmax_columns)(y + c, inner, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, mode, stream, LANES_WIDE);
+    }
+    for (; c < width; c += VL) {
+        const fl_int lanes = width - c < VL ? width - c : VL;
+        FL_FN(coming) next = {x + c, t, tops[0], inner};
+        tops[0][0] = vset(-REAL_INF);
+        for (fl_int j = 0; j < n; j++) FL_FN(copy_row)(&next, j, n, VL, lanes, 1);
+        FL_FN(softmax_columns)(y + c, inner, n, lanes, t, tops[0], NULL, mode, 0, 1);
+    }
     if (stream) vstream_end();
 }
 
-/* scratch: n * LANES_WIDE * 64 bytes. */
-static void FL_FN(softmax_cols)(const fl_job *head, fl_int block, void *scratch)
+/* scratch: 2 * n * LANES_WIDE * 64 bytes. */
+FL_INTERLEAVED static void FL_FN(softmax_cols)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;
     fl_int wide = job->per_block * (64 / (fl_int)sizeof(real)), strips = (job->inner + wide - 1) / wide;

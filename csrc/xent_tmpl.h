@@ -33,7 +33,7 @@ FL_INLINE void FL_FN(xent_lanes)(vec *loss, FL_FN(last) *last, real *z, const re
             for (int v = 0; v < wide; v++)
                 mass[v] += FL_FN(target_terms)(vload(t + j * ld + v * VL), vload(z + j * ld + v * VL), top[v], loss + v);
     }
-    FL_FN(lanes_exp)(sum, z, ld, n, top, FL_SOFTMAX, wide);
+    FL_FN(lanes_exp)(sum, z, ld, n, top, NULL, FL_SOFTMAX, wide);
     for (int v = 0; v < wide; v++) {
         if (!t) loss[v] = top[v] - loss[v];
         loss[v] += mass[v] * vlog(sum[v]);
@@ -131,7 +131,7 @@ FL_INLINE double FL_FN(xent_long_row)(real *grad, real *e, const real *x, const 
 }
 
 /* scratch: 2 * SHORT_ROW * LANES_WIDE * 64 bytes, or n * sizeof(real) where stream. */
-static void FL_FN(xent)(const fl_job *head, fl_int block, void *scratch)
+FL_INTERLEAVED static void FL_FN(xent)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_xent_job *job = (const fl_xent_job *)head;
     const fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;

@@ -15,9 +15,11 @@ SOFTMAX, LOG_SOFTMAX, LOGSUMEXP = FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
 cdef enum:
     SHORT_ROW = 40              # as in softmax_tmpl.h, both
     LANES_WIDE = 4
+    STRIPS = 4                  # of columns to a block: each is fetched while the one before computes
     BLOCK = 16384               # elements: some microseconds of work
     STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
-    STREAM_FROM = 15 << 20      # bytes of output that no cache keeps
+    STREAM_ROWS_FROM = 24 << 20 # bytes of output that no cache keeps beside the input,
+    STREAM_COLS_FROM = 8 << 20  # or that come in pieces too short for the memory's own fetching
 
 
 def along_axis(int mode, object x, object axis, object out):
@@ -77,7 +79,7 @@ cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer,
     job.outer = outer
     job.inner = inner
     job.head.work = <double>outer * n * inner * (0.35 if dtype == FL_F32 else 0.9)
-    job.stream = mode != FL_LOGSUMEXP and <double>outer * n * inner * size >= STREAM_FROM
+    job.stream = mode != FL_LOGSUMEXP and <double>outer * n * inner * size >= (STREAM_ROWS_FROM if inner == 1 else STREAM_COLS_FROM)
     if inner == 1:
         job.head.run = kernel(FL_KERNEL_softmax_rows, dtype)
         job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= SHORT_ROW else max(BLOCK // n, 1)
@@ -89,8 +91,8 @@ cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer,
             job.head.scratch = n * size if job.stream else 0
     else:
         job.head.run = kernel(FL_KERNEL_softmax_cols, dtype)
-        job.per_block = LANES_WIDE
+        job.per_block = LANES_WIDE * STRIPS
         strips = (inner * <fl_int>size + job.per_block * 64 - 1) // (job.per_block * 64)
         job.head.n_blocks = outer * strips
-        job.head.scratch = n * LANES_WIDE * 64
+        job.head.scratch = 2 * n * LANES_WIDE * 64
     return run_job(&job)

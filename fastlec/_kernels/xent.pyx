@@ -17,7 +17,7 @@ cdef enum:
     LANES_WIDE = 4
     BLOCK = 16384               # elements: some microseconds of work
     STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
-    STREAM_FROM = 15 << 20      # bytes of output that no cache keeps
+    STREAM_FROM = 24 << 20      # bytes of output that no cache keeps
 
 
 def first_bad_label(cnp.ndarray labels, fl_int n):
