@@ -1,0 +1,152 @@
+"""What is built and installed: the flags for each machine, the files of the package, its metadata and stubs."""
+
+import ast
+import importlib
+import importlib.metadata
+import runpy
+import shutil
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import fastlec
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = Path(fastlec.__file__).parent
+EXTRAS = {"cli", "plot", "sklearn", "torch", "mpi", "bench", "test"}
+
+
+@pytest.fixture
+def described(tmp_path, monkeypatch):
+    """described(machine, **environment): the libraries and extension modules that setup.py describes there, by name."""
+    if not (ROOT / "setup.py").exists():
+        pytest.skip("the sources are not here")
+    setuptools = pytest.importorskip("setuptools")
+    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
+    shutil.copytree(ROOT / "fastlec/_kernels", tmp_path / "fastlec/_kernels", ignore=shutil.ignore_patterns("*.so"))
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    cython = types.ModuleType("Cython.Build")
+    cython.cythonize = lambda modules, **_: modules
+    monkeypatch.setitem(sys.modules, "Cython", types.ModuleType("Cython"))
+    monkeypatch.setitem(sys.modules, "Cython.Build", cython)
+
+    def describe(machine, **environment):
+        told = {}
+        monkeypatch.setattr("platform.machine", lambda: machine)
+        monkeypatch.setattr(setuptools, "setup", told.update)
+        for name in ("FASTLEC_DEBUG", "FASTLEC_NO_OPENMP"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        runpy.run_path("setup.py")
+        return dict(told["libraries"]), {module.name: module for module in told["ext_modules"]}
+
+    return describe
+
+
+def all_flags(libraries, modules):
+    flags = [flag for library in libraries.values() for flag in library["cflags"]]
+    return flags + [flag for m in modules.values() for flag in m.extra_compile_args + m.extra_link_args]
+
+
+def test_x86_gets_one_library_for_each_level_and_nothing_else_gets_its_flags(described):
+    libraries, modules = described("x86_64")
+    levels = {name: [flag for flag in library["cflags"] if flag.startswith("-m")] for name, library in libraries.items()}
+    assert levels == {"fl_base": [], "fl_avx2": ["-march=x86-64-v3"], "fl_avx512": ["-march=x86-64-v4"]}
+    assert not [flag for m in modules.values() for flag in m.extra_compile_args + m.extra_link_args if flag.startswith("-m")]
+    assert not {"-ffast-math", "-Ofast", "-march=native", "-flto"} & set(all_flags(libraries, modules))
+    assert {"-fno-lto", "-ffp-contract=fast"} <= set(libraries["fl_base"]["cflags"])
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "riscv64", "ppc64le"])
+def test_other_architectures_get_the_portable_table_alone(described, machine):
+    libraries, modules = described(machine)
+    assert list(libraries) == ["fl_base"]
+    assert modules["fastlec._kernels.runner"].libraries == ["fl_base"]
+    assert not [flag for flag in all_flags(libraries, modules) if flag.startswith(("-m", "-DFL_X86"))]
+    assert libraries["fl_base"]["macros"] == []
+    assert all(("FL_X86", "1") not in m.define_macros for m in modules.values())
+
+
+def test_openmp_is_left_out_when_told_and_said_so(described, capsys):
+    libraries, modules = described("x86_64", FASTLEC_NO_OPENMP="1")
+    assert "-fopenmp" not in all_flags(libraries, modules)
+    assert "OpenMP" in capsys.readouterr().err
+
+
+def test_a_debug_build_has_asserts_and_sanitizers(described):
+    libraries, modules = described("x86_64", FASTLEC_DEBUG="1")
+    for flags in (libraries["fl_avx2"]["cflags"], modules["fastlec._kernels.pool"].extra_compile_args):
+        assert {"-UNDEBUG", "-fsanitize=address,undefined"} <= set(flags)
+        assert "-DNDEBUG" not in flags
+    libraries, modules = described("x86_64")
+    assert not [flag for flag in all_flags(libraries, modules) if "sanitize" in flag]
+
+
+def test_a_change_of_flags_rebuilds_everything(described, tmp_path):
+    settings = tmp_path / "build/settings"
+    libraries, modules = described("x86_64")
+    release, written = settings.read_text(), settings.stat().st_mtime_ns
+    assert all("build/settings" in library["obj_deps"][""] for library in libraries.values())
+    assert all("build/settings" in m.depends for m in modules.values())
+    described("x86_64")
+    assert settings.stat().st_mtime_ns == written  # nothing to do
+    described("x86_64", FASTLEC_DEBUG="1")
+    assert settings.read_text() != release
+
+
+def test_the_package_holds_its_data_and_types():
+    assert (PACKAGE / "py.typed").exists()
+    assert 10_000 < (PACKAGE / "digits.npz").stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("stub", sorted((PACKAGE / "_kernels").glob("*.pyi")), ids=lambda path: path.stem)
+def test_stubs_name_what_the_compiled_modules_offer(stub):
+    module = importlib.import_module(f"fastlec._kernels.{stub.stem}")
+    named = set()
+    for node in ast.parse(stub.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            named.add(node.name)
+        elif isinstance(node, ast.AnnAssign):
+            named.add(node.target.id)
+    offered = {name for name in vars(module) if not name.startswith("_") and name not in ("np", "cnp")}
+    assert named == offered
+
+
+def test_every_compiled_module_has_a_stub():
+    compiled = {path.name.partition(".")[0] for path in (PACKAGE / "_kernels").glob("*.so")}
+    assert compiled == {path.stem for path in (PACKAGE / "_kernels").glob("*.pyi")}
+
+
+def test_metadata():
+    try:
+        distribution = importlib.metadata.distribution("fastlec")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("fastlec is not installed")
+    assert distribution.version == fastlec.__version__
+    assert set(distribution.metadata.get_all("Provides-Extra")) == EXTRAS
+    needed = {line.split(">")[0] for line in distribution.requires if "extra ==" not in line}
+    assert needed == {"numpy", "scipy"}
+    assert [script.value for script in distribution.entry_points if script.group == "console_scripts"] == ["fastlec.cli:main"]
+
+
+def test_show_config_tells_what_a_bug_report_needs(capsys):
+    facts = fastlec.show_config("dict")
+    assert fastlec.show_config() is None
+    printed = capsys.readouterr().out
+    assert all(f"{name} " in printed for name in facts)
+    assert f"fastlec    {fastlec.__version__}\n" in printed
+    assert facts["isa"]["in use"] in facts["isa"]["available"]
+    with pytest.raises(ValueError, match=r"^mode is 'xml'; expected 'stdout' or 'dict'$"):
+        fastlec.show_config("xml")
+
+
+def test_every_public_name_is_there():
+    for name in fastlec.__all__:
+        assert getattr(fastlec, name) is not None
+    assert dir(fastlec) == sorted(fastlec.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = fastlec.nothing
