@@ -1,4 +1,4 @@
-"""THE table of cases: shapes and axes at the edges of what the kernels do by halves, and the memory layouts that arrays come in.
+"""THE table of cases: shapes and axes at the edges of what the kernels do, and the memory layouts that arrays come in.
 
 The edges: 2 and 4 elements to 16 bytes, 2 to 16 to a register, four registers together, rows of 40 (the longest that are
 transposed), sums in runs of 32 and 64 registers, strips of 64 samples, blocks of 256 samples or 16384 elements.
@@ -76,7 +76,7 @@ CROSS_ENTROPY_TEAM = [(6000, 10), (500, 1000), (25, 20000)]
 LINEAR = [  # (samples, features, classes)
     *((m, 5, 3) for m in (1, 2, 3, 4, 5, 15, 16, 17, 63, 64, 65, 66, 127, 128, 129, 300, 1000)),
     *((37, n, 4) for n in (*LANES, 31, 32, 33, 34, 47, 48, 63, 64, 65, 130)),
-    *((70, 19, l) for l in (2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 16, 21, 25, 40, 50)),
+    *((70, 19, k) for k in (2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 16, 21, 25, 40, 50)),
     (40, 3500, 3),
     (3, 1, 2),
 ]
@@ -106,7 +106,11 @@ def gapped(a):
 def reversed_(a):
     """Negative strides."""
     flip = (slice(None, None, -1),) * a.ndim
-    return np.array(a[flip], order="C")[flip]
+    return np.array(a[flip], order="C")[(*flip, ...)]
+
+
+def fortran(a):
+    return np.array(a, order="F")
 
 
 def swapped(a):
@@ -141,25 +145,25 @@ def mapped(a):
 
 def _placed(a, shape, where):
     larger = np.full(shape, 99, a.dtype)
-    larger[tuple(where)] = a
-    return larger[tuple(where)]
+    view = larger[(*where, ...)]
+    view[...] = a
+    return view
 
 
 LAYOUTS = {
     "strided": strided,
     "gapped": gapped,
     "reversed": reversed_,
-    "fortran": np.asfortranarray,
+    "fortran": fortran,
     "swapped": swapped,
     "misaligned": misaligned,
     "unaligned": unaligned,
     "mapped": mapped,
     "subclass": lambda a: a.copy().view(_Subclass),
-    "swapped fortran": lambda a: swapped(np.asfortranarray(a)),
+    "swapped fortran": lambda a: swapped(fortran(a)),
 }
-WRITEABLE = {
-    name: LAYOUTS[name] for name in ("strided", "gapped", "reversed", "fortran", "unaligned", "subclass", "misaligned")
-}
+_WRITEABLE = ("strided", "gapped", "reversed", "fortran", "unaligned", "subclass", "misaligned")
+WRITEABLE = {name: LAYOUTS[name] for name in _WRITEABLE}
 
 
 class _Subclass(np.ndarray):
