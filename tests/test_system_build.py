@@ -3,6 +3,7 @@
 import ast
 import importlib
 import importlib.metadata
+import re
 import runpy
 import shutil
 import sys
@@ -10,6 +11,7 @@ import types
 from pathlib import Path
 
 import pytest
+from interpreter import output
 
 import fastlec
 
@@ -150,3 +152,13 @@ def test_every_public_name_is_there():
     assert dir(fastlec) == sorted(fastlec.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fastlec.nothing
+
+
+def test_the_examples_of_the_readme_run(tmp_path):
+    if not (ROOT / "README.md").exists():
+        pytest.skip("the sources are not here")
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert len(blocks) >= 3
+    assert output("\n".join(blocks) + "\nprint(accuracy > 0.95, loss > 0, grad.shape, H.shape)", cwd=tmp_path) == (
+        "True True (1000, 10) (650, 650)"
+    )
