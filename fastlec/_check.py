@@ -1,6 +1,6 @@
-"""The only coercion: what users pass becomes what the kernels take, or a clear error. The only place where error texts are built.
+"""The only coercion: what users pass becomes what the kernels take, or a clear error. The only place that builds error texts.
 
-"Plain" is what a kernel reads in place: a native, aligned float32 or float64 ndarray in C order. Everything else is copied here.
+"Plain" is what a kernel reads in place: a native, aligned float32 or float64 ndarray in C order. All else is copied here.
 """
 
 import numpy as np
@@ -123,16 +123,17 @@ def labels(y, m, n, name="labels"):
 
 
 def weights(w, m, name="sample_weight"):
-    """Sample weights as float64 (m,), finite, none negative, not all zero; and their sum."""
+    """Sample weights as float64 (m,), finite, none negative, not all zero; and their sum. Only their ratios matter, so they come
+    back times the power of two that brings the largest near 1: then float32 holds them too."""
     w = as_array(w, name)
     float_dtype(w.dtype, name)
     if w.shape != (m,):
         raise ValueError(f"{name} has shape {w.shape}; expected ({m},), one weight for each sample")
-    w = np.require(w, np.float64, ["C", "A"])
-    total = float(w.sum())
-    if not (w >= 0).all() or not 0 < total < np.inf:
-        raise ValueError(f"{name} has a sum of {total} and a least value of {w.min()}; expected finite weights >= 0, not all 0")
-    return w, total
+    low, high = float(w.min()), float(w.max())
+    if not (low >= 0 and 0 < high < np.inf):
+        raise ValueError(f"{name} has values from {low} to {high}; expected finite weights >= 0, not all 0")
+    w = np.ldexp(np.require(w, np.float64, ["C", "A"]), -int(np.frexp(high)[1]))
+    return w, float(w.sum())
 
 
 def matrix(x, name, *, columns=None):

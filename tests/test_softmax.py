@@ -27,7 +27,7 @@ def axes_of(x, axis):
 
 
 def as_rows(x, axis):
-    """(rows, back): x as rows to reduce, contiguous so that NumPy sums them pairwise, and what brings a result of that shape back to x's."""
+    """(rows, back): x as rows to reduce, which NumPy sums pairwise, and what brings a result of that shape back to x's."""
     axes = axes_of(x, axis)
     order = [i for i in range(x.ndim) if i not in axes] + list(axes)
     moved = x.transpose(order)
