@@ -123,8 +123,8 @@ def labels(y, m, n, name="labels"):
 
 
 def weights(w, m, name="sample_weight"):
-    """Sample weights as float64 (m,), finite, none negative, not all zero; and their sum. Only their ratios matter, so they come
-    back times the power of two that brings the largest near 1: then float32 holds them too."""
+    """Sample weights as float64 (m,), finite, none negative, not all zero; and their sum. Only their ratios matter, so
+    they come back times the power of two that brings the largest near 1: then float32 holds them too."""
     w = as_array(w, name)
     float_dtype(w.dtype, name)
     if w.shape != (m,):

@@ -135,14 +135,14 @@ def value_and_derivative(x, activation, *, out=None):
     x : any shape. activation : "tanh", "sigmoid" or "relu". out : pair of arrays for the value and the derivative, or None.
     Returns (f(x), f'(x)).
     """
-    if activation not in _ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}; expected one of {', '.join(_ACTIVATIONS)}")
     op = _ACTIVATIONS[activation]
     try:
         y, dy = (None, None) if out is None else out
     except (TypeError, ValueError):
         raise TypeError("out: expected a pair of arrays, for the value and the derivative") from None
-    if y is not None and y is dy:
-        raise ValueError("out holds one array twice; expected two")
+    if isinstance(y, np.ndarray) and isinstance(dy, np.ndarray) and np.shares_memory(y, dy):
+        raise ValueError("out holds two arrays that share memory; expected two apart")
     result = _map.both(op, x, y, dy)
     return result if result is not None else _check.elementwise(lambda plain: _map.both(op, plain, None, None), x, y, dy)
