@@ -15,10 +15,12 @@ LARGE = 1 << 16  # bytes from which an output comes from the pool
 
 @pytest.fixture(autouse=True)
 def empty_pool():
-    """Every test begins with nothing kept, and the bound is what it was afterwards."""
+    """Every test begins with nothing kept and has no team, whose scratch would be kept; the bound is as before afterwards."""
     fastlec.release_memory()
     before = pool.info()["bound_bytes"]
+    fastlec.set_num_threads(1)
     yield
+    fastlec.set_num_threads(None)
     pool.set_bound(before)
 
 
