@@ -3,7 +3,10 @@
 "Plain" is what a kernel reads in place: a native, aligned float32 or float64 ndarray in C order. All else is copied here.
 """
 
+import operator
+
 import numpy as np
+from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_tuple
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -71,6 +74,8 @@ def along_axis(compute, x, axis, out, *, reduces):
         axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim, "axis")
     except TypeError:
         raise TypeError(f"axis is {axis!r}; expected an integer, a tuple of integers or None") from None
+    except OverflowError:
+        raise AxisError(f"axis is {axis}; x has {x.ndim} axes") from None
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept) if reduces else x.shape
     if out is not None:
@@ -168,8 +173,8 @@ def vector(v, size, dtype, name, parts):
 def count(n, name, least):
     """An integer argument."""
     try:
-        value = n.__index__()
-    except AttributeError:
+        value = operator.index(n)
+    except TypeError:
         raise TypeError(f"{name} is {n!r}; expected an integer") from None
     if value < least:
         raise ValueError(f"{name} is {value}; expected at least {least}")

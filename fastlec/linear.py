@@ -13,6 +13,7 @@ from . import _check
 from ._kernels.linear import Problem
 
 HESSIAN_BYTES = 1 << 31
+MOST_PARAMETERS = 1 << 48
 
 
 class SoftmaxObjective:
@@ -40,6 +41,8 @@ class SoftmaxObjective:
         self.n_classes = max(int(y.max()) + 1, 2) if n_classes is None else n_classes
         self._weight, self._total = (None, m) if sample_weight is None else _check.weights(sample_weight, m)
         self._rows = self.n_classes - bool(reduced)
+        if self._rows * (n + 1) > MOST_PARAMETERS:
+            raise MemoryError(f"{self.n_classes} classes of {n} features have more parameters than memory can hold")
         self._problem = self._bind(X, y, self._weight, bool(fit_bias))
         self.n_samples, self.n_features, self.dtype = m, n, X.dtype
         self.l2 = _check.non_negative(l2, "l2")
@@ -55,7 +58,7 @@ class SoftmaxObjective:
 
     def unpack(self, theta):
         """{"W": (l, n), "b": (l,)}: views of theta; no "b" without bias."""
-        theta = np.asarray(theta)
+        theta = _check.as_array(theta, "theta")
         self._vector(theta, "theta")
         split = self._rows * self.n_features
         parts = {"W": theta[:split].reshape(self._rows, self.n_features)}
@@ -88,7 +91,9 @@ class SoftmaxObjective:
         """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params)."""
         from scipy.sparse.linalg import LinearOperator
 
-        theta, dtype = self._vector(np.array(theta), "theta")  # a copy: later changes of the caller's theta do not reach it
+        theta, dtype = self._vector(
+            _check.as_array(theta, "theta").copy(), "theta"
+        )  # later changes of the caller's theta do not reach it
 
         def product(v):
             return self.hessian_mv(theta, np.ravel(v)).astype(dtype, copy=False)
@@ -99,7 +104,9 @@ class SoftmaxObjective:
         """The Hessian of F at theta, dense (n_params, n_params): for small problems. MemoryError above 2 GiB."""
         theta, dtype = self._vector(theta, "theta")
         if self.n_params**2 * self.dtype.itemsize > HESSIAN_BYTES:
-            raise MemoryError(f"the Hessian of {self.n_params} parameters is larger than 2 GiB; use hessian_mv or hessian_operator")
+            raise MemoryError(
+                f"the Hessian of {self.n_params} parameters is larger than 2 GiB; use hessian_mv or hessian_operator"
+            )
         m, n, rows = self.n_samples, self.n_features, self._rows
         width = n + self.fit_bias
         p = self._problem.probabilities(theta)[:, :rows]
@@ -141,6 +148,7 @@ class SoftmaxObjective:
         if X is None:
             return self._problem
         X = _check.matrix(X, "X", columns=self.n_features)
+        _check.float_dtype(X.dtype, "X")
         X = _check.samples(X if X.dtype == self.dtype else _check.plain(X, self.dtype, "X"))
         return self._bind(X, np.zeros(len(X), np.int64), None, self.fit_bias)
 
@@ -156,8 +164,9 @@ class SoftmaxObjective:
         problem = self._problem
         try:
             X, y = problem.X[batch], problem.y[batch]
-        except IndexError as error:
-            raise ValueError(f"batch does not select samples of {self.n_samples}: {error}") from None
+        except (IndexError, TypeError) as error:
+            kind = ValueError if isinstance(error, IndexError) else TypeError
+            raise kind(f"batch does not select samples of {self.n_samples}: {error}") from None
         if X.ndim != 2 or 0 in X.shape:
             raise ValueError(f"batch selects shape {X.shape}; expected at least one sample, by a slice or an index array")
         weight, total = None, len(X)

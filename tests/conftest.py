@@ -20,7 +20,7 @@ UNITS = {
     "loss": (8, 16),  # relative to |top - x_label| + log n, averaged as the loss is: it adds up in float64
     "gradient": (8, 16),  # of the loss by logits, relative to a row's weight
     "map": (4, 6),  # tanh, sigmoid, relu and derivatives, relative
-    "linear": (8, 16),  # logits, relative to |w| |x| summed over the features: each error of theirs reaches what follows
+    "linear": (2, 4),  # logits, relative to |w| |x| summed over the features: each error of theirs reaches what follows
 }
 
 

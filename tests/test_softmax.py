@@ -338,7 +338,7 @@ def test_nothing_to_reduce(case, dtype):
 
 @SAME_SHAPE
 @pytest.mark.parametrize("axis", [1, 0])
-def test_large_outputs(function, axis, isa, dtype, threads, rng):
+def test_large_outputs(function, axis, isa, dtype, rng):
     """Written past the caches, to aligned memory or not: the same bits as in pieces that are not."""
     n = 2003 if axis == 1 else 64
     x = logits(rng, (7_000_000 * 4 // dtype.itemsize // n, n), dtype)

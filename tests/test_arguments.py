@@ -1,0 +1,473 @@
+"""What every public function says to arguments that it cannot take, and what it makes of any array that NumPy can describe."""
+
+import re
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.exceptions import AxisError
+from numpy.lib.stride_tricks import as_strided
+
+import fastlec
+from fastlec import LogisticObjective, SoftmaxObjective, reference
+
+REDUCTIONS = (fastlec.softmax, fastlec.log_softmax, fastlec.logsumexp)
+MAPS = (
+    fastlec.tanh,
+    fastlec.sigmoid,
+    fastlec.relu,
+    fastlec.tanh_derivative,
+    fastlec.sigmoid_derivative,
+    fastlec.relu_derivative,
+    lambda x, **options: fastlec.value_and_derivative(x, "tanh", **options),
+)
+ids = [f.__name__.replace("<lambda>", "value_and_derivative") for f in REDUCTIONS + MAPS]
+reduction = pytest.mark.parametrize("function", REDUCTIONS, ids=ids[:3])
+elementwise = pytest.mark.parametrize("function", MAPS, ids=ids[3:])
+function = pytest.mark.parametrize("function", REDUCTIONS + MAPS, ids=ids)
+
+NOT_REAL = {
+    "complex64": np.ones((3, 4), np.complex64),
+    "complex128": np.ones((3, 4), complex),
+    "object": np.ones((3, 4), object),
+    "<U": np.full((3, 4), "1"),
+    "|S": np.full((3, 4), b"1"),
+    "longdouble": np.ones((3, 4), np.longdouble),
+    "datetime64": np.zeros((3, 4), "M8[s]"),
+    "structured": np.zeros((3, 4), [("a", "f8")]),
+    "None": None,
+    "string": "text",
+    "dict": {"a": 1},
+}
+not_real = pytest.mark.parametrize("x", NOT_REAL.values(), ids=NOT_REAL)
+RAGGED = [[1.0, 2.0], [3.0]]
+X = np.arange(12.0).reshape(4, 3)
+Y = np.array([0, 1, 2, 1])
+THETA = np.zeros(12)
+
+
+class RequiresGrad:
+    requires_grad = True
+
+
+def refuses(error, match, function, *args, **options):
+    with pytest.raises(error, match=match) as caught:
+        function(*args, **options)
+    assert caught.type is error
+
+
+# --- functions on arrays ---------------------------------------------------------------------------------------------
+
+
+@function
+@not_real
+def test_dtypes_that_do_not_compute(function, x):
+    refuses(TypeError, r"^x has dtype .*expected float32, float64, float16, an integer type or bool", function, x)
+
+
+@function
+def test_no_array_at_all(function):
+    refuses(ValueError, "^x is no rectangular array", function, RAGGED)
+    refuses(TypeError, "^x is a tensor that requires grad", function, RequiresGrad())
+    with pytest.raises(TypeError):
+        function()
+
+
+@reduction
+@pytest.mark.parametrize("axis", [2, -3, 10**6, 2**70, -(2**70), (0, 2), (-3,)], ids=str)
+@pytest.mark.parametrize("x", [X, X.astype(np.float32).T, X.tolist()], ids=["plain", "transposed", "list"])
+def test_axis_out_of_range(function, axis, x):
+    refuses(AxisError, "axis", function, x, axis=axis)
+
+
+@reduction
+def test_axis_of_a_scalar(function):
+    for axis in (-1, 0):
+        refuses(AxisError, "axis", function, 3.0, axis=axis)
+        refuses(AxisError, "axis", function, np.array(3.0), axis=axis)
+
+
+@reduction
+def test_axis_of_another_kind(function):
+    for axis in ((0, 0), (0, -2), (1, -1)):
+        refuses(ValueError, "repeated axis in `axis`", function, X, axis=axis)
+    for axis in (1.0, "0", (0.5,), [[0]], object(), np.array([0.5])):
+        refuses(TypeError, "^axis is .*expected an integer, a tuple of integers or None", function, X, axis=axis)
+    with pytest.raises(TypeError):
+        function(X, 0)
+
+
+@reduction
+@pytest.mark.parametrize("axis", [np.int64(1), np.uint8(1), True, (1,), [1], np.array(1)], ids=repr)
+def test_integers_of_every_kind_are_axes(function, axis):
+    np.testing.assert_array_equal(function(X, axis=axis), function(X, axis=1))
+
+
+def bad_outs(shape, dtype):
+    """(out, error, message) for a result of this shape and dtype."""
+    good = np.zeros(shape, dtype)
+    frozen = good.copy()
+    frozen.flags.writeable = False
+    other = np.float32 if dtype == np.float64 else np.float64
+    return [
+        (good.tolist(), TypeError, r"expected an ndarray"),
+        (7, TypeError, r"is a int; expected an ndarray"),
+        ("out", TypeError, r"is a str; expected an ndarray"),
+        (good.astype(other), TypeError, f"has dtype {np.dtype(other)}; expected {np.dtype(dtype)}"),
+        (good.astype(np.int64), TypeError, f"has dtype int64; expected {np.dtype(dtype)}"),
+        (good.astype(good.dtype.newbyteorder("S")), TypeError, "has dtype .*; expected"),
+        (np.zeros((*shape, 1), dtype), ValueError, f"has shape .*; expected {re.escape(str(shape))}"),
+        (np.zeros([n + 1 for n in shape], dtype), ValueError, f"has shape .*; expected {re.escape(str(shape))}"),
+        (np.zeros(shape[::-1], dtype), ValueError, f"has shape .*; expected {re.escape(str(shape))}"),
+        (np.zeros(0, dtype), ValueError, f"has shape .*; expected {re.escape(str(shape))}"),
+        (frozen, ValueError, "is read-only; expected a writeable array"),
+    ]
+
+
+@function
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("which", range(11))
+def test_bad_out(function, dtype, which):
+    pair = function is MAPS[-1]
+    for x in (np.ones((5, 4, 3), dtype), np.ones((3, 4, 5), dtype).T):
+        shape = x.shape[:-1] if function is fastlec.logsumexp else x.shape
+        out, error, message = bad_outs(shape, dtype)[which]
+        if pair:
+            refuses(error, rf"^out\[1\] .*{message}", function, x, out=(np.zeros_like(x), out))
+            refuses(error, rf"^out\[0\] .*{message}", function, x, out=(out, None))
+        else:
+            refuses(error, f"^out .*{message}", function, x, out=out)
+
+
+def test_pairs_of_outs():
+    for out in (3, np.zeros(4), (np.zeros(4),), (None, None, None)):
+        refuses(TypeError, "^out: expected a pair of arrays", fastlec.value_and_derivative, np.zeros(4), "tanh", out=out)
+
+
+@pytest.mark.parametrize("activation", ["Tanh", "", None, 2, ["tanh"], b"tanh", np.tanh], ids=repr)
+def test_unknown_activation(activation):
+    refuses(ValueError, "^activation is .*expected one of tanh, sigmoid, relu", fastlec.value_and_derivative, X, activation)
+
+
+# --- cross-entropy ---------------------------------------------------------------------------------------------------
+
+CROSS_ENTROPY = {
+    "no matrix": (np.zeros(3), Y, {}, ValueError, r"^logits has shape \(3,\)"),
+    "a scalar": (1.0, 0, {}, ValueError, r"^logits has shape \(\)"),
+    "three axes": (np.zeros((2, 2, 2)), Y, {}, ValueError, r"^logits has shape \(2, 2, 2\)"),
+    "no samples": (np.zeros((0, 3)), np.zeros(0, int), {}, ValueError, r"^logits has shape \(0, 3\)"),
+    "no classes": (np.zeros((4, 0)), Y, {}, ValueError, r"^logits has shape \(4, 0\)"),
+    "ragged": (RAGGED, [0, 0], {}, ValueError, "^logits is no rectangular array"),
+    "complex": (X + 0j, Y, {}, TypeError, "^logits has dtype complex128"),
+    "longdouble": (X.astype(np.longdouble), Y, {}, TypeError, "^logits has dtype"),
+    "label too large": (X, [0, 1, 3, 1], {}, ValueError, "^labels has values from 0 to 3; expected 0 to 2"),
+    "label negative": (X, np.array([0, 1, -1, 1]), {}, ValueError, "^labels has values from -1 to 1; expected 0 to 2"),
+    "label huge": (X, np.full(4, 2**64 - 1, np.uint64), {}, ValueError, "^labels has values"),
+    "label wraps": (X, np.full(4, -(2**63)), {}, ValueError, "^labels has values"),
+    "too few labels": (X, [0, 1, 2], {}, ValueError, r"^labels has shape \(3,\); expected \(4,\)"),
+    "labels as a column": (X, Y[:, None], {}, ValueError, r"^labels has shape \(4, 1\)"),
+    "no labels": (X, [], {}, ValueError, r"^labels has shape \(0,\)"),
+    "one label": (X, 1, {}, ValueError, r"^labels has shape \(\)"),
+    "float labels": (
+        X,
+        [0.0, 1.0, 2.0, 1.0],
+        {},
+        ValueError,
+        r"^labels has shape \(4,\); expected \(4,\) integers or \(4, 3\)",
+    ),
+    "string labels": (X, ["0", "1", "2", "1"], {}, TypeError, "^labels has dtype"),
+    "object labels": (X, [None] * 4, {}, TypeError, "^labels has dtype object"),
+    "complex labels": (X, Y + 0j, {}, TypeError, "^labels has dtype complex128"),
+    "complex targets": (X, X + 0j, {}, TypeError, "^labels has dtype complex128"),
+    "targets transposed": (X, X.T, {}, ValueError, r"^labels has shape \(3, 4\)"),
+    "weights too few": (X, Y, {"sample_weight": [1.0]}, ValueError, r"^sample_weight has shape \(1,\); expected \(4,\)"),
+    "weight of all": (X, Y, {"sample_weight": 1.0}, ValueError, r"^sample_weight has shape \(\); expected \(4,\)"),
+    "weight negative": (X, Y, {"sample_weight": [1, 1, -1, 1]}, ValueError, "^sample_weight has values from -1.0 to 1.0"),
+    "weights zero": (X, Y, {"sample_weight": np.zeros(4)}, ValueError, "^sample_weight has values from 0.0 to 0.0"),
+    "weight NaN": (X, Y, {"sample_weight": [1, np.nan, 1, 1]}, ValueError, "^sample_weight has values from nan"),
+    "weight infinite": (X, Y, {"sample_weight": [1, np.inf, 1, 1]}, ValueError, "^sample_weight has values from 1.0 to inf"),
+    "weights of both": (X, Y, {"sample_weight": [-np.inf, np.inf, 1, 1]}, ValueError, "^sample_weight has values from -inf"),
+    "weight complex": (X, Y, {"sample_weight": Y + 0j}, TypeError, "^sample_weight has dtype complex128"),
+    "weight text": (X, Y, {"sample_weight": ["a"] * 4}, TypeError, "^sample_weight has dtype"),
+    "grad_out shape": (X, Y, {"grad_out": np.zeros((3, 4))}, ValueError, r"^grad_out has shape \(3, 4\); expected \(4, 3\)"),
+    "grad_out dtype": (X, Y, {"grad_out": np.zeros((4, 3), "f4")}, TypeError, "^grad_out has dtype float32; expected float64"),
+    "grad_out list": (X, Y, {"grad_out": X.tolist()}, TypeError, "^grad_out is a list; expected an ndarray"),
+    "grad_out fixed": (X, Y, {"grad_out": np.broadcast_to(0.0, (4, 3))}, ValueError, "^grad_out is read-only"),
+}
+
+
+@pytest.mark.parametrize(("logits", "labels", "options", "error", "match"), CROSS_ENTROPY.values(), ids=CROSS_ENTROPY)
+def test_cross_entropy_refuses(logits, labels, options, error, match):
+    refuses(error, match, fastlec.softmax_cross_entropy, logits, labels, **options)
+
+
+# --- objectives ------------------------------------------------------------------------------------------------------
+
+OBJECTIVES = {
+    "X flat": (np.zeros(4), Y, {}, ValueError, r"^X has shape \(4,\)"),
+    "X empty": (np.zeros((0, 3)), [], {}, ValueError, r"^X has shape \(0, 3\)"),
+    "X without features": (np.zeros((4, 0)), Y, {}, ValueError, r"^X has shape \(4, 0\)"),
+    "X ragged": (RAGGED, [0, 1], {}, ValueError, "^X is no rectangular array"),
+    "X complex": (X + 0j, Y % 2, {}, TypeError, "^X has dtype complex128"),
+    "X text": (X.astype(str), Y % 2, {}, TypeError, "^X has dtype"),
+    "X object": (X.astype(object), Y % 2, {}, TypeError, "^X has dtype object"),
+    "y too short": (X, [0, 1], {}, ValueError, r"^y has shape \(2,\); expected \(4,\)"),
+    "y as a column": (X, Y[:, None], {}, ValueError, r"^y has shape \(4, 1\)"),
+    "y float": (X, Y + 0.0, {}, TypeError, "^y has dtype float64; expected integers"),
+    "y text": (X, list("abca"), {}, TypeError, "^y has dtype"),
+    "y negative": (X, Y - 1, {}, ValueError, "^y has values from -1 to 1"),
+    "weights negative": (X, Y % 2, {"sample_weight": [1, 1, 1, -1]}, ValueError, "^sample_weight has values from -1.0"),
+    "weights zero": (X, Y % 2, {"sample_weight": np.zeros(4)}, ValueError, "^sample_weight has values from 0.0 to 0.0"),
+    "weights NaN": (X, Y % 2, {"sample_weight": np.full(4, np.nan)}, ValueError, "^sample_weight has values from nan"),
+    "weights short": (X, Y % 2, {"sample_weight": [1.0]}, ValueError, r"^sample_weight has shape \(1,\)"),
+    "l2 negative": (X, Y % 2, {"l2": -0.1}, ValueError, "^l2 is -0.1; expected a finite number >= 0"),
+    "l2 NaN": (X, Y % 2, {"l2": np.nan}, ValueError, "^l2 is nan; expected a finite number >= 0"),
+    "l2 infinite": (X, Y % 2, {"l2": np.inf}, ValueError, "^l2 is inf; expected a finite number >= 0"),
+    "l2 text": (X, Y % 2, {"l2": "small"}, TypeError, "^l2 is 'small'; expected a number"),
+    "l2 complex": (X, Y % 2, {"l2": 1j}, TypeError, "^l2 is 1j; expected a number"),
+    "l2 array": (X, Y % 2, {"l2": np.ones(2)}, TypeError, r"^l2 is array\(.*; expected a number"),
+    "l2 array of one": (X, Y % 2, {"l2": np.ones(1)}, TypeError, r"^l2 is array\(.*; expected a number"),
+}
+SOFTMAX = {
+    "label too large": (X, Y, {"n_classes": 2}, ValueError, "^y has values from 0 to 2; expected 0 to 1"),
+    "one class": (X, Y, {"n_classes": 1}, ValueError, "^n_classes is 1; expected at least 2"),
+    "no class": (X, Y, {"n_classes": -3}, ValueError, "^n_classes is -3; expected at least 2"),
+    "n_classes float": (X, Y, {"n_classes": 3.0}, TypeError, "^n_classes is 3.0; expected an integer"),
+    "n_classes text": (X, Y, {"n_classes": "3"}, TypeError, "^n_classes is '3'; expected an integer"),
+    "n_classes array": (X, Y, {"n_classes": np.array([3])}, TypeError, r"^n_classes is array\(\[3\]\); expected an integer"),
+}
+
+
+@pytest.mark.parametrize("objective", [SoftmaxObjective, LogisticObjective])
+@pytest.mark.parametrize(("X", "y", "options", "error", "match"), OBJECTIVES.values(), ids=OBJECTIVES)
+def test_objectives_refuse(objective, X, y, options, error, match):
+    refuses(error, match, objective, X, y, **options)
+
+
+@pytest.mark.parametrize(("X", "y", "options", "error", "match"), SOFTMAX.values(), ids=SOFTMAX)
+def test_softmax_objective_refuses(X, y, options, error, match):
+    refuses(error, match, SoftmaxObjective, X, y, **options)
+
+
+def test_logistic_takes_two_classes():
+    refuses(ValueError, "^y has values from 0 to 2; expected 0 to 1", LogisticObjective, X, Y)
+
+
+@pytest.mark.parametrize("n_classes", [2**40, 2**60, 2**62, 2**63, 2**200])
+def test_more_classes_than_memory(n_classes):
+    """Sizes that overflow are errors, at once or when theta is made."""
+    with pytest.raises((ValueError, MemoryError)):
+        SoftmaxObjective(X, Y, n_classes).value(THETA)
+
+
+THETAS = {
+    "short": (np.zeros(11), ValueError, r"has shape \(11,\); expected \(12,\): 3 x 3 weights and 3 biases"),
+    "long": (np.zeros(13), ValueError, r"has shape \(13,\); expected \(12,\)"),
+    "empty": ([], ValueError, r"has shape \(0,\); expected \(12,\)"),
+    "a matrix": (np.zeros((3, 4)), ValueError, r"has shape \(3, 4\); expected \(12,\)"),
+    "a scalar": (0.0, ValueError, r"has shape \(\); expected \(12,\)"),
+    "complex": (np.zeros(12, complex), TypeError, "has dtype complex128"),
+    "object": (np.zeros(12, object), TypeError, "has dtype object"),
+    "text": (["0"] * 12, TypeError, "has dtype"),
+    "ragged": (RAGGED, ValueError, "is no rectangular array"),
+    "nothing": (None, TypeError, "has dtype object"),
+}
+METHODS = (
+    "value",
+    "gradient",
+    "value_and_gradient",
+    "hessian",
+    "hessian_operator",
+    "data_gradient",
+    "predict_proba",
+    "predict",
+    "unpack",
+)
+
+
+@pytest.mark.parametrize(("theta", "error", "match"), THETAS.values(), ids=THETAS)
+def test_bad_theta(theta, error, match):
+    f = SoftmaxObjective(X, Y)
+    for method in [*METHODS, "unpack"]:
+        refuses(error, f"^theta {match}", getattr(f, method), theta)
+    refuses(error, f"^theta {match}", f.hessian_mv, theta, THETA)
+    refuses(error, f"^v {match}", f.hessian_mv, THETA, theta)
+
+
+BATCHES = {
+    "too large": [0, 4],
+    "too small": [-5],
+    "empty": [],
+    "empty slice": slice(2, 2),
+    "one number": 2,
+    "floats": [0.0, 1.0],
+    "text": "all",
+    "mask too short": np.ones(3, bool),
+    "mask of nothing": np.zeros(4, bool),
+    "a matrix": [[0, 1], [2, 3]],
+    "two indices": (slice(None), slice(None)),
+    "samples and features": ([0, 1], [0, 1]),
+    "slice of text": slice("a", "b"),
+}
+
+
+@pytest.mark.parametrize("batch", BATCHES.values(), ids=BATCHES)
+def test_bad_batch(batch):
+    f = SoftmaxObjective(X, Y)
+    for method in ("value", "gradient", "value_and_gradient"):
+        with pytest.raises((ValueError, TypeError), match=r"^batch "):
+            getattr(f, method)(THETA, batch)
+
+
+def test_batch_without_weight():
+    f = SoftmaxObjective(X, Y, sample_weight=[1, 0, 0, 1])
+    refuses(ValueError, r"^sample_weight\[batch\] has values from 0.0 to 0.0", f.value, THETA, [1, 2])
+
+
+@pytest.mark.parametrize("method", ["predict_proba", "predict"])
+def test_other_samples_must_fit(method):
+    for objective in (SoftmaxObjective(X, Y), LogisticObjective(X, Y % 2)):
+        theta, predict = np.zeros(objective.n_params), getattr(objective, method)
+        refuses(ValueError, r"^X has shape \(2, 4\); expected \(2, 3\)", predict, theta, np.zeros((2, 4)))
+        refuses(ValueError, r"^X has shape \(3,\)", predict, theta, np.zeros(3))
+        refuses(ValueError, r"^X has shape \(0, 3\)", predict, theta, np.zeros((0, 3)))
+        refuses(TypeError, "^X has dtype complex128", predict, theta, np.zeros((2, 3), complex))
+        refuses(ValueError, "^X is no rectangular array", predict, theta, RAGGED)
+
+
+def test_a_hessian_too_large():
+    f = SoftmaxObjective(np.zeros((2, 30000)), [0, 1])
+    refuses(MemoryError, "^the Hessian of 60002 parameters is larger than 2 GiB", f.hessian, np.zeros(f.n_params))
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2", np.array([2])], ids=repr)
+def test_thread_limits(n):
+    with pytest.raises((ValueError, TypeError), match=r"^n is "):
+        fastlec.set_num_threads(n)
+
+
+def test_refusals_leave_out_alone():
+    for call in (
+        lambda out: fastlec.softmax(X + 0j, out=out),
+        lambda out: fastlec.softmax(X, axis=5, out=out),
+        lambda out: fastlec.tanh([["a"]], out=out),
+        lambda out: fastlec.softmax_cross_entropy(X, [0, 1, 2, 9], grad_out=out),
+        lambda out: fastlec.value_and_derivative(X, "tanh", out=(out, np.zeros(3))),
+    ):
+        out = np.full((4, 3), 7.0)
+        with pytest.raises((TypeError, ValueError)):
+            call(out)
+        assert (out == 7).all()
+
+
+# --- any array that NumPy can describe -------------------------------------------------------------------------------
+
+
+@st.composite
+def any_array(draw, min_dims=0):
+    """Any shape, also with axes of length 0 and 1, over memory of its own, with strides of any sign and size, also 0."""
+    dtype = np.dtype(draw(st.sampled_from(["f4", "f8", ">f4", ">f8", "f2", "i4", "u1", "?"])))
+    shape = draw(hnp.array_shapes(min_dims=min_dims, max_dims=4, min_side=0, max_side=6))
+    size = dtype.itemsize
+    strides = [size * draw(st.integers(-9, 9)) for _ in shape]
+    if shape and draw(st.booleans()):  # the rows apart, by no whole number of elements
+        apart = sum(abs(s) * max(n - 1, 0) for n, s in zip(shape[1:], strides[1:], strict=True)) + size
+        strides[0] = draw(st.sampled_from([1, -1])) * (apart + draw(st.integers(0, 9)))
+    strides = [s if n > 1 else draw(st.sampled_from([0, s, -s, 10**15, 7])) for n, s in zip(shape, strides, strict=True)]
+    reach = [s * (n - 1) for n, s in zip(shape, strides, strict=True) if n > 1]
+    memory = np.zeros(sum(map(abs, reach)) + size + 8, np.uint8)
+    begin = draw(st.integers(0, 8)) - sum(r for r in reach if r < 0)
+    values = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    x = np.zeros(shape, dtype)
+    if x.size:
+        x = as_strided(memory[begin:][:size].view(dtype), shape, strides)
+        x[...] = values.uniform(-80, 80, shape) if dtype.kind == "f" else values.integers(0, 2, shape)
+    x.flags.writeable = draw(st.booleans())
+    return x
+
+
+def result_dtype(x):
+    return np.dtype(np.float32 if x.dtype.kind == "f" and x.dtype.itemsize < 8 else np.float64)
+
+
+def rtol(x, units):
+    return units * np.finfo(result_dtype(x)).eps
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_reductions_of_any_array(data):
+    x = data.draw(any_array(min_dims=1))
+    function = data.draw(st.sampled_from(REDUCTIONS))
+    axes = st.sets(st.integers(0, x.ndim - 1)).map(tuple)
+    axis = data.draw(st.one_of(st.integers(-x.ndim, x.ndim - 1), st.none(), axes))
+    before = x.copy()
+    over = range(x.ndim) if axis is None else {a % x.ndim for a in np.atleast_1d(np.array(axis, int))}
+    lengths, kept = [x.shape[i] for i in over], [n for i, n in enumerate(x.shape) if i not in over]
+    if function is fastlec.logsumexp and 0 in lengths and 0 not in kept:
+        refuses(ValueError, "^x has shape .*; expected at least one element", function, x, axis=axis)
+        return
+    y = function(x, axis=axis)
+    assert y.dtype == result_dtype(x)
+    assert y.shape == tuple(kept if function is fastlec.logsumexp else x.shape)
+    np.testing.assert_array_equal(x, before)
+    if not y.size:
+        return
+    rows = np.moveaxis(x.astype(np.float64), list(over), range(x.ndim - len(lengths), x.ndim)).reshape(*kept, -1)
+    expected = getattr(reference, function.__name__)(rows)
+    if function is fastlec.logsumexp:
+        np.testing.assert_allclose(y, expected, rtol=rtol(x, 20), atol=rtol(x, 20))
+    else:
+        expected = np.moveaxis(expected.reshape(*kept, *lengths), range(x.ndim - len(lengths), x.ndim), list(over))
+        np.testing.assert_allclose(y, expected, rtol=rtol(x, 600), atol=np.finfo(y.dtype).tiny)
+
+
+@settings(max_examples=300, deadline=None)
+@given(any_array(), st.sampled_from(MAPS[:-1]))
+def test_maps_of_any_array(x, function):
+    before = x.copy()
+    y = function(x)
+    assert y.dtype == result_dtype(x)
+    assert y.shape == x.shape
+    np.testing.assert_array_equal(x, before)
+    expected = getattr(reference, function.__name__)(x)
+    np.testing.assert_allclose(y, expected, rtol=rtol(x, 6), atol=6 * np.finfo(y.dtype).smallest_subnormal)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), st.sampled_from([fastlec.softmax, fastlec.log_softmax, *MAPS[:-1]]))
+def test_out_that_overlaps_in_any_way(data, function):
+    """Input and output are windows on one memory, of any strides that leave the output's elements apart."""
+    m, n = data.draw(st.tuples(st.integers(1, 5), st.integers(1, 5)))
+    memory = np.random.default_rng(m * n).standard_normal(400).astype(data.draw(st.sampled_from(["f4", "f8"])))
+
+    def window():
+        column = data.draw(st.sampled_from([1, -1, 2, -3]))
+        row = data.draw(st.sampled_from([1, -1])) * (abs(column) * n + data.draw(st.integers(0, 2)))
+        begin = 200 + data.draw(st.integers(-20, 20))
+        view = as_strided(memory[begin:], (m, n), (row * memory.itemsize, column * memory.itemsize))
+        return view.T if data.draw(st.booleans()) and m == n else view
+
+    x, out = window(), window()
+    expected = function(x.copy())
+    function(x, out=out)
+    np.testing.assert_allclose(out, expected, rtol=8 * np.finfo(memory.dtype).eps)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_objectives_of_any_matrix(data):
+    x = data.draw(any_array(min_dims=2).filter(lambda x: x.ndim == 2 and x.size))
+    m, n = x.shape
+    rng = np.random.default_rng(m + n)
+    y = rng.integers(0, 3, m)
+    f = SoftmaxObjective(x, y, 3, reduced=data.draw(st.booleans()), fit_bias=data.draw(st.booleans()))
+    theta = rng.standard_normal(f.n_params) / 100
+    options = {"fit_bias": f.fit_bias, "reduced": f.reduced}
+    scale = 1 + float(np.abs(x).max()) ** 2
+    value, gradient = f.value_and_gradient(theta)
+    expected = reference.softmax_regression_gradient(theta, x, y, 3, **options)
+    np.testing.assert_allclose(value, reference.softmax_regression_value(theta, x, y, 3, **options), rtol=rtol(x, 40 * scale))
+    np.testing.assert_allclose(gradient, expected, rtol=0, atol=rtol(x, 40 * scale))

@@ -1,0 +1,430 @@
+"""SoftmaxObjective and LogisticObjective: against fastlec.reference, by derivative tests, and to the optimum with SciPy."""
+
+import cases
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import minimize
+
+import fastlec
+from fastlec import LogisticObjective, SoftmaxObjective, reference
+from fastlec.testing import gradient_test, jacobian_test, transpose_test
+
+FORMS = {
+    "plain": {},
+    "no bias": {"fit_bias": False},
+    "l2": {"l2": 0.3},
+    "reduced": {"reduced": True},
+    "all": {"reduced": True, "l2": 0.1, "weighted": True},
+    "weighted": {"weighted": True, "fit_bias": False},
+}
+forms = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+two_forms = pytest.mark.parametrize("form", [FORMS["plain"], FORMS["all"]], ids=["plain", "all"])
+LOGISTIC = {name: FORMS[name] for name in ("plain", "no bias", "l2", "weighted")}
+
+
+def data(rng, m, n, n_classes, dtype):
+    """X, y with every class that fits, theta of both forms' scale."""
+    X = rng.standard_normal((m, n)).astype(dtype)
+    y = rng.integers(0, n_classes, m)
+    y[: min(m, n_classes)] = np.arange(n_classes)[::-1][:m]
+    return X, y
+
+
+def options_of(form, rng, m):
+    options = {key: value for key, value in form.items() if key != "weighted"}
+    if form.get("weighted"):
+        options["sample_weight"] = rng.integers(0, 3, m) + (np.arange(m) == 0)
+    return options
+
+
+def parameters(rng, f):
+    return (rng.standard_normal(f.n_params) / np.sqrt(f.n_features)).astype(f.dtype)
+
+
+class Expected:
+    """The reference's answers for an objective, and how far others may be from them.
+
+    Each logit z_ic is off by some eps |x_i| |w_c| summed over the features; what is made of the logits follows.
+    """
+
+    def __init__(self, theta, X, y, n_classes, options, tolerance):
+        self.arguments, self.X = (theta, X, y, n_classes), X.astype(np.float64)
+        self.options, self.theta = options, theta.astype(np.float64)
+        free, n = n_classes - bool(options.get("reduced")), X.shape[1]
+        W = np.abs(self.theta[: free * n]).reshape(free, n)
+        b = np.abs(self.theta[free * n :]) if options.get("fit_bias", True) else 0
+        self.z_error = tolerance("linear", X.dtype) * (1 + (np.abs(self.X) @ W.T + b).max(axis=1))
+        w = np.asarray(options.get("sample_weight", np.ones(len(X))), np.float64)
+        self.w = w / w.sum()
+        self.W, self.l2 = W, options.get("l2", 0.0)
+
+    def of(self, name, *middle):
+        theta, X, y, n_classes = self.arguments
+        function = getattr(reference, f"softmax_regression_{name}")
+        return function(theta, *middle, X, y, n_classes, **self.options)
+
+    def check_value(self, value):
+        expected = self.of("value")
+        assert abs(value - expected) <= self.w @ self.z_error + np.finfo(self.X.dtype).eps * expected
+
+    def sum_error(self, scale=1.0):
+        """Of sum_i w_i r_i x_i with residuals that are off by the error of the logits, or by scale times that."""
+        x = np.concatenate([np.abs(self.X), np.ones((len(self.X), 1))], axis=1)
+        return (self.w * self.z_error * scale) @ x
+
+    def check_gradient(self, gradient):
+        self._check_flat(gradient, self.of("gradient"), self.sum_error())
+
+    def check_hessian_mv(self, product, v):
+        V = np.abs(v[: self.W.size].astype(np.float64)).reshape(self.W.shape)
+        vb = np.abs(v[self.W.size :]).max(initial=0)
+        scale = 1 + (np.abs(self.X) @ V.T).max(axis=1) + vb
+        self._check_flat(product, self.of("hessian_mv", v), self.sum_error(scale))
+
+    def _check_flat(self, given, expected, error):
+        n = self.X.shape[1]
+        flat = np.concatenate([np.tile(error[:n], len(self.W)), np.full(given.size - self.W.size, error[n])])
+        penalty = np.finfo(np.float32).eps * self.l2 * np.abs(self.theta[: given.size]) * (given.dtype == np.float32)
+        assert given.shape == expected.shape
+        assert (np.abs(given - expected) <= flat + penalty + 1e-300).all()
+
+    def check_data_gradient(self, gradient):
+        expected = self.of("data_gradient")
+        error = (self.w * self.z_error)[:, None] * self.W.sum(axis=0)
+        assert gradient.shape == expected.shape
+        assert (np.abs(gradient - expected) <= error).all()
+
+    def check_probabilities(self, p):
+        theta, X, _, n_classes = self.arguments
+        form = {key: self.options[key] for key in ("fit_bias", "reduced") if key in self.options}
+        expected = reference.softmax_regression_predict_proba(theta, X, n_classes, **form)
+        assert p.shape == expected.shape
+        assert (np.abs(p - expected) <= self.z_error[:, None]).all()
+
+
+def check_everything(f, theta, v, expected):
+    value, gradient = f.value_and_gradient(theta)
+    assert type(value) is float
+    assert f.value(theta) == value
+    assert_array_equal(f.gradient(theta), gradient)
+    expected.check_value(value)
+    expected.check_gradient(gradient)
+    expected.check_hessian_mv(f.hessian_mv(theta, v), v)
+    expected.check_data_gradient(f.data_gradient(theta))
+    expected.check_probabilities(f.predict_proba(theta))
+
+
+# --- against the reference -------------------------------------------------------------------------------------------
+
+
+@two_forms
+@cases.parametrize("shape", cases.LINEAR)
+def test_softmax_agrees_with_the_reference(shape, form, isa, dtype, rng, frozen, tolerance):
+    m, n, n_classes = shape
+    X, y = frozen(*data(rng, m, n, n_classes, dtype))
+    options = options_of(form, rng, m)
+    f = SoftmaxObjective(X, y, n_classes, **options)
+    theta, v = frozen(parameters(rng, f), parameters(rng, f))
+    assert (f.n_samples, f.n_features, f.n_classes, f.dtype) == (m, n, n_classes, dtype)
+    assert f.n_params == (n_classes - f.reduced) * (n + f.fit_bias)
+    check_everything(f, theta, v, Expected(theta, X, y, n_classes, options, tolerance))
+
+
+@two_forms
+@cases.parametrize("shape", cases.LINEAR_TEAM)
+def test_teams_agree_bit_by_bit(shape, form, isa, dtype, threads, rng, tolerance):
+    m, n, n_classes = shape
+    X, y = data(rng, m, n, n_classes, dtype)
+    options = options_of(form, rng, m)
+    f = SoftmaxObjective(X, y, n_classes, **options)
+    theta, v = parameters(rng, f), parameters(rng, f)
+    check_everything(f, theta, v, Expected(theta, X, y, n_classes, options, tolerance))
+
+    def results():
+        return *f.value_and_gradient(theta), f.hessian_mv(theta, v), f.data_gradient(theta), f.predict_proba(theta)
+
+    first = results()
+    fastlec.set_num_threads(1)
+    for a, b in zip(first, results(), strict=True):
+        assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("form", LOGISTIC.values(), ids=LOGISTIC)
+@pytest.mark.parametrize("m", [1, 3, 63, 64, 65, 300])
+@pytest.mark.parametrize("n", [1, 2, 16, 17, 50])
+def test_logistic_agrees_with_the_reference(m, n, form, isa, dtype, rng, frozen):
+    X, y = frozen(*data(rng, m, n, 2, dtype))
+    options = options_of(form, rng, m)
+    f = LogisticObjective(X, y, **options)
+    theta, v = frozen(parameters(rng, f), parameters(rng, f))
+    assert f.n_params == n + f.fit_bias
+    close = {"rtol": 0, "atol": 8 * np.finfo(dtype).eps * (1 + np.abs(X).max()) ** 2 * np.sqrt(n) * 4}
+    value, gradient = f.value_and_gradient(theta)
+    assert_allclose(value, reference.logistic_regression_value(theta, X, y, **options), **close)
+    assert_allclose(gradient, reference.logistic_regression_gradient(theta, X, y, **options), **close)
+    assert_allclose(f.hessian(theta), reference.logistic_regression_hessian(theta, X, y, **options), **close)
+    assert_allclose(f.hessian_mv(theta, v), reference.logistic_regression_hessian_mv(theta, v, X, y, **options), **close)
+    assert_allclose(f.data_gradient(theta), reference.logistic_regression_data_gradient(theta, X, y, **options), **close)
+    p = reference.logistic_regression_predict_proba(theta, X)
+    assert_allclose(f.predict_proba(theta), p, **close)
+    clear = np.abs(p - 0.5) > 1e-4
+    assert_array_equal(f.predict(theta)[clear], (p > 0.5)[clear])
+
+
+@forms
+@pytest.mark.parametrize("shape", [(5, 1, 2), (40, 3, 2), (70, 7, 4), (33, 4, 11)])
+def test_hessian(shape, form, isa, dtype, rng):
+    """The reference's, the products with every unit vector, symmetric; the same as an operator."""
+    m, n, n_classes = shape
+    X, y = data(rng, m, n, n_classes, dtype)
+    options = options_of(form, rng, m)
+    f = SoftmaxObjective(X, y, n_classes, **options)
+    theta = parameters(rng, f)
+    H = f.hessian(theta)
+    assert H.dtype == dtype
+    bound = 16 * np.finfo(dtype).eps * max(np.abs(X).max() ** 2, 1)
+    assert_allclose(H, reference.softmax_regression_hessian(theta, X, y, n_classes, **options), rtol=0, atol=bound)
+    assert_allclose(H, [f.hessian_mv(theta, e) for e in np.eye(f.n_params, dtype=dtype)], rtol=0, atol=bound)
+    assert_allclose(H, H.T, rtol=0, atol=bound)
+    operator = f.hessian_operator(theta)
+    v = parameters(rng, f)
+    assert operator.shape == H.shape
+    assert operator.dtype == dtype
+    assert_array_equal(operator @ v, f.hessian_mv(theta, v))
+    assert_array_equal(operator.T @ v, operator @ v)
+
+
+def test_the_operator_keeps_its_own_theta(rng):
+    X, y = data(rng, 30, 4, 3, np.float64)
+    f = SoftmaxObjective(X, y)
+    theta, v = parameters(rng, f), parameters(rng, f)
+    operator = f.hessian_operator(theta)
+    before = operator @ v
+    theta[:] = 7
+    assert_array_equal(operator @ v, before)
+
+
+def test_hessian_of_many_samples(isa, dtype, rng, monkeypatch):
+    """Summed over several blocks of samples."""
+    X, y = data(rng, 5000, 1000, 2, dtype)
+    f = SoftmaxObjective(X, y, reduced=True)
+    theta, v = parameters(rng, f) / 4, parameters(rng, f)
+    product = f.hessian_mv(theta, v)
+    assert_allclose(f.hessian(theta) @ v, product, rtol=0, atol=300 * np.finfo(dtype).eps * np.abs(product).max())
+
+
+@forms
+def test_batches(form, isa, dtype, rng):
+    """An index array or a slice: the same as an objective of those samples alone."""
+    X, y = data(rng, 200, 6, 3, dtype)
+    options = options_of(form, rng, 200)
+    f = SoftmaxObjective(X, y, 3, **options)
+    theta = parameters(rng, f)
+    mask = rng.random(200) < 0.3
+    for batch in (slice(10, 80), slice(None, None, -3), rng.permutation(200)[:50], [3, 3, -1, 0], mask, np.arange(1)):
+        rows = np.arange(200)[batch]
+        alone = dict(options)
+        if "sample_weight" in alone:
+            alone["sample_weight"] = alone["sample_weight"][rows]
+        g = SoftmaxObjective(np.ascontiguousarray(X[rows]), y[rows], 3, **alone)
+        value, gradient = f.value_and_gradient(theta, batch)
+        assert f.value(theta, batch) == value
+        assert_array_equal(f.gradient(theta, batch), gradient)
+        assert_allclose(value, g.value(theta), rtol=4 * np.finfo(dtype).eps)
+        assert_allclose(gradient, g.gradient(theta), rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
+# --- data in any form ------------------------------------------------------------------------------------------------
+
+
+@cases.layouts
+def test_any_layout(layout, isa, dtype, rng):
+    """Rows apart, backwards, in Fortran's order, of the other byte order, misaligned, in a read-only file: the same bits."""
+    X, y = data(rng, 150, 9, 4, dtype)
+    weight = rng.random(150)
+    f = SoftmaxObjective(X, y, sample_weight=weight)
+    theta, v = parameters(rng, f), parameters(rng, f)
+    g = SoftmaxObjective(layout(X), layout(y), sample_weight=layout(weight))
+    assert g.value(layout(theta)) == f.value(theta)
+    assert_array_equal(g.gradient(layout(theta)), f.gradient(theta))
+    assert_array_equal(g.hessian_mv(layout(theta), layout(v)), f.hessian_mv(theta, v))
+    assert_array_equal(g.data_gradient(theta), f.data_gradient(theta))
+    assert_array_equal(f.predict_proba(theta, layout(X)), f.predict_proba(theta))
+
+
+def test_rows_in_place(isa, dtype, rng):
+    """Contiguous rows are read where they are, not copied: whatever their distance, in a memmap too."""
+    memory = rng.standard_normal((100, 12)).astype(dtype)
+    y = rng.integers(0, 3, 100)
+    for X in (
+        memory,
+        memory[:, :7],
+        memory[::-1, 2:9],
+        memory[::3],
+        np.broadcast_to(memory[0], (100, 12)),
+        cases.mapped(memory),
+    ):
+        f = SoftmaxObjective(X, y[: len(X)], 3)
+        theta = np.ones(f.n_params, dtype)
+        assert np.shares_memory(f._problem.X, X)
+        copied = SoftmaxObjective(np.array(X), y[: len(X)], 3)
+        assert_array_equal(f.gradient(theta), copied.gradient(theta))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.int8, np.uint64, np.bool_])
+def test_other_dtypes_of_data(kind, isa, rng):
+    X = rng.integers(0, 2, (80, 5)).astype(kind)
+    y = rng.integers(0, 3, 80).astype(np.uint8)
+    dtype = np.float32 if kind is np.float16 else np.float64
+    f, g = SoftmaxObjective(X, y), SoftmaxObjective(X.astype(dtype), y)
+    theta = parameters(rng, f)
+    assert f.dtype == dtype
+    assert_array_equal(f.gradient(theta), g.gradient(theta))
+    assert_array_equal(f.predict_proba(theta, X), g.predict_proba(theta))
+
+
+def test_the_dtype_of_theta_is_the_dtype_of_the_answer(isa, rng):
+    X, y = data(rng, 50, 6, 3, np.float64)
+    for dtype in (np.float32, np.float64):
+        f = SoftmaxObjective(X.astype(dtype), y)
+        theta = rng.integers(-1, 2, f.n_params)
+        for of_theta, answer in (("f2", "f4"), ("f4", "f4"), ("f8", "f8"), ("i8", "f8")):
+            t = theta.astype(of_theta)
+            assert f.gradient(t).dtype == answer
+            assert f.hessian(t).dtype == answer
+            assert f.hessian_mv(t, t).dtype == answer
+            assert_allclose(f.gradient(t), f.gradient(theta.astype(dtype)), rtol=1e-6)
+            assert f.data_gradient(t).dtype == dtype
+            assert f.predict_proba(t).dtype == dtype
+
+
+def test_answers_are_fresh(isa, dtype, rng):
+    """No later call changes an earlier answer."""
+    X, y = data(rng, 600, 40, 5, dtype)
+    f = SoftmaxObjective(X, y)
+    theta, other = parameters(rng, f), parameters(rng, f)
+
+    def answers(t):
+        return f.gradient(t), f.hessian_mv(t, t), f.data_gradient(t), f.predict_proba(t)
+
+    first = answers(theta)
+    copies = [a.copy() for a in first]
+    answers(other)
+    for answer, copy in zip(first, copies, strict=True):
+        assert_array_equal(answer, copy)
+
+
+def test_unpack(rng):
+    X, y = data(rng, 20, 4, 3, np.float32)
+    f = SoftmaxObjective(X, y)
+    theta = parameters(rng, f)
+    parts = f.unpack(theta)
+    assert_array_equal(parts["W"], theta[:12].reshape(3, 4))
+    assert_array_equal(parts["b"], theta[12:])
+    assert np.shares_memory(parts["W"], theta)
+    assert np.shares_memory(parts["b"], theta)
+    assert list(SoftmaxObjective(X, y, fit_bias=False, reduced=True).unpack(theta[:8])) == ["W"]
+
+
+def test_classes_by_default(rng):
+    X = rng.standard_normal((6, 2))
+    assert SoftmaxObjective(X, [0, 4, 1, 1, 0, 0]).n_classes == 5
+    assert SoftmaxObjective(X, np.zeros(6, int)).n_classes == 2
+    assert SoftmaxObjective(X, np.zeros(6, int), 7).n_classes == 7
+
+
+def test_logistic_is_softmax_of_two_classes(isa, dtype, rng):
+    X, y = data(rng, 90, 7, 2, dtype)
+    f, g = LogisticObjective(X, y, l2=0.1), SoftmaxObjective(X, 1 - y, l2=0.1, reduced=True)
+    theta = parameters(rng, f)
+    assert f.value(theta) == g.value(theta)
+    assert_array_equal(f.gradient(theta), g.gradient(theta))
+    assert_array_equal(LogisticObjective(X, y.astype(bool), l2=0.1).gradient(theta), f.gradient(theta))
+
+
+def test_huge_logits(isa, dtype, rng):
+    """exp of them overflows; value and gradient are those of the certain classes."""
+    X, y = np.eye(3, dtype=dtype).repeat(30, axis=0), np.arange(3).repeat(30)
+    f = SoftmaxObjective(X, y, fit_bias=False)
+    right = (1e5 * np.eye(3)).ravel().astype(dtype)
+    assert f.value(right) == 0
+    assert not f.gradient(right).any()
+    assert_allclose(f.value(-right), 1e5 + np.log(2), rtol=2 * np.finfo(dtype).eps)
+    assert_array_equal(f.predict(right), y)
+
+
+@pytest.mark.parametrize("power", [-1000, -160, 160, 1000])
+def test_only_the_ratios_of_weights_count(power, isa, dtype, rng):
+    X, y = data(rng, 90, 7, 3, dtype)
+    weight = rng.integers(1, 9, 90).astype(float)
+    f = SoftmaxObjective(X, y, l2=0.1, sample_weight=weight)
+    g = SoftmaxObjective(X, y, l2=0.1, sample_weight=np.ldexp(weight, power))
+    theta = parameters(rng, f)
+    assert g.value(theta) == f.value(theta)
+    assert_array_equal(g.gradient(theta), f.gradient(theta))
+    assert_array_equal(g.hessian(theta), f.hessian(theta))
+
+
+def test_zero_weight_leaves_a_sample_out(isa, dtype, rng):
+    X, y = data(rng, 150, 7, 3, dtype)
+    weight = (rng.random(150) < 0.6).astype(float)
+    f = SoftmaxObjective(X, y, 3, l2=0.1, sample_weight=weight)
+    g = SoftmaxObjective(X[weight > 0], y[weight > 0], 3, l2=0.1)
+    theta = parameters(rng, f)
+    assert_allclose(f.value(theta), g.value(theta), rtol=4 * np.finfo(dtype).eps)
+    assert_allclose(f.gradient(theta), g.gradient(theta), rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
+# --- derivatives -----------------------------------------------------------------------------------------------------
+
+
+@forms
+def test_derivatives(form, isa, rng):
+    """The lecture's tests: of the gradient, of the Hessian as the gradient's Jacobian, of its symmetry, and by the data."""
+    X, y = data(rng, 40, 5, 4, np.float64)
+    options = options_of(form, rng, 40)
+    f = SoftmaxObjective(X, y, **options)
+    theta = parameters(rng, f)
+    gradient_test(f.value, f.gradient, theta, rng=1).assert_passed()
+    jacobian_test(f.gradient, f.hessian_mv, theta, rng=2).assert_passed()
+    transpose_test(f.hessian_mv, f.hessian_mv, theta, rng=3).assert_passed()
+
+    def of_data(X):
+        return SoftmaxObjective(X, y, **options)
+
+    gradient_test(lambda X: of_data(X).value(theta), lambda X: of_data(X).data_gradient(theta), X, rng=4).assert_passed()
+
+
+# --- optima ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "Newton-CG"])
+@pytest.mark.parametrize("reduced", [False, True])
+def test_optimum(method, reduced, isa, rng):
+    """SciPy's solvers drive the gradient to zero and agree with one another."""
+    X, y = data(rng, 300, 6, 4, np.float64)
+    f = SoftmaxObjective(X, y, l2=0.02, reduced=reduced)
+    options = {"L-BFGS-B": {"gtol": 1e-9, "ftol": 1e-15, "maxiter": 2000}, "Newton-CG": {"xtol": 1e-10}}[method]
+    hessp = f.hessian_mv if method == "Newton-CG" else None
+    found = minimize(f.value_and_gradient, np.zeros(f.n_params), jac=True, hessp=hessp, method=method, options=options)
+    assert np.linalg.norm(reference.softmax_regression_gradient(found.x, X, y, l2=0.02, reduced=reduced)) < 1e-6
+    newton = np.zeros(f.n_params)
+    for _ in range(20):
+        newton -= np.linalg.lstsq(f.hessian(newton), f.gradient(newton), rcond=1e-12)[0]
+    assert_allclose(found.fun, f.value(newton), rtol=1e-9)
+
+
+def test_the_optimum_of_scikit_learn():
+    """On the digits, C = 1 / (l2 m): the same objective value to 1e-6."""
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    X, y = fastlec.data.load_digits()
+    l2 = 1e-2
+    model = linear_model.LogisticRegression(C=1 / (l2 * len(X)), solver="newton-cg", tol=1e-7).fit(X, y)
+    f = SoftmaxObjective(X, y, l2=l2)
+    theirs = f.value(np.concatenate([model.coef_.ravel(), model.intercept_]))
+    for method, options in (("L-BFGS-B", {"gtol": 1e-7, "ftol": 1e-12}), ("Newton-CG", {"xtol": 1e-6})):
+        hessp = f.hessian_mv if method == "Newton-CG" else None
+        found = minimize(f.value_and_gradient, np.zeros(f.n_params), jac=True, hessp=hessp, method=method, options=options)
+        assert abs(found.fun - theirs) <= 1e-6 * theirs
+        assert (f.predict(found.x) == model.predict(X)).mean() > 0.999
