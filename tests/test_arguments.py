@@ -384,7 +384,8 @@ def any_array(draw, min_dims=0):
     if x.size:
         x = as_strided(memory[begin:][:size].view(dtype), shape, strides)
         x[...] = values.uniform(-80, 80, shape) if dtype.kind == "f" else values.integers(0, 2, shape)
-    x.flags.writeable = draw(st.booleans())
+    if draw(st.booleans()):
+        x.flags.writeable = False
     return x
 
 

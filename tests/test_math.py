@@ -63,11 +63,12 @@ def between(low, high, n, dtype):
 def patterns(dtype):
     """Every part of the format, then more densely what is neither saturated nor linear."""
     tiny, huge = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
-    everywhere = between(tiny, huge, N // 4, dtype)
+    everywhere = between(tiny, huge, N // 8, dtype)
     range_of_exp = 110.0 if dtype == np.float32 else 750.0
-    curved = between(2.0**-60, range_of_exp, N // 8, dtype)
-    evenly = np.linspace(0, range_of_exp, N // 8).astype(dtype)
-    positive = np.concatenate([everywhere, curved, evenly])
+    linear = between(2.0**-60, 2.0**-8, N // 16, dtype)
+    curved = between(2.0**-8, range_of_exp, N // 4, dtype)
+    evenly = np.linspace(0, range_of_exp, N // 16).astype(dtype)
+    positive = np.concatenate([everywhere, linear, curved, evenly])
     return np.concatenate([positive, -positive])
 
 
