@@ -10,20 +10,26 @@
 #undef LN2_LOWER
 #undef LOG2_E
 #undef ROUND_MAGIC
+#undef TABLE
+#undef TANH_LOWEST
+#undef LN2
 #undef EXP_Q
 #undef EXPM1_Q
 #undef LOG_P
 
 #define LOG2_E ((real)1.4426950408889634074)
+#define LN2 0.69314718055994530942f
 #if FL_IS_F32
 #define EXP_LOWEST (-105.0f)  /* exp is 0 from here down, */
 #define EXP_HIGHEST 89.0f     /* and infinite from here up */
+#define TANH_LOWEST (-40.0f)  /* expm1 is -1 long before */
 #define LN2_UPPER 0x1.62ep-1f /* 12 bits */
 #define LN2_LOWER 0x1.0bfbe8p-15f
 #define LOG_P(z) ((0.2987172758f * z + 0.3997754158f) * z + 0.6666677638f)
 #else
 #define EXP_LOWEST (-746.0)
 #define EXP_HIGHEST 710.0
+#define TANH_LOWEST (-90.0)
 #define LN2_UPPER 0x1.62e42fefap-1 /* 36 bits */
 #define LN2_LOWER 0x1.cf79abc9e3b3ap-40
 #define LOG_P(z) \
@@ -32,10 +38,9 @@
      + 0.6666666666666666098)
 #endif
 
-/* With AVX-512 n has four fractional bits: 2^(j/16) comes from a table in registers, and r and its polynomial shrink. The table
- * holds the nearest float and what that leaves. EXP_Q is enough for exp, EXPM1_Q for expm1 itself, relative to a small r. */
+/* With AVX-512 n has four fractional bits: 2^(j/16) comes from a table in registers, and r and its polynomial shrink. The table holds a float and, relative to it, what that leaves. EXPM1_Q is accurate relative to a small r. */
 #if defined __AVX512F__
-#define ROUND_MAGIC ((real)0.09375 * (real)((int64_t)1 << REAL_EXPONENT_SHIFT))
+#define TABLE 16
 #if FL_IS_F32
 #define EXP_Q(r) (0.1666705806f * r + 0.5000162025f)
 #define EXPM1_Q(r) ((0.04166644294f * r + 0.166669909f) * r + 0.5000000003f)
@@ -47,31 +52,31 @@
     (((((1.9841292008326835396e-4 * r + 0.0013889092636648277441) * r + 0.0083333333341666320037) * r \
        + 0.041666666661886341449) * r + 0.16666666666666649178) * r + 0.50000000000000028003)
 #endif
-static const real FL_FN(exp2_upper)[16] __attribute__((aligned(64))) = {
+static const real FL_FN(exp2_upper)[TABLE] __attribute__((aligned(64))) = {
 #if FL_IS_F32
-    0x1.0p+0f, 0x1.0b5586p+0f, 0x1.172b84p+0f, 0x1.2387a6p+0f, 0x1.306fep+0f, 0x1.3dea64p+0f, 0x1.4bfdaep+0f, 0x1.5ab07ep+0f,
-    0x1.6a09e6p+0f, 0x1.7a1148p+0f, 0x1.8ace54p+0f, 0x1.9c4918p+0f, 0x1.ae89fap+0f, 0x1.c199bep+0f, 0x1.d5818ep+0f,
-    0x1.ea4afap+0f,
+    0x1.0p+0f, 0x1.0b5588p+0f, 0x1.172b8p+0f, 0x1.2387a8p+0f, 0x1.306fep+0f, 0x1.3dea68p+0f, 0x1.4bfdbp+0f, 0x1.5ab08p+0f,
+    0x1.6a09e8p+0f, 0x1.7a1148p+0f, 0x1.8ace58p+0f, 0x1.9c4918p+0f, 0x1.ae89f8p+0f, 0x1.c199cp+0f, 0x1.d5819p+0f,
+    0x1.ea4af8p+0f,
 #else
-    0x1.0p+0, 0x1.0b5586cf9890fp+0, 0x1.172b83c7d517bp+0, 0x1.2387a6e756238p+0, 0x1.306fe0a31b715p+0, 0x1.3dea64c123422p+0,
-    0x1.4bfdad5362a27p+0, 0x1.5ab07dd485429p+0, 0x1.6a09e667f3bcdp+0, 0x1.7a11473eb0187p+0, 0x1.8ace5422aa0dbp+0,
-    0x1.9c49182a3f09p+0, 0x1.ae89f995ad3adp+0, 0x1.c199bdd85529cp+0, 0x1.d5818dcfba487p+0, 0x1.ea4afa2a490dap+0,
+    0x1.0p+0, 0x1.0b5586cf9891p+0, 0x1.172b83c7d517cp+0, 0x1.2387a6e756238p+0, 0x1.306fe0a31b714p+0, 0x1.3dea64c123424p+0,
+    0x1.4bfdad5362a28p+0, 0x1.5ab07dd485428p+0, 0x1.6a09e667f3bccp+0, 0x1.7a11473eb0188p+0, 0x1.8ace5422aa0dcp+0,
+    0x1.9c49182a3f09p+0, 0x1.ae89f995ad3acp+0, 0x1.c199bdd85529cp+0, 0x1.d5818dcfba488p+0, 0x1.ea4afa2a490d8p+0,
 #endif
 };
-static const real FL_FN(exp2_lower)[16] __attribute__((aligned(64))) = {
+static const real FL_FN(exp2_lower)[TABLE] __attribute__((aligned(64))) = {
 #if FL_IS_F32
-    0x0.0p+0f, 0x1.9f3122p-25f, -0x1.c15742p-27f, 0x1.ceac48p-25f, 0x1.4636e2p-25f, 0x1.824684p-25f, -0x1.593abcp-25f,
-    -0x1.5bd5ecp-27f, 0x1.9fcef4p-26f, -0x1.829fdp-25f, 0x1.15506ep-27f, 0x1.51f848p-27f, -0x1.a94b14p-26f, -0x1.3d56b2p-27f,
-    -0x1.822dbcp-27f, 0x1.52486cp-27f,
+    0x0.0p+0f, -0x1.237f9p-24f, 0x1.bbc0d2p-23f, -0x1.ecea76p-25f, 0x1.125002p-25f, -0x1.4e861cp-23f, -0x1.07f47cp-23f,
+    -0x1.9a2c5ap-24f, -0x1.20888ep-24f, -0x1.05cb44p-25f, -0x1.40c09cp-23f, 0x1.a3b5e4p-28f, 0x1.e26fp-25f, -0x1.3a1dc2p-24f,
+    -0x1.317d9ap-24f, 0x1.2169bp-24f,
 #else
-    0x0.0p+0, 0x1.8a62e4adc610bp-54, -0x1.19041b9d78a76p-55, 0x1.9b07eb6c70573p-54, 0x1.6f46ad23182e4p-55,
-    0x1.ada0911f09ebcp-55, 0x1.d4397afec42e2p-56, 0x1.6324c054647adp-54, -0x1.bdd3413b26456p-54, -0x1.41577ee04992fp-55,
-    0x1.6e9f156864b27p-54, 0x1.c7c46b071f2bep-56, 0x1.7a1cd345dcc81p-54, 0x1.11065895048ddp-55, 0x1.2ed02d75b3707p-55,
-    -0x1.e9c23179c2893p-54,
+    0x0.0p+0, -0x1.2d75c73e2d323p-53, -0x1.0af6f2bd284acp-52, 0x1.68efde3a8a894p-54, 0x1.fbbfcecc6fe9ep-53,
+    -0x1.710a86dbea701p-52, -0x1.5dacb6abb4ae5p-53, 0x1.fd30564f92b8dp-53, 0x1.98d4d0da05571p-54, -0x1.91163747208ccp-53,
+    -0x1.aa41dc973def4p-54, 0x1.1affc2b91ce27p-56, 0x1.a0d9beee483f8p-53, 0x1.36eae30af0cb3p-56, -0x1.dbc8f0f6b610bp-54,
+    0x1.96cec35fe2da4p-53,
 #endif
 };
 #else
-#define ROUND_MAGIC ((real)1.5 * (real)((int64_t)1 << REAL_EXPONENT_SHIFT))
+#define TABLE 1
 #if FL_IS_F32
 #define EXP_Q(r) ((((1.388251608e-3f * r + 8.366547107e-3f) * r + 4.166720072e-2f) * r + 0.1666654342f) * r + 0.4999999815f)
 #else
@@ -83,28 +88,23 @@ static const real FL_FN(exp2_lower)[16] __attribute__((aligned(64))) = {
 #endif
 #define EXPM1_Q(r) EXP_Q(r)
 #endif
+#define ROUND_MAGIC ((real)1.5 * (real)((int64_t)1 << REAL_EXPONENT_SHIFT) / TABLE)
 
-/* exp(x) = 2^n (upper + lower) for finite x within [EXP_LOWEST, EXP_HIGHEST]; 2^n upper is exact and is 1 for x near 0. The
- * integer part of *n is the exponent, as vldexp takes it. */
-FL_INLINE vec FL_FN(exp_parts)(vec x, vec *n, vec *lower, const int small_too)
+/* 2^(j/TABLE) for the fraction in the last bits of t = n + ROUND_MAGIC, and what the float leaves of it, relative. */
+FL_INLINE vec FL_FN(exp2_fraction)(vec t, vec *lower)
 {
-    vec t = x * LOG2_E + ROUND_MAGIC;
-    *n = t - ROUND_MAGIC;
-    vec r = x - *n * LN2_UPPER;
-    r -= *n * LN2_LOWER;
-    vec q = small_too ? EXPM1_Q(r) : EXP_Q(r);
-    vec p = r * r * q + r;
-#if defined __AVX512F__ && FL_IS_F32
-    vec upper = _mm512_permutexvar_ps((__m512i)t, _mm512_load_ps(FL_FN(exp2_upper)));
-    *lower = upper * p + (vec)_mm512_permutexvar_ps((__m512i)t, _mm512_load_ps(FL_FN(exp2_lower)));
-    return upper;
-#elif defined __AVX512F__
+#if defined __AVX512F__
     const real *u = FL_FN(exp2_upper), *l = FL_FN(exp2_lower);
-    vec upper = _mm512_permutex2var_pd(_mm512_load_pd(u), (__m512i)t, _mm512_load_pd(u + 8));
-    *lower = upper * p + (vec)_mm512_permutex2var_pd(_mm512_load_pd(l), (__m512i)t, _mm512_load_pd(l + 8));
-    return upper;
+#if FL_IS_F32
+    *lower = _mm512_permutexvar_ps((__m512i)t, _mm512_load_ps(l));
+    return _mm512_permutexvar_ps((__m512i)t, _mm512_load_ps(u));
 #else
-    *lower = p;
+    *lower = _mm512_permutex2var_pd(_mm512_load_pd(l), (__m512i)t, _mm512_load_pd(l + VL));
+    return _mm512_permutex2var_pd(_mm512_load_pd(u), (__m512i)t, _mm512_load_pd(u + VL));
+#endif
+#else
+    (void)t;
+    *lower = vset(0);
     return vset(1);
 #endif
 }
@@ -112,8 +112,17 @@ FL_INLINE vec FL_FN(exp_parts)(vec x, vec *n, vec *lower, const int small_too)
 /* exp(x) for x <= 0 or NaN: the softmax family's, one operation less. */
 FL_INLINE vec vexp_nonpositive(vec x)
 {
-    vec n, lower, upper = FL_FN(exp_parts)(vmax(vset(EXP_LOWEST), x), &n, &lower, 0);
-    return vldexp(upper + lower, n);
+    x = vmax(vset(EXP_LOWEST), x);
+    vec t = x * LOG2_E + ROUND_MAGIC, n = t - ROUND_MAGIC;
+    vec r = (x - n * LN2_UPPER) - n * LN2_LOWER;
+#if TABLE == 1
+    vec sum = r + 1, lost = r - (sum - 1); /* p = r + r^2 q is not small: its rounding would show */
+    return vldexp(sum + (r * r * EXP_Q(r) + lost), n);
+#else
+    vec lower, upper = FL_FN(exp2_fraction)(t, &lower);
+    vec p = r + (r * r * EXP_Q(r) + lower);
+    return vldexp(upper * p + upper, n);
+#endif
 }
 
 FL_INLINE vec vexp(vec x)
@@ -147,21 +156,52 @@ FL_INLINE vec vlog1p(vec u)
     return vselect(vequal(u, vset(REAL_INF)), u, r);
 }
 
-/* tanh |x| = e / (2 - e), e = -expm1(-2 |x|) = (1 - 2^n upper) - 2^n lower: no cancellation, one path for every x. The derivative
- * is 4 exp(-2 |x|) / (1 + exp(-2 |x|))^2, accurate where tanh is nearly 1. */
-FL_INLINE vec vtanh(vec x, vec *derivative)
+/* upper * 2^n for n >= -REAL_BIAS / 2, t = n + ROUND_MAGIC: no subnormal results. */
+FL_INLINE vec FL_FN(scale_normal)(vec upper, vec t, vec n)
 {
-    vec minus = -vabs(x), n, lower;
-    vec upper = FL_FN(exp_parts)(vmax(vset(EXP_LOWEST), minus + minus), &n, &lower, 1);
-    vec e = (1 - vldexp(upper, n)) - vldexp(lower, n), below = 2 - e;
-    *derivative = 4 * vldexp(upper + lower, n) / (below * below);
-    return vcopysign(e / below, x);
+#if defined __AVX512F__
+    (void)t;
+    return vldexp(upper, n);
+#else
+    (void)n;
+    return (vec)((ivec)upper + (((ivec)t - (ivec)vset(ROUND_MAGIC)) << REAL_EXPONENT_SHIFT));
+#endif
 }
 
-/* 1 / (1 + exp(-x)) = e / (1 + e) for x < 0, 1 / (1 + e) else, e = exp(-|x|); its derivative is e / (1 + e)^2. */
+/* tanh |x| = (1 - d) / (1 + d) with d = exp(-2 |x|) = s (1 + p), s = 2^n. Where tanh < 1/2 the numerator is e = (1 - s) - s p, free
+ * of cancellation, and the quotient q = e / (1 + d) enters as e/2 + e/2 q; elsewhere it is 1 - 2 q, q = d / (1 + d): both ways a
+ * rounding of q counts little. (All in halves here, which saves a product.) In float32 one part of ln 2 is enough: its
+ * error counts n times, but s shrinks faster. The derivative is 4 d / (1 + d)^2, accurate where tanh is nearly 1. */
+FL_INLINE vec vtanh(vec x, vec *derivative)
+{
+    vec minus = vminus_abs(x), twice = minus + minus, y = vmax(vset(TANH_LOWEST), twice);
+    vec t = y * LOG2_E + ROUND_MAGIC, n = t - ROUND_MAGIC;
+#if FL_IS_F32
+    vec r = y - n * LN2;
+#else
+    vec r = (y - n * LN2_UPPER) - n * LN2_LOWER;
+#endif
+    vec lower, upper = FL_FN(exp2_fraction)(t, &lower);
+    vec p = r + (r * r * EXPM1_Q(r) + (lower * r + lower));
+    vec s = FL_FN(scale_normal)(upper, t - 1, n - 1), d = s * p + s, above = (real)0.5 - s, e = above - s * p;
+    vmask far = vbelow(y, vset((real)-1.0986122886681098)); /* ln 1/3 */
+    vec q = vselect(far, d, e) / (d + (real)0.5), full = vexp_nonpositive(twice);
+    vec slope = vselect(far, vset(-2), e), start = vselect(far, vset(1), e);
+#if TABLE == 1
+    vec lost = vselect(far, vset(0), (above - e) - s * p); /* by e: without the table there is less room below 2 ULP */
+    q = start + (slope * q + lost);
+#else
+    q = slope * q + start;
+#endif
+    *derivative = 4 * full / ((full + 1) * (full + 1));
+    return vcopysign(q, x);
+}
+
+/* 1 / (1 + exp(-x)) = b (1 - q), q = e / (1 + e), e = exp(-|x|), b = e for x < 0 and 1 else: a rounding of q counts little. The
+ * derivative is e / (1 + e)^2. */
 FL_INLINE vec vsigmoid(vec x, vec *derivative)
 {
-    vec e = vexp_nonpositive(-vabs(x)), below = e + 1;
-    *derivative = e / (below * below);
-    return vselect(vnegative(x), e, vset(1)) / below;
+    vec e = vexp_nonpositive(vminus_abs(x)), q = e / (e + 1), b = vselect(vnegative(x), e, vset(1));
+    *derivative = q / (e + 1);
+    return b - b * q;
 }

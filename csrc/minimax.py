@@ -51,14 +51,14 @@ p_weight = lambda z: 1 / z
 
 
 def show_table(precision):
-    """2^(j/16) as the nearest float and the float nearest to what that leaves."""
+    """2^(j/16) to two bits less than a float has, so that tanh's 1 - 2^(j/16) / 4 is exact, and what that leaves, relative to it."""
     upper, lower = [], []
     for j in range(16):
         exact = mpf(2) ** (mpf(j) / 16)
-        with mp.workprec(precision):
+        with mp.workprec(precision - 2):
             rounded = +exact
         with mp.workprec(precision):
-            rest = +(exact - rounded) if j else mpf(0)
+            rest = +((exact - rounded) / rounded) if j else mpf(0)
         upper.append(float(rounded).hex())
         lower.append(float(rest).hex())
     print(f"table, {precision} bits:\n    {', '.join(upper)}\n    {', '.join(lower)}")
@@ -67,11 +67,11 @@ def show_table(precision):
 if __name__ == "__main__":
     for digits, degree in ((10, 4), (20, 9)):
         show("expm1", q, q_weight, -half_ln2, half_ln2, degree, digits)
+    small = lambda r: 1 / max(abs(r), mpf("0.002")) ** 2
     for digits, degree in ((10, 1), (20, 4)):
-        show("exp beside the table", q, lambda r: r**-2 if abs(r) > 0.002 else mpf(250000), -half_ln2 / 16, half_ln2 / 16, degree, digits)
-    for digits, degree in ((10, 2), (20, 5)):
-        show("expm1 beside the table", q, q_weight, -half_ln2 / 16, half_ln2 / 16, degree, digits)
+        show("exp beside the table", q, small, -half_ln2 / 16, half_ln2 / 16, degree, digits)
+        show("expm1 beside the table", q, q_weight, -half_ln2 / 16, half_ln2 / 16, degree + 1, digits)
     for digits, degree in ((10, 2), (20, 7)):
         show("log", p, p_weight, mpf("1e-9"), s_max, degree, digits)
-    for precision in (24, 53):
-        show_table(precision)
+    show_table(24)
+    show_table(53)

@@ -133,21 +133,24 @@ FL_INLINE vec vmin(vec a, vec b)
 #if defined __AVX512F__ && FL_IS_F32
 typedef __mmask16 vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+FL_INLINE vmask vbelow(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 FL_INLINE vmask vnegative(vec a) { return _mm512_movepi32_mask((__m512i)a); }
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
 #elif defined __AVX512F__
 typedef __mmask8 vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+FL_INLINE vmask vbelow(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 FL_INLINE vmask vnegative(vec a) { return _mm512_movepi64_mask((__m512i)a); }
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
 #else
 typedef ivec vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return a == b; }
+FL_INLINE vmask vbelow(vec a, vec b) { return a < b; }
 FL_INLINE vmask vnegative(vec a) { return (ivec)a >> (REAL_BITS - 1); } /* by the sign bit */
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return (vec)(((ivec)a & m) | ((ivec)b & ~m)); }
 #endif
 
-FL_INLINE vec vabs(vec x) { return (vec)((ivec)x & (ivec)~(ivec)vset((real)-0.0)); }
+FL_INLINE vec vminus_abs(vec x) { return (vec)((ivec)x | (ivec)vset((real)-0.0)); } /* -|x| */
 
 /* |x| with the sign of s; x must not be negative. */
 FL_INLINE vec vcopysign(vec x, vec s) { return (vec)((ivec)x | ((ivec)s & (ivec)vset((real)-0.0))); }
