@@ -166,25 +166,27 @@ FL_INLINE void FL_FN(strip_data_gradient)(real *dx, fl_int n, const real *r, con
     }
 }
 
-/* VL samples of Z, class-major: bias, softmax, loss; what the mode asks for is left in z. u: the direction's logits or NULL.
+/* VL samples of Z, class-major: bias, softmax (unless z holds P), loss; what the mode asks for is left in z. u: the direction's logits or NULL.
  * w: VL weights, 0 beyond the last sample. Returns the losses. */
 FL_INLINE vec FL_FN(strip_softmax)(const fl_linear_job *job, real *z, real *u, const int64_t *labels, fl_int rows, vec w, const int mode)
 {
     const fl_int ld = STRIP_MOST, l = job->l, free = job->free;
     const real *b = job->b, *vb = job->vb;
     real lanes[VL];
-    for (fl_int c = 0; c < l; c++) {
-        if (c >= free) vstore(z + c * ld, vset(0));
-        else if (b) vstore(z + c * ld, vload(z + c * ld) + b[c]);
+    vec top = vset(0), sum = vset(1), loss = vset(0);
+    if (!job->P) {
+        for (fl_int c = 0; c < l; c++) {
+            if (c >= free) vstore(z + c * ld, vset(0));
+            else if (b) vstore(z + c * ld, vload(z + c * ld) + b[c]);
+        }
+        FL_FN(lanes_top)(&top, z, ld, l, 1);
     }
-    vec top, sum, loss = vset(0);
-    FL_FN(lanes_top)(&top, z, ld, l, 1);
     if (mode == FL_VALUE || mode == FL_GRADIENT) {
         vstore(lanes, top);
         for (fl_int r = 0; r < rows; r++) lanes[r] = z[labels[r] * ld + r];
         loss = top - vload(lanes);
     }
-    FL_FN(lanes_exp)(&sum, z, ld, l, &top, NULL, FL_SOFTMAX, 1);
+    if (!job->P) FL_FN(lanes_exp)(&sum, z, ld, l, &top, NULL, FL_SOFTMAX, 1);
     if (mode == FL_VALUE || mode == FL_GRADIENT) loss += vlog(sum);
     if (mode == FL_GRADIENT || mode == FL_DATA_GRADIENT) {
         vstore(lanes, sum);
@@ -234,8 +236,12 @@ FL_INLINE void FL_FN(linear_range)(const fl_linear_job *job, fl_int block, real 
         const real *x = (const real *)job->X + i * ldx;
         const real *ahead = i + 2 * rows <= to ? x + rows * ldx : NULL;
         const int products = mode == FL_GRADIENT || mode == FL_HESSIAN_MV;
-        FL_FN(strip_logits)(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
-        if (mode == FL_HESSIAN_MV) FL_FN(strip_logits)(u, x, ldx, rows, v, ldw, n, free, NULL, 0);
+        const real *p = mode == FL_HESSIAN_MV ? job->P : NULL;
+        if (p)
+            for (fl_int r = 0; r < rows; r += VL)
+                load_transposed(z + r, STRIP_MOST, p + (i + r) * l, l, l, rows - r < VL ? rows - r : VL);
+        else FL_FN(strip_logits)(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
+        if (mode == FL_HESSIAN_MV) FL_FN(strip_logits)(u, x, ldx, rows, v, ldw, n, free, p ? ahead : NULL, 0);
         for (fl_int r = 0; r < rows; r += VL) {
             const fl_int here = rows - r < VL ? rows - r : VL;
             real weights[VL], losses[VL];

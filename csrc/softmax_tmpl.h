@@ -13,7 +13,7 @@
 #undef FL_ADD_BELOW_TOP
 #define FL_GRADIENT_OF_LABEL -1 /* a mode of the last step that xent_tmpl.h adds */
 #define SHORT_ROW 40 /* rows up to this long go the transposed way */
-#define SUM_RUN 32   /* vectors added plainly before they join a sum that is kept more accurately */
+#define SUM_RUN 8    /* vectors added plainly before they join a sum that keeps what it rounds off */
 #define FETCH 8      /* rows ahead that a strip of columns is fetched */
 #define LANES_WIDE 4 /* vectors of problems that are worked on together */
 
@@ -88,6 +88,14 @@ FL_INLINE void FL_FN(lanes_top)(vec *top, const real *t, fl_int ld, fl_int n, co
         for (int v = 0; v < wide; v++) top[v] = vmax(top[v], vload(t + j * ld + v * VL));
 }
 
+/* sum + lost += part (Knuth's two-sum: lost gets what the addition rounds off). */
+FL_INLINE void FL_FN(add_exactly)(vec *sum, vec *lost, vec part)
+{
+    vec total = *sum + part, added = total - *sum;
+    *lost += (*sum - (total - added)) + (part - added);
+    *sum = total;
+}
+
 /* x[j * inner], j < n, copied to t[j * ld] row by row, and their tops: what comes next, fetched while something else computes. */
 typedef struct {
     const real *x;
@@ -127,11 +135,7 @@ FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const ve
                 else FL_ADD_BELOW_TOP(run[v], ties[v], e, a, top[v]);
             }
         }
-        for (int v = 0; v < wide; v++) {
-            vec total = sum[v] + run[v], part = total - sum[v]; /* two-sum: what the addition rounds off is kept */
-            lost[v] += (sum[v] - (total - part)) + (run[v] - part);
-            sum[v] = total;
-        }
+        for (int v = 0; v < wide; v++) FL_FN(add_exactly)(sum + v, lost + v, run[v]);
     }
     for (int v = 0; v < wide; v++) {
         sum[v] += lost[v];
@@ -174,8 +178,7 @@ FL_INLINE real FL_FN(row_top)(const real *x, fl_int n)
 FL_INLINE double FL_FN(row_exp)(real *e, const real *x, fl_int n, real top_, const real *ahead, const int mode)
 {
     const vec top = vset(top_);
-    double total = 0;
-    vec ties = vset(0);
+    vec total = vset(0), lost = total, ties = total;
     for (fl_int from = 0; from < n; from += 2 * SUM_RUN * VL) {
         fl_int to = from + 2 * SUM_RUN * VL < n ? from + 2 * SUM_RUN * VL : n, j = from;
         vec s0 = vset(0), s1 = s0;
@@ -198,9 +201,12 @@ FL_INLINE double FL_FN(row_exp)(real *e, const real *x, fl_int n, real top_, con
             if (mode == FL_SOFTMAX) s0 += ea;
             else FL_ADD_BELOW_TOP(s0, ties, ea, a, top);
         }
-        total += (double)vsum(s0 + s1);
+        FL_FN(add_exactly)(&total, &lost, s0 + s1);
     }
-    return mode == FL_SOFTMAX ? total : total + ((double)vsum(ties) - 1);
+    double sum = 0;
+    for (fl_int v = 0; v < VL; v++) sum += (double)total[v] + (double)lost[v];
+    if (mode != FL_SOFTMAX) sum += (double)vsum(ties) - 1;
+    return sum;
 }
 
 /* y = finish(x); with stream past the caches, once y is aligned. */

@@ -37,13 +37,13 @@ FL_INLINE void FL_FN(xent_lanes)(vec *loss, FL_FN(last) *last, real *z, const re
     for (int v = 0; v < wide; v++) {
         if (!t) loss[v] = top[v] - loss[v];
         loss[v] += mass[v] * vlog(sum[v]);
-        last[v].factor = mass[v] * last[v].scale / sum[v];
+        last[v].factor = last[v].scale / sum[v]; /* for targets z times the mass is stored */
     }
     if (t) {
         for (fl_int j = 0; j < n; j++)
             for (int v = 0; v < wide; v++) {
                 real *p = z + j * ld + v * VL;
-                vstore(p, vload(p) - vload(t + j * ld + v * VL) * (sum[v] / mass[v]));
+                vstore(p, vload(p) * mass[v] - vload(t + j * ld + v * VL) * sum[v]);
             }
     }
 }
@@ -147,9 +147,10 @@ FL_INTERLEAVED static void FL_FN(xent)(const fl_job *head, fl_int block, void *s
         for (fl_int i = from; i < to; i++) {
             double w = job->weight ? job->weight[i] : 1;
             real *g = grad ? grad + i * n : NULL;
-            loss += w * FL_FN(xent_long_row)(g, g && job->stream ? scratch : g, x + i * ldx, targets ? targets + i * n : NULL,
-                                             targets ? 0 : job->labels[i], n, w * job->scale,
-                                             x + (i + 1 < job->m ? i + 1 : i) * ldx, job->stream);
+            double l = FL_FN(xent_long_row)(g, g && job->stream ? scratch : g, x + i * ldx, targets ? targets + i * n : NULL,
+                                            targets ? 0 : job->labels[i], n, w * job->scale, x + (i + 1 < job->m ? i + 1 : i) * ldx,
+                                            job->stream);
+            if (w != 0) loss += w * l;
         }
         if (job->stream) vstream_end();
     }

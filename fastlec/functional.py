@@ -60,7 +60,7 @@ def softmax_cross_entropy(logits, labels, *, sample_weight=None, grad_out=None):
     sample_weight : (m,), finite, >= 0, not all 0; the mean is sum_i w_i l_i / sum_i w_i.
     grad_out : (m, n) array for the gradient, which may be logits itself, or None for a new one.
 
-    Returns (loss, grad): a float, summed in float64, and (m, n) in the dtype of logits: w_i (softmax(logits_i) - target_i) / sum w.
+    Returns (loss, grad): a float, summed in float64, and (m, n) in the dtype of logits (and target rows, if given): w_i (softmax(logits_i) - target_i) / sum w.
     """
     total = None if sample_weight is not None or type(logits) is not np.ndarray or logits.ndim != 2 else len(logits)
     if total:

@@ -88,15 +88,18 @@ class SoftmaxObjective:
         return self._problem.hessian_mv(theta, v, 1 / self._total, self.l2).astype(dtype, copy=False)
 
     def hessian_operator(self, theta):
-        """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params)."""
+        """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params).
+
+        It keeps the probabilities at theta (m, n_classes), so each product costs two passes of arithmetic, not three.
+        """
         from scipy.sparse.linalg import LinearOperator
 
-        theta, dtype = self._vector(
-            _check.as_array(theta, "theta").copy(), "theta"
-        )  # later changes of the caller's theta do not reach it
+        theta, dtype = self._vector(theta, "theta")
+        probabilities = self._problem.probabilities(theta)
 
         def product(v):
-            return self.hessian_mv(theta, np.ravel(v)).astype(dtype, copy=False)
+            v, _ = self._vector(np.ravel(v), "v")
+            return self._problem.hessian_mv_at(probabilities, v, 1 / self._total, self.l2).astype(dtype, copy=False)
 
         return LinearOperator((self.n_params, self.n_params), matvec=product, rmatvec=product, dtype=dtype)
 

@@ -54,6 +54,7 @@ cdef extern from "fl.h" nogil:
         const void *b
         const void *V
         const void *vb
+        const void *P
         double *loss
         void *grad
         void *out

@@ -75,6 +75,7 @@ cdef class Problem:
         job.b = <const char *>job.W + self.free * self.n * self.size if self.bias else NULL
         job.V = NULL
         job.vb = NULL
+        job.P = NULL
         job.loss = NULL
         job.grad = NULL
         job.out = NULL
@@ -97,17 +98,22 @@ cdef class Problem:
 
     def value(self, cnp.ndarray theta not None):
         """sum_i w_i l_i."""
-        return self.evaluate(theta, None, FL_VALUE, 1, 0)[0]
+        return self.evaluate(theta, None, None, FL_VALUE, 1, 0)[0]
 
     def gradient(self, cnp.ndarray theta not None, double scale, double l2):
         """(sum_i w_i l_i, scale times its gradient + l2 times the weights)."""
-        return self.evaluate(theta, None, FL_GRADIENT, scale, l2)
+        return self.evaluate(theta, None, None, FL_GRADIENT, scale, l2)
 
     def hessian_mv(self, cnp.ndarray theta not None, cnp.ndarray v not None, double scale, double l2):
         """scale times the Hessian times v, + l2 times v's weights."""
-        return self.evaluate(theta, v, FL_HESSIAN_MV, scale, l2)[1]
+        return self.evaluate(theta, v, None, FL_HESSIAN_MV, scale, l2)[1]
 
-    cdef tuple evaluate(self, cnp.ndarray theta, cnp.ndarray v, int mode, double scale, double l2):
+    def hessian_mv_at(self, cnp.ndarray P not None, cnp.ndarray v not None, double scale, double l2):
+        """hessian_mv where the probabilities are P (m, l), in C order and X's dtype."""
+        check(P, self.typenum, self.m * self.l, "P")
+        return self.evaluate(v, v, P, FL_HESSIAN_MV, scale, l2)[1]
+
+    cdef tuple evaluate(self, cnp.ndarray theta, cnp.ndarray v, cnp.ndarray P, int mode, double scale, double l2):
         cdef fl_linear_job job
         cdef fl_sum_job total
         cdef fl_job *jobs[2]
@@ -123,6 +129,8 @@ cdef class Problem:
             check(v, self.typenum, self.n_params, "v")
             job.V = cnp.PyArray_DATA(v)
             job.vb = <const char *>job.V + self.free * self.n * self.size if self.bias else NULL
+        if P is not None:
+            job.P = cnp.PyArray_DATA(P)
         job.loss = <double *>malloc(job.head.n_blocks * sizeof(double))
         if job.loss is NULL:
             raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")

@@ -35,8 +35,8 @@ fl_team_init()
 cdef double PARALLEL_FROM = 50e3    # ns of work on one core: about ten times what opening a region can cost
 cdef double RELEASE_FROM = 10e3     # ns: below this the GIL is kept
 cdef double POLL_EVERY = 0.05       # s between looks at pending signals
-cdef double STALL = 2e-3            # s beyond eight times the serial estimate: the team waits for CPUs that others hold,
-cdef double ALONE = 1.0             # and for this many seconds calls compute alone
+cdef double STALL = 2e-3            # s beyond eight times the serial estimate: the team waits for CPUs that others hold;
+cdef double ALONE = 0.2             # after two such calls on end, calls compute alone for this many seconds
 
 cdef enum:
     LINE = 64
@@ -46,6 +46,7 @@ cdef enum:
 cdef int thread_limit = 0           # 0: none
 cdef int cpu_quota = 0              # of the cgroup; 0: none
 cdef double alone_until = 0         # fl_now()
+cdef int stalls = 0                 # on end; both are the team holder's
 
 
 cdef struct Run:
@@ -129,7 +130,7 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
     cdef size_t scratch = 0
     cdef fl_int most_blocks = 0, block
     cdef double work = 0, start
-    global alone_until
+    global alone_until, stalls
     cdef int j, team
     for j in range(n_jobs):
         work += jobs[j].work
@@ -162,7 +163,8 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
         if team > 1:
             start = fl_now()
             run_parallel(jobs, n_jobs, &run, team)
-            if fl_now() - start > STALL + 8e-9 * work:
+            stalls = stalls + 1 if fl_now() - start > STALL + 8e-9 * work else 0
+            if stalls > 1:
                 alone_until = fl_now() + ALONE
             fl_team_give()
         else:

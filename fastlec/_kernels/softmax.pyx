@@ -32,7 +32,9 @@ def along_axis(int mode, object x, object axis, object out):
         return None
     cdef cnp.ndarray a = <cnp.ndarray>x, y
     cdef int ndim = cnp.PyArray_NDIM(a), typenum = cnp.PyArray_TYPE(a), i, k
-    cdef long at = axis
+    if not -64 <= axis < 64:
+        return None
+    cdef int at = axis
     if at < 0:
         at += ndim
     if not 0 <= at < ndim:
@@ -56,6 +58,8 @@ def along_axis(int mode, object x, object axis, object out):
         if not is_plain_out(out, typenum) or not apart_or_same(a, <cnp.ndarray>out):
             return None
         y = <cnp.ndarray>out
+        if mode == FL_LOGSUMEXP and cnp.PyArray_DATA(y) == cnp.PyArray_DATA(a):
+            return None     # smaller than x: one block would write over what another has yet to read
         if cnp.PyArray_NDIM(y) != k:
             return None
         for i in range(k):
