@@ -19,35 +19,32 @@
 #endif
 #define STRIP_MOST 64 /* samples of a strip, and the stride of Z */
 
+/* s[c][r] += a[r] * w_c: one vector of features of ROWS samples with `classes` rows of weights. */
+FL_INLINE void FL_FN(dots_step)(vec (*s)[ROWS], const vec *a, const real *w, fl_int ldw, const int classes)
+{
+    for (int c = 0; c < classes; c++) {
+        vec v = vload(w + c * ldw);
+        for (int r = 0; r < ROWS; r++) s[c][r] += v * a[r];
+    }
+}
+
 /* z[c * STRIP_MOST + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Fetches the first
  * `fetch` of the rows ahead, ldx apart. */
-FL_INLINE void FL_FN(dots)(real *z, const real *x0, const real *x1, const real *x2, const real *x3, const real *w, fl_int ldw,
-                           fl_int n, const real *ahead, fl_int ldx, int fetch, const int classes)
+FL_INLINE void FL_FN(dots)(real *z, const real *const *x, const real *w, fl_int ldw, fl_int n, const real *ahead, fl_int ldx, int fetch,
+                           const int classes)
 {
-    vec s[DOTS][ROWS];
+    vec s[DOTS][ROWS], a[ROWS];
     fl_int k = 0;
-    for (int c = 0; c < classes; c++) s[c][0] = s[c][1] = s[c][2] = s[c][3] = vset(0);
+    for (int c = 0; c < classes; c++)
+        for (int r = 0; r < ROWS; r++) s[c][r] = vset(0);
     for (; k + VL <= n; k += VL) {
-        vec a0 = vload(x0 + k), a1 = vload(x1 + k), a2 = vload(x2 + k), a3 = vload(x3 + k);
+        for (int r = 0; r < ROWS; r++) a[r] = vload(x[r] + k);
         for (int q = 0; q < fetch; q++) __builtin_prefetch(ahead + q * ldx + k, 0, 2);
-        for (int c = 0; c < classes; c++) {
-            vec v = vload(w + c * ldw + k);
-            s[c][0] += v * a0;
-            s[c][1] += v * a1;
-            s[c][2] += v * a2;
-            s[c][3] += v * a3;
-        }
+        FL_FN(dots_step)(s, a, w + k, ldw, classes);
     }
     if (k < n) {
-        fl_int left = n - k;
-        vec a0 = vload_n(x0 + k, left, 0), a1 = vload_n(x1 + k, left, 0), a2 = vload_n(x2 + k, left, 0), a3 = vload_n(x3 + k, left, 0);
-        for (int c = 0; c < classes; c++) {
-            vec v = vload(w + c * ldw + k);
-            s[c][0] += v * a0;
-            s[c][1] += v * a1;
-            s[c][2] += v * a2;
-            s[c][3] += v * a3;
-        }
+        for (int r = 0; r < ROWS; r++) a[r] = vload_n(x[r] + k, n - k, 0);
+        FL_FN(dots_step)(s, a, w + k, ldw, classes);
     }
     for (int c = 0; c < classes; c++) vsum4(z + c * STRIP_MOST, s[c][0], s[c][1], s[c][2], s[c][3]);
 }
@@ -61,20 +58,19 @@ FL_INLINE void FL_FN(strip_logits)(real *z, const real *x, fl_int ldx, fl_int ro
         const int both = alone && classes <= DOTS, second = c == DOTS;
         const int fetch = !ahead || c > DOTS || (second && !alone) ? 0 : both ? ROWS : ROWS / 2;
         for (fl_int i = 0; i < rows; i += ROWS) {
-            const fl_int last = rows - 1;
-            const real *x0 = x + i * ldx, *x1 = x + (i + 1 < rows ? i + 1 : last) * ldx;
-            const real *x2 = x + (i + 2 < rows ? i + 2 : last) * ldx, *x3 = x + (i + 3 < rows ? i + 3 : last) * ldx;
+            const real *group[ROWS];
+            for (fl_int r = 0; r < ROWS; r++) group[r] = x + (i + r < rows ? i + r : rows - 1) * ldx;
             const real *next = fetch ? ahead + (both ? i : i / 2 + (second ? rows / 2 : 0)) * ldx : NULL;
             real *zc = z + c * STRIP_MOST + i;
             const real *wc = w + c * ldw;
             switch (classes - c) {
-            case 1: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 1); break;
+            case 1: FL_FN(dots)(zc, group, wc, ldw, n, next, ldx, fetch, 1); break;
 #if DOTS > 2
-            case 2: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 2); break;
-            case 3: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 3); break;
-            case 4: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, 4); break;
+            case 2: FL_FN(dots)(zc, group, wc, ldw, n, next, ldx, fetch, 2); break;
+            case 3: FL_FN(dots)(zc, group, wc, ldw, n, next, ldx, fetch, 3); break;
+            case 4: FL_FN(dots)(zc, group, wc, ldw, n, next, ldx, fetch, 4); break;
 #endif
-            default: FL_FN(dots)(zc, x0, x1, x2, x3, wc, ldw, n, next, ldx, fetch, DOTS); break;
+            default: FL_FN(dots)(zc, group, wc, ldw, n, next, ldx, fetch, DOTS); break;
             }
         }
     }

@@ -11,7 +11,10 @@ mp.dps = 60
 def remez(f, w, lo, hi, degree, rounds=12, grid=2000):
     """Coefficients, lowest order first, and the largest weighted error."""
     lo, hi = mpf(lo), mpf(hi)
-    chebyshev = lambda k, n: (lo + hi) / 2 - (hi - lo) / 2 * cos(pi * k / n)
+
+    def chebyshev(k, n):
+        return (lo + hi) / 2 - (hi - lo) / 2 * cos(pi * k / n)
+
     points = [chebyshev(k + mpf(1) / 2, degree + 2) for k in range(degree + 2)]
     sample = [chebyshev(k + mpf(1) / 2, grid) for k in range(grid)]
     for _ in range(rounds):
@@ -43,15 +46,30 @@ def show(title, f, w, lo, hi, degree, digits):
 
 
 half_ln2 = log(2) / 2 * mpf("1.0005")
-q = lambda r: sum(r**k / factorial(k + 2) for k in range(30))  # expm1(r) = r + r^2 q(r)
-q_weight = lambda r: (1 + r * q(r)) / max(abs(r), mpf("0.002"))  # relative to expm1(r), but finite at 0
 s_max = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2
-p = lambda z: ((log((1 + sqrt(z)) / (1 - sqrt(z))) / sqrt(z)) - 2) / z  # log((1+s)/(1-s)) = 2s + s z p(z), z = s^2
-p_weight = lambda z: 1 / z
+
+
+def q(r):
+    """expm1(r) = r + r^2 q(r)."""
+    return sum(r**k / factorial(k + 2) for k in range(30))
+
+
+def relative_to_exp(r):
+    return 1 / max(abs(r), mpf("0.002")) ** 2
+
+
+def relative_to_expm1(r):
+    """But finite at 0."""
+    return (1 + r * q(r)) / max(abs(r), mpf("0.002"))
+
+
+def p(z):
+    """log((1 + s) / (1 - s)) = 2 s + s z p(z), z = s^2."""
+    return (log((1 + sqrt(z)) / (1 - sqrt(z))) / sqrt(z) - 2) / z
 
 
 def show_table(precision):
-    """2^(j/16) to two bits less than a float has, so that tanh's 1 - 2^(j/16) / 4 is exact, and what that leaves, relative to it."""
+    """2^(j/16), to two bits less than a float has so that tanh's 1 - 2^(j/16) / 4 is exact, and what that leaves of it."""
     upper, lower = [], []
     for j in range(16):
         exact = mpf(2) ** (mpf(j) / 16)
@@ -66,12 +84,11 @@ def show_table(precision):
 
 if __name__ == "__main__":
     for digits, degree in ((10, 4), (20, 9)):
-        show("expm1", q, q_weight, -half_ln2, half_ln2, degree, digits)
-    small = lambda r: 1 / max(abs(r), mpf("0.002")) ** 2
+        show("expm1", q, relative_to_expm1, -half_ln2, half_ln2, degree, digits)
     for digits, degree in ((10, 1), (20, 4)):
-        show("exp beside the table", q, small, -half_ln2 / 16, half_ln2 / 16, degree, digits)
-        show("expm1 beside the table", q, q_weight, -half_ln2 / 16, half_ln2 / 16, degree + 1, digits)
+        show("exp beside the table", q, relative_to_exp, -half_ln2 / 16, half_ln2 / 16, degree, digits)
+        show("expm1 beside the table", q, relative_to_expm1, -half_ln2 / 16, half_ln2 / 16, degree + 1, digits)
     for digits, degree in ((10, 2), (20, 7)):
-        show("log", p, p_weight, mpf("1e-9"), s_max, degree, digits)
+        show("log", p, lambda z: 1 / z, mpf("1e-9"), s_max, degree, digits)
     show_table(24)
     show_table(53)

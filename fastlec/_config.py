@@ -10,6 +10,8 @@ import numpy as np
 from . import _check
 from ._kernels import pool, runner
 
+MOST_THREADS = 1 << 16  # a limit beyond any machine; larger ones mean the same
+
 
 def isa():
     """The instruction set in use: "avx512" (x86-64-v4), "avx2" (x86-64-v3) or "base". FASTLEC_ISA picks a lower one at import."""
@@ -21,7 +23,7 @@ def set_num_threads(n):
 
     OMP_NUM_THREADS, threadpoolctl, CPU affinity and container quotas limit them besides. Results do not depend on it.
     """
-    runner.set_num_threads(0 if n is None else _check.count(n, "n", 1))
+    runner.set_num_threads(0 if n is None else min(_check.count(n, "n", 1), MOST_THREADS))
 
 
 def get_num_threads():
@@ -78,7 +80,7 @@ def _cgroup_cpus(root="/sys/fs/cgroup"):
 
 
 def start():
-    """Picks the table and the thread limit from the environment; called once, at import. ImportError for a name that is no table."""
+    """Picks the table and the thread limit from the environment; called once, at import. ImportError for a bad name."""
     name = os.environ.get("FASTLEC_ISA") or runner.isas()[0]
     try:
         runner.select_isa(name)
@@ -88,5 +90,5 @@ def start():
     if limit:
         if not limit.isdecimal() or int(limit) < 1:
             raise ImportError(f"FASTLEC_NUM_THREADS is {limit!r}; expected an integer >= 1")
-        runner.set_num_threads(min(int(limit), 1 << 16))
+        runner.set_num_threads(min(int(limit), MOST_THREADS))
     runner.set_cpu_quota(_cgroup_cpus())

@@ -60,7 +60,8 @@ def softmax_cross_entropy(logits, labels, *, sample_weight=None, grad_out=None):
     sample_weight : (m,), finite, >= 0, not all 0; the mean is sum_i w_i l_i / sum_i w_i.
     grad_out : (m, n) array for the gradient, which may be logits itself, or None for a new one.
 
-    Returns (loss, grad): a float, summed in float64, and (m, n) in the dtype of logits (and target rows, if given): w_i (softmax(logits_i) - target_i) / sum w.
+    Returns (loss, grad): a float, summed in float64, and (m, n) in the dtype of logits and target rows:
+    w_i (softmax(logits_i) - target_i) / sum w.
     """
     total = None if sample_weight is not None or type(logits) is not np.ndarray or logits.ndim != 2 else len(logits)
     if total:
@@ -115,12 +116,12 @@ def relu(x, *, out=None):
 
 
 def tanh_derivative(x, *, out=None):
-    """1 - tanh(x)^2, elementwise, as 4 e / (1 + e)^2 with e = exp(-2 |x|): accurate however small. x : any shape. Returns x's shape."""
+    """1 - tanh(x)^2, elementwise, as 4 e / (1 + e)^2 with e = exp(-2 |x|). x : any shape. Returns x's shape."""
     return _derivative(_map.TANH, x, out)
 
 
 def sigmoid_derivative(x, *, out=None):
-    """sigmoid(x) (1 - sigmoid(x)), elementwise (lecture 2.3.1), as e / (1 + e)^2 with e = exp(-|x|). x : any shape. Returns x's shape."""
+    """sigmoid(x) (1 - sigmoid(x)), elementwise (2.3.1), as e / (1 + e)^2, e = exp(-|x|). x : any shape. Returns x's shape."""
     return _derivative(_map.SIGMOID, x, out)
 
 

@@ -3,8 +3,8 @@
     F(theta) = sum_i w_i l_i(theta) / sum_i w_i + l2/2 ||W||^2
 
 with l_i the cross-entropy of sample i (eq. 5 and 11) and the bias not penalised. Each evaluation is one pass over X, in blocks of
-samples that stay in cache, so X may be a read-only memmap larger than memory. Samples are rows of X: the lecture's X is X.T here, and
-W holds one row for each class.
+samples that stay in cache, so X may be a read-only memmap larger than memory. Samples are rows of X: the lecture's X is X.T here,
+and W holds one row for each class.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ class SoftmaxObjective:
     reduced : Remark 2's form without redundancy: the last class has no weights, its logit is zero.
     sample_weight : (m,), finite, >= 0, not all 0.
 
-    theta is flat: W (l, n) raveled in C order, then b (l,), where l is n_classes, or n_classes - 1 if reduced. Computation happens in
+    theta is flat: W (l, n) raveled in C order, then b (l,), where l is n_classes, or n_classes - 1 if reduced. Computing happens in
     X's dtype, losses add up in float64, and arrays come back in theta's dtype: float64 for scipy.optimize. `batch`, an array of
     indices or a slice, restricts the mean to those samples.
 

@@ -231,7 +231,7 @@ def test_arguments_are_checked(arguments, message):
         bench.run(**arguments, smoke=True)
 
 
-def test_python_m_fastlec_bench():
+def test_python_m_fastlec_bench(tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -244,6 +244,6 @@ def test_python_m_fastlec_bench():
         "--contenders",
         "fastlec",
     ]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)  # not beside an uncompiled tree
     assert done.returncode == 0, done.stderr
     assert "4 cases, 4 results agree" in done.stdout

@@ -79,7 +79,8 @@ def test_scipy_solvers_reach_the_optimum(digits, solver):
     objective = SoftmaxObjective(digits.X, digits.y, l2=1e-2)
     seen = []
     theta, message = training.minimize_scipy(objective, np.zeros(650), solver, max_iter=500, callback=lambda *a: seen.append(a))
-    assert message == f"{len(seen)} iterations, converged"
+    assert message.startswith(f"{len(seen)} iterations, ")  # whether it "converged" or met round-off first depends on the ISA
+    assert "not converged" not in message
     assert np.abs(objective.gradient(theta)).max() < 1e-7  # convex: then theta is the optimum
     assert [entry[0] for entry in seen] == list(range(1, len(seen) + 1))
     assert seen[-1][2] == pytest.approx(objective.value(theta), abs=1e-12)

@@ -14,7 +14,8 @@ cnp.import_array()
 
 cdef enum:
     STRIP = 64                      # as STRIP_MOST in linear_tmpl.h
-    MOST_BLOCKS = 64                # enough for the teams there are; each has a gradient of its own
+    BLOCKS = 64                     # enough for the teams there are; each has a gradient of its own
+    BLOCK_WORK = 10000000           # ns: more blocks rather than longer ones, which could not be interrupted
     PARTIALS = 64 << 20             # bytes that those gradients may take
     SUM_BLOCK = 1024                # elements
 
@@ -84,16 +85,16 @@ cdef class Problem:
         job.ldx = self.ldx
         job.l = self.l
         job.free = self.free
+        flops = <double>self.m * self.n * self.free * (6 if mv else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
+        job.head.work = flops / (70 if self.dtype == FL_F32 else 35) + <double>self.m * self.l
         # blocks: by the problem alone, so that every team adds the same partial sums
-        blocks = min(MOST_BLOCKS, max(self.m // 256, 1))
+        blocks = min(max(BLOCKS, <fl_int>(job.head.work / BLOCK_WORK)), max(self.m // 256, 1))
         if mode == FL_GRADIENT or mv:
             blocks = min(blocks, max(PARTIALS // ((self.free * self.n + self.free) * <fl_int>self.size), 1))
         job.per_block = ((self.m + blocks - 1) // blocks + STRIP - 1) // STRIP * STRIP
         job.head.run = kernel(FL_KERNEL_linear, self.dtype)
         job.head.n_blocks = (self.m + job.per_block - 1) // job.per_block
         job.head.scratch = self.size * (STRIP * (self.l + (self.free if mv else 0)) + (2 if mv else 1) * self.free * ldw)
-        flops = <double>self.m * self.n * self.free * (6 if mv else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
-        job.head.work = flops / (70 if self.dtype == FL_F32 else 35) + <double>self.m * self.l
         return 0
 
     def value(self, cnp.ndarray theta not None):

@@ -40,26 +40,21 @@ cdef int compute(int op, cnp.ndarray x, void *y, void *dy) except -1:
     return run_job(&job)
 
 
+cdef cnp.ndarray one(int op, object x, object out, bint derivative):
+    cdef cnp.ndarray y = output(<cnp.ndarray>x, out) if is_plain(x) else None
+    if y is not None:
+        compute(op, <cnp.ndarray>x, NULL if derivative else cnp.PyArray_DATA(y), cnp.PyArray_DATA(y) if derivative else NULL)
+    return y
+
+
 def value(int op, object x, object out):
     """f(x) in `out` or a new array; None if the arguments are not plain. IN x, plain. OUT out, plain, of x's shape, or None."""
-    cdef cnp.ndarray y
-    if not is_plain(x):
-        return None
-    y = output(<cnp.ndarray>x, out)
-    if y is not None:
-        compute(op, <cnp.ndarray>x, cnp.PyArray_DATA(y), NULL)
-    return y
+    return one(op, x, out, False)
 
 
 def derivative(int op, object x, object out):
     """f'(x), as value."""
-    cdef cnp.ndarray y
-    if not is_plain(x):
-        return None
-    y = output(<cnp.ndarray>x, out)
-    if y is not None:
-        compute(op, <cnp.ndarray>x, NULL, cnp.PyArray_DATA(y))
-    return y
+    return one(op, x, out, True)
 
 
 def both(int op, object x, object out, object derivative_out):

@@ -82,10 +82,10 @@ cdef void give(void *data, size_t size) noexcept:
     global n_kept, kept_bytes
     size = rounded(size)
     with lock:
-        while n_kept and (n_kept == SLOTS or kept_bytes + size > bound):
+        while size <= bound and n_kept and (n_kept == SLOTS or kept_bytes + size > bound):
             free(kept[0].data)
             forget(0)
-        if kept_bytes + size <= bound:
+        if size <= bound:
             kept[n_kept].data = data
             kept[n_kept].size = size
             n_kept += 1

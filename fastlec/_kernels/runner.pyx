@@ -152,12 +152,14 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
             run_serial(jobs, n_jobs, &run)
         return -1 if run.cancelled else 0
 
-    try:
-        run.scratch = <char *>pool.take(run.per_thread * <size_t>team + 1)
-    except BaseException:
-        if team > 1:
-            fl_team_give()
-        raise
+    run.scratch = NULL
+    if scratch:
+        try:
+            run.scratch = <char *>pool.take(run.per_thread * <size_t>team)
+        except BaseException:
+            if team > 1:
+                fl_team_give()
+            raise
     run.next_poll = fl_now() + POLL_EVERY
     with nogil:
         if team > 1:
@@ -169,7 +171,8 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
             fl_team_give()
         else:
             run_serial(jobs, n_jobs, &run)
-    pool.give(run.scratch, run.per_thread * <size_t>team + 1)
+    if scratch:
+        pool.give(run.scratch, run.per_thread * <size_t>team)
     return -1 if run.cancelled else 0
 
 
@@ -251,4 +254,4 @@ def openmp():
 
 def compiler():
     """The compiler that built this module."""
-    return FL_COMPILER.decode()
+    return FL_COMPILER.decode().strip()
