@@ -22,6 +22,13 @@ struct fl_job {
     size_t scratch;  /* bytes that one thread needs */
 };
 
+/* What callers and kernels must agree on, to plan blocks and scratch. */
+enum {
+    FL_SHORT_ROW = 40, /* rows up to this long are worked on transposed, many at a time */
+    FL_WIDE = 4,       /* 64-byte vectors of independent problems that are worked on together, at most */
+    FL_STRIP = 64      /* samples whose logits are computed together, at most */
+};
+
 /* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
 enum { FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP };
 

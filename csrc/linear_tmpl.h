@@ -8,7 +8,6 @@
 #undef ROWS
 #undef DOTS
 #undef OUTER
-#undef STRIP_MOST
 #define ROWS 4
 #if defined __AVX512F__
 #define DOTS 5   /* 20 sums, 4 samples, 1 weight of 32 registers */
@@ -17,7 +16,6 @@
 #define DOTS 2   /* 8 sums, 4 samples, 1 weight of 16 registers */
 #define OUTER 5  /* 10 sums, 2 features, 1 residual */
 #endif
-#define STRIP_MOST 64 /* samples of a strip, and the stride of Z */
 
 /* s[c][r] += a[r] * w_c: one vector of features of ROWS samples with `classes` rows of weights. */
 FL_INLINE void FL_FN(dots_step)(vec (*s)[ROWS], const vec *a, const real *w, fl_int ldw, const int classes)
@@ -28,7 +26,7 @@ FL_INLINE void FL_FN(dots_step)(vec (*s)[ROWS], const vec *a, const real *w, fl_
     }
 }
 
-/* z[c * STRIP_MOST + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Fetches the first
+/* z[c * FL_STRIP + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Fetches the first
  * `fetch` of the rows ahead, ldx apart. */
 FL_INLINE void FL_FN(dots)(real *z, const real *const *x, const real *w, fl_int ldw, fl_int n, const real *ahead, fl_int ldx, int fetch,
                            const int classes)
@@ -46,7 +44,7 @@ FL_INLINE void FL_FN(dots)(real *z, const real *const *x, const real *w, fl_int 
         for (int r = 0; r < ROWS; r++) a[r] = vload_n(x[r] + k, n - k, 0);
         FL_FN(dots_step)(s, a, w + k, ldw, classes);
     }
-    for (int c = 0; c < classes; c++) vsum4(z + c * STRIP_MOST, s[c][0], s[c][1], s[c][2], s[c][3]);
+    for (int c = 0; c < classes; c++) vsum4(z + c * FL_STRIP, s[c][0], s[c][1], s[c][2], s[c][3]);
 }
 
 /* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of ROWS. ahead: the next strip, as long as this one, of
@@ -61,7 +59,7 @@ FL_INLINE void FL_FN(strip_logits)(real *z, const real *x, fl_int ldx, fl_int ro
             const real *group[ROWS];
             for (fl_int r = 0; r < ROWS; r++) group[r] = x + (i + r < rows ? i + r : rows - 1) * ldx;
             const real *next = fetch ? ahead + (both ? i : i / 2 + (second ? rows / 2 : 0)) * ldx : NULL;
-            real *zc = z + c * STRIP_MOST + i;
+            real *zc = z + c * FL_STRIP + i;
             const real *wc = w + c * ldw;
             switch (classes - c) {
             case 1: FL_FN(dots)(zc, group, wc, ldw, n, next, ldx, fetch, 1); break;
@@ -76,7 +74,7 @@ FL_INLINE void FL_FN(strip_logits)(real *z, const real *x, fl_int ldx, fl_int ro
     }
 }
 
-/* g[c * n + k ..] = or += sum_i r[c * STRIP_MOST + i] x[i * ldx + k ..] over `vectors` vectors of features, the last one of
+/* g[c * n + k ..] = or += sum_i r[c * FL_STRIP + i] x[i * ldx + k ..] over `vectors` vectors of features, the last one of
  * `left` <= VL lanes. ahead: the same features of the next strip, whose second half is fetched here; or NULL. */
 FL_INLINE void FL_FN(outer)(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int left, const real *ahead,
                             int first, const int classes, const int vectors)
@@ -89,7 +87,7 @@ FL_INLINE void FL_FN(outer)(real *g, fl_int n, const real *r, const real *x, fl_
         if (vectors == 2) a1 = left == VL ? vload(xi + VL) : vload_n(xi + VL, left, 0);
         if (ahead) __builtin_prefetch(ahead + (rows + i) / 2 * ldx + i % 2 * VL, 0, 2);
         for (int c = 0; c < classes; c++) {
-            vec v = vset(r[c * STRIP_MOST + i]);
+            vec v = vset(r[c * FL_STRIP + i]);
             s[c][0] += v * a0;
             if (vectors == 2) s[c][1] += v * a1;
         }
@@ -119,7 +117,7 @@ FL_INLINE void FL_FN(strip_gradient)(real *g, fl_int n, const real *r, const rea
         const fl_int rest = n - k, left = rest >= 2 * VL || rest == VL ? VL : rest > VL ? rest - VL : rest;
         for (fl_int c = 0; c < classes; c += OUTER) {
             const real *fetch = ahead && c == 0 ? ahead + k : NULL;
-            const real *rc = r + c * STRIP_MOST;
+            const real *rc = r + c * FL_STRIP;
             real *gk = g + c * n + k;
             switch (classes - c < OUTER ? classes - c : OUTER) {
                 FL_OUTER_CASE(1)
@@ -139,7 +137,7 @@ FL_INLINE void FL_FN(strip_gradient)(real *g, fl_int n, const real *r, const rea
     }
     for (fl_int c = 0; c < classes; c++) {
         real sum = 0;
-        for (fl_int i = 0; i < rows; i++) sum += r[c * STRIP_MOST + i];
+        for (fl_int i = 0; i < rows; i++) sum += r[c * FL_STRIP + i];
         g[classes * n + c] = first ? sum : g[classes * n + c] + sum;
     }
 }
@@ -154,7 +152,7 @@ FL_INLINE void FL_FN(strip_data_gradient)(real *dx, fl_int n, const real *r, con
             vec s[ROWS] = {vset(0), vset(0), vset(0), vset(0)};
             for (fl_int c = 0; c < classes; c++) {
                 vec v = vload(w + c * ldw + k);
-                const real *rc = r + c * STRIP_MOST + i; /* Z is padded to ROWS */
+                const real *rc = r + c * FL_STRIP + i; /* Z is padded to ROWS */
                 for (int q = 0; q < ROWS; q++) s[q] += v * rc[q];
             }
             for (fl_int q = 0; q < here; q++) vstore_n(dx + (i + q) * n + k, s[q] * scale, n - k < VL ? n - k : VL);
@@ -166,7 +164,7 @@ FL_INLINE void FL_FN(strip_data_gradient)(real *dx, fl_int n, const real *r, con
  * w: VL weights, 0 beyond the last sample. Returns the losses. */
 FL_INLINE vec FL_FN(strip_softmax)(const fl_linear_job *job, real *z, real *u, const int64_t *labels, fl_int rows, vec w, const int mode)
 {
-    const fl_int ld = STRIP_MOST, l = job->l, free = job->free;
+    const fl_int ld = FL_STRIP, l = job->l, free = job->free;
     const real *b = job->b, *vb = job->vb;
     real lanes[VL];
     vec top = vset(0), sum = vset(1), loss = vset(0);
@@ -219,10 +217,10 @@ FL_INLINE void FL_FN(linear_range)(const fl_linear_job *job, fl_int block, real 
     const fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
     const fl_int n = job->n, ldx = job->ldx, l = job->l, free = job->free;
     const fl_int line = 64 / (fl_int)sizeof(real), ldw = (n + line - 1) / line * line;
-    real *z = scratch, *u = z + l * STRIP_MOST, *w = u + (mode == FL_HESSIAN_MV ? free * STRIP_MOST : 0), *v = w + free * ldw;
+    real *z = scratch, *u = z + l * FL_STRIP, *w = u + (mode == FL_HESSIAN_MV ? free * FL_STRIP : 0), *v = w + free * ldw;
     real *g = job->grad ? (real *)job->grad + block * (free * n + free) : NULL;
     double loss = 0;
-    fl_int strip = STRIP_MOST;
+    fl_int strip = FL_STRIP;
     while (strip > 16 && strip * n * (fl_int)sizeof(real) > 400000) strip /= 2; /* two strips in 1 MiB of L2 */
 
     FL_FN(pack_rows)(w, ldw, job->W, n, free);
@@ -235,7 +233,7 @@ FL_INLINE void FL_FN(linear_range)(const fl_linear_job *job, fl_int block, real 
         const real *p = mode == FL_HESSIAN_MV ? job->P : NULL;
         if (p)
             for (fl_int r = 0; r < rows; r += VL)
-                load_transposed(z + r, STRIP_MOST, p + (i + r) * l, l, l, rows - r < VL ? rows - r : VL);
+                load_transposed(z + r, FL_STRIP, p + (i + r) * l, l, l, rows - r < VL ? rows - r : VL);
         else FL_FN(strip_logits)(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
         if (mode == FL_HESSIAN_MV) FL_FN(strip_logits)(u, x, ldx, rows, v, ldw, n, free, p ? ahead : NULL, 0);
         for (fl_int r = 0; r < rows; r += VL) {
@@ -251,12 +249,12 @@ FL_INLINE void FL_FN(linear_range)(const fl_linear_job *job, fl_int block, real 
             FL_FN(strip_data_gradient)((real *)job->out + i * n, n, z, w, ldw, rows, free, (real)job->scale);
         if (mode == FL_PROBABILITIES)
             for (fl_int r = 0; r < rows; r++)
-                for (fl_int c = 0; c < l; c++) ((real *)job->out)[(i + r) * l + c] = z[c * STRIP_MOST + r];
+                for (fl_int c = 0; c < l; c++) ((real *)job->out)[(i + r) * l + c] = z[c * FL_STRIP + r];
     }
     if (mode == FL_VALUE || mode == FL_GRADIENT) job->loss[block] = loss;
 }
 
-/* scratch, in reals: STRIP_MOST * (l + (mv ? free : 0)) + (mv ? 2 : 1) * free * (n rounded up to 64 bytes). */
+/* scratch, in reals: FL_STRIP * (l + (mv ? free : 0)) + (mv ? 2 : 1) * free * (n rounded up to 64 bytes). */
 static void FL_FN(linear)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_linear_job *job = (const fl_linear_job *)head;

@@ -5,17 +5,13 @@
  *   long rows    one row at a time in L1 or L2: top, exp and sum, scale;
  *   columns      lanes are neighbouring columns, a strip of them in scratch. */
 
-#undef SHORT_ROW
 #undef FL_GRADIENT_OF_LABEL
 #undef SUM_RUN
-#undef LANES_WIDE
 #undef FETCH
 #undef FL_ADD_BELOW_TOP
 #define FL_GRADIENT_OF_LABEL -1 /* a mode of the last step that xent_tmpl.h adds */
-#define SHORT_ROW 40 /* rows up to this long go the transposed way */
 #define SUM_RUN 8    /* vectors added plainly before they join a sum that keeps what it rounds off */
 #define FETCH 8      /* rows ahead that a strip of columns is fetched */
-#define LANES_WIDE 4 /* vectors of problems that are worked on together */
 
 /* t[j * ld + r] = x[r * ldx + j] for j < n, r < rows <= VL; lanes of missing rows are 0. */
 FL_INLINE void load_transposed(real *t, fl_int ld, const real *x, fl_int ldx, fl_int n, fl_int rows)
@@ -120,11 +116,11 @@ FL_INLINE void FL_FN(copy_row)(const FL_FN(coming) *next, fl_int j, fl_int n, fl
 FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const vec *top, const FL_FN(coming) *next, const int mode,
                                 const int wide)
 {
-    vec lost[LANES_WIDE], ties[LANES_WIDE];
+    vec lost[FL_WIDE], ties[FL_WIDE];
     for (int v = 0; v < wide; v++) sum[v] = lost[v] = ties[v] = vset(0);
     for (fl_int from = 0; from < n; from += SUM_RUN) {
         fl_int to = from + SUM_RUN < n ? from + SUM_RUN : n;
-        vec run[LANES_WIDE];
+        vec run[FL_WIDE];
         for (int v = 0; v < wide; v++) run[v] = vset(0);
         for (fl_int j = from; j < to; j++) {
             if (next) FL_FN(copy_row)(next, j, n, ld, VL, wide);
@@ -147,7 +143,7 @@ FL_INLINE void FL_FN(lanes_exp)(vec *sum, real *t, fl_int ld, fl_int n, const ve
 FL_INLINE void FL_FN(lanes_last)(FL_FN(last) *last, const vec *top, real *t, fl_int ld, fl_int n, const FL_FN(coming) *next,
                                  const int mode, const int wide)
 {
-    vec sum[LANES_WIDE];
+    vec sum[FL_WIDE];
     FL_FN(lanes_exp)(sum, t, ld, n, top, next, mode, wide);
     for (int v = 0; v < wide; v++) {
         last[v].top = top[v];
@@ -243,22 +239,22 @@ FL_INLINE void FL_FN(softmax_rows_range)(const fl_softmax_job *job, fl_int from,
     const fl_int n = job->n, ldx = job->ldx, ldy = mode == FL_LOGSUMEXP ? 1 : job->ldy;
     const real *x = job->x;
     real *y = job->y;
-    if (n > SHORT_ROW) {
+    if (n > FL_SHORT_ROW) {
         for (fl_int i = from; i < to; i++)
             FL_FN(softmax_long_row)(y + i * ldy, x + i * ldx, n, x + (i + 1 < job->m ? i + 1 : i) * ldx, mode, job->stream, scratch);
         if (job->stream) vstream_end();
         return;
     }
-    const fl_int ld = LANES_WIDE * VL;
+    const fl_int ld = FL_WIDE * VL;
     for (fl_int i = from; i < to; i += ld) {
         const fl_int rows = to - i < ld ? to - i : ld;
-        vec top[LANES_WIDE];
-        FL_FN(last) last[LANES_WIDE];
+        vec top[FL_WIDE];
+        FL_FN(last) last[FL_WIDE];
         for (fl_int r = 0; r < rows; r += VL)
             load_transposed(scratch + r, ld, x + (i + r) * ldx, ldx, n, rows - r < VL ? rows - r : VL);
         if (rows > ld - VL) {
-            FL_FN(lanes_top)(top, scratch, ld, n, LANES_WIDE);
-            FL_FN(lanes_last)(last, top, scratch, ld, n, NULL, mode, LANES_WIDE);
+            FL_FN(lanes_top)(top, scratch, ld, n, FL_WIDE);
+            FL_FN(lanes_last)(last, top, scratch, ld, n, NULL, mode, FL_WIDE);
         } else {
             for (fl_int v = 0; v * VL < rows; v++) {
                 FL_FN(lanes_top)(top + v, scratch + v * VL, ld, n, 1);
@@ -273,7 +269,7 @@ FL_INLINE void FL_FN(softmax_rows_range)(const fl_softmax_job *job, fl_int from,
     }
 }
 
-/* scratch: max(SHORT_ROW * LANES_WIDE * 64, stream ? n * sizeof(real) : 0) bytes. */
+/* scratch: max(FL_SHORT_ROW * FL_WIDE * 64, stream ? n * sizeof(real) : 0) bytes. */
 FL_INTERLEAVED static void FL_FN(softmax_rows)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;
@@ -291,7 +287,7 @@ FL_INLINE void FL_FN(softmax_columns)(real *y, fl_int inner, fl_int n, fl_int la
                                       const int mode, int stream, const int wide)
 {
     const fl_int ld = wide * VL;
-    FL_FN(last) last[LANES_WIDE];
+    FL_FN(last) last[FL_WIDE];
     FL_FN(lanes_last)(last, top, t, ld, n, next, mode, wide);
     if (mode == FL_LOGSUMEXP) {
         for (int v = 0; v < wide; v++) vstore_n(y + v * VL, top[v] + last[v].factor, lanes);
@@ -307,26 +303,26 @@ FL_INLINE void FL_FN(softmax_columns)(real *y, fl_int inner, fl_int n, fl_int la
     }
 }
 
-/* LANES_WIDE vectors at a time, each copied to scratch while the one before computes where both fit. */
+/* FL_WIDE vectors at a time, each copied to scratch while the one before computes where both fit. */
 FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_int from, fl_int width, real *t, const int mode)
 {
-    const fl_int n = job->n, inner = job->inner, whole = LANES_WIDE * VL;
+    const fl_int n = job->n, inner = job->inner, whole = FL_WIDE * VL;
     const real *x = (const real *)job->x + outer * n * inner + from;
     real *y = (real *)job->y + outer * (mode == FL_LOGSUMEXP ? 1 : n) * inner + from;
     const int stream = job->stream && (uintptr_t)y % VBYTES == 0 && inner % VL == 0;
     const int overlap = n * whole * (fl_int)sizeof(real) <= 1 << 18; /* two strips in half of L2 */
-    vec tops[2][LANES_WIDE];
+    vec tops[2][FL_WIDE];
     fl_int c = 0;
     for (int now = 0; c + whole <= width; c += whole, now = !now) {
         FL_FN(coming) next = {x + c, t + now * n * whole, tops[now], inner};
         if (c == 0 || !overlap) {
-            for (int v = 0; v < LANES_WIDE; v++) next.top[v] = vset(-REAL_INF);
-            for (fl_int j = 0; j < n; j++) FL_FN(copy_row)(&next, j, n, whole, VL, LANES_WIDE);
+            for (int v = 0; v < FL_WIDE; v++) next.top[v] = vset(-REAL_INF);
+            for (fl_int j = 0; j < n; j++) FL_FN(copy_row)(&next, j, n, whole, VL, FL_WIDE);
         }
         const int more = overlap && c + 2 * whole <= width;
         next = (FL_FN(coming)){x + c + whole, t + !now * n * whole, tops[!now], inner};
-        for (int v = 0; v < LANES_WIDE; v++) next.top[v] = vset(-REAL_INF);
-        FL_FN(softmax_columns)(y + c, inner, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, mode, stream, LANES_WIDE);
+        for (int v = 0; v < FL_WIDE; v++) next.top[v] = vset(-REAL_INF);
+        FL_FN(softmax_columns)(y + c, inner, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, mode, stream, FL_WIDE);
     }
     for (; c < width; c += VL) {
         const fl_int lanes = width - c < VL ? width - c : VL;
@@ -338,7 +334,7 @@ FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_
     if (stream) vstream_end();
 }
 
-/* scratch: 2 * n * LANES_WIDE * 64 bytes. */
+/* scratch: 2 * n * FL_WIDE * 64 bytes. */
 FL_INTERLEAVED static void FL_FN(softmax_cols)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;

@@ -15,8 +15,8 @@ FL_INLINE vec FL_FN(target_terms)(vec t, vec x, vec top, vec *loss)
  * loads wait for scalar stores. last[v].scale is given. */
 FL_INLINE void FL_FN(xent_lanes)(vec *loss, FL_FN(last) *last, real *z, const real *t, fl_int n, const int wide)
 {
-    const fl_int ld = LANES_WIDE * VL;
-    vec top[LANES_WIDE], mass[LANES_WIDE], sum[LANES_WIDE];
+    const fl_int ld = FL_WIDE * VL;
+    vec top[FL_WIDE], mass[FL_WIDE], sum[FL_WIDE];
     for (int v = 0; v < wide; v++) {
         loss[v] = top[v] = vload(z + v * VL);
         mass[v] = vset(1);
@@ -67,14 +67,14 @@ FL_INLINE vec FL_FN(weights_of)(const double *weight, fl_int rows)
     return vload(w);
 }
 
-/* Up to LANES_WIDE vectors of short rows; returns the weighted sum of their losses. */
+/* Up to FL_WIDE vectors of short rows; returns the weighted sum of their losses. */
 FL_INLINE double FL_FN(xent_short_rows)(const fl_xent_job *job, fl_int i, fl_int rows, real *z)
 {
-    const fl_int n = job->n, ldx = job->ldx, ld = LANES_WIDE * VL;
+    const fl_int n = job->n, ldx = job->ldx, ld = FL_WIDE * VL;
     const real *x = (const real *)job->x + i * ldx, *targets = job->targets ? (const real *)job->targets + i * n : NULL;
     real *t = targets ? z + n * ld : NULL;
-    vec loss[LANES_WIDE], weight[LANES_WIDE];
-    FL_FN(last) last[LANES_WIDE];
+    vec loss[FL_WIDE], weight[FL_WIDE];
+    FL_FN(last) last[FL_WIDE];
     double sum = 0;
     for (fl_int v = 0; v * VL < rows; v++) {
         const fl_int r = v * VL, here = rows - r < VL ? rows - r : VL;
@@ -84,7 +84,7 @@ FL_INLINE double FL_FN(xent_short_rows)(const fl_xent_job *job, fl_int i, fl_int
         weight[v] = FL_FN(weights_of)(job->weight ? job->weight + i + r : NULL, here);
         last[v].scale = weight[v] * (real)job->scale;
     }
-    if (rows > ld - VL) FL_FN(xent_lanes)(loss, last, z, t, n, LANES_WIDE);
+    if (rows > ld - VL) FL_FN(xent_lanes)(loss, last, z, t, n, FL_WIDE);
     else
         for (fl_int v = 0; v * VL < rows; v++) FL_FN(xent_lanes)(loss + v, last + v, z + v * VL, t ? t + v * VL : NULL, n, 1);
     for (fl_int v = 0; v * VL < rows; v++) {
@@ -130,17 +130,17 @@ FL_INLINE double FL_FN(xent_long_row)(real *grad, real *e, const real *x, const 
     return loss;
 }
 
-/* scratch: 2 * SHORT_ROW * LANES_WIDE * 64 bytes, or n * sizeof(real) where stream. */
+/* scratch: 2 * FL_SHORT_ROW * FL_WIDE * 64 bytes, or n * sizeof(real) where stream. */
 FL_INTERLEAVED static void FL_FN(xent)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_xent_job *job = (const fl_xent_job *)head;
     const fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
-    const fl_int n = job->n, ldx = job->ldx, together = LANES_WIDE * VL;
+    const fl_int n = job->n, ldx = job->ldx, together = FL_WIDE * VL;
     const real *x = job->x, *targets = job->targets;
     real *grad = job->grad;
     double loss = 0;
     assert(n >= 1 && from < to);
-    if (n <= SHORT_ROW) {
+    if (n <= FL_SHORT_ROW) {
         for (fl_int i = from; i < to; i += together)
             loss += FL_FN(xent_short_rows)(job, i, to - i < together ? to - i : together, scratch);
     } else {

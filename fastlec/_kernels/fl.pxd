@@ -11,6 +11,8 @@ cdef extern from "fl.h" nogil:
         double work
         size_t scratch
 
+    enum: FL_SHORT_ROW, FL_WIDE, FL_STRIP
+
     enum: FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
     ctypedef struct fl_softmax_job:
         fl_job head

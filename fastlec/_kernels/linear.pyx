@@ -13,7 +13,6 @@ from fastlec._kernels.runner cimport kernel, run_jobs
 cnp.import_array()
 
 cdef enum:
-    STRIP = 64                      # as STRIP_MOST in linear_tmpl.h
     BLOCKS = 64                     # enough for the teams there are; each has a gradient of its own
     BLOCK_WORK = 10000000           # ns: more blocks rather than longer ones, which could not be interrupted
     PARTIALS = 64 << 20             # bytes that those gradients may take
@@ -91,10 +90,10 @@ cdef class Problem:
         blocks = min(max(BLOCKS, <fl_int>(job.head.work / BLOCK_WORK)), max(self.m // 256, 1))
         if mode == FL_GRADIENT or mv:
             blocks = min(blocks, max(PARTIALS // ((self.free * self.n + self.free) * <fl_int>self.size), 1))
-        job.per_block = ((self.m + blocks - 1) // blocks + STRIP - 1) // STRIP * STRIP
+        job.per_block = ((self.m + blocks - 1) // blocks + FL_STRIP - 1) // FL_STRIP * FL_STRIP
         job.head.run = kernel(FL_KERNEL_linear, self.dtype)
         job.head.n_blocks = (self.m + job.per_block - 1) // job.per_block
-        job.head.scratch = self.size * (STRIP * (self.l + (self.free if mv else 0)) + (2 if mv else 1) * self.free * ldw)
+        job.head.scratch = self.size * (FL_STRIP * (self.l + (self.free if mv else 0)) + (2 if mv else 1) * self.free * ldw)
         return 0
 
     def value(self, cnp.ndarray theta not None):

@@ -13,8 +13,6 @@ cnp.import_array()
 SOFTMAX, LOG_SOFTMAX, LOGSUMEXP = FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
 
 cdef enum:
-    SHORT_ROW = 40              # as in softmax_tmpl.h, both
-    LANES_WIDE = 4
     STRIPS = 4                  # of columns to a block: each is fetched while the one before computes
     BLOCK = 16384               # elements: some microseconds of work
     STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
@@ -86,17 +84,17 @@ cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer,
     job.stream = mode != FL_LOGSUMEXP and <double>outer * n * inner * size >= (STREAM_ROWS_FROM if inner == 1 else STREAM_COLS_FROM)
     if inner == 1:
         job.head.run = kernel(FL_KERNEL_softmax_rows, dtype)
-        job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= SHORT_ROW else max(BLOCK // n, 1)
+        job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
         job.head.n_blocks = (outer + job.per_block - 1) // job.per_block
-        if n <= SHORT_ROW:
-            job.head.scratch = SHORT_ROW * LANES_WIDE * 64
+        if n <= FL_SHORT_ROW:
+            job.head.scratch = FL_SHORT_ROW * FL_WIDE * 64
         else:
             job.stream = job.stream and n * size <= STREAM_ROW
             job.head.scratch = n * size if job.stream else 0
     else:
         job.head.run = kernel(FL_KERNEL_softmax_cols, dtype)
-        job.per_block = LANES_WIDE * STRIPS
+        job.per_block = FL_WIDE * STRIPS
         strips = (inner * <fl_int>size + job.per_block * 64 - 1) // (job.per_block * 64)
         job.head.n_blocks = outer * strips
-        job.head.scratch = 2 * n * LANES_WIDE * 64
+        job.head.scratch = 2 * n * FL_WIDE * 64
     return run_job(&job)

@@ -13,8 +13,6 @@ from fastlec._kernels.runner cimport kernel, run_job
 cnp.import_array()
 
 cdef enum:
-    SHORT_ROW = 40              # as in softmax_tmpl.h, both
-    LANES_WIDE = 4
     BLOCK = 16384               # elements: some microseconds of work
     STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
     STREAM_FROM = 24 << 20      # bytes of output that no cache keeps
@@ -82,13 +80,13 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
     job.scale = scale
     job.m = m
     job.n = job.ldx = n
-    job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= SHORT_ROW else max(BLOCK // n, 1)
-    job.stream = (g is not None and job.targets is NULL and n > SHORT_ROW and n * size <= STREAM_ROW
+    job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
+    job.stream = (g is not None and job.targets is NULL and n > FL_SHORT_ROW and n * size <= STREAM_ROW
                   and m * n * size >= STREAM_FROM)
     job.head.run = kernel(FL_KERNEL_xent, dtype_of(x))
     job.head.n_blocks = (m + job.per_block - 1) // job.per_block
     job.head.work = <double>m * n * (0.4 if dtype_of(x) == FL_F32 else 1.0)
-    job.head.scratch = 2 * SHORT_ROW * LANES_WIDE * 64 if n <= SHORT_ROW else (n * size if job.stream else 0)
+    job.head.scratch = 2 * FL_SHORT_ROW * FL_WIDE * 64 if n <= FL_SHORT_ROW else (n * size if job.stream else 0)
     job.loss = <double *>malloc(job.head.n_blocks * sizeof(double))
     if job.loss is NULL:
         raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")
