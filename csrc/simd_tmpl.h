@@ -42,7 +42,7 @@ typedef bits ivec __attribute__((vector_size(VBYTES), may_alias));
 #define VL ((fl_int)(VBYTES / sizeof(real)))  /* reals in a register */
 #define QUAD ((fl_int)(16 / sizeof(real)))    /* reals in 16 bytes */
 
-/* FL_I(add) is the intrinsic of this ISA and dtype, FL_I2 the one with the dtype's integer suffix. */
+/* FL_I(add) is the intrinsic of this ISA and dtype. */
 #if defined __AVX512F__ && FL_IS_F32
 #define FL_I(op) _mm512_##op##_ps
 #elif defined __AVX512F__

@@ -1,7 +1,7 @@
 /* softmax_tmpl.h: softmax, log-softmax and log-sum-exp (lecture 2.2, eq. 10), shifted by the largest value so that nothing
  * overflows. log-sum-exp is top + log1p(sum without the top): the form that keeps small probabilities (Blanchard, Higham and
  * Higham 2021). NaN and infinity come out as in scipy.special. Three ways, by where the reduced axis lies:
- *   short rows   VL rows at a time, transposed in registers, so that lanes are rows and nothing is summed across lanes;
+ *   short rows   FL_WIDE * VL rows at a time, transposed in registers, so that lanes are rows and nothing is summed across lanes;
  *   long rows    one row at a time in L1 or L2: top, exp and sum, scale;
  *   columns      lanes are neighbouring columns, a strip of them in scratch. */
 
@@ -10,8 +10,8 @@
 #undef FETCH
 #undef FL_ADD_BELOW_TOP
 #define FL_GRADIENT_OF_LABEL -1 /* a mode of the last step that xent_tmpl.h adds */
-#define SUM_RUN 8    /* vectors added plainly before they join a sum that keeps what it rounds off */
-#define FETCH 8      /* rows ahead that a strip of columns is fetched */
+#define SUM_RUN 8               /* vectors added plainly before they join a sum that keeps what it rounds off */
+#define FETCH 8                 /* rows ahead that a strip of columns is fetched */
 
 /* t[j * ld + r] = x[r * ldx + j] for j < n, r < rows <= VL; lanes of missing rows are 0. */
 FL_INLINE void load_transposed(real *t, fl_int ld, const real *x, fl_int ldx, fl_int n, fl_int rows)

@@ -1,7 +1,7 @@
 """THE table of cases: shapes and axes at the edges of what the kernels do, and the memory layouts that arrays come in.
 
 The edges: 2 and 4 elements to 16 bytes, 2 to 16 to a register, four registers together, rows of 40 (the longest that are
-transposed), sums in runs of 32 and 64 registers, strips of 64 samples, blocks of 256 samples or 16384 elements.
+transposed), sums in runs of 8 and 16 registers, strips of 64 samples, blocks of 256 samples or 16384 elements.
 """
 
 import tempfile
@@ -9,6 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
+import fastlec
+
+ALONG_AXIS = (fastlec.softmax, fastlec.log_softmax, fastlec.logsumexp)
+MAPS = (
+    fastlec.tanh,
+    fastlec.sigmoid,
+    fastlec.relu,
+    fastlec.tanh_derivative,
+    fastlec.sigmoid_derivative,
+    fastlec.relu_derivative,
+)
 
 LANES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17)
 RUNS = (31, 32, 33, 63, 64, 65)

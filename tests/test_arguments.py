@@ -2,27 +2,20 @@
 
 import re
 
+import cases
 import numpy as np
 import pytest
+from cases import ALONG_AXIS
 from numpy.exceptions import AxisError
 
 import fastlec
 from fastlec import LogisticObjective, SoftmaxObjective
 
-REDUCTIONS = (fastlec.softmax, fastlec.log_softmax, fastlec.logsumexp)
-MAPS = (
-    fastlec.tanh,
-    fastlec.sigmoid,
-    fastlec.relu,
-    fastlec.tanh_derivative,
-    fastlec.sigmoid_derivative,
-    fastlec.relu_derivative,
-    lambda x, **options: fastlec.value_and_derivative(x, "tanh", **options),
-)
-ids = [f.__name__.replace("<lambda>", "value_and_derivative") for f in REDUCTIONS + MAPS]
-reduction = pytest.mark.parametrize("function", REDUCTIONS, ids=ids[:3])
+MAPS = (*cases.MAPS, lambda x, **options: fastlec.value_and_derivative(x, "tanh", **options))
+ids = [f.__name__.replace("<lambda>", "value_and_derivative") for f in ALONG_AXIS + MAPS]
+reduction = pytest.mark.parametrize("function", ALONG_AXIS, ids=ids[:3])
 elementwise = pytest.mark.parametrize("function", MAPS, ids=ids[3:])
-function = pytest.mark.parametrize("function", REDUCTIONS + MAPS, ids=ids)
+function = pytest.mark.parametrize("function", ALONG_AXIS + MAPS, ids=ids)
 
 NOT_REAL = {
     "complex64": np.ones((3, 4), np.complex64),

@@ -8,15 +8,7 @@ from numpy.testing import assert_array_equal
 import fastlec
 from fastlec import reference
 
-FUNCTIONS = (
-    fastlec.tanh,
-    fastlec.sigmoid,
-    fastlec.relu,
-    fastlec.tanh_derivative,
-    fastlec.sigmoid_derivative,
-    fastlec.relu_derivative,
-)
-function = pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: f.__name__)
+function = pytest.mark.parametrize("function", cases.MAPS, ids=lambda f: f.__name__)
 activation = pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
 
 
