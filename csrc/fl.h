@@ -26,7 +26,10 @@ struct fl_job {
 enum {
     FL_SHORT_ROW = 40, /* rows up to this long are worked on transposed, many at a time */
     FL_WIDE = 4,       /* 64-byte vectors of independent problems that are worked on together, at most */
-    FL_STRIP = 64      /* samples whose logits are computed together, at most */
+    FL_STRIP = 64,     /* samples whose logits are computed together, at most */
+    FL_TILE_ROWS = 12, /* rows of the largest tile of a matrix product, */
+    FL_TILE_BYTES = 128, /* and bytes of a row of it: packed panels are that wide, or narrower */
+    FL_DEPTH_BYTES = 1536 /* of a row that a tile sums over at a time */
 };
 
 /* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
@@ -58,7 +61,7 @@ typedef struct {
 } fl_xent_job;
 
 /* y = f(x) and, where dy is given, dy = f'(x), elementwise. map_tmpl.h */
-enum { FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU };
+enum { FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY };
 
 typedef struct {
     fl_job head;
@@ -96,6 +99,87 @@ typedef struct {
     double scale, l2;
     fl_int parts, stride, len, penalised, per_block;
 } fl_sum_job;
+
+/* One step of an optimizer for parameters w with gradient g, elementwise, w and the states s, t having one layout. update_tmpl.h
+ *   FL_SGD   g += decay * w;  s = momentum * s + g;  w -= rate * (nesterov ? g + momentum * s : s)
+ *   FL_ADAM  s = beta1 s + (1 - beta1) g;  t = beta2 t + (1 - beta2) g^2;  w -= rate * (s * unbias1 / (sqrt(t * unbias2) + eps) + decay * w) */
+enum { FL_SGD, FL_ADAM };
+
+typedef struct {
+    int rule, nesterov;
+    double rate, momentum, decay;
+    double beta1, beta2, unbias1, unbias2, eps;
+    ptrdiff_t s, t;            /* bytes from a parameter to its states; 0: FL_SGD without momentum has none */
+} fl_update;
+
+/* C = (op(A B + [C] + bias) + R) * op2'(Y): the matrix product and what follows it, a block of C at a time. gemm_tmpl.h
+ * With `update`, C holds parameters and A B is their gradient. */
+typedef struct {
+    fl_job head;
+    fl_int m, n, k;
+    const void *a;             /* (m, k): A[i, p] = a[i * a_row + p * a_step], one of the two is 1 */
+    fl_int a_row, a_step;
+    const void *b;             /* (k, n): B[p, j] = b[p * ldb + j]. gemm_dots: B[p, j] = b[j * ldb + p] */
+    fl_int ldb;                /* 0: b is what gemm_pack made of B */
+    void *c;                   /* (m, n), row stride ldc */
+    fl_int ldc;
+    int accumulate;            /* [C] */
+    int op;                    /* FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY */
+    const void *bias;          /* (n,) or NULL */
+    const void *r;             /* R (m, n) or NULL, row stride ldr */
+    fl_int ldr;
+    const void *y;             /* Y = op2(.) (m, n) or NULL, row stride ldy: op2' follows from Y */
+    fl_int ldy;
+    int op2;
+    const fl_update *update;   /* or NULL */
+    fl_int rows, cols, depth;  /* of a block: cols a multiple of the tile's; depth < k: one C for each part of k, */
+    fl_int part;               /* this many elements apart, to be added by `sum` */
+    fl_int strip;              /* of the depth that is summed in registers at a time; at most FL_DEPTH_BYTES of a row */
+} fl_gemm_job;
+
+/* B (k, n) in panels of a tile's columns, zeros beyond n: out[q][p][j] = B[p, q * width + j], B[p, j] = b[p * b_step + j * b_col],
+ * one of the two is 1. out holds k * (n rounded up to FL_TILE_BYTES) elements. gemm_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int n, k;
+    const void *b;
+    fl_int b_step, b_col;
+    void *out;
+    fl_int cols;               /* of a block, a multiple of FL_TILE_BYTES / size */
+} fl_pack_job;
+
+/* g = v * op'(Y) and, where total is given, total[q] = the sum of part q of g's rows, or that as a gradient of parameters.
+ * dense_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int m, n;
+    const void *v;             /* (m, n) */
+    const void *y;             /* Y = op(.) (m, n), or NULL: g = v */
+    int op;
+    void *g;                   /* (m, n), may be v; or NULL */
+    void *total;               /* (parts, n) or NULL */
+    const fl_update *update;   /* or NULL: then total is written */
+    fl_int rows, cols;         /* of a block: a part of the rows, a multiple of 64 bytes of columns */
+} fl_slope_job;
+
+/* The optimizer's step for n parameters w with gradient g. update_tmpl.h */
+typedef struct {
+    fl_job head;
+    const fl_update *update;
+    void *w;
+    const void *g;
+    fl_int n, per_block;
+} fl_update_job;
+
+/* loss[block] = sum (x - t)^2 and grad = scale * (x - t), elementwise. loss_tmpl.h */
+typedef struct {
+    fl_job head;
+    const void *x, *t;
+    void *grad;                /* or NULL; may be x */
+    double scale;
+    double *loss;
+    fl_int n, per_block;
+} fl_squares_job;
 
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
 enum { FL_F32, FL_F64, FL_DTYPES };

@@ -13,6 +13,7 @@
 #define vstream_end FL_FN(vstream_end)
 #define vmax FL_FN(vmax)
 #define vmin FL_FN(vmin)
+#define vsqrt FL_FN(vsqrt)
 #define vminus_abs FL_FN(vminus_abs)
 #define vmask FL_FN(vmask)
 #define vequal FL_FN(vequal)

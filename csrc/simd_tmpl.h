@@ -71,6 +71,12 @@ FL_INLINE vec vload_n(const real *p, fl_int n, real fill)
     return _mm512_mask_loadu_ps(vset(fill), (__mmask16)((1u << n) - 1), p);
 #elif defined __AVX512F__
     return _mm512_mask_loadu_pd(vset(fill), (__mmask8)((1u << n) - 1), p);
+#elif defined __AVX2__ && FL_IS_F32
+    __m256i m = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_blendv_ps(vset(fill), _mm256_maskload_ps(p, m), (__m256)m);
+#elif defined __AVX2__
+    __m256i m = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+    return _mm256_blendv_pd(vset(fill), _mm256_maskload_pd(p, m), (__m256d)m);
 #else
     real lanes[VL];
     for (fl_int i = 0; i < VL; i++) lanes[i] = i < n ? p[i] : fill;
@@ -84,6 +90,10 @@ FL_INLINE void vstore_n(real *p, vec v, fl_int n)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), v);
 #elif defined __AVX512F__
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), v);
+#elif defined __AVX2__ && FL_IS_F32
+    _mm256_maskstore_ps(p, _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)), v);
+#elif defined __AVX2__
+    _mm256_maskstore_pd(p, _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3)), v);
 #else
     real lanes[VL];
     vstore(lanes, v);
@@ -126,6 +136,16 @@ FL_INLINE vec vmin(vec a, vec b)
 #else
     ivec m = a < b;
     return (vec)(((ivec)a & m) | ((ivec)b & ~m));
+#endif
+}
+
+FL_INLINE vec vsqrt(vec a)
+{
+#if defined __AVX2__
+    return FL_I(sqrt)(a);
+#else
+    for (fl_int i = 0; i < VL; i++) a[i] = FL_IS_F32 ? (real)__builtin_sqrtf((float)a[i]) : (real)__builtin_sqrt((double)a[i]);
+    return a;
 #endif
 }
 

@@ -9,3 +9,7 @@
 #include "softmax_tmpl.h"
 #include "xent_tmpl.h"
 #include "linear_tmpl.h"
+#include "update_tmpl.h"
+#include "dense_tmpl.h"
+#include "gemm_tmpl.h"
+#include "squares_tmpl.h"

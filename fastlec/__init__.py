@@ -10,6 +10,7 @@ from ._config import get_num_threads, isa, release_memory, set_num_threads, show
 from .functional import (  # noqa: E402
     log_softmax,
     logsumexp,
+    matmul,
     relu,
     relu_derivative,
     sigmoid,
@@ -20,19 +21,45 @@ from .functional import (  # noqa: E402
     tanh_derivative,
     value_and_derivative,
 )
+from .layers import Activation, Dense, Layer, ProjectedResidual, Residual  # noqa: E402
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
+from .losses import MeanSquaredError, SoftmaxCrossEntropy  # noqa: E402
+from .network import Network  # noqa: E402
+from .objective import Objective  # noqa: E402
+from .optim import SGD, Adam, CosineDecay, ExponentialDecay, StepDecay  # noqa: E402
+from .step import training_step  # noqa: E402
 
-_LAZY = ("data", "io", "plot", "reference", "testing", "training")  # submodules that are imported when asked for
+# imported when asked for: submodules, and names of theirs
+_LAZY = {name: None for name in ("data", "fitting", "io", "plot", "reference", "testing", "training")}
+_LAZY |= {"fit": "fitting", "EarlyStopping": "fitting"}
 
 __all__ = [
+    "Activation",
+    "Adam",
+    "CosineDecay",
+    "Dense",
+    "EarlyStopping",
+    "ExponentialDecay",
+    "Layer",
     "LogisticObjective",
+    "MeanSquaredError",
+    "Network",
+    "Objective",
+    "ProjectedResidual",
+    "Residual",
+    "SGD",
+    "SoftmaxCrossEntropy",
     "SoftmaxObjective",
+    "StepDecay",
     "data",
+    "fit",
+    "fitting",
     "get_num_threads",
     "io",
     "isa",
     "log_softmax",
     "logsumexp",
+    "matmul",
     "plot",
     "reference",
     "release_memory",
@@ -48,6 +75,7 @@ __all__ = [
     "tanh_derivative",
     "testing",
     "training",
+    "training_step",
     "value_and_derivative",
 ]
 
@@ -56,7 +84,8 @@ def __getattr__(name):
     if name in _LAZY:
         from importlib import import_module
 
-        return import_module(f"{__name__}.{name}")
+        module = import_module(f"{__name__}.{_LAZY[name] or name}")
+        return getattr(module, name) if _LAZY[name] else module
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -44,6 +44,11 @@ def plain(a, dtype=None, name="x"):
     return a.view(np.ndarray) if type(a) is not np.ndarray else a
 
 
+def is_plain(a):
+    """Whether a kernel takes this float array as it is."""
+    return type(a) is np.ndarray and a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative
+
+
 def output(out, shape, dtype, name="out"):
     """Refuses an `out` that does not have exactly this shape and dtype, or cannot be written to."""
     if not isinstance(out, np.ndarray):
@@ -63,6 +68,21 @@ def fill(out, result):
         return result
     np.copyto(out, result)
     return out
+
+
+def through(out, result):
+    """fill, for an `out` that was not looked at yet."""
+    return result if out is None else fill(output(out, result.shape, result.dtype), result)
+
+
+def kernel_output(out, shape, dtype, plan, others):
+    """The array for a plan to write: `out` (checked) where it is plain and apart from the others, else a new one."""
+    if out is None:
+        return plan.empty(*shape)
+    output(out, shape, dtype)
+    if is_plain(out) and not any(np.may_share_memory(out, other) for other in others):
+        return out
+    return plan.empty(*shape)
 
 
 def along_axis(compute, x, axis, out, *, reduces):
@@ -109,6 +129,20 @@ def elementwise(compute, x, *outs):
     results = results if len(outs) > 1 else (results,)
     filled = tuple(fill(out, r.T if flip else r) for out, r in zip(outs, results, strict=True))
     return filled if len(outs) > 1 else filled[0]
+
+
+def product(compute, a, b, out):
+    """compute(plain a, plain b, None): the general way round a matrix product that declined."""
+    a, b = as_array(a, "a"), as_array(b, "b")
+    dtype = common_dtype(a=a, b=b)
+    for x, name in ((a, "a"), (b, "b")):
+        if x.ndim != 2:
+            raise ValueError(f"{name} has shape {x.shape}; expected a matrix")
+    if b.shape[0] != a.shape[1]:
+        raise ValueError(f"b has shape {b.shape}; expected ({a.shape[1]}, {b.shape[1]}) to match a of shape {a.shape}")
+    if out is not None:
+        output(out, (a.shape[0], b.shape[1]), dtype)
+    return fill(out, compute(plain(a, dtype, "a"), plain(b, dtype, "b"), None))
 
 
 def labels(y, m, n, name="labels"):

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _check
 from ._kernels import map as _map
+from ._kernels import plan as _plan
 from ._kernels import softmax as _softmax
 from ._kernels import xent as _xent
 
@@ -147,3 +148,12 @@ def value_and_derivative(x, activation, *, out=None):
         raise ValueError("out holds two arrays that share memory; expected two apart")
     result = _map.both(op, x, y, dy)
     return result if result is not None else _check.elementwise(lambda plain: _map.both(op, plain, None, None), x, y, dy)
+
+
+def matmul(a, b, *, out=None):
+    """The matrix product a b (m, n) of a (m, k) and b (k, n), as np.matmul for two matrices.
+
+    Transposed views (a.T) are read in place. out : array (m, n) of the result's dtype, or None for a new one.
+    """
+    c = _plan.matmul(a, b, out)
+    return c if c is not None else _check.product(_plan.matmul, a, b, out)

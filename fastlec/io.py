@@ -16,7 +16,8 @@ import struct
 import sys
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,28 +76,96 @@ def load_model(path: str | os.PathLike) -> SoftmaxModel:
     return _softmax_model(path, *load_arrays(path))
 
 
+def save_network(path: str | os.PathLike, net) -> None:
+    """Write a `Network` of fastlec's own layers to ``path``, all or nothing: .safetensors by that library, else .npz."""
+    meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config()}
+    if Path(path).suffix == ".safetensors":
+        _save_safetensors(path, net.params, meta)
+    else:
+        save_arrays(path, net.params, meta)
+
+
+def load_network(path: str | os.PathLike):
+    """The `Network` that :func:`save_network` wrote. ModelError if any name, shape, dtype or value is not as expected."""
+    from .network import build, shapes
+
+    arrays, meta = _load_safetensors(path) if Path(path).suffix == ".safetensors" else load_arrays(path)
+    if meta.get("kind") != "network":
+        raise ModelError(f"{path}: holds a model of kind {meta.get('kind')!r}; expected 'network'")
+    if meta.get("dtype") not in ("float32", "float64"):
+        raise ModelError(f"{path}: 'meta' says dtype {meta.get('dtype')!r}; expected 'float32' or 'float64'")
+    try:
+        expected = shapes(meta)
+        if set(arrays) != set(expected):
+            raise ModelError(f"{path}: holds the arrays {sorted(arrays)}; expected {sorted(expected)}")
+        for name, array in arrays.items():
+            if array.shape != expected[name] or array.dtype != np.dtype(meta["dtype"]):
+                text = f"{name} is {array.dtype} of shape {array.shape}; expected {meta['dtype']} of shape {expected[name]}"
+                raise ModelError(f"{path}: {text}")
+        return build(meta, arrays)
+    except ModelError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path}: 'meta' describes no network: {error}") from error
+
+
 def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     """Write named arrays and ``meta`` (what JSON can hold) to an ``.npz`` at ``path``, all or nothing.
 
     The file is written beside ``path``, flushed to the disk, then renamed over it, so that a failure, whenever it
     comes, leaves an older file as it was. The name "meta" is taken. Raises ModelError if it cannot be written.
     """
-    path = writable(path)
     text = json.dumps({"format": FORMAT, "version": VERSION, **meta})
+    with _replacing(path) as beside, open(beside, "xb") as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in {"meta": np.array(text), **arrays}.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A new name beside ``path`` to write to; the file there replaces the one at ``path`` once all went well."""
+    path = writable(path)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(beside, "xb") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, array in {"meta": np.array(text), **arrays}.items():
-                    with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                        np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
+        yield beside
         os.replace(beside, path)
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _safetensors():
+    try:
+        import safetensors.numpy
+    except ImportError as error:
+        raise ImportError(".safetensors files need that library: pip install safetensors") from error
+    return safetensors
+
+
+def _save_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    library, text = _safetensors(), json.dumps({"format": FORMAT, "version": VERSION, **meta})
+    with _replacing(path) as beside:
+        library.numpy.save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, beside, {"meta": text})
+        with open(beside, "rb+") as file:
+            os.fsync(file.fileno())
+
+
+def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """As load_arrays. The library compares every size with the file's before it makes an array."""
+    library = _safetensors()
+    try:
+        with library.safe_open(path, framework="numpy") as file:
+            meta = _meta(path, (file.metadata() or {}).get("meta"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, a handle is no dict
+    except (OSError, library.SafetensorError) as error:
+        raise ModelError(f"{path}: cannot be read as .safetensors: {error}") from error
+    _require_finite(path, arrays)
+    return arrays, meta
 
 
 def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -106,18 +175,28 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     """
     arrays = read_npz(path)
     text = arrays.pop("meta", None)
-    if text is None or text.dtype.kind != "U":
-        raise ModelError(f"{path}: holds no fastlec model; expected an .npz with the entry 'meta' and the parameters")
+    meta = _meta(path, None if text is None or text.dtype.kind != "U" else str(text))
+    _require_finite(path, arrays)
+    return arrays, meta
+
+
+def _meta(path, text: str | None) -> dict[str, Any]:
+    """The facts that come with a model's arrays, checked to be this release's."""
+    if text is None:
+        raise ModelError(f"{path}: holds no fastlec model; expected the entry 'meta' and the parameters")
     try:
-        meta = json.loads(str(text))
+        meta = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: 'meta' is not JSON: {error}") from error
     if not isinstance(meta, dict) or meta.get("format") != FORMAT or meta.get("version") != VERSION:
         raise ModelError(f"{path}: 'meta' does not say format {FORMAT!r}, version {VERSION}, the one that this release reads")
+    return meta
+
+
+def _require_finite(path, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise ModelError(f"{path}: {name} holds NaN or infinity; expected finite numbers")
-    return arrays, meta
 
 
 def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> dict[str, np.ndarray]:

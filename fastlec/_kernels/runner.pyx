@@ -35,6 +35,7 @@ fl_team_init()
 cdef double PARALLEL_FROM = 50e3    # ns of work on one core: about ten times what opening a region can cost
 cdef double RELEASE_FROM = 10e3     # ns: below this the GIL is kept
 cdef double POLL_EVERY = 0.05       # s between looks at pending signals
+cdef double CLOCK_EVERY = 50e3      # ns of estimated work between looks at the clock, which would slow lists of tiny jobs
 cdef double STALL = 2e-3            # s beyond eight times the serial estimate: the team waits for CPUs that others hold;
 cdef double ALONE = 0.2             # after two such calls on end, calls compute alone for this many seconds
 
@@ -54,6 +55,7 @@ cdef struct Run:
     size_t per_thread
     int cancelled
     double next_poll
+    double since_clock              # ns, of thread 0
 
 
 cdef fl_block_fn kernel(int kernel, int dtype) noexcept nogil:
@@ -98,10 +100,15 @@ cdef inline void step(const fl_job *job, fl_int block, Run *run, int thread) noe
     if fl_flag_get(&run.cancelled):
         return
     job.run(job, block, run.scratch + thread * run.per_thread)
-    if thread == 0 and fl_now() > run.next_poll:    # thread 0 is the caller's own
-        run.next_poll = fl_now() + POLL_EVERY
-        if signalled():
-            fl_flag_set(&run.cancelled)
+    if thread != 0:     # thread 0 is the caller's own
+        return
+    run.since_clock += job.work / job.n_blocks
+    if run.since_clock > CLOCK_EVERY:
+        run.since_clock = 0
+        if fl_now() > run.next_poll:
+            run.next_poll = fl_now() + POLL_EVERY
+            if signalled():
+                fl_flag_set(&run.cancelled)
 
 
 cdef void run_serial(fl_job **jobs, int n_jobs, Run *run) noexcept nogil:
@@ -139,6 +146,7 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
     team = team_for(work, most_blocks)
 
     run.cancelled = 0
+    run.since_clock = 0
     run.per_thread = (scratch + APART - 1) // APART * APART
     if team == 1 and scratch <= STACK:
         run.scratch = <char *>((<size_t>stack + LINE - 1) // LINE * LINE)

@@ -18,6 +18,20 @@ cdef enum:
     STREAM_FROM = 24 << 20      # bytes of output that no cache keeps
 
 
+cdef void plan_xent(fl_xent_job *job, int dtype, fl_int m, fl_int n) noexcept:
+    """Everything but the pointers and the scale, which must be there already (job.loss may come later)."""
+    cdef size_t size = 4 if dtype == FL_F32 else 8
+    job.m = m
+    job.n = job.ldx = n
+    job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
+    job.stream = (job.grad is not NULL and job.targets is NULL and n > FL_SHORT_ROW and n * size <= STREAM_ROW
+                  and m * n * size >= STREAM_FROM)
+    job.head.run = kernel(FL_KERNEL_xent, dtype)
+    job.head.n_blocks = (m + job.per_block - 1) // job.per_block
+    job.head.work = <double>m * n * (0.4 if dtype == FL_F32 else 1.0)
+    job.head.scratch = 2 * FL_SHORT_ROW * FL_WIDE * 64 if n <= FL_SHORT_ROW else (n * size if job.stream else 0)
+
+
 def first_bad_label(cnp.ndarray labels, fl_int n):
     """The position of the first label outside [0, n), or -1. IN labels, int64, C order, aligned."""
     cdef const int64_t *p = <const int64_t *>cnp.PyArray_DATA(labels)
@@ -44,7 +58,6 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
     cdef fl_xent_job job
     cdef fl_int m, n, b
     cdef double loss = 0
-    cdef size_t size = 4 if dtype_of(x) == FL_F32 else 8
     if cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_SIZE(x) == 0:
         return None
     m = cnp.PyArray_DIM(x, 0)
@@ -78,15 +91,7 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
     job.x = cnp.PyArray_DATA(x)
     job.grad = cnp.PyArray_DATA(g) if g is not None else NULL
     job.scale = scale
-    job.m = m
-    job.n = job.ldx = n
-    job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
-    job.stream = (g is not None and job.targets is NULL and n > FL_SHORT_ROW and n * size <= STREAM_ROW
-                  and m * n * size >= STREAM_FROM)
-    job.head.run = kernel(FL_KERNEL_xent, dtype_of(x))
-    job.head.n_blocks = (m + job.per_block - 1) // job.per_block
-    job.head.work = <double>m * n * (0.4 if dtype_of(x) == FL_F32 else 1.0)
-    job.head.scratch = 2 * FL_SHORT_ROW * FL_WIDE * 64 if n <= FL_SHORT_ROW else (n * size if job.stream else 0)
+    plan_xent(&job, dtype_of(x), m, n)
     job.loss = <double *>malloc(job.head.n_blocks * sizeof(double))
     if job.loss is NULL:
         raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")

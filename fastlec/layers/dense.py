@@ -1,0 +1,329 @@
+"""The layers of a dense network: Dense (lecture eq. 21), Residual (eq. 22), ProjectedResidual (eq. 23) and Activation.
+
+Their derivatives are those of 4.1.2 and 4.1.3 with samples as rows: where the lecture has W^T (sigma' * v) and (sigma' * v) x^T for
+one column, here are (sigma' * V) W and (sigma' * V)^T X for all rows. sigma' follows from y = sigma(z), so z is never kept.
+"""
+
+import numpy as np
+
+from .. import _check
+from .._kernels import plan as kernels
+from .base import PlannedLayer, activation_code, initial_weights
+
+GAIN = {"relu": np.sqrt(2.0)}
+
+
+def _setting(activation, dtype, rng):
+    """(code, dtype, generator), checked."""
+    dtype = np.dtype(dtype)
+    if dtype not in _check.FLOATS:
+        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
+    return activation_code(activation), dtype, np.random.default_rng(rng)
+
+
+def _features(shape, n):
+    if tuple(shape) != (n,):
+        raise ValueError(f"x has samples of shape {tuple(shape)}; expected ({n},)")
+
+
+def _slope(y, op):
+    """sigma'(z) from y = sigma(z), for explicit Jacobians."""
+    if op == kernels.TANH:
+        return 1 - y * y
+    if op == kernels.SIGMOID:
+        return y - y * y
+    if op == kernels.RELU:
+        return np.where(y > 0, 1, np.where(np.isnan(y), y, 0)).astype(y.dtype)
+    return np.ones_like(y)
+
+
+def _by_input(slope, W):
+    """The Jacobian of sigma(W x + b) by x, all samples: blocks diag(sigma') W on the diagonal."""
+    m, (k, n) = len(slope), W.shape
+    J = np.zeros((m, k, m, n), slope.dtype)
+    J[np.arange(m), :, np.arange(m)] = slope[:, :, None] * W
+    return J.reshape(m * k, m * n)
+
+
+def _by_weights(slope, x):
+    """The Jacobian by W: diag(sigma') (x^T kron I) of the lecture for each sample, its columns (those of vec(W), one column of W
+    after the other) put in C order."""
+    (m, k), n = slope.shape, x.shape[1]
+    J = np.kron(x, np.eye(k, dtype=x.dtype)).reshape(m * k, n, k).swapaxes(1, 2).reshape(m * k, k * n)
+    return slope.reshape(-1, 1) * J
+
+
+def _by_bias(slope):
+    """The Jacobian by b: diag(sigma') for each sample."""
+    return slope.reshape(-1, 1) * np.tile(np.eye(slope.shape[1], dtype=slope.dtype), (len(slope), 1))
+
+
+def _terms(x, W, dx, dW):
+    """The products whose sum is the differential of x W': those of the directions that are given."""
+    return ([(dx, W.T)] if dx is not None else []) + ([(x, dW.T)] if dW is not None else [])
+
+
+def _plan_sum(plan, terms, c, **last):
+    """c = the sum of the products a b, and what comes with the last of them; without any, of a product of depth 0."""
+    if not terms:
+        terms = [(np.empty((len(c), 0), c.dtype), np.empty((0, c.shape[1]), c.dtype))]
+    for i, (a, b) in enumerate(terms):
+        plan.product(a, b, c, accumulate=i > 0, **(last if i == len(terms) - 1 else {}))
+
+
+def _folding(fold):
+    """How a product multiplies by the derivative of the activation below."""
+    return {} if fold is None else {"op2": fold[0], "y": fold[1]}
+
+
+class Dense(PlannedLayer):
+    """y = sigma(W x + b) (lecture eq. 21): x (m, n_in), y (m, n_out).
+
+    params : W (n_out, n_in), random, and b (n_out,), zeros; no b with bias=False. activation : "tanh", "sigmoid", "relu" or
+    "identity". dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
+    """
+
+    def __init__(self, n_in, n_out, activation="tanh", bias=True, *, dtype=np.float64, rng=None):
+        self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
+        op, dtype, rng = _setting(activation, dtype, rng)
+        self.activation, self.outermost = activation, op
+        params = {"W": initial_weights(rng, self.n_out, self.n_in, dtype, GAIN.get(activation, 1.0))}
+        super().__init__(params | {"b": np.zeros(self.n_out, dtype)} if bias else params)
+
+    @staticmethod
+    def shapes(n_in, n_out, activation="tanh", bias=True):
+        """{name: shape} of the parameters for these arguments."""
+        return {"W": (n_out, n_in)} | ({"b": (n_out,)} if bias else {})
+
+    def config(self):
+        """The arguments that make such a layer."""
+        return {"n_in": self.n_in, "n_out": self.n_out, "activation": self.activation, "bias": "b" in self.params}
+
+    def output_shape(self, shape):
+        _features(shape, self.n_in)
+        return (self.n_out,)
+
+    def plan_forward(self, plan, x, y):
+        plan.product(x, self.params["W"].T, y, bias=self.params.get("b"), op=self.outermost)
+        return x, y
+
+    def plan_mv(self, plan, kept, directions, dy):
+        x, y = kept
+        terms = _terms(x, self.params["W"], directions.get("x"), directions.get("W"))
+        _plan_sum(plan, terms, dy, bias=directions.get("b"), y=y, op2=self.outermost)
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        x, y = kept
+        W, op = self.params["W"], kernels.IDENTITY if folded else self.outermost
+        g = v if op == kernels.IDENTITY else plan.empty(*v.shape)
+        if g is not v or "b" in out:
+            plan.slope(v, None if g is v else g, y=None if g is v else y, op=op, total=out.get("b"), update=update)
+        if "x" in out:
+            plan.product(g, W, out["x"], **_folding(fold))
+        if "W" in out:
+            plan.product(g.T, x, out["W"], update=update)
+
+    def explicit(self, kept, name):
+        """The Jacobian by a variable from the formulas of 4.1.2."""
+        x, y = kept
+        slope = _slope(y, self.outermost)
+        if name == "x":
+            return _by_input(slope, self.params["W"])
+        return _by_weights(slope, x) if name == "W" else _by_bias(slope)
+
+
+class _TwoWeights(PlannedLayer):
+    """W1, b, W2 and h = sigma(W1 x + b), which both residual layers have."""
+
+    def __init__(self, n_in, hidden, shape2, activation, dtype, rng):
+        op, dtype, rng = _setting(activation, dtype, rng)
+        self.activation, self._op = activation, op
+        W1 = initial_weights(rng, hidden, n_in, dtype, GAIN.get(activation, 1.0))
+        W2 = initial_weights(rng, *shape2, dtype)
+        super().__init__({"W1": W1, "b": np.zeros(hidden, dtype), "W2": W2})
+
+    def _plan_hidden(self, plan, x):
+        W1, b, _ = self.params.values()
+        h = plan.empty(len(x), len(b))
+        plan.product(x, W1.T, h, bias=b, op=self._op)
+        return h
+
+    def _plan_hidden_mv(self, plan, x, h, directions, dh):
+        terms = _terms(x, self.params["W1"], directions.get("x"), directions.get("W1"))
+        _plan_sum(plan, terms, dh, bias=directions.get("b"), y=h, op2=self._op)
+
+
+class Residual(_TwoWeights):
+    """y = x + W2 sigma(W1 x + b) (lecture eq. 22): x and y (m, n).
+
+    params : W1 (hidden, n), random, b (hidden,), zeros, W2 (n, hidden), random. hidden : by default n, as in the lecture.
+    activation, dtype, rng as in `Dense`.
+    """
+
+    def __init__(self, n, hidden=None, activation="tanh", *, dtype=np.float64, rng=None):
+        self.n = _check.count(n, "n", 1)
+        self.hidden = self.n if hidden is None else _check.count(hidden, "hidden", 1)
+        super().__init__(self.n, self.hidden, (self.n, self.hidden), activation, dtype, rng)
+
+    @staticmethod
+    def shapes(n, hidden=None, activation="tanh"):
+        """{name: shape} of the parameters for these arguments."""
+        hidden = n if hidden is None else hidden
+        return {"W1": (hidden, n), "b": (hidden,), "W2": (n, hidden)}
+
+    def config(self):
+        """The arguments that make such a layer."""
+        return {"n": self.n, "hidden": self.hidden, "activation": self.activation}
+
+    def output_shape(self, shape):
+        _features(shape, self.n)
+        return (self.n,)
+
+    def plan_forward(self, plan, x, y):
+        h = self._plan_hidden(plan, x)
+        plan.product(h, self.params["W2"].T, y, residual=x)
+        return x, h
+
+    def plan_mv(self, plan, kept, directions, dy):
+        x, h = kept
+        dh = None
+        if directions.keys() & {"x", "W1", "b"}:
+            dh = plan.empty(*h.shape)
+            self._plan_hidden_mv(plan, x, h, directions, dh)
+        _plan_sum(plan, _terms(h, self.params["W2"], dh, directions.get("W2")), dy, residual=directions.get("x"))
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        x, h = kept
+        W1, _, W2 = self.params.values()
+        if out.keys() & {"x", "W1", "b"}:
+            g = plan.empty(*h.shape)
+            plan.product(v, W2, g, y=h, op2=self._op)
+            if "b" in out:
+                plan.slope(g, total=out["b"], update=update)
+            if "x" in out:
+                plan.product(g, W1, out["x"], residual=v, **_folding(fold))
+            if "W1" in out:
+                plan.product(g.T, x, out["W1"], update=update)
+        if "W2" in out:
+            plan.product(v.T, h, out["W2"], update=update)
+
+    def explicit(self, kept, name):
+        """The Jacobian by a variable from the formulas of 4.1.3."""
+        x, h = kept
+        W1, _, W2 = self.params.values()
+        if name == "W2":
+            return _by_weights(np.ones_like(x), h)
+        outer, slope = _by_input(np.ones_like(x), W2), _slope(h, self._op)
+        if name == "x":
+            return np.eye(x.size, dtype=x.dtype) + outer @ _by_input(slope, W1)
+        return outer @ (_by_weights(slope, x) if name == "W1" else _by_bias(slope))
+
+
+class ProjectedResidual(_TwoWeights):
+    """y = W2 x + sigma(W1 x + b) (lecture eq. 23), where x (m, n_in) and y (m, n_out) differ in size.
+
+    params : W1 (n_out, n_in), random, b (n_out,), zeros, W2 (n_out, n_in), random. activation, dtype, rng as in `Dense`.
+    """
+
+    def __init__(self, n_in, n_out, activation="tanh", *, dtype=np.float64, rng=None):
+        self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
+        super().__init__(self.n_in, self.n_out, (self.n_out, self.n_in), activation, dtype, rng)
+
+    @staticmethod
+    def shapes(n_in, n_out, activation="tanh"):
+        """{name: shape} of the parameters for these arguments."""
+        return {"W1": (n_out, n_in), "b": (n_out,), "W2": (n_out, n_in)}
+
+    def config(self):
+        """The arguments that make such a layer."""
+        return {"n_in": self.n_in, "n_out": self.n_out, "activation": self.activation}
+
+    def output_shape(self, shape):
+        _features(shape, self.n_in)
+        return (self.n_out,)
+
+    def plan_forward(self, plan, x, y):
+        h = self._plan_hidden(plan, x)
+        plan.product(x, self.params["W2"].T, y, residual=h)
+        return x, h
+
+    def plan_mv(self, plan, kept, directions, dy):
+        x, h = kept
+        terms = _terms(x, self.params["W2"], directions.get("x"), directions.get("W2"))
+        dh = None
+        if directions.keys() & {"x", "W1", "b"}:
+            dh = plan.empty(*h.shape) if terms else dy
+            self._plan_hidden_mv(plan, x, h, directions, dh)
+        if terms:
+            _plan_sum(plan, terms, dy, residual=dh)
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        x, h = kept
+        W1, _, W2 = self.params.values()
+        if out.keys() & {"x", "W1", "b"}:
+            g = plan.empty(*h.shape)
+            plan.slope(v, g, y=h, op=self._op, total=out.get("b"), update=update)
+            if "x" in out:
+                _plan_sum(plan, [(v, W2), (g, W1)], out["x"], **_folding(fold))
+            if "W1" in out:
+                plan.product(g.T, x, out["W1"], update=update)
+        if "W2" in out:
+            plan.product(v.T, x, out["W2"], update=update)
+
+    def explicit(self, kept, name):
+        """The Jacobian by a variable from the formulas of 4.1.3."""
+        x, h = kept
+        W1, _, W2 = self.params.values()
+        slope, ones = _slope(h, self._op), np.ones_like(h)
+        if name == "x":
+            return _by_input(ones, W2) + _by_input(slope, W1)
+        if name == "W2":
+            return _by_weights(ones, x)
+        return _by_weights(slope, x) if name == "W1" else _by_bias(slope)
+
+
+class Activation(PlannedLayer):
+    """y = sigma(x), elementwise, samples of any shape. activation : "tanh", "sigmoid", "relu" or "identity"."""
+
+    def __init__(self, activation):
+        self.activation, self.outermost = activation, activation_code(activation)
+        super().__init__()
+
+    @staticmethod
+    def shapes(activation):
+        """{name: shape} of the parameters: none."""
+        return {}
+
+    def config(self):
+        """The arguments that make such a layer."""
+        return {"activation": self.activation}
+
+    def output_shape(self, shape):
+        return tuple(shape)
+
+    def plan_forward(self, plan, x, y):
+        if self.outermost == kernels.IDENTITY:
+            plan.slope(_flat(x), _flat(y))
+        else:
+            plan.map(self.outermost, x, y)
+        return x, y
+
+    def plan_mv(self, plan, kept, directions, dy):
+        plan.slope(_flat(directions["x"]), _flat(dy), y=_flat(kept[1]), op=self.outermost)
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        if "x" not in out:
+            return
+        dx = _flat(out["x"])
+        plan.slope(_flat(v), dx, y=_flat(kept[1]), op=kernels.IDENTITY if folded else self.outermost)
+        if fold is not None:
+            plan.slope(dx, dx, y=_flat(fold[1]), op=fold[0])
+
+    def explicit(self, kept, name):
+        """diag(sigma')."""
+        return np.diag(_slope(kept[1], self.outermost).ravel())
+
+
+def _flat(a):
+    """The same memory as a matrix, one row a sample."""
+    return a.reshape(len(a), a.size // max(len(a), 1))

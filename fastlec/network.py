@@ -1,0 +1,380 @@
+"""A network is a layer made of layers (lecture eq. 19 and 20), with all parameters in one flat vector theta.
+
+Its derivative is back-propagation (chapter 4): from the last layer to the first, each layer's JacTMV. Where all layers are fastlec's
+own, forward and backward pass are one list of jobs each, run by one call.
+"""
+
+import numpy as np
+
+from . import _check
+from ._kernels import plan as kernels
+from .layers import base, dense
+from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
+
+KINDS = {kind.__name__: kind for kind in (dense.Dense, dense.Residual, dense.ProjectedResidual, dense.Activation)}
+CHUNK_VALUES = 1 << 18  # values of the widest layer: so many samples are computed at a time, and what they need stays in cache
+MOST_CHUNK, LEAST_CHUNK = 4096, 256
+MOST_IDLE = 8  # forward plans kept for the next call
+
+
+class Network(PlannedLayer):
+    """The layers one after the other.
+
+    layers : the layers, bound copies of those given: their parameters are views of theta.
+    theta : (n_params,) float32 or float64, writeable; assigning copies into it.
+    params : {"0.W": view, "0.b": view, "1.W1": ...} in theta's order; a network inside a network has names such as "2.0.W".
+
+    Derivatives may also be taken by "theta", all parameters in one flat vector: jac.mv(theta=v), jac.tmv(u, "theta"),
+    jac.operator("theta").
+    """
+
+    def __init__(self, layers):
+        layers = list(layers)
+        if not layers:
+            raise ValueError("layers is empty; expected one layer or more")
+        for i, layer in enumerate(layers):
+            if not isinstance(layer, Layer):
+                raise TypeError(f"layers[{i}] is a {type(layer).__name__}; expected a Layer")
+        dtypes = {layer.dtype for layer in layers} - {None}
+        if len(dtypes) > 1:
+            raise TypeError(f"layers have dtypes {sorted(map(str, dtypes))}; expected one")
+        self._bind(layers, _joined([a for layer in layers for a in layer.params.values()]))
+
+    def _bind(self, layers, theta):
+        """Takes theta as it is, and copies of the layers whose parameters are views of it."""
+        self.layers, params, start = [], {}, 0
+        for i, layer in enumerate(layers):
+            part = theta[start : start + layer.n_params]
+            start += layer.n_params
+            bound = layer.with_theta(part) if isinstance(layer, Network) else layer.with_params(views(part, layer.params))
+            self.layers.append(bound)
+            params |= {f"{i}.{name}": a for name, a in bound.params.items()}
+        super().__init__(params)
+        self.planned = all(isinstance(layer, PlannedLayer) and getattr(layer, "planned", True) for layer in self.layers)
+        self.outermost = self.layers[-1].outermost if self.planned else None
+        self._theta, self._idle = theta, {}
+
+    def __reduce__(self):
+        return Network, (self.layers,)
+
+    @property
+    def theta(self):
+        """All parameters, flat: the array that the layers' parameters are views of."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, theta):
+        theta, _ = _check.vector(theta, self.n_params, self._theta.dtype, "theta", "all parameters of the network")
+        self._theta[...] = theta
+
+    def with_theta(self, theta):
+        """A network of the same layers whose parameters are views of this array, (n_params,) in C order; it is not copied if it has
+        the network's dtype."""
+        theta, _ = _check.vector(theta, self.n_params, self._theta.dtype, "theta", "all parameters of the network")
+        other = object.__new__(Network)
+        other._bind(self.layers, theta)
+        return other
+
+    def with_params(self, params):
+        """The same network with other parameters, which are copied into a theta of its own."""
+        base.check_params(self.params, params)
+        other = object.__new__(Network)
+        other._bind(self.layers, _joined([np.asarray(a) for a in params.values()]))
+        return other
+
+    def output_shape(self, shape):
+        for i, layer in enumerate(self.layers):
+            try:
+                shape = layer.output_shape(shape)
+            except ValueError as error:
+                raise ValueError(str(error) if i == 0 else f"layers[{i}]: {error}") from None
+        return shape
+
+    @property
+    def affine_in_theta(self):
+        """Whether f(theta, x) is affine in theta: one `Dense` with "identity" has parameters, and what follows it is the identity."""
+        kinds = [layer for layer in self.layers if layer.n_params]
+        if not kinds:
+            return True
+        first, *rest = self.layers[self.layers.index(kinds[0]) :]
+        one = first.affine_in_theta if isinstance(first, Network) else isinstance(first, dense.Dense)
+        return (
+            one
+            and first.outermost == kernels.IDENTITY
+            and not any(layer.n_params or layer.outermost != kernels.IDENTITY for layer in rest)
+        )
+
+    def summary(self):
+        """A table of the layers: output of one sample, where the first layer tells its input, and parameters."""
+        first = self.layers[0]
+        while isinstance(first, Network):
+            first = first.layers[0]
+        n = getattr(first, "n_in", getattr(first, "n", None))
+        shape, rows = (None if n is None else (n,)), [("layer", "output", "parameters", "")]
+        for i, layer in enumerate(self.layers):
+            if shape is not None:
+                shape = layer.output_shape(shape)
+            parts = ", ".join(f"{name} {' x '.join(map(str, a.shape))}" for name, a in layer.params.items())
+            output = "" if shape is None else "(m, " + ", ".join(map(str, shape)) + ")"
+            kind = getattr(layer, "activation", "")
+            rows.append((f"{i} {type(layer).__name__}" + (f" {kind}" if kind else ""), output, str(layer.n_params), parts))
+        rows.append(("total", "", str(self.n_params), f"{self._theta.dtype}"))
+        widths = [max(len(row[k]) for row in rows) for k in range(4)]
+        lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
+        return "\n".join(lines)
+
+    def config(self):
+        """The arguments that make such a network."""
+        return {"layers": [_describe(layer) for layer in self.layers]}
+
+    def save(self, path):
+        """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own: for
+        others save theta, and load it into a network that you build. io.ModelError if the file cannot be written."""
+        from . import io
+
+        io.save_network(path, self)
+
+    @staticmethod
+    def load(path):
+        """The network that `save` wrote. io.ModelError if any name, shape or dtype is not as it says."""
+        from . import io
+
+        return io.load_network(path)
+
+    # --- the layer's contract ----------------------------------------------------------------------------------------
+
+    def __call__(self, x, *, out=None):
+        """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
+        if not self.planned:
+            return Layer.__call__(self, x, out=out)
+        net, x = self.prepared(x)
+        shape = (len(x), *net.output_shape(x.shape[1:]))
+        others = (x, net.theta) if out is not None else ()
+        y = _check.kernel_output(out, shape, x.dtype, kernels.Plan(x.dtype.num), others)
+        chunk = net._chunk(x.shape[1:])
+        for i in range(0, len(x), chunk):
+            part = x if chunk >= len(x) else x[i : i + chunk]
+            key = part.shape, x.dtype.num
+            forward = net._take(key)
+            forward(part, y if part is x else y[i : i + chunk])
+            net._give(key, forward)
+        return y if y is out else _check.fill(out, y)
+
+    def _chunk(self, shape):
+        widest = int(np.prod(shape))
+        for layer in self.layers:
+            shape = layer.output_shape(shape)
+            widest = max(widest, int(np.prod(shape)))
+        return min(max(CHUNK_VALUES // max(widest, 1), LEAST_CHUNK), MOST_CHUNK)
+
+    def _take(self, key):
+        """A forward plan that nobody uses."""
+        try:
+            return self._idle[key].pop()
+        except (KeyError, IndexError):
+            return _Forward(self, *key)
+
+    def _give(self, key, forward):
+        if len(self._idle) >= MOST_IDLE:
+            self._idle = {}
+        self._idle.setdefault(key, []).append(forward)
+
+    def evaluate(self, x):
+        if self.planned:
+            return super().evaluate(x)
+        jacs = []
+        for layer in self.layers:
+            x, jac = layer.linearize(x)
+            jacs.append(jac)
+        return x, jacs
+
+    def value_and_jac_mv(self, x, /, **directions):
+        """(y, J(x) times the directions) in one call."""
+        method = PlannedLayer.value_and_jac_mv if self.planned else Layer.value_and_jac_mv
+        return method(self, x, **directions)
+
+    def jacobian(self, x, y, kept):
+        return (_PlannedNetworkJacobian if self.planned else _NetworkJacobian)(self, x, y, kept)
+
+    def _of_layer(self, i, named):
+        """What belongs to layer i of a dict by the network's names, by the layer's own."""
+        prefix = f"{i}."
+        return {name.removeprefix(prefix): a for name, a in named.items() if name.startswith(prefix)}
+
+    def plan_forward(self, plan, x, y):
+        kept = []
+        for i, layer in enumerate(self.layers):
+            last = i == len(self.layers) - 1
+            value = y if last else plan.empty(len(x), *layer.output_shape(x.shape[1:]))
+            kept.append((x, value, layer.plan_forward(plan, x, value)))
+            x = value
+        return kept
+
+    def plan_mv(self, plan, kept, directions, dy):
+        dx = directions.get("x")
+        for i, (layer, (_, y, own)) in enumerate(zip(self.layers, kept, strict=True)):
+            given = self._of_layer(i, directions) | ({} if dx is None else {"x": dx})
+            if given:
+                dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
+                layer.plan_mv(plan, own, given, dx)
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        for i in range(len(self.layers) - 1, -1, -1):
+            layer, (x, _, own) = self.layers[i], kept[i]
+            wanted = self._of_layer(i, out)
+            below, goes_on = fold, "x" in out
+            if i > 0:
+                goes_on = goes_on or any(int(name.split(".")[0]) < i for name in out if name != "x")
+                op = self.layers[i - 1].outermost
+                below = None if op in (None, kernels.IDENTITY) else (op, x)
+            if goes_on:
+                wanted["x"] = out["x"] if i == 0 else plan.empty(*x.shape)
+            if wanted:
+                layer.plan_tmv(plan, own, v, wanted, update=update, fold=below if goes_on else None, folded=folded)
+            if not goes_on:
+                return
+            v, folded = wanted["x"], below is not None
+
+    # where a layer is the user's own
+
+    def mv(self, kept, directions):
+        dx = directions.get("x")
+        for i, jac in enumerate(kept):
+            given = self._of_layer(i, directions) | ({} if dx is None else {"x": dx})
+            if given:
+                dx = jac.mv(**given)
+        return dx
+
+    def tmv(self, kept, v, wrt):
+        result = {}
+        for i in range(len(kept) - 1, -1, -1):
+            own = tuple(self._of_layer(i, dict.fromkeys(wrt)))
+            more = ("x",) if "x" in wrt or any(int(name.split(".")[0]) < i for name in wrt if name != "x") else ()
+            found = kept[i].tmv(v, (*own, *more)) if own or more else {}
+            result |= {f"{i}.{name}": found[name] for name in own}
+            if not more:
+                return result
+            v = found["x"]
+        return result | {"x": v}
+
+
+class _Forward:
+    """A network's forward pass over samples of one shape, planned once."""
+
+    def __init__(self, net, shape, typenum):
+        self._plan = plan = kernels.Plan(typenum)
+        x = plan.empty(*shape)
+        y = plan.empty(shape[0], *net.output_shape(shape[1:]))
+        plan.slot(x)
+        plan.slot(y)
+        net.plan_forward(plan, x, y)
+
+    def __call__(self, x, y):
+        self._plan.bind(0, x)
+        self._plan.bind(1, y)
+        self._plan.run()
+
+
+class _Theta:
+    """What a network's Jacobian adds: the variable "theta"."""
+
+    @property
+    def variables(self):
+        return (*self.layer.variables, "theta")
+
+    def shape_of(self, name):
+        return (self.layer.n_params,) if name == "theta" else super().shape_of(name)
+
+    def plain_directions(self, directions):
+        plain = super().plain_directions(directions)
+        if "theta" not in plain:
+            return plain
+        named = views(plain.pop("theta"), self.layer.params)
+        return {
+            name: named[name] + plain[name] if name in plain and name in named else a for name, a in (named | plain).items()
+        }
+
+    def matrix(self, name):
+        if name != "theta":
+            return super().matrix(name)
+        return np.hstack([self.matrix(own) for own in self.layer.params])
+
+
+class _NetworkJacobian(_Theta, Jacobian):
+    def _tmv(self, v, wrt, out):
+        names = tuple(dict.fromkeys(own for name in wrt for own in (self.layer.params if name == "theta" else (name,))))
+        found = self.layer.tmv(self.kept, v, names)
+        if "theta" in wrt:
+            found["theta"] = _joined([found[name] for name in self.layer.params])
+        return {name: _check.fill(out.get(name), found[name]) for name in wrt}
+
+
+class _PlannedNetworkJacobian(_Theta, PlannedJacobian):
+    def _tmv(self, v, wrt, out):
+        if "theta" not in wrt:
+            return super()._tmv(v, wrt, out)
+        found = super()._tmv(v, tuple(name for name in wrt if name in ("x", "theta")), out)
+        named = views(found["theta"], self.layer.params)
+        return {name: found[name] if name in found else _check.fill(out.get(name), named[name].copy()) for name in wrt}
+
+    def split(self, results):
+        results = dict(results)
+        return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results
+
+
+def views(theta, params):
+    """{name: view of theta, flat, of the parameter's shape}."""
+    named, start = {}, 0
+    for name, a in params.items():
+        named[name] = theta[start : start + a.size].reshape(a.shape)
+        start += a.size
+    return named
+
+
+def _joined(arrays):
+    """All of them in one new vector, from the pool, for it is what every step goes over."""
+    if not arrays:
+        return np.empty(0)
+    vector = kernels.Plan(arrays[0].dtype.num).empty(sum(a.size for a in arrays))
+    return np.concatenate([a.ravel() for a in arrays], out=vector)
+
+
+def _describe(layer):
+    """A layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is not fastlec's own."""
+    kind = type(layer).__name__
+    if not isinstance(layer, Network) and KINDS.get(kind) is not type(layer):
+        raise TypeError(
+            f"a layer is a {kind}; only layers of fastlec's own can be saved: save theta, and build the network anew"
+        )
+    return {"kind": kind, **layer.config()}
+
+
+def shapes(described, prefix=""):
+    """{name: shape} of the parameters of a described network, without making any. ValueError, TypeError or KeyError for what
+    describes none."""
+    found = {}
+    for i, layer in enumerate(described["layers"]):
+        config = dict(layer)
+        kind = config.pop("kind")
+        if kind == "Network":
+            found |= shapes(config, f"{prefix}{i}.")
+        elif kind in KINDS:
+            found |= {f"{prefix}{i}.{name}": shape for name, shape in KINDS[kind].shapes(**config).items()}
+        else:
+            raise ValueError(f"there is no layer {kind!r}; expected one of {', '.join(KINDS)}, Network")
+    return found
+
+
+def build(described, arrays, prefix=""):
+    """The described network with these parameters, which have the shapes that `shapes` says."""
+    layers = []
+    for i, layer in enumerate(described["layers"]):
+        config, start = dict(layer), f"{prefix}{i}."
+        kind = config.pop("kind")
+        if kind == "Network":
+            layers.append(build(config, arrays, start))
+            continue
+        own = {name: arrays[start + name] for name in KINDS[kind].shapes(**config)}
+        made = KINDS[kind](**config, **({"dtype": next(iter(own.values())).dtype} if own else {}))
+        layers.append(made.with_params({name: np.ascontiguousarray(a) for name, a in own.items()}))
+    return Network(layers)

@@ -1,0 +1,162 @@
+"""Optimizers and learning-rate schedules (lecture 3.2, stochastic gradient descent).
+
+An optimizer is a rule and its settings; it holds no state. The training step that applies it keeps the state: velocities or
+moments, as long as theta, and the count of steps.
+
+A schedule is a function of the step's number 0, 1, 2, ... that gives the learning rate; any callable will do.
+"""
+
+import math
+from dataclasses import dataclass
+
+from . import _check
+from ._kernels import plan as kernels
+
+
+def _number(value, name, low, high=math.inf, *, open_low=False):
+    value = _check.non_negative(value, name)
+    if value < low or value >= high or (open_low and value == low):
+        limit = f" and < {high:g}" if high < math.inf else ""
+        raise ValueError(f"{name} is {value}; expected a number {'>' if open_low else '>='} {low:g}{limit}")
+    return value
+
+
+@dataclass(frozen=True)
+class _Schedule:
+    def __call__(self, step):
+        """The learning rate of step 0, 1, 2, ..."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        return self.lr * self._factor(step - self.warmup)
+
+    def _check(self):
+        _number(self.lr, "lr", 0, open_low=True)
+        _check.count(self.warmup, "warmup", 0)
+
+
+@dataclass(frozen=True)
+class StepDecay(_Schedule):
+    """lr, times `factor` after every `every` steps; before that lr rises linearly over `warmup` steps."""
+
+    lr: float
+    every: int
+    factor: float = 0.1
+    warmup: int = 0
+
+    def __post_init__(self):
+        self._check()
+        _check.count(self.every, "every", 1)
+        _number(self.factor, "factor", 0, open_low=True)
+
+    def _factor(self, step):
+        return self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class ExponentialDecay(_Schedule):
+    """lr factor^step; before that lr rises linearly over `warmup` steps."""
+
+    lr: float
+    factor: float
+    warmup: int = 0
+
+    def __post_init__(self):
+        self._check()
+        _number(self.factor, "factor", 0, open_low=True)
+
+    def _factor(self, step):
+        return self.factor**step
+
+
+@dataclass(frozen=True)
+class CosineDecay(_Schedule):
+    """From lr down to floor * lr along half a cosine over `steps` steps, then floor * lr (Loshchilov and Hutter 2017, without
+    restarts); before that lr rises linearly over `warmup` steps."""
+
+    lr: float
+    steps: int
+    floor: float = 0.0
+    warmup: int = 0
+
+    def __post_init__(self):
+        self._check()
+        _check.count(self.steps, "steps", 1)
+        _number(self.floor, "floor", 0, 1)
+
+    def _factor(self, step):
+        share = min(step / self.steps, 1.0)
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+class _Optimizer:
+    state_arrays = 0  # how many vectors like theta it needs
+
+    def rate(self, step):
+        """The learning rate of step 0, 1, 2, ..."""
+        return float(self.lr(step)) if callable(self.lr) else float(self.lr)
+
+    def _check_lr(self):
+        if not callable(self.lr):
+            _number(self.lr, "lr", 0, open_low=True)
+
+
+@dataclass(frozen=True)
+class SGD(_Optimizer):
+    """Stochastic gradient descent (lecture 3.2), as in PyTorch:
+
+        g = gradient + weight_decay theta;  v = momentum v + g;  theta -= lr v     (nesterov: lr (g + momentum v))
+
+    lr : learning rate > 0, or a schedule. momentum in [0, 1). weight_decay >= 0. nesterov needs momentum > 0.
+    """
+
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self):
+        self._check_lr()
+        _number(self.momentum, "momentum", 0, 1)
+        _number(self.weight_decay, "weight_decay", 0)
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov is True and momentum 0; expected momentum > 0")
+
+    @property
+    def state_arrays(self):
+        return 1 if self.momentum else 0
+
+    def set_rule(self, plan, step):
+        """Tells a plan what to do at step 0, 1, 2, ..."""
+        plan.set_rule(kernels.SGD, self.rate(step), self.momentum, self.weight_decay, self.nesterov)
+
+
+@dataclass(frozen=True)
+class Adam(_Optimizer):
+    """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019):
+
+        m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g^2
+        theta -= lr (m / (1 - b1^t) / (sqrt(s / (1 - b2^t)) + eps) + weight_decay theta),  t = 1, 2, ...
+
+    lr : learning rate > 0, or a schedule. betas : (b1, b2), each in [0, 1). eps > 0. weight_decay >= 0.
+    """
+
+    lr: float = 1e-3
+    betas: tuple = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    state_arrays = 2
+
+    def __post_init__(self):
+        self._check_lr()
+        if len(self.betas) != 2:
+            raise ValueError(f"betas is {self.betas}; expected two numbers")
+        for i, beta in enumerate(self.betas):
+            _number(beta, f"betas[{i}]", 0, 1)
+        _number(self.eps, "eps", 0, open_low=True)
+        _number(self.weight_decay, "weight_decay", 0)
+
+    def set_rule(self, plan, step):
+        """Tells a plan what to do at step 0, 1, 2, ..."""
+        beta1, beta2 = self.betas
+        unbias = {"unbias1": 1 / (1 - beta1 ** (step + 1)), "unbias2": 1 / (1 - beta2 ** (step + 1))}
+        plan.set_rule(kernels.ADAM, self.rate(step), decay=self.weight_decay, beta1=beta1, beta2=beta2, eps=self.eps, **unbias)
