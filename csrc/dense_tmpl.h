@@ -50,11 +50,7 @@ FL_INLINE void FL_FN(finish_range)(const fl_gemm_job *job, const real *z, fl_int
 FL_INLINE void FL_FN(finish_update)(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j, fl_int cols)
 {
     const FL_FN(stepper) step = FL_FN(stepper_of)(job->update);
-    for (fl_int q = 0; q < rows; q++)
-        for (fl_int v = 0; v < cols; v += VL) {
-            const fl_int left = cols - v < VL ? cols - v : VL;
-            FL_FN(update_one)(&step, (real *)job->c + (i + q) * job->ldc + j + v, vload_n(z + q * ldz + v, left, 0), left);
-        }
+    for (fl_int q = 0; q < rows; q++) FL_FN(update_row)(&step, (real *)job->c + (i + q) * job->ldc + j, z + q * ldz, cols);
 }
 
 FL_INTERLEAVED static void FL_FN(gemm_finish)(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j,
@@ -80,26 +76,48 @@ FL_INTERLEAVED static void FL_FN(gemm_finish)(const fl_gemm_job *job, const real
     }
 }
 
-/* One vector of columns of the rows from..to. Sums of runs of 128 rows are added to the total: long sums lose less so. */
-FL_INLINE void FL_FN(slope_column)(const fl_slope_job *job, const FL_FN(stepper) *step, fl_int from, fl_int to, fl_int j, fl_int left,
-                                   real *out, const int op)
+#undef SLOPE_WIDE
+#define SLOPE_WIDE 4
+
+/* `wide` registers of columns of the rows from..to, the last one of `left` lanes. Sums of runs of 128 rows are added to the
+ * total: long sums lose less so. */
+FL_INLINE void FL_FN(slope_columns)(const fl_slope_job *job, fl_int from, fl_int to, fl_int j, fl_int left, real *total, const int op,
+                                    const int wide)
 {
+    const fl_int n = job->n;
     const real *v = (const real *)job->v + j, *y = op == FL_IDENTITY ? NULL : (const real *)job->y + j;
     real *g = job->g ? (real *)job->g + j : NULL;
-    vec total = vset(0);
+    vec sum[SLOPE_WIDE];
+    for (int w = 0; w < wide; w++) sum[w] = vset(0);
     for (fl_int i = from; i < to;) {
-        vec run = vset(0);
-        for (fl_int end = i + 128 < to ? i + 128 : to; i < end; i++) {
-            vec d = vload_n(v + i * job->n, left, 0);
-            if (op != FL_IDENTITY) d *= FL_FN(slope_of)(vload_n(y + i * job->n, left, 0), op);
-            if (g) vstore_n(g + i * job->n, d, left);
-            run += d;
-        }
-        total += run;
+        vec run[SLOPE_WIDE];
+        for (int w = 0; w < wide; w++) run[w] = vset(0);
+        for (fl_int end = i + 128 < to ? i + 128 : to; i < end; i++)
+            for (int w = 0; w < wide; w++) {
+                const fl_int at = i * n + w * VL;
+                vec d = wide > 1 ? vload(v + at) : vload_n(v + at, left, 0);
+                if (op != FL_IDENTITY) d *= FL_FN(slope_of)(wide > 1 ? vload(y + at) : vload_n(y + at, left, 0), op);
+                if (g && wide > 1) vstore(g + at, d);
+                else if (g) vstore_n(g + at, d, left);
+                run[w] += d;
+            }
+        for (int w = 0; w < wide; w++) sum[w] += run[w];
     }
-    if (!out) return;
-    if (job->update) FL_FN(update_one)(step, out + j, total, left);
-    else vstore_n(out + j, total, left);
+    for (int w = 0; w < wide; w++) vstore(total + w * VL, sum[w]);
+}
+
+FL_INLINE void FL_FN(slope_range)(const fl_slope_job *job, fl_int i, fl_int to, fl_int from, fl_int end, real *out, const int op)
+{
+    FL_FN(stepper) step;
+    if (job->update) step = FL_FN(stepper_of)(job->update);
+    for (fl_int j = from, here; j < end; j += here) {
+        real total[SLOPE_WIDE * VL];
+        here = end - j >= SLOPE_WIDE * VL ? SLOPE_WIDE * VL : end - j < VL ? end - j : VL;
+        if (here > VL) FL_FN(slope_columns)(job, i, to, j, VL, total, op, SLOPE_WIDE);
+        else FL_FN(slope_columns)(job, i, to, j, here, total, op, 1);
+        if (out && job->update) FL_FN(update_row)(&step, out + j, total, here);
+        else if (out) memcpy(out + j, total, (size_t)here * sizeof(real));
+    }
 }
 
 static void FL_FN(slope)(const fl_job *head, fl_int block, void *scratch)
@@ -109,16 +127,11 @@ static void FL_FN(slope)(const fl_job *head, fl_int block, void *scratch)
     const fl_int i = part * job->rows, to = i + job->rows < job->m ? i + job->rows : job->m;
     const fl_int from = block % across * job->cols, end = from + job->cols < job->n ? from + job->cols : job->n;
     real *out = job->total ? (real *)job->total + part * job->n : NULL;
-    FL_FN(stepper) step;
     (void)scratch;
-    if (job->update) step = FL_FN(stepper_of)(job->update);
-    for (fl_int j = from; j < end; j += VL) {
-        const fl_int left = end - j < VL ? end - j : VL;
-        switch (job->y ? job->op : FL_IDENTITY) {
-        case FL_TANH: FL_FN(slope_column)(job, &step, i, to, j, left, out, FL_TANH); break;
-        case FL_SIGMOID: FL_FN(slope_column)(job, &step, i, to, j, left, out, FL_SIGMOID); break;
-        case FL_RELU: FL_FN(slope_column)(job, &step, i, to, j, left, out, FL_RELU); break;
-        default: FL_FN(slope_column)(job, &step, i, to, j, left, out, FL_IDENTITY); break;
-        }
+    switch (job->y ? job->op : FL_IDENTITY) {
+    case FL_TANH: FL_FN(slope_range)(job, i, to, from, end, out, FL_TANH); break;
+    case FL_SIGMOID: FL_FN(slope_range)(job, i, to, from, end, out, FL_SIGMOID); break;
+    case FL_RELU: FL_FN(slope_range)(job, i, to, from, end, out, FL_RELU); break;
+    default: FL_FN(slope_range)(job, i, to, from, end, out, FL_IDENTITY); break;
     }
 }

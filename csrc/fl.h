@@ -119,6 +119,7 @@ typedef struct {
     fl_int m, n, k;
     const void *a;             /* (m, k): A[i, p] = a[i * a_row + p * a_step], one of the two is 1 */
     fl_int a_row, a_step;
+    int pack;                  /* a_step is 1, and the rows of a tile are to be interleaved in scratch first */
     const void *b;             /* (k, n): B[p, j] = b[p * ldb + j]. gemm_dots: B[p, j] = b[j * ldb + p] */
     fl_int ldb;                /* 0: b is what gemm_pack made of B */
     void *c;                   /* (m, n), row stride ldc */

@@ -120,10 +120,9 @@ static void FL_FN(gemm)(const fl_job *head, fl_int block, void *scratch)
     const fl_int panel = packed ? job->k * TILE_COLS : TILE_COLS;
     const int plain = !(job->update || job->bias || job->r || job->y || job->op != FL_IDENTITY);
     const int keep = !plain && depth > job->strip; /* the whole block's sums wait in scratch, or only a tile's rows */
-    const int pack = a_row != 1 && cols >= 4 * TILE_COLS;
     real *sums = scratch, *panel_a = sums + (plain ? 0 : (keep ? (rows + TILE_ROWS - 1) / TILE_ROWS : 1) * TILE_ROWS * job->cols);
     real *c = plain ? (real *)job->c + part * job->part + i0 * job->ldc + j0 : sums;
-    const fl_int ldc = plain ? job->ldc : job->cols;
+    const fl_int ldc = plain ? job->ldc : job->cols, across_tiles = plain ? cols : 8 * TILE_COLS;
 
     for (fl_int p = 0; p == 0 || p < depth; p += job->strip) {
         const fl_int k = depth - p < job->strip ? depth - p : job->strip;
@@ -131,13 +130,18 @@ static void FL_FN(gemm)(const fl_job *head, fl_int block, void *scratch)
         const fl_int ahead = rows <= TILE_ROWS && !packed && p + 2 * k <= depth ? k * ldb : 0;
         for (fl_int i = 0, here; i < rows; i += here) {
             const real *ai = a + i * a_row + p * a_step;
-            real *ci = c + (plain || keep ? i * ldc : 0);
+            fl_int row = a_row, step = a_step;
             here = FL_FN(tile_rows)(rows - i);
-            if (pack && here == TILE_ROWS) {
+            if (job->pack && here == TILE_ROWS) {
                 FL_FN(pack_panel)(panel_a, ai, a_row, k);
-                FL_FN(tiles_of)(ci, ldc, panel_a, 1, TILE_ROWS, b + p * ldb, ldb, panel, k, here, cols, add, ahead);
-            } else FL_FN(tiles_of)(ci, ldc, ai, a_row, a_step, b + p * ldb, ldb, panel, k, here, cols, add, ahead);
-            if (!plain && p + job->strip >= depth) FL_FN(gemm_finish)(job, ci, ldc, i0 + i, here, j0, cols);
+                ai = panel_a, row = 1, step = TILE_ROWS;
+            }
+            for (fl_int j = 0; j < cols; j += across_tiles) { /* what follows the product finds it in L1 */
+                const fl_int wide = cols - j < across_tiles ? cols - j : across_tiles;
+                real *cj = c + (plain || keep ? i * ldc : 0) + j;
+                FL_FN(tiles_of)(cj, ldc, ai, row, step, b + p * ldb + j / TILE_COLS * panel, ldb, panel, k, here, wide, add, ahead);
+                if (!plain && p + job->strip >= depth) FL_FN(gemm_finish)(job, cj, ldc, i0 + i, here, j0 + j, wide);
+            }
         }
     }
 }

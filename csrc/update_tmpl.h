@@ -1,15 +1,24 @@
 /* update_tmpl.h: one step of an optimizer, elementwise; fl_update in fl.h says the rules. The matrix products call it for
  * each tile of a gradient, so that gradients of weights are never written. */
 
+#undef FL_MOMENTUM
+#define FL_MOMENTUM -1 /* FL_SGD with a state: a rule of its own here, so that each loop holds one */
+
+/* The rule as the loops want it: by value, for what they write might be it, as far as the compiler knows. */
 typedef struct {
-    const fl_update *rule;
+    int rule, nesterov, decays;
+    ptrdiff_t s, t;
     vec rate, momentum, decay, beta1, rest1, beta2, rest2, unbias1, unbias2, eps;
 } FL_FN(stepper);
 
 FL_INLINE FL_FN(stepper) FL_FN(stepper_of)(const fl_update *u)
 {
     FL_FN(stepper) s = {
-        .rule = u,
+        .rule = u->rule == FL_SGD && u->s ? FL_MOMENTUM : u->rule,
+        .nesterov = u->nesterov,
+        .decays = u->decay != 0,
+        .s = u->s,
+        .t = u->t,
         .rate = vset((real)u->rate),
         .momentum = vset((real)u->momentum),
         .decay = vset((real)u->decay),
@@ -24,28 +33,48 @@ FL_INLINE FL_FN(stepper) FL_FN(stepper_of)(const fl_update *u)
     return s;
 }
 
-/* The first `left` parameters at w, whose gradient is g. */
-FL_INLINE void FL_FN(update_one)(const FL_FN(stepper) *step, real *w, vec g, fl_int left)
+/* VL parameters at w, whose gradient is g; or (part) the first `left` of them. */
+FL_INLINE void FL_FN(update_vector)(const FL_FN(stepper) *step, real *w, vec g, fl_int left, const int rule, const int part)
 {
-    const fl_update *u = step->rule;
-    real *s = (real *)((char *)w + u->s), *t = (real *)((char *)w + u->t);
-    vec now = vload_n(w, left, 0);
-    if (u->rule == FL_ADAM) {
-        vec mean = step->beta1 * vload_n(s, left, 0) + step->rest1 * g;
-        vec square = step->beta2 * vload_n(t, left, 0) + step->rest2 * (g * g);
-        vstore_n(s, mean, left);
-        vstore_n(t, square, left);
-        g = mean * step->unbias1 / (vsqrt(square * step->unbias2) + step->eps) + step->decay * now;
+#define FL_LOAD(p) (part ? vload_n(p, left, 0) : vload(p))
+#define FL_STORE(p, v) (part ? vstore_n(p, v, left) : vstore(p, v))
+    real *s = (real *)((char *)w + step->s), *t = (real *)((char *)w + step->t);
+    vec now = FL_LOAD(w), decay = vset(0);
+    if (step->decays) decay = step->decay * now;
+    if (rule == FL_ADAM) {
+        vec mean = step->beta1 * FL_LOAD(s) + step->rest1 * g, square = step->beta2 * FL_LOAD(t) + step->rest2 * (g * g);
+        FL_STORE(s, mean);
+        FL_STORE(t, square);
+        g = mean * step->unbias1 / (vsqrt(square * step->unbias2) + step->eps) + decay;
     } else {
-        if (u->decay != 0) g += step->decay * now;
-        if (u->s) {
-            vec velocity = step->momentum * vload_n(s, left, 0) + g;
-            vstore_n(s, velocity, left);
-            if (u->nesterov) g += step->momentum * velocity;
+        g += decay;
+        if (rule == FL_MOMENTUM) {
+            vec velocity = step->momentum * FL_LOAD(s) + g;
+            FL_STORE(s, velocity);
+            if (step->nesterov) g += step->momentum * velocity;
             else g = velocity;
         }
     }
-    vstore_n(w, now - step->rate * g, left);
+    FL_STORE(w, now - step->rate * g);
+#undef FL_LOAD
+#undef FL_STORE
+}
+
+FL_INLINE void FL_FN(update_range)(const FL_FN(stepper) *step, real *w, const real *g, fl_int n, const int rule)
+{
+    fl_int i = 0;
+    for (; i + VL <= n; i += VL) FL_FN(update_vector)(step, w + i, vload(g + i), VL, rule, 0);
+    if (i < n) FL_FN(update_vector)(step, w + i, vload_n(g + i, n - i, 0), n - i, rule, 1);
+}
+
+/* n parameters at w with gradient g. */
+FL_INLINE void FL_FN(update_row)(const FL_FN(stepper) *step, real *w, const real *g, fl_int n)
+{
+    switch (step->rule) {
+    case FL_SGD: FL_FN(update_range)(step, w, g, n, FL_SGD); break;
+    case FL_MOMENTUM: FL_FN(update_range)(step, w, g, n, FL_MOMENTUM); break;
+    default: FL_FN(update_range)(step, w, g, n, FL_ADAM); break;
+    }
 }
 
 static void FL_FN(update)(const fl_job *head, fl_int block, void *scratch)
@@ -53,10 +82,6 @@ static void FL_FN(update)(const fl_job *head, fl_int block, void *scratch)
     const fl_update_job *job = (const fl_update_job *)head;
     const fl_int from = block * job->per_block, to = from + job->per_block < job->n ? from + job->per_block : job->n;
     const FL_FN(stepper) step = FL_FN(stepper_of)(job->update);
-    const real *g = job->g;
     (void)scratch;
-    for (fl_int i = from; i < to; i += VL) {
-        const fl_int left = to - i < VL ? to - i : VL;
-        FL_FN(update_one)(&step, (real *)job->w + i, vload_n(g + i, left, 0), left);
-    }
+    FL_FN(update_row)(&step, (real *)job->w + from, (const real *)job->g + from, to - from);
 }

@@ -34,6 +34,7 @@ _LAZY = {name: None for name in ("data", "fitting", "io", "plot", "reference", "
 _LAZY |= {"fit": "fitting", "EarlyStopping": "fitting"}
 
 __all__ = [
+    "SGD",
     "Activation",
     "Adam",
     "CosineDecay",
@@ -47,7 +48,6 @@ __all__ = [
     "Objective",
     "ProjectedResidual",
     "Residual",
-    "SGD",
     "SoftmaxCrossEntropy",
     "SoftmaxObjective",
     "StepDecay",

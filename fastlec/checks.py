@@ -1,7 +1,7 @@
 """The derivative tests of section 4.3 over everything in the library that has a derivative: what ``fastlec check`` runs.
 
 CHECKS maps a name to a builder; the builder gets a dtype and a random generator and returns what is to be tested: a Scalar
-(gradient test) or a Map (Jacobian and transpose tests).  A new layer adds a builder and a line.
+(gradient test), a Map (Jacobian and transpose tests) or a LayerAt (all of a layer's contract).  A new layer adds a line.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,13 @@ from functools import partial
 import numpy as np
 
 from . import functional, linear, testing
+from .layers import Activation, Dense, Layer, ProjectedResidual, Residual
+from .losses import MeanSquaredError, SoftmaxCrossEntropy
+from .network import Network
+from .objective import Objective
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
+LAYER_SAMPLES = 7
 ACTIVATIONS = ("tanh", "sigmoid", "relu")
 
 
@@ -41,6 +46,17 @@ class Map:
     def tests(self, name, rng):
         yield testing.jacobian_test(self.f, self.jac_mv, self.x, d=self.d, rng=rng, name=name)
         yield testing.transpose_test(self.jac_mv, self.jac_tmv, self.x, rng=rng, name=name)
+
+
+@dataclass(frozen=True)
+class LayerAt:
+    """A layer and samples for it."""
+
+    layer: Layer
+    x: np.ndarray
+
+    def tests(self, name, rng):
+        yield testing.check_layer(self.layer, self.x, rng=rng, name=name)
 
 
 def run(*, dtype=None, seed=0):
@@ -192,6 +208,156 @@ def _normal(rng, dtype, *shape):
     return rng.standard_normal(shape).astype(dtype)
 
 
+# --- layers and networks ---------------------------------------------------------------------------------------------
+
+
+class _Square(Layer):
+    """y = x^2, written in Python: a network with such a layer takes another way through its layers."""
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x * x, x
+
+    def mv(self, x, directions):
+        return 2 * x * directions["x"]
+
+    def tmv(self, x, v, wrt):
+        return {variable: 2 * x * v for variable in wrt}
+
+
+def _dense_network(activation, **options):
+    return Network([Dense(FEATURES, 5, activation, **options), Dense(5, 3, activation, bias=False, **options)])
+
+
+def _residual_network(activation, **options):
+    first, last = Dense(FEATURES, 5, activation, **options), Dense(3, CLASSES, "identity", **options)
+    blocks = [Residual(5, activation=activation, **options), ProjectedResidual(5, 3, activation, **options)]
+    return Network([first, *blocks, Residual(3, 4, activation, **options), last])
+
+
+def _small_network(**options):
+    return Network([Dense(FEATURES, 4, **options), Residual(4, 3, **options), Dense(4, CLASSES, "identity", **options)])
+
+
+def _affine_network(**options):
+    return Network([Dense(FEATURES, CLASSES, "identity", **options)])
+
+
+def _nested_network(**options):
+    return Network([_dense_network("tanh", **options), Activation("sigmoid"), Network([Residual(3, **options)])])
+
+
+def _network_with_python(**options):
+    return Network([Dense(FEATURES, 5, **options), _Square(), _residual_network("tanh", **options).layers[1]])
+
+
+def _layer(make, dtype, rng):
+    layer = _with_biases(make(dtype=dtype, rng=rng), rng)
+    return LayerAt(layer, _off_kinks(layer, _normal(rng, dtype, 2000, FEATURES)))
+
+
+def _with_biases(layer, rng):
+    """The layer with random biases, which begin as zeros: positive ones, for units of relu that are off test nothing."""
+    biases = {name: rng.uniform(0, 2, a.shape) for name, a in layer.params.items() if a.ndim == 1}
+    return layer.with_params({name: biases[name].astype(a.dtype) if name in biases else a for name, a in layer.params.items()})
+
+
+def _off_kinks(layer, x):
+    """Some of the samples for which the arguments of the activations are far from relu's kink, 0: not the farthest ones alone,
+    for which the same units may be off."""
+    farthest = np.argsort(_distances_to_kinks(layer, x))[-4 * LAYER_SAMPLES :]
+    return x[farthest[::4]]
+
+
+def _distances_to_kinks(layer, x):
+    """The least |z| in each sample of the argument z of an activation, (m,)."""
+    if not isinstance(layer, Network):
+        W = layer.params.get("W", layer.params.get("W1"))
+        z = x if W is None else x @ W.T + layer.params.get("b", 0)
+        return np.abs(z).min(axis=1)
+    least = np.full(len(x), np.inf)
+    for part in layer.layers:
+        least = np.minimum(least, _distances_to_kinks(part, x))
+        x = part(x)
+    return least
+
+
+# --- losses and objectives of networks -------------------------------------------------------------------------------
+
+
+def _targets(loss, rng, dtype):
+    return rng.integers(0, CLASSES, SAMPLES) if isinstance(loss, SoftmaxCrossEntropy) else _normal(rng, dtype, SAMPLES, CLASSES)
+
+
+def _loss_gradient(loss, dtype, rng):
+    y = _targets(loss, rng, dtype)
+    output = _normal(rng, dtype, SAMPLES, CLASSES)
+    return Scalar(lambda z: loss.value(z, y), lambda z: loss.value_and_gradient(z, y)[1], output)
+
+
+def _loss_hessian_mv(loss, dtype, rng):
+    """The Hessian is the gradient's Jacobian, and symmetric."""
+    y = _targets(loss, rng, dtype)
+
+    def product(z, v):
+        return loss.hessian_mv(z, y, v)
+
+    return Map(lambda z: loss.value_and_gradient(z, y)[1], product, product, _normal(rng, dtype, SAMPLES, CLASSES))
+
+
+def _network_problem(make, loss, dtype, rng):
+    """(objective, theta)."""
+    net = _with_biases(make(dtype=dtype, rng=rng), rng)
+    X = _normal(rng, dtype, SAMPLES, FEATURES)
+    return Objective(net, loss, X, _targets(loss, rng, dtype)), net.theta
+
+
+def _network_gradient(batch, make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Scalar(lambda t: objective.value(t, batch), lambda t: objective.gradient(t, batch), theta)
+
+
+def _network_value_and_gradient(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Scalar(*(lambda t, i=i: objective.value_and_gradient(t)[i] for i in (0, 1)), theta)
+
+
+def _network_hessian_mv(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Map(objective.gradient, objective.hessian_mv, objective.hessian_mv, theta)
+
+
+def _gauss_newton_mv(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Map(_linearized_gradient(objective, theta), objective.gauss_newton_mv, objective.gauss_newton_mv, theta)
+
+
+def _gauss_newton_operator(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    operator = objective.gauss_newton_operator(theta)
+    gradient = _linearized_gradient(objective, theta)
+    return Map(gradient, lambda t, v: operator.matvec(v), lambda t, u: operator.rmatvec(u), theta)
+
+
+def _linearized_gradient(objective, theta):
+    """The gradient of the loss of the network linearized at theta: its Jacobian there is J' H J, which is symmetric."""
+    output, jac = objective.net.with_theta(theta).linearize(objective.X)
+
+    def gradient(t):
+        z = output + jac.mv(theta=t - theta)
+        return jac.tmv(objective.loss.value_and_gradient(z, objective.y)[1], wrt=("theta",))["theta"]
+
+    return gradient
+
+
+def _residuals(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    jacobian = objective.jacobian
+    return Map(objective.residuals, lambda t, v: jacobian(t).matvec(v), lambda t, u: jacobian(t).rmatvec(u), theta)
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
@@ -219,6 +385,36 @@ def _objective_checks():
             yield f"{variant}: {method}", partial(build, *arguments)
 
 
+def _layer_checks():
+    for activation in (*ACTIVATIONS, "identity"):
+        yield f"Dense with {activation}", partial(Dense, FEATURES, 3, activation)
+        yield f"Dense with {activation}, without bias", partial(Dense, FEATURES, 3, activation, bias=False)
+        yield f"Residual with {activation}", partial(Residual, FEATURES, activation=activation)
+        yield f"Residual with {activation}, 3 hidden units", partial(Residual, FEATURES, 3, activation)
+        yield f"ProjectedResidual with {activation}", partial(ProjectedResidual, FEATURES, 3, activation)
+        yield f"Activation {activation}", lambda activation=activation, **_: Activation(activation)
+        yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
+        yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
+    yield "Network of networks", _nested_network
+    yield "Network with a layer in Python", _network_with_python
+
+
+def _network_objective_checks():
+    losses = SoftmaxCrossEntropy(), MeanSquaredError()
+    for loss in losses:
+        name = type(loss).__name__
+        yield f"{name}: value_and_gradient", partial(_loss_gradient, loss)
+        yield f"{name}: hessian_mv", partial(_loss_hessian_mv, loss)
+        name = f"Objective with {name}"
+        yield f"{name}: gradient", partial(_network_gradient, None, _small_network, loss)
+        yield f"{name}: gradient of a batch", partial(_network_gradient, np.array([20, 3, 4, 11, 3]), _small_network, loss)
+        yield f"{name}: value_and_gradient", partial(_network_value_and_gradient, _small_network, loss)
+        yield f"{name}: gauss_newton_mv", partial(_gauss_newton_mv, _small_network, loss)
+        yield f"{name}: gauss_newton_operator", partial(_gauss_newton_operator, _small_network, loss)
+        yield f"{name}: hessian_mv", partial(_network_hessian_mv, _affine_network, loss)
+    yield "Objective with MeanSquaredError: residuals", partial(_residuals, _small_network, losses[1])
+
+
 CHECKS = {
     "softmax": partial(_softmax, -1),
     "softmax over axis 0": partial(_softmax, 0),
@@ -232,4 +428,6 @@ CHECKS = {
     **{name: partial(_activation, name) for name in ACTIVATIONS},
     **{f"value_and_derivative of {name}": partial(_value_and_derivative, name) for name in ACTIVATIONS},
     **dict(_objective_checks()),
+    **{name: partial(_layer, make) for name, make in _layer_checks()},
+    **dict(_network_objective_checks()),
 }

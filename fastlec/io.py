@@ -116,6 +116,8 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
     comes, leaves an older file as it was. The name "meta" is taken. Raises ModelError if it cannot be written.
     """
     text = json.dumps({"format": FORMAT, "version": VERSION, **meta})
+    if 4 * len(text) > _META_BYTES:
+        raise ModelError(f"{path}: cannot be written: 'meta' has {len(text)} characters; expected at most {_META_BYTES // 4}")
     with _replacing(path) as beside, open(beside, "xb") as file:
         with zipfile.ZipFile(file, "w") as archive:
             for name, array in {"meta": np.array(text), **arrays}.items():

@@ -4,7 +4,10 @@ import numpy as np
 
 from . import _check
 from ._kernels import plan as kernels
+from ._kernels import xent as _xent
 from .functional import softmax, softmax_cross_entropy
+
+_INT64 = np.dtype(np.int64)
 
 
 class SoftmaxCrossEntropy:
@@ -20,6 +23,8 @@ class SoftmaxCrossEntropy:
         """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
         _matrix(shape)
         y = _check.as_array(y, "y")
+        if y.dtype is _INT64 and y.shape == shape[:1] and _check.is_plain(y) and _xent.first_bad_label(y, shape[1]) < 0:
+            return y
         if y.ndim == 2 or y.dtype.kind == "f":
             if y.shape != shape:
                 raise ValueError(f"y has shape {y.shape}; expected ({shape[0]},) integers or {shape} probabilities")

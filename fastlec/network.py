@@ -1,7 +1,7 @@
 """A network is a layer made of layers (lecture eq. 19 and 20), with all parameters in one flat vector theta.
 
-Its derivative is back-propagation (chapter 4): from the last layer to the first, each layer's JacTMV. Where all layers are fastlec's
-own, forward and backward pass are one list of jobs each, run by one call.
+Its derivative is back-propagation (chapter 4): from the last layer to the first, each layer's JacTMV. Where all layers are
+fastlec's own, forward and backward pass are one list of jobs each, run by one call.
 """
 
 import numpy as np
@@ -12,9 +12,9 @@ from .layers import base, dense
 from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
 
 KINDS = {kind.__name__: kind for kind in (dense.Dense, dense.Residual, dense.ProjectedResidual, dense.Activation)}
-CHUNK_VALUES = 1 << 18  # values of the widest layer: so many samples are computed at a time, and what they need stays in cache
+CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache
 MOST_CHUNK, LEAST_CHUNK = 4096, 256
-MOST_IDLE = 8  # forward plans kept for the next call
+MOST_IDLE = 8  # shapes of x whose forward plans are kept for the next call
 
 
 class Network(PlannedLayer):
@@ -52,6 +52,8 @@ class Network(PlannedLayer):
         super().__init__(params)
         self.planned = all(isinstance(layer, PlannedLayer) and getattr(layer, "planned", True) for layer in self.layers)
         self.outermost = self.layers[-1].outermost if self.planned else None
+        widest = max((a.shape[0] for a in params.values()), default=1)
+        self._chunk = min(max(CHUNK_VALUES // widest, LEAST_CHUNK), MOST_CHUNK)
         self._theta, self._idle = theta, {}
 
     def __reduce__(self):
@@ -92,7 +94,7 @@ class Network(PlannedLayer):
 
     @property
     def affine_in_theta(self):
-        """Whether f(theta, x) is affine in theta: one `Dense` with "identity" has parameters, and what follows it is the identity."""
+        """Whether f(theta, x) is affine in theta: only one `Dense` with "identity" has parameters, and only identities follow it."""
         kinds = [layer for layer in self.layers if layer.n_params]
         if not kinds:
             return True
@@ -147,37 +149,35 @@ class Network(PlannedLayer):
         """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
         if not self.planned:
             return Layer.__call__(self, x, out=out)
-        net, x = self.prepared(x)
-        shape = (len(x), *net.output_shape(x.shape[1:]))
-        others = (x, net.theta) if out is not None else ()
-        y = _check.kernel_output(out, shape, x.dtype, kernels.Plan(x.dtype.num), others)
-        chunk = net._chunk(x.shape[1:])
-        for i in range(0, len(x), chunk):
-            part = x if chunk >= len(x) else x[i : i + chunk]
-            key = part.shape, x.dtype.num
-            forward = net._take(key)
-            forward(part, y if part is x else y[i : i + chunk])
-            net._give(key, forward)
+        net = self
+        if not (type(x) is np.ndarray and x.dtype is self.dtype and x.shape in self._idle and _check.is_plain(x)):
+            net, x = self.prepared(x)
+        chunk = net._chunk
+        forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
+        y = _check.kernel_output(out, (len(x), *forward.shape[1:]), x.dtype, forward.plan, (x, net.theta))
+        if len(x) <= chunk:
+            forward(x, y)
+        else:
+            for i in range(0, len(x), chunk):
+                part = x[i : i + chunk]
+                if len(part) < chunk:
+                    net._give(forward)
+                    forward = net._take(part.shape, x.dtype)
+                forward(part, y[i : i + chunk])
+        net._give(forward)
         return y if y is out else _check.fill(out, y)
 
-    def _chunk(self, shape):
-        widest = int(np.prod(shape))
-        for layer in self.layers:
-            shape = layer.output_shape(shape)
-            widest = max(widest, int(np.prod(shape)))
-        return min(max(CHUNK_VALUES // max(widest, 1), LEAST_CHUNK), MOST_CHUNK)
-
-    def _take(self, key):
-        """A forward plan that nobody uses."""
+    def _take(self, shape, dtype):
+        """A forward plan for x of this shape that nobody uses."""
         try:
-            return self._idle[key].pop()
+            return self._idle[shape].pop()
         except (KeyError, IndexError):
-            return _Forward(self, *key)
+            return _Forward(self, shape, dtype)
 
-    def _give(self, key, forward):
+    def _give(self, forward):
         if len(self._idle) >= MOST_IDLE:
             self._idle = {}
-        self._idle.setdefault(key, []).append(forward)
+        self._idle.setdefault(forward.key, []).append(forward)
 
     def evaluate(self, x):
         if self.planned:
@@ -259,20 +259,20 @@ class Network(PlannedLayer):
 
 
 class _Forward:
-    """A network's forward pass over samples of one shape, planned once."""
+    """A network's forward pass over samples of one shape, planned once. shape: of y."""
 
-    def __init__(self, net, shape, typenum):
-        self._plan = plan = kernels.Plan(typenum)
-        x = plan.empty(*shape)
-        y = plan.empty(shape[0], *net.output_shape(shape[1:]))
+    def __init__(self, net, shape, dtype):
+        self.plan = plan = kernels.Plan(dtype.num)
+        self.key, self.shape = shape, (shape[0], *net.output_shape(shape[1:]))
+        x, y = plan.empty(*shape), plan.empty(*self.shape)
         plan.slot(x)
         plan.slot(y)
         net.plan_forward(plan, x, y)
 
     def __call__(self, x, y):
-        self._plan.bind(0, x)
-        self._plan.bind(1, y)
-        self._plan.run()
+        self.plan.bind(0, x)
+        self.plan.bind(1, y)
+        self.plan.run()
 
 
 class _Theta:

@@ -39,21 +39,24 @@ def check_path(path: str | os.PathLike) -> None:
 
 
 def loss_curves(history, ax=None):
-    """Training and validation loss of each epoch, and the validation accuracy on a second axis.
+    """Training and validation loss of each epoch, and the validation accuracy on a second axis; what is empty is left out.
 
-    history : has the lists train_loss, val_loss, val_accuracy, as ``fastlec.training.History``.
+    history : has the lists train_loss, val_loss, val_accuracy, as ``fastlec.training.History`` and ``fastlec.fitting.History``.
     """
     ax = _axes(ax)
     epochs = np.arange(1, len(history.train_loss) + 1)
     lines = ax.plot(epochs, history.train_loss, label="training loss")
-    lines += ax.plot(epochs, history.val_loss, label="validation loss")
+    if history.val_loss:
+        lines += ax.plot(epochs, history.val_loss, label="validation loss")
     ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(True, which="both", alpha=0.25)
-    right = ax.twinx()
-    lines += right.plot(epochs, 100 * np.asarray(history.val_accuracy), color="tab:green", label="validation accuracy")
-    right.set_ylabel("accuracy (%)")
-    right.legend(handles=lines, loc="center right")
+    top = ax
+    if history.val_accuracy:
+        top = ax.twinx()
+        lines += top.plot(epochs, 100 * np.asarray(history.val_accuracy), color="tab:green", label="validation accuracy")
+        top.set_ylabel("accuracy (%)")
+    top.legend(handles=lines, loc="center right")
     return ax
 
 

@@ -3,6 +3,7 @@
     gradient_test(f, grad, x)             eq. 38 and 39: f(x + e d) - f(x) - e <d, grad(x)> must shrink as e^2
     jacobian_test(f, jac_mv, x)           the same for a vector-valued f, with jac_mv(x, v) = J(x) v
     transpose_test(jac_mv, jac_tmv, x)    <u, J v> = <J' u, v>, with jac_tmv(x, u) = J(x)' u
+    check_layer(layer, x)                 all of these for every variable of a layer, and the rest of a layer's contract
 
 Each returns a result with ``passed``, ``reason`` (why it failed), ``note`` (what is worth knowing though it passed), the
 numbers behind it, the classic table as ``str(result)``, ``result.plot()`` and ``result.assert_passed()``.
@@ -57,6 +58,10 @@ class _Result:
     def __str__(self):
         return "\n".join([self.heading, *(f"  {text}" for text in (self.reason, self.note) if text), *self._table()])
 
+    def _summary(self):
+        """The numbers in a few words, for a table of many tests."""
+        return ""
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TaylorResult(_Result):
@@ -93,6 +98,11 @@ class TaylorResult(_Result):
             orders = f"zeroth {self.zeroth_order:.3f} (1 expected), first {self.first_order:.3f} (2 expected)"
             lines.append(f"  observed orders over the steps marked *: {orders}")
         return lines
+
+    def _summary(self):
+        if not self.fitted.any():
+            return f"{len(self.epsilons)} steps"
+        return f"orders {self.zeroth_order:.2f} and {self.first_order:.2f}"
 
     def plot(self, ax=None):
         """Draw both errors, their slopes' guides and the floor over epsilon, log-log; returns the matplotlib axes."""
@@ -133,6 +143,9 @@ class TransposeResult(_Result):
             lines.append("  {:14.6e}  {:14.6e}  {:10.2e}  {:10.2e}".format(*row))
         return lines if self.errors.size else []
 
+    def _summary(self):
+        return f"{len(self.errors)} pairs of directions"
+
     def plot(self, ax=None):
         """Draw distances and bounds over the directions, logarithmic; returns the matplotlib axes."""
         ax = _axes(ax)
@@ -144,6 +157,47 @@ class TransposeResult(_Result):
         ax.set_title(self.heading)
         ax.legend()
         return ax
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ContractResult(_Result):
+    """Result of a test that compares arrays, shapes or names.
+
+    comparisons : how many there were.
+    failures : one line for each that did not hold.
+    """
+
+    comparisons: int
+    failures: tuple[str, ...] = field(repr=False)
+
+    def _table(self):
+        return [f"  {failure}" for failure in self.failures[1:]]
+
+    def _summary(self):
+        return f"{self.comparisons} comparisons"
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerResult(_Result):
+    """Result of :func:`check_layer`: ``results``, a list of the single tests' results, printed as one line for each."""
+
+    results: list[_Result] = field(repr=False)
+
+    def _table(self):
+        lines = []
+        for result in self.results:
+            verdict = "passed" if result.passed else "FAILED"
+            lines.append(f"  {verdict}  {f'{result.kind} test of {result.name}':<50}  {result._summary()}".rstrip())
+        for result in self.results:
+            if not result.passed:
+                lines += ["", *(f"  {line}" for line in str(result).splitlines())]
+        return lines
+
+    def plot(self, ax=None):
+        """Draw the errors of all gradient and Jacobian tests over epsilon, log-log; returns the matplotlib axes."""
+        from .plot import derivative_tests
+
+        return derivative_tests([(f"{result.kind} test of {result.name}", result) for result in self.results], _axes(ax))
 
 
 def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None):
@@ -245,6 +299,35 @@ def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
         errors=errors,
         bounds=bounds,
     )
+
+
+def check_layer(layer, x, *, rng=None, name=None):
+    """Test that ``layer`` keeps a layer's contract at x: the derivative tests for every variable, and all that they assume.
+
+    layer : a layer or a network, the library's or one of your own.  Its parameters are where it is tested; random ones, not
+        zeros, tell most.
+    x : array of samples, (m, ...), in the precision of the layer's parameters or converted to it.  Few are enough: the
+        tests take many calls, and with relu each sample brings kinks, of which none may be too near for the steps.  The
+        steps start at 1/2 and, where that fails, smaller, down to 2^-20, but float32 tells little below 2^-10.
+    rng : seed or numpy.random.Generator for directions and vectors; the same at every call by default.
+    name : what the result calls the layer; by default its class.
+
+    Returns a :class:`LayerResult`.  Passed means all of this, with v a random array like the output:
+
+    - inputs and parameters have the same bits after each call, and results the shapes, dtypes and names they should have;
+    - each map has the same bits at a second call, with others in between, and no result is overwritten by a later call;
+      ``layer(x)`` has those of ``layer.linearize(x)``, and so have one-call forms, chosen variables (``wrt``), given buffers
+      (``out``) and ``jac.operator``, in which the parts of ``theta`` are the parameters;
+    - ``jac.mv`` of all directions is the sum of those of each;
+    - for "x", for each parameter and for a network's "theta": the Jacobian test with ``jac.mv``, the gradient test of <v, y>
+      with ``jac.tmv``, the transpose test, and ``jac.matrix`` against ``jac.mv`` and ``jac.tmv`` of every unit vector, which
+      is left out, and said so, where the matrix would have more than 65536 entries.
+
+    A derivative of zero fails, for nothing was tested.  What the layer itself raises is not caught.
+    """
+    from .testing_layers import check  # which imports this module
+
+    return check(layer, x, rng, name)
 
 
 # --- the gradient and Jacobian test ----------------------------------------------------------------------------------

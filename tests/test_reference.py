@@ -183,9 +183,11 @@ def test_activations_special_values():
     assert_array_equal(reference.tanh_derivative(x), [np.nan, 0, 0, 1, 1])
     assert_array_equal(reference.sigmoid_derivative(x), [np.nan, 0, 0, 0.25, 0.25])
     assert_array_equal(reference.relu_derivative(x), [np.nan, 1, 0, 0, 0])
+    assert_array_equal(reference.identity(x), x)
+    assert_array_equal(reference.identity_derivative(x), np.ones(5))
 
 
-@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu"])
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "relu", "identity"])
 def test_value_and_derivative(rng, activation):
     x = rng.uniform(0.1, 2, 12) * rng.choice([-1, 1], 12)
     y, dy = reference.value_and_derivative(x, activation)
@@ -310,13 +312,150 @@ def test_weight_of_two_is_the_sample_twice(rng):
         )
 
 
+# --- layers ----------------------------------------------------------------------------------------------------------
+
+LAYERS = ["dense", "residual", "projected_residual"]
+ACTIVATIONS = ["tanh", "sigmoid", "relu", "identity"]
+each_layer = pytest.mark.parametrize("kind", LAYERS)
+each_activation = pytest.mark.parametrize("activation", ACTIVATIONS)
+each_bias = pytest.mark.parametrize("bias", [True, False], ids=["bias", "plain"])
+
+
+def layer_problem(rng, kind, bias=True, m=3):
+    """The variables of a layer by name, x first and then in the order of its arguments; sizes that no two axes share."""
+    n, k, hidden = 4, 2, 5
+    shapes = {
+        "dense": {"W": (k, n), "b": (k,)},
+        "residual": {"W1": (hidden, n), "b": (hidden,), "W2": (n, hidden)},
+        "projected_residual": {"W1": (k, n), "b": (k,), "W2": (k, n)},
+    }[kind]
+    variables = {name: rng.standard_normal(shape) for name, shape in {"x": (m, n), **shapes}.items()}
+    return variables if bias else variables | {"b": None}
+
+
+def functions(kind):
+    return [getattr(reference, kind + suffix) for suffix in ("", "_jac_mv", "_jac_tmv", "_jacobian")]
+
+
+@each_bias
+@each_activation
+@each_layer
+def test_layer_derivatives(rng, kind, activation, bias):
+    """The Kronecker formulas against differences; JacMV and JacTMV against the Kronecker formulas."""
+    f, jac_mv, jac_tmv, jacobian = functions(kind)
+    at = layer_problem(rng, kind, bias)
+    y = f(*at.values(), activation)
+    v = rng.standard_normal(y.shape)
+    products = jac_tmv(v, *at.values(), activation)
+    names = [name for name, value in at.items() if value is not None]
+    assert list(products) == [name for name in ("x", "W", "W1", "b", "W2") if name in names]
+    together, directions = 0, {}
+    for name in names:
+        numeric = central_difference(lambda value, name=name: f(*(at | {name: value}).values(), activation), at[name])
+        J = jacobian(*at.values(), activation, name)
+        assert J.shape == (y.size, at[name].size)
+        assert_allclose(J, numeric.reshape(J.shape), atol=DIFFERENCE)
+        d = rng.standard_normal(at[name].shape)
+        dy = jac_mv(*at.values(), activation, **{f"d{name}": d})
+        assert_allclose(dy.ravel(), J @ d.ravel(), rtol=1e-12, atol=1e-13)
+        assert products[name].shape == at[name].shape
+        assert_allclose(products[name].ravel(), J.T @ v.ravel(), rtol=1e-12, atol=1e-13)
+        together, directions = together + dy, directions | {f"d{name}": d}
+    assert_allclose(jac_mv(*at.values(), activation, **directions), together, rtol=1e-12, atol=1e-13)
+    assert_array_equal(jac_mv(*at.values(), activation), np.zeros(y.shape))
+
+
+def test_dense_by_hand():
+    """z = (2 - 1, -2 - 1) = (1, -3) and relu: y = (1, 0); the second unit is off in every derivative."""
+    x, W, b = [[1.0, 2.0]], [[0.0, 1.0], [4.0, -3.0]], [-1.0, -1.0]
+    assert_array_equal(reference.dense(x, W, b, "relu"), [[1, 0]])
+    assert_array_equal(reference.dense(x, W, b, "identity"), [[1, -3]])
+    assert_array_equal(reference.dense(x, W, None, "identity"), [[2, -2]])
+    products = reference.dense_jac_tmv([[10.0, 100.0]], x, W, b, "relu")
+    assert_array_equal(products["x"], [[0, 10]])
+    assert_array_equal(products["W"], [[10, 20], [0, 0]])
+    assert_array_equal(products["b"], [10, 0])
+    assert_array_equal(reference.dense_jacobian(x, W, b, "identity", "W"), [[1, 2, 0, 0], [0, 0, 1, 2]])
+    assert_array_equal(reference.dense_jacobian(x, W, b, "relu", "x"), [[0, 1], [0, 0]])
+
+
+def test_residual_layers_by_hand():
+    """z = 2 x + 1 = 3 and identity: x + 5 z = 16 (eq. 22), 5 x + z = 8 (eq. 23)."""
+    one = {"x": [[1.0]], "W1": [[2.0]], "b": [1.0], "W2": [[5.0]]}
+    assert reference.residual(*one.values(), "identity") == 16
+    assert reference.projected_residual(*one.values(), "identity") == 8
+    slopes = {name: float(g.item()) for name, g in reference.residual_jac_tmv([[1.0]], *one.values(), "identity").items()}
+    assert slopes == {"x": 11, "W1": 5, "b": 5, "W2": 3}
+    products = reference.projected_residual_jac_tmv([[1.0]], *one.values(), "identity")
+    assert {name: float(g.item()) for name, g in products.items()} == {"x": 7, "W1": 1, "b": 1, "W2": 1}
+
+
+def test_kronecker_jacobian_is_the_lectures_with_its_columns_moved(rng):
+    """The lecture's vec stacks columns, Y = W X: its Jacobian X' kron I times vec(dW) is vec(dW X)."""
+    at, dW = layer_problem(rng, "dense"), rng.standard_normal((2, 4))
+    lecture = np.kron(at["x"], np.eye(2)) @ dW.ravel(order="F")
+    assert_allclose(lecture, (dW @ at["x"].T).ravel(order="F"), rtol=1e-12)
+    J = reference.dense_jacobian(*at.values(), "identity", "W")
+    assert_allclose(J @ dW.ravel(), lecture, rtol=1e-12)
+
+
+@each_layer
+def test_layers_compute_single_precision_in_float64(rng, kind):
+    f, jac_mv, jac_tmv, jacobian = functions(kind)
+    single = {name: value.astype(np.float32) for name, value in layer_problem(rng, kind).items()}
+    double = {name: value.astype(np.float64) for name, value in single.items()}
+    y = f(*single.values(), "tanh")
+    directions = {f"d{name}": value for name, value in single.items()}
+    assert_array_equal(y, f(*double.values(), "tanh"))
+    dy = jac_mv(*single.values(), "tanh", **directions)
+    assert_array_equal(dy, jac_mv(*double.values(), "tanh", **{f"d{name}": value for name, value in double.items()}))
+    v = y.astype(np.float32)
+    products = jac_tmv(v, *single.values(), "tanh")
+    for name, g in jac_tmv(v.astype(np.float64), *double.values(), "tanh").items():
+        assert products[name].dtype == np.float64
+        assert_array_equal(products[name], g)
+        assert_array_equal(jacobian(*single.values(), "tanh", name), jacobian(*double.values(), "tanh", name))
+
+
+def test_mean_squared_error(rng):
+    loss, gradient = reference.mean_squared_error([[1.0, 2.0], [3.0, 4.0]], [[1.0, 0.0], [0.0, 4.0]])
+    assert loss == (0 + 4 + 9 + 0) / 4
+    assert_array_equal(gradient, [[0, 1], [1.5, 0]])
+    assert reference.mean_squared_error([[1.0], [2.0]], [3.0, 2.0])[0] == 2
+    output, y = rng.standard_normal((2, 5, 3))
+    numeric = central_difference(lambda output: reference.mean_squared_error(output, y)[0], output)
+    assert_allclose(reference.mean_squared_error(output, y)[1], numeric, atol=DIFFERENCE)
+
+
 def test_inputs_are_not_modified(rng):
     theta, v, X, y, options = softmax_problem(rng, fit_bias=True, reduced=True, weighted=True)
     for array in (theta, v, X, y, options["sample_weight"]):
         array.flags.writeable = False
     reference.softmax_regression_hessian_mv(theta, v, X, y, **options)
     reference.softmax_regression_gradient(theta, X, y, **options)
-    for function in (reference.softmax, reference.log_softmax, reference.logsumexp, reference.sigmoid, reference.relu):
+    for function in (
+        reference.softmax,
+        reference.log_softmax,
+        reference.logsumexp,
+        reference.sigmoid,
+        reference.relu,
+        reference.identity,
+    ):
         result = function(X)
         assert result.flags.writeable
         assert not np.shares_memory(result, X)
+
+
+@each_layer
+def test_layers_do_not_modify_or_return_their_inputs(rng, kind):
+    at = layer_problem(rng, kind)
+    for value in at.values():
+        value.flags.writeable = False
+    f, jac_mv, jac_tmv, jacobian = functions(kind)
+    y = f(*at.values(), "identity")
+    y.flags.writeable = False
+    results = [y, jac_mv(*at.values(), "identity", dx=at["x"], db=at["b"]), jacobian(*at.values(), "identity", "x")]
+    results += jac_tmv(y, *at.values(), "identity").values()
+    for result in results:
+        assert not any(np.shares_memory(result, value) for value in at.values())
+    assert not any(np.shares_memory(result, y) for result in results[1:])

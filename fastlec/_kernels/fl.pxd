@@ -83,6 +83,7 @@ cdef extern from "fl.h" nogil:
         fl_int m, n, k
         const void *a
         fl_int a_row, a_step
+        int pack
         const void *b
         fl_int ldb
         void *c

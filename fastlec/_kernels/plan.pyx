@@ -7,8 +7,7 @@ when it runs. A plan is not for two threads at once.
 """
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fastlec._kernels cimport pool
@@ -16,7 +15,6 @@ from fastlec._kernels.args cimport dtype_of, is_plain
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.runner cimport kernel, run_jobs
 from fastlec._kernels.xent cimport plan_xent
-from fastlec._kernels.xent import first_bad_label
 
 cnp.import_array()
 
@@ -24,12 +22,12 @@ TANH, SIGMOID, RELU, IDENTITY = FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
 SGD, ADAM = FL_SGD, FL_ADAM
 
 cdef enum:
-    FEW = 6                 # jobs that need no memory of their own
+    FEW = 3                 # jobs that need no memory of their own
     BLOCK = 16384           # elements of an elementwise block
     DOTS_COLS = 16          # up to so many columns, or
     DOTS_ROWS = 32          # so many rows, a product with B's columns in place is faster than packing them,
     DOTS_DEPTH = 64         # from this depth on
-    PACK_COLS = 256         # from so many columns on a row of A is packed; csrc/gemm_tmpl.h
+    PACK_FROM = 512         # bytes of a row of C from which on rows of A are packed
     STRIP_BYTES = 1 << 18   # of B, of which one strip is used while the next one is fetched
     SPLIT_DEPTH = 1024      # of each part of a product whose C is so small that only its depth can be shared out
     SLOPE_ROWS = 4096       # rows whose columns are summed in one block
@@ -67,10 +65,12 @@ cdef class Plan:
     cdef int dtype, typenum
     cdef size_t size
     cdef fl_update rule
-    cdef list arrays            # all that the jobs point into
+    cdef list arrays            # all that the jobs point into,
+    cdef bint borrows           # unless the caller keeps them
     cdef list slots             # arrays that can be exchanged
     cdef list bindings          # (slot, byte offset of a pointer to it from `jobs`)
     cdef dict packed            # {(address, k, n) of a B: its panels}, while nothing updates it
+    cdef tuple states           # of the optimizer
     cdef double *losses
     cdef fl_int n_losses
     cdef double loss_scale
@@ -83,7 +83,6 @@ cdef class Plan:
         self.typenum = typenum
         self.dtype = FL_F32 if typenum == cnp.NPY_FLOAT else FL_F64
         self.size = 4 if self.dtype == FL_F32 else 8
-        self.arrays = []
 
     def __dealloc__(self):
         if self.jobs != self.few:
@@ -115,11 +114,15 @@ cdef class Plan:
     cdef int point(self, const void **field, cnp.ndarray a) except -1:
         """Makes a field of the last job point to a's data, and remembers to exchange it if a is a slot."""
         field[0] = cnp.PyArray_DATA(a)
+        if self.borrows:
+            return 0
         if self.slots is not None:
             for i, slot in enumerate(self.slots):
                 if slot is a:
                     self.bindings.append((i, <char *>field - <char *>self.jobs))
                     return 0
+        if self.arrays is None:
+            self.arrays = []
         self.arrays.append(a)
         return 0
 
@@ -191,7 +194,7 @@ cdef class Plan:
             self.check(state, "state", 1)
             if len(state) != len(theta):
                 raise ValueError(f"a state has {len(state)} elements; theta has {len(theta)}")
-            self.arrays.append(state)
+        self.states = states
         self.rule.s = cnp.PyArray_BYTES(states[0]) - cnp.PyArray_BYTES(theta) if states else 0
         self.rule.t = cnp.PyArray_BYTES(states[1]) - cnp.PyArray_BYTES(theta) if len(states) > 1 else 0
 
@@ -286,7 +289,8 @@ cdef class Plan:
         else:
             if not plain or update:
                 job.head.scratch = (up(rows, FL_TILE_ROWS) if k > depth else FL_TILE_ROWS) * cols * self.size
-            if by_row and cols >= PACK_COLS // <fl_int>(self.size // 4):
+            job.pack = by_row and min(cols, n) * <fl_int>self.size >= PACK_FROM
+            if job.pack:
                 job.head.scratch += (FL_TILE_ROWS * min(k, depth) + 64) * self.size
         if parts > 1:
             total = self.empty(m, n) if update else c
@@ -369,7 +373,7 @@ cdef class Plan:
         job = <fl_slope_job *>self.add(FL_KERNEL_slope)
         job.m, job.n, job.op = m, n, op
         job.rows = SLOPE_ROWS
-        job.cols = up(max(BLOCK // max(min(m, SLOPE_ROWS), 1), 1), tile)
+        job.cols = up(max(BLOCK // max(min(m, SLOPE_ROWS), 1), 1), 4 * tile)
         self.point(&job.v, v)
         if y is not None:
             self.point(&job.y, y)
@@ -415,7 +419,7 @@ cdef class Plan:
 
     def cross_entropy(self, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double scale=1):
         """The plan's loss: scale * sum_i l_i, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
-        (m,), each in [0, n) whenever the plan runs (see bad_label), or (m, n) probabilities."""
+        (m,), each in [0, n) whenever the plan runs, or (m, n) probabilities."""
         cdef fl_xent_job *job
         cdef fl_int m, n
         self.check(logits, "logits", 2)
@@ -463,12 +467,12 @@ cdef class Plan:
     def run(self):
         """Runs all jobs in order; returns the loss where one was planned, else 0. What a signal handler raises comes through:
         results are then incomplete."""
-        cdef fl_job *few[4 * FEW]
+        cdef fl_job *few[8 * FEW]
         cdef fl_job **jobs = few
         cdef double loss = 0
         cdef fl_int b
         cdef int i
-        if self.n > 4 * FEW:
+        if self.n > 8 * FEW:
             jobs = <fl_job **>malloc(self.n * sizeof(fl_job *))
             if jobs is NULL:
                 raise MemoryError(f"cannot allocate {self.n * sizeof(fl_job *)} bytes")
@@ -508,6 +512,7 @@ def matmul(object a, object b, object out):
             return None
         c = <cnp.ndarray>out
     plan = Plan(cnp.PyArray_TYPE(a))
+    plan.borrows = not (cnp.PyArray_IS_F_CONTIGUOUS(b) or cnp.PyArray_DIM(a, 1) >= SPLIT_DEPTH)   # then nothing is the plan's own
     plan.product(a, b, c)
     plan.run()
     return c

@@ -1,124 +1,55 @@
-"""THE table of benchmark cases: what is computed, on what, how much work it is and what the right answer is."""
+"""THE table of benchmark cases."""
 
-import math
-from dataclasses import dataclass
+from .kinds import CrossEntropy, Map, Network, Objective, Product
+from .nets import Dense, chain
 
-import numpy as np
-
-from fastlec import reference
-
-SIZE = {"float32": 4, "float64": 8}
-TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the largest magnitude of each result; sums run over up to 60000 samples
-
-
-@dataclass(frozen=True)
-class Case:
-    """One row of the table.
-
-    op : a name in `OPS`, which is also the name of the method by which a peer offers it. shape, smoke_shape : of x for
-    functions of one array, (m, l) for "cross_entropy", (m, n, l) for objectives: samples, features, classes. axis : of softmax.
-    """
-
-    name: str
-    op: str
-    shape: tuple
-    smoke_shape: tuple
-    axis: int = -1
-
-    def at(self, smoke):
-        """The case itself, or (smoke) the same operation at its smallest size."""
-        return Case(self.name, self.op, self.smoke_shape, self.smoke_shape, self.axis) if smoke else self
-
-    @property
-    def modes(self):
-        """The ways to hand out the result: an array worth reusing, or not."""
-        return ("reused",) if self.op in OBJECTIVES else ("reused", "fresh")
-
-    @property
-    def flops(self):
-        """Multiplications and additions of the matrix products; None where exponentials dominate."""
-        return OBJECTIVES[self.op] * 2 * math.prod(self.shape) if self.op in OBJECTIVES else None
-
-    def bytes(self, dtype):
-        """The least traffic: every input read once, every result written once."""
-        if self.op in OBJECTIVES:
-            m, n, _ = self.shape
-            return m * n * SIZE[dtype]
-        labels = 8 * self.shape[0] if self.op == "cross_entropy" else 0
-        return 2 * math.prod(self.shape) * SIZE[dtype] + labels
-
-    def make(self, rng, dtype):
-        """The inputs, a tuple of arrays: (x,), (logits, labels), (X, y, theta) or (X, y, theta, v)."""
-        if self.op not in OBJECTIVES:
-            x = 3 * rng.standard_normal(self.shape, dtype=dtype)
-            return (x, rng.integers(0, self.shape[1], self.shape[0])) if self.op == "cross_entropy" else (x,)
-        m, n, classes = self.shape
-        X, y = rng.random((m, n), dtype=dtype), rng.integers(0, classes, m)
-        directions = 1 if self.op == "value_and_gradient" else 2
-        return X, y, *(0.1 * rng.standard_normal(classes * (n + 1), dtype=dtype) for _ in range(directions))
-
-    def expected(self, inputs):
-        """The result in float64, a tuple of arrays, from the formulas."""
-        return OPS[self.op](self, *inputs)
-
-
-def unpack(theta, case):
-    """The views W (l, n) and b (l,) of theta."""
-    _, n, classes = case.shape
-    return theta[: classes * n].reshape(classes, n), theta[classes * n :]
-
-
-def _cross_entropy(case, logits, labels):
-    at = (np.arange(len(logits)), labels)
-    log_p = reference.log_softmax(logits)
-    residual = np.exp(log_p)
-    residual[at] -= 1
-    return -np.mean(log_p[at]), residual / len(logits)
-
-
-def _value_and_gradient(case, X, y, theta):
-    W, b = unpack(theta.astype(np.float64), case)
-    value, residual = _cross_entropy(case, X @ W.T + b, y)
-    return value, residual.T @ X, residual.sum(axis=0)
-
-
-def _hessian_mv(case, X, y, theta, v):
-    return unpack(reference.softmax_regression_hessian_mv(theta, v, X, y, case.shape[2]), case)
-
-
-# op -> the expected result; what an objective returns is its value, then the parts for W (l, n) and b (l,).
-OPS = {
-    "softmax": lambda case, x: (reference.softmax(x, axis=case.axis),),
-    "log_softmax": lambda case, x: (reference.log_softmax(x, axis=case.axis),),
-    "tanh": lambda case, x: (reference.tanh(x),),
-    "sigmoid": lambda case, x: (reference.sigmoid(x),),
-    "relu": lambda case, x: (reference.relu(x),),
-    "cross_entropy": _cross_entropy,
-    "value_and_gradient": _value_and_gradient,
-    "hessian_mv": _hessian_mv,
-    "hessian_mv_frozen": _hessian_mv,  # at a theta whose probabilities have been kept, as in one Newton-CG step
-}
-OBJECTIVES = {"value_and_gradient": 2, "hessian_mv": 3, "hessian_mv_frozen": 2}  # op -> products with X
-UNARY = ("softmax", "log_softmax", "tanh", "sigmoid", "relu")
+NETS = (  # name, batch, network; batch and network for smoke
+    ("2-16-4x16-5", 64, chain((2, 16, 5), "tanh", blocks=4), 7, chain((2, 16, 5), "tanh", blocks=2)),
+    ("784-256-256-10", 128, chain((784, 256, 256, 10), "relu"), 9, chain((35, 20, 19, 10), "relu")),
+    ("784-128-6x128-10", 128, chain((784, 128, 10), "tanh", blocks=6), 12, chain((35, 33, 10), "tanh", blocks=2)),
+    ("784-128-10-batch1", 1, chain((784, 128, 10), "tanh"), 1, chain((35, 17, 10), "tanh")),
+)
 
 CASES = (
-    Case("softmax-64x10", "softmax", (64, 10), (4, 10)),
-    Case("softmax-60000x10", "softmax", (60000, 10), (50, 10)),
-    Case("softmax-4096x1000", "softmax", (4096, 1000), (3, 1000)),
-    Case("softmax-256x32000", "softmax", (256, 32000), (2, 3000)),
-    Case("softmax-axis0-1000x4096", "softmax", (1000, 4096), (100, 41), axis=0),
-    Case("log_softmax-60000x10", "log_softmax", (60000, 10), (50, 10)),
-    Case("log_softmax-4096x1000", "log_softmax", (4096, 1000), (3, 1000)),
-    Case("cross_entropy-60000x10", "cross_entropy", (60000, 10), (50, 10)),
-    Case("cross_entropy-4096x1000", "cross_entropy", (4096, 1000), (3, 1000)),
-    Case("cross_entropy-256x32000", "cross_entropy", (256, 32000), (2, 3000)),
-    Case("value_and_gradient-60000x784x10", "value_and_gradient", (60000, 784, 10), (70, 33, 5)),
-    Case("hessian_mv-60000x784x10", "hessian_mv", (60000, 784, 10), (70, 33, 5)),
-    Case("hessian_mv_frozen-60000x784x10", "hessian_mv_frozen", (60000, 784, 10), (70, 33, 5)),
+    Map("softmax-64x10", "softmax", (64, 10), (4, 10)),
+    Map("softmax-60000x10", "softmax", (60000, 10), (50, 10)),
+    Map("softmax-4096x1000", "softmax", (4096, 1000), (3, 1000)),
+    Map("softmax-256x32000", "softmax", (256, 32000), (2, 3000)),
+    Map("softmax-axis0-1000x4096", "softmax", (1000, 4096), (100, 41), axis=0),
+    Map("log_softmax-60000x10", "log_softmax", (60000, 10), (50, 10)),
+    Map("log_softmax-4096x1000", "log_softmax", (4096, 1000), (3, 1000)),
+    CrossEntropy("cross_entropy-60000x10", "cross_entropy", (60000, 10), (50, 10)),
+    CrossEntropy("cross_entropy-4096x1000", "cross_entropy", (4096, 1000), (3, 1000)),
+    CrossEntropy("cross_entropy-256x32000", "cross_entropy", (256, 32000), (2, 3000)),
+    Objective("value_and_gradient-60000x784x10", "value_and_gradient", (60000, 784, 10), (70, 33, 5)),
+    Objective("hessian_mv-60000x784x10", "hessian_mv", (60000, 784, 10), (70, 33, 5)),
+    Objective("hessian_mv_frozen-60000x784x10", "hessian_mv_frozen", (60000, 784, 10), (70, 33, 5)),
     *(
-        Case(f"{op}-{size:.0e}".replace("e+0", "e"), op, (size,), (1000,))
+        Map(f"{op}-{size:.0e}".replace("e+0", "e"), op, (size,), (1000,))
         for op, sizes in (("tanh", (10**5, 10**6, 4 * 10**6)), ("sigmoid", (10**5, 10**6, 4 * 10**6)), ("relu", (10**5, 10**6)))
         for size in sizes
+    ),
+    *(
+        Product(f"gemm-{size}", "gemm", (size, size, size), (small, small + 1, small + 2))
+        for size, small in ((16, 2), (32, 5), (64, 16), (256, 31), (512, 33), (1024, 70))
+    ),
+    *(
+        case
+        for m in (4096, 60000)
+        for case in (
+            Product(f"gemm_nt-{m}x784x10", "gemm_nt", (m, 784, 10), (50, 33, 10)),
+            Product(f"gemm_tn-10x{m}x784", "gemm_tn", (10, m, 784), (10, 50, 33)),
+        )
+    ),
+    *(
+        Network(f"{op}-{m}x{n}x{k}", op, (m, (Dense(n, k, "tanh"),)), (5, (Dense(33, 7, "tanh"),)))
+        for op in ("dense", "dense_jac_tmv", "dense_jac_mv")
+        for m, n, k in ((128, 784, 512), (4096, 256, 256))
+    ),
+    *(
+        Network(f"{op}-{name}", op, (batch, net), (small_batch, small_net))
+        for op in ("step", "inference")
+        for name, batch, net, small_batch, small_net in NETS
     ),
 )
 
@@ -130,19 +61,3 @@ def select(names=None):
     if not chosen:
         raise ValueError(f"cases is {names!r}; no case has such a name; there are {', '.join(case.name for case in CASES)}")
     return chosen
-
-
-def disagreement(result, expected, dtype):
-    """What is wrong with a contender's result, or None: every part must be within TOLERANCE of the reference."""
-    parts = result if isinstance(result, tuple) else (result,)
-    if len(parts) != len(expected):
-        return f"gave {len(parts)} results; expected {len(expected)}"
-    for got, right in zip(map(np.asarray, parts), map(np.asarray, expected), strict=True):
-        if got.shape != right.shape:
-            return f"gave shape {got.shape}; expected {right.shape}"
-        if got.ndim and got.dtype != dtype:
-            return f"gave {got.dtype}; expected {dtype}"
-        error = np.max(np.abs(got - right), initial=0.0) / np.max(np.abs(right), initial=np.finfo(dtype).tiny)
-        if not error <= TOLERANCE[dtype]:
-            return f"is off by {error:.1e} of the largest value; expected at most {TOLERANCE[dtype]:.0e}"
-    return None

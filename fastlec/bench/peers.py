@@ -10,7 +10,8 @@ import importlib
 
 import numpy as np
 
-from .cases import UNARY, unpack
+from .kinds import FAMILY, unpack
+from .peers_networks import FastlecNetworks, NumPyNetworks
 
 
 class Peer:
@@ -26,10 +27,11 @@ class Peer:
 
     def build(self, case, inputs, mode):
         """The function to time, or None if the library offers no such thing. mode : "reused" or "fresh" results."""
-        method = getattr(self, case.op, None) or (getattr(self, "unary", None) if case.op in UNARY else None)
+        method = getattr(self, case.op, None) or getattr(self, FAMILY.get(case.op, ""), None)
         if method is None:
             return None
-        out = self.take(np.empty_like(inputs[0])) if mode == "reused" and "fresh" in case.modes else None
+        reused = mode == "reused" and case.out_shape is not None
+        out = self.take(np.empty(case.out_shape, inputs[0].dtype)) if reused else None
         return method(case, *map(self.take, inputs), out)
 
     def take(self, array):
@@ -40,7 +42,7 @@ class Peer:
         """Drops what was compiled for the last case."""
 
 
-class Fastlec(Peer):
+class Fastlec(FastlecNetworks, Peer):
     name = module = "fastlec"
 
     def __init__(self, threads):
@@ -75,7 +77,7 @@ class Fastlec(Peer):
         return lambda: unpack(operator.matvec(v), case)
 
 
-class NumPy(Peer):
+class NumPy(NumPyNetworks, Peer):
     """In place throughout: one array is written, none made. The logits of objectives are kept (l, m), the faster way here."""
 
     name, module = "NumPy", "numpy"
@@ -111,16 +113,16 @@ class NumPy(Peer):
         return np.maximum(x, 0, out=out)
 
     @staticmethod
-    def _loss_and_residual(logits, labelled, out, axis):
-        """labelled : the index of every sample's own logit."""
+    def _loss_and_residual(logits, labelled, out, axis, scale=1):
+        """labelled : the index of every sample's own logit. scale : of the residual."""
         m = logits.shape[1 - axis]
         np.subtract(logits, logits.max(axis=axis, keepdims=True), out=out)
         own = out[labelled]
         np.exp(out, out=out)
         total = out.sum(axis=axis, keepdims=True)
         loss = (np.log(total).sum(dtype=np.float64) - own.sum(dtype=np.float64)) / m
-        np.multiply(out, 1 / (m * total), out=out)
-        out[labelled] -= 1 / m
+        np.multiply(out, scale / (m * total), out=out)
+        out[labelled] -= scale / m
         return loss, out
 
     def cross_entropy(self, case, logits, labels, out):
@@ -168,6 +170,7 @@ class SciPy(Peer):
     def __init__(self, threads):
         super().__init__(threads)
         importlib.import_module("scipy.special")
+        self.blas = importlib.import_module("scipy.linalg.blas")
 
     def softmax(self, case, x, out):
         return None if out is not None else lambda: self.lib.special.softmax(x, axis=case.axis)  # has no out=
@@ -177,6 +180,21 @@ class SciPy(Peer):
 
     def sigmoid(self, case, x, out):
         return lambda: self.lib.special.expit(x, out=out)
+
+    def product(self, case, a, b, out):
+        """Its own BLAS, which takes columns: c' = b' a'."""
+        gemm = self.blas.get_blas_funcs("gemm", dtype=out.dtype)
+        (a, trans_a), (b, trans_b) = (
+            (factor.T, 0) if factor.flags.c_contiguous else (factor, 1) for factor in case.operands(a, b)
+        )
+
+        c = out.T
+
+        def work():
+            gemm(1, b, a, 0, c, trans_b, trans_a, 1)
+            return out
+
+        return work
 
 
 class ScikitLearn(Peer):

@@ -10,11 +10,13 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .cases import unpack
+from .kinds import unpack
+from .nets import RATE, split
 from .peers import Peer
+from .peers_networks_compiled import JAXNetworks, ONNXNetworks, PyTorchNetworks
 
 
-class PyTorch(Peer):
+class PyTorch(PyTorchNetworks, Peer):
     """Eager, in inference mode, on the NumPy arrays' own memory, in place."""
 
     name, module = "PyTorch", "torch"
@@ -99,7 +101,42 @@ class PyTorchCompiled(PyTorch):
         return loss, residual if out is None else out.copy_(residual)
 
 
-class JAX(Peer):
+class PyTorchAutograd(Peer):
+    """Eager as most are used to: loss.backward() and optimiser.step(), here for whole steps only, to show what they take."""
+
+    name, module = "PyTorch autograd", "torch"
+
+    def __init__(self, threads):
+        super().__init__(threads)
+        self.lib.set_num_threads(threads)
+
+    def take(self, array):
+        with self.lib.inference_mode(False):
+            return self.lib.from_numpy(array)
+
+    def step(self, case, X, y, theta, out):
+        torch, net, theta = self.lib, case.shape[1], theta.clone()
+        functions = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda z: z}
+        linear, cross_entropy = torch.nn.functional.linear, torch.nn.functional.cross_entropy
+        layers = [tuple(part.detach().requires_grad_() for part in parts) for parts in split(net, theta)]
+        optimizer = torch.optim.SGD([part for parts in layers for part in parts], RATE, fused=True)
+
+        def work():
+            with torch.inference_mode(False):  # which PyTorch above is in
+                optimizer.zero_grad()
+                x = X
+                for layer, (W, b, *W2) in zip(net, layers, strict=True):
+                    hidden = functions[layer.activation](linear(x, W, b))
+                    x = x + linear(hidden, W2[0]) if W2 else hidden
+                loss = cross_entropy(x, y)
+                loss.backward()
+                optimizer.step()
+                return loss.detach(), theta
+
+        return work
+
+
+class JAX(JAXNetworks, Peer):
     """Jitted, on device arrays, until the result is ready. A result is reused by donating the last one."""
 
     name, module = "JAX", "jax"
@@ -115,7 +152,8 @@ class JAX(Peer):
         self.lib.clear_caches()
 
     def _jitted(self, function, arguments, out=None):
-        """function(*arguments), jitted; with `out` its memory is that of the result's last part, call after call."""
+        """function(*arguments), jitted; with `out` its memory is that of the result's last part, call after call, or of all parts
+        where `out` is a tuple."""
         ready = self.lib.block_until_ready
         if out is None:
             function = self.lib.jit(function)
@@ -125,7 +163,7 @@ class JAX(Peer):
         def reusing():
             nonlocal out
             result = ready(work(out, *arguments))
-            out = result[-1] if isinstance(result, tuple) else result
+            out = result[-1] if isinstance(result, tuple) and not isinstance(out, tuple) else result
             return result
 
         return reusing
@@ -174,12 +212,19 @@ class JAX(Peer):
         return self._jitted(lambda X, p, dW, db: self._product(X, p, X @ dW.T + db), (X, p, *unpack(v, case)))
 
 
-class ONNXRuntime(Peer):
+class ONNXRuntime(ONNXNetworks, Peer):
     """Graphs of standard operators with all optimisations; inputs bound once, results bound where they are reused."""
 
     name, module = "ONNX Runtime", "onnxruntime"
     OPERATORS = MappingProxyType(
-        {"softmax": "Softmax", "log_softmax": "LogSoftmax", "tanh": "Tanh", "sigmoid": "Sigmoid", "relu": "Relu"}
+        {
+            "softmax": "Softmax",
+            "log_softmax": "LogSoftmax",
+            "tanh": "Tanh",
+            "sigmoid": "Sigmoid",
+            "relu": "Relu",
+            "identity": "Identity",
+        }
     )
 
     def __init__(self, threads):
@@ -206,14 +251,14 @@ class ONNXRuntime(Peer):
         return self.lib.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
     def _work(self, nodes, outputs, inputs, out=None, **constants):
-        """The last output goes to `out`, if given."""
+        """The last output goes to `out`, if given, or all of them where `out` is a tuple."""
         session = self._session(nodes, outputs, inputs, **constants)
         if out is None:
             return lambda: tuple(session.run(None, inputs))
         binding = session.io_binding()
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
-        arrays = (*(np.empty((), out.dtype) for _ in outputs[1:]), out)
+        arrays = out if isinstance(out, tuple) else (*(np.empty((), out.dtype) for _ in outputs[1:]), out)
         for name, array in zip(outputs, arrays, strict=True):
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
 
@@ -288,4 +333,4 @@ class ONNXRuntime(Peer):
         return self._hessian_mv((), {"X": X, "p": p}, v, case)
 
 
-PEERS = (PyTorch, PyTorchCompiled, JAX, ONNXRuntime)
+PEERS = (PyTorch, PyTorchAutograd, PyTorchCompiled, JAX, ONNXRuntime)

@@ -32,7 +32,7 @@ import numpy as np
 import fastlec
 
 from . import cases as table
-from . import machine, peers, report
+from . import kinds, machine, peers, report
 
 TURN = 2e-3  # s: the least time of one turn
 WAKE = 20e-3  # s: longer calls need no untimed ones before
@@ -74,8 +74,8 @@ def run(
     """
     names = [case.name for case in table.select(cases)]
     for dtype in dtypes:
-        if dtype not in table.SIZE:
-            raise ValueError(f"dtypes has {dtype!r}; expected {' or '.join(table.SIZE)}")
+        if dtype not in kinds.SIZE:
+            raise ValueError(f"dtypes has {dtype!r}; expected {' or '.join(kinds.SIZE)}")
     if threads is None:
         threads = sorted({1, machine.cpus()})
     threads = [threads] if isinstance(threads, int) else list(threads)
@@ -168,7 +168,7 @@ def compete(case, dtype, mode, inputs, expected, found, threads, rounds, smoke=F
             call = peer.build(case, inputs, mode)
             if call is None:
                 continue
-            wrong = table.disagreement(call(), expected, dtype)
+            wrong = kinds.disagreement(call(), expected, dtype, case.tolerance)
         except Exception as error:  # a peer may fail in any way; that must not end the others' run
             wrong = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         if wrong:

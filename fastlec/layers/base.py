@@ -243,7 +243,7 @@ class PlannedJacobian(Jacobian):
 
 
 class PlannedLayer(Layer):
-    """A layer that says which jobs compute it, so that a network of such layers is one list of jobs. Its methods add jobs to a plan:
+    """A layer that says which jobs compute it, so that a network of such layers is one list of jobs. Its methods add to a plan:
 
         plan_forward(plan, x, y)                   fills y; returns what the other two need (kept)
         plan_mv(plan, kept, directions, dy)        fills dy with J times the directions

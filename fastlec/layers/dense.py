@@ -11,6 +11,7 @@ from .._kernels import plan as kernels
 from .base import PlannedLayer, activation_code, initial_weights
 
 GAIN = {"relu": np.sqrt(2.0)}
+RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
 
 
 def _setting(activation, dtype, rng):
@@ -135,11 +136,11 @@ class Dense(PlannedLayer):
 class _TwoWeights(PlannedLayer):
     """W1, b, W2 and h = sigma(W1 x + b), which both residual layers have."""
 
-    def __init__(self, n_in, hidden, shape2, activation, dtype, rng):
+    def __init__(self, n_in, hidden, shape2, gain2, activation, dtype, rng):
         op, dtype, rng = _setting(activation, dtype, rng)
         self.activation, self._op = activation, op
         W1 = initial_weights(rng, hidden, n_in, dtype, GAIN.get(activation, 1.0))
-        W2 = initial_weights(rng, *shape2, dtype)
+        W2 = initial_weights(rng, *shape2, dtype, gain2)
         super().__init__({"W1": W1, "b": np.zeros(hidden, dtype), "W2": W2})
 
     def _plan_hidden(self, plan, x):
@@ -156,14 +157,14 @@ class _TwoWeights(PlannedLayer):
 class Residual(_TwoWeights):
     """y = x + W2 sigma(W1 x + b) (lecture eq. 22): x and y (m, n).
 
-    params : W1 (hidden, n), random, b (hidden,), zeros, W2 (n, hidden), random. hidden : by default n, as in the lecture.
-    activation, dtype, rng as in `Dense`.
+    params : W1 (hidden, n), random, b (hidden,), zeros, W2 (n, hidden), random, a tenth of the usual size. hidden : by default n, as
+    in the lecture. activation, dtype, rng as in `Dense`.
     """
 
     def __init__(self, n, hidden=None, activation="tanh", *, dtype=np.float64, rng=None):
         self.n = _check.count(n, "n", 1)
         self.hidden = self.n if hidden is None else _check.count(hidden, "hidden", 1)
-        super().__init__(self.n, self.hidden, (self.n, self.hidden), activation, dtype, rng)
+        super().__init__(self.n, self.hidden, (self.n, self.hidden), RESIDUAL_GAIN, activation, dtype, rng)
 
     @staticmethod
     def shapes(n, hidden=None, activation="tanh"):
@@ -227,7 +228,7 @@ class ProjectedResidual(_TwoWeights):
 
     def __init__(self, n_in, n_out, activation="tanh", *, dtype=np.float64, rng=None):
         self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
-        super().__init__(self.n_in, self.n_out, (self.n_out, self.n_in), activation, dtype, rng)
+        super().__init__(self.n_in, self.n_out, (self.n_out, self.n_in), 1.0, activation, dtype, rng)
 
     @staticmethod
     def shapes(n_in, n_out, activation="tanh"):

@@ -1,0 +1,714 @@
+"""fit: what it trains on, what it measures, when it ends, and that a training that was stopped goes on as if it had not been."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from interpreter import output, run
+
+from fastlec import data, fitting, io, plot
+from fastlec.fitting import EarlyStopping, History, fit
+from fastlec.layers import Dense, Layer, Residual
+from fastlec.losses import MeanSquaredError, SoftmaxCrossEntropy
+from fastlec.network import Network
+from fastlec.optim import SGD, Adam, CosineDecay
+from fastlec.step import training_step
+
+MEASURED = ("train_loss", "val_loss", "val_accuracy", "learning_rate")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = data.load_digits()
+    return X[:300], y[:300]
+
+
+def network(dtype=np.float64, n_in=64, n_out=10, activation="tanh"):
+    first, last = Dense(n_in, 12, activation, dtype=dtype, rng=1), Dense(12, n_out, "identity", dtype=dtype, rng=2)
+    return Network([first, Residual(12, dtype=dtype, rng=3), last])
+
+
+@pytest.fixture
+def batches(monkeypatch):
+    """Copies of the batches (X, y) that any training step has been given."""
+    seen = []
+
+    def recorded(net, *settings):
+        step = training_step(net, *settings)
+
+        class Recorder:
+            def __call__(self, X, y):
+                seen.append((X.copy(), y.copy()))
+                return step(X, y)
+
+            state = property(lambda self: step.state)
+
+        return Recorder()
+
+    monkeypatch.setattr(fitting, "training_step", recorded)
+    return seen
+
+
+def regression(m=40, seed=0):
+    X = np.random.default_rng(seed).normal(size=(m, 3))
+    return X, X @ np.array([1.0, -2.0, 0.5])
+
+
+def linear():
+    return Network([Dense(3, 1, "identity", rng=0)])
+
+
+def assert_same(first, second):
+    """Two histories, but for the seconds."""
+    assert [getattr(first, name) for name in MEASURED] == [getattr(second, name) for name in MEASURED]
+    assert first.best_epoch == second.best_epoch
+
+
+def test_digits_are_learnt(dtype, frozen):
+    X, y = frozen(*data.load_digits())
+    net = network(dtype)
+    history = fit(net, X, y, epochs=15, validation=0.2)
+    assert history.val_accuracy[-1] > 0.93
+    assert net.theta.dtype == dtype
+    assert len(history) == len(history.val_loss) == len(history.val_accuracy) == len(history.seconds) == 15
+    assert history.learning_rate == [0.1] * 15
+    assert history.train_loss[-1] < 0.2 < 1 < history.train_loss[0]
+    assert history.best_epoch == 1 + np.argmin(history.val_loss)
+    assert min(history.seconds) > 0
+
+
+def test_an_epoch_sees_every_sample_once_in_a_new_order(batches):
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10.0)
+    net = Network([Dense(2, 1, "identity", rng=0)])
+    fit(net, X, y, loss=MeanSquaredError(), optimizer=SGD(1e-5), batch_size=4, epochs=2)
+    assert [len(batch) for batch, _ in batches] == [4, 4, 2, 4, 4, 2]
+    first, second = (np.concatenate([batch for batch, _ in part]) for part in (batches[:3], batches[3:]))
+    assert sorted(first[:, 0]) == sorted(second[:, 0]) == X[:, 0].tolist()
+    assert first.tolist() != second.tolist()
+    for batch, targets in batches:
+        np.testing.assert_array_equal(targets.ravel(), batch[:, 0] / 2)
+
+
+def test_fit_is_training_steps(batches, digits):
+    X, y = digits
+    net, other = network(), network()
+    history = fit(net, X, y, loss=SoftmaxCrossEntropy(), optimizer=Adam(0.01), batch_size=64, epochs=2)
+    step = training_step(other, SoftmaxCrossEntropy(), Adam(0.01), 64)
+    losses = [step(*batch) * len(batch[0]) / 300 for batch in batches]
+    np.testing.assert_array_equal(net.theta, other.theta)
+    assert history.train_loss == pytest.approx([sum(losses[:5]), sum(losses[5:])], rel=1e-14)
+    assert history.val_loss == history.val_accuracy == []
+    assert history.best_epoch == 1 + np.argmin(history.train_loss)
+
+
+def test_a_seed_gives_the_same_training(digits):
+    first, second, other = network(), network(), network()
+    assert_same(fit(first, *digits, epochs=2, rng=3), fit(second, *digits, epochs=2, rng=np.random.default_rng(3)))
+    fit(other, *digits, epochs=2, rng=4)
+    np.testing.assert_array_equal(first.theta, second.theta)
+    assert not np.array_equal(first.theta, other.theta)
+
+
+def test_a_second_call_goes_on_from_theta_with_a_fresh_optimizer(digits, batches):
+    net, other = network(), network()
+    fit(net, *digits, epochs=1)
+    fit(net, *digits, epochs=1)
+    for part in (batches[:10], batches[10:]):
+        step = training_step(other, SoftmaxCrossEntropy(), SGD(0.1, momentum=0.9), 32)
+        for batch in part:
+            step(*batch)
+    np.testing.assert_array_equal(net.theta, other.theta)
+
+
+@pytest.mark.parametrize("kind", [np.int32, bool, np.float32, ">f8"])
+def test_samples_of_any_dtype(digits, kind):
+    X, y = (16 * digits[0][:, ::2]).astype(kind), digits[1].astype(np.int8)
+    net, other = network(n_in=32), network(n_in=32)
+    fit(net, X, y, epochs=1)
+    fit(other, X.astype(np.float64), y.astype(np.int64), epochs=1)
+    np.testing.assert_array_equal(net.theta, other.theta)
+
+
+def test_no_epochs(digits, tmp_path):
+    net, before = network(), network().theta
+    history = fit(net, *digits, epochs=0, validation=0.2, early_stopping=EarlyStopping(), checkpoint=tmp_path / "run.npz")
+    assert len(history) == 0
+    assert history.best_epoch is None
+    np.testing.assert_array_equal(net.theta, before)
+    assert not (tmp_path / "run.npz").exists()
+
+
+def test_the_learning_rate_of_a_schedule_is_noted(digits):
+    schedule = CosineDecay(0.1, 30)
+    history = fit(network(), *digits, optimizer=SGD(schedule), epochs=4)
+    assert history.learning_rate == [schedule(step) for step in (0, 10, 20, 30)]
+
+
+# ---- validation
+
+
+def test_validation_of_a_pair(digits):
+    X, y = digits
+    net = network()
+    history = fit(net, X[:200], y[:200], epochs=2, validation=(X[200:], y[200:]))
+    output = net(X[200:])
+    assert history.val_loss[-1] == pytest.approx(SoftmaxCrossEntropy().value(output, y[200:]), rel=1e-12)
+    assert history.val_accuracy[-1] == np.mean(output.argmax(axis=1) == y[200:])
+
+
+def test_validation_is_a_mean_over_all_chunks(monkeypatch, digits):
+    whole = fit(network(), *digits, epochs=1, validation=digits)
+    monkeypatch.setattr(fitting, "_CHUNK", 7)
+    parts = fit(network(), *digits, epochs=1, validation=digits)
+    assert parts.val_loss == pytest.approx(whole.val_loss, rel=1e-12)
+    assert parts.val_accuracy == whole.val_accuracy
+
+
+def test_a_share_of_every_class_is_set_aside(digits, batches):
+    X, y = digits
+    history = fit(network(), X, y, epochs=1, validation=0.25)
+    trained = np.concatenate([labels for _, labels in batches])
+    for label, count in enumerate(np.bincount(y)):
+        assert np.sum(trained == label) == count - round(count / 4)
+    assert len(history.val_accuracy) == 1
+    fit(network(), X, np.eye(10)[y], epochs=1, validation=0.25)
+    np.testing.assert_array_equal(np.concatenate([t.argmax(axis=1) for _, t in batches[len(batches) // 2 :]]), trained)
+
+
+def test_what_is_set_aside_is_not_trained_on_and_is_validated_with(batches):
+    X, y = regression()
+    net = linear()
+    history = fit(net, X, y, loss=MeanSquaredError(), optimizer=SGD(0.05), epochs=2, validation=0.3, batch_size=7)
+    trained = np.concatenate([batch for batch, _ in batches])
+    aside = ~np.isin(X[:, 0], trained[:, 0])
+    assert (len(trained), aside.sum()) == (2 * 28, 12)
+    assert history.val_loss[-1] == pytest.approx(np.mean((net(X[aside])[:, 0] - y[aside]) ** 2), rel=1e-12)
+    assert history.val_accuracy == []
+
+
+def test_probabilities_have_an_accuracy(digits):
+    X, y = digits
+    soft = 0.8 * np.eye(10)[y] + 0.02
+    net = network()
+    history = fit(net, X, soft, epochs=2, validation=(X, soft))
+    assert history.val_accuracy[-1] == np.mean(net(X).argmax(axis=1) == y)
+
+
+# ---- early stopping
+
+
+def overfitted(tmp_path=None, **settings):
+    """Few noisy samples, a validation loss that falls, then climbs."""
+    rng = np.random.default_rng(0)
+    X, X_val = rng.normal(size=(2, 30, 8))
+    y, y_val = ((a[:, 0] + 2 * rng.normal(size=30) > 0).astype(int) for a in (X, X_val))
+    net = network(n_in=8, n_out=2)
+    thetas = []
+    settings = {"epochs": 60, "batch_size": 10, "validation": (X_val, y_val), **settings}
+    history = fit(net, X, y, callbacks=[lambda told: thetas.append(told.net.theta.copy())], **settings)
+    return net, history, thetas
+
+
+@pytest.mark.parametrize("monitor", ["val_loss", "train_loss", "val_accuracy"])
+def test_early_stopping_goes_back_to_the_best_epoch(monitor):
+    net, history, thetas = overfitted(early_stopping=EarlyStopping(patience=4, monitor=monitor))
+    values = np.array(getattr(history, monitor))
+    best = values.argmax() if monitor == "val_accuracy" else values.argmin()
+    assert history.best_epoch == best + 1
+    assert len(history) == min(best + 1 + 4, 60)
+    assert len(history) < 60 or monitor == "train_loss"
+    np.testing.assert_array_equal(net.theta, thetas[best])
+
+
+def test_early_stopping_may_leave_theta_where_it_ended():
+    net, history, thetas = overfitted(early_stopping=EarlyStopping(patience=4, restore_best=False))
+    assert history.best_epoch == len(history) - 4
+    np.testing.assert_array_equal(net.theta, thetas[-1])
+
+
+def test_the_best_is_restored_where_the_epochs_or_a_callback_end_the_training():
+    _, whole, thetas = overfitted()
+    assert whole.best_epoch < 20
+    net, history, _ = overfitted(early_stopping=EarlyStopping(patience=50), epochs=20)
+    assert len(history) == 20
+    np.testing.assert_array_equal(net.theta, thetas[whole.best_epoch - 1])
+
+
+def test_small_improvements_do_not_count():
+    _, history, _ = overfitted(early_stopping=EarlyStopping(patience=3, min_delta=1e9))
+    assert (len(history), history.best_epoch) == (4, 1)
+    rule = EarlyStopping(min_delta=0.5)
+    assert rule.improves(1.0, 2.0)
+    assert not rule.improves(1.5, 2.0)
+    assert EarlyStopping(monitor="val_accuracy").improves(0.6, 0.5)
+
+
+# ---- callbacks and progress
+
+
+def test_callbacks_are_told_and_may_stop(digits):
+    seen = []
+
+    def stop(told):
+        return told.epoch == 3
+
+    net = network()
+    history = fit(net, *digits, epochs=5, callbacks=[stop, seen.append])
+    assert len(history) == 3
+    assert [told.epoch for told in seen] == [1, 2, 3]
+    last = seen[-1]
+    assert (last.epochs, last.history, last.net) == (5, history, net)
+    assert last.step.state["count"] == 30
+
+
+def test_what_a_callback_raises_gets_out(digits, tmp_path):
+    def fail(told):
+        if told.epoch == 2:
+            raise RuntimeError("enough")
+
+    net = network()
+    with pytest.raises(RuntimeError, match="enough"):
+        fit(net, *digits, callbacks=[fail], checkpoint=tmp_path / "run.npz")
+    two = network()
+    fit(two, *digits, epochs=2)
+    np.testing.assert_array_equal(net.theta, two.theta)
+    assert io.load_arrays(tmp_path / "run.npz")[0]["history.train_loss"].size == 1
+
+
+def test_silent_by_default_and_progress_on_stderr(digits, capfd, monkeypatch):
+    fit(network(), *digits, epochs=2, validation=0.2)
+    assert capfd.readouterr() == ("", "")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "rich.progress", None)
+        history = fit(network(), *digits, epochs=2, validation=0.2, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 2
+    assert err.startswith(f"epoch 1/2: loss {history.train_loss[0]:.4g}, validation {history.val_loss[0]:.4g}, accuracy ")
+    pytest.importorskip("rich")
+    fit(network(), *digits, epochs=2, progress=True)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "2/2" in err
+
+
+# ---- checkpoints
+
+
+class Scale(Layer):
+    """y = s x, a layer as users write them."""
+
+    def __init__(self, n):
+        super().__init__({"s": np.ones(n)})
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x * self.params["s"], x
+
+    def mv(self, kept, directions):
+        return directions.get("x", 0) * self.params["s"] + kept * directions.get("s", 0)
+
+    def tmv(self, kept, v, wrt):
+        return {name: v * self.params["s"] if name == "x" else (v * kept).sum(axis=0) for name in wrt}
+
+
+class FourthPower:
+    """The mean of (z - y)^4, a loss as users write them."""
+
+    targets = MeanSquaredError.targets
+
+    def value(self, output, y):
+        return float(np.mean((output - y) ** 4))
+
+    def value_and_gradient(self, output, y, *, grad_out=None):
+        return self.value(output, y), 4 * (output - y) ** 3 / output.size
+
+
+def test_layers_and_losses_of_ones_own(tmp_path):
+    X, y = regression()
+    path, settings = tmp_path / "run.npz", {"optimizer": SGD(0.01, momentum=0.5), "validation": 0.2, "batch_size": 10}
+
+    def own():
+        return Network([Dense(3, 4, rng=0), Scale(4), Network([Dense(4, 1, "identity", rng=1)])])
+
+    whole, net = own(), own()
+    expected = fit(whole, X, y, loss=FourthPower(), epochs=20, **settings)
+    assert expected.train_loss[-1] < 0.2 * expected.train_loss[0]
+    fit(own(), X, y, loss=FourthPower(), epochs=12, checkpoint=path, **settings)
+    assert_same(fit(net, X, y, loss=FourthPower(), epochs=20, checkpoint=path, **settings), expected)
+    np.testing.assert_array_equal(net.theta, whole.theta)
+
+
+RUNS = {
+    "sgd": {"optimizer": SGD(0.05)},
+    "momentum": {"optimizer": SGD(0.05, momentum=0.9, weight_decay=1e-3), "validation": 0.2},
+    "adam": {"optimizer": Adam(CosineDecay(0.01, 50)), "batch_size": 50, "validation": 0.2},
+    "function": {"optimizer": SGD(lambda step: 0.1 / (1 + step), momentum=0.5)},
+    "stopping": {"optimizer": Adam(0.05), "validation": 0.5, "early_stopping": EarlyStopping(patience=2)},
+    "MT19937": {"rng": np.random.MT19937},
+    "Philox": {"rng": np.random.Philox, "validation": 0.2},
+    "SFC64": {"rng": np.random.SFC64},
+}
+
+
+def started(name, X, y, path, **more):
+    """One call of fit, on a new network as a new process has it; network and history."""
+    settings = {**RUNS[name], **more}
+    if "rng" in RUNS[name]:
+        settings["rng"] = np.random.Generator(RUNS[name]["rng"](7))
+    net = network(more.pop("dtype", np.float64))
+    settings.pop("dtype", None)
+    return net, fit(net, X, y, checkpoint=path, **settings)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_stop_and_continue_is_bitwise_the_run_that_was_not_stopped(name, digits, tmp_path, dtype):
+    def interrupt(told):
+        if told.epoch == 6:
+            raise KeyboardInterrupt
+
+    whole, expected = started(name, *digits, None, epochs=8, dtype=dtype)
+    path = tmp_path / "run.npz"
+    started(name, *digits, path, epochs=2, dtype=dtype)
+    started(name, *digits, path, epochs=8, dtype=dtype, callbacks=[lambda told: told.epoch == 4])
+    if len(expected) >= 6:
+        with pytest.raises(KeyboardInterrupt):
+            started(name, *digits, path, epochs=8, dtype=dtype, callbacks=[interrupt])
+    net, history = started(name, *digits, path, epochs=8, dtype=dtype)
+    np.testing.assert_array_equal(net.theta, whole.theta)
+    assert_same(history, expected)
+    again, history = started(name, *digits, path, epochs=8, dtype=dtype)
+    np.testing.assert_array_equal(again.theta, whole.theta)
+    assert_same(history, expected)
+
+
+def test_a_killed_process_is_taken_up_by_another(tmp_path):
+    code = """
+        import os
+        from fastlec import data
+        from fastlec.fitting import fit
+        from fastlec.layers import Dense
+        from fastlec.network import Network
+
+        def kill(told):
+            if told.epoch == 3 and not os.path.exists("killed"):
+                open("killed", "w").close()
+                os._exit(9)
+
+        X, y = data.load_digits()
+        net = Network([Dense(64, 10, "identity", rng=0)])
+        fit(net, X[:300], y[:300], epochs=4, validation=0.2, checkpoint=CHECKPOINT, callbacks=[kill])
+        print(net.theta.tobytes().hex())
+    """
+    checkpointed = code.replace("CHECKPOINT", "'run.npz'")
+    assert run(checkpointed, cwd=tmp_path).returncode == 9
+    resumed = output(checkpointed, cwd=tmp_path)
+    assert resumed == output(code.replace("CHECKPOINT", "None"), cwd=tmp_path)
+
+
+def test_an_interrupted_epoch_is_done_again(digits, tmp_path, monkeypatch):
+    path, whole, net = tmp_path / "run.npz", network(), network()
+    expected = fit(whole, *digits, epochs=3)
+    before = {}
+
+    def interrupted(*settings):
+        step = training_step(*settings)
+
+        class Interrupted:
+            def __call__(self, X, y):
+                if step.state["count"] == 25:
+                    before["theta"] = step.net.theta.copy()
+                    raise KeyboardInterrupt
+                return step(X, y)
+
+            state = property(lambda self: step.state)
+
+        return Interrupted()
+
+    monkeypatch.setattr(fitting, "training_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, *digits, epochs=3, checkpoint=path)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(net.theta, before["theta"])
+    assert_same(fit(net, *digits, epochs=3, checkpoint=path), expected)
+    np.testing.assert_array_equal(net.theta, whole.theta)
+
+
+def test_a_generator_that_has_gone_on_still_sets_the_same_samples_aside(digits, tmp_path):
+    whole, net, path = network(), network(), tmp_path / "run.npz"
+    expected = fit(whole, *digits, epochs=4, validation=0.2, rng=np.random.default_rng(5))
+    rng = np.random.default_rng(5)
+    fit(net, *digits, epochs=2, validation=0.2, rng=rng, checkpoint=path)
+    rng.random(100)
+    assert_same(fit(net, *digits, epochs=4, validation=0.2, rng=rng, checkpoint=path), expected)
+    np.testing.assert_array_equal(net.theta, whole.theta)
+
+
+def test_a_stopped_training_stays_stopped_until_there_is_more_patience(tmp_path):
+    path = tmp_path / "run.npz"
+    net, history, _ = overfitted(early_stopping=EarlyStopping(patience=2), checkpoint=path)
+    again, same, none = overfitted(early_stopping=EarlyStopping(patience=2), checkpoint=path)
+    assert none == []
+    assert_same(history, same)
+    np.testing.assert_array_equal(net.theta, again.theta)
+    _, more, _ = overfitted(early_stopping=EarlyStopping(patience=5), checkpoint=path)
+    _, expected, _ = overfitted(early_stopping=EarlyStopping(patience=5))
+    assert_same(more, expected)
+    assert len(more) > len(history)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("dtype", {"net": network(np.float32)}),
+        ("network", {"net": network(activation="sigmoid")}),
+        ("network", {"net": Network([Dense(64, 10, rng=0)])}),
+        ("network", {"net": Network([network()])}),
+        ("loss", {"loss": MeanSquaredError(), "y": np.zeros((300, 10))}),
+        ("optimizer", {"optimizer": SGD(0.1)}),
+        ("optimizer", {"optimizer": SGD(0.1, momentum=0.95)}),
+        ("optimizer", {"optimizer": Adam()}),
+        ("batch_size", {"batch_size": 16}),
+        ("samples", {"X": np.zeros((300, 64))}),
+        ("samples", {"y": np.zeros(300, dtype=int)}),
+        ("validation", {"validation": 0.3}),
+        ("validation", {"validation": (np.zeros((5, 64)), np.zeros(5, dtype=int))}),
+        ("early_stopping", {"early_stopping": EarlyStopping()}),
+        ("rng", {"rng": 1}),
+        ("rng", {"rng": np.random.default_rng(0)}),
+    ],
+)
+def test_the_checkpoint_of_another_training_is_refused(name, other, digits, tmp_path):
+    path = tmp_path / "run.npz"
+    settings = {"X": digits[0], "y": digits[1], "validation": 0.2, "epochs": 1, "checkpoint": path}
+    fit(network(), **settings)
+    written, settings = path.read_bytes(), {"net": network(), **settings, **other}
+    theta, rng = settings["net"].theta.copy(), settings.get("rng")
+    state = rng.bit_generator.state if hasattr(rng, "bit_generator") else None
+    with pytest.raises(
+        ValueError, match=rf"run\.npz: is the checkpoint of another training: its {name} is .*, that of this one is"
+    ):
+        fit(**settings)
+    np.testing.assert_array_equal(settings["net"].theta, theta)
+    assert path.read_bytes() == written
+    assert state is None or rng.bit_generator.state == state
+
+
+def test_fewer_epochs_than_the_checkpoint_has_are_refused(digits, tmp_path):
+    path, net = tmp_path / "run.npz", network()
+    fit(network(), *digits, epochs=2, checkpoint=path)
+    with pytest.raises(ValueError, match="holds 2 epochs of training; epochs is 1"):
+        fit(net, *digits, epochs=1, checkpoint=path)
+    np.testing.assert_array_equal(net.theta, network().theta)
+
+
+def spoil(text, **changes):
+    return pytest.param(changes, text, id=" ".join(changes) + " " + text[:20])
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        spoil("is not a checkpoint of fit", kind="softmax"),
+        spoil("is not a checkpoint of fit", settings=[1]),
+        spoil("its dtype is None", settings={}),
+        spoil("best_epoch is 3; expected 1 to 2", best_epoch=3),
+        spoil("best_epoch is None", best_epoch=None),
+        spoil("best_epoch is True", best_epoch=True),
+        spoil("split_seed is -1", split_seed=-1),
+        spoil("the random state is not one of PCG64", rng=None),
+        spoil("the random state is not one of PCG64", rng={"bit_generator": "MT19937"}),
+        spoil("the random state is not one of PCG64", rng={"bit_generator": "PCG64", "state": {"state": "x"}}),
+        spoil("the random state is not one of PCG64", rng={"bit_generator": "PCG64", "state": {"state": -1, "inc": 1 << 200}}),
+        spoil("theta is float64 of shape .4,.; expected", theta=np.zeros(4)),
+        spoil("theta is float32", theta=network(np.float32).theta),
+        spoil("theta holds NaN", theta=np.full(network().n_params, np.nan)),
+        spoil("state.count is float64 of shape", **{"state.count": np.zeros(())}),
+        spoil("holds the arrays", extra=np.zeros(3)),
+        spoil("history.seconds is float64 of shape .1,.; expected float64 of shape .2,.", **{"history.seconds": np.zeros(1)}),
+        spoil("history.train_loss is int64", **{"history.train_loss": np.zeros(2, np.int64)}),
+        spoil("history.val_loss is float64 of shape .0,.", **{"history.val_loss": np.zeros(0)}),
+        spoil("history.lr", **{"history.lr": np.zeros(2)}),
+        spoil("history.train_loss", **{"history.train_loss": np.zeros((2, 2))}),
+    ],
+)
+def test_a_spoilt_checkpoint_is_refused(changes, text, digits, tmp_path):
+    path, net, rng = tmp_path / "run.npz", network(), np.random.default_rng(0)
+    fit(network(), *digits, epochs=2, validation=0.2, checkpoint=path, rng=np.random.default_rng(0))
+    arrays, meta = io.load_arrays(path)
+    arrays |= {name: value for name, value in changes.items() if isinstance(value, np.ndarray)}
+    meta |= {name: value for name, value in changes.items() if not isinstance(value, np.ndarray)}
+    io.save_arrays(path, arrays, meta)
+    written, state = path.read_bytes(), rng.bit_generator.state
+    with pytest.raises(io.ModelError, match=text):
+        fit(net, *digits, epochs=3, validation=0.2, checkpoint=path, rng=rng)
+    np.testing.assert_array_equal(net.theta, network().theta)
+    assert path.read_bytes() == written
+    assert rng.bit_generator.state == state
+
+
+def test_a_truncated_checkpoint_is_refused(digits, tmp_path):
+    path = tmp_path / "run.npz"
+    fit(network(), *digits, epochs=1, checkpoint=path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(io.ModelError, match="cannot be read"):
+        fit(network(), *digits, epochs=2, checkpoint=path)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_known_before_training(digits, tmp_path):
+    net = network()
+    with pytest.raises(io.ModelError, match="there is no folder"):
+        fit(net, *digits, epochs=1, checkpoint=tmp_path / "nowhere" / "run.npz")
+    np.testing.assert_array_equal(net.theta, network().theta)
+
+
+def test_a_checkpoint_is_plain_arrays_and_json(digits, tmp_path):
+    path = tmp_path / "run.npz"
+    fit(network(), *digits, epochs=1, validation=0.2, checkpoint=path)
+    with np.load(path, allow_pickle=False) as archive:
+        meta = json.loads(str(archive["meta"]))
+        assert meta["settings"]["batch_size"] == 32
+        assert archive["theta"].shape == network().theta.shape
+
+
+# ---- divergence
+
+
+def diverging(step, rate, **settings):
+    """A training of ten steps an epoch, whose rate is far too high at one step (from 0); the network and the thetas before."""
+    net, thetas = linear(), [linear().theta]
+    X, y = regression()
+    optimizer = SGD(lambda count: rate if count == step else 1e-3)
+    callbacks = [lambda told: thetas.append(told.net.theta.copy())]
+    settings = {"loss": MeanSquaredError(), "optimizer": optimizer, "batch_size": 4, "callbacks": callbacks, **settings}
+    with pytest.raises(FloatingPointError) as caught:
+        fit(net, X, 100 * y, **settings)
+    return net, thetas, str(caught.value)
+
+
+def test_divergence_names_the_step_and_goes_back_to_the_start_of_the_epoch():
+    net, thetas, text = diverging(13, 1e200)
+    assert text.startswith("training diverged at epoch 2, step 15: the loss is inf; a lower learning rate than 0.001 may help")
+    assert text.endswith("net.theta is as it was at the start of the epoch")
+    assert len(thetas) == 2
+    np.testing.assert_array_equal(net.theta, thetas[-1])
+
+
+def test_divergence_in_the_last_step_of_an_epoch_is_seen(tmp_path):
+    net, thetas, text = diverging(9, 1e308, checkpoint=tmp_path / "run.npz")
+    assert text.startswith("training diverged at epoch 1, step 10: theta has NaN or infinity")
+    np.testing.assert_array_equal(net.theta, thetas[0])
+    assert not (tmp_path / "run.npz").exists()
+
+
+def test_divergence_leaves_the_checkpoint_of_the_last_epoch(tmp_path):
+    path = tmp_path / "run.npz"
+    net, thetas, _ = diverging(25, 1e200, checkpoint=path)
+    np.testing.assert_array_equal(io.load_arrays(path)[0]["theta"], thetas[2])
+    np.testing.assert_array_equal(net.theta, thetas[2])
+
+
+def test_samples_that_are_not_finite_are_seen(digits):
+    X, y = digits
+    bad = np.where(np.arange(300)[:, None] == 5, np.nan, X)
+    net = network()
+    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d+: the loss is nan"):
+        fit(net, bad, y)
+    with pytest.raises(FloatingPointError, match="epoch 1, step 10: the validation loss has NaN"):
+        fit(net, X, y, validation=(bad, y))
+    np.testing.assert_array_equal(net.theta, network().theta)
+
+
+def test_samples_too_large_for_the_dtype_are_seen(digits):
+    X, y = digits
+    with pytest.raises(FloatingPointError, match="step 1: the loss is"):
+        fit(network(np.float32), X * 1e300, y)
+
+
+# ---- arguments
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "arguments"),
+    [
+        (TypeError, "net is a Dense; expected a Network", {"net": Dense(64, 10, rng=0)}),
+        (ValueError, r"X has shape \(64,\)", {"X": np.zeros(64)}),
+        (ValueError, r"X has shape \(0, 64\)", {"X": np.zeros((0, 64)), "y": np.zeros(0, dtype=int)}),
+        (TypeError, "X has dtype complex128", {"X": np.zeros((300, 64), complex)}),
+        (ValueError, "63", {"X": np.zeros((300, 63))}),
+        (ValueError, r"y has shape \(299,\)", {"y": np.zeros(299, dtype=int)}),
+        (ValueError, "y has values", {"y": np.full(300, 10)}),
+        (TypeError, "y has dtype", {"y": np.full(300, "a")}),
+        (ValueError, "batch_size is 0; expected at least 1", {"batch_size": 0}),
+        (TypeError, "batch_size is 1.5; expected an integer", {"batch_size": 1.5}),
+        (ValueError, "epochs is -1", {"epochs": -1}),
+        (ValueError, "validation is 0; expected a share", {"validation": 0}),
+        (ValueError, "validation is 1.0; expected a share", {"validation": 1.0}),
+        (ValueError, "validation is nan; expected a share", {"validation": float("nan")}),
+        (TypeError, "validation is a str", {"validation": "0.2"}),
+        (TypeError, "validation is a tuple", {"validation": (1, 2, 3)}),
+        (ValueError, r"validation: X has shape \(64,\)", {"validation": (np.zeros(64), np.zeros(1, dtype=int))}),
+        (ValueError, "validation: y has shape", {"validation": (np.zeros((3, 64)), np.zeros(2, dtype=int))}),
+        (TypeError, "callbacks holds 3; expected functions", {"callbacks": [3]}),
+        (TypeError, "early_stopping is 5", {"early_stopping": 5}),
+        (ValueError, "early_stopping monitors val_loss and validation is None", {"early_stopping": EarlyStopping()}),
+        (
+            ValueError,
+            "early_stopping monitors val_accuracy; expected targets that are classes",
+            {
+                "loss": MeanSquaredError(),
+                "y": np.zeros((300, 10)),
+                "validation": 0.2,
+                "early_stopping": EarlyStopping(monitor="val_accuracy"),
+            },
+        ),
+    ],
+)
+def test_bad_arguments(error, text, arguments, digits):
+    settings = {"net": network(), "X": digits[0], "y": digits[1], **arguments}
+    with pytest.raises(error, match=text):
+        fit(**settings)
+    if isinstance(settings["net"], Network):
+        np.testing.assert_array_equal(settings["net"].theta, network().theta)
+
+
+def test_one_sample_cannot_be_split():
+    X, y = regression(1)
+    with pytest.raises(ValueError, match="expected two samples or more"):
+        fit(linear(), X, y, loss=MeanSquaredError(), validation=0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments"),
+    [
+        ("monitor is 'loss'; expected one of val_loss, train_loss, val_accuracy", {"monitor": "loss"}),
+        ("patience is 0; expected at least 1", {"patience": 0}),
+        ("min_delta is -1", {"min_delta": -1}),
+        ("min_delta is nan", {"min_delta": float("nan")}),
+    ],
+)
+def test_bad_rules_of_early_stopping(text, arguments):
+    with pytest.raises(ValueError, match=text):
+        EarlyStopping(**arguments)
+
+
+# ---- pictures
+
+
+def test_a_history_draws_what_it_has():
+    pytest.importorskip("matplotlib")
+    before = sys.modules.get("matplotlib.pyplot")
+    axes = plot.new_figure().subplots(3)
+    full = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75], [0.1, 0.1], [0.1, 0.1], 2)
+    assert full.plot(axes[0]) is axes[0]
+    assert [line.get_ydata().tolist() for line in axes[0].lines] == [[1.0, 0.5], [1.1, 0.8]]
+    History([1.0, 0.5], [1.1, 0.8]).plot(axes[1])
+    assert len(axes[1].lines) == 2
+    assert len(axes[1].figure.axes) == 4  # an axis for the accuracy beside the first only
+    History([1.0, 0.5]).plot(axes[2])
+    assert [text.get_text() for text in axes[2].get_legend().get_texts()] == ["training loss"]
+    assert len(History().plot().lines) == 1
+    assert sys.modules.get("matplotlib.pyplot") is before
