@@ -17,7 +17,7 @@ from .network import Network
 from .objective import Objective
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
-LAYER_SAMPLES = 7
+LAYER_SAMPLES = 5
 ACTIVATIONS = ("tanh", "sigmoid", "relu")
 
 
@@ -254,13 +254,19 @@ def _network_with_python(**options):
 
 
 def _layer(make, dtype, rng):
-    layer = _with_biases(make(dtype=dtype, rng=rng), rng)
-    return LayerAt(layer, _off_kinks(layer, _normal(rng, dtype, 2000, FEATURES)))
+    """A layer and samples far from relu's kinks, drawn anew if all of its units that a parameter reaches are off for them."""
+    for _ in range(20):
+        layer = _with_biases(make(dtype=dtype, rng=rng), rng)
+        x = _off_kinks(layer, _normal(rng, dtype, 2000, FEATURES))
+        products = layer.jac_tmv(x, np.ones_like(layer(x)))
+        if all(g.any() for g in products.values()):
+            break
+    return LayerAt(layer, x)
 
 
 def _with_biases(layer, rng):
-    """The layer with random biases, which begin as zeros: positive ones, for units of relu that are off test nothing."""
-    biases = {name: rng.uniform(0, 2, a.shape) for name, a in layer.params.items() if a.ndim == 1}
+    """The layer with random biases, which begin as zeros."""
+    biases = {name: 0.3 * rng.standard_normal(a.shape) for name, a in layer.params.items() if a.ndim == 1}
     return layer.with_params({name: biases[name].astype(a.dtype) if name in biases else a for name, a in layer.params.items()})
 
 

@@ -112,7 +112,7 @@ def fit(
     """Train ``net`` on the samples X and targets y; net.theta goes on from where it is, and is changed in place.
 
     X : (m, ...) real numbers, one sample a row, converted once to the network's dtype.  y : (m,) or (m, k), as the loss takes it.
-    loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.1, momentum=0.9). Its state
+    loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state
     begins anew in every call.
     batch_size, epochs : every epoch sees every sample once, in a new order, batch_size at a time (the last batch may be smaller).
     validation : None; the share, in (0, 1), of samples to set aside, the same of every class; or a pair (X_val, y_val).
@@ -134,7 +134,7 @@ def fit(
     if not isinstance(net, Network):
         raise TypeError(f"net is a {type(net).__name__}; expected a Network")
     loss = SoftmaxCrossEntropy() if loss is None else loss
-    optimizer = SGD(0.1, momentum=0.9) if optimizer is None else optimizer
+    optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
     batch_size = _check.count(batch_size, "batch_size", 1)
     epochs = _check.count(epochs, "epochs", 0)
     callbacks = list(callbacks)

@@ -79,6 +79,7 @@ def load_model(path: str | os.PathLike) -> SoftmaxModel:
 def save_network(path: str | os.PathLike, net) -> None:
     """Write a `Network` of fastlec's own layers to ``path``, all or nothing: .safetensors by that library, else .npz."""
     meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config()}
+    _require_finite(path, net.params)
     if Path(path).suffix == ".safetensors":
         _save_safetensors(path, net.params, meta)
     else:

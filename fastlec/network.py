@@ -52,7 +52,7 @@ class Network(PlannedLayer):
         super().__init__(params)
         self.planned = all(isinstance(layer, PlannedLayer) and getattr(layer, "planned", True) for layer in self.layers)
         self.outermost = self.layers[-1].outermost if self.planned else None
-        widest = max((a.shape[0] for a in params.values()), default=1)
+        widest = max((a.shape[0] for a in params.values() if a.ndim), default=1)
         self._chunk = min(max(CHUNK_VALUES // widest, LEAST_CHUNK), MOST_CHUNK)
         self._theta, self._idle = theta, {}
 
@@ -94,17 +94,13 @@ class Network(PlannedLayer):
 
     @property
     def affine_in_theta(self):
-        """Whether f(theta, x) is affine in theta: only one `Dense` with "identity" has parameters, and only identities follow it."""
-        kinds = [layer for layer in self.layers if layer.n_params]
-        if not kinds:
+        """Whether f(theta, x) is affine in theta: one `Dense` with "identity" has parameters, only identities follow it."""
+        first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
+        if first is None:
             return True
-        first, *rest = self.layers[self.layers.index(kinds[0]) :]
-        one = first.affine_in_theta if isinstance(first, Network) else isinstance(first, dense.Dense)
-        return (
-            one
-            and first.outermost == kernels.IDENTITY
-            and not any(layer.n_params or layer.outermost != kernels.IDENTITY for layer in rest)
-        )
+        layer = self.layers[first]
+        affine = layer.affine_in_theta if isinstance(layer, Network) else type(layer) is dense.Dense and _ends_linear(layer)
+        return affine and all(map(_is_identity, self.layers[first + 1 :]))
 
     def summary(self):
         """A table of the layers: output of one sample, where the first layer tells its input, and parameters."""
@@ -320,6 +316,16 @@ class _PlannedNetworkJacobian(_Theta, PlannedJacobian):
     def split(self, results):
         results = dict(results)
         return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results
+
+
+def _ends_linear(layer):
+    return layer.outermost == kernels.IDENTITY
+
+
+def _is_identity(layer):
+    if isinstance(layer, Network):
+        return all(map(_is_identity, layer.layers))
+    return type(layer) is dense.Activation and _ends_linear(layer)
 
 
 def views(theta, params):

@@ -72,7 +72,7 @@ def test_digits_are_learnt(dtype, frozen):
     assert history.val_accuracy[-1] > 0.93
     assert net.theta.dtype == dtype
     assert len(history) == len(history.val_loss) == len(history.val_accuracy) == len(history.seconds) == 15
-    assert history.learning_rate == [0.1] * 15
+    assert history.learning_rate == [0.01] * 15
     assert history.train_loss[-1] < 0.2 < 1 < history.train_loss[0]
     assert history.best_epoch == 1 + np.argmin(history.val_loss)
     assert min(history.seconds) > 0
@@ -115,7 +115,7 @@ def test_a_second_call_goes_on_from_theta_with_a_fresh_optimizer(digits, batches
     fit(net, *digits, epochs=1)
     fit(net, *digits, epochs=1)
     for part in (batches[:10], batches[10:]):
-        step = training_step(other, SoftmaxCrossEntropy(), SGD(0.1, momentum=0.9), 32)
+        step = training_step(other, SoftmaxCrossEntropy(), SGD(0.01, momentum=0.9), 32)
         for batch in part:
             step(*batch)
     np.testing.assert_array_equal(net.theta, other.theta)

@@ -157,8 +157,8 @@ class _TwoWeights(PlannedLayer):
 class Residual(_TwoWeights):
     """y = x + W2 sigma(W1 x + b) (lecture eq. 22): x and y (m, n).
 
-    params : W1 (hidden, n), random, b (hidden,), zeros, W2 (n, hidden), random, a tenth of the usual size. hidden : by default n, as
-    in the lecture. activation, dtype, rng as in `Dense`.
+    params : W1 (hidden, n), random, b (hidden,), zeros, W2 (n, hidden), random, a tenth of the usual size. hidden : by default n,
+    as in the lecture. activation, dtype, rng as in `Dense`.
     """
 
     def __init__(self, n, hidden=None, activation="tanh", *, dtype=np.float64, rng=None):
