@@ -53,6 +53,27 @@ FL_INLINE void FL_FN(finish_update)(const fl_gemm_job *job, const real *z, fl_in
     for (fl_int q = 0; q < rows; q++) FL_FN(update_row)(&step, (real *)job->c + (i + q) * job->ldc + j, z + q * ldz, cols);
 }
 
+/* C, whose gradient is the product of a column (elements a_row apart) and a row: without a tile between. */
+FL_INLINE void FL_FN(outer_update)(const fl_gemm_job *job, fl_int i, fl_int rows, fl_int j, fl_int cols, const int rule)
+{
+    const FL_FN(stepper) step = FL_FN(stepper_of)(job->update);
+    const real *a = (const real *)job->a + i * job->a_row, *b = (const real *)job->b + j;
+    for (fl_int q = 0; q < rows; q++) {
+        real *c = (real *)job->c + (i + q) * job->ldc + j;
+        const vec aq = vset(a[q * job->a_row]);
+        fl_int v = 0;
+        for (; v + VL <= cols; v += VL) FL_FN(update_vector)(&step, c + v, aq * vload(b + v), VL, rule, 0);
+        if (v < cols) FL_FN(update_vector)(&step, c + v, aq * vload_n(b + v, cols - v, 0), cols - v, rule, 1);
+    }
+}
+
+static void FL_FN(gemm_outer_update)(const fl_gemm_job *job, fl_int i, fl_int rows, fl_int j, fl_int cols)
+{
+    if (job->update->rule == FL_ADAM) FL_FN(outer_update)(job, i, rows, j, cols, FL_ADAM);
+    else if (job->update->s) FL_FN(outer_update)(job, i, rows, j, cols, FL_MOMENTUM);
+    else FL_FN(outer_update)(job, i, rows, j, cols, FL_SGD);
+}
+
 FL_INTERLEAVED static void FL_FN(gemm_finish)(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j,
                                               fl_int cols)
 {

@@ -124,6 +124,10 @@ static void FL_FN(gemm)(const fl_job *head, fl_int block, void *scratch)
     real *c = plain ? (real *)job->c + part * job->part + i0 * job->ldc + j0 : sums;
     const fl_int ldc = plain ? job->ldc : job->cols, across_tiles = plain ? cols : 8 * TILE_COLS;
 
+    if (job->update && job->k == 1 && !packed) {
+        FL_FN(gemm_outer_update)(job, i0, rows, j0, cols);
+        return;
+    }
     for (fl_int p = 0; p == 0 || p < depth; p += job->strip) {
         const fl_int k = depth - p < job->strip ? depth - p : job->strip;
         const int add = p > 0 || (plain && job->accumulate);

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.exceptions import AxisError
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from ._kernels.plan import is_plain
+
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_SWAPPED = {dtype: dtype.newbyteorder() for dtype in FLOATS}
 
 
 def as_array(x, name):
@@ -24,8 +27,9 @@ def as_array(x, name):
 
 def float_dtype(dtype, name):
     """float32 for float32 and float16, float64 for float64, integers and bool; TypeError for all others."""
-    if dtype.newbyteorder("=") in FLOATS:
-        return dtype.newbyteorder("=")
+    for own in FLOATS:
+        if dtype in (own, _SWAPPED[own]):
+            return own
     if dtype == np.float16:
         return FLOATS[0]
     if dtype.kind in "iub":
@@ -42,11 +46,6 @@ def plain(a, dtype=None, name="x"):
     """An ndarray in C order of float32 or float64, the same memory where it can be."""
     a = np.require(a, dtype or float_dtype(a.dtype, name), ["C", "A"])
     return a.view(np.ndarray) if type(a) is not np.ndarray else a
-
-
-def is_plain(a):
-    """Whether a kernel takes this float array as it is."""
-    return type(a) is np.ndarray and a.flags.c_contiguous and a.flags.aligned and a.dtype.isnative
 
 
 def output(out, shape, dtype, name="out"):
@@ -68,6 +67,14 @@ def fill(out, result):
         return result
     np.copyto(out, result)
     return out
+
+
+def parameter(a, name):
+    """A layer's parameter: itself where it is plain, so that views of a network's theta stay what they are."""
+    a = as_array(a, name)
+    if a.dtype.kind != "f" or a.dtype.itemsize < 4:
+        raise TypeError(f"{name} has dtype {a.dtype}; expected float32 or float64")
+    return plain(a, name=name)
 
 
 def through(out, result):

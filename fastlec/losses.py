@@ -21,10 +21,10 @@ class SoftmaxCrossEntropy:
 
     def targets(self, y, shape, dtype):
         """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+        if _check.is_plain(y) and y.dtype is _INT64 and y.shape == shape[:1] and _xent.first_bad_label(y, shape[-1]) < 0:
+            return y  # the common case, quickly
         _matrix(shape)
         y = _check.as_array(y, "y")
-        if y.dtype is _INT64 and y.shape == shape[:1] and _check.is_plain(y) and _xent.first_bad_label(y, shape[1]) < 0:
-            return y
         if y.ndim == 2 or y.dtype.kind == "f":
             if y.shape != shape:
                 raise ValueError(f"y has shape {y.shape}; expected ({shape[0]},) integers or {shape} probabilities")

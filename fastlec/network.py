@@ -81,7 +81,7 @@ class Network(PlannedLayer):
         """The same network with other parameters, which are copied into a theta of its own."""
         base.check_params(self.params, params)
         other = object.__new__(Network)
-        other._bind(self.layers, _joined([np.asarray(a) for a in params.values()]))
+        other._bind(self.layers, _joined(list(Layer(params).params.values())))
         return other
 
     def output_shape(self, shape):

@@ -37,6 +37,7 @@ class TrainingStep:
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size = _check.count(batch_size, "batch_size", 1)
         self.count = 0
+        self._dtype = net.theta.dtype
         self._states = tuple(_zeros(net) for _ in range(optimizer.state_arrays))
         self._plans, self._lock = {}, threading.Lock()
 
@@ -61,14 +62,14 @@ class TrainingStep:
     def __call__(self, X, y):
         """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them."""
         with self._lock:
-            X = _check.as_array(X, "X")
-            dtype = self.net.theta.dtype
-            if X.dtype is not dtype or not _check.is_plain(X):
+            dtype = self._dtype
+            if not _check.is_plain(X) or X.dtype is not dtype:
+                X = _check.as_array(X, "X")
                 _check.float_dtype(X.dtype, "X")
                 X = _check.plain(X, dtype, "X")
             if X.ndim < 1 or not 1 <= len(X) <= self.batch_size:
                 raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
-            key = X.shape, np.ndim(y)
+            key = X.shape, getattr(y, "ndim", None)
             plan = self._plans.get(key)
             if plan is None:
                 kind = _Planned if self.net.planned and hasattr(self.loss, "plan") else _ByLayers

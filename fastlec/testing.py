@@ -321,7 +321,7 @@ def check_layer(layer, x, *, rng=None, name=None):
     - ``jac.mv`` of all directions is the sum of those of each;
     - for "x", for each parameter and for a network's "theta": the Jacobian test with ``jac.mv``, the gradient test of <v, y>
       with ``jac.tmv``, the transpose test, and ``jac.matrix`` against ``jac.mv`` and ``jac.tmv`` of every unit vector, which
-      is left out, and said so, where the matrix would have more than 65536 entries.
+      is left out, and said so, where the matrix has more than 1024 rows and columns together.
 
     A derivative of zero fails, for nothing was tested.  What the layer itself raises is not caught.
     """

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import LinearOperator
 
-from fastlec.layers import Layer
+from fastlec.layers import Activation, Dense, Layer, Residual
+from fastlec.network import Network
 from fastlec.testing import ContractResult, LayerResult, TaylorResult, check_layer
 
 matplotlib.use("Agg")
@@ -125,6 +126,37 @@ def _call_with(self, method, name, *args, **kwargs):
 def test_right_layers_pass(kind, shape, seed, dtype):
     layer = kind() if kind is Relu else kind(dtype=dtype)
     check_layer(layer, samples(dtype, *shape, rng=seed), rng=seed).assert_passed()
+
+
+@each_dtype
+def test_networks_pass(dtype):
+    """Of the library's layers and of one's own; one without parameters has no theta to test."""
+    dense = Dense(4, 3, "sigmoid", dtype=dtype, rng=1)
+    for layers in (
+        [dense, Residual(3, dtype=dtype, rng=2)],
+        [Tanh(dtype=dtype), Relu()],
+        [Activation("tanh"), Activation("sigmoid")],
+    ):
+        net = Network(layers)
+        result = check_layer(net, samples(dtype), name="net")
+        result.assert_passed()
+        variables = ["x", *net.params, *(["theta"] if net.params else [])]
+        assert [r.name for r in result.results if r.kind == "Jacobian"] == [f"net by {variable}" for variable in variables]
+
+
+@each_dtype
+def test_spoiled_theta_is_found(dtype):
+    class Spoiled(Network):
+        def linearize(self, x):
+            y, jac = super().linearize(x)
+            return y, Changed(jac, "tmv", reverses_theta)
+
+    net = Spoiled([Dense(4, 3, dtype=dtype, rng=1)])
+    assert failures(check_layer(net, samples(dtype), name="layer")) >= {"form", "operator", "explicit Jacobian by theta"}
+
+
+def reverses_theta(right, *args, **kwargs):
+    return {name: g[::-1].copy() if name == "theta" else g for name, g in right(*args, **kwargs).items()}
 
 
 def test_every_test_is_run_for_every_variable():

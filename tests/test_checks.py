@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import fastlec
-from fastlec import checks, functional, linear
+from fastlec import checks, functional, layers, linear, losses, network, objective
+from fastlec.layers import base
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -21,7 +22,7 @@ def test_run_covers_every_check_in_both_precisions():
     assert {(result.name, str(result.dtype)) for result in results} == {
         (name, dtype) for name in checks.CHECKS for dtype in ("float64", "float32")
     }
-    assert {result.kind for result in results} == {"gradient", "Jacobian", "transpose"}
+    assert {result.kind for result in results} == {"gradient", "Jacobian", "transpose", "layer"}
     kinds = {result.kind for result in results if result.name == "softmax"}
     assert kinds == {"Jacobian", "transpose"}
 
@@ -37,7 +38,27 @@ def test_every_derivative_of_the_library_is_in_the_table():
                 assert f"{kind.__name__}: {method}" in checks.CHECKS
 
 
-def test_results_are_reproducible_and_depend_on_the_seed():
+def test_every_layer_loss_and_objective_is_in_the_table():
+    built = [build(np.dtype(np.float64), np.random.default_rng(0)) for build in checks.CHECKS.values()]
+    tested = [case.layer for case in built if isinstance(case, checks.LayerAt)]
+    own = [getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "Jacobian")]
+    for kind in [*own, network.Network]:
+        activations = {getattr(layer, "activation", None) for layer in tested if type(layer) is kind}
+        assert activations == ({None} if kind is network.Network else set(base.ACTIVATIONS))
+    nested = [layer.planned for layer in tested if isinstance(layer, network.Network)]
+    assert True in nested
+    assert False in nested
+    for loss in ("SoftmaxCrossEntropy", "MeanSquaredError"):
+        for method in ("value_and_gradient", "hessian_mv"):
+            assert f"{loss}: {method}" in checks.CHECKS
+        for method in dir(objective.Objective):
+            if "gradient" in method or "hessian" in method or "gauss" in method:
+                assert f"Objective with {loss}: {method}" in checks.CHECKS
+    assert "Objective with MeanSquaredError: residuals" in checks.CHECKS  # and their jacobian
+
+
+def test_results_are_reproducible_and_depend_on_the_seed(monkeypatch):
+    monkeypatch.setattr(checks, "CHECKS", {"softmax": checks.CHECKS["softmax"]})
     first, again, other = (checks.run(dtype=np.float64, seed=seed)[0][1] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first.first_errors, again.first_errors)
     assert first.first_errors[0] != other.first_errors[0]
@@ -110,6 +131,61 @@ def test_forgotten_penalty_is_found_where_there_is_one(monkeypatch, kind, dtype)
     gradients = {f"{kind.__name__}{variant}: gradient" for variant in (" with l2, weights", " reduced, with l2, weights")}
     assert failures(kind.__name__, dtype) >= gradients & checks.CHECKS.keys()
     assert f"{kind.__name__}: gradient" not in failures(kind.__name__, dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize(
+    ("kind", "variable"),
+    [
+        *(("Dense", variable) for variable in ("x", "W", "b")),
+        *((kind, variable) for kind in ("Residual", "ProjectedResidual") for variable in ("x", "W1", "b", "W2")),
+        ("Activation", "x"),
+    ],
+)
+def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
+    """A JacTMV that is off by three per cent for one variable."""
+    right = base.PlannedJacobian._tmv
+
+    def spoiled(self, v, wrt, out):
+        products = right(self, v, wrt, out)
+        if variable in products:
+            products[variable] *= v.dtype.type(1.03)
+        return products
+
+    monkeypatch.setattr(base.PlannedJacobian, "_tmv", spoiled)
+    without = {name for name in checks.CHECKS if variable == "b" and name.endswith("without bias")}
+    assert failures(f"{kind} ", dtype) == {name for name in checks.CHECKS if name.startswith(f"{kind} ")} - without
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", ["SoftmaxCrossEntropy", "MeanSquaredError"])
+@pytest.mark.parametrize(
+    ("method", "of_the_loss", "of_objectives"),
+    [
+        ("hessian_mv", {"hessian_mv"}, {"gauss_newton_mv", "gauss_newton_operator", "hessian_mv"}),
+        ("value_and_gradient", {"value_and_gradient", "hessian_mv"}, {"gradient", "value_and_gradient", "hessian_mv"}),
+    ],
+)
+def test_spoiled_loss_is_found(monkeypatch, method, of_the_loss, of_objectives, name, dtype):
+    loss = getattr(losses, name)
+    monkeypatch.setattr(loss, method, spoil_result(getattr(loss, method)))
+    assert failures(name, dtype) == {f"{name}: {of}" for of in of_the_loss}
+    assert failures("Objective", dtype) >= {f"Objective with {name}: {of}" for of in of_objectives}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("value_and_gradient", {"value_and_gradient", "gradient", "gradient of a batch", "hessian_mv"}),
+        ("gauss_newton_mv", {"gauss_newton_mv", "gauss_newton_operator", "hessian_mv"}),
+        ("residuals", {"residuals"}),
+    ],
+)
+def test_spoiled_objective_of_a_network_is_found(monkeypatch, method, expected, dtype):
+    monkeypatch.setattr(objective.Objective, method, spoil_result(getattr(objective.Objective, method)))
+    of = ["MeanSquaredError"] if method == "residuals" else ["SoftmaxCrossEntropy", "MeanSquaredError"]
+    assert failures("Objective", dtype) == {f"Objective with {loss}: {name}" for loss in of for name in expected}
 
 
 def test_checks_test_the_public_functions():

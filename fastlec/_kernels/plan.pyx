@@ -11,7 +11,6 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fastlec._kernels cimport pool
-from fastlec._kernels.args cimport dtype_of, is_plain
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.runner cimport kernel, run_jobs
 from fastlec._kernels.xent cimport plan_xent
@@ -145,9 +144,12 @@ cdef class Plan:
 
     def bind(self, int slot, cnp.ndarray a not None):
         """Puts a in the place of a slot: same dtype and shape, C order, aligned. The caller keeps it alive."""
-        cdef cnp.ndarray old = <cnp.ndarray>self.slots[slot]
+        cdef cnp.ndarray old
         cdef Py_ssize_t offset
         cdef int i
+        if self.slots is None or not 0 <= slot < len(self.slots):
+            raise ValueError(f"slot is {slot}; the plan has {0 if self.slots is None else len(self.slots)}")
+        old = <cnp.ndarray>self.slots[slot]
         if (not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(old)
                 or cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(old)):
             raise ValueError("an array to bind: expected dtype, axes and order of the slot's")
@@ -414,6 +416,7 @@ cdef class Plan:
         if self.losses is NULL:
             self.n_losses = 0
             raise MemoryError(f"cannot allocate {n * sizeof(double)} bytes")
+        memset(self.losses, 0, n * sizeof(double))
         self.n_losses = n
         self.loss_scale = scale
         return self.losses
@@ -517,6 +520,11 @@ def matmul(object a, object b, object out):
     plan.product(a, b, c)
     plan.run()
     return c
+
+
+def is_plain(object a):
+    """Whether a is an ndarray, no subclass, in C order, aligned and of native byte order: read in place by all kernels of its dtype."""
+    return bool(cnp.PyArray_CheckExact(a) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
 
 
 cdef inline bint readable(cnp.ndarray a) noexcept:

@@ -38,10 +38,10 @@ class Layer:
     """
 
     def __init__(self, params=None):
-        self.params = {} if params is None else dict(params)
+        self.params = {name: _check.parameter(a, f"params[{name!r}]") for name, a in (params or {}).items()}
         dtypes = {a.dtype for a in self.params.values()}
-        if len(dtypes) > 1 or not dtypes <= set(_check.FLOATS):
-            raise TypeError(f"params have dtypes {sorted(map(str, dtypes))}; expected float32 or float64, all the same")
+        if len(dtypes) > 1:
+            raise TypeError(f"params have dtypes {sorted(map(str, dtypes))}; expected one of them for all")
         self.dtype = dtypes.pop() if dtypes else None
 
     def output_shape(self, shape):
@@ -221,7 +221,8 @@ class PlannedJacobian(Jacobian):
 
     def _mv(self, directions, out):
         plan = kernels.Plan(self.y.dtype.num)
-        dy = _check.kernel_output(out, self.y.shape, self.y.dtype, plan, (self.x, self.y, *directions.values()))
+        others = (self.x, self.y, *directions.values(), *self.layer.params.values())
+        dy = _check.kernel_output(out, self.y.shape, self.y.dtype, plan, others)
         self.layer.plan_mv(plan, self.kept, directions, dy)
         plan.run()
         return dy if dy is out else _check.fill(out, dy)
