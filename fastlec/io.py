@@ -76,9 +76,12 @@ def load_model(path: str | os.PathLike) -> SoftmaxModel:
     return _softmax_model(path, *load_arrays(path))
 
 
-def save_network(path: str | os.PathLike, net) -> None:
-    """Write a `Network` of fastlec's own layers to ``path``, all or nothing: .safetensors by that library, else .npz."""
-    meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config()}
+def save_network(path: str | os.PathLike, net, facts: Mapping[str, Any] | None = None) -> None:
+    """Write a `Network` of fastlec's own layers to ``path``, all or nothing: .safetensors by that library, else .npz.
+
+    facts : what else :func:`read_network` is to give back, which JSON can hold.
+    """
+    meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config(), "facts": dict(facts or {})}
     _require_finite(path, net.params)
     if Path(path).suffix == ".safetensors":
         _save_safetensors(path, net.params, meta)
@@ -88,9 +91,14 @@ def save_network(path: str | os.PathLike, net) -> None:
 
 def load_network(path: str | os.PathLike):
     """The `Network` that :func:`save_network` wrote. ModelError if any name, shape, dtype or value is not as expected."""
+    return read_network(path)[0]
+
+
+def read_network(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
+    """As :func:`load_network`, and the facts that came with the network, unchecked."""
     from .network import build, shapes
 
-    arrays, meta = _load_safetensors(path) if Path(path).suffix == ".safetensors" else load_arrays(path)
+    arrays, meta = _load(path)
     if meta.get("kind") != "network":
         raise ModelError(f"{path}: holds a model of kind {meta.get('kind')!r}; expected 'network'")
     if meta.get("dtype") not in ("float32", "float64"):
@@ -103,11 +111,21 @@ def load_network(path: str | os.PathLike):
             if array.shape != expected[name] or array.dtype != np.dtype(meta["dtype"]):
                 text = f"{name} is {array.dtype} of shape {array.shape}; expected {meta['dtype']} of shape {expected[name]}"
                 raise ModelError(f"{path}: {text}")
-        return build(meta, arrays)
+        facts = meta.get("facts")
+        return build(meta, arrays), facts if isinstance(facts, dict) else {}
     except ModelError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: 'meta' describes no network: {error}") from error
+
+
+def file_kind(path: str | os.PathLike) -> Any:
+    """What kind of model a file says it holds: "softmax", "network", ... ModelError if it holds none."""
+    return _load(path)[1].get("kind")
+
+
+def _load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    return _load_safetensors(path) if Path(path).suffix == ".safetensors" else load_arrays(path)
 
 
 def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:

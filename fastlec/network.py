@@ -73,15 +73,17 @@ class Network(PlannedLayer):
         """A network of the same layers whose parameters are views of this array, (n_params,) in C order; it is not copied if it has
         the network's dtype."""
         theta, _ = _check.vector(theta, self.n_params, self._theta.dtype, "theta", "all parameters of the network")
-        other = object.__new__(Network)
-        other._bind(self.layers, theta)
-        return other
+        return self._bound_to(theta)
 
     def with_params(self, params):
         """The same network with other parameters, which are copied into a theta of its own."""
         base.check_params(self.params, params)
-        other = object.__new__(Network)
-        other._bind(self.layers, _joined(list(Layer(params).params.values())))
+        return self._bound_to(_joined(list(Layer(params).params.values())))
+
+    def _bound_to(self, theta):
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._bind(self.layers, theta)
         return other
 
     def output_shape(self, shape):

@@ -1,4 +1,4 @@
-"""Pictures of training, and of derivative tests side by side, with matplotlib (the extra ``plot``), imported on first use.
+"""Pictures of training, of derivative tests and of approximations, with matplotlib (the extra ``plot``), imported on first use.
 
 A function that takes ``ax``, the Axes to draw on, returns it; without it a new figure is made, ``ax.figure``, that
 pyplot does not know of: nothing here touches matplotlib's global state or picks a backend.
@@ -60,10 +60,10 @@ def loss_curves(history, ax=None):
     return ax
 
 
-def weight_images(W, image_shape, ax=None):
+def weight_images(W, image_shape, ax=None, title="Weights of each class"):
     """The weights of every class as one mosaic: red speaks for the class, blue against it, white for neither.
 
-    W : (l, n), one row for each class.  image_shape : (height, width), or (height, width, channels), whose weights
+    W : (l, n), one row for each class (or neuron).  image_shape : (height, width), or (height, width, channels), whose weights
     are added up, of n values. Each class has its own colour range.
     """
     ax = _axes(ax)
@@ -78,10 +78,11 @@ def weight_images(W, image_shape, ax=None):
     for label, image in enumerate(images):
         y, x = label // columns * height, label % columns * width
         mosaic[y : y + height - 1, x : x + width - 1] = image
-        ax.text(x, y, f" {label}", va="top", ha="left", fontsize="small")
+        if n_classes <= 20:
+            ax.text(x, y, f" {label}", va="top", ha="left", fontsize="small")
     ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set_axis_off()
-    ax.set_title("Weights of each class")
+    ax.set_title(title)
     return ax
 
 
@@ -128,15 +129,57 @@ def derivative_tests(results: Iterable[tuple[str, object]], ax=None):
     return ax
 
 
-def training_report(path: str | os.PathLike, history, model, counts) -> None:
-    """Loss curves, confusion matrix and, where samples are images, the weights as images: one picture at ``path``."""
+def approximations(fits, target, ax=None):
+    """A function of one variable, and networks that approximate it: the first, the last and one between.
+
+    fits : what ``fastlec.universal.fits`` gives.  target : the function of x (m, 1).
+    """
+    ax = _axes(ax)
+    x = fits[0].x
+    ax.plot(x, target(x), color="black", linewidth=3, alpha=0.3, label="function")
+    for i in sorted({0, len(fits) // 3, len(fits) - 1}):
+        ax.plot(x, fits[i].net(x), linewidth=1, label=f"width {fits[i].width}")
+    ax.set(xlabel="x", ylabel="y", title="Networks of one hidden layer")
+    ax.legend()
+    ax.grid(True, alpha=0.25)
+    return ax
+
+
+def errors_by_width(fits, ax=None):
+    """RMS and largest error of such networks over their width, log-log."""
+    ax = _axes(ax)
+    widths = [fit.width for fit in fits]
+    ax.loglog(widths, [fit.rms for fit in fits], "o-", label="RMS")
+    ax.loglog(widths, [fit.largest for fit in fits], "s--", label="largest")
+    ax.set(xlabel="width", ylabel="error", title="Error by width")
+    ax.set_xticks(widths, map(str, widths))
+    ax.minorticks_off()
+    ax.legend()
+    ax.grid(True, which="both", alpha=0.25)
+    return ax
+
+
+def universal_report(path: str | os.PathLike, fits, target) -> None:
+    """:func:`approximations` and :func:`errors_by_width` side by side: one picture at ``path``."""
+    figure = new_figure(11, 4.5)
+    left, right = figure.subplots(1, 2)
+    approximations(fits, target, left)
+    errors_by_width(fits, right)
+    figure.savefig(path, dpi=120)
+
+
+def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class") -> None:
+    """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
+
+    model : has W (rows, n) and image_shape, or None for it.
+    """
     images = model.image_shape is not None
     figure = new_figure(11, 8 if images else 4.2)
     axes = figure.subplot_mosaic([["loss", "confusion"], ["weights", "weights"]] if images else [["loss", "confusion"]])
     loss_curves(history, axes["loss"])
     confusion_matrix(counts, axes["confusion"])
     if images:
-        weight_images(model.W, model.image_shape, axes["weights"])
+        weight_images(model.W, model.image_shape, axes["weights"], title)
     figure.savefig(path, dpi=120)
 
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from fastlec import data, io
+from fastlec import Dense, Network, classifier, data, io
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -27,6 +27,14 @@ def folder(tmp_path, monkeypatch):
 def model():
     io.save_model("model.npz", io.SoftmaxModel(np.ones((10, 64)), np.ones(10), (8, 8), 16.0))
     return "model.npz"
+
+
+@pytest.fixture
+def network():
+    """A file of an untrained resnet for the digits."""
+    model = classifier.new_network(data.digits(np.float32), "resnet", depth=1, width=4, activation="tanh", seed=0)
+    classifier.save_model("network.npz", model)
+    return "network.npz"
 
 
 def save_digits(path, rows=slice(100), **changes):
@@ -125,6 +133,275 @@ def test_training_goes_on_from_a_saved_model(capsys):
     more = io.load_model("more.npz")
     assert more.W.dtype == np.float32
     np.testing.assert_allclose(more.W, first.W, atol=1e-3)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "resnet"])
+def test_train_a_network_with_defaults(capsys, architecture):
+    code, out, err = run(capsys, "train", "--model", architecture)
+    assert (code, err) == (0, "")
+    assert "digits (UCI, 8 x 8): 1797 x 64 float32" in out
+    assert "40/40" in out
+    last = out.strip().splitlines()[-1]
+    assert float(last.split()[2].rstrip("%")) >= 98
+    assert all(len(line) <= 80 for line in out.splitlines())
+    found = classifier.load_model("model.npz")
+    assert found.facts == classifier.Facts(architecture, 64, 10, (8, 8), 16.0)
+    n_params = {"mlp": 65 * 128 + 129 * 128 + 1290, "resnet": 65 * 128 + 2 * (2 * 128 * 128 + 128) + 1290}[architecture]
+    assert f"{architecture} of {n_params} parameters" in out
+    assert found.net.n_params == n_params
+    np.testing.assert_array_equal(Network.load("model.npz").theta, found.net.theta)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("architecture", ["mlp", "resnet"])
+def test_train_a_network_with_every_option(capsys, architecture, solver, folder):
+    pytest.importorskip("matplotlib")
+    save_digits("digits.npz", slice(None))
+    options = [
+        "--depth=3",
+        "--width=16",
+        "--activation=sigmoid",
+        "--epochs=2",
+        "--batch-size=50",
+        "--lr=0.01",
+        "--momentum=0.8",
+        "--l2=1e-2",
+        "--smoothing=0",
+        "--seed=3",
+        "--dtype=float64",
+        "--threads=1",
+    ]
+    paths = ["--data", "digits.npz", "--save", "new.npz", "--plot", "curves.png"]
+    code, out, err = run(capsys, "train", "--model", architecture, "--solver", solver, *options, *paths)
+    assert (code, err) == (0, "")
+    assert "2/2" in out
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not (folder / "model.npz").exists()
+    net = classifier.load_model("new.npz").net
+    assert net.dtype == np.float64
+    middle = 2 * ["Dense"] if architecture == "mlp" else 3 * ["Residual"]
+    assert [type(layer).__name__ for layer in net.layers] == ["Dense", *middle, "Dense"]
+    assert [layer.activation for layer in net.layers] == [*(len(middle) + 1) * ["sigmoid"], "identity"]
+    assert net.layers[0].n_out == net.layers[-1].n_in == 16
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["depth=1", "width=9", "activation=tanh", "solver=adam", "lr=0.2", "momentum=0", "l2=0.1", "smoothing=0.5", "seed=1"],
+)
+def test_every_option_of_a_network_counts(capsys, option):
+    thetas = []
+    for more in ([], [f"--{option}"]):
+        assert run(capsys, "train", "--model=mlp", "--width=8", "--epochs=1", *more)[0] == 0
+        thetas.append(classifier.load_model("model.npz").net.theta)
+    assert not np.array_equal(*thetas)
+
+
+def test_a_network_predicts_what_it_learned_whatever_the_scale(capsys, folder):
+    save_digits("some.npz", slice(50))
+    code, out, _ = run(capsys, "train", "--model", "mlp", "--epochs", 5, "--predict", "some.npz", "--output", "labels.txt")
+    assert code == 0
+    labels = np.loadtxt("labels.txt", dtype=int)
+    assert f"accuracy {np.mean(labels == data.load_digits()[1][:50]):.2%} of 50 samples" in out
+    assert np.mean(labels == data.load_digits()[1][:50]) > 0.9
+    before = (folder / "model.npz").read_bytes()
+    np.savetxt("one.csv", 16 * data.load_digits()[0][:1], delimiter=",", fmt="%d")
+    code, out, _ = run(capsys, "train", "--load", "model.npz", "--predict", "one.csv", "--dtype", "float64")
+    assert code == 0
+    assert f"predicted: {labels[0]}\n" in out
+    assert (folder / "model.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("more", [(), ("--dtype", "float64"), ("--model", "resnet")])
+def test_training_goes_on_from_a_saved_network(capsys, network, more):
+    first = classifier.load_model(network).net
+    code, out, _ = run(capsys, "train", "--load", network, "--save", "more.npz", "--epochs", 1, "--lr", 1e-7, *more)
+    assert code == 0
+    assert f"resnet of {first.n_params} parameters" in out
+    found = classifier.load_model("more.npz")
+    assert str(found.net.dtype) == ("float64" if "float64" in more else "float32")
+    np.testing.assert_allclose(found.net.theta, first.theta, atol=1e-4)
+    assert found.facts == classifier.load_model(network).facts
+
+
+def test_a_network_as_safetensors(capsys):
+    pytest.importorskip("safetensors")
+    run(capsys, "train", "--model", "mlp", "--epochs", 1, "--save", "model.safetensors")
+    save_digits("some.npz", slice(50))
+    code, out, _ = run(capsys, "train", "--load", "model.safetensors", "--predict", "some.npz")
+    assert code == 0
+    assert "accuracy" in out
+
+
+def test_threads_do_not_change_a_network(capsys):
+    thetas = []
+    for threads in (1, 2):
+        run(capsys, "train", "--model", "resnet", "--epochs", 1, "--threads", threads)
+        thetas.append(classifier.load_model("model.npz").net.theta)
+    np.testing.assert_array_equal(*thetas)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ("--model cnn", "--model"),
+        ("--model mlp --depth 0", "--depth"),
+        ("--model mlp --depth 1001", "--depth"),
+        ("--model mlp --depth two", "--depth"),
+        ("--model mlp --width 0", "--width"),
+        ("--model mlp --width -8", "--width"),
+        ("--model mlp --width 1048576 --depth 1000", "is too large to be trained"),
+        ("--model mlp --activation identity", "--activation"),
+        ("--model mlp --activation sine", "--activation"),
+        ("--model mlp --smoothing 1", "--smoothing"),
+        ("--model mlp --smoothing -0.1", "--smoothing"),
+        ("--model mlp --smoothing nan", "--smoothing"),
+        ("--model mlp --lr nan", "--lr"),
+        ("--model mlp --l2 -1", "--l2"),
+        ("--model mlp --solver lbfgs", "--solver lbfgs does not train --model mlp; expected sgd, adam"),
+        ("--model resnet --solver newton-cg", "--solver newton-cg does not train --model resnet; expected sgd, adam"),
+        ("--model softmax --solver adam", "--solver adam does not train --model softmax; expected sgd, lbfgs, newton-cg"),
+        ("--depth 2", "--depth is for new networks; the model is softmax"),
+        ("--width 2", "--width is for new networks; the model is softmax"),
+        ("--model softmax --activation relu", "--activation is for new networks; the model is softmax"),
+        ("--smoothing 0.1", "--smoothing is for networks; the model is softmax"),
+        ("--load network.npz --width 4", "--width is for new networks; network.npz has its own"),
+        ("--load network.npz --model mlp", "--model is mlp; network.npz holds the model resnet"),
+        ("--load network.npz --model softmax", "--model is softmax; network.npz holds the model resnet"),
+        ("--load model.npz --model resnet", "--model is resnet; model.npz holds the model softmax"),
+        ("--load network.npz --solver lbfgs", "--solver lbfgs does not train --model resnet"),
+        ("--model mlp --lr 1e30", "the loss is nan; a lower learning rate than 1e+30 may help\n"),
+        ("--model mlp --lr 1e300 --solver adam", "epoch 1, step"),
+    ],
+)
+def test_bad_options_of_networks_are_refused(capsys, model, network, folder, options, text):
+    before = [(folder / name).read_bytes() for name in (model, network)]
+    refused(capsys, text, "train", *options.split())
+    assert [(folder / name).read_bytes() for name in (model, network)] == before
+    assert sorted(os.listdir()) == [model, network]
+
+
+def test_a_network_refuses_data_that_do_not_fit(capsys, network):
+    save_digits("wide.npz", X=np.ones((100, 65)))
+    save_digits("more.npz", y=np.arange(100) % 11)
+    save_digits("few.npz", y=np.zeros(100, int))
+    refused(capsys, "65 features; the model takes 64", "train", "--load", network, "--data", "wide.npz")
+    refused(capsys, "65 features; expected 64", "train", "--load", network, "--predict", "wide.npz")
+    refused(capsys, "the label 10; the model knows the classes 0..9", "train", "--load", network, "--data", "more.npz")
+    refused(capsys, "the label 10; the model knows the classes 0..9", "train", "--load", network, "--predict", "more.npz")
+    refused(capsys, "every label is 0", "train", "--model", "mlp", "--data", "few.npz")
+    rows = np.minimum(np.arange(200_000) // 2, 99_999)
+    np.savez("classes.npz", X=np.zeros((200_000, 1), np.float32), y=rows)
+    refused(capsys, "100000 classes for each of 200000 samples", "train", "--model", "mlp", "--data", "classes.npz")
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"architecture": "cnn"}, "architecture 'cnn'; expected 'mlp' or 'resnet'"),
+        ({"architecture": ["mlp"]}, "architecture ['mlp']"),
+        ({"n_features": 65}, "65 features, which the layers do not take"),
+        ({"n_features": -1}, "n_features -1; expected an integer >= 1"),
+        ({"n_features": "64"}, "n_features '64'"),
+        ({"n_classes": 11}, "11 classes; the layers give (10,)"),
+        ({"n_classes": True}, "n_classes True"),
+        ({"image_shape": [8, 9]}, "image shape [8, 9]; samples have 64 features"),
+        ({"image_shape": 64}, "image shape 64"),
+        ({"scale": 0.0}, "scale 0.0; expected a positive number"),
+        ({"scale": None}, "scale None"),
+        ({"layers": []}, "expected []"),
+        ({"layers": [{"kind": "Tree"}]}, "describes no network"),
+        ({"kind": "tree"}, "kind 'tree'"),
+    ],
+)
+def test_network_files_that_contradict_themselves_are_refused(capsys, network, changes, text):
+    arrays, meta = io.load_arrays(network)
+    facts = {name: value for name, value in changes.items() if name in meta["facts"]}
+    io.save_arrays("bad.npz", arrays, meta | changes | {"facts": meta["facts"] | facts})
+    refused(capsys, text, "train", "--load", "bad.npz", "--predict", network)
+
+
+def test_network_files_without_the_facts_are_refused(capsys):
+    Network([Dense(64, 10, "identity")]).save("plain.npz")
+    refused(capsys, "expected a network that fastlec train wrote", "train", "--load", "plain.npz")
+    facts = {"architecture": "mlp", "n_features": 5, "n_classes": 5, "image_shape": None, "scale": 1.0}
+    nothing = [{"kind": "Activation", "activation": "relu"}]
+    io.save_arrays("empty.npz", {}, {"kind": "network", "dtype": "float32", "layers": nothing, "facts": facts})
+    refused(capsys, "no parameters", "train", "--load", "empty.npz")
+
+
+def test_interrupting_a_network_leaves_the_model(model, folder):
+    before = (folder / model).read_bytes()
+    training = process("train", "--model", "resnet", "--epochs", "1000000", bufsize=1)
+    assert "UCI" in training.stdout.readline()
+    time.sleep(0.5)
+    training.send_signal(signal.SIGINT)
+    _, err = training.communicate(timeout=20)
+    assert (training.returncode, err) == (130, "fastlec: interrupted\n")
+    assert (folder / model).read_bytes() == before
+    assert os.listdir() == [model]
+
+
+def test_universal(capsys, folder):
+    pytest.importorskip("matplotlib")
+    options = ["--widths=1,4,12", "--samples=40", "--activation=sigmoid", "--seed=3", "--plot=errors.png"]
+    code, out, err = run(capsys, "universal", *options)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "0.3 x + sin(10 x) + 0.5 exp(2 x) on [0.01, 1.01], 40 samples; sigmoid"
+    rows = np.array([line.split() for line in lines[2:5]], float)
+    np.testing.assert_array_equal(rows[:, :2], [(1, 4), (4, 13), (12, 37)])
+    assert (np.diff(rows[:, 2:], axis=0) < 0).all()
+    assert lines[5:] == ["picture: errors.png"]
+    assert (folder / "errors.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_universal_with_defaults(capsys):
+    code, out, err = run(capsys, "universal")
+    assert (code, err) == (0, "")
+    rows = np.array([line.split() for line in out.splitlines()[2:]], float)
+    assert rows[:, 0].tolist() == [1, 2, 4, 8, 16, 32]
+    assert (np.diff(rows[:, 2]) < 0).all()
+    assert rows[-1, 2] < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ("--widths 0", "'0' is not a list of whole numbers >= 1"),
+        ("--widths 1,2,2", "'1,2,2'"),
+        ("--widths 4,2", "'4,2'"),
+        ("--widths 1,-2", "'1,-2'"),
+        ("--widths 1,two", "'1,two'"),
+        ("--widths 1.5", "'1.5'"),
+        ("--widths ,", "','"),
+        ("--widths 99999999999999999999", "whole numbers"),
+        ("--widths 1,100", "--widths 100 has 301 parameters; expected --samples of at least as many, not 200"),
+        ("--samples 3", "--samples"),
+        ("--samples 1e3", "--samples"),
+        ("--samples 100001", "--samples"),
+        ("--widths 8 --samples 20", "not 20"),
+        ("--activation identity", "--activation"),
+        ("--seed -1", "--seed"),
+        ("--plot nowhere/a.png", "no such folder"),
+        ("--plot a.docx", ".png"),
+        ("--model mlp", "--model"),
+        ("stray", "stray"),
+    ],
+)
+def test_bad_options_of_universal_are_refused(capsys, folder, options, text):
+    pytest.importorskip("matplotlib")
+    refused(capsys, text, "universal", *options.split())
+    assert os.listdir() == []
+
+
+def test_interrupting_universal():
+    fitting = process("universal", "--widths", "1,200", "--samples", "2000", bufsize=1)
+    assert "samples" in fitting.stdout.readline()
+    time.sleep(0.5)
+    fitting.send_signal(signal.SIGINT)
+    _, err = fitting.communicate(timeout=20)
+    assert (fitting.returncode, err) == (130, "fastlec: interrupted\n")
 
 
 @pytest.mark.parametrize(

