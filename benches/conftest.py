@@ -27,13 +27,13 @@ def pytest_configure(config):
 def pytest_generate_tests(metafunc):
     """A test with a `work` runs for every case whose operation is in its module's OPS, in every contender."""
     if "work" in metafunc.fixturenames:
-        from fastlec.bench import cases, peers
+        from fastlec.bench import cases, kinds, peers
 
         rows = [
             pytest.param((case, dtype, mode, kind), id=f"{case.name}-{dtype}-{mode}-{kind.name.replace(' ', '_')}")
             for case in cases.CASES
             if case.op in metafunc.module.OPS
-            for dtype in cases.SIZE
+            for dtype in kinds.SIZE
             for mode in case.modes
             for kind in peers.kinds()
         ]
@@ -59,7 +59,7 @@ def contender(kind, threads):
 @pytest.fixture
 def work(request, benchmark):
     """The function to time, its result checked; skips where the contender is not installed or offers no such thing."""
-    from fastlec.bench import cases
+    from fastlec.bench import kinds
 
     case, dtype, mode, kind = request.param
     case = case.at(request.config.getoption("--smoke"))
@@ -70,7 +70,7 @@ def work(request, benchmark):
     call = peer.build(case, inputs, mode)
     if call is None:
         pytest.skip(f"{kind.name} does not offer it")
-    assert cases.disagreement(call(), expected, dtype) is None
+    assert kinds.disagreement(call(), expected, dtype, case.tolerance) is None
     benchmark.group = f"{case.name} {dtype} {mode}"
     yield call
     peer.forget()

@@ -187,7 +187,8 @@ def derivative_report(path: str | os.PathLike, results: Iterable[tuple[str, obje
     """:func:`derivative_tests` of (name, result) pairs, one panel for each precision: one picture at ``path``."""
     panels = {}
     for name, result in results:
-        panels.setdefault(str(result.dtype), []).append((name, result))
+        parts = getattr(result, "results", (result,))  # a layer's result is made of those of its variables
+        panels.setdefault(str(result.dtype), []).extend((name, part) for part in parts)
     figure = new_figure(6.4 * max(len(panels), 1), 5.5)
     for ax, (dtype, some) in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels.items(), strict=False):
         derivative_tests(some, ax)

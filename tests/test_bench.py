@@ -10,7 +10,7 @@ import pytest
 
 import fastlec
 from fastlec import bench
-from fastlec.bench import cases, machine, peers, report
+from fastlec.bench import cases, kinds, machine, nets, peers, report
 from fastlec.bench.timing import compete, measure
 
 
@@ -30,7 +30,7 @@ def problem():
 
 
 @pytest.mark.parametrize("kind", [peers.Fastlec, peers.NumPy, peers.SciPy], ids=lambda kind: kind.name)
-@pytest.mark.parametrize("dtype", cases.SIZE)
+@pytest.mark.parametrize("dtype", kinds.SIZE)
 @pytest.mark.parametrize("case", cases.CASES, ids=lambda case: case.name)
 def test_every_case_agrees_with_the_reference(case, dtype, kind, contender):
     case = case.at(smoke=True)
@@ -41,8 +41,10 @@ def test_every_case_agrees_with_the_reference(case, dtype, kind, contender):
         if call is None:
             assert kind is peers.SciPy
             continue
-        assert cases.disagreement(call(), case.expected(inputs), dtype) is None
-        assert cases.disagreement(call(), case.expected(inputs), dtype) is None, "the second call"
+        result = call()
+        assert kinds.disagreement(result, case.expected(inputs), dtype, case.tolerance) is None
+        then = (*inputs[:2], result[1].copy()) if case.op == "step" else inputs  # a step goes on from the theta that it left
+        assert kinds.disagreement(call(), case.expected(then), dtype, case.tolerance) is None, "the second call"
     assert all(np.array_equal(array, copy) for array, copy in zip(inputs, kept, strict=True))
 
 
@@ -60,11 +62,31 @@ def test_a_reused_result_is_the_same_array_each_time_and_a_fresh_one_is_not(name
 def test_names_are_unique_and_the_work_of_an_objective_is_counted():
     assert len({case.name for case in cases.CASES}) == len(cases.CASES)
     by_op = {case.op: case for case in cases.CASES}
-    assert set(by_op) == set(cases.OPS)
+    assert set(by_op) == set(kinds.OPS)
     assert by_op["value_and_gradient"].flops == 4 * 60000 * 784 * 10  # one product forward, one back
     assert by_op["hessian_mv"].flops == 6 * 60000 * 784 * 10
     assert by_op["softmax"].flops is None
+    assert by_op["gemm"].flops == 2 * 1024**3
+    step, inference = (cases.select(f"{op}-784-128-10-batch1")[0] for op in ("step", "inference"))
+    assert inference.flops == 2 * (784 * 128 + 128 * 10)
+    assert step.flops == 2 * (2 * 784 * 128 + 3 * 128 * 10)  # without the gradient with respect to X
     assert cases.select("softmax-64x10")[0].bytes("float64") == 2 * 640 * 8
+    assert cases.select("gemm_tn-10x4096")[0].bytes("float32") == (10 * 4096 + 4096 * 784 + 10 * 784) * 4
+    assert inference.bytes("float32") == (784 + 784 * 128 + 128 + 128 * 10 + 10 + 10) * 4
+    assert step.bytes("float32") == (784 + 2 * (784 * 128 + 128 + 128 * 10 + 10)) * 4
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_the_reference_of_networks_by_differences(activation):
+    net = nets.chain((3, 6, 4), activation, blocks=2)
+    assert [type(layer) for layer in net] == [nets.Dense, nets.Residual, nets.Residual, nets.Dense]
+    assert nets.n_params(net) == 3 * 6 + 6 + 2 * (36 + 6 + 36) + 6 * 4 + 4
+    rng = np.random.default_rng(0)
+    theta, dtheta = nets.start(net, rng, "float64"), rng.standard_normal(nets.n_params(net))
+    x, dx, v = rng.random((5, 3)), rng.standard_normal((5, 3)), rng.standard_normal((5, 4))
+    gradient = nets.backward(net, theta, nets.forward(net, theta, x)[1], v)
+    before, after = (np.sum(v * nets.forward(net, theta + h * dtheta, x + h * dx)[0]) for h in (-1e-6, 1e-6))
+    assert np.sum(gradient[0] * dx) + gradient[1] @ dtheta == pytest.approx((after - before) / 2e-6, rel=1e-8)
 
 
 def test_select():
@@ -88,8 +110,26 @@ def test_disagreement_is_found(spoil, reason, problem):
     _, inputs, expected = problem
     right = np.tanh(inputs[0]) / np.float32(np.max(np.abs(expected[0])))
     expected = (expected[0] / np.max(np.abs(expected[0])),)
-    assert cases.disagreement(right, expected, "float32") is None
-    assert cases.disagreement(spoil(right), expected, "float32").startswith(reason)
+    assert kinds.disagreement(right, expected, "float32") is None
+    assert kinds.disagreement(spoil(right), expected, "float32").startswith(reason)
+
+
+def test_a_case_may_be_stricter_with_arrays_but_not_with_numbers():
+    result, expected = (np.float32(1 + 1e-5), np.full(3, 1 + 1e-5, "f4")), (1.0, np.ones(3))
+    strict = dict.fromkeys(kinds.SIZE, 1e-6)
+    assert kinds.disagreement(result, expected, "float32") is None
+    assert kinds.disagreement(result[:1], expected[:1], "float32", strict) is None
+    assert kinds.disagreement(result, expected, "float32", strict).endswith("of the largest value; expected at most 1e-06")
+
+
+def test_a_step_with_a_wrong_gradient_is_found(contender):
+    case = cases.select("step-784-256")[0].at(smoke=True)
+    inputs = case.make(np.random.default_rng(0), "float32")
+    loss, theta = contender(peers.NumPy).build(case, inputs, "reused")()
+    start = inputs[2]
+    wrong = loss, start + np.float32(1.05) * (theta - start)
+    assert kinds.disagreement((loss, theta), case.expected(inputs), "float32", case.tolerance) is None
+    assert kinds.disagreement(wrong, case.expected(inputs), "float32", case.tolerance).startswith("is off by")
 
 
 def test_contenders_that_are_wrong_fail_or_offer_nothing(problem):

@@ -24,7 +24,8 @@ class PyTorch(PyTorchNetworks, Peer):
     def __init__(self, threads):
         super().__init__(threads)
         self.lib.set_num_threads(threads)
-        self.lib.inference_mode().__enter__()  # for good: entered at every call it would be timed
+        self.mode = self.lib.inference_mode()  # kept, which keeps it on: entered at every call it would be timed
+        self.mode.__enter__()
 
     def take(self, array):
         return self.lib.from_numpy(array)
@@ -32,11 +33,12 @@ class PyTorch(PyTorchNetworks, Peer):
     def compiled(self, function):
         return function
 
-    def _loss_and_residual(self, logits, labels, axis, out=None):
+    def _loss_and_residual(self, logits, labels, axis, out=None, scale=1):
+        """scale : of the residual."""
         p = self.lib.softmax(logits, axis, out=out)
         at, m = labels.unsqueeze(axis), len(labels)
         loss = -p.gather(axis, at).log().mean()
-        return loss, p.scatter_add_(axis, at, p.new_full((1, 1), -1).expand(at.shape)).mul_(1 / m)
+        return loss, p.scatter_add_(axis, at, p.new_full((1, 1), -1).expand(at.shape)).mul_(scale / m)
 
     def unary(self, case, x, out):
         torch, axis = self.lib, case.axis
@@ -81,28 +83,28 @@ class PyTorch(PyTorchNetworks, Peer):
 
 
 class PyTorchCompiled(PyTorch):
-    """torch.compile: formulas that Inductor fuses."""
+    """torch.compile: formulas that Inductor fuses, each one graph, called from C++ for less overhead between kernels."""
 
     name = "torch.compile"
 
     def compiled(self, function):
-        return self.lib.compile(function, dynamic=False)
+        return self.lib.compile(function, dynamic=False, fullgraph=True, options={"cpp_wrapper": True})
 
     def forget(self):
         self.lib._dynamo.reset()
 
-    def _loss_and_residual(self, logits, labels, axis, out=None):
+    def _loss_and_residual(self, logits, labels, axis, out=None, scale=1):
         shifted = logits - logits.amax(axis, keepdim=True)
         e, at, m = shifted.exp(), labels.unsqueeze(axis), len(labels)
         total = e.sum(axis, keepdim=True)
         loss = (total.log() - shifted.gather(axis, at)).mean()
         classes = self.lib.arange(logits.shape[axis]).unsqueeze(1 - axis)
-        residual = (e / total - (classes == at).to(e.dtype)) * (1 / m)
+        residual = (e / total - (classes == at).to(e.dtype)) * (scale / m)
         return loss, residual if out is None else out.copy_(residual)
 
 
 class PyTorchAutograd(Peer):
-    """Eager as most are used to: loss.backward() and optimiser.step(), here for whole steps only, to show what they take."""
+    """Eager as most are used to, out of inference mode: loss.backward() and optimizer.step(). For whole steps only."""
 
     name, module = "PyTorch autograd", "torch"
 
@@ -115,14 +117,16 @@ class PyTorchAutograd(Peer):
             return self.lib.from_numpy(array)
 
     def step(self, case, X, y, theta, out):
-        torch, net, theta = self.lib, case.shape[1], theta.clone()
+        torch, net = self.lib, case.shape[1]
         functions = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda z: z}
         linear, cross_entropy = torch.nn.functional.linear, torch.nn.functional.cross_entropy
-        layers = [tuple(part.detach().requires_grad_() for part in parts) for parts in split(net, theta)]
-        optimizer = torch.optim.SGD([part for parts in layers for part in parts], RATE, fused=True)
+        with torch.inference_mode(False):
+            theta = theta.clone()
+            layers = [tuple(part.detach().requires_grad_() for part in parts) for parts in split(net, theta)]
+            optimizer = torch.optim.SGD([part for parts in layers for part in parts], RATE, fused=True)
 
         def work():
-            with torch.inference_mode(False):  # which PyTorch above is in
+            with torch.inference_mode(False):
                 optimizer.zero_grad()
                 x = X
                 for layer, (W, b, *W2) in zip(net, layers, strict=True):

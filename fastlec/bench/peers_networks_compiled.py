@@ -69,16 +69,16 @@ class PyTorchNetworks:
     def _step(self, net, layers, X, y):
         """The loss; the parameters are updated in place."""
         kept = []
-        loss, v = self._loss_and_residual(self._forward(net, layers, X, kept=kept), y, 1)
+        loss, v = self._loss_and_residual(self._forward(net, layers, X, kept=kept), y, 1, scale=-RATE)
         for layer, (W, b, *W2), (x, hidden) in zip(net[::-1], layers[::-1], kept[::-1], strict=True):
             inner = self._times_derivative(v @ W2[0] if W2 else v, hidden, layer.activation)
             if W2:
-                W2[0].addmm_(v.t(), hidden, alpha=-RATE)
+                W2[0].addmm_(v.t(), hidden)
                 v = self.lib.addmm(v, inner, W)
             elif layer is not net[0]:
                 v = inner @ W
-            W.addmm_(inner.t(), x, alpha=-RATE)
-            b.sub_(inner.sum(0), alpha=RATE)
+            W.addmm_(inner.t(), x)
+            b.add_(inner.sum(0))
         return loss
 
     def step(self, case, X, y, theta, out):

@@ -13,6 +13,7 @@ How the comparison is kept fair:
   since disturbances only add; the median tells how steady it is.
 - Results are all "reused" (out=, preallocated, bound, donated arrays) or all "fresh" (a new array each call, dropped at once);
   what libraries keep from dropped arrays for the next call, fastlec among them, they keep.
+- A training step is checked once, from the same start for everyone; timed calls go on from there, each contender on its own.
 - A plain copy of as many bytes takes its turn as well: the measured limit of a case whose arithmetic is hidden.
 """
 
