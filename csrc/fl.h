@@ -119,7 +119,7 @@ typedef struct {
     fl_int m, n, k;
     const void *a;             /* (m, k): A[i, p] = a[i * a_row + p * a_step], one of the two is 1 */
     fl_int a_row, a_step;
-    int pack;                  /* a_step is 1, and the rows of a tile are to be interleaved in scratch first */
+    int pack;                  /* the rows of a tile are to be interleaved in scratch first */
     const void *b;             /* (k, n): B[p, j] = b[p * ldb + j]. gemm_dots: B[p, j] = b[j * ldb + p] */
     fl_int ldb;                /* 0: b is what gemm_pack made of B */
     void *c;                   /* (m, n), row stride ldc */
@@ -135,10 +135,11 @@ typedef struct {
     const fl_update *update;   /* or NULL */
     fl_int rows, cols, depth;  /* of a block: cols a multiple of the tile's; depth < k: one C for each part of k, */
     fl_int part;               /* this many elements apart, to be added by `sum` */
+    int keep;                  /* the whole block of C waits in scratch until it is finished; else a few rows at a time */
     fl_int strip;              /* of the depth that is summed in registers at a time; at most FL_DEPTH_BYTES of a row */
 } fl_gemm_job;
 
-/* B (k, n) in panels of a tile's columns, zeros beyond n: out[q][p][j] = B[p, q * width + j], B[p, j] = b[p * b_step + j * b_col],
+/* B (k, n) in panels of a tile's width, zeros beyond n: out[q][p][j] = B[p, q * width + j], B[p, j] = b[p * b_step + j * b_col],
  * one of the two is 1. out holds k * (n rounded up to FL_TILE_BYTES) elements. gemm_tmpl.h */
 typedef struct {
     fl_job head;

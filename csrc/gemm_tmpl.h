@@ -91,20 +91,43 @@ FL_INLINE fl_int FL_FN(tile_rows)(fl_int rows)
     return rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
 }
 
-/* out[p * TILE_ROWS + i] = a[i * a_row + p]: a panel of whole rows as the tile reads it. Pieces of QUAD rows may reach beyond a
- * column, into what is written after them: out has QUAD elements more. */
+/* out[p * TILE_ROWS + i] = a[i * a_row + p]: a panel of whole rows as the tile reads it. What is stored beyond a column is
+ * overwritten by the next one; beyond the last one out has VL elements more. */
 FL_INLINE void FL_FN(pack_panel)(real *out, const real *a, fl_int a_row, fl_int k)
 {
-    fl_int p = 0;
-    for (; p + VL <= k; p += VL)
-        for (fl_int i = (TILE_ROWS - 1) / QUAD * QUAD; i >= 0; i -= QUAD) {
-            vec t[16 / sizeof(real)];
-            for (fl_int q = 0; q < QUAD; q++) t[q] = vload(a + (i + q < TILE_ROWS ? i + q : TILE_ROWS - 1) * a_row + p);
-            vtranspose128(t);
-            for (fl_int q = 0; q < QUAD; q++) vscatter128(out + (p + q) * TILE_ROWS + i, QUAD * TILE_ROWS, t[q]);
+    for (fl_int p = 0; p < k; p += VL) {
+        const fl_int left = k - p < VL ? k - p : VL;
+        vec t[(TILE_ROWS + VL - 1) / VL][VL];
+        for (fl_int g = 0; g * VL < TILE_ROWS; g++) {
+            for (fl_int i = 0; i < VL; i++) {
+                const fl_int row = g * VL + i;
+                t[g][i] = row >= TILE_ROWS ? vset(0) : left == VL ? vload(a + row * a_row + p) : vload_n(a + row * a_row + p, left, 0);
+            }
+            vtranspose(t[g]);
         }
-    for (; p < k; p++)
-        for (fl_int i = 0; i < TILE_ROWS; i++) out[p * TILE_ROWS + i] = a[i * a_row + p];
+        for (fl_int c = 0; c < left; c++)
+            for (fl_int g = 0; g * VL < TILE_ROWS; g++) vstore(out + (p + c) * TILE_ROWS + g * VL, t[g][c]);
+    }
+}
+
+/* out[p * TILE_COLS + j] = b[j * b_col + p] for `lanes` columns, zeros beyond: a register's width of a panel. */
+FL_INLINE void FL_FN(pack_columns)(real *out, const real *b, fl_int b_col, fl_int k, fl_int lanes)
+{
+    for (fl_int p = 0; p < k; p += VL) {
+        const fl_int left = k - p < VL ? k - p : VL;
+        vec t[VL];
+        for (fl_int j = 0; j < VL; j++)
+            t[j] = j >= lanes ? vset(0) : left == VL ? vload(b + j * b_col + p) : vload_n(b + j * b_col + p, left, 0);
+        vtranspose(t);
+        for (fl_int c = 0; c < left; c++) vstore(out + (p + c) * TILE_COLS, t[c]);
+    }
+}
+
+/* Fetches what will be read where the product goes: parameters, R, Y. Rows i.., columns j... */
+FL_INLINE void FL_FN(fetch_rows)(const void *base, fl_int ld, fl_int i, fl_int rows, fl_int j, fl_int cols)
+{
+    for (fl_int q = 0; q < rows; q++)
+        for (fl_int v = 0; v < cols; v += 64 / (fl_int)sizeof(real)) __builtin_prefetch((const real *)base + (i + q) * ld + j + v);
 }
 
 static void FL_FN(gemm)(const fl_job *head, fl_int block, void *scratch)
@@ -119,7 +142,7 @@ static void FL_FN(gemm)(const fl_job *head, fl_int block, void *scratch)
     const real *b = (const real *)job->b + (packed ? j0 * job->k + p0 * TILE_COLS : p0 * ldb + j0);
     const fl_int panel = packed ? job->k * TILE_COLS : TILE_COLS;
     const int plain = !(job->update || job->bias || job->r || job->y || job->op != FL_IDENTITY);
-    const int keep = !plain && depth > job->strip; /* the whole block's sums wait in scratch, or only a tile's rows */
+    const int keep = job->keep, finish_now = !plain && !keep;
     real *sums = scratch, *panel_a = sums + (plain ? 0 : (keep ? (rows + TILE_ROWS - 1) / TILE_ROWS : 1) * TILE_ROWS * job->cols);
     real *c = plain ? (real *)job->c + part * job->part + i0 * job->ldc + j0 : sums;
     const fl_int ldc = plain ? job->ldc : job->cols, across_tiles = plain ? cols : 8 * TILE_COLS;
@@ -131,23 +154,33 @@ static void FL_FN(gemm)(const fl_job *head, fl_int block, void *scratch)
     for (fl_int p = 0; p == 0 || p < depth; p += job->strip) {
         const fl_int k = depth - p < job->strip ? depth - p : job->strip;
         const int add = p > 0 || (plain && job->accumulate);
-        const fl_int ahead = rows <= TILE_ROWS && !packed && p + 2 * k <= depth ? k * ldb : 0;
+        /* the next strip where each is used once, else the next panel while the first rows are computed */
+        const fl_int strip_ahead = rows <= TILE_ROWS && !packed && p + 2 * k <= depth ? k * ldb : 0;
         for (fl_int i = 0, here; i < rows; i += here) {
             const real *ai = a + i * a_row + p * a_step;
             fl_int row = a_row, step = a_step;
             here = FL_FN(tile_rows)(rows - i);
             if (job->pack && here == TILE_ROWS) {
-                FL_FN(pack_panel)(panel_a, ai, a_row, k);
+                if (a_step == 1) FL_FN(pack_panel)(panel_a, ai, a_row, k);
+                else
+                    for (fl_int q = 0; q < k; q++) memcpy(panel_a + q * TILE_ROWS, ai + q * a_step, TILE_ROWS * sizeof(real));
                 ai = panel_a, row = 1, step = TILE_ROWS;
             }
             for (fl_int j = 0; j < cols; j += across_tiles) { /* what follows the product finds it in L1 */
                 const fl_int wide = cols - j < across_tiles ? cols - j : across_tiles;
                 real *cj = c + (plain || keep ? i * ldc : 0) + j;
-                FL_FN(tiles_of)(cj, ldc, ai, row, step, b + p * ldb + j / TILE_COLS * panel, ldb, panel, k, here, wide, add, ahead);
-                if (!plain && p + job->strip >= depth) FL_FN(gemm_finish)(job, cj, ldc, i0 + i, here, j0 + j, wide);
+                if (finish_now) {
+                    if (job->update || job->accumulate) FL_FN(fetch_rows)(job->c, job->ldc, i0 + i, here, j0 + j, wide);
+                    if (job->r) FL_FN(fetch_rows)(job->r, job->ldr, i0 + i, here, j0 + j, wide);
+                    if (job->y) FL_FN(fetch_rows)(job->y, job->ldy, i0 + i, here, j0 + j, wide);
+                }
+                FL_FN(tiles_of)(cj, ldc, ai, row, step, b + p * ldb + j / TILE_COLS * panel, ldb, panel, k, here, wide, add,
+                                 strip_ahead ? strip_ahead : i == 0 ? panel : 0);
+                if (finish_now) FL_FN(gemm_finish)(job, cj, ldc, i0 + i, here, j0 + j, wide);
             }
         }
     }
+    if (keep) FL_FN(gemm_finish)(job, sums, ldc, i0, rows, j0, cols);
 }
 
 static void FL_FN(gemm_pack)(const fl_job *head, fl_int block, void *scratch)
@@ -159,9 +192,9 @@ static void FL_FN(gemm_pack)(const fl_job *head, fl_int block, void *scratch)
         const fl_int lanes = to - j < VL ? to - j : VL;
         const real *b = (const real *)job->b + j * job->b_col;
         real *out = (real *)job->out + j / TILE_COLS * TILE_COLS * k + j % TILE_COLS;
-        if (job->b_col == 1)
-            for (fl_int p = 0; p < k; p++) vstore(out + p * TILE_COLS, lanes == VL ? vload(b + p * job->b_step) : vload_n(b + p * job->b_step, lanes, 0));
-        else load_transposed(out, TILE_COLS, b, job->b_col, k, lanes);
+        if (job->b_step == 1) FL_FN(pack_columns)(out, b, job->b_col, k, lanes);
+        else
+            for (fl_int p = 0; p < k; p++) vstore(out + p * TILE_COLS, vload_n(b + p * job->b_step, lanes, 0));
     }
 }
 

@@ -28,6 +28,7 @@
 #define vgather128 FL_FN(vgather128)
 #define vscatter128 FL_FN(vscatter128)
 #define vtranspose128 FL_FN(vtranspose128)
+#define vtranspose FL_FN(vtranspose)
 
 #define vexp FL_FN(vexp)
 #define vexp_nonpositive FL_FN(vexp_nonpositive)

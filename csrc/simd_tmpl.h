@@ -326,4 +326,33 @@ FL_INLINE void vtranspose128(vec *a)
 #endif
 }
 
+/* Transposes the VL x VL reals of a[0..VL-1]: within the 128-bit lanes first, then the lanes. */
+FL_INLINE void vtranspose(vec *a)
+{
+#if defined __AVX512F__
+#define FL_LANES(x, y, which) (vec)_mm512_shuffle_f32x4((__m512)(x), (__m512)(y), which)
+    for (fl_int g = 0; g < VL; g += QUAD) vtranspose128(a + g);
+    for (fl_int q = 0; q < QUAD; q++) {
+        vec t0 = FL_LANES(a[q], a[QUAD + q], 0x44), t1 = FL_LANES(a[q], a[QUAD + q], 0xEE);
+        vec t2 = FL_LANES(a[2 * QUAD + q], a[3 * QUAD + q], 0x44), t3 = FL_LANES(a[2 * QUAD + q], a[3 * QUAD + q], 0xEE);
+        a[q] = FL_LANES(t0, t2, 0x88);
+        a[QUAD + q] = FL_LANES(t0, t2, 0xDD);
+        a[2 * QUAD + q] = FL_LANES(t1, t3, 0x88);
+        a[3 * QUAD + q] = FL_LANES(t1, t3, 0xDD);
+    }
+#undef FL_LANES
+#elif defined __AVX2__
+#define FL_LANES(x, y, which) (vec)_mm256_permute2f128_ps((__m256)(x), (__m256)(y), which)
+    for (fl_int g = 0; g < VL; g += QUAD) vtranspose128(a + g);
+    for (fl_int q = 0; q < QUAD; q++) {
+        vec t = FL_LANES(a[q], a[QUAD + q], 0x20);
+        a[QUAD + q] = FL_LANES(a[q], a[QUAD + q], 0x31);
+        a[q] = t;
+    }
+#undef FL_LANES
+#else
+    vtranspose128(a);
+#endif
+}
+
 #undef FL_I

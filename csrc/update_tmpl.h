@@ -39,15 +39,15 @@ FL_INLINE void FL_FN(update_vector)(const FL_FN(stepper) *step, real *w, vec g, 
 #define FL_LOAD(p) (part ? vload_n(p, left, 0) : vload(p))
 #define FL_STORE(p, v) (part ? vstore_n(p, v, left) : vstore(p, v))
     real *s = (real *)((char *)w + step->s), *t = (real *)((char *)w + step->t);
-    vec now = FL_LOAD(w), decay = vset(0);
-    if (step->decays) decay = step->decay * now;
+    vec now = FL_LOAD(w);
     if (rule == FL_ADAM) {
         vec mean = step->beta1 * FL_LOAD(s) + step->rest1 * g, square = step->beta2 * FL_LOAD(t) + step->rest2 * (g * g);
         FL_STORE(s, mean);
         FL_STORE(t, square);
-        g = mean * step->unbias1 / (vsqrt(square * step->unbias2) + step->eps) + decay;
+        g = mean * step->unbias1 / (vsqrt(square * step->unbias2) + step->eps);
+        if (step->decays) g += step->decay * now;
     } else {
-        g += decay;
+        if (step->decays) g += step->decay * now;
         if (rule == FL_MOMENTUM) {
             vec velocity = step->momentum * FL_LOAD(s) + g;
             FL_STORE(s, velocity);

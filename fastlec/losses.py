@@ -45,12 +45,12 @@ class SoftmaxCrossEntropy:
         """The Hessian by the output times v (m, l): (diag(p) - p p') v / m for each sample; y does not matter."""
         output = _check.matrix(output, "output")
         v = _like(v, output)
-        p = softmax(output)
+        p = softmax(_check.plain(output, v.dtype, "output"))
         return p * (v - np.einsum("ij,ij->i", p, v)[:, None]) / len(p)
 
     def plan(self, plan, output, y, grad):
         """Adds the loss, and (unless None) its gradient by the output, to a plan."""
-        plan.cross_entropy(output, y, grad, 1 / len(output))
+        plan.cross_entropy(output, y, grad, len(output))
 
 
 class MeanSquaredError:
@@ -100,7 +100,7 @@ class MeanSquaredError:
 
     def plan(self, plan, output, y, grad):
         """Adds the loss, and (unless None) its gradient by the output, to a plan."""
-        plan.squares(output, y, grad, 1 / output.size)
+        plan.squares(output, y, grad, output.size)
 
 
 def _dtype(output):

@@ -130,7 +130,7 @@ class Objective:
         """The Jacobian of `residuals` as a LinearOperator, for least_squares(..., jac=f.jacobian, tr_solver="lsmr") or lsmr."""
         from scipy.sparse.linalg import LinearOperator
 
-        net, scale, answer = self._least_squares(theta)
+        net, scale, answer = self._least_squares(np.array(theta))
         _, jac = net.linearize(self.X)
         J = jac.operator("theta")
         return LinearOperator(

@@ -69,7 +69,7 @@ class TrainingStep:
                 X = _check.plain(X, dtype, "X")
             if X.ndim < 1 or not 1 <= len(X) <= self.batch_size:
                 raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
-            key = X.shape, getattr(y, "ndim", None)
+            key = X.shape, y.ndim if isinstance(y, np.ndarray) else np.ndim(y)
             plan = self._plans.get(key)
             if plan is None:
                 kind = _Planned if self.net.planned and hasattr(self.loss, "plan") else _ByLayers

@@ -99,6 +99,7 @@ cdef extern from "fl.h" nogil:
         const fl_update *update
         fl_int rows, cols, depth
         fl_int part
+        int keep
         fl_int strip
 
     ctypedef struct fl_pack_job:

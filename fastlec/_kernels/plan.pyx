@@ -29,6 +29,12 @@ cdef enum:
     DOTS_DEPTH = 64         # from this depth on
     PACK_FROM = 512         # bytes of a row of C from which on rows of A are packed
     STRIP_BYTES = 1 << 18   # of B, of which one strip is used while the next one is fetched
+    PACK_ROWS = 48          # of C that make packing B worth its while where it lies badly
+    MOST_ROWS = 96          # of C in a block,
+    COLS_BYTES = 2048       # and bytes of a row of it, so that what is summed over at a time of B stays in L2
+    PANEL_BYTES = 1 << 19   # of B for a block that stay in L2 as a whole
+    KEEP_BYTES = 1 << 14    # of a block of C that is finished at once
+    EVEN = 8                # blocks in multiples of so many keep teams of 2, 4 and 8 busy to the end
     SPLIT_DEPTH = 1024      # of each part of a product whose C is so small that only its depth can be shared out
     SLOPE_ROWS = 4096       # rows whose columns are summed in one block
 
@@ -73,7 +79,7 @@ cdef class Plan:
     cdef tuple states           # of the optimizer
     cdef double *losses
     cdef fl_int n_losses
-    cdef double loss_scale
+    cdef double loss_count
 
     def __cinit__(self, int typenum):
         if typenum != cnp.NPY_FLOAT and typenum != cnp.NPY_DOUBLE:
@@ -208,7 +214,7 @@ cdef class Plan:
         update: c are parameters, a b is their gradient. a (m, k), b (k, n), any of them transposed; c, residual, y (m, n)."""
         cdef fl_int m, n, k, down, across, parts = 1, tile = FL_TILE_BYTES // self.size, depth = FL_DEPTH_BYTES // self.size
         cdef fl_int cols, rows
-        cdef bint dots, plain, by_row, by_column
+        cdef bint dots, plain, bare, by_row, by_column, pack
         cdef cnp.ndarray partial = None, packed
         cdef fl_gemm_job *job
         cdef double macs
@@ -224,27 +230,32 @@ cdef class Plan:
         by_row = cnp.PyArray_IS_C_CONTIGUOUS(a)
         by_column = cnp.PyArray_IS_F_CONTIGUOUS(b) and (k > 1 or not cnp.PyArray_IS_C_CONTIGUOUS(b))
         dots = by_row and by_column and k >= DOTS_DEPTH and (n <= DOTS_COLS or m <= DOTS_ROWS)
-        plain = op == FL_IDENTITY and bias is None and residual is None and y is None and not accumulate
+        bare = op == FL_IDENTITY and bias is None and residual is None and y is None
+        plain = bare and not accumulate
         if by_column and not dots and cnp.PyArray_IS_C_CONTIGUOUS(b):
             by_column = False
 
         # blocks: by the problem alone, so that every team computes the same
         cols = up(n, tile)
-        if cols * self.size > 4096:
-            cols = up(blocks(cols, blocks(cols * <fl_int>self.size, 4096)), tile)
-        rows = <fl_int>(BLOCK_MACS / (<double>cols * max(k, 1)))
-        rows = min(max(rows // FL_TILE_ROWS * FL_TILE_ROWS, FL_TILE_ROWS), 96)
+        if cols * <fl_int>self.size > COLS_BYTES:
+            cols = up(blocks(cols, blocks(cols * <fl_int>self.size, COLS_BYTES)), tile)
+        rows = min(max(<fl_int>(BLOCK_MACS / (<double>cols * max(k, 1))), FL_TILE_ROWS), MOST_ROWS)
+        if <double>k * cols * self.size > PANEL_BYTES:      # B comes from L3 or memory each time: for many rows, then
+            rows = max(rows, min(m // 4, MOST_ROWS))
+        rows = up(blocks(m, max(m // rows // EVEN * EVEN, 1 if m < 2 * rows else 2)), 4)
         if rows >= m:
             rows = m
         if dots and m <= DOTS_ROWS:
             rows = m
             cols = min(cols, max(up(<fl_int>(BLOCK_MACS / (<double>m * k)), tile), tile))
         down, across = blocks(m, rows), blocks(n, cols)
+        # parts of rows that lie a power of two apart would all fall into the same few sets of the caches
+        pack = by_column and not dots or (across > 1 and n * self.size % COLS_BYTES == 0 and m >= PACK_ROWS)
         if plain and not dots and down * across < 16 and k >= 4 * SPLIT_DEPTH:
             parts = min(blocks(k, SPLIT_DEPTH), 64)
 
-        if by_column and not dots:
-            packed = self.panels(b, k, n)
+        if pack:
+            packed = self.panels(b, k, n, by_column)
         if parts > 1:
             partial = self.empty(parts, m, n)
         job = <fl_gemm_job *>self.add(FL_KERNEL_gemm_dots if dots else FL_KERNEL_gemm)
@@ -252,7 +263,7 @@ cdef class Plan:
         job.a_row = k if by_row else 1
         job.a_step = 1 if by_row else m
         self.point(&job.a, a)
-        if by_column and not dots:
+        if pack:
             self.point(&job.b, packed)
             job.ldb = 0
         else:
@@ -290,9 +301,12 @@ cdef class Plan:
         if dots:
             job.head.scratch = 0 if plain and not update else rows * cols * self.size
         else:
-            if not plain or update:
-                job.head.scratch = (up(rows, FL_TILE_ROWS) if k > depth else FL_TILE_ROWS) * cols * self.size
-            job.pack = by_row and min(cols, n) * <fl_int>self.size >= PACK_FROM
+            if not bare or job.update is not NULL:
+                job.keep = k > job.strip or rows * cols * <fl_int>self.size <= KEEP_BYTES
+                job.head.scratch = (up(rows, FL_TILE_ROWS) if job.keep else FL_TILE_ROWS) * cols * self.size
+            # a row of A is read by many tiles; its columns are read in place, unless they all fall into the same few sets of L1
+            job.pack = (min(cols, n) * <fl_int>self.size >= PACK_FROM
+                        and (by_row or (k > FL_DEPTH_BYTES // <fl_int>self.size and m * self.size % 1024 == 0)))
             if job.pack:
                 job.head.scratch += (FL_TILE_ROWS * min(k, depth) + 64) * self.size
         if parts > 1:
@@ -301,8 +315,8 @@ cdef class Plan:
             if update:
                 self.update(c, total)
 
-    cdef cnp.ndarray panels(self, cnp.ndarray b, fl_int k, fl_int n):
-        """B given by columns, packed: by a new job, or by one that is there already."""
+    cdef cnp.ndarray panels(self, cnp.ndarray b, fl_int k, fl_int n, bint by_column):
+        """B packed: by a new job, or by one that is there already."""
         cdef fl_int tile = FL_TILE_BYTES // self.size
         cdef cnp.ndarray packed
         cdef fl_pack_job *job
@@ -315,7 +329,8 @@ cdef class Plan:
         self.packed[key] = packed
         job = <fl_pack_job *>self.add(FL_KERNEL_gemm_pack)
         job.n, job.k = n, k
-        job.b_step, job.b_col = 1, k
+        job.b_step = 1 if by_column else n
+        job.b_col = k if by_column else 1
         job.cols = max(up(PIECE // max(k, 1), tile), tile)
         job.head.n_blocks = blocks(n, job.cols)
         job.head.work = <double>k * n * 0.1
@@ -410,7 +425,7 @@ cdef class Plan:
         job.head.n_blocks = blocks(job.n, BLOCK)
         job.head.work = job.n * (0.3 if self.dtype == FL_F32 else 0.9)
 
-    cdef double *take_losses(self, fl_int n, double scale) except NULL:
+    cdef double *take_losses(self, fl_int n, double count) except NULL:
         free(self.losses)
         self.losses = <double *>malloc(n * sizeof(double))
         if self.losses is NULL:
@@ -418,11 +433,11 @@ cdef class Plan:
             raise MemoryError(f"cannot allocate {n * sizeof(double)} bytes")
         memset(self.losses, 0, n * sizeof(double))
         self.n_losses = n
-        self.loss_scale = scale
+        self.loss_count = count
         return self.losses
 
-    def cross_entropy(self, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double scale=1):
-        """The plan's loss: scale * sum_i l_i, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
+    def cross_entropy(self, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double count=1):
+        """The plan's loss: sum_i l_i / count, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
         (m,), each in [0, n) whenever the plan runs, or (m, n) probabilities."""
         cdef fl_xent_job *job
         cdef fl_int m, n
@@ -440,12 +455,12 @@ cdef class Plan:
         else:
             self.check_shape(labels, "labels", m, n)
             self.point(&job.targets, labels)
-        job.scale = scale
+        job.scale = 1 / count
         plan_xent(job, self.dtype, m, n)
-        job.loss = self.take_losses(job.head.n_blocks, scale)
+        job.loss = self.take_losses(job.head.n_blocks, count)
 
-    def squares(self, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None, double scale=1):
-        """The plan's loss: scale * sum (x - t)^2, and grad, its gradient by x, which it may overwrite. All of one size, C order."""
+    def squares(self, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None, double count=1):
+        """The plan's loss: sum (x - t)^2 / count, and grad, its gradient by x, which it may overwrite. All of one size, C order."""
         cdef fl_squares_job *job
         self.check(x, "x", cnp.PyArray_NDIM(x))
         self.check(t, "t", cnp.PyArray_NDIM(t))
@@ -459,12 +474,12 @@ cdef class Plan:
             if cnp.PyArray_SIZE(x) != cnp.PyArray_SIZE(grad):
                 raise ValueError(f"grad has shape {shape(grad)}; expected {shape(x)}")
             self.point(<const void **>&job.grad, grad)
-        job.scale = 2 * scale
+        job.scale = 2 / count
         job.n = cnp.PyArray_SIZE(x)
         job.per_block = BLOCK
         job.head.n_blocks = blocks(job.n, BLOCK)
         job.head.work = job.n * 0.5
-        job.loss = self.take_losses(max(job.head.n_blocks, 1), scale)
+        job.loss = self.take_losses(max(job.head.n_blocks, 1), count)
 
     # --- running -----------------------------------------------------------------------------------------------------
 
@@ -489,7 +504,7 @@ cdef class Plan:
                 free(jobs)
         for b in range(self.n_losses):
             loss += self.losses[b]
-        return self.loss_scale * loss
+        return loss / self.loss_count if self.n_losses else 0.0
 
     def __len__(self):
         return self.n
@@ -516,7 +531,7 @@ def matmul(object a, object b, object out):
             return None
         c = <cnp.ndarray>out
     plan = Plan(cnp.PyArray_TYPE(a))
-    plan.borrows = not (cnp.PyArray_IS_F_CONTIGUOUS(b) or cnp.PyArray_DIM(a, 1) >= SPLIT_DEPTH)   # then nothing is the plan's own
+    plan.borrows = cnp.PyArray_IS_C_CONTIGUOUS(b) and cnp.PyArray_SIZE(b) < BLOCK      # then nothing is the plan's own
     plan.product(a, b, c)
     plan.run()
     return c
