@@ -164,7 +164,7 @@ def _safetensors():
     try:
         import safetensors.numpy
     except ImportError as error:
-        raise ImportError(".safetensors files need that library: pip install safetensors") from error
+        raise ImportError(".safetensors files need that library: pip install 'fastlec[safetensors]'") from error
     return safetensors
 
 
