@@ -12,6 +12,8 @@ from . import _check
 from ._kernels import plan as kernels
 from .network import Network
 
+MOST_PLANS = 8  # shapes of batches whose plans are kept
+
 
 def training_step(net, loss, optimizer, batch_size):
     """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples.
@@ -69,9 +71,13 @@ class TrainingStep:
                 X = _check.plain(X, dtype, "X")
             if X.ndim < 1 or not 1 <= len(X) <= self.batch_size:
                 raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
-            key = X.shape, y.ndim if isinstance(y, np.ndarray) else np.ndim(y)
+            if not isinstance(y, np.ndarray):
+                y = _check.as_array(y, "y")
+            key = X.shape, y.ndim
             plan = self._plans.get(key)
             if plan is None:
+                if len(self._plans) >= MOST_PLANS:
+                    self._plans.clear()
                 kind = _Planned if self.net.planned and hasattr(self.loss, "plan") else _ByLayers
                 plan = self._plans[key] = kind(self, X, y)
             loss = plan(X, self.loss.targets(y, plan.shape, dtype), self.count)
