@@ -45,9 +45,10 @@ class Bounds:
         return min(self.sum, n * self.eps)
 
     def product(self, a, b):
-        value = a.value @ b.value
-        error = a.error @ b.size + np.abs(a.value) @ b.error + self._sum(len(b.value)) * (a.size @ b.size)
-        return Near(value, error)
+        error = (a.error + self._sum(len(b.value)) * a.size) @ b.size
+        if b.error.any():
+            error += np.abs(a.value) @ b.error
+        return Near(a.value @ b.value, error)
 
     def add(self, *terms):
         value = sum(t.value for t in terms)
@@ -70,3 +71,156 @@ class Bounds:
         if name == "relu":
             return y, Near(slope, np.abs(z.value) <= z.error)
         return y, Near(slope, 2 * y.error + self.slope)
+
+
+class Linearized:
+    """What a layer must give at x: y, mv(directions) and tmv(v), each `Near`, v and the directions being arrays. layer: one of
+    fastlec's own, or a network of them; only its parameters are taken from it, in float64."""
+
+    def __init__(self, layer, x, bounds):
+        self.x, self.bounds = x if isinstance(x, Near) else Near(x), bounds
+        self.p = {name: Near(a) for name, a in layer.params.items()}
+        self.forward(layer)
+
+    def directions(self, directions):
+        return {name: d if isinstance(d, Near) else Near(d) for name, d in directions.items()}
+
+    def terms(self, x, W, dx, dW):
+        """The products whose sum is the differential of x W'."""
+        found = [] if dx is None else [self.bounds.product(dx, W.T)]
+        return found if dW is None else [*found, self.bounds.product(x, dW.T)]
+
+    def sum(self, terms, shape):
+        return self.bounds.add(*terms) if terms else Near(np.zeros(shape))
+
+    def inner(self, activation, W, b):
+        """(sigma, sigma') of x W' + b."""
+        terms = [self.bounds.product(self.x, self.p[W].T)]
+        if b in self.p:
+            terms.append(Near(np.broadcast_to(self.p[b].value, terms[0].value.shape)))
+        return self.bounds.activate(self.bounds.add(*terms), activation)
+
+    def inner_mv(self, W, dx, dW, db):
+        terms = self.terms(self.x, self.p[W], dx, dW)
+        if db is not None:
+            terms.append(Near(np.broadcast_to(db.value, self.slope.value.shape)))
+        return self.bounds.times(self.slope, self.sum(terms, self.slope.value.shape))
+
+    def inner_tmv(self, v, W, b):
+        g = self.bounds.times(v, self.slope)
+        found = {"x": self.bounds.product(g, self.p[W]), W: self.bounds.product(g.T, self.x)}
+        return found | ({b: self.bounds.total(g)} if b in self.p else {})
+
+
+class _Dense(Linearized):
+    def forward(self, layer):
+        self.y, self.slope = self.inner(layer.activation, "W", "b")
+
+    def mv(self, directions):
+        d = self.directions(directions)
+        return self.inner_mv("W", d.get("x"), d.get("W"), d.get("b"))
+
+    def tmv(self, v):
+        return self.inner_tmv(v if isinstance(v, Near) else Near(v), "W", "b")
+
+
+class _Residual(Linearized):
+    def forward(self, layer):
+        self.h, self.slope = self.inner(layer.activation, "W1", "b")
+        self.y = self.bounds.add(self.x, self.bounds.product(self.h, self.p["W2"].T))
+
+    def mv(self, directions):
+        d = self.directions(directions)
+        dh = self.inner_mv("W1", d.get("x"), d.get("W1"), d.get("b"))
+        terms = self.terms(self.h, self.p["W2"], dh, d.get("W2"))
+        return self.bounds.add(*terms, *([d["x"]] if "x" in d else []))
+
+    def tmv(self, v):
+        v = v if isinstance(v, Near) else Near(v)
+        found = self.inner_tmv(self.bounds.product(v, self.p["W2"]), "W1", "b")
+        return found | {"x": self.bounds.add(v, found["x"]), "W2": self.bounds.product(v.T, self.h)}
+
+
+class _ProjectedResidual(Linearized):
+    def forward(self, layer):
+        self.h, self.slope = self.inner(layer.activation, "W1", "b")
+        self.y = self.bounds.add(self.bounds.product(self.x, self.p["W2"].T), self.h)
+
+    def mv(self, directions):
+        d = self.directions(directions)
+        dh = self.inner_mv("W1", d.get("x"), d.get("W1"), d.get("b"))
+        return self.bounds.add(*self.terms(self.x, self.p["W2"], d.get("x"), d.get("W2")), dh)
+
+    def tmv(self, v):
+        v = v if isinstance(v, Near) else Near(v)
+        found = self.inner_tmv(v, "W1", "b")
+        through = self.bounds.product(v, self.p["W2"])
+        return found | {"x": self.bounds.add(through, found["x"]), "W2": self.bounds.product(v.T, self.x)}
+
+
+class _Activation(Linearized):
+    def forward(self, layer):
+        self.y, self.slope = self.bounds.activate(self.x, layer.activation)
+
+    def mv(self, directions):
+        return self.bounds.times(self.slope, self.directions(directions)["x"])
+
+    def tmv(self, v):
+        return {"x": self.bounds.times(self.slope, v if isinstance(v, Near) else Near(v))}
+
+
+class _Network(Linearized):
+    def forward(self, layer):
+        self.parts, self.y = [], self.x
+        for part in layer.layers:
+            self.parts.append(linearized(part, self.y, self.bounds))
+            self.y = self.parts[-1].y
+
+    def mv(self, directions):
+        d, dx = self.directions(directions), directions.get("x")
+        for i, part in enumerate(self.parts):
+            own = {name.removeprefix(f"{i}."): a for name, a in d.items() if name.startswith(f"{i}.")}
+            if own or dx is not None:
+                dx = part.mv(own | ({} if dx is None else {"x": dx}))
+        return dx
+
+    def tmv(self, v):
+        found = {}
+        for i, part in reversed(list(enumerate(self.parts))):
+            own = part.tmv(v)
+            v = own.pop("x")
+            found |= {f"{i}.{name}": a for name, a in own.items()}
+        return found | {"x": v}
+
+    def theta(self, found):
+        """What tmv gave, flat as theta."""
+        values, errors = ([getattr(found[name], part).ravel() for name in self.p] for part in ("value", "error"))
+        return Near(np.concatenate(values), np.concatenate(errors))
+
+
+def linearized(layer, x, bounds):
+    """`Linearized` of any layer of fastlec's own."""
+    kinds = {"Dense": _Dense, "Residual": _Residual, "ProjectedResidual": _ProjectedResidual}
+    kinds |= {"Activation": _Activation, "Network": _Network}
+    return kinds[type(layer).__name__](layer, x, bounds)
+
+
+def loss_of(output, y, bounds, tolerance, dtype):
+    """(mean loss, its gradient by the output), both `Near`: cross-entropy for labels y (m,), else squares. output: `Near`."""
+    m, error = len(output.value), output.error
+    if np.ndim(y) == 1 and np.asarray(y).dtype.kind in "iu":
+        value, gradient = reference.softmax_cross_entropy(output.value, y)
+        top, at = output.value.max(axis=1), output.value[np.arange(m), y]
+        size = top - at + np.log(output.value.shape[1])
+        moved = 2 * error.max(axis=1)  # no logit moves log-softmax by more, nor a probability by more than that of itself
+        p = reference.softmax(output.value)
+        unit = tolerance("gradient", dtype)
+        return (
+            Near(value, np.mean(moved + tolerance("loss", dtype) * size)),
+            Near(gradient, (moved[:, None] * p * (1 + moved[:, None]) + unit) / m),
+        )
+    value, gradient = reference.mean_squared_error(output.value, y)
+    difference = np.abs(output.value - np.reshape(y, output.value.shape))
+    eps64 = np.finfo(np.float64).eps
+    error_of_value = np.mean(2 * difference * error + error**2) + (2 * bounds.eps + np.sqrt(gradient.size) * eps64) * value
+    return Near(value, error_of_value), Near(gradient, 2 * error / error.size + 2 * bounds.eps * np.abs(gradient))

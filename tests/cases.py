@@ -94,6 +94,44 @@ LINEAR = [  # (samples, features, classes)
 ]
 LINEAR_TEAM = [(3000, 50, 10), (700, 784, 3)]
 
+# Matrix products (m, k) by (k, n). The edges: tiles of 6 or 12 rows (their rest in 10, 8, 4, 2, 1) by 4 to 32 columns, depth in
+# strips of 192 or 384 and, for up to 12 rows, of fewer; rows are packed from 512 bytes of columns on, blocks are 2048 bytes wide;
+# from a depth of 64 on columns that lie in memory are read in place, if there are up to 16 of them or up to 32 rows, 4 rows and 2
+# or 5 columns at a time; depths of 4096 and more are split into parts of 1024 where C has few blocks. Rows a multiple of 2048 bytes
+# long and columns a multiple of 1024 are copied together first.
+STRIPS = (191, 192, 193, 383, 384, 385)
+PRODUCTS = [  # (m, n, k)
+    *((m, 33, 17) for m in (*range(1, 14), 22, 23, 24, 25, 34, 35, 36, 37, 97)),
+    *((13, n, 17) for n in (*LANES, *RUNS, 66, 127, 128, 129, 130, 257)),
+    *((13, 34, k) for k in (0, *LANES, *RUNS, *STRIPS, 769)),
+    *((3, 19, k) for k in STRIPS),
+    *((m, 17, k) for m in (1, 3, 4, 5, 31, 32, 33) for k in (63, 64, 65)),
+    *((35, n, k) for n in (*range(1, 12), 15, 16) for k in (64, 71)),
+    *((25, n, 20) for n in (511, 512, 513, 1023, 1024, 1025)),
+    *((12, n, 300) for n in (512, 1025)),
+    *((70, 2, k) for k in (300, 1000)),
+    *((m, n, k) for m, n in ((2, 3), (14, 18)) for k in (4095, 4096, 4097, 5119, 9000)),
+    (3, 2, 66000),
+    (300, 40, 385),
+    *((m, n, 20) for m in (47, 48, 50) for n in (512, 1024)),
+    *((m, 130, k) for m in (128, 256) for k in (192, 193, 384, 400)),
+    (150, 512, 300),
+    (1, 1, 1),
+    (1, 300, 1),
+    (300, 1, 1),
+]
+PRODUCTS_TEAM = [(300, 200, 400), (3000, 10, 784), (20, 15, 20000), (12, 1500, 700), (32, 1200, 500)]
+
+DENSE = [  # (samples, features, outputs)
+    *((m, 5, 3) for m in (0, 1, 2, 3, 5, 12, 13, 25, 64, 65, 130)),
+    *((7, n, 4) for n in (1, 2, 8, 16, 17, 33, 63, 64, 65, 200, 385)),
+    *((7, 19, k) for k in (1, 2, 3, 8, 15, 16, 17, 33, 65, 129)),
+    (1, 1, 1),
+    (34, 70, 17),
+    (33, 70, 16),
+]
+DENSE_TEAM = [(300, 200, 150), (5000, 20, 30), (9000, 3, 2)]
+
 
 def parametrize(name, values):
     """A parameter that runs through a part of the table, with readable ids."""

@@ -21,6 +21,10 @@ UNITS = {
     "gradient": (8, 16),  # of the loss by logits, relative to a row's weight
     "map": (4, 6),  # tanh, sigmoid, relu and derivatives, relative
     "linear": (2, 4),  # logits, relative to |w| |x| summed over the features: each error of theirs reaches what follows
+    # Of matrix products, relative to |a| |b| summed over the depth: up to 384 terms add up one after the other, and n roundings are
+    # worth sqrt(n) of half an eps (Higham and Mary 2019), 10 for 384, where all partial sums are as large as that. No more than n.
+    "product": (4, 6),
+    "slope": (1, 2),  # sigma' from sigma, relative to 1: the rounding of y^2; the error of y itself is added by the test
 }
 
 

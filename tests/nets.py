@@ -1,0 +1,114 @@
+"""Networks that the tests share, of fastlec's layers and of a user's own."""
+
+import numpy as np
+
+from fastlec import Activation, Dense, Layer, Network, ProjectedResidual, Residual
+
+
+class Cube(Layer):
+    """y = x^3 / 3 of samples of any shape."""
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x**3 / 3, x
+
+    def mv(self, x, directions):
+        return x**2 * directions["x"]
+
+    def tmv(self, x, v, wrt):
+        return {name: x**2 * v for name in wrt}
+
+
+class Scale(Layer):
+    """y = a x + c of samples (m, n): a is a number, c (n,)."""
+
+    def __init__(self, n, dtype=np.float64):
+        super().__init__({"a": np.array(1.5, dtype), "c": np.linspace(-1, 1, n).astype(dtype)})
+
+    def output_shape(self, shape):
+        if tuple(shape) != self.params["c"].shape:
+            raise ValueError(f"x has samples of shape {tuple(shape)}; expected {self.params['c'].shape}")
+        return shape
+
+    def evaluate(self, x):
+        return self.params["a"] * x + self.params["c"], x
+
+    def mv(self, x, directions):
+        products = {"x": lambda d: self.params["a"] * d, "a": lambda d: d * x, "c": lambda d: d}
+        return sum(products[name](d) for name, d in directions.items()) + np.zeros_like(x)
+
+    def tmv(self, x, v, wrt):
+        products = {
+            "x": lambda: self.params["a"] * v,
+            "a": lambda: np.array((v * x).sum(), x.dtype),
+            "c": lambda: v.sum(axis=0),
+        }
+        return {name: products[name]() for name in wrt}
+
+
+class Same(Layer):
+    """y = x: a layer of the user's own that changes no bit."""
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x.copy(), None
+
+    def mv(self, kept, directions):
+        return directions["x"].copy()
+
+    def tmv(self, kept, v, wrt):
+        return dict.fromkeys(wrt, v)
+
+
+def _nested(o):
+    inner = Network([Residual(6, 4, "sigmoid", **o), Activation("tanh"), Network([Dense(6, 4, "relu", **o)])])
+    return [Dense(5, 6, "identity", **o), inner, Activation("sigmoid"), Network([ProjectedResidual(4, 3, **o)])]
+
+
+PLANNED = {  # of 5 features and 3 outputs
+    "one layer": lambda o: [Dense(5, 3, "sigmoid", **o)],
+    "dense": lambda o: [Dense(5, 17, **o), Dense(17, 8, "relu", **o), Dense(8, 3, "identity", **o)],
+    "without biases": lambda o: [Dense(5, 9, "sigmoid", bias=False, **o), Dense(9, 3, bias=False, **o)],
+    "residual": lambda o: [
+        ProjectedResidual(5, 8, "sigmoid", **o),
+        Residual(8, **o),
+        Residual(8, 3, "relu", **o),
+        Dense(8, 3, **o),
+    ],
+    "ends in a residual": lambda o: [Dense(5, 3, "relu", **o), Residual(3, 6, **o)],
+    "activations": lambda o: [
+        Activation("tanh"),
+        Dense(5, 6, "identity", **o),
+        Activation("sigmoid"),
+        Activation("tanh"),
+        Dense(6, 3, **o),
+        Activation("relu"),
+    ],
+    "identities": lambda o: [Activation("identity"), Dense(5, 3, **o), Activation("identity")],
+    "nested": _nested,
+}
+OWN = {
+    "cube": lambda o: [Dense(5, 6, **o), Cube(), Residual(6, **o), Dense(6, 3, "identity", **o)],
+    "scale": lambda o: [Scale(5, **_dtype(o)), Dense(5, 3, **o), Scale(3, **_dtype(o))],
+    "nested own": lambda o: [
+        Network([Dense(5, 4, **o), Network([Cube(), Scale(4, **_dtype(o))])]),
+        Dense(4, 3, "sigmoid", **o),
+    ],
+}
+
+
+def _dtype(options):
+    return {"dtype": options["dtype"]}
+
+
+def network(layers, dtype, rng):
+    """A network of PLANNED or OWN with random parameters, biases too."""
+    net = Network(layers({"dtype": dtype, "rng": rng}))
+    for a in net.params.values():
+        if a.ndim == 1:
+            a[...] = rng.standard_normal(a.shape) / 2
+    return net

@@ -1,0 +1,860 @@
+"""Networks: derivatives, theta and its views, files, threads, parts of samples, layers of a user's own."""
+
+import copy
+import itertools
+import json
+import pickle
+import re
+import struct
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+import cases
+import nets
+import numpy as np
+import pytest
+import test_system_threads as system
+from bounds import Bounds, linearized
+from numpy.testing import assert_allclose, assert_array_equal
+
+import fastlec
+from fastlec import Activation, Dense, Network, ProjectedResidual, Residual, io
+from fastlec import network as network_module
+from fastlec.io import ModelError
+from fastlec.testing import check_layer
+
+alarm, needs_fork, needs_signals = system.alarm, system.needs_fork, system.needs_signals
+ALL = nets.PLANNED | nets.OWN
+planned = pytest.mark.parametrize("layers", nets.PLANNED.values(), ids=nets.PLANNED)
+own = pytest.mark.parametrize("layers", nets.OWN.values(), ids=nets.OWN)
+every = pytest.mark.parametrize("layers", ALL.values(), ids=ALL)
+
+
+def normals(rng, shape, dtype):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def data(net, rng, m=9):
+    """x, v, a direction for each variable and for theta."""
+    dtype = net.theta.dtype
+    x, v = normals(rng, (m, 5), dtype), normals(rng, (m, 3), dtype)
+    directions = {name: normals(rng, a.shape, dtype) for name, a in {"x": x, **net.params}.items()}
+    return x, v, directions, normals(rng, net.n_params, dtype)
+
+
+def answers(net, x, v, directions, direction):
+    """Everything that a network computes, by name."""
+    y, jac = net.linearize(x)
+    found = {"y": net(x), "linearize": y, "mv": jac.mv(**directions), "theta": jac.mv(theta=direction)}
+    found |= {f"tmv {name}": g for name, g in jac.tmv(v).items()}
+    return found | {"tmv theta": jac.tmv(v, "theta")["theta"]}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, a in found.items():
+        assert_array_equal(a, expected[name], err_msg=name, strict=True)
+
+
+# --- derivatives -----------------------------------------------------------------------------------------------------
+
+
+@planned
+@pytest.mark.parametrize("m", [0, 1, 13, 70])
+def test_agrees_with_the_reference(layers, m, isa, dtype, rng, frozen, tolerance):
+    """Back-propagation over all layers, by every variable."""
+    net = nets.network(layers, dtype, rng)
+    x, v, directions, direction = data(net, rng, m)
+    x, v = frozen(x, v)
+    theta = net.theta.copy()
+    expected = linearized(net, x, Bounds(tolerance, dtype))
+    y, jac = net.linearize(x)
+    expected.y.check(y)
+    assert_array_equal(net(x), y, strict=True)
+    for given in (directions, *({name: d} for name, d in directions.items())):
+        expected.mv(given).check(jac.mv(**given))
+    named = network_module.views(direction, net.params)
+    expected.mv(named).check(jac.mv(theta=direction))
+    assert_array_equal(jac.mv(theta=direction), jac.mv(**named))
+    bounds, found = expected.tmv(v), jac.tmv(v)
+    assert list(found) == ["x", *net.params, "theta"][: len(found)]
+    for name, near in bounds.items():
+        near.check(found[name])
+    flat = jac.tmv(v, ("theta", "x"))
+    assert list(flat) == ["theta", "x"]
+    assert_array_equal(flat["theta"], np.concatenate([found[name].ravel() for name in net.params]))
+    assert_array_equal(flat["x"], found["x"])
+    assert_array_equal(net.theta, theta)
+
+
+@every
+def test_every_choice_of_variables(layers, isa, dtype, rng):
+    """wrt picks from the same bits: the pass goes as far down as it must."""
+    net = nets.network(layers, dtype, rng)
+    x, v, directions, _ = data(net, rng)
+    _, jac = net.linearize(x)
+    everything = jac.tmv(v, jac.variables)
+    assert list(everything) == list(jac.variables) == ["x", *net.params, "theta"]
+    for names in (*itertools.combinations(jac.variables, 1), *itertools.combinations(jac.variables, 2)):
+        found = jac.tmv(v, names)
+        assert tuple(found) == names
+        for name, g in found.items():
+            assert_array_equal(g, everything[name], strict=True)
+    assert jac.tmv(v, ()) == {}
+    both = jac.mv(theta=jac.tmv(v, "theta")["theta"], x=directions["x"])
+    parts = jac.mv(x=directions["x"], **{name: everything[name] for name in net.params})
+    assert_array_equal(both, parts)
+
+
+@every
+def test_theta_and_a_parameter_of_it_add_up(layers, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    x, _, directions, direction = data(net, rng)
+    _, jac = net.linearize(x)
+    name = list(net.params)[-1]
+    both = direction.copy()
+    network_module.views(both, net.params)[name][...] += directions[name]
+    assert_array_equal(jac.mv(theta=direction, **{name: directions[name]}), jac.mv(theta=both))
+
+
+@pytest.mark.parametrize("name", ["residual", "activations", "nested", "scale"])
+def test_the_three_tests_of_the_lecture(name, rng):
+    """In float64: float32 sees relu's kinks in the steps that it can tell apart."""
+    net = nets.network(ALL[name], np.float64, rng)
+    check_layer(net, rng.standard_normal((4, 5)), rng=1).assert_passed()
+
+
+@every
+def test_explicit_matrices_and_operators(layers, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    x, v, directions, direction = data(net, rng, 4)
+    y, jac = net.linearize(x)
+    for name, d in (directions | {"theta": direction}).items():
+        operator, J = jac.operator(name), jac.matrix(name)
+        assert operator.shape == J.shape == (y.size, d.size)
+        assert operator.dtype == J.dtype == dtype
+        assert_array_equal(operator @ d.ravel(), jac.mv(**{name: d}).ravel())
+        assert_array_equal(operator.T @ v.ravel(), jac.tmv(v, name)[name].ravel())
+        size = np.abs(J).astype(float) @ np.abs(d.ravel())
+        assert_allclose(J @ d.ravel(), operator @ d.ravel(), rtol=0, atol=20 * np.finfo(dtype).eps * size.max())
+    assert_array_equal(jac.matrix("theta"), np.hstack([jac.matrix(name) for name in net.params]))
+
+
+@own
+def test_layers_of_a_users_own_are_composed(layers, isa, dtype, rng):
+    """As the layers one after the other, forward and backward."""
+    net = nets.network(layers, dtype, rng)
+    x, v, _, _ = data(net, rng)
+    jacs, y = [], x
+    for layer in net.layers:
+        y, jac = layer.linearize(y)
+        jacs.append(jac)
+    assert_array_equal(net(x), y)
+    assert net(x).dtype == dtype
+    found, u = net.jac_tmv(x, v), v
+    for i, jac in reversed(list(enumerate(jacs))):
+        parts = jac.tmv(u)
+        for name in net.layers[i].params:
+            assert_array_equal(found[f"{i}.{name}"], parts[name])
+        u = parts["x"]
+    assert_array_equal(found["x"], u)
+
+
+@planned
+def test_a_layer_of_ones_own_among_planned_ones_changes_no_bit(layers, isa, dtype, rng):
+    """One list of jobs, or each layer by itself."""
+    net = nets.network(layers, dtype, rng)
+    mixed = Network([nets.Same(), *net.layers])
+    assert (net.planned, mixed.planned) == (True, False)
+    x, v, directions, direction = data(net, rng)
+
+    def renamed(name):
+        i, _, rest = name.partition(".")
+        return f"{int(i) + 1}.{rest}" if rest else name
+
+    moved = {renamed(name): d for name, d in directions.items()}
+    found, expected = answers(mixed, x, v, moved, direction), answers(net, x, v, directions, direction)
+    for name in ("y", "linearize", "mv", "theta", "tmv theta", "tmv x"):
+        assert_array_equal(found[name], expected[name], err_msg=name)
+
+
+@every
+def test_one_call_forms_give_the_same_bits(layers, isa, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    x, v, directions, direction = data(net, rng)
+    y, jac = net.linearize(x)
+    for given in (directions, {"x": directions["x"]}, {"theta": direction}):
+        assert_array_equal(net.jac_mv(x, **given), jac.mv(**given))
+        value, dy = net.value_and_jac_mv(x, **given)
+        assert_array_equal(value, y)
+        assert_array_equal(dy, jac.mv(**given))
+    assert_same(net.jac_tmv(x, v), jac.tmv(v))
+    assert_same(net.jac_tmv(x, v, "theta"), jac.tmv(v, "theta"))
+
+
+@every
+def test_buffers(layers, isa, dtype, rng):
+    """Into given arrays, which may be the inputs: the bits of fresh ones."""
+    net = nets.network(layers, dtype, rng)
+    x, v, directions, _ = data(net, rng)
+    y, jac = net.linearize(x)
+    out = np.full(y.shape, np.nan, dtype)
+    assert net(x, out=out) is out
+    assert_array_equal(out, y)
+    assert jac.mv(**directions, out=out) is out
+    assert_array_equal(out, jac.mv(**directions))
+    expected = jac.tmv(v, jac.variables)
+    buffers = {name: np.full(g.shape, np.nan, dtype) for name, g in expected.items()}
+    found = jac.tmv(v, out=buffers)
+    assert all(found[name] is a for name, a in buffers.items())
+    assert_same(buffers, expected)
+    memory = np.zeros(100, dtype)
+    own_v = memory[:27].reshape(v.shape)
+    for names in (("x",), ("theta", "x")):
+        own_v[...] = v
+        jac.tmv(own_v, names, out={"x": memory[5:50].reshape(x.shape)})
+        assert_array_equal(memory[5:50].reshape(x.shape), expected["x"])
+    mine = x.copy()
+    net(mine, out=mine[:, ::2])
+    assert_array_equal(mine[:, ::2], y)
+
+
+@every
+@cases.layouts
+def test_any_layout_gives_the_same_bits(layout, layers, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    x, v, directions, direction = data(net, rng)
+    given = {name: layout(d) for name, d in directions.items()}
+    assert_same(answers(net, layout(x), layout(v), given, layout(direction)), answers(net, x, v, directions, direction))
+
+
+def test_mixed_dtypes(isa, rng):
+    """x and theta of two dtypes are computed in float64; the network stays as it is."""
+    net = nets.network(nets.PLANNED["residual"], np.float32, rng)
+    wide = net.with_params({name: a.astype(np.float64) for name, a in net.params.items()})
+    x, v, directions, direction = data(net, rng)
+    for given, samples in ((net, x.astype(np.float64)), (wide, x), (net, x.astype(np.float64).tolist())):
+        assert_same(
+            answers(given, samples, v, directions, direction), answers(wide, x.astype(np.float64), v, directions, direction)
+        )
+    assert net.theta.dtype == net.dtype == np.float32
+    assert net(x.astype(np.float16)).dtype == np.float32
+
+
+# --- theta and its views ---------------------------------------------------------------------------------------------
+
+
+def test_names_and_views(dtype, rng):
+    net = nets.network(nets.PLANNED["nested"], dtype, rng)
+    names = ["0.W", "0.b", "1.0.W1", "1.0.b", "1.0.W2", "1.2.0.W", "1.2.0.b", "3.0.W1", "3.0.b", "3.0.W2"]
+    assert list(net.params) == names
+    assert net.n_params == net.theta.size == sum(a.size for a in net.params.values())
+    assert net.dtype == net.theta.dtype == dtype
+    assert net.theta.flags.writeable
+    net.theta[:] = np.arange(net.n_params)
+    assert_array_equal(np.concatenate([a.ravel() for a in net.params.values()]), np.arange(net.n_params))
+    inner = net.layers[1]
+    assert_array_equal(inner.theta, np.concatenate([inner.params[name].ravel() for name in inner.params]))
+    for name, deep in (("1.0.W1", inner.layers[0].params["W1"]), ("1.2.0.b", inner.layers[2].layers[0].params["b"])):
+        net.params[name][...] = -7
+        assert (deep == -7).all()
+        assert np.shares_memory(deep, net.theta)
+    assert (inner.theta == -7).sum() == (net.theta == -7).sum() == net.params["1.0.W1"].size + net.params["1.2.0.b"].size
+
+
+@every
+def test_changes_of_theta_are_seen_at_once(layers, isa, dtype, rng):
+    """By calls whose plans were made before."""
+    net = nets.network(layers, dtype, rng)
+    x, v, directions, direction = data(net, rng)
+    net(x)
+    net.theta *= 0.5
+    assert_same(answers(net, x, v, directions, direction), answers(Network(net.layers), x, v, directions, direction))
+    net.theta = np.linspace(-1, 1, net.n_params)
+    other = net.with_theta(np.linspace(-1, 1, net.n_params).astype(dtype))
+    assert_same(answers(net, x, v, directions, direction), answers(other, x, v, directions, direction))
+
+
+def test_layers_are_copied_into_a_network(dtype, rng):
+    layer = Dense(4, 4, dtype=dtype, rng=rng)
+    before = layer.params["W"].copy()
+    net = Network([layer, layer])
+    net.theta[:] = 0
+    assert_array_equal(layer.params["W"], before)
+    net.params["0.W"][...] = 1
+    assert not net.params["1.W"].any()
+    again = Network(net.layers)
+    again.theta[:] = 5
+    assert (net.params["0.W"] == 1).all()
+
+
+@every
+def test_with_theta(layers, dtype, rng):
+    """A view of the array that is given; the network itself is not touched."""
+    net = nets.network(layers, dtype, rng)
+    x = normals(rng, (6, 5), dtype)
+    before, y, theta = net.theta.copy(), net(x), normals(rng, net.n_params, dtype)
+    other = net.with_theta(theta)
+    assert other.theta is theta or np.shares_memory(other.theta, theta)
+    assert list(other.params) == list(net.params)
+    expected = other(x)
+    assert not np.array_equal(expected, y)
+    theta[:] = before
+    assert_array_equal(other(x), y)
+    assert_array_equal(net.theta, before)
+    wide = net.with_theta(before.astype(np.float64).tolist())
+    assert wide.theta.dtype == dtype
+    assert_array_equal(wide(x), y)
+    frozen_theta = theta.copy()
+    frozen_theta.flags.writeable = False
+    assert_array_equal(net.with_theta(frozen_theta)(x), y)
+
+
+@every
+def test_with_params(layers, dtype, rng):
+    """Copied into a theta of its own."""
+    net = nets.network(layers, dtype, rng)
+    x = normals(rng, (6, 5), dtype)
+    before = net.theta.copy()
+    other = net.with_params({name: 2 * a for name, a in net.params.items()})
+    assert_array_equal(other.theta, 2 * before)
+    other.theta[:] = 0
+    assert_array_equal(net.theta, before)
+    assert_array_equal(net.with_params(net.params)(x), net(x))
+    assert not np.shares_memory(net.with_params(net.params).theta, net.theta)
+
+
+COPIES = {"deep": copy.deepcopy, "copy": copy.copy, "pickle": lambda net: pickle.loads(pickle.dumps(net))}
+
+
+@every
+@pytest.mark.parametrize("how", COPIES.values(), ids=COPIES)
+def test_copies(how, layers, dtype, rng):
+    """Networks of their own, with the same bits."""
+    net = nets.network(layers, dtype, rng)
+    given = data(net, rng)
+    expected = answers(net, *given)
+    other = how(net)
+    assert type(other) is Network
+    assert_same(answers(other, *given), expected)
+    assert not np.shares_memory(other.theta, net.theta)
+    assert all(np.shares_memory(a, other.theta) for a in other.params.values())
+    other.theta[:] = 0
+    assert_same(answers(net, *given), expected)
+
+
+def test_a_network_without_parameters(dtype, rng):
+    net = Network([Activation("tanh"), Activation("sigmoid")])
+    x = normals(rng, (4, 2, 3), dtype)
+    assert net.n_params == 0
+    assert net.params == {}
+    assert_array_equal(net(x), fastlec.sigmoid(fastlec.tanh(x)), strict=True)
+    _, jac = net.linearize(x)
+    assert jac.tmv(x, "theta")["theta"].shape == (0,)
+
+
+def test_numbers_as_parameters(dtype, rng):
+    """A parameter with no axis, the widest of them all."""
+    net = Network([nets.Scale(1, dtype)])
+    assert_array_equal(net.theta, np.array([1.5, -1], dtype))
+    assert net.params["0.a"].shape == ()
+    net.theta[0] = 3
+    assert_array_equal(net(np.ones((2, 1), dtype)), [[2], [2]])
+    assert Network([nets.network(nets.OWN["scale"], dtype, rng).layers[0]]).n_params == 6
+
+
+def test_summary():
+    net = Network([Dense(5, 6, "relu"), Network([Residual(6, 2), Activation("tanh")]), ProjectedResidual(6, 3)])
+    rows = [line.split() for line in net.summary().splitlines()]
+    expected = [
+        "0 Dense relu (m, 6) 36 W 6 x 5, b 6",
+        "1 Network (m, 6) 26 0.W1 2 x 6, 0.b 2, 0.W2 6 x 2",
+        "2 ProjectedResidual tanh (m, 3) 39 W1 3 x 6, b 3, W2 3 x 6",
+        "total 101 float64",
+    ]
+    assert [" ".join(row) for row in rows[1:]] == expected
+    assert {"layer", "output", "parameters"} <= set(rows[0])
+    assert "(m" not in Network([Activation("tanh")]).summary()  # which tells no input
+
+
+def test_affine_in_theta():
+    """Only where one identity Dense has all the parameters, and what follows is the identity."""
+    o = {"dtype": np.float64, "rng": 0}
+    identity, tanh = Dense(4, 3, "identity", **o), Activation("tanh")
+    assert Network([identity]).affine_in_theta
+    assert Network([tanh, identity, Activation("identity")]).affine_in_theta
+    assert Network([Network([tanh, identity]), Network([Activation("identity")])]).affine_in_theta
+    for layers in (
+        [Dense(4, 3, **o)],
+        [identity, tanh],
+        [identity, Network([tanh, Activation("identity")])],
+        [Network([identity, tanh]), Activation("identity")],
+        [identity, nets.Cube()],
+        [identity, nets.Scale(3)],
+        [Residual(4, activation="identity", **o)],
+        [identity, Dense(3, 2, "identity", **o)],
+        [nets.Scale(4), identity],
+    ):
+        assert not Network(layers).affine_in_theta
+
+
+# --- samples in parts ------------------------------------------------------------------------------------------------
+
+
+@planned
+def test_samples_in_parts_get_the_same_bits(layers, isa, dtype, rng, monkeypatch):
+    """More samples than are computed at a time: the bits of each by itself, and of all together."""
+    monkeypatch.setattr(network_module, "MOST_CHUNK", 40)
+    monkeypatch.setattr(network_module, "LEAST_CHUNK", 40)
+    net = nets.network(layers, dtype, rng)
+    x = normals(rng, (135, 5), dtype)
+    y, _ = net.linearize(x)  # in one piece
+    for m in (39, 40, 41, 79, 80, 81, 120, 135):
+        assert_array_equal(net(x[:m]), y[:m])
+        out = np.full((m, 3), np.nan, dtype)
+        net(x[:m], out=out)
+        assert_array_equal(out, y[:m])
+    assert_array_equal(np.concatenate([net(x[i : i + 1]) for i in range(135)]), y)
+    own_x = x.copy()
+    net(own_x, out=own_x[:, 1:4])
+    assert_array_equal(own_x[:, 1:4], y)
+
+
+@pytest.mark.parametrize("m", [4096, 4097, 9000])
+def test_many_samples(m, isa, dtype, threads, rng):
+    """In parts of its own choice, with layers so wide that they are packed."""
+    net = Network([Dense(5, 70, dtype=dtype, rng=rng), Residual(70, dtype=dtype, rng=rng), Dense(70, 3, dtype=dtype, rng=rng)])
+    x = normals(rng, (m, 5), dtype)
+    y, _ = net.linearize(x)
+    found = net(x)
+    assert_allclose(found, y, rtol=0, atol=64 * np.finfo(dtype).eps)  # few rows that are left over may add up in another order
+    assert_array_equal(found[:4096], y[:4096])
+    fastlec.set_num_threads(1)
+    assert_array_equal(net(x), found)
+
+
+def test_more_shapes_than_plans_are_kept_for(isa, rng):
+    net = nets.network(nets.PLANNED["dense"], np.float64, rng)
+    x = rng.standard_normal((40, 5))
+    y = net(x)
+    for m in [*range(1, 41), *range(40, 0, -3)]:
+        assert_array_equal(net(x[:m]), y[:m])
+
+
+@planned
+def test_teams_agree_bit_by_bit(layers, isa, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    given = data(net, rng, 6000)
+    team = answers(net, *given)
+    try:
+        fastlec.set_num_threads(1)
+        assert_same(answers(net, *given), team)
+    finally:
+        fastlec.set_num_threads(None)
+
+
+# --- threads, forks, signals -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [nets.PLANNED["nested"], nets.OWN["cube"]], ids=["planned", "own"])
+def test_python_threads_share_a_network_and_get_the_same_bits(layers, isa, dtype, rng):
+    """Evaluating and differentiating at once, samples of different numbers, and one Jacobian of all."""
+    net = nets.network(layers, dtype, rng)
+    given = {m: data(net, rng, m) for m in (3, 50, 700, 5000)}
+    _, shared = net.linearize(given[700][0])
+
+    def bits(m):
+        found = answers(net, *given[m])
+        found |= {"shared mv": shared.mv(theta=given[m][3]), "shared tmv": shared.tmv(given[700][1], "theta")["theta"]}
+        return {name: a.tobytes() for name, a in found.items()}
+
+    expected = {m: bits(m) for m in given}
+    with ThreadPoolExecutor(4) as pool:
+        order = [*given] * 8
+        assert all(found == expected[m] for m, found in zip(order, pool.map(bits, order), strict=True))
+
+
+@every
+def test_nothing_in_a_network_changes_when_it_is_used(layers, isa, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    given = data(net, rng)
+    before = pickle.dumps(net)
+    objects = [(layer, dict(layer.params)) for layer in net.layers]
+    theta = net.theta
+    first = answers(net, *given)
+    copies = {name: a.copy() for name, a in first.items()}
+    x, v, directions, direction = given
+    answers(net, 2 * x[:4], v[:4], {**directions, "x": directions["x"][:4]}, direction)
+    assert pickle.dumps(net) == before
+    assert net.theta is theta
+    assert all(layer is now for (layer, _), now in zip(objects, net.layers, strict=True))
+    assert all(layer.params[name] is a for layer, params in objects for name, a in params.items())
+    assert_same(first, copies)  # no answer is overwritten by a later one
+    assert_same(answers(net, *given), copies)
+
+
+@needs_fork
+def test_a_forked_child_gets_the_same_bits():
+    code = """
+    from fastlec import Dense, MeanSquaredError, Network, Residual, SGD, training_step
+    x = np.random.default_rng(0).normal(size=(3000, 20))
+    net = Network([Dense(20, 64, rng=0), Residual(64, rng=1), Dense(64, 3, "identity", rng=2)])
+    v = np.ones((3000, 3))
+
+    def bits():
+        here = Network(net.layers)
+        y, jac = here.linearize(x)
+        step = training_step(here, MeanSquaredError(), SGD(0.1), 3000)
+        losses = [step(x, v) for _ in range(3)]
+        return y.tobytes(), here(x).tobytes(), jac.tmv(v, "theta")["theta"].tobytes(), losses, here.theta.tobytes()
+
+    expected = bits()
+    assert in_child(lambda: bits() == expected)
+    assert bits() == expected
+    """
+    assert system.forked(code) == ""
+
+
+@needs_signals
+def test_a_long_call_is_interrupted(threads, alarm, rng):
+    """In the middle: what comes after the signal is not computed. The network goes on working."""
+    net = Network([Dense(512, 512, dtype=np.float32, rng=rng) for _ in range(8)])
+    x = normals(rng, (30_000, 512), np.float32)
+    few = net(x[:50])
+    out = np.full((30_000, 512), np.nan, np.float32)
+
+    def interrupt(*_):
+        raise system.Alarm
+
+    alarm(interrupt, 0.05)
+    with pytest.raises(system.Alarm):
+        net(x, out=out)
+    assert np.isnan(out[-1]).all()
+    assert_array_equal(net(x[:50]), few)
+    alarm(interrupt, 0.05)
+    with pytest.raises(system.Alarm):
+        net.linearize(x)
+    assert_array_equal(net(x[:50]), few)
+
+
+# --- what they cannot take -------------------------------------------------------------------------------------------
+
+NET = Network([Dense(5, 4, rng=0), Dense(4, 3, rng=1)])
+X, V = np.ones((6, 5)), np.ones((6, 3))
+REFUSED = {
+    "no layers": (lambda: Network([]), ValueError, "layers is empty; expected one layer or more"),
+    "no layer": (lambda: Network([Dense(5, 4), "tanh"]), TypeError, "layers[1] is a str; expected a Layer"),
+    "a class": (lambda: Network([Dense]), TypeError, "layers[0] is a type; expected a Layer"),
+    "two dtypes": (
+        lambda: Network([Dense(5, 4), Dense(4, 3, dtype=np.float32)]),
+        TypeError,
+        "layers have dtypes ['float32', 'float64']; expected one",
+    ),
+    "features": (lambda: NET(V), ValueError, "x has samples of shape (3,); expected (5,)"),
+    "features within": (
+        lambda: Network([Dense(5, 4), Dense(5, 3)])(X),
+        ValueError,
+        "layers[1]: x has samples of shape (4,); expected (5,)",
+    ),
+    "a number": (lambda: NET(1.0), ValueError, "x is a number; expected an array of samples"),
+    "x complex": (lambda: NET(X + 0j), TypeError, "x has dtype complex128; expected"),
+    "out": (lambda: NET(X, out=np.zeros((6, 4))), ValueError, "out has shape (6, 4); expected (6, 3)"),
+    "out's dtype": (lambda: NET(X, out=np.zeros((6, 3), "f4")), TypeError, "out has dtype float32; expected float64"),
+    "theta": (lambda: setattr(NET, "theta", np.zeros(3)), ValueError, "theta has shape (3,); expected (39,)"),
+    "theta complex": (lambda: setattr(NET, "theta", np.zeros(39) + 0j), TypeError, "theta has dtype complex128"),
+    "with_theta": (lambda: NET.with_theta(np.zeros((39, 1))), ValueError, "theta has shape (39, 1); expected (39,)"),
+    "with_params": (
+        lambda: NET.with_params({"W": V}),
+        ValueError,
+        "params has the names ['W']; expected ['0.W',",
+    ),
+    "params' dtypes": (
+        lambda: NET.with_params(NET.params | {"1.b": np.zeros(3, "f4")}),
+        TypeError,
+        "params have dtypes ['float32', 'float64']; expected one",
+    ),
+    "params' shapes": (
+        lambda: NET.with_params(NET.params | {"1.b": np.zeros(4)}),
+        ValueError,
+        "params['1.b'] has shape (4,); expected (3,)",
+    ),
+    "direction": (
+        lambda: NET.jac_mv(X, W=V),
+        ValueError,
+        "there is no variable 'W'; expected one of x, 0.W, 0.b, 1.W, 1.b, theta",
+    ),
+    "direction's shape": (lambda: NET.jac_mv(X, theta=V), ValueError, "theta has shape (6, 3); expected (39,)"),
+    "no direction": (lambda: NET.jac_mv(X), ValueError, "no direction is given"),
+    "v": (lambda: NET.jac_tmv(X, X), ValueError, "v has shape (6, 5); expected (6, 3)"),
+    "wrt": (lambda: NET.jac_tmv(X, V, "2.W"), ValueError, "there is no variable '2.W'; expected one of"),
+    "tmv's out": (
+        lambda: NET.linearize(X)[1].tmv(V, out={"theta": np.zeros(38)}),
+        ValueError,
+        "out['theta'] has shape (38,); expected (39,)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "match"), REFUSED.values(), ids=REFUSED)
+def test_bad_arguments(call, error, match):
+    theta = NET.theta.copy()
+    with pytest.raises(error, match=f"^{re.escape(match)}") as caught:
+        call()
+    assert caught.type is error
+    assert_array_equal(NET.theta, theta)
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+FORMATS = ("npz", "safetensors")
+
+
+@pytest.fixture(params=FORMATS)
+def path(request, tmp_path):
+    if request.param == "safetensors":
+        pytest.importorskip("safetensors")
+    return tmp_path / f"net.{request.param}"
+
+
+def refused(path, text="."):
+    with pytest.raises(ModelError, match=text) as info:
+        Network.load(path)
+    assert str(path) in str(info.value)
+    assert "\n" not in str(info.value)
+
+
+def write(path, arrays, meta):
+    """A file with these arrays and facts, whatever they are."""
+    save = io._save_safetensors if path.suffix == ".safetensors" else io.save_arrays
+    save(path, arrays, meta)
+
+
+def described(net):
+    return {"kind": "network", "dtype": str(net.theta.dtype), **net.config()}
+
+
+@planned
+def test_round_trip_is_exact(layers, path, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    net.save(path)
+    before = path.read_bytes()
+    found = Network.load(path)
+    assert_array_equal(found.theta, net.theta, strict=True)
+    assert list(found.params) == list(net.params)
+    assert found.config() == net.config()
+    given = data(net, rng)
+    assert_same(answers(found, *given), answers(net, *given))
+    assert found.theta.flags.writeable
+    found.save(path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_others_read_the_files(tmp_path, rng):
+    net = nets.network(nets.PLANNED["nested"], np.float32, rng)
+    net.save(tmp_path / "net.npz")
+    with np.load(tmp_path / "net.npz", allow_pickle=False) as archive:
+        assert set(archive) == {"meta", *net.params}
+        for name, a in net.params.items():
+            assert_array_equal(archive[name], a, strict=True)
+        assert json.loads(str(archive["meta"]))["layers"] == net.config()["layers"]
+    safetensors = pytest.importorskip("safetensors.numpy")
+    net.save(tmp_path / "net.safetensors")
+    found = safetensors.load_file(tmp_path / "net.safetensors")
+    assert found.keys() == net.params.keys()
+    for name, a in net.params.items():
+        assert_array_equal(found[name], a, strict=True)
+
+
+@own
+def test_layers_of_a_users_own_are_not_saved(layers, path, rng):
+    net = nets.network(layers, np.float64, rng)
+    with pytest.raises(TypeError, match="only layers of fastlec's own can be saved: save theta"):
+        net.save(path)
+    assert not path.exists()
+
+
+def test_a_subclass_is_a_layer_of_a_users_own(path):
+    class Mine(Dense):
+        pass
+
+    with pytest.raises(TypeError, match="a layer is a Mine; only layers of fastlec's own"):
+        Network([Mine(3, 2)]).save(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_network_that_would_not_load_is_not_saved(value, path, rng):
+    """The file that is there stays."""
+    net = nets.network(nets.PLANNED["dense"], np.float64, rng)
+    net.save(path)
+    before = path.read_bytes()
+    net.theta[3] = value
+    with pytest.raises(ModelError, match=r"0\.W holds NaN or infinity"):
+        net.save(path)
+    assert path.read_bytes() == before
+
+
+def test_a_failure_leaves_the_old_file_and_no_other(path, rng, monkeypatch):
+    net = nets.network(nets.PLANNED["dense"], np.float64, rng)
+    net.save(path)
+    before = path.read_bytes()
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    net.theta += 1
+    for stage in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(io.os, stage, fail)
+            with pytest.raises(ModelError, match="cannot be written: No space left on device"):
+                net.save(path)
+        assert path.read_bytes() == before
+        assert list(path.parent.iterdir()) == [path]
+
+
+def test_paths_that_cannot_be_written(path):
+    with pytest.raises(ModelError, match="no folder"):
+        NET.save(path.parent / "nowhere" / path.name)
+    path.mkdir()
+    with pytest.raises(ModelError, match="not a regular file"):
+        NET.save(path)
+
+
+def test_files_that_are_no_networks(path, tmp_path):
+    refused(path)
+    NET.save(path)
+    content = path.read_bytes()
+    for broken in (b"", b"PK", content[:40], content[: len(content) // 2], content[:-1], content[::-1]):
+        path.write_bytes(broken)
+        refused(path, f"as {path.suffix}")
+    write(path, dict(NET.params), {"kind": "softmax"})
+    refused(path, "kind 'softmax'; expected 'network'")
+    if path.suffix == ".npz":
+        np.savez(path, **NET.params)
+        refused(path, "no fastlec model")
+        io.save_model(path, io.SoftmaxModel(np.ones((3, 4)), np.ones(3)))
+        refused(path, "kind 'softmax'")
+    else:
+        import safetensors.numpy
+
+        safetensors.numpy.save_file(dict(NET.params), path)
+        refused(path, "no fastlec model")
+    (tmp_path / "other.npz").write_bytes(content if path.suffix == ".safetensors" else b"{}")
+    refused(tmp_path / "other.npz", "as .npz")
+
+
+def test_flipped_bytes_are_refused_or_harmless(path, rng):
+    """The facts and headers of the file, and its checksums where the format has them."""
+    net = Network([Dense(2, 2, rng=0), Activation("tanh")])
+    net.save(path)
+    content = path.read_bytes()
+    numbers = [a.tobytes() for a in net.params.values()]
+    inside = {content.index(n) + i for n in numbers for i in range(len(n))} if path.suffix == ".safetensors" else set()
+    for position in range(0, len(content), 3):
+        if position in inside:  # numbers without a checksum: other numbers
+            continue
+        path.write_bytes(content[:position] + bytes([content[position] ^ 0x41]) + content[position + 1 :])
+        try:
+            found = Network.load(path)
+        except ModelError:
+            continue
+        assert_array_equal(found.theta, net.theta)
+        assert [type(layer) for layer in found.layers] == [Dense, Activation]
+
+
+def layer_of(**changes):
+    """The facts of NET with changes in its first layer."""
+    meta = described(NET)
+    return {**meta, "layers": [{**meta["layers"][0], **changes}, *meta["layers"][1:]]}
+
+
+DEEP = {"kind": "Activation", "activation": "tanh"}
+for _ in range(400):
+    DEEP = {"kind": "Network", "layers": [DEEP]}
+META = {
+    "format": ({**described(NET), "format": "other"}, "format"),
+    "version": ({**described(NET), "version": 2}, "version 1"),
+    "no layers": ({"kind": "network", "dtype": "float64"}, "describes no network"),
+    "empty": ({**described(NET), "layers": []}, "holds the arrays"),
+    "layers are text": ({**described(NET), "layers": "Dense"}, "describes no network"),
+    "layers are numbers": ({**described(NET), "layers": [1, 2]}, "describes no network"),
+    "layers are nothing": ({**described(NET), "layers": None}, "describes no network"),
+    "layers are a dict": ({**described(NET), "layers": {"0": 1}}, "describes no network"),
+    "without a kind": ({**described(NET), "layers": [{"n_in": 5}]}, "describes no network"),
+    "dtype": ({**described(NET), "dtype": "float32"}, "is float64 of shape .*; expected float32"),
+    "dtype object": ({**described(NET), "dtype": "object"}, "dtype 'object'; expected"),
+    "dtype list": ({**described(NET), "dtype": ["float64"]}, "dtype .*; expected"),
+    "one layer less": ({**described(NET), "layers": described(NET)["layers"][:1]}, "holds the arrays"),
+    "one layer more": ({**described(NET), "layers": described(NET)["layers"] * 2}, "holds the arrays"),
+    "unknown kind": (layer_of(kind="Conv3d"), "there is no layer 'Conv3d'"),
+    "kind of a module": (layer_of(kind="os.system"), "there is no layer 'os.system'"),
+    "kind list": (layer_of(kind=["Dense"]), "describes no network"),
+    "other kind": (layer_of(kind="Residual"), "describes no network"),
+    "n_in": (layer_of(n_in=6), r"0\.W is float64 of shape \(4, 5\); expected float64 of shape \(4, 6\)"),
+    "n_in huge": (layer_of(n_in=10**12), r"0\.W is float64 of shape"),
+    "n_in beyond all": (layer_of(n_in=10**400), r"0\.W is float64 of shape"),
+    "n_in negative": (layer_of(n_in=-5), r"0\.W is float64 of shape"),
+    "n_in float": (layer_of(n_in=5.0), "describes no network: n_in is 5.0; expected an integer"),
+    "n_in text": (layer_of(n_in="5"), r"0\.W is float64 of shape"),
+    "n_in list": (layer_of(n_in=[5]), r"0\.W is float64 of shape"),
+    "no bias": (layer_of(bias=False), "holds the arrays"),
+    "activation": (layer_of(activation="exec"), "describes no network: activation is 'exec'"),
+    "activation list": (layer_of(activation=["tanh"]), "describes no network: activation is"),
+    "more arguments": (layer_of(rng=3), "describes no network"),
+    "dtype of a layer": (layer_of(dtype="float32"), "describes no network"),
+}
+
+
+@pytest.mark.parametrize(("meta", "text"), META.values(), ids=META)
+def test_facts_that_do_not_fit_are_refused(meta, text, path):
+    write(path, dict(NET.params), meta)
+    refused(path, text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"0.b": None}, "holds the arrays"),
+        ({"2.W": np.ones(3)}, "holds the arrays"),
+        ({"0.W": np.ones((5, 4))}, r"0\.W is float64 of shape \(5, 4\); expected float64 of shape \(4, 5\)"),
+        ({"0.b": np.ones((4, 1))}, r"0\.b is float64 of shape \(4, 1\)"),
+        ({"0.b": np.ones(0)}, r"0\.b is float64 of shape \(0,\)"),
+        ({"0.b": np.ones(4, np.float32)}, r"0\.b is float32 of shape \(4,\); expected float64"),
+        ({"0.b": np.ones(4, np.int64)}, r"0\.b is int64"),
+        ({"0.b": np.array([0, 1, np.nan, 1])}, r"0\.b holds NaN or infinity"),
+        ({"1.W": np.full((3, 4), -np.inf)}, r"1\.W holds NaN or infinity"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(path, changes, text):
+    write(path, {name: a for name, a in {**NET.params, **changes}.items() if a is not None}, described(NET))
+    refused(path, text)
+
+
+def test_layers_within_layers_without_end(path):
+    """Refused, or loaded where Python's stack allows it; no crash."""
+    write(path, {"x": np.ones(1)}, {"kind": "network", "dtype": "float64", "layers": [DEEP]})
+    refused(path)
+    text = '{"format": "fastlec", "version": 1, "kind": "network", "dtype": "float64", "layers": ' + "[" * 200_000
+    if path.suffix == ".npz":
+        np.savez(path, meta=np.array(text))
+        refused(path, "'meta' is not JSON")
+
+
+def test_headers_are_checked_before_memory_is_asked_for(tmp_path):
+    """Sizes that the file cannot hold."""
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 1000000000), }"
+    with zipfile.ZipFile(tmp_path / "net.npz", "w") as archive:
+        archive.writestr("0.W.npy", b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header)
+    refused(tmp_path / "net.npz", "its header says")
+    pytest.importorskip("safetensors")
+    entry = {"dtype": "F64", "shape": [10**9, 10**9], "data_offsets": [0, 8 * 10**18]}
+    text = json.dumps({"__metadata__": {"meta": json.dumps(described(NET))}, "0.W": entry}).encode()
+    (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + bytes(16))
+    refused(tmp_path / "net.safetensors", "as .safetensors")
+    (tmp_path / "net.safetensors").write_bytes(struct.pack("<Q", 2**62) + text)
+    refused(tmp_path / "net.safetensors", "as .safetensors")
+
+
+def test_pickled_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "net.npz", **{"0.W": np.array([{}], dtype=object)})
+    refused(tmp_path / "net.npz", "object")

@@ -1,0 +1,661 @@
+"""The training step, optimizers and schedules: each step against plain NumPy, planned or layer by layer, resumed, refused."""
+
+import itertools
+import re
+import threading
+import tracemalloc
+
+import nets
+import numpy as np
+import pytest
+from bounds import Bounds, Near, linearized, loss_of
+from numpy.testing import assert_allclose, assert_array_equal
+
+import fastlec
+from fastlec import (
+    SGD,
+    Adam,
+    CosineDecay,
+    Dense,
+    ExponentialDecay,
+    MeanSquaredError,
+    Network,
+    Residual,
+    SoftmaxCrossEntropy,
+    StepDecay,
+    reference,
+    training_step,
+)
+from fastlec._kernels import pool
+
+OPTIMIZERS = {
+    "sgd": SGD(0.1),
+    "decay": SGD(0.1, weight_decay=0.05),
+    "momentum": SGD(0.05, momentum=0.9),
+    "momentum and decay": SGD(0.05, momentum=0.9, weight_decay=0.05),
+    "nesterov": SGD(0.05, 0.9, 0.05, nesterov=True),
+    "schedule": SGD(StepDecay(0.2, 2, 0.5, warmup=2), momentum=0.5),
+    "adam": Adam(0.01),
+    "adam, betas": Adam(0.01, (0.5, 0.75), 1e-4),
+    "adam, decay": Adam(CosineDecay(0.05, 5, warmup=1), weight_decay=0.1),
+}
+optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+LOSSES = {"cross-entropy": SoftmaxCrossEntropy(), "squares": MeanSquaredError()}
+losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+planned = pytest.mark.parametrize("layers", nets.PLANNED.values(), ids=nets.PLANNED)
+every = pytest.mark.parametrize("layers", (nets.PLANNED | nets.OWN).values(), ids=nets.PLANNED | nets.OWN)
+
+
+class OwnLoss:
+    """A loss as a user writes it: what it wraps, without what plans need."""
+
+    def __init__(self, loss):
+        self.targets, self.value_and_gradient = loss.targets, loss.value_and_gradient
+
+
+def batch(loss, m, dtype, rng, n=5, k=3):
+    X = rng.standard_normal((m, n)).astype(dtype)
+    if isinstance(loss, MeanSquaredError):
+        return X, rng.standard_normal((m, k)).astype(dtype)
+    return X, rng.integers(0, k, m)
+
+
+def state_of(step):
+    return [step.state[f"state{i}"] for i in range(step.optimizer.state_arrays)]
+
+
+def plain_step(optimizer, count, theta, states, g):
+    """One step of an optimizer in NumPy, as its docstring says it: (theta, states)."""
+    rate = optimizer.lr(count) if callable(optimizer.lr) else optimizer.lr
+    if isinstance(optimizer, SGD):
+        g = g + optimizer.weight_decay * theta
+        if not optimizer.momentum:
+            return theta - rate * g, []
+        v = optimizer.momentum * states[0] + g
+        return theta - rate * (g + optimizer.momentum * v if optimizer.nesterov else v), [v]
+    (b1, b2), t = optimizer.betas, count + 1
+    m, s = b1 * states[0] + (1 - b1) * g, b2 * states[1] + (1 - b2) * g**2
+    move = m / (1 - b1**t) / (np.sqrt(s / (1 - b2**t)) + optimizer.eps) + optimizer.weight_decay * theta
+    return theta - rate * move, [m, s]
+
+
+def sizes_of_step(optimizer, count, theta, states, g, new_states):
+    """plain_step with all terms added as absolute values, which those given are: what its roundings are relative to."""
+    rate = optimizer.rate(count)
+    if isinstance(optimizer, SGD):
+        g = g + optimizer.weight_decay * theta
+        v = optimizer.momentum * states[0] + g if states else g
+        return theta + rate * (g + optimizer.momentum * v), [v] * len(states)
+    (b1, b2), t = optimizer.betas, count + 1
+    m, s = b1 * states[0] + (1 - b1) * g, new_states[1]
+    move = m / (1 - b1**t) / (np.sqrt(s / (1 - b2**t)) + optimizer.eps) + optimizer.weight_decay * theta
+    return theta + rate * move, [m, s]
+
+
+def check_step(optimizer, count, before, gradient, after, eps):
+    """(theta, states) after a step against plain_step of those before it, wherever the gradient is within its bound."""
+    theta, states = before[0].astype(np.float64), [a.astype(np.float64) for a in before[1]]
+    expected, ends = plain_step(optimizer, count, theta, states, gradient.value), []
+    for end in (gradient.value - gradient.error, gradient.value + gradient.error):
+        ends.append(plain_step(optimizer, count, theta, states, end))
+    sizes = sizes_of_step(optimizer, count, np.abs(theta), [np.abs(a) for a in states], np.abs(gradient.value), expected[1])
+    for i, (found, value) in enumerate(zip((after[0], *after[1]), (expected[0], *expected[1]), strict=True)):
+        at_ends = [(end[0], *end[1])[i] for end in ends]
+        error = np.maximum(*(np.abs(a - value) for a in at_ends))
+        Near(value, error + 6 * eps * (sizes[0], *sizes[1])[i]).check(found)
+
+
+# --- against plain NumPy ---------------------------------------------------------------------------------------------
+
+
+@optimizers
+@losses
+@planned
+def test_every_step_is_that_of_numpy(layers, loss, optimizer, dtype, rng, tolerance):
+    """Loss, theta and the optimizer's state after each of six steps from those before it, in float64; batches of several sizes."""
+    net = nets.network(layers, dtype, rng)
+    step, bounds = training_step(net, loss, optimizer, 12), Bounds(tolerance, dtype)
+    for count, m in enumerate((12, 12, 5, 1, 12, 5)):
+        X, y = batch(loss, m, dtype, rng)
+        before = net.theta.copy(), state_of(step)
+        expected = linearized(net, X, bounds)
+        value, v = loss_of(expected.y, y, bounds, tolerance, dtype)
+        gradient = expected.theta(expected.tmv(v))
+        found = step(X, y)
+        assert type(found) is float
+        value.check(np.float64(found))
+        check_step(optimizer, count, before, gradient, (net.theta, state_of(step)), np.finfo(dtype).eps)
+    assert step.count == 6
+
+
+@pytest.mark.parametrize("m", [1, 7, 64, 130, 300])
+@pytest.mark.parametrize("name", ["momentum and decay", "adam, decay"])
+@losses
+def test_steps_of_larger_networks(loss, name, m, isa, dtype, rng, tolerance):
+    """Through every kernel: parts of the depth, packed rows, dots, batches of one."""
+    optimizer = OPTIMIZERS[name]
+    options = {"dtype": dtype, "rng": rng}
+    net = Network([Dense(70, 150, "relu", **options), Residual(150, 20, **options), Dense(150, 3, "identity", **options)])
+    step, bounds = training_step(net, loss, optimizer, m), Bounds(tolerance, dtype)
+    for count in range(2):
+        X, y = batch(loss, m, dtype, rng, n=70)
+        before = net.theta.copy(), state_of(step)
+        expected = linearized(net, X, bounds)
+        value, v = loss_of(expected.y, y, bounds, tolerance, dtype)
+        gradient = expected.theta(expected.tmv(v))
+        value.check(np.float64(step(X, y)))
+        check_step(optimizer, count, before, gradient, (net.theta, state_of(step)), np.finfo(dtype).eps)
+
+
+EXACT = {
+    "sgd": SGD(0.25),
+    "decay": SGD(0.25, weight_decay=0.5),
+    "momentum": SGD(0.25, momentum=0.5),
+    "nesterov": SGD(lambda step: 0.5 ** (step + 1), 0.5, 0.5, nesterov=True),
+}
+
+
+@pytest.mark.parametrize("optimizer", EXACT.values(), ids=EXACT)
+def test_a_loop_in_numpy_to_the_last_bit(optimizer, isa, dtype, rng):
+    """Two steps of small dyadic fractions, which nothing rounds: relu, squares, rates and means that are powers of two."""
+    net = Network([Dense(3, 4, "relu", dtype=dtype), Dense(4, 2, "identity", dtype=dtype)])
+    net.theta[:] = rng.integers(-1, 2, net.n_params)
+    W1, b1, W2, b2 = (a.astype(np.float64) for a in net.params.values())
+    theta, states = net.theta.astype(np.float64), [np.zeros(net.n_params)] * optimizer.state_arrays
+    step = training_step(net, MeanSquaredError(), optimizer, 4)
+    for count in range(2):
+        X, y = rng.integers(-1, 2, (4, 3)).astype(dtype), rng.integers(-1, 2, (4, 2)).astype(dtype)
+        z = X @ W1.T + b1
+        h = np.maximum(z, 0)
+        d = h @ W2.T + b2 - y
+        v = 2 * d / 8
+        s = (v @ W2) * (z > 0)
+        g = np.concatenate([a.ravel() for a in (s.T @ X, s.sum(axis=0), v.T @ h, v.sum(axis=0))])
+        theta, states = plain_step(optimizer, count, theta, states, g)
+        assert step(X, y) == np.mean(d**2)
+        assert_array_equal(net.theta, theta)
+        for found, expected in zip(state_of(step), states, strict=True):
+            assert_array_equal(found, expected)
+        W1, b1, W2, b2 = theta[:12].reshape(4, 3), theta[12:16], theta[16:24].reshape(2, 4), theta[24:]
+
+
+def test_targets_in_all_their_forms(isa, dtype, rng):
+    """One step object; labels, probabilities, lists, other dtypes, a column or a vector: as the loss takes them."""
+    X = rng.standard_normal((6, 5)).astype(dtype)
+    labels = rng.integers(0, 3, 6)
+    sure = np.eye(3)[labels]
+    forms = [labels, labels.astype(np.uint8), labels.tolist(), sure, sure.astype(np.float32), sure.tolist(), labels]
+    for loss, ys in ((SoftmaxCrossEntropy(), forms), (MeanSquaredError(), [sure, sure.astype(int), sure.tolist()])):
+        net = nets.network(nets.PLANNED["dense"], dtype, rng)
+        start, step, found = net.theta.copy(), training_step(net, loss, SGD(0.1), 6), []
+        for y in ys:
+            net.theta = start
+            found.append((step(X, y), net.theta.copy()))
+        for value, theta in found:
+            assert value == pytest.approx(found[0][0], rel=8 * float(np.finfo(dtype).eps))
+            assert_allclose(theta, found[0][1], rtol=0, atol=8 * np.finfo(dtype).eps)
+    net = Network([Dense(5, 1, dtype=dtype, rng=1)])
+    step, start = training_step(net, MeanSquaredError(), SGD(0.1), 6), net.theta.copy()
+    first = step(X, labels), net.theta.copy()
+    net.theta = start
+    assert step(X, labels[:, None]) == first[0]
+    assert_array_equal(net.theta, first[1])
+
+
+@every
+def test_samples_of_any_kind(layers, dtype, rng):
+    """Other dtypes and strides: converted to the network's, never changed."""
+    X, y = batch(LOSSES["cross-entropy"], 8, dtype, rng)
+    X = rng.integers(-2, 3, X.shape).astype(dtype)
+    found = []
+    larger = np.zeros((16, 10), dtype)
+    larger[::2, ::2] = X
+    for given in (
+        X,
+        X.astype(np.float64),
+        X.astype(np.float32),
+        X.astype(int),
+        X.tolist(),
+        np.asfortranarray(X),
+        larger[::2, ::2],
+    ):
+        net = nets.network(layers, dtype, np.random.default_rng(1))
+        step = training_step(net, SoftmaxCrossEntropy(), SGD(0.1, 0.9), 8)
+        found.append((step(given, y), step(given, y), net.theta.tobytes()))
+    assert len(set(found)) == 1
+    assert_array_equal(larger[::2, ::2], X)
+
+
+# --- planned and by layers -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "schedule", "adam", "adam, betas"])
+@planned
+def test_planned_steps_are_steps_by_layers(layers, name, isa, dtype, rng):
+    """A loss, or a layer, of the user's own: the same bits, though every gradient is written before it is used. (Not for a single
+    sample, nor with weight decay: there a product is added to the gradient, before it is rounded or after.)"""
+    optimizer = OPTIMIZERS[name]
+    batches = [batch(LOSSES["cross-entropy"], m, dtype, rng) for m in (9, 9, 4, 2, 9)]
+    found = []
+    for wrap_loss, wrap_net in ((False, False), (True, False), (False, True)):
+        net = nets.network(layers, dtype, np.random.default_rng(3))
+        net = Network([nets.Same(), *net.layers]) if wrap_net else net
+        loss = OwnLoss(SoftmaxCrossEntropy()) if wrap_loss else SoftmaxCrossEntropy()
+        step = training_step(net, loss, optimizer, 9)
+        values = [step(X, y) for X, y in batches]
+        found.append((values, net.theta, *state_of(step)))
+    for other in found[1:]:
+        assert other[0] == pytest.approx(found[0][0], rel=2 * np.finfo(np.float64).eps)  # times 1 / m, or divided by m
+        for a, b in zip(other[1:], found[0][1:], strict=True):
+            assert_array_equal(a, b)
+
+
+@optimizers
+@pytest.mark.parametrize("layers", nets.OWN.values(), ids=nets.OWN)
+def test_layers_of_a_users_own(layers, optimizer, dtype, rng):
+    """Loss and gradient of the network by itself, then the optimizer's step."""
+    net = nets.network(layers, dtype, rng)
+    step = training_step(net, SoftmaxCrossEntropy(), optimizer, 9)
+    for count, m in enumerate((9, 9, 4, 1)):
+        X, y = batch(step.loss, m, dtype, rng)
+        before = net.theta.copy(), state_of(step)
+        output, jac = net.linearize(X)
+        value, v = step.loss.value_and_gradient(output, y)
+        gradient = Near(jac.tmv(v, "theta")["theta"])
+        assert step(X, y) == value
+        check_step(optimizer, count, before, gradient, (net.theta, state_of(step)), np.finfo(dtype).eps)
+
+
+class Huber:
+    """A loss of the user's own, from nothing: sums of sqrt(1 + d^2) - 1."""
+
+    def targets(self, y, shape, dtype):
+        return np.asarray(y, dtype).reshape(shape)
+
+    def value_and_gradient(self, output, y):
+        root = np.sqrt(1 + (output - y) ** 2)
+        return float((root - 1).sum()), (output - y) / root
+
+
+def test_a_loss_of_a_users_own(dtype, rng):
+    net = nets.network(nets.PLANNED["residual"], dtype, rng)
+    step = training_step(net, Huber(), Adam(0.01), 20)
+    X, y = batch(LOSSES["squares"], 20, dtype, rng)
+    values = [step(X, y / 4) for _ in range(150)]
+    assert values[-1] < values[0] / 4
+
+
+# --- smaller batches, order, state -----------------------------------------------------------------------------------
+
+
+@optimizers
+@every
+def test_a_step_resumes_bitwise(layers, optimizer, dtype, rng):
+    """theta and the state, put into another step, go on as if nothing had been; the state is a copy."""
+    loss = SoftmaxCrossEntropy()
+    batches = [batch(loss, m, dtype, rng) for m in (8, 8, 3, 8, 8, 3)]
+    net = nets.network(layers, dtype, rng)
+    step = training_step(net, loss, optimizer, 8)
+    for X, y in batches[:3]:
+        step(X, y)
+    state, theta = step.state, net.theta.copy()
+    copies = {name: a.copy() for name, a in state.items()}
+    values = [step(X, y) for X, y in batches[3:]]
+    assert state.keys() == {"count", *(f"state{i}" for i in range(optimizer.state_arrays))}
+    assert state["count"] == 3
+    for name, a in state.items():
+        assert_array_equal(a, copies[name])
+    other = Network(net.layers)
+    other.theta = theta
+    again = training_step(other, loss, optimizer, 8)
+    again(*batches[0])  # whatever it did before
+    other.theta, again.state = theta, state
+    assert [again(X, y) for X, y in batches[3:]] == values
+    assert_array_equal(other.theta, net.theta)
+    for name, a in again.state.items():
+        assert_array_equal(a, step.state[name])
+    for a in state.values():
+        a[...] = 7
+    assert again.count == 6
+
+
+def test_steps_of_any_number_of_samples_in_any_order(isa, dtype, rng):
+    """Plans of other shapes change nothing: a step is a function of theta, state and batch."""
+    loss, optimizer = SoftmaxCrossEntropy(), SGD(0.1, momentum=0.9)
+    batches = [batch(loss, m, dtype, rng) for m in (7, 3, 7, 1, 2, 3, 7, 5)]
+    net = nets.network(nets.PLANNED["nested"], dtype, rng)
+    fresh = Network(net.layers)
+    step, state = training_step(net, loss, optimizer, 7), None
+    for X, y in batches:
+        value = step(X, y)
+        once = training_step(fresh, loss, optimizer, 7)
+        if state is not None:
+            once.state = state
+        assert once(X, y) == value
+        state = once.state
+        assert_array_equal(net.theta, fresh.theta)
+
+
+def test_theta_may_be_changed_between_steps(isa, dtype, rng):
+    """Through theta or a view of it."""
+    loss = MeanSquaredError()
+    X, y = batch(loss, 6, dtype, rng)
+    net = nets.network(nets.PLANNED["residual"], dtype, rng)
+    step = training_step(net, loss, SGD(0.1), 6)
+    step(X, y)
+    start = net.theta.copy()
+    first = step(X, y), net.theta.copy()
+    net.theta = start
+    assert step(X, y) == first[0]
+    assert_array_equal(net.theta, first[1])
+    net.params["0.b"][...] += 1
+    other = Network(net.layers)
+    assert step(X, y) == training_step(other, loss, SGD(0.1), 6)(X, y)
+    assert_array_equal(net.theta, other.theta)
+
+
+def test_a_step_trains_the_array_that_with_theta_was_given(dtype, rng):
+    net = nets.network(nets.PLANNED["dense"], dtype, rng)
+    theta, before = net.theta.copy(), net.theta.copy()
+    training_step(net.with_theta(theta), SoftmaxCrossEntropy(), SGD(0.1), 6)(*batch(SoftmaxCrossEntropy(), 6, dtype, rng))
+    assert not np.array_equal(theta, before)
+    assert_array_equal(net.theta, before)
+
+
+def test_inputs_stay_as_they_are(isa, dtype, rng, frozen):
+    for loss in LOSSES.values():
+        X, y = frozen(*batch(loss, 6, dtype, rng))
+        copies = X.copy(), y.copy()
+        step = training_step(nets.network(nets.PLANNED["identities"], dtype, rng), loss, SGD(0.1), 6)
+        step(X, y)
+        step(X, y)
+        assert_array_equal(X, copies[0])
+        assert_array_equal(y, copies[1])
+
+
+def test_nan_is_seen_in_the_loss(isa, dtype, rng):
+    for loss in LOSSES.values():
+        X, y = batch(loss, 6, dtype, rng)
+        X[2, 1] = np.nan
+        assert np.isnan(training_step(nets.network(nets.PLANNED["dense"], dtype, rng), loss, SGD(0.1), 6)(X, y))
+
+
+# --- threads and memory ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["momentum", "adam"])
+def test_teams_agree_bit_by_bit(name, isa, dtype, rng):
+    loss = SoftmaxCrossEntropy()
+    batches = [batch(loss, m, dtype, rng, n=100, k=10) for m in (200, 200, 70)]
+    start = Network([Dense(100, 120, "relu", dtype=dtype, rng=rng), Residual(120, dtype=dtype, rng=rng)])
+    start = Network([*start.layers, Dense(120, 10, "identity", dtype=dtype, rng=rng)])
+
+    def trained():
+        net = Network(start.layers)
+        step = training_step(net, loss, OPTIMIZERS[name], 200)
+        return [step(X, y) for X, y in batches], net.theta.tobytes(), [a.tobytes() for a in state_of(step)]
+
+    team = trained()
+    try:
+        fastlec.set_num_threads(1)
+        assert trained() == team
+    finally:
+        fastlec.set_num_threads(None)
+
+
+def test_two_networks_trained_by_two_threads(dtype, rng):
+    """At once: the bits of one after the other."""
+    loss = SoftmaxCrossEntropy()
+    start = nets.network(nets.PLANNED["nested"], dtype, rng)
+    batches = [batch(loss, 50, dtype, rng) for _ in range(40)]
+
+    def trained():
+        net = Network(start.layers)
+        step = training_step(net, loss, Adam(0.01), 50)
+        return [step(X, y) for X, y in batches], net.theta.tobytes()
+
+    expected, found = trained(), []
+    threads = [threading.Thread(target=lambda: found.append(trained())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 4
+
+
+def test_steps_from_several_threads_follow_one_another(dtype, rng):
+    """One step object: no step is lost, and the batch being one, their order does not matter."""
+    loss = SoftmaxCrossEntropy()
+    net = nets.network(nets.PLANNED["dense"], dtype, rng)
+    alone = Network(net.layers)
+    X, y = batch(loss, 50, dtype, rng)
+    step, other = training_step(net, loss, SGD(0.1, 0.9), 50), training_step(alone, loss, SGD(0.1, 0.9), 50)
+    threads = [threading.Thread(target=lambda: [step(X, y) for _ in range(25)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for _ in range(100):
+        other(X, y)
+    assert step.count == 100
+    assert_array_equal(net.theta, alone.theta)
+
+
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
+@losses
+def test_no_array_is_allocated_after_the_first_step(loss, name, dtype, rng):
+    """Neither by NumPy (small ones) nor from the pool (those of 64 KiB and more): each array of a step has 8 KiB or more."""
+    options = {"dtype": dtype, "rng": rng}
+    fastlec.set_num_threads(1)  # a team's scratch would come from the pool
+    try:
+        for m in (64, 2048):
+            net = Network([Dense(16, 32, "relu", **options), Residual(32, **options), Dense(32, 32, "identity", **options)])
+            step = training_step(net, loss, OPTIMIZERS[name], m)
+            X, y = batch(loss, m, dtype, rng, n=16, k=32)
+            step(X, y)
+            step(X, y)
+            fastlec.release_memory()
+            tracemalloc.start()
+            before = tracemalloc.get_traced_memory()[0]
+            step(X, y)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            assert peak - before < 4096
+            assert pool.info()["kept_bytes"] < 1 << 16  # what it takes it would have given back: only scratch is smaller
+    finally:
+        tracemalloc.stop()
+        fastlec.set_num_threads(None)
+
+
+# --- schedules and settings ------------------------------------------------------------------------------------------
+
+
+def test_schedules():
+    """Each by its formula, step for step, with and without a warmup of three."""
+    formulas = [
+        (StepDecay(0.5, 4), lambda t: 0.5 * 0.1 ** (t // 4)),
+        (StepDecay(0.5, 2, 0.25), lambda t: 0.5 * 0.25 ** (t // 2)),
+        (ExponentialDecay(0.5, 0.9), lambda t: 0.5 * 0.9**t),
+        (CosineDecay(0.5, 8), lambda t: 0.25 * (1 + np.cos(np.pi * min(t, 8) / 8))),
+        (CosineDecay(0.5, 8, 0.1), lambda t: 0.5 * (0.1 + 0.9 * (1 + np.cos(np.pi * min(t, 8) / 8)) / 2)),
+    ]
+    for schedule, formula in formulas:
+        assert_allclose([schedule(t) for t in range(20)], [formula(t) for t in range(20)], rtol=1e-13, atol=1e-16)
+        assert all(type(schedule(t)) is float for t in range(3))
+    warm = [
+        (StepDecay(0.5, 4, warmup=3), formulas[0][1]),
+        (ExponentialDecay(0.5, 0.9, warmup=3), formulas[2][1]),
+        (CosineDecay(0.5, 8, 0.1, warmup=3), formulas[4][1]),
+    ]
+    for schedule, formula in warm:
+        expected = [0.5 / 3, 1 / 3, 0.5, *(formula(t) for t in range(17))]
+        assert_allclose([schedule(t) for t in range(20)], expected, rtol=1e-13, atol=1e-16)
+
+
+def test_a_step_asks_its_schedule_for_every_step(dtype, rng):
+    """From 0 on, or from the state's count; any callable."""
+    asked = []
+    optimizer = SGD(lambda step: asked.append(step) or 0.1)
+    net = nets.network(nets.PLANNED["dense"], dtype, rng)
+    step = training_step(net, SoftmaxCrossEntropy(), optimizer, 6)
+    X, y = batch(SoftmaxCrossEntropy(), 6, dtype, rng)
+    for m in (6, 6, 2):
+        step(X[:m], y[:m])
+    step.state = {"count": np.array(17)}
+    step(X, y)
+    assert asked == [0, 1, 2, 17]
+    assert optimizer.rate(5) == 0.1
+
+
+def test_optimizers_hold_no_state(rng):
+    assert [OPTIMIZERS[name].state_arrays for name in ("sgd", "decay", "momentum", "nesterov", "adam")] == [0, 0, 1, 1, 2]
+    assert SGD(0.1) == SGD(0.1, 0.0, 0.0)
+    with pytest.raises(AttributeError):
+        SGD(0.1).lr = 2
+    optimizer = Adam(0.01)
+    first, second = (nets.network(nets.PLANNED["dense"], np.float64, np.random.default_rng(1)) for _ in range(2))
+    X, y = batch(SoftmaxCrossEntropy(), 6, np.float64, rng)
+    steps = [training_step(net, SoftmaxCrossEntropy(), optimizer, 6) for net in (first, second)]
+    for step, _ in itertools.product(steps, range(3)):
+        step(X, y)
+    assert_array_equal(first.theta, second.theta)
+
+
+def test_descent(dtype):
+    """The lecture's point of it all: every optimizer learns two moons apart."""
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    angle = rng.uniform(0, np.pi, 200)
+    X = np.stack([np.cos(angle) * (1 - 2 * y) + y, np.sin(angle) * (1 - 2 * y) + 0.5 * y], axis=1).astype(dtype)
+    for optimizer in (SGD(0.5), SGD(0.1, 0.9, nesterov=True), Adam(0.02)):
+        net = Network([Dense(2, 16, dtype=dtype, rng=1), Dense(16, 2, "identity", dtype=dtype, rng=2)])
+        step = training_step(net, SoftmaxCrossEntropy(), optimizer, 200)
+        for _ in range(400):
+            step(X, y)
+        assert (net(X).argmax(axis=1) == y).mean() > 0.97
+        assert_allclose(reference.softmax_cross_entropy(net(X), y)[0], SoftmaxCrossEntropy().value(net(X), y), rtol=1e-5)
+
+
+# --- what they cannot take -------------------------------------------------------------------------------------------
+
+REFUSED = {
+    "lr": (lambda: SGD(0), ValueError, "lr is 0.0; expected a number > 0"),
+    "lr negative": (lambda: Adam(-1e-3), ValueError, "lr is -0.001; expected"),
+    "lr NaN": (lambda: SGD(np.nan), ValueError, "lr is nan; expected"),
+    "lr infinite": (lambda: SGD(np.inf), ValueError, "lr is inf; expected"),
+    "lr text": (lambda: SGD("fast"), TypeError, "lr is 'fast'; expected a number"),
+    "lr None": (lambda: Adam(None), TypeError, "lr is None; expected a number"),
+    "momentum": (lambda: SGD(0.1, 1.0), ValueError, "momentum is 1.0; expected a number >= 0 and < 1"),
+    "momentum negative": (lambda: SGD(0.1, -0.1), ValueError, "momentum is -0.1; expected"),
+    "weight decay": (lambda: SGD(0.1, weight_decay=-1), ValueError, "weight_decay is -1.0; expected"),
+    "nesterov": (lambda: SGD(0.1, nesterov=True), ValueError, "nesterov is True and momentum 0; expected momentum > 0"),
+    "betas": (lambda: Adam(betas=(0.9, 1.0)), ValueError, "betas[1] is 1.0; expected a number >= 0 and < 1"),
+    "three betas": (lambda: Adam(betas=(0.9, 0.99, 0.5)), ValueError, "betas is (0.9, 0.99, 0.5); expected two numbers"),
+    "eps": (lambda: Adam(eps=0), ValueError, "eps is 0.0; expected a number > 0"),
+    "adam's decay": (lambda: Adam(weight_decay=-0.1), ValueError, "weight_decay is -0.1; expected"),
+    "every": (lambda: StepDecay(0.1, 0), ValueError, "every is 0; expected at least 1"),
+    "every float": (lambda: StepDecay(0.1, 2.5), TypeError, "every is 2.5; expected an integer"),
+    "factor": (lambda: StepDecay(0.1, 2, 0), ValueError, "factor is 0.0; expected a number > 0"),
+    "exponential": (lambda: ExponentialDecay(0.1, -1), ValueError, "factor is -1.0; expected"),
+    "schedule's lr": (lambda: ExponentialDecay(0.0, 0.9), ValueError, "lr is 0.0; expected a number > 0"),
+    "steps": (lambda: CosineDecay(0.1, 0), ValueError, "steps is 0; expected at least 1"),
+    "floor": (lambda: CosineDecay(0.1, 5, 1.0), ValueError, "floor is 1.0; expected a number >= 0 and < 1"),
+    "warmup": (lambda: CosineDecay(0.1, 5, warmup=-1), ValueError, "warmup is -1; expected at least 0"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "match"), REFUSED.values(), ids=REFUSED)
+def test_bad_settings(call, error, match):
+    with pytest.raises(error, match=f"^{re.escape(match)}") as caught:
+        call()
+    assert caught.type is error
+
+
+def frozen_net():
+    net = Network([Dense(5, 3, rng=0)])
+    theta = net.theta.copy()
+    theta.flags.writeable = False
+    return net.with_theta(theta)
+
+
+def test_bad_steps():
+    net, loss = Network([Dense(5, 3, rng=0)]), SoftmaxCrossEntropy()
+    for arguments, error, match in (
+        ((Dense(5, 3), loss, SGD(0.1), 5), TypeError, "^net is a Dense; expected a Network"),
+        ((frozen_net(), loss, SGD(0.1), 5), ValueError, "^net.theta is read-only; expected a network that can be trained"),
+        ((net, loss, SGD(0.1), 0), ValueError, "^batch_size is 0; expected at least 1"),
+        ((net, loss, SGD(0.1), 2.0), TypeError, "^batch_size is 2.0; expected an integer"),
+    ):
+        with pytest.raises(error, match=match):
+            training_step(*arguments)
+
+
+X, Y, T = np.ones((5, 5)), np.array([0, 1, 2, 1, 0]), np.ones((5, 3))
+BATCHES = {
+    "too many samples": (0, np.ones((6, 5)), np.zeros(6, int), ValueError, r"^X has shape \(6, 5\); expected 1 to 5 samples"),
+    "no samples": (0, X[:0], Y[:0], ValueError, r"^X has shape \(0, 5\); expected 1 to 5 samples"),
+    "a number": (0, 1.0, Y, ValueError, r"^X has shape \(\); expected 1 to 5 samples"),
+    "features": (0, X[:, :4], Y, ValueError, r"has samples of shape \(4,\); expected \(5,\)"),
+    "one sample": (0, X[0], Y, ValueError, r"has samples of shape \(\); expected \(5,\)"),
+    "complex": (0, X + 0j, Y, TypeError, "^X has dtype complex128"),
+    "text": (0, X.astype(str), Y, TypeError, "^X has dtype"),
+    "ragged": (0, [[1.0], [1.0, 2.0]], Y, ValueError, "^X is no rectangular array"),
+    "label too large": (0, X, Y + 1, ValueError, "^y has values from 1 to 3; expected 0 to 2"),
+    "label negative": (0, X, Y - 1, ValueError, "^y has values from -1 to 1; expected 0 to 2"),
+    "labels too few": (0, X, Y[:4], ValueError, r"^y has shape \(4,\); expected \(5,\)"),
+    "labels too many": (0, X[:4], Y, ValueError, r"^y has shape \(5,\); expected \(4,\)"),
+    "float labels": (0, X, Y + 0.0, ValueError, r"^y has shape \(5,\); expected \(5,\) integers or \(5, 3\) probabilities"),
+    "no labels": (0, X, None, TypeError, "^y has dtype object"),
+    "targets": (1, X, T[:, :2], ValueError, r"^y has shape \(5, 2\); expected \(5, 3\)"),
+    "a vector of targets": (1, X, T[:, 0], ValueError, r"^y has shape \(5,\); expected \(5, 3\)"),
+    "ragged targets": (0, X, [[1.0], [1.0, 2.0]], ValueError, "^y is no rectangular array"),
+    "complex targets": (1, X, T + 0j, TypeError, "^y has dtype complex128"),
+}
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["planned", "by layers"])
+@pytest.mark.parametrize(("which", "samples", "targets", "error", "match"), BATCHES.values(), ids=BATCHES)
+def test_bad_batches(which, samples, targets, error, match, own):
+    """Before a first step and after one: theta, state and count are as if nothing had been asked."""
+    loss = [*LOSSES.values()][which]
+    net = Network([Dense(5, 3, rng=0)])
+    step = training_step(net, OwnLoss(loss) if own else loss, SGD(0.1, 0.9), 5)
+    for _ in range(2):
+        theta, state = net.theta.copy(), step.state
+        with pytest.raises(error, match=match):
+            step(samples, targets)
+        assert_array_equal(net.theta, theta)
+        for name, a in step.state.items():
+            assert_array_equal(a, state[name])
+        step(X, T if which else Y)
+
+
+GOOD = {"count": np.array(3), "state0": np.ones(18), "state1": np.ones(18)}
+STATES = {
+    "nothing": ({}, ValueError, "^state has"),
+    "one array": ({"count": np.array(3), "state0": np.ones(18)}, ValueError, "^state has .*'state0'.*; expected"),
+    "one more": (GOOD | {"state2": np.ones(18)}, ValueError, "^state has .*state2"),
+    "shape": (
+        GOOD | {"state1": np.ones(17)},
+        ValueError,
+        r"^state1 is float64 of shape \(17,\); expected float64 of shape \(18,\)",
+    ),
+    "axes": (GOOD | {"state0": np.ones((18, 1))}, ValueError, r"^state0 is float64 of shape \(18, 1\); expected"),
+    "dtype": (GOOD | {"state0": np.ones(18, np.float32)}, ValueError, "^state0 is float32 of shape .*; expected float64"),
+    "count": (GOOD | {"count": np.array(-1)}, ValueError, "^count is -1; expected at least 0"),
+    "count float": (GOOD | {"count": np.array(1.5)}, TypeError, "^count is 1.5; expected an integer"),
+}
+
+
+@pytest.mark.parametrize(("state", "error", "match"), STATES.values(), ids=STATES)
+def test_bad_states(state, error, match):
+    """Nothing of them is taken."""
+    net = Network([Dense(5, 3, rng=0)])
+    step = training_step(net, SoftmaxCrossEntropy(), Adam(), 5)
+    step(X, Y)
+    before = step.state
+    with pytest.raises(error, match=match):
+        step.state = state
+    assert step.count == 1
+    for name, a in step.state.items():
+        assert_array_equal(a, before[name])
