@@ -31,7 +31,7 @@ cdef enum:
     STRIP_BYTES = 1 << 18   # of B, of which one strip is used while the next one is fetched
     PACK_ROWS = 48          # of C that make packing B worth its while where it lies badly
     MOST_ROWS = 96          # of C in a block,
-    COLS_BYTES = 2048       # and bytes of a row of it, so that what is summed over at a time of B stays in L2
+    COLS_BYTES = 4096       # and bytes of a row of it, so that what is summed over at a time of B stays in L2
     PANEL_BYTES = 1 << 19   # of B for a block that stay in L2 as a whole
     KEEP_BYTES = 1 << 14    # of a block of C that is finished at once
     EVEN = 8                # blocks in multiples of so many keep teams of 2, 4 and 8 busy to the end
@@ -213,7 +213,7 @@ cdef class Plan:
         """c = (op(a b + [c] + bias) + residual) * op2'(y), where op2' follows from its value y. [c]: if accumulate.
         update: c are parameters, a b is their gradient. a (m, k), b (k, n), any of them transposed; c, residual, y (m, n)."""
         cdef fl_int m, n, k, down, across, parts = 1, tile = FL_TILE_BYTES // self.size, depth = FL_DEPTH_BYTES // self.size
-        cdef fl_int cols, rows
+        cdef fl_int cols, rows, count
         cdef bint dots, plain, bare, by_row, by_column, pack
         cdef cnp.ndarray partial = None, packed
         cdef fl_gemm_job *job
@@ -242,15 +242,19 @@ cdef class Plan:
         rows = min(max(<fl_int>(BLOCK_MACS / (<double>cols * max(k, 1))), FL_TILE_ROWS), MOST_ROWS)
         if <double>k * cols * self.size > PANEL_BYTES:      # B comes from L3 or memory each time: for many rows, then
             rows = max(rows, min(m // 4, MOST_ROWS))
-        rows = up(blocks(m, max(m // rows // EVEN * EVEN, 1 if m < 2 * rows else 2)), 4)
-        if rows >= m:
+        count = m // rows
+        if count >= 4 * EVEN:           # so many that an odd one does not matter: whole tiles
+            rows = rows // FL_TILE_ROWS * FL_TILE_ROWS
+        elif count > 1:
+            rows = up(blocks(m, count - count % (EVEN if count >= EVEN else 4 if count >= 4 else 2)), 4)
+        else:
             rows = m
         if dots and m <= DOTS_ROWS:
             rows = m
             cols = min(cols, max(up(<fl_int>(BLOCK_MACS / (<double>m * k)), tile), tile))
         down, across = blocks(m, rows), blocks(n, cols)
         # parts of rows that lie a power of two apart would all fall into the same few sets of the caches
-        pack = by_column and not dots or (across > 1 and n * self.size % COLS_BYTES == 0 and m >= PACK_ROWS)
+        pack = by_column and not dots or (across > 1 and n * self.size % 2048 == 0 and m >= PACK_ROWS)
         if plain and not dots and down * across < 16 and k >= 4 * SPLIT_DEPTH:
             parts = min(blocks(k, SPLIT_DEPTH), 64)
 

@@ -166,7 +166,7 @@ class Network(Case):
     @property
     def tolerance(self):
         """A step's theta has moved by so little that only its last digits show whether the gradient was right."""
-        return {dtype: 4 * np.finfo(dtype).eps for dtype in SIZE} if self.op == "step" else TOLERANCE
+        return {dtype: 16 * np.finfo(dtype).eps for dtype in SIZE} if self.op == "step" else TOLERANCE
 
 
 def unpack(theta, case):
