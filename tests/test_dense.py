@@ -612,3 +612,13 @@ def test_a_matrix_too_large():
     _, jac = layer.linearize(np.ones((1000, 400)))
     with pytest.raises(MemoryError, match=r"^the Jacobian by 'W' is larger than 2 GiB; use mv, tmv or operator"):
         jac.matrix("W")
+
+
+def test_the_value_that_a_jacobian_needs_cannot_be_overwritten(dtype, rng):
+    """Its slopes are taken from it: y -= target would spoil them silently."""
+    layer = Dense(3, 2, dtype=dtype, rng=0)
+    y, jac = layer.linearize(rng.standard_normal((4, 3)).astype(dtype))
+    with pytest.raises(ValueError, match="read-only"):
+        y -= 1
+    assert jac.y is y
+    assert layer(jac.x).flags.writeable

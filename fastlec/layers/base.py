@@ -298,6 +298,14 @@ class PlannedLayer(Layer):
     def jacobian(self, x, y, kept):
         return PlannedJacobian(self, x, y, kept)
 
+    def linearize(self, x):
+        """(y, jac): the forward map and its `Jacobian` at x. jac keeps both: y is read-only, x must not be changed while jac is
+        in use."""
+        y, jac = super().linearize(x)
+        if isinstance(jac, PlannedJacobian):
+            y.flags.writeable = False  # its slopes are taken from it
+        return y, jac
+
 
 def check_params(own, params):
     """ValueError unless params has the names and shapes of a layer's own."""
