@@ -11,8 +11,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fastlec._kernels cimport pool
+from fastlec._kernels.args cimport dtype_of
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_jobs
+from fastlec._kernels.runner cimport kernel, run_job, run_jobs
 from fastlec._kernels.xent cimport plan_xent
 
 cnp.import_array()
@@ -38,6 +39,7 @@ cdef enum:
     SPLIT_DEPTH = 1024      # of each part of a product whose C is so small that only its depth can be shared out
     SLOPE_ROWS = 4096       # rows whose columns are summed in one block
 
+cdef double SMALL = 3e5         # multiplications of a product that is not worth a plan
 cdef double BLOCK_MACS = 3e5    # multiplications in a block of a product: about 5 us
 
 ctypedef union any_job:
@@ -71,8 +73,7 @@ cdef class Plan:
     cdef int dtype, typenum
     cdef size_t size
     cdef fl_update rule
-    cdef list arrays            # all that the jobs point into,
-    cdef bint borrows           # unless the caller keeps them
+    cdef list arrays            # all that the jobs point into
     cdef list slots             # arrays that can be exchanged
     cdef list bindings          # (slot, byte offset of a pointer to it from `jobs`)
     cdef dict packed            # {(address, k, n) of a B: its panels}, while nothing updates it
@@ -120,8 +121,6 @@ cdef class Plan:
     cdef int point(self, const void **field, cnp.ndarray a) except -1:
         """Makes a field of the last job point to a's data, and remembers to exchange it if a is a slot."""
         field[0] = cnp.PyArray_DATA(a)
-        if self.borrows:
-            return 0
         if self.slots is not None:
             for i, slot in enumerate(self.slots):
                 if cnp.PyArray_DATA(<cnp.ndarray>slot) == field[0]:    # a itself, or its memory in another shape
@@ -534,11 +533,41 @@ def matmul(object a, object b, object out):
                 or not apart(a, out) or not apart(b, out)):
             return None
         c = <cnp.ndarray>out
+    if (cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b) and dims[1] > 1
+            and <double>dims[0] * dims[1] * cnp.PyArray_DIM(a, 1) < SMALL):
+        small_product(a, b, c)
+        return c
     plan = Plan(cnp.PyArray_TYPE(a))
-    plan.borrows = cnp.PyArray_IS_C_CONTIGUOUS(b) and cnp.PyArray_SIZE(b) < BLOCK      # then nothing is the plan's own
     plan.product(a, b, c)
     plan.run()
     return c
+
+
+cdef int small_product(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c) except -1:
+    """c = a b, all in C order, as one block of one job on the stack: a plan would cost as much as the product."""
+    cdef fl_gemm_job job
+    cdef fl_int size = cnp.PyArray_ITEMSIZE(a), tile = FL_TILE_BYTES // size
+    memset(&job, 0, sizeof(job))
+    job.m, job.n, job.k = cnp.PyArray_DIM(c, 0), cnp.PyArray_DIM(c, 1), cnp.PyArray_DIM(a, 1)
+    if not job.m:
+        return 0
+    job.a = cnp.PyArray_DATA(a)
+    job.b = cnp.PyArray_DATA(b)
+    job.c = cnp.PyArray_DATA(c)
+    job.a_row = job.k
+    job.a_step = 1
+    job.ldb = job.ldc = job.n
+    job.op = job.op2 = FL_IDENTITY
+    job.rows = job.m
+    job.cols = up(job.n, tile)
+    job.depth = job.k
+    job.strip = FL_DEPTH_BYTES // size
+    job.pack = job.n * size >= PACK_FROM
+    job.head.run = kernel(FL_KERNEL_gemm, dtype_of(a))
+    job.head.n_blocks = 1
+    job.head.work = <double>job.m * job.n * job.k / 50
+    job.head.scratch = (FL_TILE_ROWS * min(job.k, job.strip) + 64) * size if job.pack else 0
+    return run_job(&job)
 
 
 def is_plain(object a):
