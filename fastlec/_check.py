@@ -222,10 +222,25 @@ def count(n, name, least):
     return value
 
 
+def loss(value):
+    """TypeError unless value is a loss, not its class."""
+    _offers(value, ("targets", "value_and_gradient"), "loss", "SoftmaxCrossEntropy(), MeanSquaredError() or the like")
+
+
+def optimizer(value):
+    """TypeError unless value is an optimizer, not its class."""
+    _offers(value, ("set_rule", "state_arrays"), "optimizer", "SGD(...), Adam(...) or the like")
+
+
+def _offers(value, names, what, expected):
+    if isinstance(value, type) or not all(hasattr(value, name) for name in names):
+        raise TypeError(f"{what} is {value!r}; expected {expected}")
+
+
 def non_negative(value, name):
     """A finite number >= 0."""
     try:
-        number = float(value)
+        number = float(None if isinstance(value, str) else value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}; expected a number") from None
     if not 0 <= number < np.inf:

@@ -135,6 +135,8 @@ def fit(
         raise TypeError(f"net is a {type(net).__name__}; expected a Network")
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
+    _check.loss(loss)
+    _check.optimizer(optimizer)
     batch_size = _check.count(batch_size, "batch_size", 1)
     epochs = _check.count(epochs, "epochs", 0)
     callbacks = list(callbacks)

@@ -62,7 +62,7 @@ def softmax_cross_entropy(logits, labels, *, sample_weight=None, grad_out=None):
     grad_out : (m, n) array for the gradient, which may be logits itself, or None for a new one.
 
     Returns (loss, grad): a float, summed in float64, and (m, n) in the dtype of logits and target rows:
-    w_i (softmax(logits_i) - target_i) / sum w.
+    w_i (softmax(logits_i) - target_i) / sum w, where softmax counts as often as the target row sums to.
     """
     total = None if sample_weight is not None or type(logits) is not np.ndarray or logits.ndim != 2 else len(logits)
     if total:

@@ -183,7 +183,15 @@ def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], d
         with library.safe_open(path, framework="numpy") as file:
             meta = _meta(path, (file.metadata() or {}).get("meta"))
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, a handle is no dict
-    except (OSError, library.SafetensorError) as error:
+    except ModelError:
+        raise
+    except (
+        OSError,
+        library.SafetensorError,
+        TypeError,
+        AttributeError,
+        ValueError,
+    ) as error:  # the last three: dtypes NumPy lacks
         raise ModelError(f"{path}: cannot be read as .safetensors: {error}") from error
     _require_finite(path, arrays)
     return arrays, meta

@@ -42,11 +42,14 @@ class SoftmaxCrossEntropy:
         return softmax_cross_entropy(output, self.targets(y, output.shape, _dtype(output)), grad_out=grad_out)
 
     def hessian_mv(self, output, y, v):
-        """The Hessian by the output times v (m, l): (diag(p) - p p') v / m for each sample; y does not matter."""
+        """The Hessian by the output times v (m, l): (diag(p) - p p') v / m for each sample, times the sum of its target row where y
+        holds rows; labels do not matter."""
         output = _check.matrix(output, "output")
         v = _like(v, output)
+        y = self.targets(y, output.shape, v.dtype)
         p = softmax(_check.plain(output, v.dtype, "output"))
-        return p * (v - np.einsum("ij,ij->i", p, v)[:, None]) / len(p)
+        product = p * (v - np.einsum("ij,ij->i", p, v)[:, None]) / len(p)
+        return product if y.ndim == 1 else product * y.sum(axis=1, keepdims=True)
 
     def plan(self, plan, output, y, grad):
         """Adds the loss, and (unless None) its gradient by the output, to a plan."""

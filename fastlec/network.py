@@ -4,6 +4,8 @@ Its derivative is back-propagation (chapter 4): from the last layer to the first
 fastlec's own, forward and backward pass are one list of jobs each, run by one call.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from . import _check
@@ -29,6 +31,8 @@ class Network(PlannedLayer):
     """
 
     def __init__(self, layers):
+        if isinstance(layers, Layer) or not isinstance(layers, Iterable):
+            raise TypeError(f"layers is a {type(layers).__name__}; expected a sequence of layers")
         layers = list(layers)
         if not layers:
             raise ValueError("layers is empty; expected one layer or more")
@@ -46,7 +50,7 @@ class Network(PlannedLayer):
         for i, layer in enumerate(layers):
             part = theta[start : start + layer.n_params]
             start += layer.n_params
-            bound = layer.with_theta(part) if isinstance(layer, Network) else layer.with_params(views(part, layer.params))
+            bound = layer._bound_to(part) if isinstance(layer, Network) else layer.with_params(views(part, layer.params))
             self.layers.append(bound)
             params |= {f"{i}.{name}": a for name, a in bound.params.items()}
         super().__init__(params)
@@ -109,7 +113,8 @@ class Network(PlannedLayer):
         first = self.layers[0]
         while isinstance(first, Network):
             first = first.layers[0]
-        n = getattr(first, "n_in", getattr(first, "n", None))
+        known = isinstance(first, (dense.Dense, dense.Residual, dense.ProjectedResidual))
+        n = getattr(first, "n_in", getattr(first, "n", None)) if known else None
         shape, rows = (None if n is None else (n,)), [("layer", "output", "parameters", "")]
         for i, layer in enumerate(self.layers):
             if shape is not None:
@@ -295,6 +300,7 @@ class _Theta:
     def matrix(self, name):
         if name != "theta":
             return super().matrix(name)
+        self.check_matrix(name)
         return np.hstack([self.matrix(own) for own in self.layer.params])
 
 

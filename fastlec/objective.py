@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _check
 from .losses import MeanSquaredError
+from .network import Network
 
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
 
@@ -27,7 +28,13 @@ class Objective:
 
     def __init__(self, net, loss, X, y):
         self.net, self.loss = net, loss
-        _, X = net.prepared(X)
+        if not isinstance(net, Network):
+            raise TypeError(f"net is a {type(net).__name__}; expected a Network")
+        _check.loss(loss)
+        X = _check.as_array(X, "X")
+        _check.float_dtype(X.dtype, "X")
+        if not X.ndim:
+            raise ValueError("X is a number; expected an array of samples")
         self.X = _check.plain(X, net.theta.dtype, "X")
         if not len(self.X):
             raise ValueError(f"X has shape {self.X.shape}; expected at least one sample")

@@ -93,7 +93,7 @@ class _Optimizer:
 
     def rate(self, step):
         """The learning rate of step 0, 1, 2, ..."""
-        return float(self.lr(step)) if callable(self.lr) else float(self.lr)
+        return _number(self.lr(step), f"lr({step})", 0) if callable(self.lr) else float(self.lr)
 
     def _check_lr(self):
         if not callable(self.lr):
@@ -148,8 +148,8 @@ class Adam(_Optimizer):
 
     def __post_init__(self):
         self._check_lr()
-        if len(self.betas) != 2:
-            raise ValueError(f"betas is {self.betas}; expected two numbers")
+        if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
+            raise ValueError(f"betas is {self.betas!r}; expected two numbers")
         for i, beta in enumerate(self.betas):
             _number(beta, f"betas[{i}]", 0, 1)
         _number(self.eps, "eps", 0, open_low=True)

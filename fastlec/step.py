@@ -34,6 +34,8 @@ class TrainingStep:
     def __init__(self, net, loss, optimizer, batch_size):
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
+        _check.loss(loss)
+        _check.optimizer(optimizer)
         if not net.theta.flags.writeable:
             raise ValueError("net.theta is read-only; expected a network that can be trained")
         self.net, self.loss, self.optimizer = net, loss, optimizer

@@ -410,7 +410,8 @@ def test_wrong_shapes_and_dtypes_are_found(dtype):
     def transposed(right, self, kept, v, wrt):
         return {name: g.T if name == "W" else g for name, g in right(kept, v, wrt).items()}
 
-    assert spoiled(dtype, tmv=transposed) == {"shape"}
+    with pytest.raises(ValueError, match=r"tmv by 'W' gave shape \(4, 3\); expected \(3, 4\)"):
+        spoiled(dtype, tmv=transposed)
     assert spoiled(dtype, output_shape=lambda right, self, shape: (7,)) == {"shape"}
     other = np.float32 if dtype == np.float64 else np.float64
     assert spoiled(dtype, mv=lambda right, self, kept, directions: right(kept, directions).astype(other)) == {"shape"}

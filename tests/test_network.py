@@ -858,3 +858,22 @@ def test_headers_are_checked_before_memory_is_asked_for(tmp_path):
 def test_pickled_objects_are_refused(tmp_path):
     np.savez(tmp_path / "net.npz", **{"0.W": np.array([{}], dtype=object)})
     refused(tmp_path / "net.npz", "object")
+
+
+def test_a_nested_network_computes_in_the_wider_dtype(rng):
+    """Of x and the parameters, as every layer does."""
+    inner = Network([Dense(4, 4, dtype=np.float32, rng=0)])
+    net, x = Network([inner, Dense(4, 3, "identity", dtype=np.float32, rng=1)]), rng.standard_normal((6, 4))
+    y, jac = net.linearize(x)
+    assert y.dtype == net(x).dtype == np.float64
+    assert jac.tmv(y, "theta")["theta"].dtype == np.float64
+    assert_array_equal(net(np.ones((6, 4), int)), net(np.ones((6, 4))))
+
+
+def test_parameters_are_written_into_and_never_exchanged():
+    net = Network([Dense(4, 3, rng=0)])
+    for params, name in ((net.params, "0.W"), (net.layers[0].params, "W")):
+        with pytest.raises(TypeError, match=re.escape("write into them: params['W'][...] = values")):
+            params[name] = np.ones((3, 4))
+        params[name][...] = 2
+    assert (net.theta[:12] == 2).all()

@@ -459,3 +459,10 @@ def test_bad_arguments():
     for damping, error in ((-1, ValueError), (np.nan, ValueError), ("much", TypeError)):
         with pytest.raises(error, match=r"^damping is "):
             f.gauss_newton_operator(zeros, damping)
+
+
+def test_the_hessian_of_target_rows_that_do_not_sum_to_one(rng):
+    """They are weights of their samples: softmax counts as often as they sum to."""
+    net, X, y = Network([Dense(4, 3, "identity", rng=0)]), rng.standard_normal((20, 4)), 2 * rng.random((20, 3))
+    f = Objective(net, SoftmaxCrossEntropy(), X, y)
+    jacobian_test(f.gradient, f.hessian_mv, net.theta).assert_passed()

@@ -12,6 +12,7 @@ are subclasses of `PlannedLayer`: they say which kernels to run instead, so that
 """
 
 import copy
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -20,6 +21,20 @@ from .._kernels import plan as kernels
 
 ACTIVATIONS = {"tanh": kernels.TANH, "sigmoid": kernels.SIGMOID, "relu": kernels.RELU, "identity": kernels.IDENTITY}
 MATRIX_BYTES = 1 << 31
+MOST_BYTES = 1 << 46
+
+
+class Parameters(dict):
+    """A layer's parameters, {name: array}, in the order of theta. The arrays are views of a network's theta: write into them, they
+    cannot be exchanged."""
+
+    def _refuse(self, *arguments, **more):
+        raise TypeError("params cannot be exchanged, for they are views; write into them: params['W'][...] = values")
+
+    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
+
+    def __reduce__(self):
+        return Parameters, (dict(self),)
 
 
 class Layer:
@@ -38,7 +53,12 @@ class Layer:
     """
 
     def __init__(self, params=None):
-        self.params = {name: _check.parameter(a, f"params[{name!r}]") for name, a in (params or {}).items()}
+        for name in ("x", "out"):
+            if params and name in params:
+                raise ValueError(
+                    f"params has the name {name!r}, which means something else to mv and tmv; expected another one"
+                )
+        self.params = Parameters({name: _check.parameter(a, f"params[{name!r}]") for name, a in (params or {}).items()})
         dtypes = {a.dtype for a in self.params.values()}
         if len(dtypes) > 1:
             raise TypeError(f"params have dtypes {sorted(map(str, dtypes))}; expected one of them for all")
@@ -59,6 +79,10 @@ class Layer:
     def tmv(self, kept, v, wrt):
         """{variable: J' v} for the variables wrt."""
         raise NotImplementedError
+
+    def __repr__(self):
+        settings = getattr(self, "config", dict)()
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
 
     @property
     def n_params(self):
@@ -82,6 +106,7 @@ class Layer:
         the layer takes. A copy is made only where it must be."""
         x, own = _check.as_array(x, "x"), self.dtype
         if x.ndim < 1:
+            _check.float_dtype(x.dtype, "x")
             raise ValueError("x is a number; expected an array of samples")
         self.output_shape(x.shape[1:])
         if x.dtype is own and _check.is_plain(x):
@@ -100,7 +125,8 @@ class Layer:
         return _check.through(out, layer.evaluate(x)[0])
 
     def linearize(self, x):
-        """(y, jac): the forward map and its `Jacobian` at x. jac keeps x and y; neither may be changed while it is in use."""
+        """(y, jac): the forward map and its `Jacobian` at x. jac keeps x, y and the parameters; none of them may be changed
+        while it is in use."""
         layer, x = self.prepared(x)
         y, kept = layer.evaluate(x)
         return y, layer.jacobian(x, y, kept)
@@ -130,7 +156,8 @@ class Layer:
 class Jacobian:
     """The derivative of a layer at x, by each of its variables: "x" and its parameters.
 
-    x, y : the point and the layer's value there. Vectors are arrays of their variable's shape; flat forms are in C order.
+    x, y : the point and the layer's value there; with the parameters they must stay as they are while the Jacobian is in use.
+    Vectors are arrays of their variable's shape; flat forms are in C order.
     """
 
     def __init__(self, layer, x, y, kept):
@@ -160,6 +187,10 @@ class Jacobian:
             wrt = self.layer.variables if out is None else out
         wrt = (wrt,) if isinstance(wrt, str) else tuple(wrt)
         out = {} if out is None else out
+        if not isinstance(out, Mapping):
+            raise TypeError(f"out is a {type(out).__name__}; expected a dict of arrays by variable")
+        for name in out:
+            self.shape_of(name)
         for name in wrt:
             shape = self.shape_of(name)
             if name in out:
@@ -173,10 +204,19 @@ class Jacobian:
         return {name: self._plain(a, name, self.shape_of(name)) for name, a in directions.items()}
 
     def _mv(self, directions, out):
-        return _check.through(out, self.layer.mv(self.kept, directions))
+        dy = self.layer.mv(self.kept, directions)
+        self._own_result("mv", dy, self.y.shape)
+        return _check.through(out, dy)
+
+    def _own_result(self, method, array, shape):
+        """A user's layer may give anything."""
+        if np.shape(array) != shape:
+            raise ValueError(f"{type(self.layer).__name__}.{method} gave shape {np.shape(array)}; expected {shape}")
 
     def _tmv(self, v, wrt, out):
         result = self.layer.tmv(self.kept, v, wrt)
+        for name in wrt:
+            self._own_result(f"tmv by {name!r}", result[name], self.shape_of(name))
         return {name: _check.fill(out.get(name), result[name]) for name in wrt}
 
     def operator(self, name):
@@ -193,10 +233,7 @@ class Jacobian:
 
     def matrix(self, name):
         """J by one variable, explicit: (y.size, variable's size), both raveled in C order. MemoryError above 2 GiB."""
-        shape = self.shape_of(name)
-        size = int(np.prod(shape))
-        if self.y.size * size * self.y.itemsize > MATRIX_BYTES:
-            raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
+        shape, size = self.check_matrix(name)
         matrix = self.layer.explicit(self.kept, name)
         if matrix is not None:
             return matrix
@@ -207,6 +244,14 @@ class Jacobian:
             matrix[:, i] = self.mv(**{name: unit}).ravel()
             unit.flat[i] = 0
         return matrix
+
+    def check_matrix(self, name):
+        """(shape, size) of a variable. MemoryError where the matrix would be larger than 2 GiB."""
+        shape = self.shape_of(name)
+        size = int(np.prod(shape))
+        if self.y.size * size * self.y.itemsize > MATRIX_BYTES:
+            raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
+        return shape, size
 
     def _plain(self, a, name, shape):
         a = _check.as_array(a, name)
@@ -299,8 +344,8 @@ class PlannedLayer(Layer):
         return PlannedJacobian(self, x, y, kept)
 
     def linearize(self, x):
-        """(y, jac): the forward map and its `Jacobian` at x. jac keeps both: y is read-only, x must not be changed while jac is
-        in use."""
+        """(y, jac): the forward map and its `Jacobian` at x. jac keeps x, y and the parameters: y is read-only, the others must not
+        be changed while jac is in use."""
         y, jac = super().linearize(x)
         if isinstance(jac, PlannedJacobian):
             y.flags.writeable = False  # its slopes are taken from it
@@ -326,5 +371,7 @@ def activation_code(activation):
 def initial_weights(rng, n_out, n_in, dtype, gain=1.0):
     """Random weights (n_out, n_in): normal of variance gain^2 / n_in, so that sums over the inputs keep their size (LeCun et al.
     1998; gain sqrt(2) for relu: He et al. 2015)."""
+    if n_out * n_in * dtype.itemsize > MOST_BYTES:
+        raise MemoryError(f"weights of shape ({n_out}, {n_in}) are larger than memory can hold")
     scale = gain / np.sqrt(n_in)
     return np.ascontiguousarray((scale * rng.standard_normal((n_out, n_in))).astype(dtype))

@@ -40,9 +40,14 @@ def _slope(y, op):
 
 def _by_input(slope, W):
     """The Jacobian of sigma(W x + b) by x, all samples: blocks diag(sigma') W on the diagonal."""
-    m, (k, n) = len(slope), W.shape
-    J = np.zeros((m, k, m, n), slope.dtype)
-    J[np.arange(m), :, np.arange(m)] = slope[:, :, None] * W
+    return _diagonal(slope[:, :, None] * W)
+
+
+def _diagonal(blocks):
+    """The matrix of these blocks (m, k, n) on the diagonal: samples do not depend on each other."""
+    m, k, n = blocks.shape
+    J = np.zeros((m, k, m, n), blocks.dtype)
+    J[np.arange(m), :, np.arange(m)] = blocks
     return J.reshape(m * k, m * n)
 
 
@@ -214,10 +219,12 @@ class Residual(_TwoWeights):
         W1, _, W2 = self.params.values()
         if name == "W2":
             return _by_weights(np.ones_like(x), h)
-        outer, slope = _by_input(np.ones_like(x), W2), _slope(h, self._op)
+        outer = _slope(h, self._op)[:, None, :] * W2  # W2 diag(sigma') of each sample: (m, n, hidden)
         if name == "x":
-            return np.eye(x.size, dtype=x.dtype) + outer @ _by_input(slope, W1)
-        return outer @ (_by_weights(slope, x) if name == "W1" else _by_bias(slope))
+            return np.eye(x.size, dtype=x.dtype) + _diagonal(outer @ W1)
+        if name == "b":
+            return outer.reshape(x.size, -1)
+        return (outer[:, :, :, None] * x[:, None, None, :]).reshape(x.size, -1)  # times x' kron I
 
 
 class ProjectedResidual(_TwoWeights):
