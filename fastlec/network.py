@@ -16,7 +16,7 @@ from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
 KINDS = {kind.__name__: kind for kind in (dense.Dense, dense.Residual, dense.ProjectedResidual, dense.Activation)}
 CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache
 MOST_CHUNK, LEAST_CHUNK = 4096, 256
-MOST_IDLE = 8  # shapes of x whose forward plans are kept for the next call
+MOST_IDLE = 8  # shapes (and dtypes) of x whose forward plans are kept for the next call
 
 
 class Network(PlannedLayer):
@@ -153,7 +153,7 @@ class Network(PlannedLayer):
         if not self.planned:
             return Layer.__call__(self, x, out=out)
         net = self
-        if not (type(x) is np.ndarray and x.dtype is self.dtype and x.shape in self._idle and _check.is_plain(x)):
+        if not (_check.is_plain(x) and x.dtype is self.dtype and (x.shape, x.dtype) in self._idle):
             net, x = self.prepared(x)
         chunk = net._chunk
         forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
@@ -173,7 +173,7 @@ class Network(PlannedLayer):
     def _take(self, shape, dtype):
         """A forward plan for x of this shape that nobody uses."""
         try:
-            return self._idle[shape].pop()
+            return self._idle[shape, dtype].pop()
         except (KeyError, IndexError):
             return _Forward(self, shape, dtype)
 
@@ -266,7 +266,7 @@ class _Forward:
 
     def __init__(self, net, shape, dtype):
         self.plan = plan = kernels.Plan(dtype.num)
-        self.key, self.shape = shape, (shape[0], *net.output_shape(shape[1:]))
+        self.key, self.shape = (shape, dtype), (shape[0], *net.output_shape(shape[1:]))
         x, y = plan.empty(*shape), plan.empty(*self.shape)
         plan.slot(x)
         plan.slot(y)
