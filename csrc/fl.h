@@ -173,7 +173,7 @@ typedef struct {
     fl_int n, per_block;
 } fl_update_job;
 
-/* loss[block] = sum (x - t)^2 and grad = scale * (x - t), elementwise. loss_tmpl.h */
+/* loss[block] = sum (x - t)^2 and grad = scale * (x - t), elementwise. squares_tmpl.h */
 typedef struct {
     fl_job head;
     const void *x, *t;

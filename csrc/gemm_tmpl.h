@@ -60,10 +60,10 @@ FL_INLINE void FL_FN(tiles)(real *c, fl_int ldc, const real *a, fl_int a_row, fl
 }
 
 #undef FL_TILES_CASE
-#define FL_TILES_CASE(mr)                                                                                    \
-    case mr:                                                                                                 \
+#define FL_TILES_CASE(mr)                                                                                            \
+    case mr:                                                                                                         \
         if (a_step == 1 && a_row != 1) FL_FN(tiles)(c, ldc, a, a_row, 1, b, ldb, panel, k, cols, add, ahead, 1, mr); \
-        else FL_FN(tiles)(c, ldc, a, 1, a_step, b, ldb, panel, k, cols, add, ahead, 0, mr);                          \
+        else FL_FN(tiles)(c, ldc, a, 1, a_step, b, ldb, panel, k, cols, add, ahead, 0, mr);         \
         break;
 
 static void FL_FN(tiles_of)(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_step, const real *b, fl_int ldb, fl_int panel,
@@ -130,6 +130,8 @@ FL_INLINE void FL_FN(fetch_rows)(const void *base, fl_int ld, fl_int i, fl_int r
         for (fl_int v = 0; v < cols; v += 64 / (fl_int)sizeof(real)) __builtin_prefetch((const real *)base + (i + q) * ld + j + v);
 }
 
+/* scratch, in reals: for what follows the product, rows (keep; rounded up to FL_TILE_ROWS) or FL_TILE_ROWS times cols; and where A
+ * is packed, FL_TILE_ROWS * strip and a register more. */
 static void FL_FN(gemm)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_gemm_job *job = (const fl_gemm_job *)head;
@@ -228,6 +230,7 @@ FL_INLINE void FL_FN(pairs)(real *out, const real *const *x, const real *w, fl_i
     for (int c = 0; c < count; c++) vsum4(out + c * ROWS, s[c][0], s[c][1], s[c][2], s[c][3]);
 }
 
+/* scratch: rows * cols reals where anything follows the product. */
 static void FL_FN(gemm_dots)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_gemm_job *job = (const fl_gemm_job *)head;

@@ -9,8 +9,8 @@ overlap the input. Results do not depend on the number of threads.
 import numpy as np
 
 from . import _check
+from ._kernels import gemm as _gemm
 from ._kernels import map as _map
-from ._kernels import plan as _plan
 from ._kernels import softmax as _softmax
 from ._kernels import xent as _xent
 
@@ -155,5 +155,5 @@ def matmul(a, b, *, out=None):
 
     Transposed views (a.T) are read in place. out : array (m, n) of the result's dtype, or None for a new one.
     """
-    c = _plan.matmul(a, b, out)
-    return c if c is not None else _check.product(_plan.matmul, a, b, out)
+    c = _gemm.matmul(a, b, out)
+    return c if c is not None else _check.product(_gemm.matmul, a, b, out)

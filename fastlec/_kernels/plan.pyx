@@ -11,9 +11,8 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 from fastlec._kernels cimport pool
-from fastlec._kernels.args cimport dtype_of
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_job, run_jobs
+from fastlec._kernels.runner cimport kernel, run_jobs
 from fastlec._kernels.xent cimport plan_xent
 
 cnp.import_array()
@@ -39,7 +38,6 @@ cdef enum:
     SPLIT_DEPTH = 1024      # of each part of a product whose C is so small that only its depth can be shared out
     SLOPE_ROWS = 4096       # rows whose columns are summed in one block
 
-cdef double SMALL = 3e5         # multiplications of a product that is not worth a plan
 cdef double BLOCK_MACS = 3e5    # multiplications in a block of a product: about 5 us
 
 ctypedef union any_job:
@@ -177,6 +175,13 @@ cdef class Plan:
         self.check(a, name, 2)
         if cnp.PyArray_DIM(a, 0) != m or cnp.PyArray_DIM(a, 1) != n:
             raise ValueError(f"{name} has shape {shape(a)}; expected ({m}, {n})")
+        return 0
+
+    cdef int check_size(self, cnp.ndarray a, str name, cnp.ndarray like) except -1:
+        """For jobs that work elementwise."""
+        self.check(a, name, cnp.PyArray_NDIM(a))
+        if cnp.PyArray_SIZE(a) != cnp.PyArray_SIZE(like):
+            raise ValueError(f"{name} has shape {shape(a)}; expected {shape(like)}")
         return 0
 
     # --- jobs --------------------------------------------------------------------------------------------------------
@@ -357,10 +362,8 @@ cdef class Plan:
     def update(self, cnp.ndarray w not None, cnp.ndarray g not None):
         """The optimizer's step for parameters w with gradient g, of one shape, in C order."""
         cdef fl_update_job *job
-        if cnp.PyArray_SIZE(w) != cnp.PyArray_SIZE(g):
-            raise ValueError(f"g has shape {shape(g)}; expected {shape(w)}")
-        self.check(w, "w", cnp.PyArray_NDIM(w))
-        self.check(g, "g", cnp.PyArray_NDIM(g))
+        self.check_size(w, "w", w)
+        self.check_size(g, "g", w)
         job = <fl_update_job *>self.add(FL_KERNEL_update)
         job.update = &self.rule
         self.point(<const void **>&job.w, w)
@@ -415,10 +418,8 @@ cdef class Plan:
     def map(self, int op, cnp.ndarray x not None, cnp.ndarray y not None):
         """y = op(x), elementwise."""
         cdef fl_map_job *job
-        self.check(x, "x", cnp.PyArray_NDIM(x))
-        self.check(y, "y", cnp.PyArray_NDIM(y))
-        if cnp.PyArray_SIZE(x) != cnp.PyArray_SIZE(y):
-            raise ValueError(f"y has shape {shape(y)}; expected {shape(x)}")
+        self.check_size(x, "x", x)
+        self.check_size(y, "y", x)
         job = <fl_map_job *>self.add(FL_KERNEL_map)
         job.op = op
         self.point(&job.x, x)
@@ -465,17 +466,13 @@ cdef class Plan:
     def squares(self, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None, double count=1):
         """The plan's loss: sum (x - t)^2 / count, and grad, its gradient by x, which it may overwrite. All of one size, C order."""
         cdef fl_squares_job *job
-        self.check(x, "x", cnp.PyArray_NDIM(x))
-        self.check(t, "t", cnp.PyArray_NDIM(t))
-        if cnp.PyArray_SIZE(x) != cnp.PyArray_SIZE(t):
-            raise ValueError(f"t has shape {shape(t)}; expected {shape(x)}")
+        self.check_size(x, "x", x)
+        self.check_size(t, "t", x)
         job = <fl_squares_job *>self.add(FL_KERNEL_squares)
         self.point(&job.x, x)
         self.point(&job.t, t)
         if grad is not None:
-            self.check(grad, "grad", cnp.PyArray_NDIM(grad))
-            if cnp.PyArray_SIZE(x) != cnp.PyArray_SIZE(grad):
-                raise ValueError(f"grad has shape {shape(grad)}; expected {shape(x)}")
+            self.check_size(grad, "grad", x)
             self.point(<const void **>&job.grad, grad)
         job.scale = 2 / count
         job.n = cnp.PyArray_SIZE(x)
@@ -513,77 +510,6 @@ cdef class Plan:
         return self.n
 
 
-def matmul(object a, object b, object out):
-    """The product of two matrices in `out` or a new array; None if the arguments are not plain: float32 or float64, both the same,
-    aligned, each in C or Fortran order; out in C order and apart from both."""
-    cdef cnp.npy_intp dims[2]
-    cdef cnp.ndarray c
-    cdef Plan plan
-    if not (cnp.PyArray_CheckExact(a) and cnp.PyArray_CheckExact(b)) or cnp.PyArray_NDIM(a) != 2 or cnp.PyArray_NDIM(b) != 2:
-        return None
-    if (cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b) or not readable(a) or not readable(b)
-            or cnp.PyArray_DIM(a, 1) != cnp.PyArray_DIM(b, 0)):
-        return None
-    dims[0], dims[1] = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(b, 1)
-    if out is None:
-        c = pool.empty(2, dims, cnp.PyArray_TYPE(a))
-    else:
-        if (not cnp.PyArray_CheckExact(out) or not cnp.PyArray_ISCARRAY(out) or cnp.PyArray_TYPE(out) != cnp.PyArray_TYPE(a)
-                or cnp.PyArray_NDIM(out) != 2 or cnp.PyArray_DIM(out, 0) != dims[0] or cnp.PyArray_DIM(out, 1) != dims[1]
-                or not apart(a, out) or not apart(b, out)):
-            return None
-        c = <cnp.ndarray>out
-    if (cnp.PyArray_IS_C_CONTIGUOUS(a) and cnp.PyArray_IS_C_CONTIGUOUS(b) and dims[1] > 1
-            and <double>dims[0] * dims[1] * cnp.PyArray_DIM(a, 1) < SMALL):
-        small_product(a, b, c)
-        return c
-    plan = Plan(cnp.PyArray_TYPE(a))
-    plan.product(a, b, c)
-    plan.run()
-    return c
-
-
-cdef int small_product(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c) except -1:
-    """c = a b, all in C order, as one block of one job on the stack: a plan would cost as much as the product."""
-    cdef fl_gemm_job job
-    cdef fl_int size = cnp.PyArray_ITEMSIZE(a), tile = FL_TILE_BYTES // size
-    memset(&job, 0, sizeof(job))
-    job.m, job.n, job.k = cnp.PyArray_DIM(c, 0), cnp.PyArray_DIM(c, 1), cnp.PyArray_DIM(a, 1)
-    if not job.m:
-        return 0
-    job.a = cnp.PyArray_DATA(a)
-    job.b = cnp.PyArray_DATA(b)
-    job.c = cnp.PyArray_DATA(c)
-    job.a_row = job.k
-    job.a_step = 1
-    job.ldb = job.ldc = job.n
-    job.op = job.op2 = FL_IDENTITY
-    job.rows = job.m
-    job.cols = up(job.n, tile)
-    job.depth = job.k
-    job.strip = FL_DEPTH_BYTES // size
-    job.pack = job.n * size >= PACK_FROM
-    job.head.run = kernel(FL_KERNEL_gemm, dtype_of(a))
-    job.head.n_blocks = 1
-    job.head.work = <double>job.m * job.n * job.k / 50
-    job.head.scratch = (FL_TILE_ROWS * min(job.k, job.strip) + 64) * size if job.pack else 0
-    return run_job(&job)
-
-
 def is_plain(object a):
     """Whether a is an ndarray, no subclass, in C order, aligned and of native byte order: read in place by all kernels of its dtype."""
     return bool(cnp.PyArray_CheckExact(a) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))
-
-
-cdef inline bint readable(cnp.ndarray a) noexcept:
-    cdef int typenum = cnp.PyArray_TYPE(a)
-    return ((typenum == cnp.NPY_FLOAT or typenum == cnp.NPY_DOUBLE) and cnp.PyArray_ISALIGNED(a) and cnp.PyArray_ISNOTSWAPPED(a)
-            and (cnp.PyArray_IS_C_CONTIGUOUS(a) or cnp.PyArray_IS_F_CONTIGUOUS(a)))
-
-
-cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    cdef char *pa = <char *>cnp.PyArray_DATA(a)
-    cdef char *pb = <char *>cnp.PyArray_DATA(b)
-    return pa + cnp.PyArray_NBYTES(a) <= pb or pb + cnp.PyArray_NBYTES(b) <= pa
-
-
