@@ -182,6 +182,18 @@ def weights(w, m, name="sample_weight"):
     return w, float(w.sum())
 
 
+def batch(X, y, which):
+    """X[which] and y[which]: at least one sample, by a slice or an index array."""
+    try:
+        chosen, targets = X[which], y[which]
+    except (IndexError, TypeError) as error:
+        kind = ValueError if isinstance(error, IndexError) else TypeError
+        raise kind(f"batch does not select samples of {len(X)}: {error}") from None
+    if chosen.ndim != X.ndim or not len(chosen):
+        raise ValueError(f"batch selects shape {chosen.shape}; expected at least one sample, by a slice or an index array")
+    return chosen, targets
+
+
 def matrix(x, name, *, columns=None):
     """A non-empty 2-D array, any dtype that computes."""
     x = as_array(x, name)

@@ -129,7 +129,7 @@ def train_network(
     callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.
     Raises DataError if data and model do not match, FloatingPointError if the loss stops being finite.
     """
-    _check_match(dataset, start.facts)
+    training.check_samples(dataset, start.facts.n_features, start.facts.n_classes)
     dtype, n_classes = dataset.X.dtype, start.facts.n_classes
     net = start.net.with_params({name: array.astype(dtype) for name, array in start.net.params.items()})
     train, validation = data.split(dataset.y, seed=seed)
@@ -189,13 +189,6 @@ def _dense(n_in: int, n_out: int, activation: str) -> dict[str, Any]:
     return {"kind": "Dense", "n_in": n_in, "n_out": n_out, "activation": activation}
 
 
-def _check_match(dataset: data.Dataset, known: Facts) -> None:
-    n = dataset.X.shape[1]
-    if n != known.n_features:
-        raise data.DataError(f"{dataset.name}: its samples have {n} features; the model takes {known.n_features}")
-    training.check_labels(dataset.y, known.n_classes, dataset.name)
-
-
 def _facts(path, net: network.Network, said: dict[str, Any]) -> Facts:
     def require(condition: bool, text: str) -> None:
         if not condition:
@@ -203,7 +196,7 @@ def _facts(path, net: network.Network, said: dict[str, Any]) -> Facts:
 
     names = Facts.__dataclass_fields__
     require(set(names) <= set(said), f"'meta' does not say {', '.join(names)}; expected a network that fastlec train wrote")
-    architecture, n, n_classes, shape, scale = (said[name] for name in names)
+    architecture, n, n_classes = (said[name] for name in ("architecture", "n_features", "n_classes"))
     require(bool(net.params), "its layers have no parameters; expected a network that fastlec train wrote")
     require(architecture in ARCHITECTURES, f"'meta' says architecture {architecture!r}; expected 'mlp' or 'resnet'")
     for name, size, least in (("n_features", n, 1), ("n_classes", n_classes, 2)):
@@ -213,7 +206,4 @@ def _facts(path, net: network.Network, said: dict[str, Any]) -> Facts:
     except ValueError as error:
         raise io.ModelError(f"{path}: 'meta' says {n} features, which the layers do not take: {error}") from error
     require(output == (n_classes,), f"'meta' says {n_classes} classes; the layers give {output} for each sample")
-    whole = isinstance(shape, list) and 2 <= len(shape) <= 3 and all(type(size) is int and size > 0 for size in shape)
-    require(shape is None or (whole and math.prod(shape) == n), f"'meta' says image shape {shape}; samples have {n} features")
-    require(isinstance(scale, float) and 0 < scale < math.inf, f"'meta' says scale {scale}; expected a positive number")
-    return Facts(architecture, n, n_classes, tuple(shape) if shape else None, scale)
+    return Facts(architecture, n, n_classes, *io.image_facts(path, said, n, f"samples have {n} features"))

@@ -32,7 +32,7 @@ _CHUNK = 1024  # validation samples that are evaluated at once: what the layers 
 
 @dataclass(eq=False)
 class History:
-    """What was measured in each epoch: lists of one length, of which those of validation are empty where there is none.
+    """What was measured in each epoch: lists of one length, but for those that are empty, for nothing was measured.
 
     train_loss : mean over the epoch's samples of the loss that their batch had before its step.
     val_loss, val_accuracy : after the epoch, on the validation samples; the share of classes that are right, in [0, 1],

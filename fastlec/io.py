@@ -320,11 +320,15 @@ def _softmax_model(path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) ->
     require(dtype in ("float32", "float64"), f"'meta' says dtype {dtype!r}; expected 'float32' or 'float64'")
     require(W.dtype == b.dtype == np.dtype(dtype), f"W is {W.dtype} and b {b.dtype}; expected {dtype}")
     require(bool(np.isfinite(W).all() and np.isfinite(b).all()), "W or b holds NaN or infinity; expected finite numbers")
+    return SoftmaxModel(W, b, *image_facts(path, meta, W.shape[1], f"W has {W.shape[1]} columns"))
+
+
+def image_facts(path: str | os.PathLike, meta: Mapping[str, Any], n: int, whose: str) -> tuple[tuple[int, ...] | None, float]:
+    """(image_shape or None, scale) of a model that takes n features; ModelError if they are not possible."""
     shape, scale = meta.get("image_shape"), meta.get("scale")
     whole = isinstance(shape, list) and 2 <= len(shape) <= 3 and all(type(size) is int and size > 0 for size in shape)
-    require(
-        shape is None or (whole and math.prod(shape) == W.shape[1]),
-        f"'meta' says image shape {shape}; W has {W.shape[1]} columns",
-    )
-    require(isinstance(scale, float) and 0 < scale < math.inf, f"'meta' says scale {scale}; expected a positive number")
-    return SoftmaxModel(W, b, tuple(shape) if shape else None, scale)
+    if shape is not None and not (whole and math.prod(shape) == n):
+        raise ModelError(f"{path}: 'meta' says image shape {shape}; {whose}")
+    if not (isinstance(scale, float) and 0 < scale < math.inf):
+        raise ModelError(f"{path}: 'meta' says scale {scale}; expected a positive number")
+    return tuple(shape) if shape else None, scale

@@ -165,13 +165,7 @@ class SoftmaxObjective:
         if batch is None:
             return self._problem, self._total
         problem = self._problem
-        try:
-            X, y = problem.X[batch], problem.y[batch]
-        except (IndexError, TypeError) as error:
-            kind = ValueError if isinstance(error, IndexError) else TypeError
-            raise kind(f"batch does not select samples of {self.n_samples}: {error}") from None
-        if X.ndim != 2 or 0 in X.shape:
-            raise ValueError(f"batch selects shape {X.shape}; expected at least one sample, by a slice or an index array")
+        X, y = _check.batch(problem.X, problem.y, batch)
         weight, total = None, len(X)
         if problem.weight is not None:
             weight, total = _check.weights(problem.weight[batch], len(X), "sample_weight[batch]")

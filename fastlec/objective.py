@@ -153,13 +153,7 @@ class Objective:
     def _select(self, batch):
         if batch is None:
             return self.X, self.y
-        try:
-            X, y = self.X[batch], self.y[batch]
-        except (IndexError, TypeError) as error:
-            kind = ValueError if isinstance(error, IndexError) else TypeError
-            raise kind(f"batch does not select samples of {self.n_samples}: {error}") from None
-        if X.ndim != self.X.ndim or not len(X):
-            raise ValueError(f"batch selects shape {X.shape}; expected at least one sample, by a slice or an index array")
+        X, y = _check.batch(self.X, self.y, batch)
         return np.ascontiguousarray(X), np.ascontiguousarray(y)
 
     def _vector(self, v, name):

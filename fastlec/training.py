@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from .data import DataError, Dataset, class_count, split
+from .fitting import History
 from .io import SoftmaxModel
 from .linear import SoftmaxObjective
 
 SCIPY_METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG"}
 DEFAULT_EPOCHS = {"sgd": 60, "lbfgs": 1000, "newton-cg": 100}
-
-
-@dataclass(eq=False)
-class History:
-    """What was measured after each epoch (sgd) or iteration (the solvers of SciPy): three lists of one length."""
-
-    train_loss: list[float] = field(default_factory=list)
-    val_loss: list[float] = field(default_factory=list)
-    val_accuracy: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,6 +193,14 @@ def confusion_matrix(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np
     return np.bincount(y * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
+def check_samples(dataset: Dataset, n_features: int, n_classes: int) -> None:
+    """DataError unless the samples have the model's features, and labels among its classes 0..n_classes-1."""
+    n = dataset.X.shape[1]
+    if n != n_features:
+        raise DataError(f"{dataset.name}: its samples have {n} features; the model takes {n_features}")
+    check_labels(dataset.y, n_classes, dataset.name)
+
+
 def check_labels(y: np.ndarray, n_classes: int, name: str) -> None:
     """DataError if the data called ``name`` has a label outside of the model's classes 0..n_classes-1."""
     if y.max() >= n_classes:
@@ -210,7 +210,5 @@ def check_labels(y: np.ndarray, n_classes: int, name: str) -> None:
 def _matching_classes(dataset: Dataset, start: SoftmaxModel | None) -> int:
     if start is None:
         return class_count(dataset.y, dataset.name)
-    if start.W.shape[1] != dataset.X.shape[1]:
-        raise DataError(f"{dataset.name}: its samples have {dataset.X.shape[1]} features; the model takes {start.W.shape[1]}")
-    check_labels(dataset.y, len(start.b), dataset.name)
+    check_samples(dataset, start.W.shape[1], len(start.b))
     return len(start.b)
