@@ -80,3 +80,12 @@ def tolerance():
         return UNITS[name][DTYPES.index(dtype.name)] * float(np.finfo(dtype).eps)
 
     return units
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """(X, y): 300 of the digits that come with fastlec."""
+    from fastlec import data
+
+    X, y = data.load_digits()
+    return X[:300], y[:300]

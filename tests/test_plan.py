@@ -1,0 +1,377 @@
+"""Plans: products with all that may come before and after them, slopes, updates, losses; bound again and again."""
+
+import itertools
+
+import cases
+import numpy as np
+import pytest
+from bounds import Bounds, Near
+from numpy.testing import assert_allclose, assert_array_equal
+from test_gemm import OPS, exact, integers, normals, ordered
+
+import fastlec
+from fastlec._kernels import plan as kernels
+from fastlec._kernels import runner
+
+# --- plans: what surrounds a product ---------------------------------------------------------------------------------
+
+# One for each way through the kernels, orders of a and b: packed panels of B, B in place, rows or columns of A packed, strips of
+# the depth (in C and aside), few rows, dots with many rows and with less than 4, tails of every kind, parts of the depth, none.
+WAYS = {
+    "small": ((5, 7, 3), "CC"),
+    "one element": ((1, 1, 1), "CC"),
+    "panels": ((29, 35, 40), "CF"),
+    "in place": ((29, 35, 40), "CC"),
+    "a transposed": ((29, 35, 40), "FC"),
+    "both transposed": ((29, 35, 40), "FF"),
+    "rows packed": ((37, 150, 40), "CC"),
+    "strips": ((29, 35, 800), "CF"),
+    "strips, rows packed": ((29, 150, 800), "CC"),
+    "few rows": ((12, 520, 800), "CC"),
+    "blocks": ((70, 1100, 100), "CF"),
+    "dots": ((61, 13, 70), "CF"),
+    "dots, few rows": ((30, 130, 70), "CF"),
+    "dots, flat": ((3, 130, 70), "CF"),
+    "dots, blocks": ((500, 10, 200), "CF"),
+    "parts": ((7, 9, 9000), "FC"),
+    "parts of both transposed": ((7, 9, 9000), "FF"),
+    "one step": ((40, 150, 1), "FC"),
+    "rows far apart": ((50, 1024, 20), "CC"),
+    "columns far apart": ((256, 130, 400), "FC"),
+    "no depth": ((7, 9, 0), "CC"),
+}
+ways = pytest.mark.parametrize(("shape", "orders"), WAYS.values(), ids=WAYS)
+AROUND = [{"bias"}, {"residual"}, {"accumulate"}, {"bias", "residual", "accumulate"}]
+
+
+def new_plan(dtype):
+    return kernels.Plan(np.dtype(dtype).num)
+
+
+def slope(y, op):
+    return {"tanh": 1 - y * y, "sigmoid": y - y * y, "relu": (y > 0) * 1.0, "identity": np.ones_like(y)}[op]
+
+
+@ways
+def test_around_a_product_integers_are_exact(shape, orders, isa, dtype, rng):
+    """op(a b + c + bias) + residual."""
+    m, n, k = shape
+    a, b = (integers(rng, s, dtype, 3) for s in ((m, k), (k, n)))
+    start, bias, residual = (integers(rng, s, dtype, 30) for s in ((m, n), n, (m, n)))
+    ab = exact(a, b)
+    a, b = ordered(a, orders[0]), ordered(b, orders[1])
+    for around, op in itertools.product(AROUND, ("identity", "relu")):
+        options = {"bias": bias} if "bias" in around else {}
+        options |= {"residual": residual} if "residual" in around else {}
+        c, plan = start.copy(), new_plan(dtype)
+        plan.product(a, b, c, op=OPS[op], accumulate="accumulate" in around, **options)
+        assert plan.run() == 0
+        z = ab + (start if "accumulate" in around else 0) + (bias if "bias" in around else 0)
+        z = np.maximum(z, 0) if op == "relu" else z
+        assert_array_equal(c, z + (residual if "residual" in around else 0), err_msg=f"{around}, {op}")
+
+
+@ways
+def test_times_a_derivative_integers_are_exact(shape, orders, isa, dtype, rng):
+    """(a b + c) * op'(y) and (a b + residual) * op'(y): y of quarters makes slopes of sixteenths."""
+    m, n, k = shape
+    a, b = (integers(rng, s, dtype, 3) for s in ((m, k), (k, n)))
+    added, y = integers(rng, (m, n), dtype, 30), integers(rng, (m, n), dtype, 4) / dtype.type(4)
+    z = exact(a, b) + added
+    a, b = ordered(a, orders[0]), ordered(b, orders[1])
+    for op, accumulate in itertools.product(OPS, (False, True)):
+        c, plan = added.copy(), new_plan(dtype)
+        options = {"accumulate": True} if accumulate else {"residual": added}
+        plan.product(a, b, c, y=y, op2=OPS[op], **options)
+        plan.run()
+        assert_array_equal(c, z * slope(y.astype(np.float64), op), err_msg=f"{op}, accumulate {accumulate}")
+
+
+@ways
+def test_activations_follow_a_product(shape, orders, isa, dtype, rng, tolerance):
+    m, n, k = shape
+    scale = dtype.type(1 / np.sqrt(max(k, 1)))
+    a, b, bias = normals(rng, (m, k), dtype) * scale, normals(rng, (k, n), dtype), normals(rng, n, dtype)
+    bounds = Bounds(tolerance, dtype)
+    z = bounds.add(bounds.product(Near(a), Near(b)), Near(np.broadcast_to(bias, (m, n))))
+    a, b = ordered(a, orders[0]), ordered(b, orders[1])
+    for op in ("tanh", "sigmoid"):
+        c, plan = np.full((m, n), np.nan, dtype), new_plan(dtype)
+        plan.product(a, b, c, bias=bias, op=OPS[op])
+        plan.run()
+        bounds.activate(z, op)[0].check(c)
+
+
+@ways
+def test_updates_of_a_product_that_is_a_gradient(shape, orders, isa, dtype, rng):
+    """Momentum with powers of two is exact: v = v/2 + g, c -= v/4, for two runs."""
+    m, n, k = shape
+    a, b = (integers(rng, s, dtype, 1) for s in ((m, k), (k, n)))
+    theta, state = np.full(m * n + 20, 3, dtype), np.full(m * n + 20, 4, dtype)
+    c = theta[10 : 10 + m * n].reshape(m, n)
+    g = exact(a, b)
+    plan = new_plan(dtype)
+    plan.set_states(theta, (state,))
+    plan.product(ordered(a, orders[0]), ordered(b, orders[1]), c, update=True)
+    velocity, expected = np.full((m, n), 4.0), np.full((m, n), 3.0)
+    for _ in range(2):
+        plan.set_rule(kernels.SGD, 0.25, 0.5)
+        plan.run()
+        velocity = velocity / 2 + g
+        expected = expected - velocity / 4
+        assert_array_equal(c, expected)
+        assert_array_equal(state[10 : 10 + m * n].reshape(m, n), velocity)
+    for array, before in ((theta, 3), (state, 4)):
+        assert (array[:10] == before).all()
+        assert (array[10 + m * n :] == before).all()
+
+
+def test_a_parameter_packed_before_its_update_is_packed_again_after_it(isa, dtype, rng):
+    x, W = integers(rng, (20, 30), dtype, 3), integers(rng, (40, 30), dtype, 3)
+    g, first, second = integers(rng, (20, 40), dtype, 3), np.zeros((20, 40), dtype), np.zeros((20, 40), dtype)
+    before = W.copy()
+    plan = new_plan(dtype)
+    plan.product(x, W.T, first)
+    plan.product(g.T, x, W, update=True)
+    plan.product(x, W.T, second)
+    plan.set_rule(kernels.SGD, 0.25)
+    plan.run()
+    after = before - exact(g.T, x) / 4
+    assert_array_equal(W, after)
+    assert_array_equal(first, exact(x, before.T))
+    assert_array_equal(second, exact(x, after.T))
+
+
+def test_products_in_a_row_see_one_another(isa, dtype, threads, rng):
+    """More jobs than a plan has room for at first; each reads what the one before it wrote."""
+    x = integers(rng, (70, 50), dtype, 1)
+    P = np.eye(50, dtype=dtype)[rng.permutation(50)]
+    plan, a, expected = new_plan(dtype), x, x
+    for _ in range(33):
+        b = plan.empty(70, 50)
+        plan.product(a, P, b)
+        a, expected = b, expected @ P
+    assert len(plan) == 33
+    plan.run()
+    assert_array_equal(a, expected)
+
+
+def test_a_plan_runs_as_often_as_wanted_and_keeps_its_arrays(isa, dtype, rng):
+    plan, c = new_plan(dtype), np.zeros((20, 30), dtype)
+    a, b = integers(rng, (20, 40), dtype), integers(rng, (30, 40), dtype)
+    kept_a, kept_b = a.copy(), b.copy()
+    plan.product(a, b.T, c)
+    del b
+    for _ in range(3):
+        a += 1
+        plan.run()
+        kept_a += 1
+        assert_array_equal(c, exact(kept_a, kept_b.T))
+
+
+def test_bound_arrays(isa, dtype, rng):
+    """Arrays in the places of slots, in every role that they have."""
+    m, n = 20, 30
+    x, y, v = (normals(rng, (m, n), dtype) for _ in range(3))
+    W, g = integers(rng, (n, n), dtype, 3), np.zeros((m, n), dtype)
+    plan = new_plan(dtype)
+    assert (plan.slot(x), plan.slot(y)) == (0, 1)
+    plan.product(x, W, y, residual=x)
+    plan.product(v, W, g, y=y, op2=kernels.RELU)
+    for _ in range(3):
+        new_x, new_y = integers(rng, (m, n), dtype), np.full((m, n), np.nan, dtype)
+        plan.bind(0, new_x)
+        plan.bind(1, new_y)
+        plan.run()
+        expected = exact(new_x, W) + new_x
+        assert_array_equal(new_y, expected)
+        assert_array_equal(g, fastlec.matmul(v, W) * (expected > 0))
+    for wrong in (np.zeros((n, m), dtype), np.zeros(m * n, dtype), np.zeros((m, 2 * n), dtype)[:, ::2], np.zeros((m, n), int)):
+        with pytest.raises(ValueError, match=r"^an array to bind"):
+            plan.bind(0, wrong)
+    plan.run()
+    assert_array_equal(new_y, expected)
+
+
+def test_bound_labels_and_targets(isa, dtype, rng):
+    logits, grad = normals(rng, (12, 5), dtype), np.zeros((12, 5), dtype)
+    for make in (lambda: rng.integers(0, 5, 12), lambda: rng.dirichlet(np.ones(5), 12).astype(dtype)):
+        slot = make()
+        plan = new_plan(dtype)
+        plan.slot(slot)
+        plan.cross_entropy(logits, slot, grad, 12)
+        labels = make()
+        plan.bind(0, labels)
+        loss, expected = fastlec.softmax_cross_entropy(logits, labels)
+        assert plan.run() == loss
+        assert_array_equal(grad, expected)
+
+
+PLAN_REFUSES = {
+    "b's depth": (lambda p, f: p.product(f(3, 4), f(3, 5), f(3, 5)), r"b has shape \(3, 5\); expected \(4, 5\)"),
+    "c's shape": (lambda p, f: p.product(f(3, 4), f(4, 5), f(5, 3)), r"c has shape \(5, 3\); expected \(3, 5\)"),
+    "c in F order": (lambda p, f: p.product(f(3, 4), f(4, 5), f(5, 3).T), "c: expected C order"),
+    "a strided": (lambda p, f: p.product(f(3, 8)[:, ::2], f(4, 5), f(3, 5)), "a: expected C order"),
+    "a's axes": (lambda p, f: p.product(f(4), f(4, 5), f(3, 5)), "a: expected an aligned array .* with 2 axes"),
+    "b's dtype": (lambda p, f: p.product(f(3, 4), np.zeros((4, 5), int), f(3, 5)), "b: expected an aligned array"),
+    "b misaligned": (lambda p, f: p.product(f(3, 4), cases.misaligned(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
+    "b's byte order": (lambda p, f: p.product(f(3, 4), cases.swapped(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
+    "bias": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), bias=f(3)), r"bias has shape \(3,\); expected \(5,\)"),
+    "residual": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), residual=f(3, 4)), r"residual has shape \(3, 4\)"),
+    "y": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), y=f(3, 4), op2=0), r"y has shape \(3, 4\)"),
+    "slope's g": (lambda p, f: p.slope(f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
+    "slope's total": (lambda p, f: p.slope(f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
+    "map": (lambda p, f: p.map(kernels.TANH, f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
+    "update": (lambda p, f: p.update(f(3), f(4)), r"g has shape \(4,\); expected \(3,\)"),
+    "states": (lambda p, f: p.set_states(f(3), (f(4),)), "a state has 4 elements; theta has 3"),
+    "labels": (lambda p, f: p.cross_entropy(f(3, 4), np.zeros(4, np.int64)), r"labels: expected \(3,\)"),
+    "targets": (lambda p, f: p.cross_entropy(f(3, 4), f(4, 3)), r"labels has shape \(4, 3\)"),
+    "squares": (lambda p, f: p.squares(f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
+    "too many axes": (lambda p, f: p.empty(*[1] * 33), "has more than 32 axes"),
+}
+
+
+@pytest.mark.parametrize(("call", "match"), PLAN_REFUSES.values(), ids=PLAN_REFUSES)
+def test_a_plan_refuses(call, match, dtype):
+    plan = new_plan(dtype)
+    with pytest.raises(ValueError, match=match):
+        call(plan, lambda *shape: np.zeros(shape, dtype))
+
+
+def test_plans_are_of_float32_or_float64():
+    for kind in (np.int64, np.float16, np.longdouble, complex):
+        with pytest.raises(ValueError, match="typenum"):
+            kernels.Plan(np.dtype(kind).num)
+
+
+# --- plans: slopes, updates, losses ----------------------------------------------------------------------------------
+
+SHAPES = [(0, 3), (1, 1), (5, 7), (3, 16), (130, 17), (127, 33), (129, 5), (300, 70), (40, 3000)]
+SHAPES += [(4095, 3), (4096, 3), (4097, 3), (9000, 2)]  # one part, and more
+
+
+@cases.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("op", OPS)
+def test_slopes_and_totals_of_integers_are_exact(shape, op, isa, dtype, rng):
+    v, y = integers(rng, shape, dtype, 3), integers(rng, shape, dtype, 4) / dtype.type(4)
+    expected = v.astype(np.float64) * slope(y.astype(np.float64), op)
+    g, total, start = np.full(shape, np.nan, dtype), np.full(shape[1], np.nan, dtype), integers(rng, shape[1], dtype)
+    plan, changed = new_plan(dtype), start.copy()
+    plan.slope(v, g, y=y, op=OPS[op], total=total)
+    plan.slope(v, y=y, op=OPS[op], total=changed, update=True)
+    plan.set_rule(kernels.SGD, 0.5)
+    own = v.copy()
+    plan.slope(own, own, y=y, op=OPS[op])
+    plan.run()
+    assert_array_equal(g, expected)
+    assert_array_equal(own, expected)
+    assert_array_equal(total, expected.sum(axis=0))
+    assert_array_equal(changed, start - expected.sum(axis=0) / 2)
+
+
+def test_long_sums_of_rows_lose_little(isa, dtype, rng, tolerance):
+    """60000 rows: sums of runs are added up, not every row to one total."""
+    v, total = rng.random((60_000, 3)).astype(dtype), np.zeros(3, dtype)
+    plan = new_plan(dtype)
+    plan.slope(v, total=total)
+    plan.run()
+    Bounds(tolerance, dtype).total(Near(v)).check(total)
+
+
+RULES = {
+    "plain": {},
+    "decay": {"decay": 0.25},
+    "momentum": {"momentum": 0.5},
+    "momentum and decay": {"momentum": 0.5, "decay": 0.25},
+    "nesterov": {"momentum": 0.5, "nesterov": True, "decay": 0.25},
+}
+each_size = pytest.mark.parametrize("sizes", [cases.SIZES[:-3], cases.SIZES[-3:]], ids=["small", "blocks"])
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@each_size
+def test_updates_by_sgd_are_exact(rule, sizes, isa, dtype, threads, rng):
+    """g += decay w; v = momentum v + g; w -= rate v, or rate (g + momentum v): all in dyadic fractions."""
+    momentum, decay = rule.get("momentum", 0), rule.get("decay", 0)
+    for n in sizes:
+        w, g, v = (integers(rng, n, dtype, 8) for _ in range(3))
+        W, G, V = (a.astype(np.float64) for a in (w, g, v))
+        plan = new_plan(dtype)
+        plan.set_states(w, (v,) if momentum else ())
+        plan.update(w, g)
+        for rate in (0.5, 0.25):
+            plan.set_rule(kernels.SGD, rate, **rule)
+            plan.run()
+            D = G + decay * W
+            V = momentum * V + D if momentum else V
+            W = W - rate * (D + momentum * V if rule.get("nesterov") else V if momentum else D)
+            assert_array_equal(w, W)
+            assert_array_equal(v, V)
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@each_size
+def test_updates_by_adam(decay, sizes, isa, dtype, threads, rng):
+    """m = b1 m + (1 - b1) g; s = b2 s + (1 - b2) g^2; w -= rate (m u1 / (sqrt(s u2) + eps) + decay w)."""
+    b1, b2, u1, u2, eps, rate = 0.875, 0.96875, 1.25, 8.0, 2.0**-10, 2.0**-6
+    ulp = np.finfo(dtype).eps
+    for n in sizes:
+        w, g, m = (normals(rng, n, dtype) for _ in range(3))
+        s = rng.random(n).astype(dtype)
+        W, G, M, S = (a.astype(np.float64) for a in (w, g, m, s))
+        plan = new_plan(dtype)
+        plan.set_states(w, (m, s))
+        plan.update(w, g)
+        plan.set_rule(kernels.ADAM, rate, decay=decay, beta1=b1, beta2=b2, unbias1=u1, unbias2=u2, eps=eps)
+        plan.run()
+        size = b1 * np.abs(M) + (1 - b1) * np.abs(G)
+        M, S = b1 * M + (1 - b1) * G, b2 * S + (1 - b2) * G**2
+        Near(M, 2 * ulp * size).check(m)
+        assert_allclose(s, S, rtol=3 * ulp)
+        root = np.sqrt(S * u2) + eps
+        move = rate * M * u1 / root + rate * decay * W
+        error = rate * u1 * (2 * size + 5 * np.abs(M)) / root + np.abs(move) + np.abs(W) * (1 + 2 * rate * decay)
+        Near(W - move, ulp * error).check(w)
+
+
+@each_size
+@pytest.mark.parametrize("op", ["tanh", "sigmoid", "relu"])
+def test_maps_are_those_of_the_library(sizes, op, isa, dtype, rng):
+    for n in sizes:
+        x, y = normals(rng, n, dtype), np.full(n, np.nan, dtype)
+        plan = new_plan(dtype)
+        plan.map(OPS[op], x, y)
+        plan.run()
+        assert_array_equal(y, getattr(fastlec, op)(x))
+
+
+@each_size
+def test_squares_of_integers_are_exact(sizes, isa, dtype, threads, rng):
+    for n in sizes:
+        x, t, grad = integers(rng, n, dtype), integers(rng, n, dtype), np.full(n, np.nan, dtype)
+        plan = new_plan(dtype)
+        plan.squares(x, t, grad, 4)
+        assert plan.run() == ((x - t).astype(np.float64) ** 2).sum() / 4
+        assert_array_equal(grad, (x - t) / 2)
+        plan = new_plan(dtype)
+        plan.squares(x, t, x, 2)
+        plan.run()
+        assert_array_equal(x, 2 * grad)
+
+
+def test_instruction_sets_agree_on_integers(dtype, rng):
+    """The same plan on each: the same bits."""
+    before, found = runner.isa(), []
+    arrays = [integers(rng, s, dtype, 2) for s in ((50, 300), (60, 300), (50, 60))]
+    try:
+        for name in runner.isas():
+            runner.select_isa(name)
+            c = np.zeros((50, 60), dtype)
+            plan = new_plan(dtype)
+            plan.product(arrays[0], arrays[1].T, c, residual=arrays[2], op=kernels.RELU)
+            plan.run()
+            found.append(c.tobytes())
+    finally:
+        runner.select_isa(before)
+    assert len(found) == len(runner.isas())
+    assert len(set(found)) == 1
