@@ -49,7 +49,8 @@ def n_params(width: int) -> int:
 def fits(widths: Sequence[int], *, samples: int = 200, activation: str = "tanh", seed: int = 0) -> Iterator[Fit]:
     """One :class:`Fit` for each width, to that many evenly spaced samples of :func:`target`, as soon as it is there.
 
-    widths : increasing.  activation : "tanh", "sigmoid" or "relu".  seed : of the first weights; the same one gives the same fits.
+    widths : increasing.  activation : "tanh", "sigmoid" or "relu".  seed : of the first weights; the same one gives the same fits,
+        up to rounding (the steps SciPy's MINPACK takes depend in the last bits on where its arrays lie in memory).
     Raises ValueError for widths that do not increase, or fewer samples than a network has parameters.
     """
     x = np.linspace(LOW, HIGH, samples)[:, None]

@@ -46,8 +46,8 @@ def test_other_activations(activation, factor):
 
 def test_the_seed_decides_the_fits():
     thetas = [next(universal.fits([6], samples=30, seed=seed)).net.theta for seed in (1, 1, 2)]
-    np.testing.assert_array_equal(thetas[0], thetas[1])
-    assert not np.array_equal(thetas[0], thetas[2])
+    np.testing.assert_allclose(thetas[0], thetas[1], rtol=1e-6)  # not bitwise: MINPACK's rounding depends on addresses
+    assert not np.allclose(thetas[0], thetas[2], rtol=1e-3)
 
 
 @pytest.mark.parametrize(
