@@ -21,7 +21,6 @@ TANH, SIGMOID, RELU, IDENTITY = FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
 SGD, ADAM = FL_SGD, FL_ADAM
 
 cdef enum:
-    FEW = 3                 # jobs that need no memory of their own
     BLOCK = 16384           # elements of an elementwise block
     PIECE = 4096            # and of one that packs, or sums columns
     DOTS_COLS = 16          # up to so many columns, or
@@ -40,46 +39,12 @@ cdef enum:
 
 cdef double BLOCK_MACS = 3e5    # multiplications in a block of a product: about 5 us
 
-ctypedef union any_job:
-    fl_job head
-    fl_gemm_job gemm
-    fl_pack_job pack
-    fl_slope_job slope
-    fl_update_job update
-    fl_squares_job squares
-    fl_sum_job sum
-    fl_map_job map
-    fl_xent_job xent
-
-
-cdef inline fl_int up(fl_int n, fl_int step) noexcept:
-    return (n + step - 1) // step * step
-
-
-cdef inline fl_int blocks(fl_int n, fl_int step) noexcept:
-    return (n + step - 1) // step
-
 
 cdef shape(object a):
     return a.shape
 
 
 cdef class Plan:
-    cdef any_job few[FEW]
-    cdef any_job *jobs
-    cdef int n, room
-    cdef int dtype, typenum
-    cdef size_t size
-    cdef fl_update rule
-    cdef list arrays            # all that the jobs point into
-    cdef list slots             # arrays that can be exchanged
-    cdef list bindings          # (slot, byte offset of a pointer to it from `jobs`)
-    cdef dict packed            # {(address, k, n) of a B: its panels}, while nothing updates it
-    cdef tuple states           # of the optimizer
-    cdef double *losses
-    cdef fl_int n_losses
-    cdef double loss_count
-
     def __cinit__(self, int typenum):
         if typenum != cnp.NPY_FLOAT and typenum != cnp.NPY_DOUBLE:
             raise ValueError("typenum: expected that of float32 or float64")

@@ -1,0 +1,52 @@
+# Plan, for the modules that add jobs of their own to one. A family of kernels adds its struct to any_job.
+cimport numpy as cnp
+
+from fastlec._kernels.fl cimport *
+
+cdef enum:
+    FEW = 3                 # jobs that need no memory of their own
+
+ctypedef union any_job:
+    fl_job head
+    fl_gemm_job gemm
+    fl_pack_job pack
+    fl_slope_job slope
+    fl_update_job update
+    fl_squares_job squares
+    fl_sum_job sum
+    fl_map_job map
+    fl_xent_job xent
+
+
+cdef inline fl_int up(fl_int n, fl_int step) noexcept:
+    return (n + step - 1) // step * step
+
+
+cdef inline fl_int blocks(fl_int n, fl_int step) noexcept:
+    return (n + step - 1) // step
+
+
+cdef class Plan:
+    cdef any_job few[FEW]
+    cdef any_job *jobs
+    cdef int n, room
+    cdef int dtype, typenum
+    cdef size_t size
+    cdef fl_update rule
+    cdef list arrays            # all that the jobs point into
+    cdef list slots             # arrays that can be exchanged
+    cdef list bindings          # (slot, byte offset of a pointer to it from `jobs`)
+    cdef dict packed            # {(address, k, n) of a B: its panels}, while nothing updates it
+    cdef tuple states           # of the optimizer
+    cdef double *losses
+    cdef fl_int n_losses
+    cdef double loss_count
+
+    cdef any_job *add(self, int which) except NULL
+    cdef int point(self, const void **field, cnp.ndarray a) except -1
+    cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=*) except -1
+    cdef int check_shape(self, cnp.ndarray a, str name, fl_int m, fl_int n) except -1
+    cdef int check_size(self, cnp.ndarray a, str name, cnp.ndarray like) except -1
+    cdef cnp.ndarray panels(self, cnp.ndarray b, fl_int k, fl_int n, bint by_column)
+    cdef int sum(self, cnp.ndarray partial, fl_int parts, fl_int n, cnp.ndarray out) except -1
+    cdef double *take_losses(self, fl_int n, double count) except NULL
