@@ -251,7 +251,7 @@ typedef struct {
     fl_int h, w, top, left;
     fl_int down, across;               /* tiles of an image */
     fl_int per_block;                  /* rows of tiles, of all images, in a block */
-    const void *u;                     /* [group][point][panel][channel][mr] */
+    const void *u;                     /* [group][panel][point][channel][mr], a line after each point */
     fl_int mr, panels, panels_block;
     const fl_int *offset;              /* of each channel: channel * pitch */
     fl_int pitch;                      /* tiles of a block, rounded up to registers */
@@ -262,7 +262,8 @@ typedef struct {
     int accumulate, op, op2;
 } fl_winograd_job;
 
-/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 * mr * channels reals, and 64 bytes. */
+/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 times
+ * mr * channels reals and a line. */
 typedef struct {
     fl_job head;
     fl_int groups, rows, channels, mr, panels;

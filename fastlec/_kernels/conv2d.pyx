@@ -27,11 +27,14 @@ cdef enum:
 
 cdef enum:
     MOST_SCRATCH = 8 << 20  # of any job
-    WINO_SCRATCH = 3 << 19  # of transforms
-    WINO_TILES = 64         # in a block
-    WINO_IN = 30            # cycles times lanes for the transforms of a tile of x,
-    WINO_OUT = 20           # of y,
-    WINO_TAPS = 60          # of taps
+    WINO_SCRATCH = 5 << 20  # of transforms,
+    WINO_TILES = 128        # tiles in a block,
+    WINO_ROWS = 64          # rows of A in one
+    WINO_IN = 30            # cycles of a lane for the transforms of a tile of x,
+    WINO_OUT = 20           # of one of y,
+    WINO_TAPS = 640         # of taps,
+    WINO_FAR_TAPS = 1800    # of more of them than the caches hold,
+    WINO_CACHED = 16 << 20  # which is so many bytes
 
 cdef double LEAST_MACS = 4e5        # multiplications in a block that is worth its share of copying: about 7 us
 cdef double MOST_MACS = 3e8         # and in one that can still be interrupted: about 6 ms
@@ -305,19 +308,33 @@ cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
 
 
 cdef bint winograd_pays(Plan plan, Layout L) except -1:
-    """Whether transforms are made up for: by estimates of the cycles that an element of C A, of x and of y takes."""
-    cdef fl_int lanes = vector_bytes() // <fl_int>plan.size
-    cdef double tiles = <double>blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE) * L.images, pairs = <double>L.rows * L.channels
-    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16:
+    """Whether transforms are made up for, by estimates in cycles of a lane. Few channels would also lose more digits to them."""
+    cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
+    cdef double tiles = up(L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
+    cdef double taps = WINO_TAPS if FL_WINO_POINTS * L.groups * pairs * plan.size < WINO_CACHED else WINO_FAR_TAPS
+    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16 or winograd_scratch(plan, L, 1) > MOST_SCRATCH:
         return False
-    return (tiles * (FL_WINO_POINTS * 1.1 * pairs + WINO_IN * L.channels + WINO_OUT * L.rows) + WINO_TAPS * pairs
-            < 1.2 * 9 * pairs * L.images * L.oh * L.ow and winograd_scratch(plan, L, 1) <= MOST_SCRATCH)
+    return tiles * (1.1 * FL_WINO_POINTS * pairs + WINO_IN * L.channels + WINO_OUT * L.rows) + taps * pairs < 1.2 * 9 * pairs * pixels
 
 
 cdef size_t winograd_scratch(Plan plan, Layout L, fl_int tile_rows):
     cdef fl_int pitch = up(tile_rows * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
     cdef fl_int row = up(blocks(L.ow, FL_WINO_TILE) + 1, 16) + 16
     return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch + 24 * row) + 2 * FL_WINO_POINTS * 64 + 64
+
+
+cdef fl_int winograd_rows(Plan plan, Layout L, fl_int across, fl_int total):
+    """Rows of tiles in a block: few lanes empty, few blocks that read all of W's transforms, an even number of them."""
+    cdef fl_int rows, best = 1, tiles, count
+    cdef double cost, least = 0
+    for rows in range(1, total + 1):
+        tiles, count = rows * across, blocks(total, rows)
+        if rows > 1 and (tiles > WINO_TILES or winograd_scratch(plan, L, rows) > WINO_SCRATCH):
+            break
+        cost = <double>up(tiles, vector_bytes() // <fl_int>plan.size) / tiles * (1 + 3.0 / tiles) * up(count, 2) / count
+        if rows == 1 or cost < least:
+            best, least = rows, cost
+    return best
 
 
 cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step,
@@ -334,7 +351,7 @@ cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cn
     table = <fl_int *>cnp.PyArray_DATA(place)
     for i in range(9):
         table[L.ty[i] * 3 + L.tx[i]] = L.where[i]
-    u = plan.empty(L.groups * FL_WINO_POINTS * panels * mr * L.channels)
+    u = plan.empty(L.groups * FL_WINO_POINTS * panels * (mr * L.channels + 64 // <fl_int>plan.size))
     pack = <fl_winograd_pack_job *>plan.add(FL_KERNEL_winograd_pack)
     pack.groups, pack.rows, pack.channels, pack.mr, pack.panels = L.groups, L.rows, L.channels, mr, panels
     plan.point(&pack.w, W)
@@ -343,16 +360,12 @@ cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cn
     plan.point(<const void **>&pack.u, u)
     pack.head.n_blocks = L.groups * panels
     pack.head.work = <double>L.groups * panels * mr * L.channels * 10
-    pack.head.scratch = 9 * plan.size * mr * L.channels + 64
+    pack.head.scratch = 9 * (plan.size * mr * L.channels + 64)
 
-    per_block = 1
-    while (per_block < L.images * down and (per_block + 1) * across <= WINO_TILES
-           and winograd_scratch(plan, L, per_block + 1) <= WINO_SCRATCH):
-        per_block += 1
-    per_block = blocks(L.images * down, blocks(L.images * down, per_block))
+    per_block = winograd_rows(plan, L, across, L.images * down)
     parts = L.groups * blocks(L.images * down, per_block)
-    if parts < ENOUGH and L.rows >= 64:     # the rows of A in parts: each transforms the image again
-        panels_block = max(blocks(panels, blocks(ENOUGH, parts)), blocks(32, mr))
+    if parts < ENOUGH // 2 and L.rows >= 2 * WINO_ROWS:     # the rows of A in parts: each transforms the image again
+        panels_block = max(blocks(panels, blocks(ENOUGH // 2, parts)), WINO_ROWS // mr)
     job = <fl_winograd_job *>plan.add(FL_KERNEL_winograd)
     job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
     job.h, job.w, job.top, job.left, job.down, job.across = L.h, L.w, L.top, L.left, down, across
