@@ -7,6 +7,7 @@
 #define vset FL_FN(vset)
 #define vload FL_FN(vload)
 #define vload_n FL_FN(vload_n)
+#define vload_range FL_FN(vload_range)
 #define vstore FL_FN(vstore)
 #define vstore_n FL_FN(vstore_n)
 #define vstream FL_FN(vstream)

@@ -26,6 +26,8 @@ cdef enum:
     ELEMENTS = 1 << 14      # of an elementwise block
 
 cdef enum:
+    ROW_STORE = 2           # cycles of a register that is stored as it is,
+    PART_STORE = 8          # or by way of a buffer, since it holds parts of several rows
     MOST_SCRATCH = 8 << 20  # of any job
     WINO_SCRATCH = 5 << 20  # of transforms,
     WINO_TILES = 128        # tiles in a block,
@@ -92,7 +94,7 @@ cdef class Layout:
         P.plane = P.plane_rows * P.pitch + P.width - P.pitch
 
     cdef object offsets(self, fl_conv_planes *P, fl_int phase_step):
-        """Where each tap reads, from the pixel's place in the first plane on."""
+        """Where each tap reads, from the pixel's place in a channel's first plane on."""
         table = new_table(self.total)
         cdef fl_int *offset = <fl_int *>cnp.PyArray_DATA(table)
         cdef fl_int q, f
@@ -130,7 +132,7 @@ cdef Layout forward_layout(object g):
 cdef Layout data_layout(object g):
     """dx[sh a + p, sw b + q] = sum W v[(sh a + p + top - dh i) / sh, ...] over the taps that divide: one phase for each p, q."""
     cdef Layout L = Layout()
-    cdef fl_int i, j, p, q, y, x, n = 0, f = 0, low_y = 0, low_x = 0
+    cdef fl_int i, j, p, q, y, x, n = 0, f = 0, low_y, low_x
     cdef fl_int r = g.r, s = g.s, dh = g.dh, dw = g.dw, sh = g.sh, sw = g.sw, top = g.top, left = g.left
     L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.c // g.groups, g.k // g.groups
     L.h, L.w, L.sh, L.sw = g.oh, g.ow, 1, 1
@@ -145,10 +147,12 @@ cdef Layout data_layout(object g):
                     y, x = p + top - dh * i, q + left - dw * j
                     if y % sh == 0 and x % sw == 0:
                         L.ty[n], L.tx[n], L.where[n] = y // sh, x // sw, i * s + j
-                        low_y, low_x = min(low_y, L.ty[n]), min(low_x, L.tx[n])
+                        low_y, low_x = (min(low_y, L.ty[n]), min(low_x, L.tx[n])) if n else (L.ty[0], L.tx[0])
                         n += 1
             L.phase[f].taps = n - L.phase[f].first
             f += 1
+    if not n:
+        low_y = low_x = 0
     L.total = n     # fewer than r s where a stride skips pixels at the border
     for i in range(n):
         L.ty[i] -= low_y
@@ -210,10 +214,16 @@ cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) ex
     return 0
 
 
+cdef fl_int depth_of(Layout L):
+    """The products that an element of y sums."""
+    return L.channels * L.total // L.n_phases
+
+
 cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step, bint in_order,
                   cnp.ndarray bias, int op, cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
     """Two jobs: the panels of A, and the product."""
-    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), elements = 0, f, chunk, per_block, rows, parts
+    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), elements = 0, f, chunk, per_block, rows, parts, lanes
+    cdef bint flat
     cdef fl_conv_planes P
     cdef fl_conv_pack_job *pack
     cdef fl_conv_job *job
@@ -252,7 +262,13 @@ cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
             L.fill_planes(&P, rows, P.tile_cols)
     while per_block > 1 and macs * rows * P.tile_cols * per_block / panels > MOST_MACS:
         per_block = blocks(per_block, 2)
-    offset = L.offsets(&P, P.plane)
+    flat = L.n_phases == 1 and L.total == 1
+    if flat:
+        offset = new_table(chunk)
+        for f in range(chunk):
+            (<fl_int *>cnp.PyArray_DATA(<cnp.ndarray>offset))[f] = f * L.phases_y * L.phases_x * P.plane
+    else:
+        offset = L.offsets(&P, P.plane)
 
     job = <fl_conv_job *>plan.add(FL_KERNEL_conv)
     job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
@@ -275,6 +291,9 @@ cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
         plan.point(&job.slope, slope)
     job.accumulate, job.op, job.op2 = accumulate, op, op2
     job.chunk = chunk
+    job.flat = flat
+    lanes = vector_bytes() // <fl_int>plan.size
+    job.by_row = up(P.tile_cols, lanes) * depth_of(L) + ROW_STORE * lanes < P.pitch * depth_of(L) + PART_STORE * lanes
     job.head.n_blocks = L.images * L.groups * job.tiles_down * job.tiles_across * blocks(panels, per_block)
     job.head.work = (macs * L.images * L.groups * L.grid_rows * L.grid_cols / (50 if plan.dtype == FL_F32 else 25)
                      + cnp.PyArray_SIZE(y) * (0.3 if op == FL_IDENTITY else 1) + cnp.PyArray_SIZE(x) * 0.3)
@@ -299,6 +318,44 @@ cdef int check_all(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarra
 
 cdef bint fits_winograd(object g) except -1:
     return g.r == g.s == 3 and g.sh == g.sw == g.dh == g.dw == 1
+
+
+cdef bint fits_depthwise(object g, Layout L) except -1:
+    """One channel to a row of A, and taps in a grid."""
+    return L.channels == 1 and g.sh == g.sw == 1 and g.r * g.s > 1 and L.rows <= 4
+
+
+cdef int convolve_depthwise(Plan plan, object g, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, cnp.ndarray bias, int op,
+                            cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
+    cdef fl_depthwise_job *job
+    cdef cnp.ndarray place = new_table(L.total)
+    cdef fl_int *table = <fl_int *>cnp.PyArray_DATA(place)
+    cdef fl_int i, s = g.s, dh = g.dh, dw = g.dw
+    if not cnp.PyArray_SIZE(y):
+        return 0
+    for i in range(L.total):
+        table[L.ty[i] // dh * s + L.tx[i] // dw] = L.where[i]
+    job = <fl_depthwise_job *>plan.add(FL_KERNEL_depthwise)
+    job.images, job.groups, job.rows = L.images, L.groups, L.rows
+    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
+    job.r, job.s, job.dh, job.dw = g.r, s, dh, dw
+    plan.point(&job.weights, W)
+    job.place = table
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    if bias is not None:
+        plan.point(&job.bias, bias)
+    if residual is not None:
+        plan.point(&job.residual, residual)
+    if slope is not None:
+        plan.point(&job.slope, slope)
+    job.accumulate, job.op, job.op2 = accumulate, op, op2
+    job.per_block = max(ELEMENTS // (L.oh * L.ow), 1)
+    job.head.n_blocks = blocks(L.images * L.groups * L.rows, job.per_block)
+    job.head.work = cnp.PyArray_SIZE(y) * (0.03 * L.total + (0.3 if op == FL_IDENTITY else 1)) * plan.size / 4
+    job.head.scratch = L.total * plan.size
+    plan.arrays.append(place)
+    return 0
 
 
 cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
@@ -410,7 +467,9 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
     if slope is not None:
         check_image(plan, slope, "slope", g.n, g.k, g.oh, g.ow)
     L = forward_layout(g)
-    if use_winograd(plan, g, L, algorithm):
+    if algorithm == AUTO_CODE and fits_depthwise(g, L):
+        convolve_depthwise(plan, g, L, x, W, y, bias, op, residual, accumulate, slope, op2)
+    elif use_winograd(plan, g, L, algorithm):
         convolve_winograd(plan, L, x, W, y, (g.c // g.groups) * 9, 9, bias, op, residual, accumulate, slope, op2)
     else:
         convolve(plan, L, x, W, y, (g.c // g.groups) * g.r * g.s, g.r * g.s, True, bias, op, residual, accumulate, slope, op2)
@@ -426,10 +485,25 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
     if slope is not None:
         check_image(plan, slope, "slope", g.n, g.c, g.h, g.w)
     L = data_layout(g)
-    if use_winograd(plan, g, L, algorithm):
+    if algorithm == AUTO_CODE and fits_depthwise(g, L):
+        convolve_depthwise(plan, g, L, v, W, dx, None, FL_IDENTITY, residual, accumulate, slope, op2)
+    elif use_winograd(plan, g, L, algorithm):
         convolve_winograd(plan, L, v, W, dx, 9, (g.c // g.groups) * 9, None, FL_IDENTITY, residual, accumulate, slope, op2)
     else:
         convolve(plan, L, v, W, dx, g.r * g.s, (g.c // g.groups) * g.r * g.s, False, None, FL_IDENTITY, residual, accumulate, slope, op2)
+
+
+cdef int weight_gradient_depthwise(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+    cdef fl_depthwise_weights_job *job = <fl_depthwise_weights_job *>plan.add(FL_KERNEL_depthwise_weights)
+    job.images, job.groups, job.rows = L.images, L.groups, L.rows
+    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
+    plan.point(&job.v, v)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.dw, dW)
+    job.per_block = max(ELEMENTS // (L.images * L.oh * L.ow), 1)
+    job.head.n_blocks = blocks(L.groups * L.rows, job.per_block)
+    job.head.work = 0.4 * plan.size / 4 * cnp.PyArray_SIZE(v)
+    return 0
 
 
 def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x not None, cnp.ndarray dW not None, *,
