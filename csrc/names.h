@@ -7,6 +7,8 @@
 #define vset FL_FN(vset)
 #define vload FL_FN(vload)
 #define vload_n FL_FN(vload_n)
+#define vrange FL_FN(vrange)
+#define vrange_of FL_FN(vrange_of)
 #define vload_range FL_FN(vload_range)
 #define vstore FL_FN(vstore)
 #define vstore_n FL_FN(vstore_n)

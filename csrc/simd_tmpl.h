@@ -84,28 +84,41 @@ FL_INLINE vec vload_n(const real *p, fl_int n, real fill)
 #endif
 }
 
-/* The lanes lo <= l < hi, zeros elsewhere, where nothing is touched. */
-FL_INLINE vec vload_range(const real *p, fl_int lo, fl_int hi)
+/* The lanes lo <= l < hi, as a value to keep; vload_range: those, zeros elsewhere, where nothing is touched. */
+#if defined __AVX512F__
+#if FL_IS_F32
+typedef __mmask16 vrange;
+#define FL_LOAD_RANGE _mm512_maskz_loadu_ps
+#else
+typedef __mmask8 vrange;
+#define FL_LOAD_RANGE _mm512_maskz_loadu_pd
+#endif
+FL_INLINE vrange vrange_of(fl_int lo, fl_int hi) { return (vrange)(((1u << hi) - 1) & ~((1u << lo) - 1)); }
+FL_INLINE vec vload_range(const real *p, vrange range) { return FL_LOAD_RANGE(range, p); }
+#undef FL_LOAD_RANGE
+#else
+typedef ivec vrange;
+FL_INLINE vrange vrange_of(fl_int lo, fl_int hi)
 {
-#if defined __AVX512F__ && FL_IS_F32
-    return _mm512_maskz_loadu_ps((__mmask16)(((1u << hi) - 1) & ~((1u << lo) - 1)), p);
-#elif defined __AVX512F__
-    return _mm512_maskz_loadu_pd((__mmask8)(((1u << hi) - 1) & ~((1u << lo) - 1)), p);
-#elif defined __AVX2__ && FL_IS_F32
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    return _mm256_maskload_ps(p, _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32((int)lo), lane),
-                                                     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)hi), lane)));
-#elif defined __AVX2__
-    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
-    return _mm256_maskload_pd(p, _mm256_andnot_si256(_mm256_cmpgt_epi64(_mm256_set1_epi64x(lo), lane),
-                                                     _mm256_cmpgt_epi64(_mm256_set1_epi64x(hi), lane)));
+    bits lanes[VL];
+    vrange range;
+    for (fl_int i = 0; i < VL; i++) lanes[i] = i >= lo && i < hi ? -1 : 0;
+    memcpy(&range, lanes, sizeof range);
+    return range;
+}
+FL_INLINE vec vload_range(const real *p, vrange range)
+{
+#if defined __AVX2__
+    return FL_I(maskload)(p, (__m256i)range);
 #else
     real lanes[VL];
-    if (lo <= 0 && hi >= VL) return vload(p);
-    for (fl_int i = 0; i < VL; i++) lanes[i] = i >= lo && i < hi ? p[i] : 0;
+    bits which[VL];
+    memcpy(which, &range, sizeof range);
+    for (fl_int i = 0; i < VL; i++) lanes[i] = which[i] ? p[i] : 0;
     return vload(lanes);
 #endif
 }
+#endif
 
 FL_INLINE void vstore_n(real *p, vec v, fl_int n)
 {

@@ -80,11 +80,13 @@ static void FL_FN(wino_row_in)(real *v, fl_int step, const real *x, const fl_win
     }
     for (fl_int t = 0; t < job->across; t += VL) {
         vec columns[6][6];
+#pragma GCC unroll 6
         for (int q = 0; q < 6; q++) {
             const real *at = phases + q % 4 * ld + q / 4 + t;
             FL_FN(wino_data)(columns[q], vload(at), vload(at + 4 * ld), vload(at + 8 * ld), vload(at + 12 * ld), vload(at + 16 * ld),
                              vload(at + 20 * ld));
         }
+#pragma GCC unroll 6
         for (int a = 0; a < 6; a++) {
             vec out[6];
             FL_FN(wino_data)(out, columns[0][a], columns[1][a], columns[2][a], columns[3][a], columns[4][a], columns[5][a]);
@@ -117,6 +119,7 @@ static void FL_FN(wino_row_out)(real *y, const real *m, fl_int step, const fl_wi
     const fl_int high = job->oh - FL_WINO_TILE * i < FL_WINO_TILE ? job->oh - FL_WINO_TILE * i : FL_WINO_TILE;
     for (fl_int t = 0; t < job->across; t += VL) {
         vec rows[4][6];
+#pragma GCC unroll 6
         for (int b = 0; b < 6; b++) {
             const real *at = m + b * step + t;
             vec column[4];

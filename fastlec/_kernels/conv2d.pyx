@@ -526,6 +526,12 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     if update:
         target = plan.empty(g.k, g.c // g.groups, g.r, g.s)
 
+    if L.channels == 1 and g.groups > 1 and fits_winograd(g) and g.top <= 2:
+        weight_gradient_depthwise(plan, L, v, x, target)
+        if update:
+            plan.update(dW, target)
+        return
+
     # a block: some rows of A, some channels, a part of the images; planes of both in L2
     row_chunk, channel_chunk = min(L.rows, 128), min(L.channels, 32)
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
