@@ -619,3 +619,35 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, c
         plan.sum(partial, n, k, target)
         if update:
             plan.update(total, target)
+
+
+def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None, cnp.ndarray y not None, int mode=FL_CONSTANT,
+             double cval=0):
+    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - r // 2, b + j - s // 2], beyond the image as `mode` says. x, y (planes, h, w), neither
+    0; K (r, s)."""
+    cdef Layout L = Layout()
+    cdef fl_int i, j, q = 0, r, s
+    plan.check(x, "x", 3)
+    plan.check(y, "y", 3)
+    plan.check(K, "K", 2)
+    for i in range(3):
+        if cnp.PyArray_DIM(y, <int>i) != cnp.PyArray_DIM(x, <int>i) or not cnp.PyArray_DIM(x, <int>i):
+            raise ValueError(f"y has shape {(<object>y).shape}; expected {(<object>x).shape}, none of them 0")
+    if not FL_CONSTANT <= mode <= FL_MIRROR:
+        raise ValueError(f"mode is {mode}; expected 0 to {FL_MIRROR}")
+    r, s = cnp.PyArray_DIM(K, 0), cnp.PyArray_DIM(K, 1)
+    if not r or not s:
+        raise ValueError(f"K has shape {(<object>K).shape}; expected one element or more")
+    L.images, L.groups, L.rows, L.channels = cnp.PyArray_DIM(x, 0), 1, 1, 1
+    L.h, L.w, L.sh, L.sw, L.top, L.left = cnp.PyArray_DIM(x, 1), cnp.PyArray_DIM(x, 2), 1, 1, r // 2, s // 2
+    L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = L.h, L.w, L.h, L.w, 1, 1
+    L.border, L.cval = mode, cval
+    L.allot(1, r * s)
+    L.phase[0].row = L.phase[0].col = L.phase[0].first = 0
+    L.phase[0].rows, L.phase[0].cols, L.phase[0].taps = L.h, L.w, r * s
+    for i in range(r):
+        for j in range(s):
+            L.ty[q], L.tx[q], L.where[q] = i, j, q
+            q += 1
+    L.extend()
+    convolve(plan, L, x, K, y, r * s, r * s, True, None, FL_IDENTITY, None, False, None, FL_IDENTITY)
