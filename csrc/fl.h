@@ -290,7 +290,20 @@ typedef struct {
     fl_int per_block;                  /* planes of y */
 } fl_depthwise_job;
 
-/* Its weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
+/* y = a kernel of r x s taps over each of `images` planes, a part of a plane in scratch with what lies around it: scratch is that and
+ * FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
+enum { FL_STENCIL_ROWS = 4 };
+
+typedef struct {
+    fl_job head;
+    fl_conv_planes planes;
+    fl_int tiles_down, tiles_across, r, s;
+    const void *weights;               /* (r, s) */
+    const void *x;
+    void *y;                           /* (images, h, w), as x */
+} fl_stencil_job;
+
+/* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
 typedef struct {
     fl_job head;
     fl_int images, groups, rows;

@@ -17,4 +17,5 @@
 #include "conv2d_weights_tmpl.h"
 #include "winograd_tmpl.h"
 #include "depthwise_tmpl.h"
+#include "stencil_tmpl.h"
 #include "squares_tmpl.h"

@@ -626,7 +626,9 @@ def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None,
     """y[p, a, b] = sum_ij K[i, j] x[p, a + i - r // 2, b + j - s // 2], beyond the image as `mode` says. x, y (planes, h, w), neither
     0; K (r, s)."""
     cdef Layout L = Layout()
-    cdef fl_int i, j, q = 0, r, s
+    cdef fl_stencil_job *job
+    cdef fl_conv_planes P
+    cdef fl_int i, j, q = 0, r, s, chunk, parts, rows
     plan.check(x, "x", 3)
     plan.check(y, "y", 3)
     plan.check(K, "K", 2)
@@ -650,4 +652,19 @@ def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None,
             L.ty[q], L.tx[q], L.where[q] = i, j, q
             q += 1
     L.extend()
-    convolve(plan, L, x, K, y, r * s, r * s, True, None, FL_IDENTITY, None, False, None, FL_IDENTITY)
+    choose_tile(L, &P, &chunk, plan.size)
+    parts = L.images * blocks(L.h, P.tile_rows) * blocks(L.w, P.tile_cols)
+    if parts < ENOUGH:
+        rows = max(blocks(P.tile_rows, blocks(ENOUGH, parts)), <fl_int>(LEAST_MACS / (<double>P.tile_cols * r * s)) + 1)
+        L.fill_planes(&P, min(up(rows, FL_STENCIL_ROWS), P.tile_rows), P.tile_cols)
+    P.pitch, P.plane = P.width, P.plane_rows * P.width
+    job = <fl_stencil_job *>plan.add(FL_KERNEL_stencil)
+    job.planes = P
+    job.tiles_down, job.tiles_across = blocks(L.h, P.tile_rows), blocks(L.w, P.tile_cols)
+    job.r, job.s = r, s
+    plan.point(&job.weights, K)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    job.head.n_blocks = L.images * job.tiles_down * job.tiles_across
+    job.head.work = <double>cnp.PyArray_SIZE(y) * (r * s * 0.02 + 0.5) * plan.size / 4
+    job.head.scratch = plan.size * (P.plane + FL_STENCIL_ROWS * P.pitch) + FL_CONV_BYTES

@@ -224,6 +224,15 @@ cdef extern from "fl.h" nogil:
         int accumulate, op, op2
         fl_int per_block
 
+    enum: FL_STENCIL_ROWS
+    ctypedef struct fl_stencil_job:
+        fl_job head
+        fl_conv_planes planes
+        fl_int tiles_down, tiles_across, r, s
+        const void *weights
+        const void *x
+        void *y
+
     ctypedef struct fl_depthwise_weights_job:
         fl_job head
         fl_int images, groups, rows
@@ -260,7 +269,7 @@ cdef extern from "fl.h" nogil:
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
     enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_pack, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights
+    enum: FL_KERNEL_winograd_pack, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
     enum: FL_KERNELS
     ctypedef struct fl_table:
         const char *isa
