@@ -340,6 +340,18 @@ typedef struct {
     fl_int per_block;
 } fl_channels_job;
 
+/* im2col: columns (planes * r * s, oh * ow), in row (p, i, j) at (a, b)  x[p, sh * a + dh * i - top, sw * b + dw * j - left], or 0
+ * outside x (planes, h, w). col2im: x = the transpose of that times columns. im2col_tmpl.h */
+typedef struct {
+    fl_job head;
+    void *x, *columns;
+    fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow;
+    fl_int rows;               /* planes * r * s * oh of columns, or planes * h of x, */
+    fl_int per_block;          /* and of a block */
+    int stream;                /* im2col: columns are too large for the caches: write past them, */
+    fl_int per_piece;          /* so many rows at a time */
+} fl_columns_job;
+
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
 enum { FL_F32, FL_F64, FL_DTYPES };
 

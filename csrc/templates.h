@@ -19,3 +19,4 @@
 #include "depthwise_tmpl.h"
 #include "stencil_tmpl.h"
 #include "squares_tmpl.h"
+#include "im2col_tmpl.h"

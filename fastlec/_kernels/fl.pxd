@@ -265,9 +265,20 @@ cdef extern from "fl.h" nogil:
         void *total
         fl_int per_block
 
+    ctypedef struct fl_columns_job:
+        fl_job head
+        void *x
+        void *columns
+        fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow
+        fl_int rows
+        fl_int per_block
+        int stream
+        fl_int per_piece
+
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
+    enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels, FL_KERNEL_winograd
     enum: FL_KERNEL_winograd_pack, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
     enum: FL_KERNELS
