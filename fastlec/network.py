@@ -121,7 +121,7 @@ class Network(PlannedLayer):
 
     @property
     def affine_in_theta(self):
-        """Whether f(theta, x) is affine in theta: one `Dense` or `Conv2d` with "identity" has parameters, only identities follow."""
+        """Whether f(theta, x) is affine in theta: one `Dense` or `Conv2d` with "identity" has parameters, identities follow."""
         first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
         if first is None:
             return True
@@ -133,9 +133,9 @@ class Network(PlannedLayer):
         return affine and all(map(_is_identity, self.layers[first + 1 :]))
 
     def summary(self, input_shape=None):
-        """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28). Where it is
-        not given the outputs are shown if the first layer tells its input, as dense layers do and those of images do not.
-        ValueError if the layers take no such samples."""
+        """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28); without it
+        outputs are shown where the first layer tells its input, as dense layers do and those of images do not. ValueError if the
+        layers take no such samples."""
         if input_shape is None:
             shape = self._input_shape()
         else:

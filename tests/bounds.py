@@ -115,7 +115,7 @@ class Convolution:
         spans = [d * (taps - 1) + 1 for d, taps in zip(self.dilation, size, strict=True)]
         seen = np.lib.stride_tricks.sliding_window_view(padded, spans, (2, 3))
         seen = seen[:, :, :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
-        return np.moveaxis(seen.reshape(len(x), self.groups, -1, *seen.shape[2:]), 2, 4)
+        return np.moveaxis(seen.reshape(len(x), self.groups, x.shape[1] // self.groups, *seen.shape[2:]), 2, 4)
 
     def matrix(self, W, shape):
         """What vec(x) is multiplied by, x of this shape without samples: rows (k, oh, ow)."""
@@ -153,9 +153,10 @@ def _maps(layer, bounds):
     """{weights: the map of their layer}."""
     kind = type(layer).__name__
     if kind == "Conv2d":
-        padding = layer.padding
-        if padding == "same":  # as if by an odd kernel, of stride 1
-            padding = [(d * (taps - 1) // 2,) * 2 for d, taps in zip(layer.dilation, layer.kernel_size, strict=True)]
+        padding = ((0, 0), (0, 0)) if layer.padding == "valid" else layer.padding
+        if padding == "same":  # of stride 1
+            totals = [d * (taps - 1) for d, taps in zip(layer.dilation, layer.kernel_size, strict=True)]
+            padding = [(total // 2, total - total // 2) for total in totals]
         return {"W": Convolution(bounds, layer.stride, padding, layer.dilation, layer.groups)}
     if kind in ("ConvResidual", "ProjectedConvResidual"):
         same = [((taps - 1) // 2, taps // 2) for taps in layer.kernel_size]

@@ -1,9 +1,8 @@
 """The layers of a convolutional network (lecture chapter 5): Conv2d, ConvResidual, ProjectedConvResidual. Samples are images
 (m, c, h, w); the convolution is that of `fastlec.conv2d`, written * here.
 
-A convolution is a matrix with structure times vec(x), so these are the layers of `dense` with W x exchanged for W * x: their
-derivatives are the same formulas, their explicit Jacobians the same products, of sparse matrices. Those are made here from what
-the lecture says a convolution is: for each element of the kernel a selection of pixels, times that element for each pair of channels.
+A convolution is "a sparse matrix with a specific structure" times vec(x), so these are the layers of `dense` with W x exchanged
+for W * x: their derivatives are the same formulas, their explicit Jacobians the same products, of sparse matrices.
 """
 
 import functools
@@ -19,7 +18,9 @@ from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, initial_weights, setting, s
 
 ALGORITHMS = {"auto": conv2d.AUTO, "im2col": conv2d.IM2COL, "direct": conv2d.DIRECT, "winograd": conv2d.WINOGRAD}
 
-_window = functools.lru_cache(maxsize=256)(geometry)  # of a layer's settings, which are numbers and tuples: asked for in each call
+_window = functools.lru_cache(maxsize=256)(
+    geometry
+)  # of a layer's settings, which are numbers and tuples: asked for in each call
 
 
 def _weights(rng, shape, dtype, gain):
@@ -74,7 +75,8 @@ def _by_input(window, W):
         for j, selected_columns in enumerate(columns):
             channels = sparse.csr_array(sparse.block_diag(groups[..., i, j]))
             matrix += sparse.kron(channels, sparse.kron(selected_rows, selected_columns), format="csr")
-    return sparse.kron(_identity(window.n, W.dtype), matrix, format="csr")
+    matrix = sparse.kron(_identity(window.n, W.dtype), matrix, format="csr")
+    return matrix.astype(W.dtype, copy=False)  # kron of a matrix without entries is float64
 
 
 def _selection(n_out, n_in, step, first, dtype):
@@ -87,28 +89,25 @@ def _selection(n_out, n_in, step, first, dtype):
 
 
 def _by_weights(window, x):
-    """The Jacobian of W * x by W: in the row of each pixel, in the columns of its channel's weights, what they are multiplied by."""
-    n, k, g = window.n, window.k, window
+    """The Jacobian of W * x by W: in the row of each pixel, in the columns of its channel's weights, what these are times."""
+    g, per_group = window, window.c // window.groups
     padded = np.pad(x, ((0, 0), (0, 0), (g.top, g.bottom), (g.left, g.right)))
-    seen = np.empty((n, g.groups, 1, g.oh, g.ow, g.c // g.groups, g.r, g.s), x.dtype)
-    for i in range(g.r):
-        for j in range(g.s):
-            met = padded[:, :, g.dh * i :, g.dw * j :][:, :, : g.sh * g.oh : g.sh, : g.sw * g.ow : g.sw][:, :, : g.oh, : g.ow]
-            seen[:, :, 0, ..., i, j] = np.moveaxis(met.reshape(n, g.groups, -1, g.oh, g.ow), 2, -1)
-    values = np.broadcast_to(seen, (n, g.groups, k // g.groups, *seen.shape[3:])).reshape(n, k, g.oh * g.ow, -1)
-    return _rows(values, k)
+    reach = g.dh * (g.r - 1) + 1, g.dw * (g.s - 1) + 1
+    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))[:, :, :: g.sh, :: g.sw, :: g.dh, :: g.dw]
+    seen = np.moveaxis(seen.reshape(g.n, g.groups, per_group, *seen.shape[2:]), 2, 4)
+    return _rows(np.repeat(seen, g.k // g.groups, axis=1).reshape(g.n, g.k, g.oh * g.ow, per_group * g.r * g.s))
 
 
 def _by_bias(window, dtype):
     """The Jacobian of W * x + b by b: a 1 in the column of each pixel's channel."""
-    return _rows(np.ones((window.n, window.k, window.oh * window.ow, 1), dtype), window.k)
+    return _rows(np.ones((window.n, window.k, window.oh * window.ow, 1), dtype))
 
 
-def _rows(values, k):
+def _rows(values):
     """The matrix with values[n, c, p] in row (n, c, p), in the columns of channel c."""
     from scipy import sparse
 
-    n, _, pixels, length = values.shape
+    n, k, pixels, length = values.shape
     columns = np.arange(k * length).reshape(1, k, 1, length)
     indices = np.broadcast_to(columns, values.shape)
     starts = np.arange(n * k * pixels + 1) * length
@@ -172,9 +171,7 @@ class Conv2d(PlannedLayer):
     @staticmethod
     def shapes(c_in, c_out, kernel_size, activation="identity", bias=True, *, groups=1, **settings):
         """{name: shape} of the parameters for these arguments."""
-        c_in, c_out, groups = (
-            _check.count(n, name, 1) for n, name in ((c_in, "c_in"), (c_out, "c_out"), (groups, "groups"))
-        )
+        c_in, c_out, groups = (_check.count(n, name, 1) for n, name in ((c_in, "c_in"), (c_out, "c_out"), (groups, "groups")))
         if c_in % groups or c_out % groups:
             raise ValueError(f"groups is {groups}; expected a divisor of c_in, which is {c_in}, and of c_out, which is {c_out}")
         return {"W": (c_out, c_in // groups, *pair(kernel_size, "kernel_size", 1))} | ({"b": (c_out,)} if bias else {})
@@ -336,10 +333,11 @@ class ConvResidual(_TwoConvolutions):
 
     def nonzeros(self, kept, name):
         x, _ = kept
-        W1, _, W2 = self.params.values()
         if name == "x":  # two windows, one through the other
-            return x.size * self.c * math.prod(min(2 * taps - 1, n) for taps, n in zip(self.kernel_size, x.shape[2:], strict=True))
-        return x.size * (W2[0].size if name == "W2" else self.params[name].size)
+            return (
+                x.size * self.c * math.prod(min(2 * taps - 1, n) for taps, n in zip(self.kernel_size, x.shape[2:], strict=True))
+            )
+        return x.size * (self.params["W2"][0] if name == "W2" else self.params[name]).size
 
 
 class ProjectedConvResidual(_TwoConvolutions):
