@@ -61,6 +61,28 @@ static void FL_FN(plane_row)(real *out, fl_int width, const real *from, fl_int w
         for (fl_int q = lo; q < hi; q++) out[q] = from[q * step + start];
 }
 
+/* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
+FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
+{
+    fl_int q = 0;
+#if FL_IS_F32
+    for (; q < n && 4 * q + start < 0; q++)
+        for (fl_int f = 0; f < 4; f++) phase[f * ld + q] = 4 * q + f + start >= 0 && 4 * q + f + start < w ? from[4 * q + f + start] : 0;
+    for (; q < n; q += VL) {
+        vec a[4];
+        for (fl_int f = 0; f < 4; f++) {
+            const fl_int at = 4 * q + start + f * VL, left = w - at;
+            a[f] = left >= VL ? vload(from + at) : left > 0 ? vload_n(from + at, left, 0) : vset(0);
+        }
+        vdeinterleave4(a);
+        for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
+    }
+#else
+    for (fl_int f = 0; f < 4; f++) FL_FN(plane_row)(phase + f * ld, n, from, w, 4, start + f, FL_CONSTANT, 0);
+    (void)q;
+#endif
+}
+
 /* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
 static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
 {

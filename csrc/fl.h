@@ -241,6 +241,37 @@ typedef struct {
     void *a;
 } fl_conv_pack_job;
 
+/* The same for 3 x 3 taps without stride by Winograd's minimal filtering: tiles of 4 x 4 pixels by 36 products of their transforms
+ * (Lavin and Gray 2015), each a matrix product over the channels with the tiles along the lanes. winograd_tmpl.h */
+enum { FL_WINO_TILE = 4, FL_WINO_POINTS = 36 };
+
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left;
+    fl_int down, across;               /* tiles of an image */
+    fl_int per_block;                  /* rows of tiles, of all images, in a block */
+    const void *u;                     /* [group][point][panel][channel][mr] */
+    fl_int mr, panels, panels_block;
+    const fl_int *offset;              /* of each channel: channel * pitch */
+    fl_int pitch;                      /* tiles of a block, rounded up to registers */
+    const void *x;
+    void *y;
+    fl_int oh, ow;
+    const void *bias, *r, *slope;
+    int accumulate, op, op2;
+} fl_winograd_job;
+
+/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 * mr * channels reals, and 64 bytes. */
+typedef struct {
+    fl_job head;
+    fl_int groups, rows, channels, mr, panels;
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    void *u;
+} fl_winograd_pack_job;
+
 /* The weights' gradient: dW[k, c, tap] = sum_t v[k, t] * plane[c][t + offset[tap]], lanes along t. A block sums over a part of the
  * images for some k and c. conv2d_weights_tmpl.h */
 typedef struct {

@@ -15,4 +15,5 @@
 #include "channels_tmpl.h"
 #include "conv2d_tmpl.h"
 #include "conv2d_weights_tmpl.h"
+#include "winograd_tmpl.h"
 #include "squares_tmpl.h"

@@ -13,7 +13,10 @@ from fastlec._kernels.runner cimport vector_bytes
 
 cnp.import_array()
 
-AUTO, IM2COL, DIRECT, WINOGRAD = 0, 1, 2, 3
+cdef enum:
+    AUTO_CODE, IM2COL_CODE, DIRECT_CODE, WINOGRAD_CODE
+
+AUTO, IM2COL, DIRECT, WINOGRAD = AUTO_CODE, IM2COL_CODE, DIRECT_CODE, WINOGRAD_CODE
 
 cdef enum:
     SCRATCH = 1 << 18       # bytes of planes that stay in L2 beside what is read of the weights
@@ -21,6 +24,14 @@ cdef enum:
     ENOUGH = 8              # blocks that keep teams of 2, 4 and 8 busy
     LEAST_COLS = 64         # of a part of a row
     ELEMENTS = 1 << 14      # of an elementwise block
+
+cdef enum:
+    MOST_SCRATCH = 8 << 20  # of any job
+    WINO_SCRATCH = 3 << 19  # of transforms
+    WINO_TILES = 64         # in a block
+    WINO_IN = 30            # cycles times lanes for the transforms of a tile of x,
+    WINO_OUT = 20           # of y,
+    WINO_TAPS = 60          # of taps
 
 cdef double LEAST_MACS = 4e5        # multiplications in a block that is worth its share of copying: about 7 us
 cdef double MOST_MACS = 3e8         # and in one that can still be interrupted: about 6 ms
@@ -283,10 +294,99 @@ cdef int check_all(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarra
     return 0
 
 
+cdef bint fits_winograd(object g) except -1:
+    return g.r == g.s == 3 and g.sh == g.sw == g.dh == g.dw == 1
+
+
+cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
+    if algorithm == WINOGRAD_CODE and not fits_winograd(g):
+        raise ValueError("algorithm is 'winograd'; expected another one, for it is for 3 x 3 weights, stride 1 and dilation 1")
+    return algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and fits_winograd(g) and winograd_pays(plan, L))
+
+
+cdef bint winograd_pays(Plan plan, Layout L) except -1:
+    """Whether transforms are made up for: by estimates of the cycles that an element of C A, of x and of y takes."""
+    cdef fl_int lanes = vector_bytes() // <fl_int>plan.size
+    cdef double tiles = <double>blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE) * L.images, pairs = <double>L.rows * L.channels
+    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16:
+        return False
+    return (tiles * (FL_WINO_POINTS * 1.1 * pairs + WINO_IN * L.channels + WINO_OUT * L.rows) + WINO_TAPS * pairs
+            < 1.2 * 9 * pairs * L.images * L.oh * L.ow and winograd_scratch(plan, L, 1) <= MOST_SCRATCH)
+
+
+cdef size_t winograd_scratch(Plan plan, Layout L, fl_int tile_rows):
+    cdef fl_int pitch = up(tile_rows * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
+    cdef fl_int row = up(blocks(L.ow, FL_WINO_TILE) + 1, 16) + 16
+    return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch + 24 * row) + 2 * FL_WINO_POINTS * 64 + 64
+
+
+cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step,
+                           cnp.ndarray bias, int op, cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
+    """Two jobs: the transforms of W, and all the rest."""
+    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), down = blocks(L.oh, FL_WINO_TILE), i
+    cdef fl_int across = blocks(L.ow, FL_WINO_TILE), per_block, panels_block = panels, parts
+    cdef fl_winograd_pack_job *pack
+    cdef fl_winograd_job *job
+    cdef fl_int *table
+    cdef cnp.ndarray u, place = new_table(9), offset = new_table(L.channels)
+    if not cnp.PyArray_SIZE(y):
+        return 0
+    table = <fl_int *>cnp.PyArray_DATA(place)
+    for i in range(9):
+        table[L.ty[i] * 3 + L.tx[i]] = L.where[i]
+    u = plan.empty(L.groups * FL_WINO_POINTS * panels * mr * L.channels)
+    pack = <fl_winograd_pack_job *>plan.add(FL_KERNEL_winograd_pack)
+    pack.groups, pack.rows, pack.channels, pack.mr, pack.panels = L.groups, L.rows, L.channels, mr, panels
+    plan.point(&pack.w, W)
+    pack.group_step, pack.row_step, pack.channel_step = cnp.PyArray_SIZE(W) // L.groups, row_step, channel_step
+    pack.place = table
+    plan.point(<const void **>&pack.u, u)
+    pack.head.n_blocks = L.groups * panels
+    pack.head.work = <double>L.groups * panels * mr * L.channels * 10
+    pack.head.scratch = 9 * plan.size * mr * L.channels + 64
+
+    per_block = 1
+    while (per_block < L.images * down and (per_block + 1) * across <= WINO_TILES
+           and winograd_scratch(plan, L, per_block + 1) <= WINO_SCRATCH):
+        per_block += 1
+    per_block = blocks(L.images * down, blocks(L.images * down, per_block))
+    parts = L.groups * blocks(L.images * down, per_block)
+    if parts < ENOUGH and L.rows >= 64:     # the rows of A in parts: each transforms the image again
+        panels_block = max(blocks(panels, blocks(ENOUGH, parts)), blocks(32, mr))
+    job = <fl_winograd_job *>plan.add(FL_KERNEL_winograd)
+    job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
+    job.h, job.w, job.top, job.left, job.down, job.across = L.h, L.w, L.top, L.left, down, across
+    job.per_block = per_block
+    plan.point(&job.u, u)
+    job.mr, job.panels, job.panels_block = mr, panels, panels_block
+    job.pitch = up(per_block * across, vector_bytes() // <fl_int>plan.size)
+    table = <fl_int *>cnp.PyArray_DATA(offset)
+    for i in range(L.channels):
+        table[i] = i * job.pitch
+    job.offset = table
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    job.oh, job.ow = L.oh, L.ow
+    if bias is not None:
+        plan.point(&job.bias, bias)
+    if residual is not None:
+        plan.point(&job.r, residual)
+    if slope is not None:
+        plan.point(&job.slope, slope)
+    job.accumulate, job.op, job.op2 = accumulate, op, op2
+    job.head.n_blocks = L.groups * blocks(L.images * down, per_block) * blocks(panels, panels_block)
+    job.head.work = (<double>L.images * down * across * FL_WINO_POINTS * L.rows * L.channels * L.groups
+                     / (40 if plan.dtype == FL_F32 else 20))
+    job.head.scratch = winograd_scratch(plan, L, per_block)
+    plan.arrays.extend((place, offset))
+    return 0
+
+
 def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not None, cnp.ndarray y not None, *, int algorithm=0,
             cnp.ndarray bias=None, int op=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False, cnp.ndarray slope=None,
             int op2=FL_IDENTITY):
     """y = (op(W * x + [y] + bias) + residual) * op2'(slope), op2' from its value. [y]: if accumulate."""
+    cdef Layout L
     check_all(plan, g, x, W, y)
     if bias is not None:
         plan.check(bias, "bias", 1)
@@ -296,19 +396,27 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
         check_image(plan, residual, "residual", g.n, g.k, g.oh, g.ow)
     if slope is not None:
         check_image(plan, slope, "slope", g.n, g.k, g.oh, g.ow)
-    convolve(plan, forward_layout(g), x, W, y, (g.c // g.groups) * g.r * g.s, g.r * g.s, True, bias, op, residual, accumulate, slope, op2)
+    L = forward_layout(g)
+    if use_winograd(plan, g, L, algorithm):
+        convolve_winograd(plan, L, x, W, y, (g.c // g.groups) * 9, 9, bias, op, residual, accumulate, slope, op2)
+    else:
+        convolve(plan, L, x, W, y, (g.c // g.groups) * g.r * g.s, g.r * g.s, True, bias, op, residual, accumulate, slope, op2)
 
 
 def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W not None, cnp.ndarray dx not None, *, int algorithm=0,
                   cnp.ndarray residual=None, bint accumulate=False, cnp.ndarray slope=None, int op2=FL_IDENTITY):
     """dx = (W *' v + [dx] + residual) * op2'(slope), *' the transpose of the convolution by x."""
+    cdef Layout L
     check_all(plan, g, dx, W, v)
     if residual is not None:
         check_image(plan, residual, "residual", g.n, g.c, g.h, g.w)
     if slope is not None:
         check_image(plan, slope, "slope", g.n, g.c, g.h, g.w)
-    convolve(plan, data_layout(g), v, W, dx, g.r * g.s, (g.c // g.groups) * g.r * g.s, False, None, FL_IDENTITY, residual, accumulate,
-             slope, op2)
+    L = data_layout(g)
+    if use_winograd(plan, g, L, algorithm):
+        convolve_winograd(plan, L, v, W, dx, 9, (g.c // g.groups) * 9, None, FL_IDENTITY, residual, accumulate, slope, op2)
+    else:
+        convolve(plan, L, v, W, dx, g.r * g.s, (g.c // g.groups) * g.r * g.s, False, None, FL_IDENTITY, residual, accumulate, slope, op2)
 
 
 def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x not None, cnp.ndarray dW not None, *,

@@ -20,6 +20,8 @@ ctypedef union any_job:
     fl_conv_pack_job conv_pack
     fl_conv_weights_job conv_weights
     fl_channels_job channels
+    fl_winograd_job winograd
+    fl_winograd_pack_job winograd_pack
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:
