@@ -16,6 +16,8 @@ ctypedef union any_job:
     fl_sum_job sum
     fl_map_job map
     fl_xent_job xent
+    fl_batch_norm_job batch_norm
+    fl_channels_job channels
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:

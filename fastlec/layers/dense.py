@@ -16,10 +16,7 @@ RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its s
 
 def _setting(activation, dtype, rng):
     """(code, dtype, generator), checked."""
-    dtype = np.dtype(dtype)
-    if dtype not in _check.FLOATS:
-        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
-    return activation_code(activation), dtype, np.random.default_rng(rng)
+    return activation_code(activation), _check.layer_dtype(dtype), np.random.default_rng(rng)
 
 
 def _features(shape, n):
