@@ -153,8 +153,7 @@ static void FL_FN(batch_norm_map)(const fl_job *head, fl_int block, void *scratc
 #undef FL_NORM_CASE
 }
 
-/* Channels k to k + here: their pieces' (a, b), added in order, both relative to `start`. Channels side by side, for each sum
- * waits for the one before. */
+/* The blocks of channels: a few side by side, for each addition of a sum waits for the one before. */
 static void FL_FN(batch_norm_forward)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_channels_job *job = (const fl_channels_job *)head;

@@ -62,7 +62,8 @@ class EarlyStopping:
     """Stops a training once ``monitor`` has not improved by more than min_delta for ``patience`` epochs.
 
     monitor : "val_loss", "train_loss" or "val_accuracy".
-    restore_best : whether net.theta (and net.buffers) ends as it was after the best epoch, also where the epochs or a callback end the training.
+    restore_best : whether net.theta and net.buffers end as they were after the best epoch, also where the epochs or a callback
+    end the training.
     """
 
     patience: int = 10
@@ -109,7 +110,7 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     progress: bool = False,
 ) -> History:
-    """Train ``net`` on the samples X and targets y; net.theta goes on from where it is, and is changed in place, as are net.buffers.
+    """Train ``net`` on the samples X and targets y; net.theta and net.buffers go on from where they are, and are changed in place.
 
     X : (m, ...) real numbers, one sample a row, converted once to the network's dtype.  y : (m,) or (m, k), as the loss takes it.
     loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state

@@ -33,8 +33,8 @@ cdef class Images:
         self.plan = plan
         self.n, self.c = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
         self.pixels = cnp.PyArray_DIM(x, 2) * cnp.PyArray_DIM(x, 3)
-        self.pieces = max(blocks(self.pixels, PIECE), 1)
-        self.piece = min(up(blocks(self.pixels, self.pieces), 64), self.pixels)
+        self.pieces = blocks(self.pixels, PIECE)
+        self.piece = min(up(blocks(self.pixels, max(self.pieces, 1)), 64), self.pixels)
 
     cdef int check(self, cnp.ndarray a, str name, cnp.ndarray x) except -1:
         """a is like x, or None."""
@@ -56,7 +56,7 @@ cdef class Images:
         """A new job; work: nanoseconds for four bytes."""
         cdef fl_batch_norm_job *job = <fl_batch_norm_job *>self.plan.add(which)
         job.c, job.pixels, job.pieces, job.piece = self.c, self.pixels, self.pieces, self.piece
-        job.units = self.n * self.c * self.pieces if self.pixels else 0
+        job.units = self.n * self.c * self.pieces
         job.per_block = max(BLOCK // max(self.piece, 1), 1)
         if x is not None:
             self.plan.point(&job.x, x)

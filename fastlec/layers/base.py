@@ -29,7 +29,9 @@ class Parameters(dict):
     plans point into them: write into them, they cannot be exchanged."""
 
     def _refuse(self, *arguments, **more):
-        raise TypeError("params and buffers cannot be exchanged, for others hold them; write into them: params['W'][...] = values")
+        raise TypeError(
+            "params and buffers cannot be exchanged, for others hold them; write into them: params['W'][...] = values"
+        )
 
     __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
 
