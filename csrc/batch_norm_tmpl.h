@@ -1,4 +1,4 @@
-/* batch_norm_tmpl.h: batch normalisation (Ioffe and Szegedy 2015) and its derivative; fl_batch_norm_job and fl_channels_job in
+/* batch_norm_tmpl.h: batch normalisation (Ioffe and Szegedy 2015) and its derivative; fl_batch_norm_job and fl_batch_norm_channels_job in
  * fl.h say what each kernel gives. Sums over a piece of a plane are made in registers, side by side; pieces are added in double,
  * in their order. x is taken relative to a centre near its mean before anything else, so a large mean costs no digits. */
 
@@ -156,11 +156,11 @@ static void FL_FN(batch_norm_map)(const fl_job *head, fl_int block, void *scratc
 /* The blocks of channels: a few side by side, for each addition of a sum waits for the one before. */
 static void FL_FN(batch_norm_forward)(const fl_job *head, fl_int block, void *scratch)
 {
-    const fl_channels_job *job = (const fl_channels_job *)head;
-    const fl_int k = block * FL_CHANNELS, here = job->c - k < FL_CHANNELS ? job->c - k : FL_CHANNELS;
+    const fl_batch_norm_channels_job *job = (const fl_batch_norm_channels_job *)head;
+    const fl_int k = block * FL_NORM_CHANNELS, here = job->c - k < FL_NORM_CHANNELS ? job->c - k : FL_NORM_CHANNELS;
     const fl_int last = job->pixels - (job->pieces - 1) * job->piece; /* pixels of a plane's last piece */
     const double count = (double)job->n * (double)job->pixels;
-    double mean[FL_CHANNELS], var[FL_CHANNELS], rest[FL_CHANNELS] = {0}, squares[FL_CHANNELS] = {0};
+    double mean[FL_NORM_CHANNELS], var[FL_NORM_CHANNELS], rest[FL_NORM_CHANNELS] = {0}, squares[FL_NORM_CHANNELS] = {0};
     (void)scratch;
     for (fl_int q = 0; q < here; q++) {
         mean[q] = job->partial ? job->partial[2 * (k + q) * job->pieces] : (double)((const real *)job->running_mean)[k + q];
@@ -199,11 +199,11 @@ static void FL_FN(batch_norm_forward)(const fl_job *head, fl_int block, void *sc
  *   J v = what that is for v, the direction of x, + z dgamma + dbeta: by x the Jacobian of a channel is symmetric. */
 static void FL_FN(batch_norm_derivative)(const fl_job *head, fl_int block, void *scratch)
 {
-    const fl_channels_job *job = (const fl_channels_job *)head;
-    const fl_int k = block * FL_CHANNELS, here = job->c - k < FL_CHANNELS ? job->c - k : FL_CHANNELS;
+    const fl_batch_norm_channels_job *job = (const fl_batch_norm_channels_job *)head;
+    const fl_int k = block * FL_NORM_CHANNELS, here = job->c - k < FL_NORM_CHANNELS ? job->c - k : FL_NORM_CHANNELS;
     const double count = (double)job->n * (double)job->pixels;
-    double sum[FL_CHANNELS] = {0}, product[FL_CHANNELS] = {0};
-    real by_gamma[FL_CHANNELS], by_beta[FL_CHANNELS];
+    double sum[FL_NORM_CHANNELS] = {0}, product[FL_NORM_CHANNELS] = {0};
+    real by_gamma[FL_NORM_CHANNELS], by_beta[FL_NORM_CHANNELS];
     (void)scratch;
     for (fl_int i = 0; job->partial && i < job->n; i++)
         for (fl_int q = 0; q < here; q++) {
@@ -243,8 +243,8 @@ static void FL_FN(batch_norm_derivative)(const fl_job *head, fl_int block, void 
 /* The variance of the population, not of the sample: times count / (count - 1), where there are two values or more. */
 static void FL_FN(batch_norm_running)(const fl_job *head, fl_int block, void *scratch)
 {
-    const fl_channels_job *job = (const fl_channels_job *)head;
-    const fl_int k = block * FL_CHANNELS, to = job->c - k < FL_CHANNELS ? job->c : k + FL_CHANNELS;
+    const fl_batch_norm_channels_job *job = (const fl_batch_norm_channels_job *)head;
+    const fl_int k = block * FL_NORM_CHANNELS, to = job->c - k < FL_NORM_CHANNELS ? job->c : k + FL_NORM_CHANNELS;
     const double count = (double)job->n * (double)job->pixels, unbiased = count > 1 ? count / (count - 1) : 1;
     real *mean = job->running_mean, *var = job->running_var;
     (void)scratch;

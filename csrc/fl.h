@@ -30,7 +30,7 @@ enum {
     FL_TILE_ROWS = 12, /* rows of the largest tile of a matrix product, */
     FL_TILE_BYTES = 128, /* and bytes of a row of it: packed panels are that wide, or narrower */
     FL_DEPTH_BYTES = 1536, /* of a row that a tile sums over at a time */
-    FL_CHANNELS = 8      /* of a block of batch normalisation's jobs for channels */
+    FL_NORM_CHANNELS = 8      /* of a block of batch normalisation's jobs for channels */
 };
 
 /* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
@@ -201,7 +201,7 @@ typedef struct {
     int op;
 } fl_batch_norm_job;
 
-/* All for a channel, in blocks of FL_CHANNELS. batch_norm_forward: moments of x, from `partial` or, without, the running ones;
+/* All for a channel, in blocks of FL_NORM_CHANNELS. batch_norm_forward: moments of x, from `partial` or, without, the running ones;
  * factors of y. batch_norm_derivative: totals, and the factors of J' v, or of J v where v is the direction of x; `partial` NULL:
  * there is none, or (not `batch`) no total is wanted. batch_norm_running: running <- (1 - momentum) running + momentum moments. */
 typedef struct {
@@ -216,7 +216,7 @@ typedef struct {
     const void *dgamma, *dbeta; /* directions, or NULL */
     void *total_gamma, *total_beta; /* J' v, or NULL */
     const fl_update *update;   /* or NULL; else the totals are gradients of the parameters at total_gamma and total_beta */
-} fl_channels_job;
+} fl_batch_norm_channels_job;
 
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
 enum { FL_F32, FL_F64, FL_DTYPES };

@@ -71,16 +71,16 @@ cdef class Images:
     cdef cnp.ndarray partial(self):
         return doubles(self.n * self.c * self.pieces, 2)
 
-    cdef fl_channels_job *channels(self, int which, cnp.ndarray moments, cnp.ndarray partial, cnp.ndarray factors) except NULL:
+    cdef fl_batch_norm_channels_job *channels(self, int which, cnp.ndarray moments, cnp.ndarray partial, cnp.ndarray factors) except NULL:
         """A new job."""
-        cdef fl_channels_job *job = <fl_channels_job *>self.plan.add(which)
+        cdef fl_batch_norm_channels_job *job = <fl_batch_norm_channels_job *>self.plan.add(which)
         job.n, job.c, job.pixels, job.pieces, job.piece = self.n, self.c, self.pixels, self.pieces, self.piece
         self.plan.point(<const void **>&job.moments, moments)
         if partial is not None:
             self.plan.point(<const void **>&job.partial, partial)
         if factors is not None:
             self.plan.point(<const void **>&job.factors, factors)
-        job.head.n_blocks = blocks(self.c, FL_CHANNELS)
+        job.head.n_blocks = blocks(self.c, FL_NORM_CHANNELS)
         job.head.work = self.c * (20.0 + (0 if partial is None else 3.0 * self.n * self.pieces))
         return job
 
@@ -103,7 +103,7 @@ def forward(Plan plan not None, cnp.ndarray x not None, cnp.ndarray y not None, 
     cdef Images images = Images(plan, x)
     cdef cnp.ndarray moments = doubles(2, images.c), factors = doubles(3, images.c), partial = None
     cdef fl_batch_norm_job *sweep
-    cdef fl_channels_job *job
+    cdef fl_batch_norm_channels_job *job
     images.check(y, "y", x)
     if batch:
         if not images.n * images.pixels:
@@ -133,7 +133,7 @@ def derivative(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments n
     cdef Images images = Images(plan, x)
     cdef cnp.ndarray factors = doubles(3, images.c), partial = None
     cdef fl_batch_norm_job *sweep
-    cdef fl_channels_job *job
+    cdef fl_batch_norm_channels_job *job
     for a, name in ((v, "v"), (out, "out"), (below, "below")):
         images.check(a, name, x)
     if v is not None and (total_gamma is not None or total_beta is not None or (batch and out is not None)):
@@ -158,7 +158,7 @@ def running(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments not 
             cnp.ndarray running_var not None, double momentum):
     """running <- (1 - momentum) running + momentum times the moments of x, the variance that of the population."""
     cdef Images images = Images(plan, x)
-    cdef fl_channels_job *job = images.channels(FL_KERNEL_batch_norm_running, moments, None, None)
+    cdef fl_batch_norm_channels_job *job = images.channels(FL_KERNEL_batch_norm_running, moments, None, None)
     job.momentum = momentum
     images.point(<const void **>&job.running_mean, running_mean, "running_mean")
     images.point(<const void **>&job.running_var, running_var, "running_var")

@@ -11,7 +11,7 @@ cdef extern from "fl.h" nogil:
         double work
         size_t scratch
 
-    enum: FL_SHORT_ROW, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES, FL_CHANNELS
+    enum: FL_SHORT_ROW, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES, FL_NORM_CHANNELS
 
     enum: FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
     ctypedef struct fl_softmax_job:
@@ -150,7 +150,7 @@ cdef extern from "fl.h" nogil:
         const void *below
         int op
 
-    ctypedef struct fl_channels_job:
+    ctypedef struct fl_batch_norm_channels_job:
         fl_job head
         fl_int n, c, pixels, pieces, piece
         int batch

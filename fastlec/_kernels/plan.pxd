@@ -17,7 +17,7 @@ ctypedef union any_job:
     fl_map_job map
     fl_xent_job xent
     fl_batch_norm_job batch_norm
-    fl_channels_job channels
+    fl_batch_norm_channels_job batch_norm_channels
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:
