@@ -30,6 +30,7 @@ from fastlec import (
     reference,
     training_step,
 )
+from fastlec.network import MOST_CHUNK
 from fastlec.testing import check_layer
 
 forms = pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
@@ -436,7 +437,7 @@ def test_a_large_batch_is_one_batch(training, dtype, rng, monkeypatch):
     """A network goes over many samples in parts, an objective too; with statistics of the batch they may not."""
     layer, x = made(2, dtype, rng, training=training), normals(rng, (5000, 2, 1, 2), dtype)
     net = Network([layer])
-    assert len(x) > net._chunk
+    assert len(x) > MOST_CHUNK
     assert_array_equal(net(x), layer(x))
     target, loss = np.zeros_like(x), MeanSquaredError()
     monkeypatch.setattr(objective, "PART_VALUES", 1)
