@@ -24,6 +24,7 @@ from .functional import (  # noqa: E402
 )
 from .layers import (  # noqa: E402
     Activation,
+    BatchNorm2d,
     Conv2d,
     ConvResidual,
     Dense,
@@ -47,6 +48,7 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "BatchNorm2d",
     "Conv2d",
     "ConvResidual",
     "CosineDecay",
