@@ -7,6 +7,7 @@ from . import _config
 _config.start()
 
 from ._config import get_num_threads, isa, release_memory, set_num_threads, show_config  # noqa: E402
+from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
     logsumexp,
@@ -52,6 +53,8 @@ __all__ = [
     "SoftmaxObjective",
     "StepDecay",
     "data",
+    "filter2d",
+    "filters",
     "fit",
     "fitting",
     "get_num_threads",
