@@ -40,7 +40,7 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
     if image.ndim not in (2, 3):
         raise ValueError(f"image has shape {image.shape}; expected (height, width) or (height, width, channels)")
     kernel = _turned(kernel)
-    if mode not in MODES:
+    if not isinstance(mode, str) or mode not in MODES:
         raise ValueError(f"mode is {mode!r}; expected one of {', '.join(MODES)}")
     cval = _check.number(cval, "cval")
     if out is not None:
@@ -71,14 +71,15 @@ def _whole(a, dtype):
     return np.rint(a, dtype=np.float64).clip(limits.min, limits.max).astype(dtype)
 
 
+@np.errstate(all="ignore")  # what overflows is infinite, without a word, as in the kernels
 def _filtered(x, kernel, mode, cval):
     """The correlation of every plane of x with an odd kernel, in one pass or in two."""
-    K = _cast(kernel, x.dtype)
+    K = kernel.astype(x.dtype)
     factors = _factors(kernel, np.finfo(x.dtype).eps)
     if factors is None:
         y = _correlate(x, K, mode, cval)
     else:
-        column, row = (_cast(factor, x.dtype) for factor in factors)
+        column, row = (factor.astype(x.dtype) for factor in factors)
         # beyond the image, what is all cval comes out of the first pass as this:
         y = _correlate(_correlate(x, row, mode, cval), column, mode, float((cval * row).sum()))
     if not K.all() and not np.isfinite(y).all():  # 0 times NaN or infinity is NaN: leave the zeros out
@@ -86,25 +87,29 @@ def _filtered(x, kernel, mode, cval):
     return y
 
 
-def _cast(kernel, dtype):
-    with np.errstate(over="ignore", under="ignore"):
-        return np.ascontiguousarray(kernel, dtype)
-
-
 def _factors(kernel, eps):
     """A column (R, 1) and a row (1, S) whose product is the kernel and that are less work than it, or None.
 
     Every element of the product is within R + S rounding errors of the kernel's: no more than the two passes save, so that the
-    bound on the error is that of one pass. The row and the column through the largest element give the best conditioned product.
+    bound on the error is that of one pass.
     """
     r, s = kernel.shape
     if r * s <= 2 * (r + s):
         return None
     i, j = np.unravel_index(np.abs(kernel).argmax(), kernel.shape)
-    with np.errstate(all="ignore"):
-        column, row = kernel[:, j : j + 1], kernel[i : i + 1] / kernel[i, j]
-        close = np.abs(kernel - column * row) <= (r + s) * eps * np.abs(kernel)
+    row = kernel[i : i + 1] / _unit(kernel[i])
+    column = kernel[:, j : j + 1] / row[0, j]
+    close = np.abs(kernel - column * row) <= (r + s) * eps * np.abs(kernel)
     return (column, row) if close.all() else None  # never of a kernel with NaN or infinity, nor of zeros alone
+
+
+def _unit(a):
+    """The greatest number of which all of a are whole multiples up to 2^30, so that whole numbers stay exact; or a's largest."""
+    largest = np.abs(a).max()
+    scale = 30 - int(np.frexp(largest)[1])
+    multiples = np.ldexp(a, scale)
+    whole = (multiples == np.rint(multiples)).all() and largest
+    return np.ldexp(float(np.gcd.reduce(multiples.astype(np.int64))), -scale) if whole else largest
 
 
 def _correlate(x, K, mode, cval):
@@ -117,9 +122,8 @@ def _correlate_nonzero(x, K, mode, cval):
     border = [(0, 0), (r // 2, r - 1 - r // 2), (s // 2, s - 1 - s // 2)]
     padded = np.pad(x, border, constant_values=cval) if mode == "constant" else np.pad(x, border, _PAD[mode])
     y, term = np.zeros_like(x), np.empty_like(x)
-    with np.errstate(all="ignore"):
-        for i, j in np.argwhere(K):
-            y += np.multiply(padded[:, i : i + h, j : j + w], K[i, j], out=term)
+    for i, j in np.argwhere(K):
+        y += np.multiply(padded[:, i : i + h, j : j + w], K[i, j], out=term)
     return y
 
 
