@@ -60,7 +60,10 @@ def _turned(kernel):
     _check.float_dtype(kernel.dtype, "kernel")
     if kernel.ndim != 2 or 0 in kernel.shape:
         raise ValueError(f"kernel has shape {kernel.shape}; expected (rows, columns), neither of them 0")
-    return np.pad(kernel.astype(np.float64)[::-1, ::-1], [(1 - size % 2, 0) for size in kernel.shape])
+    r, s = kernel.shape
+    turned = np.zeros((r | 1, s | 1))
+    turned[-r:, -s:] = kernel[::-1, ::-1]
+    return turned
 
 
 def _whole(a, dtype):
@@ -91,13 +94,14 @@ def _factors(kernel, eps):
     """A column (R, 1) and a row (1, S) whose product is the kernel and that are less work than it, or None.
 
     Every element of the product is within R + S rounding errors of the kernel's: no more than the two passes save, so that the
-    bound on the error is that of one pass.
+    bound on the error is that of one pass. The row's magnitudes sum to at most 1, so that the first pass cannot overflow.
     """
     r, s = kernel.shape
     if r * s <= 2 * (r + s):
         return None
     i, j = np.unravel_index(np.abs(kernel).argmax(), kernel.shape)
     row = kernel[i : i + 1] / _unit(kernel[i])
+    row = np.ldexp(row, -np.frexp(np.abs(row).sum())[1])
     column = kernel[:, j : j + 1] / row[0, j]
     close = np.abs(kernel - column * row) <= (r + s) * eps * np.abs(kernel)
     return (column, row) if close.all() else None  # never of a kernel with NaN or infinity, nor of zeros alone

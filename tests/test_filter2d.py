@@ -72,6 +72,15 @@ def test_a_kernel_is_taken_apart_only_if_every_element_of_it_allows_that():
             assert filters._factors(bad, eps) is None
 
 
+def test_the_largest_and_the_smallest_numbers(dtype):
+    limits = np.finfo(dtype)
+    for kernel in (filters.box(5), filters.gaussian(9), filters.gaussian(sigma=2), 0.9 * filters.box(3)):
+        y = filter2d(np.full((20, 20), limits.max * 0.99, dtype), kernel)
+        np.testing.assert_allclose(y, limits.max * (0.99 * kernel.sum()), rtol=50 * limits.eps)
+        y = filter2d(np.ones((20, 20), dtype), kernel * limits.tiny * 2**20)
+        np.testing.assert_allclose(y, limits.tiny * (2.0**20 * kernel.sum()), rtol=50 * limits.eps)
+
+
 def test_a_kernel_of_single_precision_is_what_it_says(rng, tolerance):
     kernel = np.outer(rng.standard_normal(9), rng.standard_normal(9)).astype(np.float32)
     x = rng.standard_normal((20, 20))
