@@ -121,9 +121,9 @@ def _correlate(x, K, mode, cval):
 
 
 def _correlate_nonzero(x, K, mode, cval):
-    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - R//2, b + j - S//2] over the K[i, j] that are not 0, one after the other."""
+    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - R//2, b + j - S//2] over the K[i, j] that are not 0; R and S odd."""
     (r, s), (_, h, w) = K.shape, x.shape
-    border = [(0, 0), (r // 2, r - 1 - r // 2), (s // 2, s - 1 - s // 2)]
+    border = [(0, 0), 2 * (r // 2,), 2 * (s // 2,)]
     padded = np.pad(x, border, constant_values=cval) if mode == "constant" else np.pad(x, border, _PAD[mode])
     y, term = np.zeros_like(x), np.empty_like(x)
     for i, j in np.argwhere(K):
