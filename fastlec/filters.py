@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from . import _check
+from ._kernels.plan import Plan
 
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")
 _PAD = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "mirror": "reflect"}  # the same in numpy.pad
@@ -46,12 +47,21 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
     if out is not None:
         integers = isinstance(out, np.ndarray) and out.dtype in _OUT_DTYPES
         _check.output(out, image.shape, out.dtype if integers else dtype)
-    planes = _check.plain(image[None] if image.ndim == 2 else np.moveaxis(image, 2, 0), dtype, "image")
-    result = _filtered(planes, kernel, mode, cval) if image.size else planes
-    result = result[0] if image.ndim == 2 else np.moveaxis(result, 0, 2)
+    plan, gray = Plan(dtype.num), image.ndim == 2
+    x = _check.plain(image[None] if gray else np.moveaxis(image, 2, 0), dtype, "image")
+    own = out[None] if gray and out is not None and out.dtype == dtype else None
+    y = _check.kernel_output(own, x.shape, dtype, plan, (x,))
+    if x.size:
+        _filter(plan, x, kernel, y, mode, cval)
+    if gray and out is None:
+        return y[0]
     if out is None:
-        return np.ascontiguousarray(result)
-    return _check.fill(out, result if out.dtype == dtype else _whole(result, out.dtype))
+        out = plan.empty(*image.shape)
+    if y is not own:
+        y = y if out.dtype == dtype else _whole(y, out.dtype)
+        for i, plane in enumerate(y):  # one by one: several times as fast as all with moved axes
+            np.copyto(out if gray else out[..., i], plane)
+    return out
 
 
 def _turned(kernel):
@@ -75,19 +85,19 @@ def _whole(a, dtype):
 
 
 @np.errstate(all="ignore")  # what overflows is infinite, without a word, as in the kernels
-def _filtered(x, kernel, mode, cval):
-    """The correlation of every plane of x with an odd kernel, in one pass or in two."""
+def _filter(plan, x, kernel, y, mode, cval):
+    """y = the correlation of every plane of x with an odd kernel, in one pass or in two."""
     K = kernel.astype(x.dtype)
     factors = _factors(kernel, np.finfo(x.dtype).eps)
     if factors is None:
-        y = _correlate(x, K, mode, cval)
+        _correlate(plan, x, K, y, mode, cval)
     else:
         column, row = (factor.astype(x.dtype) for factor in factors)
-        # beyond the image, what is all cval comes out of the first pass as this:
-        y = _correlate(_correlate(x, row, mode, cval), column, mode, float((cval * row).sum()))
+        half = plan.empty(*x.shape)
+        _correlate(plan, x, row, half, mode, cval)
+        _correlate(plan, half, column, y, mode, float((cval * row).sum()))  # what all cval beyond the image has become
     if not K.all() and not np.isfinite(y).all():  # 0 times NaN or infinity is NaN: leave the zeros out
-        y = _correlate_nonzero(x, K, mode, cval)
-    return y
+        _correlate_nonzero(x, K, y, mode, cval)
 
 
 def _factors(kernel, eps):
@@ -116,19 +126,19 @@ def _unit(a):
     return np.ldexp(float(np.gcd.reduce(multiples.astype(np.int64))), -scale) if whole else largest
 
 
-def _correlate(x, K, mode, cval):
-    return _correlate_nonzero(x, K, mode, cval)
+def _correlate(plan, x, K, y, mode, cval):
+    _correlate_nonzero(x, K, y, mode, cval)
 
 
-def _correlate_nonzero(x, K, mode, cval):
+def _correlate_nonzero(x, K, y, mode, cval):
     """y[p, a, b] = sum_ij K[i, j] x[p, a + i - R//2, b + j - S//2] over the K[i, j] that are not 0; R and S odd."""
     (r, s), (_, h, w) = K.shape, x.shape
     border = [(0, 0), 2 * (r // 2,), 2 * (s // 2,)]
     padded = np.pad(x, border, constant_values=cval) if mode == "constant" else np.pad(x, border, _PAD[mode])
-    y, term = np.zeros_like(x), np.empty_like(x)
+    term = np.empty_like(x)
+    y[:] = 0
     for i, j in np.argwhere(K):
         y += np.multiply(padded[:, i : i + h, j : j + w], K[i, j], out=term)
-    return y
 
 
 def identity():
