@@ -227,6 +227,8 @@ typedef struct {
     const void *bias, *r, *slope;      /* or NULL */
     int accumulate, op, op2;
     fl_int chunk;                      /* channels whose planes are in scratch at a time */
+    int flat;                          /* one tap: offset has that of each channel of a chunk */
+    int by_row;                        /* a tile is part of one row of pixels */
 } fl_conv_job;
 
 /* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. conv2d_tmpl.h */
@@ -240,6 +242,63 @@ typedef struct {
     int in_order;                      /* a row's elements are consecutive in w */
     void *a;
 } fl_conv_pack_job;
+
+/* The same for 3 x 3 taps without stride by Winograd's minimal filtering: tiles of 4 x 4 pixels by 36 products of their transforms
+ * (Lavin and Gray 2015), each a matrix product over the channels with the tiles along the lanes. winograd_tmpl.h */
+enum { FL_WINO_TILE = 4, FL_WINO_POINTS = 36 };
+
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left;
+    fl_int down, across;               /* tiles of an image */
+    fl_int per_block;                  /* rows of tiles, of all images, in a block */
+    const void *u;                     /* [group][panel][point][channel][mr], a line after each point */
+    fl_int mr, panels, panels_block;
+    const fl_int *offset;              /* of each channel: channel * pitch */
+    fl_int pitch;                      /* tiles of a block, rounded up to registers */
+    const void *x;
+    void *y;
+    fl_int oh, ow;
+    const void *bias, *r, *slope;
+    int accumulate, op, op2;
+} fl_winograd_job;
+
+/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 times
+ * mr * channels reals and a line. */
+typedef struct {
+    fl_job head;
+    fl_int groups, rows, channels, mr, panels;
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    void *u;
+} fl_winograd_pack_job;
+
+/* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    fl_int r, s, dh, dw;
+    const void *weights;               /* (groups * rows, r * s), tap (i, j) at place[i * s + j] */
+    const fl_int *place;
+    const void *x;                     /* (images, groups, h, w) */
+    void *y;                           /* (images, groups * rows, oh, ow) */
+    const void *bias, *residual, *slope;
+    int accumulate, op, op2;
+    fl_int per_block;                  /* planes of y */
+} fl_depthwise_job;
+
+/* Its weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    const void *v, *x;
+    void *dw;
+    fl_int per_block;
+} fl_depthwise_weights_job;
 
 /* The weights' gradient: dW[k, c, tap] = sum_t v[k, t] * plane[c][t + offset[tap]], lanes along t. A block sums over a part of the
  * images for some k and c. conv2d_weights_tmpl.h */

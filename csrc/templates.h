@@ -15,4 +15,6 @@
 #include "channels_tmpl.h"
 #include "conv2d_tmpl.h"
 #include "conv2d_weights_tmpl.h"
+#include "winograd_tmpl.h"
+#include "depthwise_tmpl.h"
 #include "squares_tmpl.h"

@@ -170,6 +170,7 @@ cdef extern from "fl.h" nogil:
         const void *slope
         int accumulate, op, op2
         fl_int chunk
+        int flat, by_row
 
     ctypedef struct fl_conv_pack_job:
         fl_job head
@@ -180,6 +181,57 @@ cdef extern from "fl.h" nogil:
         const fl_int *place
         int in_order
         void *a
+
+    enum: FL_WINO_TILE, FL_WINO_POINTS
+    ctypedef struct fl_winograd_job:
+        fl_job head
+        fl_int images, groups, rows, channels
+        fl_int h, w, top, left
+        fl_int down, across
+        fl_int per_block
+        const void *u
+        fl_int mr, panels, panels_block
+        const fl_int *offset
+        fl_int pitch
+        const void *x
+        void *y
+        fl_int oh, ow
+        const void *bias
+        const void *r
+        const void *slope
+        int accumulate, op, op2
+
+    ctypedef struct fl_winograd_pack_job:
+        fl_job head
+        fl_int groups, rows, channels, mr, panels
+        const void *w
+        fl_int group_step, row_step, channel_step
+        const fl_int *place
+        void *u
+
+    ctypedef struct fl_depthwise_job:
+        fl_job head
+        fl_int images, groups, rows
+        fl_int h, w, top, left, oh, ow
+        fl_int r, s, dh, dw
+        const void *weights
+        const fl_int *place
+        const void *x
+        void *y
+        const void *bias
+        const void *residual
+        const void *slope
+        int accumulate, op, op2
+        fl_int per_block
+
+    ctypedef struct fl_depthwise_weights_job:
+        fl_job head
+        fl_int images, groups, rows
+        fl_int h, w, top, left, oh, ow
+        const void *v
+        const void *x
+        void *dw
+        fl_int per_block
 
     ctypedef struct fl_conv_weights_job:
         fl_job head
@@ -207,7 +259,8 @@ cdef extern from "fl.h" nogil:
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
-    enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels
+    enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels, FL_KERNEL_winograd
+    enum: FL_KERNEL_winograd_pack, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights
     enum: FL_KERNELS
     ctypedef struct fl_table:
         const char *isa

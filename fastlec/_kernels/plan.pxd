@@ -20,6 +20,10 @@ ctypedef union any_job:
     fl_conv_pack_job conv_pack
     fl_conv_weights_job conv_weights
     fl_channels_job channels
+    fl_winograd_job winograd
+    fl_winograd_pack_job winograd_pack
+    fl_depthwise_job depthwise
+    fl_depthwise_weights_job depthwise_weights
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:
