@@ -10,9 +10,10 @@ import math
 import numpy as np
 
 from . import _check
+from ._kernels import conv2d as _conv2d
 from ._kernels.plan import Plan
 
-MODES = ("constant", "reflect", "nearest", "wrap", "mirror")
+MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
 _PAD = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "mirror": "reflect"}  # the same in numpy.pad
 _OUT_DTYPES = tuple(np.dtype(f"{sign}int{bits}") for sign in ("u", "") for bits in (8, 16, 32))
 
@@ -87,15 +88,16 @@ def _whole(a, dtype):
 @np.errstate(all="ignore")  # what overflows is infinite, without a word, as in the kernels
 def _filter(plan, x, kernel, y, mode, cval):
     """y = the correlation of every plane of x with an odd kernel, in one pass or in two."""
-    K = kernel.astype(x.dtype)
+    K, code = kernel.astype(x.dtype), MODES.index(mode)
     factors = _factors(kernel, np.finfo(x.dtype).eps)
     if factors is None:
-        _correlate(plan, x, K, y, mode, cval)
+        _conv2d.filter2d(plan, x, K, y, code, cval)
     else:
         column, row = (factor.astype(x.dtype) for factor in factors)
         half = plan.empty(*x.shape)
-        _correlate(plan, x, row, half, mode, cval)
-        _correlate(plan, half, column, y, mode, float((cval * row).sum()))  # what all cval beyond the image has become
+        _conv2d.filter2d(plan, x, row, half, code, cval)
+        _conv2d.filter2d(plan, half, column, y, code, float((cval * row).sum()))  # what all cval beyond the image has become
+    plan.run()
     if not K.all() and not np.isfinite(y).all():  # 0 times NaN or infinity is NaN: leave the zeros out
         _correlate_nonzero(x, K, y, mode, cval)
 
@@ -124,10 +126,6 @@ def _unit(a):
     multiples = np.ldexp(a, scale)
     whole = (multiples == np.rint(multiples)).all() and largest
     return np.ldexp(float(np.gcd.reduce(multiples.astype(np.int64))), -scale) if whole else largest
-
-
-def _correlate(plan, x, K, y, mode, cval):
-    _correlate_nonzero(x, K, y, mode, cval)
 
 
 def _correlate_nonzero(x, K, y, mode, cval):
