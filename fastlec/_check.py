@@ -257,12 +257,17 @@ def _offers(value, names, what, expected):
         raise TypeError(f"{what} is {value!r}; expected {expected}")
 
 
-def non_negative(value, name):
-    """A finite number >= 0."""
+def number(value, name):
+    """A real number, NaN and infinity as well."""
     try:
-        number = float(None if isinstance(value, str) else value)
+        return float(None if isinstance(value, str) else value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}; expected a number") from None
-    if not 0 <= number < np.inf:
-        raise ValueError(f"{name} is {number}; expected a finite number >= 0")
-    return number
+
+
+def non_negative(value, name):
+    """A finite number >= 0."""
+    result = number(value, name)
+    if not 0 <= result < np.inf:
+        raise ValueError(f"{name} is {result}; expected a finite number >= 0")
+    return result

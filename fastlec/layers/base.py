@@ -421,10 +421,7 @@ def activation_code(activation):
 
 def setting(activation, dtype, rng):
     """(code, dtype, generator), checked."""
-    dtype = np.dtype(dtype)
-    if dtype not in _check.FLOATS:
-        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
-    return activation_code(activation), dtype, np.random.default_rng(rng)
+    return activation_code(activation), _check.layer_dtype(dtype), np.random.default_rng(rng)
 
 
 def slope_of(y, op):
