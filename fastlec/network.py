@@ -170,6 +170,15 @@ class Network(PlannedLayer):
         net._give(forward)
         return y if y is out else _check.fill(out, y)
 
+    def activations(self, x):
+        """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
+        net, x = self.prepared(x)
+        values = []
+        for layer in net.layers:
+            x = layer(x)
+            values.append(x)
+        return values
+
     def _take(self, shape, dtype):
         """A forward plan for x of this shape that nobody uses."""
         try:
