@@ -1,16 +1,17 @@
-"""The networks that ``fastlec train`` knows, as `network.shapes` and `network.build` take them: lists of kinds and arguments.
+"""The networks that ``fastlec train`` knows, as lists of layers' kinds and arguments, for `network.shapes` and `network.build`.
 
     mlp         depth layers Dense (lecture eq. 21) of one width, then Dense to the classes
     resnet      Dense, depth blocks Residual (eq. 22) of one width, then Dense to the classes
-    lenet       Conv2d of 6 filters 5x5, AvgPool2d, Conv2d of 16 filters 5x5, AvgPool2d, Dense 120, 84 and to the classes: LeNet-5 of
-                Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", 1998, but
-                every filter sees all channels, pooling has no weights, and the last layer is dense
-    cnn         Conv2d of 32 filters 3x3, MaxPool2d, Conv2d of 64 filters 3x3, MaxPool2d, Dense 128 and to the classes
-    resnet-cnn  Conv2d of width filters 3x3, depth blocks ConvResidual of as many, AvgPool2d, Dense to the classes; a MaxPool2d in
-                front of the blocks halves images of 16 pixels or more
+    lenet       Conv2d of 6 filters 5x5, AvgPool2d, Conv2d of 16 filters 5x5, AvgPool2d, Dense 120 and 84, then to the classes
+    cnn         Conv2d of 32 filters 3x3, MaxPool2d, Conv2d of 64 filters 3x3, MaxPool2d, Dense 128, then to the classes
+    resnet-cnn  Conv2d of width filters 3x3, depth blocks ConvResidual of as many, AvgPool2d, Dense to the classes; for images of 16
+                pixels or more with MaxPool2d in front of the blocks
 
-Pooling halves images, which keep their size otherwise: convolutions are padded, but for LeNet's second, which takes images of 28
-pixels or more to the 10 x 10 of the paper. Pooling that would leave less than 4 pixels is left out, so any size of image will do.
+lenet is LeNet-5 (Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document recognition", 1998) as it
+is built today: every filter sees all channels, pooling has no weights, the last layer is dense.
+
+Images may have any size. Convolutions keep it, by padding; only lenet's second one is not padded for images of 28 pixels or more,
+and gives the paper's 10 x 10 for 28 x 28. Pooling halves it, and is left out where it would leave less than 4 pixels.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _resnet(n: int, n_classes: int, depth: int, width: int, activation: str) -> 
 
 
 class _Images:
-    """Layers one after the other, and the shape (c, h, w), later (n,), of a sample after the last of them."""
+    """Layers one after the other, and the shape (c, h, w) of a sample after the last of them."""
 
     def __init__(self, c: int, h: int, w: int):
         self.layers, self.shape = [], (c, h, w)
@@ -98,7 +99,7 @@ def _resnet_cnn(shape: tuple[int, int, int], n_classes: int, depth: int, width: 
     return images.dense(activation=activation, n_classes=n_classes)
 
 
-_MAKERS: dict[str, tuple[Callable[..., Described], dict[str, Any]]] = {  # what describes a network, its options and their defaults
+_MAKERS: dict[str, tuple[Callable[..., Described], dict[str, Any]]] = {  # the function, the options and their defaults
     "mlp": (_mlp, {"depth": 2, "width": 128, "activation": "relu"}),
     "resnet": (_resnet, {"depth": 2, "width": 128, "activation": "relu"}),
     "lenet": (_lenet, {"activation": "relu"}),

@@ -114,11 +114,14 @@ def new_network(dataset: data.Dataset, architecture: str, *, seed: int, **option
     """
     n, dtype = dataset.X.shape[1], dataset.X.dtype
     n_classes, image_shape = data.class_count(dataset.y, dataset.name), dataset.image_shape
-    if architecture in architectures.OF_IMAGES and image_shape is None:
-        image_shape = data.square(n)
+    if architecture in architectures.OF_IMAGES:
+        image_shape = image_shape or data.square(n)
         if image_shape is None:
             what = f"{dataset.name}: its samples have {n} features, which make no square image"
             raise data.DataError(f"{what}; {architecture} takes images, in an .npz X (m, height, width)")
+        if math.prod(image_shape[2:]) > min(image_shape[:2]):
+            what = f"{dataset.name}: its images have shape {image_shape}"
+            raise data.DataError(f"{what}; expected (height, width, channels), fewer channels than pixels on a side")
     facts = Facts(architecture, n, n_classes, image_shape, dataset.scale)
     layers = architectures.describe(architecture, facts.input_shape, n_classes, **options)
     n_params = sum(math.prod(shape) for shape in network.shapes({"layers": layers}).values())
@@ -145,8 +148,8 @@ def train_network(
 ) -> training.Trained:
     """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates.
 
-    solver : "sgd" or "adam".  epochs : by default 40, of networks of images 20.  lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then
-    falls to 0 along a cosine.  l2 : weight decay.
+    solver : "sgd" or "adam".  epochs : by default 40, of a network of images 20.  l2 : weight decay.
+    lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then falls to 0 along a cosine.
     smoothing : the share of each target that is spread evenly over the classes (label smoothing, Szegedy et al. 2016): the
     network is not asked to be certain, and generalises better. Both losses in the history are against such targets.
     callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.

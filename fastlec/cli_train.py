@@ -95,7 +95,9 @@ def train(
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where to write the predicted labels, one a line.")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw loss curves, weights and feature maps into this picture.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Draw loss curves, weights, feature maps into this picture.")
+    ] = None,
 ) -> None:
     """Train softmax regression, or a network, on real digits or data of your own; save it, plot it, predict with it."""
     console = Console(highlight=False, markup=False)

@@ -200,9 +200,7 @@ def universal_report(path: str | os.PathLike, fits, target) -> None:
     figure.savefig(path, dpi=120)
 
 
-def training_report(
-    path: str | os.PathLike, history, model, counts, title: str = "Weights of each class", maps=None
-) -> None:
+def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class", maps=None) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
 
     model : has W (rows, n) and image_shape, or None for it.  maps : those of :func:`feature_maps`, drawn below the
