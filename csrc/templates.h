@@ -12,4 +12,7 @@
 #include "update_tmpl.h"
 #include "dense_tmpl.h"
 #include "gemm_tmpl.h"
+#include "channels_tmpl.h"
+#include "conv2d_tmpl.h"
+#include "conv2d_weights_tmpl.h"
 #include "squares_tmpl.h"

@@ -16,6 +16,10 @@ ctypedef union any_job:
     fl_sum_job sum
     fl_map_job map
     fl_xent_job xent
+    fl_conv_job conv
+    fl_conv_pack_job conv_pack
+    fl_conv_weights_job conv_weights
+    fl_channels_job channels
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:

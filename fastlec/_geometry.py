@@ -1,0 +1,157 @@
+"""Where a window reads an image: the sizes of a convolution or a pooling, checked in one place.
+
+y[n, k, a, b] takes the elements  x[n, c, sh * a + dh * i - top, sw * b + dw * j - left],  i < r, j < s,  zeros outside x
+"""
+
+import operator
+from typing import NamedTuple
+
+from . import _check
+
+MOST = 1 << 40  # of any one length: offsets within a plane cannot overflow
+MOST_ELEMENTS = 1 << 48
+
+
+class Geometry(NamedTuple):
+    """x (n, c, h, w), W (k, c / groups, r, s), y (n, k, oh, ow); strides sh, sw, dilations dh, dw, padding of x by zeros."""
+
+    n: int
+    c: int
+    h: int
+    w: int
+    k: int
+    r: int
+    s: int
+    sh: int
+    sw: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    dh: int
+    dw: int
+    groups: int
+    oh: int
+    ow: int
+
+    @property
+    def x_shape(self):
+        return self.n, self.c, self.h, self.w
+
+    @property
+    def w_shape(self):
+        return self.k, self.c // self.groups, self.r, self.s
+
+    @property
+    def y_shape(self):
+        return self.n, self.k, self.oh, self.ow
+
+    @property
+    def columns_shape(self):
+        """Of im2col: for each image one row for every element of a window, one column for every window."""
+        return self.n, self.c * self.r * self.s, self.oh * self.ow
+
+
+def geometry(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
+    """The Geometry of conv2d for x and W of these shapes.
+
+    stride, dilation : int or (vertical, horizontal), at least 1. groups : int that divides c and k.
+    padding : int, (vertical, horizontal), ((top, bottom), (left, right)), "valid" (none) or "same": oh = ceil(h / sh), and the odd
+    row or column at the bottom or right, as TensorFlow and XLA have it.
+    ValueError or TypeError, naming the argument, for what does not fit; MemoryError where y is larger than memory can hold.
+    """
+    x_shape = image_shape(x_shape, "x")
+    w_shape = tuple(w_shape)
+    if len(w_shape) != 4 or 0 in w_shape:
+        raise ValueError(f"W has shape {w_shape}; expected (k, c / groups, r, s), none of them 0")
+    groups = _check.count(groups, "groups", 1)
+    (k, per_group, r, s), c = w_shape, x_shape[1]
+    if c % groups or k % groups:
+        raise ValueError(f"groups is {groups}; expected a divisor of the {c} channels of x and of the {k} filters of W")
+    if per_group != c // groups:
+        expected = k, c // groups, r, s
+        in_groups = f" in {groups} groups" if groups > 1 else ""
+        raise ValueError(f"W has shape {w_shape}; expected {expected} to match x of shape {x_shape}{in_groups}")
+    return _geometry(x_shape, k, (r, s), f"W has shape {w_shape}", stride, padding, dilation, groups)
+
+
+def window_geometry(x_shape, kernel_size, stride=1, padding=0, dilation=1, name="x"):
+    """The Geometry of windows (r, s) that slide over every channel by itself: k = groups = c. For pooling, im2col and col2im.
+
+    kernel_size : int or (r, s). The others, and the errors, as for `geometry`; name is that of the argument with x's shape."""
+    x_shape = image_shape(x_shape, name)
+    size = pair(kernel_size, "kernel_size", 1)
+    return _geometry(x_shape, x_shape[1], size, f"kernel_size is {size}", stride, padding, dilation, x_shape[1])
+
+
+def image_shape(shape, name):
+    """(n, c, h, w), of which only n may be 0."""
+    shape = tuple(shape)
+    if len(shape) != 4 or 0 in shape[1:]:
+        raise ValueError(f"{name} has shape {shape}; expected (n, c, h, w), none of them 0 but n")
+    return shape
+
+
+def pair(value, name, least):
+    """(vertical, horizontal) of an int, which counts for both, or of a pair of them; each at least `least`."""
+    try:
+        both = (operator.index(value),) * 2
+    except TypeError:
+        both = _two(value, name, "an integer or a pair of integers")
+        return tuple(_length(n, f"{name}[{i}]", least) for i, n in enumerate(both))
+    return (_length(both[0], name, least),) * 2
+
+
+def _two(value, name, expected):
+    try:
+        both = () if isinstance(value, str) else tuple(value)
+    except TypeError:
+        both = ()
+    if len(both) == 2:
+        return both
+    kind = TypeError if isinstance(value, str) or not hasattr(value, "__iter__") else ValueError
+    raise kind(f"{name} is {value!r}; expected {expected}")
+
+
+def _length(n, name, least):
+    n = _check.count(n, name, least)
+    if n > MOST:
+        raise ValueError(f"{name} is {n}; expected at most {MOST}")
+    return n
+
+
+def _paddings(padding, lengths, extents, strides):
+    """((top, bottom), (left, right))."""
+    expected = 'an integer, a pair (or a pair of pairs) of integers, "same" or "valid"'
+    if isinstance(padding, str):
+        if padding not in ("same", "valid"):
+            raise ValueError(f"padding is {padding!r}; expected {expected}")
+        if padding == "valid":
+            return (0, 0), (0, 0)
+        totals = [
+            max((-(-n // step) - 1) * step + extent - n, 0) for n, extent, step in zip(lengths, extents, strides, strict=True)
+        ]
+        return tuple((total // 2, total - total // 2) for total in totals)
+    try:
+        padding = (operator.index(padding),) * 2
+    except TypeError:
+        padding = _two(padding, "padding", expected)
+    else:
+        return (pair(padding[0], "padding", 0),) * 2
+    return tuple(pair(sides, f"padding[{i}]", 0) for i, sides in enumerate(padding))
+
+
+def _geometry(x_shape, k, size, what, stride, padding, dilation, groups):
+    n, c, *lengths = x_shape
+    strides, dilations = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    extents = [step * (taps - 1) + 1 for step, taps in zip(dilations, size, strict=True)]
+    paddings = _paddings(padding, lengths, extents, strides)
+    padded = [length + sum(sides) for length, sides in zip(lengths, paddings, strict=True)]
+    if extents[0] > padded[0] or extents[1] > padded[1]:
+        reach = f" and reaches over {extents[0]} x {extents[1]} pixels" if extents != list(size) else ""
+        raise ValueError(f"{what}{reach}; expected at most the padded image's {padded[0]} x {padded[1]}")
+    oh, ow = ((p - e) // step + 1 for p, e, step in zip(padded, extents, strides, strict=True))
+    if max(n, 1) * max(c * padded[0] * padded[1], k * oh * ow) > MOST_ELEMENTS:
+        raise MemoryError(f"images padded to {padded[0]} x {padded[1]}, or the result ({n}, {k}, {oh}, {ow}), exceed memory")
+    (top, bottom), (left, right) = paddings
+    return Geometry(n, c, *lengths, k, *size, *strides, top, bottom, left, right, *dilations, groups, oh, ow)
