@@ -170,15 +170,6 @@ class Network(PlannedLayer):
         net._give(forward)
         return y if y is out else _check.fill(out, y)
 
-    def activations(self, x):
-        """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
-        net, x = self.prepared(x)
-        values = []
-        for layer in net.layers:
-            x = layer(x)
-            values.append(x)
-        return values
-
     def _take(self, shape, dtype):
         """A forward plan for x of this shape that nobody uses."""
         try:
@@ -190,6 +181,15 @@ class Network(PlannedLayer):
         if len(self._idle) >= MOST_IDLE:
             self._idle = {}
         self._idle.setdefault(forward.key, []).append(forward)
+
+    def activations(self, x):
+        """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
+        net, x = self.prepared(x)
+        values = []
+        for layer in net.layers:
+            x = layer(x)
+            values.append(x)
+        return values
 
     def evaluate(self, x):
         if self.planned:
