@@ -21,7 +21,7 @@ from .layers.base import Layer
 from .losses import SoftmaxCrossEntropy
 from .optim import SGD, Adam, CosineDecay
 
-DEFAULT_EPOCHS = {name: 20 if name in architectures.OF_IMAGES else 40 for name in architectures.NAMES}
+DEFAULT_EPOCHS = dict.fromkeys(architectures.NAMES, 40) | {"cnn": 20, "resnet-cnn": 20}  # whose epochs cost most
 DEFAULT_LR = {"sgd": 0.1, "adam": 2e-3}
 _COPIES = 8  # of parameters and targets in memory at once, at most: theta, the optimizer's, those that making a network takes
 
@@ -148,7 +148,7 @@ def train_network(
 ) -> training.Trained:
     """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates.
 
-    solver : "sgd" or "adam".  epochs : by default 40, of a network of images 20.  l2 : weight decay.
+    solver : "sgd" or "adam".  epochs : by default 40, of cnn and resnet-cnn 20.  l2 : weight decay.
     lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then falls to 0 along a cosine.
     smoothing : the share of each target that is spread evenly over the classes (label smoothing, Szegedy et al. 2016): the
     network is not asked to be certain, and generalises better. Both losses in the history are against such targets.
@@ -190,7 +190,7 @@ def train_network(
     except FloatingPointError as error:  # which names the rate of the epoch, not lr
         what = str(error).split(";")[0]
         raise FloatingPointError(f"{what}; a lower learning rate than {lr:g} may help") from error
-    image_shape = start.facts.image_shape or dataset.image_shape
+    image_shape = dataset.image_shape or start.facts.image_shape
     model = NetworkModel(net, replace(start.facts, image_shape=image_shape, scale=dataset.scale))
     test = None if dataset.X_test is None else training.accuracy(dataset.y_test, predict(model, dataset.X_test))
     predicted = predict(model, dataset.X[validation])

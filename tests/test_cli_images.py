@@ -59,10 +59,11 @@ def test_train_on_the_digits(capsys, architecture, folder):
     np.testing.assert_array_equal(Network.load("new.npz").theta, model.net.theta)
 
 
-def test_the_epochs_of_networks_of_images_are_twenty(capsys):
+@pytest.mark.parametrize(("architecture", "epochs"), [("lenet", 40), ("cnn", 20), ("resnet-cnn", 20)])
+def test_epochs_by_default(capsys, architecture, epochs):
     save_digits("some.npz", slice(60))
-    out, _ = trained(capsys, "--model", "lenet", "--data", "some.npz")
-    assert "20/20" in out
+    out, _ = trained(capsys, "--model", architecture, "--data", "some.npz")
+    assert f"{epochs}/{epochs}" in out
 
 
 @pytest.mark.parametrize("architecture", OF_IMAGES)
