@@ -55,7 +55,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Epochs, or at most so many iterations. (default: 60; a network 40, cnn, resnet-cnn 20; lbfgs 1000; newton-cg 100)",
+            help="Epochs, or iterations at most. (default: 60; a network 40, cnn and resnet-cnn 20; lbfgs 1000; newton-cg 100)",
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples in a mini-batch (sgd, adam).")] = 32,
