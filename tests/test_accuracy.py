@@ -31,10 +31,9 @@ def test_a_residual_network_reads_the_embedded_digits():
     assert time.perf_counter() - began < 10
 
 
-@pytest.mark.parametrize("architecture", ["cnn", "resnet-cnn"])
-def test_a_network_of_images_reads_the_embedded_digits(architecture):
+def test_a_convolutional_network_reads_the_embedded_digits():
     began = time.perf_counter()
-    assert held_out_accuracy(data.digits(np.float32), architecture) >= 0.98
+    assert held_out_accuracy(data.digits(np.float32), "cnn") >= 0.985
     assert time.perf_counter() - began < 10
 
 
@@ -49,8 +48,8 @@ def test_a_residual_network_reads_a_part_of_mnist(mnist):
     assert held_out_accuracy(mnist, "resnet") >= 0.955
 
 
-def test_lenet_reads_a_part_of_mnist_whatever_the_split(mnist):
+@pytest.mark.parametrize("seed", range(3))
+def test_lenet_reads_a_part_of_mnist_whatever_the_split(mnist, seed):
     began = time.perf_counter()
-    scores = [held_out_accuracy(mnist, "lenet", seed) for seed in range(3)]
-    assert time.perf_counter() - began < 3 * 60
-    assert min(scores) >= 0.975
+    assert held_out_accuracy(mnist, "lenet", seed) >= 0.975
+    assert time.perf_counter() - began < 60
