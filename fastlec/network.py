@@ -243,6 +243,15 @@ class Network(PlannedLayer):
             self._idle = {}
         self._idle.setdefault(forward.key, []).append(forward)
 
+    def activations(self, x):
+        """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
+        net, x = self.prepared(x)
+        values = []
+        for layer in net.layers:
+            x = layer(x)
+            values.append(x)
+        return values
+
     def evaluate(self, x):
         if self.planned:
             return super().evaluate(x)
