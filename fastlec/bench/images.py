@@ -158,9 +158,9 @@ def from_planes(planes):
 
 
 def sums_tolerance(terms):
-    """Of the largest magnitude of a result, each element a sum of so many products: three times what summing them in order loses,
-    for fast algorithms may lose as much."""
-    return {dtype: 3 * np.finfo(dtype).eps * (1 + math.sqrt(terms) / 4) for dtype in SIZE}
+    """Of the largest magnitude of a result whose elements are sums of so many products: three times what summing them one after
+    the other loses in a thousand sums, for fast algorithms may lose that."""
+    return {dtype: np.finfo(dtype).eps * (3 + math.sqrt(terms)) for dtype in SIZE}
 
 
 def _conv(case, x, W, b):
