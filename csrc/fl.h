@@ -183,6 +183,134 @@ typedef struct {
     fl_int n, per_block;
 } fl_squares_job;
 
+/* A convolution as a matrix product whose right operand, the im2col matrix, is read in place through a table of offsets: of each
+ * channel a part of the image is copied to scratch, with its zeros around it, one plane for each phase of the stride; then
+ * y[k, t] = sum_c sum_tap A[k, c, tap] * plane[c][t + offset[tap]], t over the pixels of the part. conv2d_tmpl.h
+ * The data's gradient is such a convolution of v, one for each phase of the pixels of x. */
+enum {
+    FL_CONV_ROWS = 8,          /* of A in a panel, at most */
+    FL_CONV_BYTES = 512        /* of a row of a tile, at most: what may be read beyond the end of a plane */
+};
+enum { FL_CONSTANT, FL_REFLECT, FL_NEAREST, FL_WRAP, FL_MIRROR }; /* what lies beyond the image, as in scipy.ndimage */
+
+/* Output pixels (row + a * down, col + b * across), a < rows, b < cols, and their taps. */
+typedef struct {
+    fl_int row, col, rows, cols;
+    fl_int taps, first;        /* in the table of offsets, and in that of the taps' places in W */
+    fl_int panels;             /* of all groups: elements before them in A */
+} fl_conv_phase;
+
+/* The part of an image that a block works on. Plane (c, fy, fx), `plane` elements, holds in row p, column q the source pixel
+ * (a0 + p) * sh + fy - top, (b0 + q) * sw + fx - left; fy < phases_y <= sh, fx < phases_x <= sw. */
+typedef struct {
+    fl_int h, w, sh, sw, top, left, phases_y, phases_x;
+    fl_int tile_rows, tile_cols;       /* of the grid */
+    fl_int plane_rows, pitch, width;   /* width - pitch columns of zeros are the next row's as well */
+    fl_int plane;
+    int border;
+    double cval;
+} fl_conv_planes;
+
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;      /* rows of A in a group */
+    fl_conv_planes planes;
+    fl_int grid_rows, grid_cols, tiles_down, tiles_across;
+    const fl_conv_phase *phase;
+    fl_int phases, down, across;
+    const fl_int *offset;
+    const void *a;                     /* [phase][group][panel][channel][tap][mr], zeros beyond the last row */
+    fl_int mr, panels, per_block;      /* panels of a group, and of a block */
+    const void *x;                     /* (images, groups * channels, h, w) */
+    void *y;                           /* (images, groups * rows, oh, ow) = (op(A x + [y] + bias) + r) * op2'(slope) */
+    fl_int oh, ow;
+    const void *bias, *r, *slope;      /* or NULL */
+    int accumulate, op, op2;
+    fl_int chunk;                      /* channels whose planes are in scratch at a time */
+} fl_conv_job;
+
+/* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. conv2d_tmpl.h */
+typedef struct {
+    fl_job head;
+    const fl_conv_phase *phase;
+    fl_int phases, groups, rows, channels, mr, panels;
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    int in_order;                      /* a row's elements are consecutive in w */
+    void *a;
+} fl_conv_pack_job;
+
+/* The same for 3 x 3 taps without stride by Winograd's minimal filtering: tiles of 4 x 4 pixels by 36 products of their transforms
+ * (Lavin and Gray 2015), each a matrix product over the channels with the tiles along the lanes. winograd_tmpl.h */
+enum { FL_WINO_TILE = 4, FL_WINO_POINTS = 36 };
+
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left;
+    fl_int down, across;               /* tiles of an image */
+    fl_int per_block;                  /* rows of tiles, of all images, in a block */
+    const void *u;                     /* [group][point][panel][channel][mr] */
+    fl_int mr, panels, panels_block;
+    const fl_int *offset;              /* of each channel: channel * pitch */
+    fl_int pitch;                      /* tiles of a block, rounded up to registers */
+    const void *x;
+    void *y;
+    fl_int oh, ow;
+    const void *bias, *r, *slope;
+    int accumulate, op, op2;
+} fl_winograd_job;
+
+/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 * mr * channels reals, and 64 bytes. */
+typedef struct {
+    fl_job head;
+    fl_int groups, rows, channels, mr, panels;
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    void *u;
+} fl_winograd_pack_job;
+
+/* The weights' gradient: dW[k, c, tap] = sum_t v[k, t] * plane[c][t + offset[tap]], lanes along t. A block sums over a part of the
+ * images for some k and c. conv2d_weights_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels, taps;
+    fl_conv_planes planes;
+    fl_int grid_rows, grid_cols;
+    const fl_int *offset;
+    const void *v, *x;                 /* (images, groups * rows, grid_rows, grid_cols), (images, groups * channels, h, w) */
+    void *dw;                          /* [part][groups * rows][channels][taps] */
+    fl_int part_images, parts;
+    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int together;                   /* images whose planes are in scratch at a time */
+} fl_conv_weights_job;
+
+/* out = v * op'(Y) and total[row] = the sum of row `row` of that, for rows of n elements. channels_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int rows, n;
+    const void *v;             /* (rows, n) */
+    const void *y;             /* Y = op(.), or NULL: out = v */
+    int op;
+    void *out;                 /* may be v; or NULL */
+    void *total;               /* (rows,) or NULL */
+    fl_int per_block;
+} fl_channels_job;
+
+/* im2col: columns (planes * r * s, oh * ow), in row (p, i, j) at (a, b)  x[p, sh * a + dh * i - top, sw * b + dw * j - left], or 0
+ * outside x (planes, h, w). col2im: x = the transpose of that times columns. im2col_tmpl.h */
+typedef struct {
+    fl_job head;
+    void *x, *columns;
+    fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow;
+    fl_int rows;               /* planes * r * s * oh of columns, or planes * h of x, */
+    fl_int per_block;          /* and of a block */
+    int stream;                /* im2col: columns are too large for the caches: write past them, */
+    fl_int per_piece;          /* so many rows at a time */
+} fl_columns_job;
+
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
 enum { FL_F32, FL_F64, FL_DTYPES };
 
@@ -195,6 +323,7 @@ enum {
 
 typedef struct {
     const char *isa;
+    int vector;                /* bytes of a register */
     fl_block_fn fn[FL_KERNELS][FL_DTYPES];
 } fl_table;
 

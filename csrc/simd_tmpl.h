@@ -326,6 +326,33 @@ FL_INLINE void vtranspose128(vec *a)
 #endif
 }
 
+#if FL_IS_F32
+/* a[0..3], 4 VL consecutive reals, to those with index 0, 1, 2, 3 mod 4; and back. */
+FL_INLINE void vdeinterleave4(vec *a)
+{
+    vtranspose128(a);
+#if defined __AVX512F__
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (int i = 0; i < 4; i++) a[i] = _mm512_permutexvar_ps(order, a[i]);
+#elif defined __AVX2__
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (int i = 0; i < 4; i++) a[i] = _mm256_permutevar8x32_ps(a[i], order);
+#endif
+}
+
+FL_INLINE void vinterleave4(vec *a)
+{
+#if defined __AVX512F__
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (int i = 0; i < 4; i++) a[i] = _mm512_permutexvar_ps(order, a[i]);
+#elif defined __AVX2__
+    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    for (int i = 0; i < 4; i++) a[i] = _mm256_permutevar8x32_ps(a[i], order);
+#endif
+    vtranspose128(a);
+}
+#endif
+
 /* Transposes the VL x VL reals of a[0..VL-1]: within the 128-bit lanes first, then the lanes. */
 FL_INLINE void vtranspose(vec *a)
 {

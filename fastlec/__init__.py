@@ -7,6 +7,7 @@ from . import _config
 _config.start()
 
 from ._config import get_num_threads, isa, release_memory, set_num_threads, show_config  # noqa: E402
+from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, im2col  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
     logsumexp,
@@ -51,10 +52,15 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SoftmaxObjective",
     "StepDecay",
+    "col2im",
+    "conv2d",
+    "conv2d_jac_mv",
+    "conv2d_jac_tmv",
     "data",
     "fit",
     "fitting",
     "get_num_threads",
+    "im2col",
     "io",
     "isa",
     "log_softmax",

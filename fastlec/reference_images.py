@@ -28,7 +28,7 @@ def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
     weights = W.reshape(g.groups, g.k // g.groups, -1, g.r, g.s)
     y = np.zeros((g.n, g.groups, g.k // g.groups, g.oh * g.ow))
     for i, j, pixels in _taps(_padded(x, g), g):
-        y += weights[..., i, j] @ pixels.reshape(g.n, g.groups, -1, g.oh * g.ow)
+        y += weights[..., i, j] @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow)
     return y.reshape(g.y_shape) + (0.0 if b is None else np.reshape(b, (-1, 1, 1)))
 
 
@@ -56,7 +56,7 @@ def conv2d_jac_tmv(v, x, W, stride=1, padding=0, dilation=1, groups=1):
     for i, j, pixels in _taps(back, g):
         pixels += (weights[..., i, j].mT @ v).reshape(pixels.shape)
     for i, j, pixels in _taps(padded, g):
-        dW[..., i, j] = (v @ pixels.reshape(g.n, g.groups, -1, g.oh * g.ow).mT).sum(axis=0)
+        dW[..., i, j] = (v @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow).mT).sum(axis=0)
     return {"x": _inside(back, g).copy(), "W": dW.reshape(W.shape), "b": v.sum(axis=(0, 3)).ravel()}
 
 
@@ -100,7 +100,7 @@ def conv2d_jacobian(x, W, variable, **options):
         images = [kron(eye_array(g.k), np.ones((g.oh * g.ow, 1)))] * g.n
     else:
         without_groups = {name: option for name, option in options.items() if name != "groups"}
-        windows = im2col(x, (g.r, g.s), **without_groups).reshape(g.n, g.groups, -1, g.oh * g.ow).mT
+        windows = im2col(x, (g.r, g.s), **without_groups).reshape(g.n, g.groups, W[0].size, g.oh * g.ow).mT
         filters = eye_array(g.k // g.groups)
         images = [block_diag([kron(filters, group) for group in image]) for image in windows]
     size = g.k if variable == "b" else W.size

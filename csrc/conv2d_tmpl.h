@@ -1,0 +1,304 @@
+/* conv2d_tmpl.h: convolutions, as matrix products that read the image itself (an implicit im2col; the offsets are those of Dukhan
+ * 2019, moved to the summed axis). Lanes lie along the pixels: no layout changes, no channels are filled up. */
+
+#undef CONV_FULL
+#if defined __AVX512F__
+#define CONV_FULL(mr) ((mr) == 1 || (mr) == 2 ? 8 : (mr) <= 4 ? 6 : (mr) <= 6 ? 4 : 3) /* registers of pixels: 24 sums or fewer */
+#else
+#define CONV_FULL(mr) ((mr) == 1 ? 6 : (mr) == 2 ? 4 : (mr) <= 4 ? 3 : 2) /* mr <= 6: 12 sums */
+#endif
+
+/* --- planes ------------------------------------------------------------------------------------------------------------ */
+
+/* Where a pixel beyond the image is taken from, 0 <= result < n; -1: nowhere. */
+FL_INLINE fl_int FL_FN(border_index)(fl_int i, fl_int n, int border)
+{
+    if (i >= 0 && i < n) return i;
+    switch (border) {
+    case FL_NEAREST: return i < 0 ? 0 : n - 1;
+    case FL_WRAP: return (i % n + n) % n;
+    case FL_REFLECT:
+        i = (i % (2 * n) + 2 * n) % (2 * n);
+        return i < n ? i : 2 * n - 1 - i;
+    case FL_MIRROR:
+        if (n == 1) return 0;
+        i = (i % (2 * n - 2) + 2 * n - 2) % (2 * n - 2);
+        return i < n ? i : 2 * n - 2 - i;
+    default: return -1;
+    }
+}
+
+FL_INLINE void FL_FN(fill)(real *out, fl_int n, real value)
+{
+    fl_int q = 0;
+    for (; q + VL <= n; q += VL) vstore(out + q, vset(value));
+    if (q < n) vstore_n(out + q, vset(value), n - q);
+}
+
+FL_INLINE void FL_FN(copy)(real *out, const real *from, fl_int n)
+{
+    fl_int q = 0;
+    for (; q + VL <= n; q += VL) vstore(out + q, vload(from + q));
+    if (q < n) vstore_n(out + q, vload_n(from + q, n - q, 0), n - q);
+}
+
+/* One row of a plane: `width` columns, column q from source column q * step + start. */
+static void FL_FN(plane_row)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
+{
+    fl_int lo = start < 0 ? (-start + step - 1) / step : 0, hi = start < w ? (w - start + step - 1) / step : 0;
+    if (lo > width) lo = width;
+    if (hi > width) hi = width;
+    if (hi < lo) hi = lo;
+    if (border == FL_CONSTANT) {
+        FL_FN(fill)(out, lo, cval);
+        FL_FN(fill)(out + hi, width - hi, cval);
+    } else {
+        for (fl_int q = 0; q < lo; q++) out[q] = from[FL_FN(border_index)(q * step + start, w, border)];
+        for (fl_int q = hi; q < width; q++) out[q] = from[FL_FN(border_index)(q * step + start, w, border)];
+    }
+    if (step == 1) FL_FN(copy)(out + lo, from + start + lo, hi - lo);
+    else
+        for (fl_int q = lo; q < hi; q++) out[q] = from[q * step + start];
+}
+
+/* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
+FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
+{
+    fl_int q = 0;
+#if FL_IS_F32
+    for (; q < n && 4 * q + start < 0; q++)
+        for (fl_int f = 0; f < 4; f++) phase[f * ld + q] = 4 * q + f + start >= 0 && 4 * q + f + start < w ? from[4 * q + f + start] : 0;
+    for (; q < n; q += VL) {
+        vec a[4];
+        for (fl_int f = 0; f < 4; f++) {
+            const fl_int at = 4 * q + start + f * VL, left = w - at;
+            a[f] = left >= VL ? vload(from + at) : left > 0 ? vload_n(from + at, left, 0) : vset(0);
+        }
+        vdeinterleave4(a);
+        for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
+    }
+#else
+    for (fl_int f = 0; f < 4; f++) FL_FN(plane_row)(phase + f * ld, n, from, w, 4, start + f, FL_CONSTANT, 0);
+    (void)q;
+#endif
+}
+
+/* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
+static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
+{
+    for (fl_int fy = 0; fy < P->phases_y; fy++)
+        for (fl_int fx = 0; fx < P->phases_x; fx++, out += step) {
+            for (fl_int p = 0; p < rows; p++) {
+                const fl_int i = FL_FN(border_index)((a0 + p) * P->sh + fy - P->top, P->h, P->border);
+                if (i < 0) FL_FN(fill)(out + p * P->pitch, P->pitch, (real)P->cval);
+                else
+                    FL_FN(plane_row)(out + p * P->pitch, P->pitch, x + i * P->w, P->w, P->sw, b0 * P->sw + fx - P->left, P->border,
+                                     (real)P->cval);
+            }
+            FL_FN(fill)(out + rows * P->pitch, P->width - P->pitch, 0); /* the zeros that the last row shares with nobody */
+        }
+}
+
+/* --- the product ------------------------------------------------------------------------------------------------------- */
+
+/* out = or += start + A B for mr rows and nv registers of pixels. */
+FL_INLINE void FL_FN(conv_tile)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
+                                const fl_int *offset, fl_int taps, const real *start, int add, const int mr, const int nv)
+{
+    vec s[FL_CONV_ROWS][8];
+#pragma GCC unroll 8
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < nv; j++) s[i][j] = vset(start[i]);
+    for (fl_int c = 0; c < channels; c++, x += plane)
+        for (fl_int q = 0; q < taps; q++, a += mr) {
+            const real *at = x + offset[q];
+            vec b[8];
+#pragma GCC unroll 8
+            for (int j = 0; j < nv; j++) b[j] = vload(at + j * VL);
+#pragma GCC unroll 8
+            for (int i = 0; i < mr; i++) {
+                vec ai = vset(a[i]);
+#pragma GCC unroll 8
+                for (int j = 0; j < nv; j++) s[i][j] += ai * b[j];
+            }
+        }
+#pragma GCC unroll 8
+    for (int i = 0; i < mr; i++) {
+        real *to = out + i * ldo;
+#pragma GCC unroll 8
+        for (int j = 0; j < nv; j++) {
+            if (add) s[i][j] += vload(to + j * VL);
+            vstore(to + j * VL, s[i][j]);
+        }
+    }
+}
+
+#undef CONV_CASE
+#define CONV_CASE(mr)                                                                                                                \
+    case mr:                                                                                                                         \
+        if (nv == CONV_FULL(mr)) FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, CONV_FULL(mr)); \
+        else if (nv == CONV_FULL(mr) / 2 && CONV_FULL(mr) > 3)                                                                       \
+            FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, CONV_FULL(mr) / 2);                \
+        else FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, 1);                               \
+        break;
+
+static void FL_FN(conv_tile_of)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
+                                const fl_int *offset, fl_int taps, const real *start, int add, fl_int mr, fl_int nv)
+{
+    switch (mr) {
+        CONV_CASE(1)
+        CONV_CASE(2)
+        CONV_CASE(3)
+        CONV_CASE(4)
+        CONV_CASE(5)
+        CONV_CASE(6)
+#if defined __AVX512F__
+        CONV_CASE(7)
+        CONV_CASE(8)
+#endif
+    }
+}
+
+/* How many of the registers left the next tile takes. */
+FL_INLINE fl_int FL_FN(conv_wide)(fl_int mr, fl_int vectors)
+{
+    const fl_int full = CONV_FULL(mr);
+    return vectors >= full ? full : full > 3 && vectors >= full / 2 ? full / 2 : 1;
+}
+
+/* The pixels t .. t + lanes of a tile from `buffer` to y; `cols` of each `pitch` are pixels. */
+FL_INLINE void FL_FN(conv_scatter)(const real *buffer, fl_int ldb, real *y, fl_int ldy, fl_int rows, fl_int t, fl_int lanes, fl_int pitch,
+                                   fl_int cols, fl_int row_step, fl_int col_step, int add)
+{
+    for (fl_int at = 0; at < lanes;) {
+        const fl_int a = (t + at) / pitch, b = (t + at) % pitch;
+        fl_int n = pitch - b < lanes - at ? pitch - b : lanes - at;
+        const fl_int valid = cols - b < n ? cols - b : n;
+        real *to = y + a * row_step + b * col_step;
+        for (fl_int i = 0; i < rows; i++, to += ldy) {
+            const real *from = buffer + i * ldb + at;
+            if (col_step != 1)
+                for (fl_int q = 0; q < valid; q++) to[q * col_step] = add ? to[q * col_step] + from[q] : from[q];
+            else
+                for (fl_int q = 0; q < valid; q += VL) {
+                    const fl_int left = valid - q < VL ? valid - q : VL;
+                    vec z = vload(from + q);
+                    if (add) z += vload_n(to + q, left, 0);
+                    vstore_n(to + q, z, left);
+                }
+        }
+        at += n;
+    }
+}
+
+/* scratch: a tile, FL_CONV_ROWS + 1 rows of FL_CONV_BYTES, then the planes of `chunk` channels and FL_CONV_BYTES more. */
+static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_conv_job *job = (const fl_conv_job *)head;
+    const fl_conv_planes *P = &job->planes;
+    const fl_int parts = (job->panels + job->per_block - 1) / job->per_block, part = block % parts;
+    const fl_int tiles = job->tiles_down * job->tiles_across, tile = block / parts % tiles;
+    const fl_int group = block / parts / tiles % job->groups, image = block / parts / tiles / job->groups;
+    const fl_int a0 = tile / job->tiles_across * P->tile_rows, b0 = tile % job->tiles_across * P->tile_cols;
+    const fl_int high = job->grid_rows - a0 < P->tile_rows ? job->grid_rows - a0 : P->tile_rows;
+    const fl_int wide = job->grid_cols - b0 < P->tile_cols ? job->grid_cols - b0 : P->tile_cols;
+    const fl_int plane_rows = P->plane_rows - P->tile_rows + high, per_channel = P->phases_y * P->phases_x * P->plane;
+    const fl_int size = job->oh * job->ow, mr = job->mr;
+    const fl_int from = part * job->per_block, to = from + job->per_block < job->panels ? from + job->per_block : job->panels;
+    const real *x = (const real *)job->x + (image * job->groups + group) * job->channels * P->h * P->w;
+    real *y = (real *)job->y + (image * job->groups + group) * job->rows * size;
+    const fl_int ldb = FL_CONV_BYTES / (fl_int)sizeof(real);
+    real *buffer = scratch, *planes = buffer + (FL_CONV_ROWS + 1) * ldb;
+    const int finish = job->op != FL_IDENTITY || job->r || job->slope;
+    fl_gemm_job last = {.c = job->y, .ldc = size, .op = job->op, .r = job->r, .ldr = size, .y = job->slope, .ldy = size, .op2 = job->op2};
+
+    for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
+        const fl_int channels = job->channels - c < job->chunk ? job->channels - c : job->chunk;
+        for (fl_int i = 0; i < channels; i++) FL_FN(planes_of)(planes + i * per_channel, P->plane, x + (c + i) * P->h * P->w, P, a0, b0, plane_rows);
+        for (fl_int f = 0; f < job->phases; f++) {
+            const fl_conv_phase *phase = job->phase + f;
+            const fl_int rows = phase->rows - a0 < high ? phase->rows - a0 : high, cols = phase->cols - b0 < wide ? phase->cols - b0 : wide;
+            const fl_int lanes = rows > 0 && cols > 0 ? (rows - 1) * P->pitch + cols : 0;
+            const fl_int dense = job->across == 1 && job->down == 1 && cols == P->pitch && cols == job->ow;
+            const fl_int depth = job->channels * phase->taps * mr;
+            const real *a = (const real *)job->a + phase->panels + group * job->panels * depth + c * phase->taps * mr;
+            real *first = y + ((a0 * job->down + phase->row) * job->ow + b0 * job->across + phase->col);
+            for (fl_int panel = from; panel < to; panel++) {
+                const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+                const int add = c > 0 || job->accumulate, direct = dense && valid == mr;
+                real start[FL_CONV_ROWS] = {0};
+                if (job->bias && c == 0)
+                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)job->bias)[group * job->rows + row + i];
+                for (fl_int t = 0, nv; t < lanes; t += nv * VL) {
+                    const fl_int rest = lanes - t, n = FL_FN(conv_wide)(mr, (rest + VL - 1) / VL);
+                    const fl_int here = rest < n * VL ? rest : n * VL;
+                    nv = n;
+                    if (direct && here == n * VL)
+                        FL_FN(conv_tile_of)(first + row * size + t, size, a + panel * depth, planes + t, per_channel, channels,
+                                            job->offset + phase->first, phase->taps, start, add, mr, nv);
+                    else {
+                        FL_FN(conv_tile_of)(buffer, ldb, a + panel * depth, planes + t, per_channel, channels,
+                                            job->offset + phase->first, phase->taps, start, 0, mr, nv);
+                        FL_FN(conv_scatter)(buffer, ldb, first + row * size, size, valid, t, here, P->pitch, cols,
+                                            job->down * job->ow, job->across, add);
+                    }
+                }
+                if (finish && f == job->phases - 1 && c + job->chunk >= job->channels) {
+                    /* pixels of the part: whole rows of y where it has all columns */
+                    const fl_int i = (image * job->groups + group) * job->rows + row;
+                    const fl_int top = a0 * job->down, bottom = (a0 + high) * job->down < job->oh ? (a0 + high) * job->down : job->oh;
+                    const fl_int side = b0 * job->across;
+                    const fl_int end = (b0 + wide) * job->across < job->ow ? (b0 + wide) * job->across : job->ow;
+                    const real *z = (const real *)job->y + i * size;
+                    if (end - side == job->ow) FL_FN(gemm_finish)(&last, z + top * job->ow, size, i, valid, top * job->ow, (bottom - top) * job->ow);
+                    else
+                        for (fl_int p = top; p < bottom; p++)
+                            FL_FN(gemm_finish)(&last, z + p * job->ow + side, size, i, valid, p * job->ow + side, end - side);
+                }
+            }
+        }
+    }
+}
+
+/* --- packing A --------------------------------------------------------------------------------------------------------- */
+
+/* out[q * mr + i] = w[i * step + q], zeros for i >= valid; a register more than that may be written. */
+FL_INLINE void FL_FN(conv_pack_rows)(real *out, const real *w, fl_int step, fl_int n, fl_int mr, fl_int valid)
+{
+    for (fl_int q = 0; q < n; q += VL) {
+        const fl_int left = n - q < VL ? n - q : VL;
+        for (fl_int g = 0; g < mr; g += VL) {
+            vec t[VL];
+            for (fl_int i = 0; i < VL; i++) t[i] = g + i < valid ? vload_n(w + (g + i) * step + q, left, 0) : vset(0);
+            vtranspose(t);
+            for (fl_int p = 0; p < left; p++) {
+                const fl_int room = mr - g < VL ? mr - g : VL;
+                vstore_n(out + (q + p) * mr + g, t[p], room);
+            }
+        }
+    }
+}
+
+/* A block packs one panel of one group, for all phases. */
+static void FL_FN(conv_pack)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_conv_pack_job *job = (const fl_conv_pack_job *)head;
+    const fl_int panel = block % job->panels, group = block / job->panels, mr = job->mr, row = panel * mr;
+    const fl_int valid = job->rows - row < mr ? job->rows - row : mr;
+    const real *w = (const real *)job->w + group * job->group_step + row * job->row_step;
+    (void)scratch;
+    for (fl_int f = 0; f < job->phases; f++) {
+        const fl_conv_phase *phase = job->phase + f;
+        real *out = (real *)job->a + phase->panels + (group * job->panels + panel) * job->channels * phase->taps * mr;
+        if (job->in_order) {
+            FL_FN(conv_pack_rows)(out, w, job->row_step, job->channels * phase->taps, mr, valid);
+            continue;
+        }
+        for (fl_int c = 0; c < job->channels; c++)
+            for (fl_int q = 0; q < phase->taps; q++, out += mr) {
+                const real *from = w + c * job->channel_step + job->place[phase->first + q];
+                for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step] : 0;
+            }
+    }
+}
