@@ -227,6 +227,8 @@ typedef struct {
     const void *bias, *r, *slope;      /* or NULL */
     int accumulate, op, op2;
     fl_int chunk;                      /* channels whose planes are in scratch at a time */
+    int flat;                          /* one tap: offset has that of each channel of a chunk */
+    int by_row;                        /* a tile is part of one row of pixels */
 } fl_conv_job;
 
 /* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. conv2d_tmpl.h */
@@ -251,7 +253,7 @@ typedef struct {
     fl_int h, w, top, left;
     fl_int down, across;               /* tiles of an image */
     fl_int per_block;                  /* rows of tiles, of all images, in a block */
-    const void *u;                     /* [group][point][panel][channel][mr] */
+    const void *u;                     /* [group][panel][point][channel][mr], a line after each point */
     fl_int mr, panels, panels_block;
     const fl_int *offset;              /* of each channel: channel * pitch */
     fl_int pitch;                      /* tiles of a block, rounded up to registers */
@@ -262,7 +264,8 @@ typedef struct {
     int accumulate, op, op2;
 } fl_winograd_job;
 
-/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 * mr * channels reals, and 64 bytes. */
+/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 times
+ * mr * channels reals and a line. */
 typedef struct {
     fl_job head;
     fl_int groups, rows, channels, mr, panels;
@@ -271,6 +274,44 @@ typedef struct {
     const fl_int *place;
     void *u;
 } fl_winograd_pack_job;
+
+/* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    fl_int r, s, dh, dw;
+    const void *weights;               /* (groups * rows, r * s), tap (i, j) at place[i * s + j] */
+    const fl_int *place;
+    const void *x;                     /* (images, groups, h, w) */
+    void *y;                           /* (images, groups * rows, oh, ow) */
+    const void *bias, *residual, *slope;
+    int accumulate, op, op2;
+    fl_int per_block;                  /* planes of y */
+} fl_depthwise_job;
+
+/* y = a kernel of r x s taps over each of `images` planes, a part of a plane in scratch with what lies around it: scratch is that and
+ * FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
+enum { FL_STENCIL_ROWS = 4 };
+
+typedef struct {
+    fl_job head;
+    fl_conv_planes planes;
+    fl_int tiles_down, tiles_across, r, s;
+    const void *weights;               /* (r, s) */
+    const void *x;
+    void *y;                           /* (images, h, w), as x */
+} fl_stencil_job;
+
+/* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    const void *v, *x;
+    void *dw;
+    fl_int per_block;
+} fl_depthwise_weights_job;
 
 /* The weights' gradient: dW[k, c, tap] = sum_t v[k, t] * plane[c][t + offset[tap]], lanes along t. A block sums over a part of the
  * images for some k and c. conv2d_weights_tmpl.h */

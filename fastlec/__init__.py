@@ -22,7 +22,16 @@ from .functional import (  # noqa: E402
     tanh_derivative,
     value_and_derivative,
 )
-from .layers import Activation, Dense, Layer, ProjectedResidual, Residual  # noqa: E402
+from .layers import (  # noqa: E402
+    Activation,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Layer,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+)
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
 from .losses import MeanSquaredError, SoftmaxCrossEntropy  # noqa: E402
 from .network import Network  # noqa: E402
@@ -38,6 +47,8 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "Conv2d",
+    "ConvResidual",
     "CosineDecay",
     "Dense",
     "EarlyStopping",
@@ -47,6 +58,7 @@ __all__ = [
     "MeanSquaredError",
     "Network",
     "Objective",
+    "ProjectedConvResidual",
     "ProjectedResidual",
     "Residual",
     "SoftmaxCrossEntropy",

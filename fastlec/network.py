@@ -4,18 +4,31 @@ Its derivative is back-propagation (chapter 4): from the last layer to the first
 fastlec's own, forward and backward pass are one list of jobs each, run by one call.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
 from . import _check
 from ._kernels import plan as kernels
-from .layers import base, dense
+from .layers import base, conv, dense
 from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
 
-KINDS = {kind.__name__: kind for kind in (dense.Dense, dense.Residual, dense.ProjectedResidual, dense.Activation)}
-CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache
-MOST_CHUNK, LEAST_CHUNK = 4096, 256
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        dense.Dense,
+        dense.Residual,
+        dense.ProjectedResidual,
+        dense.Activation,
+        conv.Conv2d,
+        conv.ConvResidual,
+        conv.ProjectedConvResidual,
+    )
+}
+CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache,
+MOST_CHUNK, LEAST_CHUNK = 4096, 256  # but no fewer samples than that, for weights are read once for each part,
+MOST_VALUES = 1 << 22  # unless that makes more values than these, as images do
 MOST_IDLE = 8  # shapes (and dtypes) of x whose forward plans are kept for the next call
 
 
@@ -56,9 +69,7 @@ class Network(PlannedLayer):
         super().__init__(params)
         self.planned = all(isinstance(layer, PlannedLayer) and getattr(layer, "planned", True) for layer in self.layers)
         self.outermost = self.layers[-1].outermost if self.planned else None
-        widest = max((a.shape[0] for a in params.values() if a.ndim), default=1)
-        self._chunk = min(max(CHUNK_VALUES // widest, LEAST_CHUNK), MOST_CHUNK)
-        self._theta, self._idle = theta, {}
+        self._theta, self._idle, self._chunks = theta, {}, {}
 
     def __reduce__(self):
         return Network, (self.layers,)
@@ -98,24 +109,38 @@ class Network(PlannedLayer):
                 raise ValueError(str(error) if i == 0 else f"layers[{i}]: {error}") from None
         return shape
 
+    def widest(self, shape):
+        """The most values that any layer computes of one sample of this shape: features, or channels times pixels."""
+        most = 1
+        for layer in self.layers:
+            inner = layer.widest(shape) if isinstance(layer, Network) else 0
+            shape = layer.output_shape(shape)
+            hidden = 0 if inner else max((len(a) for a in layer.params.values() if a.ndim), default=1) * math.prod(shape[1:])
+            most = max(most, inner, hidden, math.prod(shape))
+        return most
+
     @property
     def affine_in_theta(self):
-        """Whether f(theta, x) is affine in theta: one `Dense` with "identity" has parameters, only identities follow it."""
+        """Whether f(theta, x) is affine in theta: one `Dense` or `Conv2d` with "identity" has parameters, identities follow."""
         first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
         if first is None:
             return True
         layer = self.layers[first]
-        affine = layer.affine_in_theta if isinstance(layer, Network) else type(layer) is dense.Dense and _ends_linear(layer)
+        if isinstance(layer, Network):
+            affine = layer.affine_in_theta
+        else:
+            affine = type(layer) in (dense.Dense, conv.Conv2d) and _ends_linear(layer)
         return affine and all(map(_is_identity, self.layers[first + 1 :]))
 
-    def summary(self):
-        """A table of the layers: output of one sample, where the first layer tells its input, and parameters."""
-        first = self.layers[0]
-        while isinstance(first, Network):
-            first = first.layers[0]
-        known = isinstance(first, (dense.Dense, dense.Residual, dense.ProjectedResidual))
-        n = getattr(first, "n_in", getattr(first, "n", None)) if known else None
-        shape, rows = (None if n is None else (n,)), [("layer", "output", "parameters", "")]
+    def summary(self, input_shape=None):
+        """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28); without it
+        outputs are shown where the first layer tells its input, as dense layers do and those of images do not. ValueError if the
+        layers take no such samples."""
+        if input_shape is None:
+            shape = self._input_shape()
+        else:
+            shape = tuple(_check.count(n, f"input_shape[{i}]", 1) for i, n in enumerate(np.atleast_1d(input_shape)))
+        rows = [("layer", "output", "parameters", "")]
         for i, layer in enumerate(self.layers):
             if shape is not None:
                 shape = layer.output_shape(shape)
@@ -127,6 +152,14 @@ class Network(PlannedLayer):
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
         return "\n".join(lines)
+
+    def _input_shape(self):
+        """The shape of one sample of x where the first layer tells it, else None."""
+        first = self.layers[0]
+        if isinstance(first, Network):
+            return first._input_shape()
+        known = isinstance(first, (dense.Dense, dense.Residual, dense.ProjectedResidual))
+        return (getattr(first, "n_in", getattr(first, "n", None)),) if known else None
 
     def config(self):
         """The arguments that make such a network."""
@@ -155,7 +188,7 @@ class Network(PlannedLayer):
         net = self
         if not (_check.is_plain(x) and x.dtype is self.dtype and (x.shape, x.dtype) in self._idle):
             net, x = self.prepared(x)
-        chunk = net._chunk
+        chunk = net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
         forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
         y = _check.kernel_output(out, (len(x), *forward.shape[1:]), x.dtype, forward.plan, (x, net.theta))
         if len(x) <= chunk:
@@ -169,6 +202,15 @@ class Network(PlannedLayer):
                 forward(part, y[i : i + chunk])
         net._give(forward)
         return y if y is out else _check.fill(out, y)
+
+    def _chunk(self, shape):
+        """How many samples of this shape to compute at once; kept for the next call."""
+        widest = self.widest(shape)
+        chunk = min(max(CHUNK_VALUES // widest, min(LEAST_CHUNK, MOST_VALUES // widest), 1), MOST_CHUNK)
+        if len(self._chunks) >= MOST_IDLE:
+            self._chunks = {}
+        self._chunks[shape] = chunk
+        return chunk
 
     def _take(self, shape, dtype):
         """A forward plan for x of this shape that nobody uses."""

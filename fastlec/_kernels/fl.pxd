@@ -170,6 +170,7 @@ cdef extern from "fl.h" nogil:
         const void *slope
         int accumulate, op, op2
         fl_int chunk
+        int flat, by_row
 
     ctypedef struct fl_conv_pack_job:
         fl_job head
@@ -207,6 +208,39 @@ cdef extern from "fl.h" nogil:
         fl_int group_step, row_step, channel_step
         const fl_int *place
         void *u
+
+    ctypedef struct fl_depthwise_job:
+        fl_job head
+        fl_int images, groups, rows
+        fl_int h, w, top, left, oh, ow
+        fl_int r, s, dh, dw
+        const void *weights
+        const fl_int *place
+        const void *x
+        void *y
+        const void *bias
+        const void *residual
+        const void *slope
+        int accumulate, op, op2
+        fl_int per_block
+
+    enum: FL_STENCIL_ROWS
+    ctypedef struct fl_stencil_job:
+        fl_job head
+        fl_conv_planes planes
+        fl_int tiles_down, tiles_across, r, s
+        const void *weights
+        const void *x
+        void *y
+
+    ctypedef struct fl_depthwise_weights_job:
+        fl_job head
+        fl_int images, groups, rows
+        fl_int h, w, top, left, oh, ow
+        const void *v
+        const void *x
+        void *dw
+        fl_int per_block
 
     ctypedef struct fl_conv_weights_job:
         fl_job head
@@ -246,7 +280,7 @@ cdef extern from "fl.h" nogil:
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
     enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_pack
+    enum: FL_KERNEL_winograd_pack, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
     enum: FL_KERNELS
     ctypedef struct fl_table:
         const char *isa

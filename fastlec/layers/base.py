@@ -19,8 +19,11 @@ import numpy as np
 from .. import _check
 from .._kernels import plan as kernels
 
+GAIN = {"relu": np.sqrt(2.0)}  # of weights before an activation, where it is not 1
+RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
 ACTIVATIONS = {"tanh": kernels.TANH, "sigmoid": kernels.SIGMOID, "relu": kernels.RELU, "identity": kernels.IDENTITY}
 MATRIX_BYTES = 1 << 31
+INDEX_BYTES = 4  # of each entry of a sparse matrix
 MOST_BYTES = 1 << 46
 
 
@@ -136,7 +139,12 @@ class Layer:
         return Jacobian(self, x, y, kept)
 
     def explicit(self, kept, name):
-        """The Jacobian by a variable as a matrix (y.size, variable's size) where there is a formula for it, else None."""
+        """The Jacobian by a variable as a matrix (y.size, variable's size), dense or a scipy.sparse array in CSR form, where there
+        is a formula for it, else None."""
+        return None
+
+    def nonzeros(self, kept, name):
+        """How many entries `explicit` stores at most, where that is a sparse array, else None."""
         return None
 
     def jac_mv(self, x, /, **directions):
@@ -232,7 +240,8 @@ class Jacobian:
         )
 
     def matrix(self, name):
-        """J by one variable, explicit: (y.size, variable's size), both raveled in C order. MemoryError above 2 GiB."""
+        """J by one variable, explicit: (y.size, variable's size), both raveled in C order. Of layers that convolve it is a
+        scipy.sparse array. MemoryError above 2 GiB."""
         shape, size = self.check_matrix(name)
         matrix = self.layer.explicit(self.kept, name)
         if matrix is not None:
@@ -249,7 +258,12 @@ class Jacobian:
         """(shape, size) of a variable. MemoryError where the matrix would be larger than 2 GiB."""
         shape = self.shape_of(name)
         size = int(np.prod(shape))
-        if self.y.size * size * self.y.itemsize > MATRIX_BYTES:
+        stored = self.layer.nonzeros(self.kept, name)
+        if stored is None:
+            n_bytes = self.y.size * size * self.y.itemsize
+        else:
+            n_bytes = stored * (self.y.itemsize + INDEX_BYTES)
+        if n_bytes > MATRIX_BYTES:
             raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
         return shape, size
 
@@ -366,6 +380,25 @@ def activation_code(activation):
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[activation]
+
+
+def setting(activation, dtype, rng):
+    """(code, dtype, generator), checked."""
+    dtype = np.dtype(dtype)
+    if dtype not in _check.FLOATS:
+        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
+    return activation_code(activation), dtype, np.random.default_rng(rng)
+
+
+def slope_of(y, op):
+    """sigma'(z) from y = sigma(z), for explicit Jacobians."""
+    if op == kernels.TANH:
+        return 1 - y * y
+    if op == kernels.SIGMOID:
+        return y - y * y
+    if op == kernels.RELU:
+        return np.where(y > 0, 1, np.where(np.isnan(y), y, 0)).astype(y.dtype)
+    return np.ones_like(y)
 
 
 def initial_weights(rng, n_out, n_in, dtype, gain=1.0):
