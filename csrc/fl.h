@@ -276,6 +276,21 @@ typedef struct {
     void *u;
 } fl_winograd_pack_job;
 
+/* The weights' gradient in the same way: a matrix product over the tiles at each point. winograd_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left, oh, ow;
+    fl_int down, across;
+    const void *v, *x;
+    void *dw;                          /* [part][groups * rows][channels][9] */
+    fl_int part_rows, parts;           /* rows of tiles, of all images */
+    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int together;                   /* rows of tiles that are transformed at a time */
+    fl_int mr, pitch;                  /* pitch: tiles of `together` rows, rounded up to registers */
+    const fl_int *offset;              /* of each tile: tile times the channels of a block, rounded up to registers */
+} fl_winograd_weights_job;
+
 /* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */
 typedef struct {
     fl_job head;

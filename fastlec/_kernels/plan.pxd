@@ -23,6 +23,7 @@ ctypedef union any_job:
     fl_channels_job channels
     fl_winograd_job winograd
     fl_winograd_pack_job winograd_pack
+    fl_winograd_weights_job winograd_weights
     fl_depthwise_job depthwise
     fl_depthwise_weights_job depthwise_weights
     fl_stencil_job stencil
