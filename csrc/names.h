@@ -29,6 +29,8 @@
 #define vscatter128 FL_FN(vscatter128)
 #define vtranspose128 FL_FN(vtranspose128)
 #define vtranspose FL_FN(vtranspose)
+#define vunzip FL_FN(vunzip)
+#define vzip FL_FN(vzip)
 
 #define vexp FL_FN(vexp)
 #define vexp_nonpositive FL_FN(vexp_nonpositive)

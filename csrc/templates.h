@@ -13,3 +13,4 @@
 #include "dense_tmpl.h"
 #include "gemm_tmpl.h"
 #include "squares_tmpl.h"
+#include "pool_tmpl.h"

@@ -21,7 +21,7 @@ from .functional import (  # noqa: E402
     tanh_derivative,
     value_and_derivative,
 )
-from .layers import Activation, Dense, Layer, ProjectedResidual, Residual  # noqa: E402
+from .layers import Activation, AvgPool2d, Dense, Flatten, Layer, MaxPool2d, ProjectedResidual, Residual  # noqa: E402
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
 from .losses import MeanSquaredError, SoftmaxCrossEntropy  # noqa: E402
 from .network import Network  # noqa: E402
@@ -37,12 +37,15 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "AvgPool2d",
     "CosineDecay",
     "Dense",
     "EarlyStopping",
     "ExponentialDecay",
+    "Flatten",
     "Layer",
     "LogisticObjective",
+    "MaxPool2d",
     "MeanSquaredError",
     "Network",
     "Objective",

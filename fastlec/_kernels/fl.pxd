@@ -137,13 +137,27 @@ cdef extern from "fl.h" nogil:
         double *loss
         fl_int n, per_block
 
+    enum: FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV
+    ctypedef struct fl_pool_job:
+        fl_job head
+        int mode
+        const void *x
+        const void *from_ "from"
+        void *to
+        const void *y
+        int op
+        fl_int planes, per_block
+        fl_int h, w, oh, ow, r, s, sh, sw
+        fl_int top, left
+
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
+    enum: FL_KERNEL_pool
     enum: FL_KERNELS
     ctypedef struct fl_table:
         const char *isa
-        fl_block_fn fn[12][2]
+        fl_block_fn fn[FL_KERNELS][FL_DTYPES]
 
     const fl_table *fl_tables[]
     const fl_table *fl_active

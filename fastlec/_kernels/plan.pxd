@@ -16,6 +16,7 @@ ctypedef union any_job:
     fl_sum_job sum
     fl_map_job map
     fl_xent_job xent
+    fl_pool_job pool
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:

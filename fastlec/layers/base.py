@@ -299,9 +299,11 @@ class PlannedLayer(Layer):
             value y is. folded: v is multiplied by the derivative of `outermost` already.
 
     outermost : the kernels' number of the activation that is applied last, or None.
+    reshapes : whether y is x in another shape, so that within a network it takes no job.
     """
 
     outermost = None
+    reshapes = False
 
     def plan_forward(self, plan, x, y):
         raise NotImplementedError
