@@ -183,9 +183,9 @@ typedef struct {
     fl_int n, per_block;
 } fl_squares_job;
 
-/* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. Parts of windows that
- * lie outside count nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory,
- * the first NaN where there is one. pool_tmpl.h
+/* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. What lies outside
+ * counts nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory, to the first
+ * NaN where there is one. r w < 2^31. pool_tmpl.h
  *   FL_MEAN          to (oh, ow) = the means of `from` (h, w), of r s elements wherever the window lies
  *   FL_MEAN_TMV      to (h, w) = the transpose of that times `from` (oh, ow)
  *   FL_MAXIMUM       to (oh, ow) = the maxima of `x` (h, w)
@@ -204,6 +204,7 @@ typedef struct {
     fl_int planes, per_block;
     fl_int h, w, oh, ow, r, s, sh, sw;
     fl_int top, left;          /* of the first window, above and left of the plane */
+    fl_int inner, outer;       /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */
 } fl_pool_job;
 
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */

@@ -18,6 +18,7 @@
 #define vmask FL_FN(vmask)
 #define vequal FL_FN(vequal)
 #define vbelow FL_FN(vbelow)
+#define vbeyond FL_FN(vbeyond)
 #define vnegative FL_FN(vnegative)
 #define vselect FL_FN(vselect)
 #define vcopysign FL_FN(vcopysign)

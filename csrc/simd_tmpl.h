@@ -154,18 +154,21 @@ FL_INLINE vec vsqrt(vec a)
 typedef __mmask16 vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 FL_INLINE vmask vbelow(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+FL_INLINE vmask vbeyond(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLE_UQ); }
 FL_INLINE vmask vnegative(vec a) { return _mm512_movepi32_mask((__m512i)a); }
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
 #elif defined __AVX512F__
 typedef __mmask8 vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 FL_INLINE vmask vbelow(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+FL_INLINE vmask vbeyond(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_NLE_UQ); }
 FL_INLINE vmask vnegative(vec a) { return _mm512_movepi64_mask((__m512i)a); }
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
 #else
 typedef ivec vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return a == b; }
 FL_INLINE vmask vbelow(vec a, vec b) { return a < b; }
+FL_INLINE vmask vbeyond(vec a, vec b) { return ~(a <= b); } /* a > b, or one of them is NaN */
 FL_INLINE vmask vnegative(vec a) { return (ivec)a >> (REAL_BITS - 1); } /* by the sign bit */
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return (vec)(((ivec)a & m) | ((ivec)b & ~m)); }
 #endif

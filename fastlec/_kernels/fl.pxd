@@ -149,6 +149,7 @@ cdef extern from "fl.h" nogil:
         fl_int planes, per_block
         fl_int h, w, oh, ow, r, s, sh, sw
         fl_int top, left
+        fl_int inner, outer
 
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum

@@ -1,8 +1,8 @@
 # cython: freethreading_compatible=True
 """Means and maxima of windows of images, as jobs of a plan.
 
-g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow), every window with a pixel inside x. Arrays are
-those of a plan: its dtype, C order, aligned.
+g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow), every window with a pixel inside x, r w < 2^31.
+Arrays are those of a plan: its dtype, C order, aligned.
 """
 
 cimport numpy as cnp
@@ -34,9 +34,16 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     job.planes = g.n * g.c
     job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
     job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left
+    if job.sw <= min(job.s, 2) or (mode >= FL_MAXIMUM and 2 * job.s <= job.ow):     # else faster one by one
+        job.inner = blocks(job.left, job.sw)
+        job.outer = min((job.w + job.left - job.s) // job.sw + 1, job.ow) if job.w + job.left >= job.s else 0
+        job.inner = min(job.inner, max(job.outer, 0))
+    if mode == FL_MEAN_TMV:
+        job.head.scratch = job.w * plan.size
     job.per_block = blocks(BLOCK, job.h * job.w)
     job.head.n_blocks = blocks(job.planes, job.per_block)
-    job.head.work = <double>job.planes * (job.h * job.w + <double>job.oh * job.ow * job.r * job.s) * (0.1 if plan.dtype == FL_F32 else 0.2)
+    job.head.work = <double>job.planes * (job.h * job.w + <double>job.oh * job.ow * job.r * job.s)
+    job.head.work *= 0.1 if plan.dtype == FL_F32 else 0.2
     return 0
 
 

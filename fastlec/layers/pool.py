@@ -1,5 +1,5 @@
-"""Layers between convolutions and dense layers (lecture 5.3): AvgPool2d and MaxPool2d make images smaller, Flatten makes vectors of
-them. None has parameters."""
+"""Layers between convolutions and dense layers: AvgPool2d (LeCun et al. 1998) and MaxPool2d make images smaller, Flatten makes
+vectors of them. None has parameters."""
 
 import math
 
@@ -8,6 +8,8 @@ import numpy as np
 from .._geometry import pair, window_geometry
 from .._kernels import pool2d
 from .base import PlannedLayer
+
+MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
 
 
 class _Pool2d(PlannedLayer):
@@ -37,7 +39,10 @@ class _Pool2d(PlannedLayer):
         return self._geometry((1, *shape)).y_shape[1:]
 
     def _geometry(self, shape):
-        return window_geometry(shape, self.kernel_size, self.stride, self.padding)
+        g = window_geometry(shape, self.kernel_size, self.stride, self.padding)
+        if g.r * g.w >= MOST_REACH:
+            raise ValueError(f"{g.r} rows of a window in an image of {g.w} columns hold more than 2^31 - 1 pixels")
+        return g
 
 
 class AvgPool2d(_Pool2d):
