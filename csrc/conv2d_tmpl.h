@@ -44,9 +44,11 @@ static void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_in
     for (fl_int q = 0; q < width; q += VL) {
         const fl_int at = q * step + start;
         if (step == 1) vstore(out + q, FL_FN(load_in_row)(from + at, at, w));
-        else if (step == 2)
-            vstore(out + q, vevens(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w)));
-        else
+        else if (step == 2) {
+            vec even, odd;
+            vunzip(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w), &even, &odd);
+            vstore(out + q, even);
+        } else
             for (fl_int i = 0; i < VL; i++) out[q + i] = at + i * step >= 0 && at + i * step < w ? from[at + i * step] : 0;
     }
 }

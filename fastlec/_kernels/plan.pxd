@@ -29,6 +29,7 @@ ctypedef union any_job:
     fl_stencil_job stencil
     fl_batch_norm_job batch_norm
     fl_batch_norm_channels_job batch_norm_channels
+    fl_pool_job pool
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:
