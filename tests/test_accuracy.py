@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-import fastlec
 from fastlec import classifier, data
+from fastlec._kernels import runner
 
 
 def held_out_accuracy(dataset, architecture, seed=0, **settings):
@@ -29,9 +29,9 @@ def mnist():
 @pytest.fixture
 def one_core():
     """A clock that counts the seconds of the only core that is used, whatever else the machine has to do."""
-    fastlec.set_num_threads(1)
+    runner.set_num_threads(1)
     yield time.process_time
-    fastlec.set_num_threads(0)
+    runner.set_num_threads(0)
 
 
 def test_a_residual_network_reads_the_embedded_digits():
