@@ -57,8 +57,32 @@ static void FL_FN(plane_row)(real *out, fl_int width, const real *from, fl_int w
         for (fl_int q = hi; q < width; q++) out[q] = from[FL_FN(border_index)(q * step + start, w, border)];
     }
     if (step == 1) FL_FN(copy)(out + lo, from + start + lo, hi - lo);
+    else if (step == 2) /* the compiler's vectors */
+        for (fl_int q = lo; q < hi; q++) out[q] = from[2 * q + start];
     else
         for (fl_int q = lo; q < hi; q++) out[q] = from[q * step + start];
+}
+
+/* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
+FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
+{
+    fl_int q = 0;
+#if FL_IS_F32
+    for (; q < n && 4 * q + start < 0; q++)
+        for (fl_int f = 0; f < 4; f++) phase[f * ld + q] = 4 * q + f + start >= 0 && 4 * q + f + start < w ? from[4 * q + f + start] : 0;
+    for (; q < n; q += VL) {
+        vec a[4];
+        for (fl_int f = 0; f < 4; f++) {
+            const fl_int at = 4 * q + start + f * VL, left = w - at;
+            a[f] = left >= VL ? vload(from + at) : left > 0 ? vload_n(from + at, left, 0) : vset(0);
+        }
+        vdeinterleave4(a);
+        for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
+    }
+#else
+    for (fl_int f = 0; f < 4; f++) FL_FN(plane_row)(phase + f * ld, n, from, w, 4, start + f, FL_CONSTANT, 0);
+    (void)q;
+#endif
 }
 
 /* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
@@ -112,13 +136,15 @@ FL_INLINE void FL_FN(conv_tile)(real *out, fl_int ldo, const real *a, const real
     }
 }
 
+#undef CONV_WIDTH
 #undef CONV_CASE
-#define CONV_CASE(mr)                                                                                                                \
-    case mr:                                                                                                                         \
-        if (nv == CONV_FULL(mr)) FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, CONV_FULL(mr)); \
-        else if (nv == CONV_FULL(mr) / 2 && CONV_FULL(mr) > 3)                                                                       \
-            FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, CONV_FULL(mr) / 2);                \
-        else FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, 1);                               \
+#define CONV_WIDTH(mr, width) FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, width)
+#define CONV_CASE(mr)                                             \
+    case mr:                                                      \
+        if (nv == CONV_FULL(mr)) CONV_WIDTH(mr, CONV_FULL(mr));   \
+        else if (CONV_FULL(mr) > 4 && nv == 4) CONV_WIDTH(mr, 4); \
+        else if (CONV_FULL(mr) > 2 && nv == 2) CONV_WIDTH(mr, 2); \
+        else CONV_WIDTH(mr, 1);                                   \
         break;
 
 static void FL_FN(conv_tile_of)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
@@ -142,7 +168,7 @@ static void FL_FN(conv_tile_of)(real *out, fl_int ldo, const real *a, const real
 FL_INLINE fl_int FL_FN(conv_wide)(fl_int mr, fl_int vectors)
 {
     const fl_int full = CONV_FULL(mr);
-    return vectors >= full ? full : full > 3 && vectors >= full / 2 ? full / 2 : 1;
+    return vectors >= full ? full : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1;
 }
 
 /* The pixels t .. t + lanes of a tile from `buffer` to y; `cols` of each `pitch` are pixels. */
@@ -197,29 +223,32 @@ static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
         for (fl_int f = 0; f < job->phases; f++) {
             const fl_conv_phase *phase = job->phase + f;
             const fl_int rows = phase->rows - a0 < high ? phase->rows - a0 : high, cols = phase->cols - b0 < wide ? phase->cols - b0 : wide;
-            const fl_int lanes = rows > 0 && cols > 0 ? (rows - 1) * P->pitch + cols : 0;
-            const fl_int dense = job->across == 1 && job->down == 1 && cols == P->pitch && cols == job->ow;
+            const int whole = job->across == 1 && job->down == 1 && cols == job->ow, dense = whole && cols == P->pitch;
+            const fl_int runs = rows <= 0 || cols <= 0 ? 0 : job->by_row ? rows : 1, lanes = job->by_row ? cols : (rows - 1) * P->pitch + cols;
             const fl_int depth = job->channels * phase->taps * mr;
             const real *a = (const real *)job->a + phase->panels + group * job->panels * depth + c * phase->taps * mr;
             real *first = y + ((a0 * job->down + phase->row) * job->ow + b0 * job->across + phase->col);
             for (fl_int panel = from; panel < to; panel++) {
                 const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
-                const int add = c > 0 || job->accumulate, direct = dense && valid == mr;
+                const int add = c > 0 || job->accumulate;
                 real start[FL_CONV_ROWS] = {0};
                 if (job->bias && c == 0)
                     for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)job->bias)[group * job->rows + row + i];
-                for (fl_int t = 0, nv; t < lanes; t += nv * VL) {
-                    const fl_int rest = lanes - t, n = FL_FN(conv_wide)(mr, (rest + VL - 1) / VL);
-                    const fl_int here = rest < n * VL ? rest : n * VL;
-                    nv = n;
-                    if (direct && here == n * VL)
-                        FL_FN(conv_tile_of)(first + row * size + t, size, a + panel * depth, planes + t, per_channel, channels,
-                                            job->offset + phase->first, phase->taps, start, add, mr, nv);
-                    else {
-                        FL_FN(conv_tile_of)(buffer, ldb, a + panel * depth, planes + t, per_channel, channels,
-                                            job->offset + phase->first, phase->taps, start, 0, mr, nv);
-                        FL_FN(conv_scatter)(buffer, ldb, first + row * size, size, valid, t, here, P->pitch, cols,
-                                            job->down * job->ow, job->across, add);
+                for (fl_int run = 0; run < runs; run++) {
+                    /* what a row's last register has too many the next row overwrites */
+                    const int spill = whole && job->by_row && !add && (rows - 1 - run) * cols >= VL;
+                    real *to_run = first + row * size + run * job->down * job->ow;
+                    for (fl_int t = 0, nv; t < lanes; t += nv * VL) {
+                        const fl_int rest = lanes - t, n = FL_FN(conv_wide)(mr, (rest + VL - 1) / VL);
+                        const fl_int here = rest < n * VL ? rest : n * VL;
+                        const int direct = valid == mr && (spill || (dense && here == n * VL));
+                        nv = n;
+                        FL_FN(conv_tile_of)(direct ? to_run + t : buffer, direct ? size : ldb, a + panel * depth,
+                                            planes + run * P->pitch + t, job->flat ? 0 : per_channel, job->flat ? 1 : channels,
+                                            job->offset + phase->first, job->flat ? channels : phase->taps, start, direct && add, mr, nv);
+                        if (!direct)
+                            FL_FN(conv_scatter)(buffer, ldb, to_run, size, valid, t, here, P->pitch, cols, job->down * job->ow,
+                                                job->across, add);
                     }
                 }
                 if (finish && f == job->phases - 1 && c + job->chunk >= job->channels) {
