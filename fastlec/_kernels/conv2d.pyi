@@ -36,9 +36,7 @@ def data_gradient(
     slope: np.ndarray | None = None,
     op2: int = ...,
 ) -> None: ...
-def weight_gradient(
-    plan: Plan, g: Geometry, v: np.ndarray, x: np.ndarray, dW: np.ndarray, *, update: bool = False
-) -> None: ...
+def weight_gradient(plan: Plan, g: Geometry, v: np.ndarray, x: np.ndarray, dW: np.ndarray, *, update: bool = False) -> None: ...
 def slope(
     plan: Plan,
     v: np.ndarray,
