@@ -29,7 +29,8 @@ enum {
     FL_STRIP = 64,     /* samples whose logits are computed together, at most */
     FL_TILE_ROWS = 12, /* rows of the largest tile of a matrix product, */
     FL_TILE_BYTES = 128, /* and bytes of a row of it: packed panels are that wide, or narrower */
-    FL_DEPTH_BYTES = 1536 /* of a row that a tile sums over at a time */
+    FL_DEPTH_BYTES = 1536, /* of a row that a tile sums over at a time */
+    FL_NORM_CHANNELS = 8      /* of a block of batch normalisation's jobs for channels */
 };
 
 /* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
@@ -227,6 +228,8 @@ typedef struct {
     const void *bias, *r, *slope;      /* or NULL */
     int accumulate, op, op2;
     fl_int chunk;                      /* channels whose planes are in scratch at a time */
+    int flat;                          /* one tap: offset has that of each channel of a chunk */
+    int by_row;                        /* a tile is part of one row of pixels */
 } fl_conv_job;
 
 /* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. conv2d_tmpl.h */
@@ -251,7 +254,7 @@ typedef struct {
     fl_int h, w, top, left;
     fl_int down, across;               /* tiles of an image */
     fl_int per_block;                  /* rows of tiles, of all images, in a block */
-    const void *u;                     /* [group][point][panel][channel][mr] */
+    const void *u;                     /* [group][panel][point][channel][mr], a line after each point */
     fl_int mr, panels, panels_block;
     const fl_int *offset;              /* of each channel: channel * pitch */
     fl_int pitch;                      /* tiles of a block, rounded up to registers */
@@ -262,7 +265,8 @@ typedef struct {
     int accumulate, op, op2;
 } fl_winograd_job;
 
-/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 * mr * channels reals, and 64 bytes. */
+/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 times
+ * mr * channels reals and a line. */
 typedef struct {
     fl_job head;
     fl_int groups, rows, channels, mr, panels;
@@ -271,6 +275,44 @@ typedef struct {
     const fl_int *place;
     void *u;
 } fl_winograd_pack_job;
+
+/* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    fl_int r, s, dh, dw;
+    const void *weights;               /* (groups * rows, r * s), tap (i, j) at place[i * s + j] */
+    const fl_int *place;
+    const void *x;                     /* (images, groups, h, w) */
+    void *y;                           /* (images, groups * rows, oh, ow) */
+    const void *bias, *residual, *slope;
+    int accumulate, op, op2;
+    fl_int per_block;                  /* planes of y */
+} fl_depthwise_job;
+
+/* y = a kernel of r x s taps over each of `images` planes, a part of a plane in scratch with what lies around it: scratch is that and
+ * FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
+enum { FL_STENCIL_ROWS = 4 };
+
+typedef struct {
+    fl_job head;
+    fl_conv_planes planes;
+    fl_int tiles_down, tiles_across, r, s;
+    const void *weights;               /* (r, s) */
+    const void *x;
+    void *y;                           /* (images, h, w), as x */
+} fl_stencil_job;
+
+/* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    const void *v, *x;
+    void *dw;
+    fl_int per_block;
+} fl_depthwise_weights_job;
 
 /* The weights' gradient: dW[k, c, tap] = sum_t v[k, t] * plane[c][t + offset[tap]], lanes along t. A block sums over a part of the
  * images for some k and c. conv2d_weights_tmpl.h */
@@ -310,6 +352,40 @@ typedef struct {
     int stream;                /* im2col: columns are too large for the caches: write past them, */
     fl_int per_piece;          /* so many rows at a time */
 } fl_columns_job;
+/* Batch normalisation of images x (n, c, pixels), channel by channel: y = gamma (x - mean) / sqrt(var + eps) + beta.
+ * batch_norm_tmpl.h. A sweep goes over memory in pieces of planes, a whole plane where it is small; `partial` and `unit` number
+ * the pieces in that order. What belongs to a channel is computed between two sweeps, in double. */
+typedef struct {
+    fl_job head;
+    fl_int c, pixels, pieces, piece; /* pieces of a plane, and pixels of one; the last may have fewer */
+    fl_int units, per_block;   /* n * c * pieces */
+    const void *x, *v;         /* (n, c, pixels) or, where the map does not need it, NULL */
+    const double *moments;     /* (2, c): mean and variance */
+    double *partial;           /* (units, 2). batch_norm_moments: mean and sum of squared deviations from it of a piece of x.
+                                * batch_norm_sums: sum v and sum v (x - centre), centre = the mean in x's dtype */
+    const double *factors;     /* batch_norm_map: (3, c), and */
+    void *out;                 /* out = (factors[0] v + factors[1] (x - centre) + factors[2]) * op'(below) */
+    const void *below;         /* = op(.) or NULL: op' follows from it */
+    int op;
+} fl_batch_norm_job;
+
+/* All for a channel, in blocks of FL_NORM_CHANNELS. batch_norm_forward: moments of x, from `partial` or, without, the running
+ * ones; factors of y. batch_norm_derivative: totals, and the factors of J' v, or of J v where v is the direction of x; `partial`
+ * NULL: there is no v, or (not `batch`) no total is wanted. batch_norm_running: running <- (1 - momentum) running + momentum *
+ * moments. */
+typedef struct {
+    fl_job head;
+    fl_int n, c, pixels, pieces, piece;
+    int batch;                 /* moments are those of x, and change with it */
+    double eps, momentum;
+    const double *partial;     /* (n, c, pieces, 2) or NULL */
+    double *moments, *factors; /* (2, c), (3, c) */
+    const void *gamma, *beta;  /* these and the following: (c,) */
+    void *running_mean, *running_var;
+    const void *dgamma, *dbeta; /* directions, or NULL */
+    void *total_gamma, *total_beta; /* J' v, or NULL */
+    const fl_update *update;   /* or NULL; else the totals are gradients of the parameters at total_gamma and total_beta */
+} fl_batch_norm_channels_job;
 
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
 enum { FL_F32, FL_F64, FL_DTYPES };

@@ -84,6 +84,42 @@ FL_INLINE vec vload_n(const real *p, fl_int n, real fill)
 #endif
 }
 
+/* The lanes lo <= l < hi, as a value to keep; vload_range: those, zeros elsewhere, where nothing is touched. */
+#if defined __AVX512F__
+#if FL_IS_F32
+typedef __mmask16 vrange;
+#define FL_LOAD_RANGE _mm512_maskz_loadu_ps
+#else
+typedef __mmask8 vrange;
+#define FL_LOAD_RANGE _mm512_maskz_loadu_pd
+#endif
+FL_INLINE vrange vrange_of(fl_int lo, fl_int hi) { return (vrange)(((1u << hi) - 1) & ~((1u << lo) - 1)); }
+FL_INLINE vec vload_range(const real *p, vrange range) { return FL_LOAD_RANGE(range, p); }
+#undef FL_LOAD_RANGE
+#else
+typedef ivec vrange;
+FL_INLINE vrange vrange_of(fl_int lo, fl_int hi)
+{
+    bits lanes[VL];
+    vrange range;
+    for (fl_int i = 0; i < VL; i++) lanes[i] = i >= lo && i < hi ? -1 : 0;
+    memcpy(&range, lanes, sizeof range);
+    return range;
+}
+FL_INLINE vec vload_range(const real *p, vrange range)
+{
+#if defined __AVX2__
+    return FL_I(maskload)(p, (__m256i)range);
+#else
+    real lanes[VL];
+    bits which[VL];
+    memcpy(which, &range, sizeof range);
+    for (fl_int i = 0; i < VL; i++) lanes[i] = which[i] ? p[i] : 0;
+    return vload(lanes);
+#endif
+}
+#endif
+
 FL_INLINE void vstore_n(real *p, vec v, fl_int n)
 {
 #if defined __AVX512F__ && FL_IS_F32
@@ -244,6 +280,24 @@ FL_INLINE void vsum4(real *out, vec v0, vec v1, vec v2, vec v3)
     out[1] = vsum(v1);
     out[2] = vsum(v2);
     out[3] = vsum(v3);
+#endif
+}
+
+/* The elements with even index of a and b, one after the other. */
+FL_INLINE vec vevens(vec a, vec b)
+{
+#if defined __AVX512F__ && FL_IS_F32
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+#elif defined __AVX512F__
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+#elif defined __AVX2__ && FL_IS_F32
+    return (vec)_mm256_permute4x64_pd((__m256d)_mm256_shuffle_ps(a, b, 0x88), 0xD8);
+#elif defined __AVX2__
+    return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xD8);
+#elif FL_IS_F32
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+#else
+    return __builtin_shufflevector(a, b, 0, 2);
 #endif
 }
 

@@ -16,5 +16,8 @@
 #include "conv2d_tmpl.h"
 #include "conv2d_weights_tmpl.h"
 #include "winograd_tmpl.h"
+#include "depthwise_tmpl.h"
+#include "stencil_tmpl.h"
 #include "squares_tmpl.h"
 #include "im2col_tmpl.h"
+#include "batch_norm_tmpl.h"

@@ -2,6 +2,9 @@
  * The points 0, 1, -1, 1/2, -2 and infinity lose least of the usual ones (Barabasz et al. 2020). A tile's 6 x 6 pixels d become
  * B' d B, the taps g become G g G', their products over the channels m become A' m A; lanes lie along the tiles. */
 
+#undef LINE
+#define LINE (64 / (fl_int)sizeof(real)) /* apart from multiples of it, arrays fall into other sets of the caches */
+
 /* B': the coefficients of the product of (x - p) over the other points p. */
 FL_INLINE void FL_FN(wino_data)(vec *r, vec d0, vec d1, vec d2, vec d3, vec d4, vec d5)
 {
@@ -24,40 +27,44 @@ FL_INLINE void FL_FN(wino_pixels)(vec *y, vec m0, vec m1, vec m2, vec m3, vec m4
     y[3] = difference + (real)0.125 * m3 - 8 * m4 + m5;
 }
 
+/* In double, whatever the dtype: W's transforms are then as good as W. */
+typedef double FL_FN(wide) __attribute__((vector_size(VBYTES / sizeof(real) * sizeof(double))));
+#define wide FL_FN(wide)
+
 /* G: the powers of the points, over the products of their differences. */
-FL_INLINE void FL_FN(wino_taps)(vec *u, vec g0, vec g1, vec g2)
+FL_INLINE void FL_FN(wino_taps)(wide *u, const wide g0, const wide g1, const wide g2)
 {
-    const vec outer = g0 + g2;
+    const wide outer = g0 + g2;
     u[0] = g0;
-    u[1] = (outer + g1) * (real)(1.0 / 3);
-    u[2] = (outer - g1) * (real)(-1.0 / 3);
-    u[3] = (g0 + (real)0.5 * g1 + (real)0.25 * g2) * (real)(-16.0 / 15);
-    u[4] = (g0 - 2 * g1 + 4 * g2) * (real)(1.0 / 15);
+    u[1] = (outer + g1) * (1.0 / 3);
+    u[2] = (outer - g1) * (-1.0 / 3);
+    u[3] = (g0 + 0.5 * g1 + 0.25 * g2) * (-16.0 / 15);
+    u[4] = (g0 - 2 * g1 + 4 * g2) * (1.0 / 15);
     u[5] = g2;
 }
 
-/* A block transforms one panel of one group. */
+/* A block transforms one panel of one group. Up to a line more is read of scratch and written of u. */
 static void FL_FN(winograd_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_pack_job *job = (const fl_winograd_pack_job *)head;
     const fl_int panel = block % job->panels, group = block / job->panels, mr = job->mr, row = panel * mr;
-    const fl_int valid = job->rows - row < mr ? job->rows - row : mr, n = mr * job->channels, step = job->panels * n;
+    const fl_int valid = job->rows - row < mr ? job->rows - row : mr, n = mr * job->channels, step = n + LINE;
     const real *w = (const real *)job->w + group * job->group_step + row * job->row_step;
-    real *g = scratch, *u = (real *)job->u + group * FL_WINO_POINTS * step + panel * n;
+    real *g = scratch, *u = (real *)job->u + (group * job->panels + panel) * FL_WINO_POINTS * step;
     for (fl_int c = 0; c < job->channels; c++)
         for (fl_int i = 0; i < mr; i++)
             for (fl_int q = 0; q < 9; q++)
-                g[q * n + c * mr + i] = i < valid ? w[i * job->row_step + c * job->channel_step + job->place[q]] : 0;
+                g[q * step + c * mr + i] = i < valid ? w[i * job->row_step + c * job->channel_step + job->place[q]] : 0;
     for (fl_int t = 0; t < n; t += VL) {
-        const fl_int left = n - t < VL ? n - t : VL;
-        vec columns[3][6];
+        wide columns[3][6];
         for (int j = 0; j < 3; j++)
-            FL_FN(wino_taps)(columns[j], vload_n(g + j * n + t, left, 0), vload_n(g + (3 + j) * n + t, left, 0),
-                             vload_n(g + (6 + j) * n + t, left, 0));
+            FL_FN(wino_taps)(columns[j], __builtin_convertvector(vload(g + j * step + t), wide),
+                             __builtin_convertvector(vload(g + (3 + j) * step + t), wide),
+                             __builtin_convertvector(vload(g + (6 + j) * step + t), wide));
         for (int a = 0; a < 6; a++) {
-            vec out[6];
+            wide out[6];
             FL_FN(wino_taps)(out, columns[0][a], columns[1][a], columns[2][a]);
-            for (int b = 0; b < 6; b++) vstore_n(u + (6 * a + b) * step + t, out[b], left);
+            for (int b = 0; b < 6; b++) vstore(u + (6 * a + b) * step + t, __builtin_convertvector(out[b], vec));
         }
     }
 }
@@ -68,16 +75,19 @@ static void FL_FN(wino_row_in)(real *v, fl_int step, const real *x, const fl_win
     const fl_int n = job->across + 1, ld = (n + VL - 1) / VL * VL + VL;
     for (fl_int p = 0; p < 6; p++) {
         const fl_int row = FL_WINO_TILE * i + p - job->top;
-        if (row < 0 || row >= job->h) FL_FN(fill)(phases + p * 4 * ld, 4 * ld, 0);
+        if (row < 0 || row >= job->h)
+            for (fl_int q = 0; q < 4 * ld; q += VL) vstore(phases + p * 4 * ld + q, vset(0));
         else FL_FN(row_by_fours)(phases + p * 4 * ld, ld, n, x + row * job->w, job->w, -job->left);
     }
     for (fl_int t = 0; t < job->across; t += VL) {
         vec columns[6][6];
+#pragma GCC unroll 6
         for (int q = 0; q < 6; q++) {
             const real *at = phases + q % 4 * ld + q / 4 + t;
             FL_FN(wino_data)(columns[q], vload(at), vload(at + 4 * ld), vload(at + 8 * ld), vload(at + 12 * ld), vload(at + 16 * ld),
                              vload(at + 20 * ld));
         }
+#pragma GCC unroll 6
         for (int a = 0; a < 6; a++) {
             vec out[6];
             FL_FN(wino_data)(out, columns[0][a], columns[1][a], columns[2][a], columns[3][a], columns[4][a], columns[5][a]);
@@ -110,6 +120,7 @@ static void FL_FN(wino_row_out)(real *y, const real *m, fl_int step, const fl_wi
     const fl_int high = job->oh - FL_WINO_TILE * i < FL_WINO_TILE ? job->oh - FL_WINO_TILE * i : FL_WINO_TILE;
     for (fl_int t = 0; t < job->across; t += VL) {
         vec rows[4][6];
+#pragma GCC unroll 6
         for (int b = 0; b < 6; b++) {
             const real *at = m + b * step + t;
             vec column[4];
@@ -137,10 +148,11 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
     const fl_int first = block / parts % per_group * job->per_block, group = block / parts / per_group;
     const fl_int end = first + job->per_block < total ? first + job->per_block : total, tiles = (end - first) * job->across;
     const fl_int from = part * job->panels_block, to = from + job->panels_block < job->panels ? from + job->panels_block : job->panels;
-    const fl_int mr = job->mr, pitch = job->pitch, line = 64 / (fl_int)sizeof(real), size = job->oh * job->ow;
-    const fl_int v_step = job->channels * pitch + line, m_step = (to - from) * mr * pitch + line; /* lines apart that fall into other sets */
+    const fl_int mr = job->mr, pitch = job->pitch, size = job->oh * job->ow;
+    const fl_int v_step = job->channels * pitch + LINE, m_step = (to - from) * mr * pitch + LINE;
     real *v = scratch, *m = v + FL_WINO_POINTS * v_step, *phases = m + FL_WINO_POINTS * m_step;
-    const real *u = (const real *)job->u + group * FL_WINO_POINTS * job->panels * job->channels * mr;
+    const fl_int u_step = job->channels * mr + LINE;
+    const real *u = (const real *)job->u + group * job->panels * FL_WINO_POINTS * u_step;
     const real zeros[FL_CONV_ROWS] = {0};
     fl_gemm_job last = {.c = job->y, .ldc = size, .op = job->op, .r = job->r, .ldr = size, .y = job->slope, .ldy = size, .op2 = job->op2};
 
@@ -155,7 +167,7 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
             for (fl_int t = 0, nv; t < tiles; t += nv * VL) {
                 nv = FL_FN(conv_wide)(mr, (tiles - t + VL - 1) / VL);
                 FL_FN(conv_tile_of)(m + point * m_step + (panel - from) * mr * pitch + t, pitch,
-                                    u + (point * job->panels + panel) * job->channels * mr, v + point * v_step + t, 0, 1, job->offset,
+                                    u + (panel * FL_WINO_POINTS + point) * u_step, v + point * v_step + t, 0, 1, job->offset,
                                     job->channels, zeros, 0, mr, nv);
             }
     for (fl_int row = from * mr; row < to * mr && row < job->rows; row++)
@@ -169,3 +181,4 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
                 FL_FN(gemm_finish)(&last, y + top * job->ow, size, plane, 1, top * job->ow, (bottom - top) * job->ow);
         }
 }
+#undef wide

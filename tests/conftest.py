@@ -85,6 +85,14 @@ def tolerance():
     return units
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of its own that the test runs in, as a user of the command line would."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # as the command sets it for itself
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def digits():
     """(X, y): 300 of the digits that come with fastlec."""

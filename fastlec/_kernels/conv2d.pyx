@@ -26,12 +26,17 @@ cdef enum:
     ELEMENTS = 1 << 14      # of an elementwise block
 
 cdef enum:
+    ROW_STORE = 2           # cycles of a register that is stored as it is,
+    PART_STORE = 8          # or by way of a buffer, since it holds parts of several rows
     MOST_SCRATCH = 8 << 20  # of any job
-    WINO_SCRATCH = 3 << 19  # of transforms
-    WINO_TILES = 64         # in a block
-    WINO_IN = 30            # cycles times lanes for the transforms of a tile of x,
-    WINO_OUT = 20           # of y,
-    WINO_TAPS = 60          # of taps
+    WINO_SCRATCH = 5 << 20  # of transforms,
+    WINO_TILES = 128        # tiles in a block,
+    WINO_ROWS = 64          # rows of A in one
+    WINO_IN = 30            # cycles of a lane for the transforms of a tile of x,
+    WINO_OUT = 20           # of one of y,
+    WINO_TAPS = 640         # of taps,
+    WINO_FAR_TAPS = 1800    # of more of them than the caches hold,
+    WINO_CACHED = 16 << 20  # which is so many bytes
 
 cdef double LEAST_MACS = 4e5        # multiplications in a block that is worth its share of copying: about 7 us
 cdef double MOST_MACS = 3e8         # and in one that can still be interrupted: about 6 ms
@@ -89,7 +94,7 @@ cdef class Layout:
         P.plane = P.plane_rows * P.pitch + P.width - P.pitch
 
     cdef object offsets(self, fl_conv_planes *P, fl_int phase_step):
-        """Where each tap reads, from the pixel's place in the first plane on."""
+        """Where each tap reads, from the pixel's place in a channel's first plane on."""
         table = new_table(self.total)
         cdef fl_int *offset = <fl_int *>cnp.PyArray_DATA(table)
         cdef fl_int q, f
@@ -127,7 +132,7 @@ cdef Layout forward_layout(object g):
 cdef Layout data_layout(object g):
     """dx[sh a + p, sw b + q] = sum W v[(sh a + p + top - dh i) / sh, ...] over the taps that divide: one phase for each p, q."""
     cdef Layout L = Layout()
-    cdef fl_int i, j, p, q, y, x, n = 0, f = 0, low_y = 0, low_x = 0
+    cdef fl_int i, j, p, q, y, x, n = 0, f = 0, low_y, low_x
     cdef fl_int r = g.r, s = g.s, dh = g.dh, dw = g.dw, sh = g.sh, sw = g.sw, top = g.top, left = g.left
     L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.c // g.groups, g.k // g.groups
     L.h, L.w, L.sh, L.sw = g.oh, g.ow, 1, 1
@@ -142,10 +147,12 @@ cdef Layout data_layout(object g):
                     y, x = p + top - dh * i, q + left - dw * j
                     if y % sh == 0 and x % sw == 0:
                         L.ty[n], L.tx[n], L.where[n] = y // sh, x // sw, i * s + j
-                        low_y, low_x = min(low_y, L.ty[n]), min(low_x, L.tx[n])
+                        low_y, low_x = (min(low_y, L.ty[n]), min(low_x, L.tx[n])) if n else (L.ty[0], L.tx[0])
                         n += 1
             L.phase[f].taps = n - L.phase[f].first
             f += 1
+    if not n:
+        low_y = low_x = 0
     L.total = n     # fewer than r s where a stride skips pixels at the border
     for i in range(n):
         L.ty[i] -= low_y
@@ -207,10 +214,16 @@ cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) ex
     return 0
 
 
+cdef fl_int depth_of(Layout L):
+    """The products that an element of y sums."""
+    return L.channels * L.total // L.n_phases
+
+
 cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step, bint in_order,
                   cnp.ndarray bias, int op, cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
     """Two jobs: the panels of A, and the product."""
-    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), elements = 0, f, chunk, per_block, rows, parts
+    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), elements = 0, f, chunk, per_block, rows, parts, lanes
+    cdef bint flat
     cdef fl_conv_planes P
     cdef fl_conv_pack_job *pack
     cdef fl_conv_job *job
@@ -249,7 +262,13 @@ cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
             L.fill_planes(&P, rows, P.tile_cols)
     while per_block > 1 and macs * rows * P.tile_cols * per_block / panels > MOST_MACS:
         per_block = blocks(per_block, 2)
-    offset = L.offsets(&P, P.plane)
+    flat = L.n_phases == 1 and L.total == 1
+    if flat:
+        offset = new_table(chunk)
+        for f in range(chunk):
+            (<fl_int *>cnp.PyArray_DATA(<cnp.ndarray>offset))[f] = f * L.phases_y * L.phases_x * P.plane
+    else:
+        offset = L.offsets(&P, P.plane)
 
     job = <fl_conv_job *>plan.add(FL_KERNEL_conv)
     job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
@@ -272,6 +291,9 @@ cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
         plan.point(&job.slope, slope)
     job.accumulate, job.op, job.op2 = accumulate, op, op2
     job.chunk = chunk
+    job.flat = flat
+    lanes = vector_bytes() // <fl_int>plan.size
+    job.by_row = up(P.tile_cols, lanes) * depth_of(L) + ROW_STORE * lanes < P.pitch * depth_of(L) + PART_STORE * lanes
     job.head.n_blocks = L.images * L.groups * job.tiles_down * job.tiles_across * blocks(panels, per_block)
     job.head.work = (macs * L.images * L.groups * L.grid_rows * L.grid_cols / (50 if plan.dtype == FL_F32 else 25)
                      + cnp.PyArray_SIZE(y) * (0.3 if op == FL_IDENTITY else 1) + cnp.PyArray_SIZE(x) * 0.3)
@@ -298,6 +320,44 @@ cdef bint fits_winograd(object g) except -1:
     return g.r == g.s == 3 and g.sh == g.sw == g.dh == g.dw == 1
 
 
+cdef bint fits_depthwise(object g, Layout L) except -1:
+    """One channel to a row of A, and taps in a grid."""
+    return L.channels == 1 and g.sh == g.sw == 1 and g.r * g.s > 1 and L.rows <= 4
+
+
+cdef int convolve_depthwise(Plan plan, object g, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, cnp.ndarray bias, int op,
+                            cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
+    cdef fl_depthwise_job *job
+    cdef cnp.ndarray place = new_table(L.total)
+    cdef fl_int *table = <fl_int *>cnp.PyArray_DATA(place)
+    cdef fl_int i, s = g.s, dh = g.dh, dw = g.dw
+    if not cnp.PyArray_SIZE(y):
+        return 0
+    for i in range(L.total):
+        table[L.ty[i] // dh * s + L.tx[i] // dw] = L.where[i]
+    job = <fl_depthwise_job *>plan.add(FL_KERNEL_depthwise)
+    job.images, job.groups, job.rows = L.images, L.groups, L.rows
+    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
+    job.r, job.s, job.dh, job.dw = g.r, s, dh, dw
+    plan.point(&job.weights, W)
+    job.place = table
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    if bias is not None:
+        plan.point(&job.bias, bias)
+    if residual is not None:
+        plan.point(&job.residual, residual)
+    if slope is not None:
+        plan.point(&job.slope, slope)
+    job.accumulate, job.op, job.op2 = accumulate, op, op2
+    job.per_block = max(ELEMENTS // (L.oh * L.ow), 1)
+    job.head.n_blocks = blocks(L.images * L.groups * L.rows, job.per_block)
+    job.head.work = cnp.PyArray_SIZE(y) * (0.03 * L.total + (0.3 if op == FL_IDENTITY else 1)) * plan.size / 4
+    job.head.scratch = L.total * plan.size
+    plan.arrays.append(place)
+    return 0
+
+
 cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
     if algorithm == WINOGRAD_CODE and not fits_winograd(g):
         raise ValueError("algorithm is 'winograd'; expected another one, for it is for 3 x 3 weights, stride 1 and dilation 1")
@@ -305,19 +365,33 @@ cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
 
 
 cdef bint winograd_pays(Plan plan, Layout L) except -1:
-    """Whether transforms are made up for: by estimates of the cycles that an element of C A, of x and of y takes."""
-    cdef fl_int lanes = vector_bytes() // <fl_int>plan.size
-    cdef double tiles = <double>blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE) * L.images, pairs = <double>L.rows * L.channels
-    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16:
+    """Whether transforms are made up for, by estimates in cycles of a lane. Few channels would also lose more digits to them."""
+    cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
+    cdef double tiles = up(L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
+    cdef double taps = WINO_TAPS if FL_WINO_POINTS * L.groups * pairs * plan.size < WINO_CACHED else WINO_FAR_TAPS
+    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16 or winograd_scratch(plan, L, 1) > MOST_SCRATCH:
         return False
-    return (tiles * (FL_WINO_POINTS * 1.1 * pairs + WINO_IN * L.channels + WINO_OUT * L.rows) + WINO_TAPS * pairs
-            < 1.2 * 9 * pairs * L.images * L.oh * L.ow and winograd_scratch(plan, L, 1) <= MOST_SCRATCH)
+    return tiles * (1.1 * FL_WINO_POINTS * pairs + WINO_IN * L.channels + WINO_OUT * L.rows) + taps * pairs < 1.2 * 9 * pairs * pixels
 
 
 cdef size_t winograd_scratch(Plan plan, Layout L, fl_int tile_rows):
     cdef fl_int pitch = up(tile_rows * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
     cdef fl_int row = up(blocks(L.ow, FL_WINO_TILE) + 1, 16) + 16
     return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch + 24 * row) + 2 * FL_WINO_POINTS * 64 + 64
+
+
+cdef fl_int winograd_rows(Plan plan, Layout L, fl_int across, fl_int total):
+    """Rows of tiles in a block: few lanes empty, few blocks that read all of W's transforms, an even number of them."""
+    cdef fl_int rows, best = 1, tiles, count
+    cdef double cost, least = 0
+    for rows in range(1, total + 1):
+        tiles, count = rows * across, blocks(total, rows)
+        if rows > 1 and (tiles > WINO_TILES or winograd_scratch(plan, L, rows) > WINO_SCRATCH):
+            break
+        cost = <double>up(tiles, vector_bytes() // <fl_int>plan.size) / tiles * (1 + 3.0 / tiles) * up(count, 2) / count
+        if rows == 1 or cost < least:
+            best, least = rows, cost
+    return best
 
 
 cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step,
@@ -334,7 +408,7 @@ cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cn
     table = <fl_int *>cnp.PyArray_DATA(place)
     for i in range(9):
         table[L.ty[i] * 3 + L.tx[i]] = L.where[i]
-    u = plan.empty(L.groups * FL_WINO_POINTS * panels * mr * L.channels)
+    u = plan.empty(L.groups * FL_WINO_POINTS * panels * (mr * L.channels + 64 // <fl_int>plan.size))
     pack = <fl_winograd_pack_job *>plan.add(FL_KERNEL_winograd_pack)
     pack.groups, pack.rows, pack.channels, pack.mr, pack.panels = L.groups, L.rows, L.channels, mr, panels
     plan.point(&pack.w, W)
@@ -343,16 +417,12 @@ cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cn
     plan.point(<const void **>&pack.u, u)
     pack.head.n_blocks = L.groups * panels
     pack.head.work = <double>L.groups * panels * mr * L.channels * 10
-    pack.head.scratch = 9 * plan.size * mr * L.channels + 64
+    pack.head.scratch = 9 * (plan.size * mr * L.channels + 64)
 
-    per_block = 1
-    while (per_block < L.images * down and (per_block + 1) * across <= WINO_TILES
-           and winograd_scratch(plan, L, per_block + 1) <= WINO_SCRATCH):
-        per_block += 1
-    per_block = blocks(L.images * down, blocks(L.images * down, per_block))
+    per_block = winograd_rows(plan, L, across, L.images * down)
     parts = L.groups * blocks(L.images * down, per_block)
-    if parts < ENOUGH and L.rows >= 64:     # the rows of A in parts: each transforms the image again
-        panels_block = max(blocks(panels, blocks(ENOUGH, parts)), blocks(32, mr))
+    if parts < ENOUGH // 2 and L.rows >= 2 * WINO_ROWS:     # the rows of A in parts: each transforms the image again
+        panels_block = max(blocks(panels, blocks(ENOUGH // 2, parts)), WINO_ROWS // mr)
     job = <fl_winograd_job *>plan.add(FL_KERNEL_winograd)
     job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
     job.h, job.w, job.top, job.left, job.down, job.across = L.h, L.w, L.top, L.left, down, across
@@ -397,7 +467,9 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
     if slope is not None:
         check_image(plan, slope, "slope", g.n, g.k, g.oh, g.ow)
     L = forward_layout(g)
-    if use_winograd(plan, g, L, algorithm):
+    if algorithm == AUTO_CODE and fits_depthwise(g, L):
+        convolve_depthwise(plan, g, L, x, W, y, bias, op, residual, accumulate, slope, op2)
+    elif use_winograd(plan, g, L, algorithm):
         convolve_winograd(plan, L, x, W, y, (g.c // g.groups) * 9, 9, bias, op, residual, accumulate, slope, op2)
     else:
         convolve(plan, L, x, W, y, (g.c // g.groups) * g.r * g.s, g.r * g.s, True, bias, op, residual, accumulate, slope, op2)
@@ -413,10 +485,25 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
     if slope is not None:
         check_image(plan, slope, "slope", g.n, g.c, g.h, g.w)
     L = data_layout(g)
-    if use_winograd(plan, g, L, algorithm):
+    if algorithm == AUTO_CODE and fits_depthwise(g, L):
+        convolve_depthwise(plan, g, L, v, W, dx, None, FL_IDENTITY, residual, accumulate, slope, op2)
+    elif use_winograd(plan, g, L, algorithm):
         convolve_winograd(plan, L, v, W, dx, 9, (g.c // g.groups) * 9, None, FL_IDENTITY, residual, accumulate, slope, op2)
     else:
         convolve(plan, L, v, W, dx, g.r * g.s, (g.c // g.groups) * g.r * g.s, False, None, FL_IDENTITY, residual, accumulate, slope, op2)
+
+
+cdef int weight_gradient_depthwise(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+    cdef fl_depthwise_weights_job *job = <fl_depthwise_weights_job *>plan.add(FL_KERNEL_depthwise_weights)
+    job.images, job.groups, job.rows = L.images, L.groups, L.rows
+    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
+    plan.point(&job.v, v)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.dw, dW)
+    job.per_block = max(ELEMENTS // (L.images * L.oh * L.ow), 1)
+    job.head.n_blocks = blocks(L.groups * L.rows, job.per_block)
+    job.head.work = 0.4 * plan.size / 4 * cnp.PyArray_SIZE(v)
+    return 0
 
 
 def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x not None, cnp.ndarray dW not None, *,
@@ -438,6 +525,12 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     L = forward_layout(g)
     if update:
         target = plan.empty(g.k, g.c // g.groups, g.r, g.s)
+
+    if L.channels == 1 and g.groups > 1 and fits_winograd(g) and g.top <= 2:
+        weight_gradient_depthwise(plan, L, v, x, target)
+        if update:
+            plan.update(dW, target)
+        return
 
     # a block: some rows of A, some channels, a part of the images; planes of both in L2
     row_chunk, channel_chunk = min(L.rows, 128), min(L.channels, 32)
@@ -469,7 +562,7 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     partial = target
     if parts > 1:
         partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
-    offset = L.offsets(&P, P.plane * together)
+    offset = L.offsets(&P, P.plane * together + 64 // <fl_int>plan.size)
 
     job = <fl_conv_weights_job *>plan.add(FL_KERNEL_conv_weights)
     job.images, job.groups, job.rows, job.channels, job.taps = L.images, L.groups, L.rows, L.channels, L.total
@@ -483,7 +576,7 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     job.row_chunk, job.channel_chunk, job.together = row_chunk, channel_chunk, together
     job.head.n_blocks = parts * regions
     job.head.work = macs / (45 if plan.dtype == FL_F32 else 22) + 0.5 * (cnp.PyArray_SIZE(x) + cnp.PyArray_SIZE(v))
-    job.head.scratch = 3 * FL_CONV_BYTES + plan.size * together * P.plane * (row_chunk + channel_chunk * L.phases_y * L.phases_x)
+    job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * (row_chunk + channel_chunk * L.phases_y * L.phases_x)
     plan.arrays.append(offset)
     if parts > 1:
         plan.sum(partial, parts, cnp.PyArray_SIZE(dW), target)
@@ -526,3 +619,52 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, c
         plan.sum(partial, n, k, target)
         if update:
             plan.update(total, target)
+
+
+def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None, cnp.ndarray y not None, int mode=FL_CONSTANT,
+             double cval=0):
+    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - r // 2, b + j - s // 2], beyond the image as `mode` says. x, y (planes, h, w), neither
+    0; K (r, s)."""
+    cdef Layout L = Layout()
+    cdef fl_stencil_job *job
+    cdef fl_conv_planes P
+    cdef fl_int i, j, q = 0, r, s, chunk, parts, rows
+    plan.check(x, "x", 3)
+    plan.check(y, "y", 3)
+    plan.check(K, "K", 2)
+    for i in range(3):
+        if cnp.PyArray_DIM(y, <int>i) != cnp.PyArray_DIM(x, <int>i) or not cnp.PyArray_DIM(x, <int>i):
+            raise ValueError(f"y has shape {(<object>y).shape}; expected {(<object>x).shape}, none of them 0")
+    if not FL_CONSTANT <= mode <= FL_MIRROR:
+        raise ValueError(f"mode is {mode}; expected 0 to {FL_MIRROR}")
+    r, s = cnp.PyArray_DIM(K, 0), cnp.PyArray_DIM(K, 1)
+    if not r or not s:
+        raise ValueError(f"K has shape {(<object>K).shape}; expected one element or more")
+    L.images, L.groups, L.rows, L.channels = cnp.PyArray_DIM(x, 0), 1, 1, 1
+    L.h, L.w, L.sh, L.sw, L.top, L.left = cnp.PyArray_DIM(x, 1), cnp.PyArray_DIM(x, 2), 1, 1, r // 2, s // 2
+    L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = L.h, L.w, L.h, L.w, 1, 1
+    L.border, L.cval = mode, cval
+    L.allot(1, r * s)
+    L.phase[0].row = L.phase[0].col = L.phase[0].first = 0
+    L.phase[0].rows, L.phase[0].cols, L.phase[0].taps = L.h, L.w, r * s
+    for i in range(r):
+        for j in range(s):
+            L.ty[q], L.tx[q], L.where[q] = i, j, q
+            q += 1
+    L.extend()
+    choose_tile(L, &P, &chunk, plan.size)
+    parts = L.images * blocks(L.h, P.tile_rows) * blocks(L.w, P.tile_cols)
+    if parts < ENOUGH:
+        rows = max(blocks(P.tile_rows, blocks(ENOUGH, parts)), <fl_int>(LEAST_MACS / (<double>P.tile_cols * r * s)) + 1)
+        L.fill_planes(&P, min(up(rows, FL_STENCIL_ROWS), P.tile_rows), P.tile_cols)
+    P.pitch, P.plane = P.width, P.plane_rows * P.width
+    job = <fl_stencil_job *>plan.add(FL_KERNEL_stencil)
+    job.planes = P
+    job.tiles_down, job.tiles_across = blocks(L.h, P.tile_rows), blocks(L.w, P.tile_cols)
+    job.r, job.s = r, s
+    plan.point(&job.weights, K)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    job.head.n_blocks = L.images * job.tiles_down * job.tiles_across
+    job.head.work = <double>cnp.PyArray_SIZE(y) * (r * s * 0.02 + 0.5) * plan.size / 4
+    job.head.scratch = plan.size * (P.plane + FL_STENCIL_ROWS * P.pitch) + FL_CONV_BYTES
