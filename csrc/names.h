@@ -30,6 +30,7 @@
 #define vtop FL_FN(vtop)
 #define vgather128 FL_FN(vgather128)
 #define vscatter128 FL_FN(vscatter128)
+#define vevens FL_FN(vevens)
 #define vtranspose128 FL_FN(vtranspose128)
 #define vtranspose FL_FN(vtranspose)
 #define vdeinterleave4 FL_FN(vdeinterleave4)

@@ -283,6 +283,24 @@ FL_INLINE void vsum4(real *out, vec v0, vec v1, vec v2, vec v3)
 #endif
 }
 
+/* The elements with even index of a and b, one after the other. */
+FL_INLINE vec vevens(vec a, vec b)
+{
+#if defined __AVX512F__ && FL_IS_F32
+    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
+#elif defined __AVX512F__
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+#elif defined __AVX2__ && FL_IS_F32
+    return (vec)_mm256_permute4x64_pd((__m256d)_mm256_shuffle_ps(a, b, 0x88), 0xD8);
+#elif defined __AVX2__
+    return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xD8);
+#elif FL_IS_F32
+    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
+#else
+    return __builtin_shufflevector(a, b, 0, 2);
+#endif
+}
+
 /* One 16-byte piece to each 128-bit lane: lane j from p + j * step. */
 FL_INLINE vec vgather128(const real *p, fl_int step)
 {

@@ -20,3 +20,4 @@
 #include "stencil_tmpl.h"
 #include "squares_tmpl.h"
 #include "im2col_tmpl.h"
+#include "batch_norm_tmpl.h"

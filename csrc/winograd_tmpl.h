@@ -75,7 +75,8 @@ static void FL_FN(wino_row_in)(real *v, fl_int step, const real *x, const fl_win
     const fl_int n = job->across + 1, ld = (n + VL - 1) / VL * VL + VL;
     for (fl_int p = 0; p < 6; p++) {
         const fl_int row = FL_WINO_TILE * i + p - job->top;
-        if (row < 0 || row >= job->h) FL_FN(fill)(phases + p * 4 * ld, 4 * ld, 0);
+        if (row < 0 || row >= job->h)
+            for (fl_int q = 0; q < 4 * ld; q += VL) vstore(phases + p * 4 * ld + q, vset(0));
         else FL_FN(row_by_fours)(phases + p * 4 * ld, ld, n, x + row * job->w, job->w, -job->left);
     }
     for (fl_int t = 0; t < job->across; t += VL) {

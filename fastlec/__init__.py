@@ -8,6 +8,7 @@ _config.start()
 
 from ._config import get_num_threads, isa, release_memory, set_num_threads, show_config  # noqa: E402
 from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, im2col  # noqa: E402
+from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
     logsumexp,
@@ -24,6 +25,7 @@ from .functional import (  # noqa: E402
 )
 from .layers import (  # noqa: E402
     Activation,
+    BatchNorm2d,
     Conv2d,
     ConvResidual,
     Dense,
@@ -47,6 +49,7 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "BatchNorm2d",
     "Conv2d",
     "ConvResidual",
     "CosineDecay",
@@ -69,6 +72,8 @@ __all__ = [
     "conv2d_jac_mv",
     "conv2d_jac_tmv",
     "data",
+    "filter2d",
+    "filters",
     "fit",
     "fitting",
     "get_num_threads",

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _check
 from ._kernels import plan as kernels
-from .layers import base, conv, dense
+from .layers import base, conv, dense, norm
 from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
 
 KINDS = {
@@ -24,6 +24,7 @@ KINDS = {
         conv.Conv2d,
         conv.ConvResidual,
         conv.ProjectedConvResidual,
+        norm.BatchNorm2d,
     )
 }
 CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache,
@@ -38,6 +39,8 @@ class Network(PlannedLayer):
     layers : the layers, bound copies of those given: their parameters are views of theta.
     theta : (n_params,) float32 or float64, writeable; assigning copies into it.
     params : {"0.W": view, "0.b": view, "1.W1": ...} in theta's order; a network inside a network has names such as "2.0.W".
+    buffers : {"1.running_mean": ...}, the layers' own arrays, copies of those of the layers given. A network that shares theta
+    with another one (`with_theta` of its theta, `for_training`) shares them too; one that copies it has copies.
 
     Derivatives may also be taken by "theta", all parameters in one flat vector: jac.mv(theta=v), jac.tmv(u, "theta"),
     jac.operator("theta").
@@ -55,18 +58,26 @@ class Network(PlannedLayer):
         dtypes = {layer.dtype for layer in layers} - {None}
         if len(dtypes) > 1:
             raise TypeError(f"layers have dtypes {sorted(map(str, dtypes))}; expected one")
-        self._bind(layers, _joined([a for layer in layers for a in layer.params.values()]))
+        self._bind(layers, _joined([a for layer in layers for a in layer.params.values()]), own=True)
 
-    def _bind(self, layers, theta):
-        """Takes theta as it is, and copies of the layers whose parameters are views of it."""
-        self.layers, params, start = [], {}, 0
+    def _bind(self, layers, theta, own=False):
+        """Takes theta as it is, and copies of the layers whose parameters are views of it. own: their buffers are copies too."""
+        self.layers, params, buffers, start = [], {}, {}, 0
         for i, layer in enumerate(layers):
             part = theta[start : start + layer.n_params]
             start += layer.n_params
-            bound = layer._bound_to(part) if isinstance(layer, Network) else layer.with_params(views(part, layer.params))
+            if isinstance(layer, Network):
+                bound = layer._bound_to(part, own)
+            else:
+                bound = layer.with_params(views(part, layer.params))
+                if own:
+                    bound.buffers = base.Parameters({name: a.copy() for name, a in bound.buffers.items()})
             self.layers.append(bound)
             params |= {f"{i}.{name}": a for name, a in bound.params.items()}
+            buffers |= {f"{i}.{name}": a for name, a in bound.buffers.items()}
         super().__init__(params)
+        self.buffers = base.Parameters(buffers)  # the very arrays
+        self.couples_samples = any(layer.couples_samples for layer in self.layers)
         self.planned = all(isinstance(layer, PlannedLayer) and getattr(layer, "planned", True) for layer in self.layers)
         self.outermost = self.layers[-1].outermost if self.planned else None
         self._theta, self._idle, self._chunks = theta, {}, {}
@@ -85,20 +96,27 @@ class Network(PlannedLayer):
         self._theta[...] = theta
 
     def with_theta(self, theta):
-        """A network of the same layers whose parameters are views of this array, (n_params,) in C order; it is not copied if it has
-        the network's dtype."""
+        """A network of the same layers and buffers whose parameters are views of this array, (n_params,) in C order; it is not
+        copied if it has the network's dtype."""
         theta, _ = _check.vector(theta, self.n_params, self._theta.dtype, "theta", "all parameters of the network")
         return self._bound_to(theta)
 
     def with_params(self, params):
-        """The same network with other parameters, which are copied into a theta of its own."""
+        """The same network with other parameters, which are copied into a theta of its own, and with copies of the buffers."""
         base.check_params(self.params, params)
-        return self._bound_to(_joined(list(Layer(params).params.values())))
+        return self._bound_to(_joined(list(Layer(params).params.values())), own=True)
 
-    def _bound_to(self, theta):
+    def for_training(self):
+        """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise."""
+        layers = [layer.for_training() for layer in self.layers]
+        if all(form is layer for form, layer in zip(layers, self.layers, strict=True)):
+            return self
+        return self._bound_to(self._theta, layers=layers)
+
+    def _bound_to(self, theta, own=False, layers=None):
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._bind(self.layers, theta)
+        other._bind(self.layers if layers is None else layers, theta, own)
         return other
 
     def output_shape(self, shape):
@@ -188,7 +206,8 @@ class Network(PlannedLayer):
         net = self
         if not (_check.is_plain(x) and x.dtype is self.dtype and (x.shape, x.dtype) in self._idle):
             net, x = self.prepared(x)
-        chunk = net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
+        whole = max(len(x), 1) if net.couples_samples else 0
+        chunk = whole or net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
         forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
         y = _check.kernel_output(out, (len(x), *forward.shape[1:]), x.dtype, forward.plan, (x, net.theta))
         if len(x) <= chunk:
@@ -223,6 +242,15 @@ class Network(PlannedLayer):
         if len(self._idle) >= MOST_IDLE:
             self._idle = {}
         self._idle.setdefault(forward.key, []).append(forward)
+
+    def activations(self, x):
+        """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
+        net, x = self.prepared(x)
+        values = []
+        for layer in net.layers:
+            x = layer(x)
+            values.append(x)
+        return values
 
     def evaluate(self, x):
         if self.planned:
@@ -279,6 +307,17 @@ class Network(PlannedLayer):
             if not goes_on:
                 return
             v, folded = wanted["x"], below is not None
+
+    def plan_buffers(self, plan, kept):
+        for layer, (_, _, own) in zip(self.layers, kept, strict=True):
+            layer.plan_buffers(plan, own)
+
+    def update_buffers(self, kept):
+        if self.planned:
+            super().update_buffers(kept)
+            return
+        for layer, jac in zip(self.layers, kept, strict=True):
+            layer.update_buffers(jac.kept)
 
     # where a layer is the user's own
 
@@ -406,8 +445,8 @@ def _describe(layer):
 
 
 def shapes(described, prefix=""):
-    """{name: shape} of the parameters of a described network, without making any. ValueError, TypeError or KeyError for what
-    describes none."""
+    """{name: shape} of the parameters and buffers of a described network, without making any. ValueError, TypeError or KeyError
+    for what describes none."""
     found = {}
     for i, layer in enumerate(described["layers"]):
         config = dict(layer)
@@ -415,14 +454,15 @@ def shapes(described, prefix=""):
         if kind == "Network":
             found |= shapes(config, f"{prefix}{i}.")
         elif kind in KINDS:
-            found |= {f"{prefix}{i}.{name}": shape for name, shape in KINDS[kind].shapes(**config).items()}
+            own = KINDS[kind].shapes(**config) | KINDS[kind].buffer_shapes(**config)
+            found |= {f"{prefix}{i}.{name}": shape for name, shape in own.items()}
         else:
             raise ValueError(f"there is no layer {kind!r}; expected one of {', '.join(KINDS)}, Network")
     return found
 
 
 def build(described, arrays, prefix=""):
-    """The described network with these parameters, which have the shapes that `shapes` says."""
+    """The described network with these parameters and buffers, which have the shapes that `shapes` says."""
     layers = []
     for i, layer in enumerate(described["layers"]):
         config, start = dict(layer), f"{prefix}{i}."
@@ -432,5 +472,7 @@ def build(described, arrays, prefix=""):
             continue
         own = {name: arrays[start + name] for name in KINDS[kind].shapes(**config)}
         made = KINDS[kind](**config, **({"dtype": next(iter(own.values())).dtype} if own else {}))
+        for name, a in made.buffers.items():
+            a[...] = arrays[start + name]
         layers.append(made.with_params({name: np.ascontiguousarray(a) for name, a in own.items()}))
     return Network(layers)

@@ -132,6 +132,18 @@ DENSE = [  # (samples, features, outputs)
 ]
 DENSE_TEAM = [(300, 200, 150), (5000, 20, 30), (9000, 3, 2)]
 
+# Images to normalise. The edges: registers of pixels, four of them together, pieces of planes of 2048 pixels, 8 channels at a time,
+# blocks of 16384 pixels.
+BATCH_NORM = [  # (samples, channels, height, width)
+    *((3, 2, 1, w) for w in (*LANES, *RUNS, 127, 129)),
+    *((2, 3, h, w) for h, w in ((2047, 1), (32, 64), (2049, 1), (64, 65), (50, 123))),
+    *((4, c, 3, 5) for c in (1, 7, 8, 9, 17)),
+    *((n, 3, 4, 6) for n in (1, 2, 100)),
+    (700, 2, 1, 1),
+    (40, 9, 7, 7),
+]
+BATCH_NORM_TEAM = [(6, 20, 50, 70), (64, 33, 7, 7), (1, 3, 300, 200)]
+
 
 @dataclass(frozen=True)
 class Conv:

@@ -76,7 +76,9 @@ def checks(p, case, dtype, tolerance):
     def check(name, found, winograd):
         size = sizes[name]
         if winograd and name not in ("W", "b", "dy by db"):
-            error = tolerance("winograd", dtype) * size.max(axis=(2, 3), keepdims=True)
+            # images smaller than the taps have no pixel that meets all of them
+            whole = size if min(*case.x[2:], *values["y"].shape[2:]) > 2 else 9 * size.max(axis=1, keepdims=True)
+            error = tolerance("winograd", dtype) * whole.max(axis=(2, 3), keepdims=True)
         else:
             error = min(tolerance("product", dtype), terms.get(name, of_y + 1) * eps) * size
         Near(values[name], error).check(found)
@@ -326,6 +328,9 @@ def test_nan_and_infinity(value, case, isa, dtype, rng):
         "W by x": fastlec.conv2d_jac_tmv(p["v"], bad_x, p["W"], **options)["W"],
         "W by v": fastlec.conv2d_jac_tmv(bad_v, p["x"], p["W"], **options)["W"],
     }
+    zeros = ~touched["W by v"] & np.isnan(found["W by v"])  # v times the zeros around x, which the formula has as well
+    assert not zeros[1:].any()
+    found["W by v"] = np.where(zeros, clean["W"], found["W by v"])
     for name, result in found.items():
         assert_array_equal(result, np.where(touched[name], value, clean[name.split()[0]]), err_msg=name)
     db = fastlec.conv2d_jac_tmv(bad_v, p["x"], p["W"], **options)["b"]

@@ -562,7 +562,7 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     partial = target
     if parts > 1:
         partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
-    offset = L.offsets(&P, P.plane * together)
+    offset = L.offsets(&P, P.plane * together + 64 // <fl_int>plan.size)
 
     job = <fl_conv_weights_job *>plan.add(FL_KERNEL_conv_weights)
     job.images, job.groups, job.rows, job.channels, job.taps = L.images, L.groups, L.rows, L.channels, L.total
@@ -576,7 +576,7 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     job.row_chunk, job.channel_chunk, job.together = row_chunk, channel_chunk, together
     job.head.n_blocks = parts * regions
     job.head.work = macs / (45 if plan.dtype == FL_F32 else 22) + 0.5 * (cnp.PyArray_SIZE(x) + cnp.PyArray_SIZE(v))
-    job.head.scratch = 3 * FL_CONV_BYTES + plan.size * together * P.plane * (row_chunk + channel_chunk * L.phases_y * L.phases_x)
+    job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * (row_chunk + channel_chunk * L.phases_y * L.phases_x)
     plan.arrays.append(offset)
     if parts > 1:
         plan.sum(partial, parts, cnp.PyArray_SIZE(dW), target)

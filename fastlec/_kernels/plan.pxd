@@ -26,6 +26,8 @@ ctypedef union any_job:
     fl_depthwise_job depthwise
     fl_depthwise_weights_job depthwise_weights
     fl_stencil_job stencil
+    fl_batch_norm_job batch_norm
+    fl_batch_norm_channels_job batch_norm_channels
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:
