@@ -211,7 +211,7 @@ class Conv2d(PlannedLayer):
         if "x" in out:
             conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], **self._how, **_folding(fold))
         if "W" in out:
-            conv2d.weight_gradient(plan, window, g, x, out["W"], update=update)
+            conv2d.weight_gradient(plan, window, g, x, out["W"], update=update, **self._how)
 
     def explicit(self, kept, name):
         """The Jacobian by a variable: diag(sigma') times that of W * x + b, sparse."""
