@@ -11,7 +11,20 @@ from functools import partial
 import numpy as np
 
 from . import functional, linear, testing
-from .layers import Activation, BatchNorm2d, Dense, Layer, ProjectedResidual, Residual
+from .layers import (
+    Activation,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+)
 from .losses import MeanSquaredError, SoftmaxCrossEntropy
 from .network import Network
 from .objective import Objective
@@ -267,7 +280,28 @@ def _layer(make, dtype, rng):
 
 def _image_layer(make, dtype, rng):
     """A layer and images for it."""
-    return LayerAt(_with_biases(make(dtype=dtype), rng), _normal(rng, dtype, LAYER_SAMPLES, *IMAGE))
+    layer = _with_biases(make(dtype=dtype), rng)
+    if getattr(layer, "activation", None) == "relu":  # far from its kink everywhere, some units on and some off
+        b = layer.params["b"]
+        b[...] = np.where(np.arange(len(b)) % 2, -20, 20)
+    return LayerAt(layer, _normal(rng, dtype, LAYER_SAMPLES, *IMAGE))
+
+
+def _pooling_layer(make, dtype, rng):
+    """A layer without parameters and images whose values are far apart: no maximum changes its place."""
+    values = rng.permutation(LAYER_SAMPLES * int(np.prod(IMAGE)))
+    return LayerAt(make(), 20 * values.reshape(LAYER_SAMPLES, *IMAGE).astype(dtype))
+
+
+def _image_layer_checks():
+    c = IMAGE[0]
+    for activation in (*ACTIVATIONS, "identity"):
+        yield f"Conv2d with {activation}", partial(Conv2d, c, 4, 3, activation, padding=1, stride=2)
+        yield f"ConvResidual with {activation}", partial(ConvResidual, c, 2, 3, activation)
+        yield f"ProjectedConvResidual with {activation}", partial(ProjectedConvResidual, c, 2, 3, activation)
+    yield "Conv2d, depthwise", partial(Conv2d, c, c, 3, groups=c)
+    yield "BatchNorm2d of running statistics", partial(BatchNorm2d, c)
+    yield "BatchNorm2d of statistics of the batch", partial(BatchNorm2d, c, training=True)
 
 
 def _with_biases(layer, rng):
@@ -441,7 +475,9 @@ CHECKS = {
     **{f"value_and_derivative of {name}": partial(_value_and_derivative, name) for name in ACTIVATIONS},
     **dict(_objective_checks()),
     **{name: partial(_layer, make) for name, make in _layer_checks()},
-    "BatchNorm2d of running statistics": partial(_image_layer, partial(BatchNorm2d, IMAGE[0])),
-    "BatchNorm2d of statistics of the batch": partial(_image_layer, partial(BatchNorm2d, IMAGE[0], training=True)),
+    **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},
+    "AvgPool2d": partial(_pooling_layer, partial(AvgPool2d, 2)),
+    "MaxPool2d": partial(_pooling_layer, partial(MaxPool2d, 2)),
+    "Flatten": partial(_pooling_layer, Flatten),
     **dict(_network_objective_checks()),
 }

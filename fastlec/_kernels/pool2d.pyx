@@ -27,7 +27,7 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
     job.mode, job.op = mode, op
     plan.point(&job.x, x)
-    plan.point(&job.from_, source)
+    plan.point(&job.source, source)
     plan.point(<const void **>&job.to, to)
     if op != FL_IDENTITY:
         plan.point(&job.y, y)
