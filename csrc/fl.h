@@ -29,7 +29,8 @@ enum {
     FL_STRIP = 64,     /* samples whose logits are computed together, at most */
     FL_TILE_ROWS = 12, /* rows of the largest tile of a matrix product, */
     FL_TILE_BYTES = 128, /* and bytes of a row of it: packed panels are that wide, or narrower */
-    FL_DEPTH_BYTES = 1536 /* of a row that a tile sums over at a time */
+    FL_DEPTH_BYTES = 1536, /* of a row that a tile sums over at a time */
+    FL_NORM_CHANNELS = 8      /* of a block of batch normalisation's jobs for channels */
 };
 
 /* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
@@ -183,6 +184,223 @@ typedef struct {
     fl_int n, per_block;
 } fl_squares_job;
 
+/* A convolution as a matrix product whose right operand, the im2col matrix, is read in place through a table of offsets: of each
+ * channel a part of the image is copied to scratch, with its zeros around it, one plane for each phase of the stride; then
+ * y[k, t] = sum_c sum_tap A[k, c, tap] * plane[c][t + offset[tap]], t over the pixels of the part. conv2d_tmpl.h
+ * The data's gradient is such a convolution of v, one for each phase of the pixels of x. */
+enum {
+    FL_CONV_ROWS = 8,          /* of A in a panel, at most */
+    FL_CONV_BYTES = 512        /* of a row of a tile, at most: what may be read beyond the end of a plane */
+};
+enum { FL_CONSTANT, FL_REFLECT, FL_NEAREST, FL_WRAP, FL_MIRROR }; /* what lies beyond the image, as in scipy.ndimage */
+
+/* Output pixels (row + a * down, col + b * across), a < rows, b < cols, and their taps. */
+typedef struct {
+    fl_int row, col, rows, cols;
+    fl_int taps, first;        /* in the table of offsets, and in that of the taps' places in W */
+    fl_int panels;             /* of all groups: elements before them in A */
+} fl_conv_phase;
+
+/* The part of an image that a block works on. Plane (c, fy, fx), `plane` elements, holds in row p, column q the source pixel
+ * (a0 + p) * sh + fy - top, (b0 + q) * sw + fx - left; fy < phases_y <= sh, fx < phases_x <= sw. */
+typedef struct {
+    fl_int h, w, sh, sw, top, left, phases_y, phases_x;
+    fl_int tile_rows, tile_cols;       /* of the grid */
+    fl_int plane_rows, pitch, width;   /* width - pitch columns of zeros are the next row's as well */
+    fl_int plane;
+    int border;
+    double cval;
+} fl_conv_planes;
+
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;      /* rows of A in a group */
+    fl_conv_planes planes;
+    fl_int grid_rows, grid_cols, tiles_down, tiles_across;
+    const fl_conv_phase *phase;
+    fl_int phases, down, across;
+    const fl_int *offset;
+    const void *a;                     /* [phase][group][panel][channel][tap][mr], zeros beyond the last row */
+    fl_int mr, panels, per_block;      /* panels of a group, and of a block */
+    const void *x;                     /* (images, groups * channels, h, w) */
+    void *y;                           /* (images, groups * rows, oh, ow) = (op(A x + [y] + bias) + r) * op2'(slope) */
+    fl_int oh, ow;
+    const void *bias, *r, *slope;      /* or NULL */
+    int accumulate, op, op2;
+    fl_int chunk;                      /* channels whose planes are in scratch at a time */
+    int flat;                          /* one tap: offset has that of each channel of a chunk */
+    int by_row;                        /* a tile is part of one row of pixels */
+} fl_conv_job;
+
+/* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. conv2d_tmpl.h */
+typedef struct {
+    fl_job head;
+    const fl_conv_phase *phase;
+    fl_int phases, groups, rows, channels, mr, panels;
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    int in_order;                      /* a row's elements are consecutive in w */
+    void *a;
+} fl_conv_pack_job;
+
+/* The same for 3 x 3 taps without stride by Winograd's minimal filtering: tiles of 4 x 4 pixels by 36 products of their transforms
+ * (Lavin and Gray 2015), each a matrix product over the channels with the tiles along the lanes. winograd_tmpl.h */
+enum { FL_WINO_TILE = 4, FL_WINO_POINTS = 36 };
+
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left;
+    fl_int down, across;               /* tiles of an image */
+    fl_int per_block;                  /* rows of tiles, of all images, in a block */
+    const void *u;                     /* [group][panel][point][channel][mr], a line after each point */
+    fl_int mr, panels, panels_block;
+    const fl_int *offset;              /* of each channel: channel * pitch */
+    fl_int pitch;                      /* tiles of a block, rounded up to registers */
+    const void *x;
+    void *y;
+    fl_int oh, ow;
+    const void *bias, *r, *slope;
+    int accumulate, op, op2;
+} fl_winograd_job;
+
+/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 times
+ * mr * channels reals and a line. */
+typedef struct {
+    fl_job head;
+    fl_int groups, rows, channels, mr, panels;
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    void *u;
+} fl_winograd_pack_job;
+
+/* The weights' gradient in the same way: a matrix product over the tiles at each point. winograd_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left, oh, ow;
+    fl_int down, across;
+    const void *v, *x;
+    void *dw;                          /* [part][groups * rows][channels][9] */
+    fl_int part_rows, parts;           /* rows of tiles, of all images */
+    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int together;                   /* rows of tiles that are transformed at a time */
+    fl_int mr, pitch;                  /* pitch: tiles of `together` rows, rounded up to registers */
+    const fl_int *offset;              /* of each tile: tile times the channels of a block, rounded up to registers */
+} fl_winograd_weights_job;
+
+/* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    fl_int r, s, dh, dw;
+    const void *weights;               /* (groups * rows, r * s), tap (i, j) at place[i * s + j] */
+    const fl_int *place;
+    const void *x;                     /* (images, groups, h, w) */
+    void *y;                           /* (images, groups * rows, oh, ow) */
+    const void *bias, *residual, *slope;
+    int accumulate, op, op2;
+    fl_int per_block;                  /* planes of y */
+} fl_depthwise_job;
+
+/* y = a kernel of r x s taps over each of `images` planes, a part of a plane in scratch with what lies around it: scratch is that and
+ * FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
+enum { FL_STENCIL_ROWS = 4 };
+
+typedef struct {
+    fl_job head;
+    fl_conv_planes planes;
+    fl_int tiles_down, tiles_across, r, s;
+    const void *weights;               /* (r, s) */
+    const void *x;
+    void *y;                           /* (images, h, w), as x */
+} fl_stencil_job;
+
+/* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows;
+    fl_int h, w, top, left, oh, ow;
+    const void *v, *x;
+    void *dw;
+    fl_int per_block;
+} fl_depthwise_weights_job;
+
+/* The weights' gradient: dW[k, c, tap] = sum_t v[k, t] * plane[c][t + offset[tap]], lanes along t. A block sums over a part of the
+ * images for some k and c. conv2d_weights_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels, taps;
+    fl_conv_planes planes;
+    fl_int grid_rows, grid_cols;
+    const fl_int *offset;
+    const void *v, *x;                 /* (images, groups * rows, grid_rows, grid_cols), (images, groups * channels, h, w) */
+    void *dw;                          /* [part][groups * rows][channels][taps] */
+    fl_int part_images, parts;
+    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int together;                   /* images whose planes are in scratch at a time */
+} fl_conv_weights_job;
+
+/* out = v * op'(Y) and total[row] = the sum of row `row` of that, for rows of n elements. channels_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int rows, n;
+    const void *v;             /* (rows, n) */
+    const void *y;             /* Y = op(.), or NULL: out = v */
+    int op;
+    void *out;                 /* may be v; or NULL */
+    void *total;               /* (rows,) or NULL */
+    fl_int per_block;
+} fl_channels_job;
+
+/* im2col: columns (planes * r * s, oh * ow), in row (p, i, j) at (a, b)  x[p, sh * a + dh * i - top, sw * b + dw * j - left], or 0
+ * outside x (planes, h, w). col2im: x = the transpose of that times columns. im2col_tmpl.h */
+typedef struct {
+    fl_job head;
+    void *x, *columns;
+    fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow;
+    fl_int rows;               /* planes * r * s * oh of columns, or planes * h of x, */
+    fl_int per_block;          /* and of a block */
+    int stream;                /* im2col: columns are too large for the caches: write past them, */
+    fl_int per_piece;          /* so many rows at a time */
+} fl_columns_job;
+/* Batch normalisation of images x (n, c, pixels), channel by channel: y = gamma (x - mean) / sqrt(var + eps) + beta.
+ * batch_norm_tmpl.h. A sweep goes over memory in pieces of planes, a whole plane where it is small; `partial` and `unit` number
+ * the pieces in that order. What belongs to a channel is computed between two sweeps, in double. */
+typedef struct {
+    fl_job head;
+    fl_int c, pixels, pieces, piece; /* pieces of a plane, and pixels of one; the last may have fewer */
+    fl_int units, per_block;   /* n * c * pieces */
+    const void *x, *v;         /* (n, c, pixels) or, where the map does not need it, NULL */
+    const double *moments;     /* (2, c): mean and variance */
+    double *partial;           /* (units, 2). batch_norm_moments: mean and sum of squared deviations from it of a piece of x.
+                                * batch_norm_sums: sum v and sum v (x - centre), centre = the mean in x's dtype */
+    const double *factors;     /* batch_norm_map: (3, c), and */
+    void *out;                 /* out = (factors[0] v + factors[1] (x - centre) + factors[2]) * op'(below) */
+    const void *below;         /* = op(.) or NULL: op' follows from it */
+    int op;
+} fl_batch_norm_job;
+
+/* All for a channel, in blocks of FL_NORM_CHANNELS. batch_norm_forward: moments of x, from `partial` or, without, the running
+ * ones; factors of y. batch_norm_derivative: totals, and the factors of J' v, or of J v where v is the direction of x; `partial`
+ * NULL: there is no v, or (not `batch`) no total is wanted. batch_norm_running: running <- (1 - momentum) running + momentum *
+ * moments. */
+typedef struct {
+    fl_job head;
+    fl_int n, c, pixels, pieces, piece;
+    int batch;                 /* moments are those of x, and change with it */
+    double eps, momentum;
+    const double *partial;     /* (n, c, pieces, 2) or NULL */
+    double *moments, *factors; /* (2, c), (3, c) */
+    const void *gamma, *beta;  /* these and the following: (c,) */
+    void *running_mean, *running_var;
+    const void *dgamma, *dbeta; /* directions, or NULL */
+    void *total_gamma, *total_beta; /* J' v, or NULL */
+    const fl_update *update;   /* or NULL; else the totals are gradients of the parameters at total_gamma and total_beta */
+} fl_batch_norm_channels_job;
 /* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. What lies outside
  * counts nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory, to the first
  * NaN where there is one. r w < 2^31. pool_tmpl.h
@@ -219,6 +437,7 @@ enum {
 
 typedef struct {
     const char *isa;
+    int vector;                /* bytes of a register */
     fl_block_fn fn[FL_KERNELS][FL_DTYPES];
 } fl_table;
 

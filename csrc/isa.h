@@ -42,6 +42,7 @@
 extern const fl_table FL_TABLE(FL_ISA);
 const fl_table FL_TABLE(FL_ISA) = {
     FL_STRING(FL_ISA),
+    VBYTES,
     {
 #define FL_KERNEL(name) {FL_PASTE(name, f32, FL_ISA), FL_PASTE(name, f64, FL_ISA)},
 #include "kernels.def"

@@ -7,6 +7,9 @@
 #define vset FL_FN(vset)
 #define vload FL_FN(vload)
 #define vload_n FL_FN(vload_n)
+#define vrange FL_FN(vrange)
+#define vrange_of FL_FN(vrange_of)
+#define vload_range FL_FN(vload_range)
 #define vstore FL_FN(vstore)
 #define vstore_n FL_FN(vstore_n)
 #define vstream FL_FN(vstream)
@@ -30,6 +33,9 @@
 #define vscatter128 FL_FN(vscatter128)
 #define vtranspose128 FL_FN(vtranspose128)
 #define vtranspose FL_FN(vtranspose)
+#define vdeinterleave4 FL_FN(vdeinterleave4)
+#define vinterleave4 FL_FN(vinterleave4)
+
 #define vunzip FL_FN(vunzip)
 #define vzip FL_FN(vzip)
 

@@ -84,6 +84,42 @@ FL_INLINE vec vload_n(const real *p, fl_int n, real fill)
 #endif
 }
 
+/* The lanes lo <= l < hi, as a value to keep; vload_range: those, zeros elsewhere, where nothing is touched. */
+#if defined __AVX512F__
+#if FL_IS_F32
+typedef __mmask16 vrange;
+#define FL_LOAD_RANGE _mm512_maskz_loadu_ps
+#else
+typedef __mmask8 vrange;
+#define FL_LOAD_RANGE _mm512_maskz_loadu_pd
+#endif
+FL_INLINE vrange vrange_of(fl_int lo, fl_int hi) { return (vrange)(((1u << hi) - 1) & ~((1u << lo) - 1)); }
+FL_INLINE vec vload_range(const real *p, vrange range) { return FL_LOAD_RANGE(range, p); }
+#undef FL_LOAD_RANGE
+#else
+typedef ivec vrange;
+FL_INLINE vrange vrange_of(fl_int lo, fl_int hi)
+{
+    bits lanes[VL];
+    vrange range;
+    for (fl_int i = 0; i < VL; i++) lanes[i] = i >= lo && i < hi ? -1 : 0;
+    memcpy(&range, lanes, sizeof range);
+    return range;
+}
+FL_INLINE vec vload_range(const real *p, vrange range)
+{
+#if defined __AVX2__
+    return FL_I(maskload)(p, (__m256i)range);
+#else
+    real lanes[VL];
+    bits which[VL];
+    memcpy(which, &range, sizeof range);
+    for (fl_int i = 0; i < VL; i++) lanes[i] = which[i] ? p[i] : 0;
+    return vload(lanes);
+#endif
+}
+#endif
+
 FL_INLINE void vstore_n(real *p, vec v, fl_int n)
 {
 #if defined __AVX512F__ && FL_IS_F32
@@ -328,6 +364,33 @@ FL_INLINE void vtranspose128(vec *a)
     a[0] = t;
 #endif
 }
+
+#if FL_IS_F32
+/* a[0..3], 4 VL consecutive reals, to those with index 0, 1, 2, 3 mod 4; and back. */
+FL_INLINE void vdeinterleave4(vec *a)
+{
+    vtranspose128(a);
+#if defined __AVX512F__
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (int i = 0; i < 4; i++) a[i] = _mm512_permutexvar_ps(order, a[i]);
+#elif defined __AVX2__
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (int i = 0; i < 4; i++) a[i] = _mm256_permutevar8x32_ps(a[i], order);
+#endif
+}
+
+FL_INLINE void vinterleave4(vec *a)
+{
+#if defined __AVX512F__
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (int i = 0; i < 4; i++) a[i] = _mm512_permutexvar_ps(order, a[i]);
+#elif defined __AVX2__
+    const __m256i order = _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7);
+    for (int i = 0; i < 4; i++) a[i] = _mm256_permutevar8x32_ps(a[i], order);
+#endif
+    vtranspose128(a);
+}
+#endif
 
 /* Transposes the VL x VL reals of a[0..VL-1]: within the 128-bit lanes first, then the lanes. */
 FL_INLINE void vtranspose(vec *a)

@@ -7,6 +7,8 @@ from . import _config
 _config.start()
 
 from ._config import get_num_threads, isa, release_memory, set_num_threads, show_config  # noqa: E402
+from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, im2col  # noqa: E402
+from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
     logsumexp,
@@ -21,7 +23,20 @@ from .functional import (  # noqa: E402
     tanh_derivative,
     value_and_derivative,
 )
-from .layers import Activation, AvgPool2d, Dense, Flatten, Layer, MaxPool2d, ProjectedResidual, Residual  # noqa: E402
+from .layers import (  # noqa: E402
+    Activation,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+)
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
 from .losses import MeanSquaredError, SoftmaxCrossEntropy  # noqa: E402
 from .network import Network  # noqa: E402
@@ -38,6 +53,9 @@ __all__ = [
     "Activation",
     "Adam",
     "AvgPool2d",
+    "BatchNorm2d",
+    "Conv2d",
+    "ConvResidual",
     "CosineDecay",
     "Dense",
     "EarlyStopping",
@@ -49,15 +67,23 @@ __all__ = [
     "MeanSquaredError",
     "Network",
     "Objective",
+    "ProjectedConvResidual",
     "ProjectedResidual",
     "Residual",
     "SoftmaxCrossEntropy",
     "SoftmaxObjective",
     "StepDecay",
+    "col2im",
+    "conv2d",
+    "conv2d_jac_mv",
+    "conv2d_jac_tmv",
     "data",
+    "filter2d",
+    "filters",
     "fit",
     "fitting",
     "get_num_threads",
+    "im2col",
     "io",
     "isa",
     "log_softmax",

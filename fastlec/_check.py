@@ -37,6 +37,14 @@ def float_dtype(dtype, name):
     raise TypeError(f"{name} has dtype {dtype}; expected float32, float64, float16, an integer type or bool")
 
 
+def layer_dtype(dtype):
+    """The dtype argument of a layer."""
+    dtype = np.dtype(dtype)
+    if dtype not in FLOATS:
+        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
+    return dtype
+
+
 def common_dtype(**arrays):
     """The dtype to compute in: float32 only where every array is single precision."""
     return np.result_type(*(float_dtype(a.dtype, name) for name, a in arrays.items()))
@@ -249,12 +257,17 @@ def _offers(value, names, what, expected):
         raise TypeError(f"{what} is {value!r}; expected {expected}")
 
 
-def non_negative(value, name):
-    """A finite number >= 0."""
+def number(value, name):
+    """A real number, NaN and infinity as well."""
     try:
-        number = float(None if isinstance(value, str) else value)
+        return float(None if isinstance(value, str) else value)
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}; expected a number") from None
-    if not 0 <= number < np.inf:
-        raise ValueError(f"{name} is {number}; expected a finite number >= 0")
-    return number
+
+
+def non_negative(value, name):
+    """A finite number >= 0."""
+    result = number(value, name)
+    if not 0 <= result < np.inf:
+        raise ValueError(f"{name} is {result}; expected a finite number >= 0")
+    return result

@@ -151,7 +151,7 @@ def _geometry(x_shape, k, size, what, stride, padding, dilation, groups):
         reach = f" and reaches over {extents[0]} x {extents[1]} pixels" if extents != list(size) else ""
         raise ValueError(f"{what}{reach}; expected at most the padded image's {padded[0]} x {padded[1]}")
     oh, ow = ((p - e) // step + 1 for p, e, step in zip(padded, extents, strides, strict=True))
-    if max(n, 1) * k * oh * ow > MOST_ELEMENTS or padded[0] * padded[1] > MOST_ELEMENTS:
-        raise MemoryError(f"an image padded to {padded[0]} x {padded[1]}, or the result ({n}, {k}, {oh}, {ow}), exceeds memory")
+    if max(n, 1) * max(c * padded[0] * padded[1], k * oh * ow) > MOST_ELEMENTS:
+        raise MemoryError(f"images padded to {padded[0]} x {padded[1]}, or the result ({n}, {k}, {oh}, {ow}), exceed memory")
     (top, bottom), (left, right) = paddings
     return Geometry(n, c, *lengths, k, *size, *strides, top, bottom, left, right, *dilations, groups, oh, ow)

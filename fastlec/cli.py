@@ -1,4 +1,4 @@
-"""The command line: ``fastlec train | check | universal | bench | info``. It needs typer and rich, the extra ``cli``.
+"""The command line: ``fastlec train | check | universal | filter | bench | info``. It needs typer and rich, the extra ``cli``.
 
 Every command ends in one of four ways: 0; 1 where a check failed; 2 with one line on stderr where the input is bad;
 130 after Ctrl-C.
@@ -16,7 +16,7 @@ from typing import Annotated
 import fastlec
 
 from . import data as datasets
-from . import io, plot
+from . import images, io, plot
 
 try:
     import rich  # noqa: F401
@@ -24,13 +24,15 @@ try:
 except ImportError as error:
     _MISSING = error.name
 else:
+    from .cli_filter import filter
     from .cli_options import DType
     from .cli_train import train
     from .cli_universal import universal
 
     _MISSING = None
 
-_BAD_INPUT = (datasets.DataError, io.ModelError, plot.PlotError, FloatingPointError, MemoryError, OSError, ImportError)
+_BAD_INPUT = (datasets.DataError, io.ModelError, images.ImageError, plot.PlotError)
+_BAD_INPUT += (FloatingPointError, MemoryError, OSError, ImportError)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -38,7 +40,7 @@ def main(args: Sequence[str] | None = None) -> int:
     if _MISSING:
         return _complain("the command line needs typer and rich: pip install 'fastlec[cli]'", 2)
     app = typer.Typer(add_completion=False, help="Softmax regression, dense and residual networks of a deep-learning course.")
-    for command in (train, check, universal, bench, info):
+    for command in (train, check, universal, filter, bench, info):
         app.command()(_guarded(command))
     usage_error = typer.BadParameter.__base__  # click's own, or the one that newer releases of typer carry
     try:

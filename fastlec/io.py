@@ -82,11 +82,12 @@ def save_network(path: str | os.PathLike, net, facts: Mapping[str, Any] | None =
     facts : what else :func:`read_network` is to give back, which JSON can hold.
     """
     meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config(), "facts": dict(facts or {})}
-    _require_finite(path, net.params)
+    arrays = net.params | net.buffers
+    _require_finite(path, arrays)
     if Path(path).suffix == ".safetensors":
-        _save_safetensors(path, net.params, meta)
+        _save_safetensors(path, arrays, meta)
     else:
-        save_arrays(path, net.params, meta)
+        save_arrays(path, arrays, meta)
 
 
 def load_network(path: str | os.PathLike):
@@ -137,7 +138,7 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
     text = json.dumps({"format": FORMAT, "version": VERSION, **meta})
     if 4 * len(text) > _META_BYTES:
         raise ModelError(f"{path}: cannot be written: 'meta' has {len(text)} characters; expected at most {_META_BYTES // 4}")
-    with _replacing(path) as beside, open(beside, "xb") as file:
+    with replacing(path) as beside, open(beside, "xb") as file:
         with zipfile.ZipFile(file, "w") as archive:
             for name, array in {"meta": np.array(text), **arrays}.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -147,8 +148,11 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
 
 
 @contextmanager
-def _replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A new name beside ``path`` to write to; the file there replaces the one at ``path`` once all went well."""
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A new name beside ``path`` to write to; the file there replaces the one at ``path`` once all went well.
+
+    Raises ModelError where the system refuses it.
+    """
     path = writable(path)
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -170,7 +174,7 @@ def _safetensors():
 
 def _save_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     library, text = _safetensors(), json.dumps({"format": FORMAT, "version": VERSION, **meta})
-    with _replacing(path) as beside:
+    with replacing(path) as beside:
         library.numpy.save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, beside, {"meta": text})
         with open(beside, "rb+") as file:
             os.fsync(file.fileno())

@@ -38,21 +38,23 @@ class Bounds:
     """Arithmetic of `Near` for one dtype. tolerance: the fixture."""
 
     def __init__(self, tolerance, dtype):
-        self.sum, self.map, self.slope = (tolerance(name, dtype) for name in ("product", "map", "slope"))
+        names = ("product", "map", "slope", "winograd")
+        self.sum, self.map, self.slope, self.winograd = (tolerance(name, dtype) for name in names)
         self.eps = float(np.finfo(dtype).eps)
 
-    def _sum(self, n):
+    def unit(self, n):
+        """Of a sum of n terms, relative to the sum of their absolute values."""
         return min(self.sum, n * self.eps)
 
     def product(self, a, b):
-        error = (a.error + self._sum(len(b.value)) * a.size) @ b.size
+        error = (a.error + self.unit(len(b.value)) * a.size) @ b.size
         if b.error.any():
             error += np.abs(a.value) @ b.error
         return Near(a.value @ b.value, error)
 
     def add(self, *terms):
         value = sum(t.value for t in terms)
-        return Near(value, sum(t.error for t in terms) + self._sum(len(terms)) * sum(t.size for t in terms))
+        return Near(value, sum(t.error for t in terms) + self.unit(len(terms)) * sum(t.size for t in terms))
 
     def times(self, a, b):
         value = a.value * b.value
@@ -60,7 +62,7 @@ class Bounds:
 
     def total(self, a):
         """The sum of the rows."""
-        return Near(a.value.sum(axis=0, dtype=np.longdouble), (a.error + self._sum(len(a.value)) * a.size).sum(axis=0))
+        return Near(a.value.sum(axis=0, dtype=np.longdouble), (a.error + self.unit(len(a.value)) * a.size).sum(axis=0))
 
     def activate(self, z, name):
         """(sigma(z), sigma'(z) as it follows from sigma(z)). No sigma is steeper than 1; relu' may be either near its kink."""
@@ -73,43 +75,127 @@ class Bounds:
         return y, Near(slope, 2 * y.error + self.slope)
 
 
+class Product:
+    """The linear map x W' of samples x (m, n), with what its derivatives are made of."""
+
+    def __init__(self, bounds):
+        self.bounds = bounds
+
+    def of(self, x, W):
+        return self.bounds.product(x, W.T)
+
+    def by_input(self, g, W, shape):
+        return self.bounds.product(g, W)
+
+    def by_weights(self, g, x, shape):
+        return self.bounds.product(g.T, x)
+
+    def spread(self, b, shape):
+        """A bias, for all samples."""
+        return Near(np.broadcast_to(b.value, shape))
+
+    def total(self, g):
+        return self.bounds.total(g)
+
+
+class Convolution:
+    """The linear map W * x of images x (m, c, h, w), as `Product`. winograd: whether that is the algorithm. options: conv2d's."""
+
+    def __init__(self, bounds, winograd=False, **options):
+        self.bounds, self.winograd, self.options = bounds, winograd, options
+
+    def bilinear(self, compute, a, b, terms, winograd=False):
+        """compute(a, b), a sum of so many products."""
+        error = compute(a.error + self.bounds.unit(terms) * a.size, b.size)
+        if b.error.any():
+            error += compute(np.abs(a.value), b.error)
+        if winograd:
+            error += self.bounds.winograd * compute(a.size, b.size).max(axis=(2, 3), keepdims=True)
+        return Near(compute(a.value, b.value), error)
+
+    def of(self, x, W):
+        return self.bilinear(lambda x, W: reference.conv2d(x, W, **self.options), x, W, W.value[0].size, self.winograd)
+
+    def by_input(self, g, W, shape):
+        def compute(g, W):
+            return reference.conv2d_jac_tmv(g, np.zeros(shape), W, **self.options)["x"]
+
+        return self.bilinear(compute, g, W, W.value[:, 0].size, self.winograd)
+
+    def by_weights(self, g, x, shape):
+        def compute(g, x):
+            return reference.conv2d_jac_tmv(g, x, np.zeros(shape), **self.options)["W"]
+
+        return self.bilinear(compute, g, x, g.value[:, 0].size)
+
+    def spread(self, b, shape):
+        return Near(np.broadcast_to(b.value[:, None, None], shape))
+
+    def total(self, g):
+        """The sums of all pixels of a channel, in all images."""
+        return self.bounds.total(Near(*(np.moveaxis(a, 1, -1).reshape(-1, a.shape[1]) for a in (g.value, g.error))))
+
+
+def _maps(layer, bounds):
+    """{weights: the map of their layer}."""
+    kind = type(layer).__name__
+    if kind == "Conv2d":
+        options = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
+        return {"W": Convolution(bounds, layer.algorithm == "winograd", **options)}
+    if kind in ("ConvResidual", "ProjectedConvResidual"):
+        centred = [((taps - 1) // 2, taps // 2) for taps in layer.kernel_size]
+        if kind == "ConvResidual":
+            return dict.fromkeys(("W1", "W2"), Convolution(bounds, padding=centred))
+        return {"W1": Convolution(bounds, stride=layer.stride, padding=centred), "W2": Convolution(bounds, stride=layer.stride)}
+    return dict.fromkeys(("W", "W1", "W2"), Product(bounds))
+
+
 class Linearized:
     """What a layer must give at x: y, mv(directions) and tmv(v), each `Near`, v and the directions being arrays. layer: one of
-    fastlec's own, or a network of them; only its parameters are taken from it, in float64."""
+    fastlec's own, or a network of them; only its settings and its parameters are taken from it, these in float64."""
 
     def __init__(self, layer, x, bounds):
         self.x, self.bounds = x if isinstance(x, Near) else Near(x), bounds
         self.p = {name: Near(a) for name, a in layer.params.items()}
+        self.maps = _maps(layer, bounds)
         self.forward(layer)
 
     def directions(self, directions):
         return {name: d if isinstance(d, Near) else Near(d) for name, d in directions.items()}
 
+    def of(self, x, W):
+        return self.maps[W].of(x, self.p[W])
+
     def terms(self, x, W, dx, dW):
-        """The products whose sum is the differential of x W'."""
-        found = [] if dx is None else [self.bounds.product(dx, W.T)]
-        return found if dW is None else [*found, self.bounds.product(x, dW.T)]
+        """The values whose sum is the differential of the map of the weights named W."""
+        found = [] if dx is None else [self.of(dx, W)]
+        return found if dW is None else [*found, self.maps[W].of(x, dW)]
 
     def sum(self, terms, shape):
         return self.bounds.add(*terms) if terms else Near(np.zeros(shape))
 
+    def through(self, v, W, x):
+        """The derivatives of the map by its input and its weights, transposed, times v."""
+        own = self.maps[W]
+        return own.by_input(v, self.p[W], x.value.shape), own.by_weights(v, x, self.p[W].value.shape)
+
     def inner(self, activation, W, b):
         """(sigma, sigma') of x W' + b."""
-        terms = [self.bounds.product(self.x, self.p[W].T)]
+        terms = [self.of(self.x, W)]
         if b in self.p:
-            terms.append(Near(np.broadcast_to(self.p[b].value, terms[0].value.shape)))
+            terms.append(self.maps[W].spread(self.p[b], terms[0].value.shape))
         return self.bounds.activate(self.bounds.add(*terms), activation)
 
     def inner_mv(self, W, dx, dW, db):
-        terms = self.terms(self.x, self.p[W], dx, dW)
+        terms = self.terms(self.x, W, dx, dW)
         if db is not None:
-            terms.append(Near(np.broadcast_to(db.value, self.slope.value.shape)))
+            terms.append(self.maps[W].spread(db, self.slope.value.shape))
         return self.bounds.times(self.slope, self.sum(terms, self.slope.value.shape))
 
     def inner_tmv(self, v, W, b):
         g = self.bounds.times(v, self.slope)
-        found = {"x": self.bounds.product(g, self.p[W]), W: self.bounds.product(g.T, self.x)}
-        return found | ({b: self.bounds.total(g)} if b in self.p else {})
+        by_x, by_W = self.through(g, W, self.x)
+        return {"x": by_x, W: by_W} | ({b: self.maps[W].total(g)} if b in self.p else {})
 
 
 class _Dense(Linearized):
@@ -127,35 +213,36 @@ class _Dense(Linearized):
 class _Residual(Linearized):
     def forward(self, layer):
         self.h, self.slope = self.inner(layer.activation, "W1", "b")
-        self.y = self.bounds.add(self.x, self.bounds.product(self.h, self.p["W2"].T))
+        self.y = self.bounds.add(self.x, self.of(self.h, "W2"))
 
     def mv(self, directions):
         d = self.directions(directions)
         dh = self.inner_mv("W1", d.get("x"), d.get("W1"), d.get("b"))
-        terms = self.terms(self.h, self.p["W2"], dh, d.get("W2"))
+        terms = self.terms(self.h, "W2", dh, d.get("W2"))
         return self.bounds.add(*terms, *([d["x"]] if "x" in d else []))
 
     def tmv(self, v):
         v = v if isinstance(v, Near) else Near(v)
-        found = self.inner_tmv(self.bounds.product(v, self.p["W2"]), "W1", "b")
-        return found | {"x": self.bounds.add(v, found["x"]), "W2": self.bounds.product(v.T, self.h)}
+        by_h, by_W2 = self.through(v, "W2", self.h)
+        found = self.inner_tmv(by_h, "W1", "b")
+        return found | {"x": self.bounds.add(v, found["x"]), "W2": by_W2}
 
 
 class _ProjectedResidual(Linearized):
     def forward(self, layer):
         self.h, self.slope = self.inner(layer.activation, "W1", "b")
-        self.y = self.bounds.add(self.bounds.product(self.x, self.p["W2"].T), self.h)
+        self.y = self.bounds.add(self.of(self.x, "W2"), self.h)
 
     def mv(self, directions):
         d = self.directions(directions)
         dh = self.inner_mv("W1", d.get("x"), d.get("W1"), d.get("b"))
-        return self.bounds.add(*self.terms(self.x, self.p["W2"], d.get("x"), d.get("W2")), dh)
+        return self.bounds.add(*self.terms(self.x, "W2", d.get("x"), d.get("W2")), dh)
 
     def tmv(self, v):
         v = v if isinstance(v, Near) else Near(v)
         found = self.inner_tmv(v, "W1", "b")
-        through = self.bounds.product(v, self.p["W2"])
-        return found | {"x": self.bounds.add(through, found["x"]), "W2": self.bounds.product(v.T, self.x)}
+        by_x, by_W2 = self.through(v, "W2", self.x)
+        return found | {"x": self.bounds.add(by_x, found["x"]), "W2": by_W2}
 
 
 class _Activation(Linearized):
@@ -201,6 +288,7 @@ class _Network(Linearized):
 def linearized(layer, x, bounds):
     """`Linearized` of any layer of fastlec's own."""
     kinds = {"Dense": _Dense, "Residual": _Residual, "ProjectedResidual": _ProjectedResidual}
+    kinds |= {"Conv2d": _Dense, "ConvResidual": _Residual, "ProjectedConvResidual": _ProjectedResidual}
     kinds |= {"Activation": _Activation, "Network": _Network}
     return kinds[type(layer).__name__](layer, x, bounds)
 

@@ -132,6 +132,18 @@ DENSE = [  # (samples, features, outputs)
 ]
 DENSE_TEAM = [(300, 200, 150), (5000, 20, 30), (9000, 3, 2)]
 
+# Images to normalise. The edges: registers of pixels, four of them together, pieces of planes of 2048 pixels, 8 channels at a time,
+# blocks of 16384 pixels.
+BATCH_NORM = [  # (samples, channels, height, width)
+    *((3, 2, 1, w) for w in (*LANES, *RUNS, 127, 129)),
+    *((2, 3, h, w) for h, w in ((2047, 1), (32, 64), (2049, 1), (64, 65), (50, 123))),
+    *((4, c, 3, 5) for c in (1, 7, 8, 9, 17)),
+    *((n, 3, 4, 6) for n in (1, 2, 100)),
+    (700, 2, 1, 1),
+    (40, 9, 7, 7),
+]
+BATCH_NORM_TEAM = [(6, 20, 50, 70), (64, 33, 7, 7), (1, 3, 300, 200)]
+
 
 @dataclass(frozen=True)
 class Conv:
@@ -175,8 +187,8 @@ def random_convolution(rng):
     return Conv(x, W, tuple(stride.tolist()), padding, tuple(dilation.tolist()), int(groups))
 
 
-# Each passes an edge of its own: images of one pixel, kernels as large as the padded image, padding that no pixel of the kernel ever
-# leaves, rows shorter and longer than registers, blocks and strips, strides that skip pixels, odd channels, groups, depthwise.
+# The edges: images of one pixel, kernels as large as the padded image, padding that holds whole windows, rows shorter and longer
+# than registers, blocks and strips, strides that skip pixels, odd channels, groups, depthwise.
 CONV_EDGES = [
     Conv((1, 1, 1, 1), (1, 1, 1, 1)),
     Conv((1, 1, 1, 1), (1, 1, 3, 3), padding=1),
@@ -196,11 +208,17 @@ CONV_EDGES = [
     *(Conv((1, 2, h, 9), (3, 2, 3, 3)) for h in (3, 4, 5, 8, 13, 40, 70)),
     *(Conv((2, c, 7, 6), (3, c, 3, 3), padding=1) for c in (1, 2, 4, 7, 8, 15, 16, 17, 33)),
     *(Conv((2, 3, 7, 6), (k, 3, 3, 3), padding=1) for k in (1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 15, 16, 17, 24, 33)),
-    *(Conv((2, 3, 8, 7), (4, 3, r, s), padding=3) for r, s in ((1, 1), (1, 2), (2, 1), (2, 2), (5, 5), (7, 7), (1, 7), (11, 3))),
+    *(
+        Conv((2, 3, 8, 7), (4, 3, r, s), padding=3)
+        for r, s in ((1, 1), (1, 2), (2, 1), (2, 2), (5, 5), (7, 7), (1, 7), (11, 3))
+    ),
     *(Conv((2, 3, 13, 14), (4, 3, 3, 3), stride=s, padding=1) for s in (2, 3, (1, 2), (2, 1))),
     *(Conv((2, 3, 17, 20), (4, 3, 3, 3), dilation=d, padding=p) for d in (2, (1, 3), 4) for p in (0, "same")),
     *(Conv((2, 5, 9, 10), (6, 5, 1, 1), stride=s, padding=p) for s, p in ((1, 0), (2, 0), (1, 1), ((3, 2), 1))),
-    *(Conv((2, g * c, 8, 9), (g * k, c, 3, 3), padding=1, groups=g) for g, c, k in ((2, 2, 3), (3, 1, 2), (4, 4, 4), (2, 9, 17))),
+    *(
+        Conv((2, g * c, 8, 9), (g * k, c, 3, 3), padding=1, groups=g)
+        for g, c, k in ((2, 2, 3), (3, 1, 2), (4, 4, 4), (2, 9, 17))
+    ),
     *(Conv((2, c, 9, w), (c, 1, 3, 3), padding=1, groups=c) for c in (2, 3, 8, 17) for w in (5, 16, 35)),
     *(Conv((2, 6, 11, 12), (12, 1, 5, 5), stride=s, padding=2, groups=6) for s in (1, 2, 3)),
     Conv((2, 8, 14, 15), (12, 2, 3, 3), stride=2, padding=1, groups=4),

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from fastlec import classifier, data
+from fastlec._kernels import runner
 
 
-def held_out_accuracy(dataset, architecture, seed=0, *, depth=2, width=128, activation="relu", **settings):
-    start = classifier.new_network(dataset, architecture, depth=depth, width=width, activation=activation, seed=seed)
+def held_out_accuracy(dataset, architecture, seed=0, **settings):
+    start = classifier.new_network(dataset, architecture, seed=seed)
     trained = classifier.train_network(dataset, start, seed=seed, **settings)
     assert len(trained.predicted) == pytest.approx(len(dataset.y) / 5, abs=2)
     return np.mean(trained.predicted == trained.y_val)
@@ -25,10 +26,24 @@ def mnist():
     return data.Dataset((X / 255).astype(np.float32), y.astype(np.int64), image_shape=(28, 28), name="MNIST", scale=255.0)
 
 
+@pytest.fixture
+def one_core():
+    """A clock that counts the seconds of the only core that is used, whatever else the machine has to do."""
+    runner.set_num_threads(1)
+    yield time.process_time
+    runner.set_num_threads(0)
+
+
 def test_a_residual_network_reads_the_embedded_digits():
     began = time.perf_counter()
     assert held_out_accuracy(data.digits(np.float32), "resnet") >= 0.98
     assert time.perf_counter() - began < 10
+
+
+def test_a_convolutional_network_reads_the_embedded_digits(one_core):
+    began = one_core()
+    assert held_out_accuracy(data.digits(np.float32), "cnn") >= 0.98
+    assert one_core() - began < 10
 
 
 @pytest.mark.parametrize(("architecture", "solver"), [("resnet", "sgd"), ("mlp", "sgd"), ("mlp", "adam")])
@@ -40,3 +55,10 @@ def test_networks_read_the_embedded_digits_whatever_the_split(architecture, solv
 
 def test_a_residual_network_reads_a_part_of_mnist(mnist):
     assert held_out_accuracy(mnist, "resnet") >= 0.955
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lenet_reads_a_part_of_mnist_whatever_the_split(mnist, seed, one_core):
+    began = one_core()
+    assert held_out_accuracy(mnist, "lenet", seed) >= 0.975
+    assert one_core() - began < 60

@@ -12,10 +12,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_reference import DIFFERENCE, central_difference
 
 from fastlec import reference
-from fastlec._geometry import geometry
+from fastlec._geometry import geometry, window_geometry
 
 conv = cases.parametrize("case", cases.CONVOLUTIONS)
-DIRECTIONS = ("dx", "dgamma", "dbeta")
 
 
 def integers(rng, *shape):
@@ -24,7 +23,7 @@ def integers(rng, *shape):
 
 
 def places(case):
-    """(output, window, weight, pixel): the flat index in y, in im2col's columns, in W and in x of every product of the convolution."""
+    """(output, window, weight, pixel) of every product of the convolution: flat indices in y, im2col's columns, W and x."""
     (n, c, h, w), (k, per_group, r, s) = case.x, case.W
     g = geometry(case.x, case.W, **case.options)
     found = []
@@ -41,7 +40,7 @@ def places(case):
 
 
 def gathered(at, products, shape):
-    return np.bincount(at, products, int(np.prod(shape))).reshape(shape)
+    return np.bincount(at, products, int(np.prod(shape))).astype(float).reshape(shape)
 
 
 # --- convolution -----------------------------------------------------------------------------------------------------
@@ -64,10 +63,10 @@ def test_convolution_is_its_sum_over_places(case, rng):
     assert_array_equal(products["x"], gathered(pixel, W.flat[weight] * v.flat[output], x.shape), strict=True)
     assert_array_equal(products["W"], gathered(weight, v.flat[output] * x.flat[pixel], W.shape), strict=True)
     assert_array_equal(products["b"], v.sum(axis=(0, 2, 3)), strict=True)
-    M = scipy.sparse.coo_array((W.flat[weight], (output, pixel)), (y.size, x.size)).toarray()
-    assert_array_equal(reference.conv2d_jacobian(x, W, "x", **case.options).toarray(), M)
-    M = scipy.sparse.coo_array((x.flat[pixel], (output, weight)), (y.size, W.size)).toarray()
-    assert_array_equal(reference.conv2d_jacobian(x, W, "W", **case.options).toarray(), M)
+    M = scipy.sparse.coo_array((W.flat[weight], (output, pixel)), (y.size, x.size)).tocsr()
+    assert (reference.conv2d_jacobian(x, W, "x", **case.options) != M).nnz == 0
+    M = scipy.sparse.coo_array((x.flat[pixel], (output, weight)), (y.size, W.size)).tocsr()
+    assert (reference.conv2d_jacobian(x, W, "W", **case.options) != M).nnz == 0
     columns = reference.im2col(x, case.W[2:], **case.windows)
     expected = np.zeros(columns.shape)
     expected.flat[window] = x.flat[pixel]
@@ -154,11 +153,160 @@ POOLS = [  # (shape, kernel_size, stride, padding)
 pools = pytest.mark.parametrize(("shape", "size", "stride", "padding"), POOLS, ids=str)
 
 
-def pooled(x, size, stride, padding, function, fill):
-    """function of each window, from loops."""
-    g = reference._windows_of(x.shape, size, stride, padding)
-    larger = np.pad(x, ((0, 0), (0, 0), (g.top, g.bottom), (g.left, g.right)), constant_values=fill)
-    y = np.zeros(g.y_shape)
-    for n, c, a, b in np.ndindex(y.shape):
-        y[n, c, a, b] = function(larger[n, c, a * g.sh : a * g.sh + g.r, b * g.sw : b * g.sw + g.s])
-    return y
+def windows(shape, size, stride, padding):
+    """(index of y, slices of the padded image), and the padding as np.pad takes it."""
+    g = window_geometry(shape, size, size if stride is None else stride, padding)
+    around = (0, 0), (0, 0), (g.top, g.bottom), (g.left, g.right)
+    at = [
+        ((n, c, a, b), (n, c, slice(a * g.sh, a * g.sh + g.r), slice(b * g.sw, b * g.sw + g.s)))
+        for n, c, a, b in np.ndindex(g.y_shape)
+    ]
+    return g.y_shape, at, around
+
+
+def inside(around, shape):
+    """Where the image is in its padding."""
+    return tuple(slice(low, low + n) for (low, _), n in zip(around, shape, strict=True))
+
+
+@pools
+def test_average_pooling(shape, size, stride, padding, rng):
+    x, dx = rng.standard_normal((2, *shape))
+    y_shape, at, around = windows(shape, size, stride, padding)
+    v, larger = rng.standard_normal(y_shape), np.pad(x, around)
+    y, back = np.zeros(y_shape), np.zeros(larger.shape)
+    for index, window in at:
+        y[index] = larger[window].mean()
+        back[window] += v[index] / larger[window].size
+    assert_allclose(reference.avg_pool2d(x, size, stride, padding), y, rtol=1e-13, atol=1e-15)
+    dy = reference.avg_pool2d_jac_mv(x, size, stride, padding, dx=dx)
+    assert_array_equal(dy, reference.avg_pool2d(dx, size, stride, padding))
+    found = reference.avg_pool2d_jac_tmv(v, x, size, stride, padding)["x"]
+    assert_allclose(found, back[inside(around, shape)], rtol=1e-13, atol=1e-15)
+
+
+@pools
+@pytest.mark.parametrize("ties", [False, True], ids=["distinct", "ties"])
+def test_max_pooling(shape, size, stride, padding, ties, rng):
+    x, dx = rng.standard_normal((2, *shape))
+    if ties:
+        x = np.sign(x)
+    y_shape, at, around = windows(shape, size, stride, padding)
+    y, dy, back = np.full(y_shape, -np.inf), np.zeros(y_shape), np.zeros(np.pad(x, around).shape)
+    v, larger, of_dx = rng.standard_normal(y_shape), np.pad(x, around, constant_values=-np.inf), np.pad(dx, around)
+    for index, window in at:
+        y[index] = larger[window].max()
+        if np.isfinite(y[index]):
+            first = np.unravel_index(np.argmax(larger[window]), larger[window].shape)
+            dy[index] = of_dx[window][first]
+            back[window][first] += v[index]
+    assert_array_equal(reference.max_pool2d(x, size, stride, padding), y)
+    assert_array_equal(reference.max_pool2d_jac_mv(x, size, stride, padding, dx=dx), dy)
+    found = reference.max_pool2d_jac_tmv(v, x, size, stride, padding)["x"]
+    assert_allclose(found, back[inside(around, shape)], rtol=1e-13, atol=1e-15)
+
+
+def test_max_pooling_of_nan_and_infinity():
+    """NaN wins; -inf of the image wins over the padding, so that its derivative is not lost; a window without pixels has none."""
+    x = np.array([[[[1.0, np.nan, -np.inf], [np.nan, 5.0, -np.inf]]]])
+    assert_array_equal(reference.max_pool2d(x, 2, 1), [[[[np.nan, np.nan]]]])
+    assert_array_equal(reference.max_pool2d_jac_tmv([[[[1.0, 10.0]]]], x, 2, 1)["x"], [[[[0, 11, 0], [0, 0, 0]]]])
+    x = np.full((1, 1, 1, 1), -np.inf)
+    assert_array_equal(reference.max_pool2d(x, 1, 1, 1), np.full((1, 1, 3, 3), -np.inf))
+    assert_array_equal(reference.max_pool2d_jac_tmv(np.ones((1, 1, 3, 3)), x, 1, 1, 1)["x"], [[[[1]]]])
+    assert_array_equal(reference.max_pool2d_jac_tmv(np.ones((1, 1, 2, 2)), x, 2, 1, 1)["x"], [[[[4]]]])
+
+
+# --- batch normalization ---------------------------------------------------------------------------------------------
+
+
+def batch_norm_problem(rng, given):
+    x, (gamma, beta) = 2 + 3 * rng.standard_normal((3, 2, 4, 5)), rng.standard_normal((2, 2))
+    return x, gamma, beta, *((rng.standard_normal(2), rng.uniform(0.5, 2, 2)) if given else (None, None))
+
+
+statistics = pytest.mark.parametrize("given", [False, True], ids=["of the batch", "given"])
+
+
+def test_batch_normalization_normalizes(rng):
+    x, gamma, beta, _, _ = batch_norm_problem(rng, False)
+    mean, var = reference.batch_statistics(x)
+    for channel in range(2):
+        pixels = [x[n, channel, a, b] for n, a, b in np.ndindex(3, 4, 5)]
+        assert_allclose(mean[channel], sum(pixels) / 60, rtol=1e-13)
+        assert_allclose(var[channel], sum((p - mean[channel]) ** 2 for p in pixels) / 60, rtol=1e-13)
+    y = reference.batch_norm2d(x, gamma, beta, eps=0)
+    assert_allclose(reference.batch_statistics(y), [beta, gamma**2], rtol=1e-12)
+    assert_allclose(reference.batch_norm2d(x, gamma, beta, mean, var, eps=0.3), reference.batch_norm2d(x, gamma, beta, eps=0.3))
+    one = reference.batch_norm2d(np.full((1, 1, 1, 1), 7.0), [2.0], [3.0], [5.0], [3.75], eps=0.25)
+    assert_array_equal(one, [[[[2 * (7 - 5) / 2 + 3]]]])
+
+
+@statistics
+def test_batch_normalization_derivatives(given, rng):
+    """Of every variable, with statistics that depend on x and that do not; a large eps, for it must be where it belongs."""
+    x, gamma, beta, mean, var = batch_norm_problem(rng, given)
+    eps, v = 0.5, rng.standard_normal(x.shape)
+    at = {"x": x, "gamma": gamma, "beta": beta}
+    products = reference.batch_norm2d_jac_tmv(v, x, gamma, beta, mean, var, eps)
+    assert list(products) == list(at)
+    directions = {name: rng.standard_normal(value.shape) for name, value in at.items()}
+    whole = 0
+    for name, d in directions.items():
+
+        def of_one(value, name=name):
+            return reference.batch_norm2d(**(at | {name: value}), mean=mean, var=var, eps=eps)
+
+        J = central_difference(of_one, at[name])
+        dy = reference.batch_norm2d_jac_mv(x, gamma, beta, mean, var, eps, **{f"d{name}": d})
+        assert_allclose(dy, np.tensordot(J, d, d.ndim), atol=DIFFERENCE)
+        assert_allclose(products[name], np.tensordot(v, J, v.ndim), atol=DIFFERENCE)
+        whole = whole + dy
+    all_three = {f"d{name}": d for name, d in directions.items()}
+    assert_allclose(reference.batch_norm2d_jac_mv(x, gamma, beta, mean, var, eps, **all_three), whole, rtol=1e-12, atol=1e-13)
+
+
+# --- filters ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "wrap", "constant"])
+@pytest.mark.parametrize(
+    "shape", [((9, 8), (3, 3)), ((9, 8), (2, 4)), ((5, 6, 3), (3, 5)), ((3, 4), (9, 11)), ((1, 5), (3, 1))]
+)
+def test_filters_are_scipys_correlation(mode, shape, rng):
+    """Kernels larger than the image, too, whose border repeats more than once; each channel by itself."""
+    image, kernel = rng.standard_normal(shape[0]), rng.standard_normal(shape[1])
+    of_each = kernel.reshape(kernel.shape + (1,) * (image.ndim - 2))
+    expected = scipy.ndimage.correlate(image, of_each, mode=mode, cval=0.7)
+    assert_allclose(reference.filter2d(image, kernel, mode, 0.7), expected, rtol=1e-12, atol=1e-12)
+
+
+# --- all of them -----------------------------------------------------------------------------------------------------
+
+
+def test_single_precision_is_computed_in_float64(rng, frozen):
+    """From the same numbers, and what comes in is neither changed nor returned."""
+    x, v = frozen(*rng.standard_normal((2, 2, 4, 5, 6)).astype(np.float32))
+    W, b = frozen(rng.standard_normal((4, 4, 1, 1)).astype(np.float32), rng.standard_normal(4).astype(np.float32))
+    kernel = W[:3, :3, 0, 0]
+
+    def results(x, v, W, b, kernel):
+        yield from (reference.conv2d(x, W, b), reference.conv2d_jac_mv(x, W, x, W, b), reference.conv2d_matrix(W, x.shape).data)
+        yield from (*reference.conv2d_jac_tmv(v, x, W).values(), reference.conv2d_jacobian(x, W, "W").data)
+        yield from (reference.im2col(x, 1), reference.col2im(x, (2, 4, 5, 6), 1), reference.filter2d(x[0, 0], kernel))
+        yield from (reference.avg_pool2d(x, 1), reference.avg_pool2d_jac_tmv(v, x, 1)["x"])
+        yield from (reference.max_pool2d(x, 1), reference.max_pool2d_jac_mv(x, 1, dx=v))
+        yield from (reference.max_pool2d_jac_tmv(v, x, 1)["x"], reference.batch_norm2d(x, b, b))
+        yield from (
+            reference.batch_norm2d_jac_mv(x, b, b, dx=v, dgamma=b),
+            *reference.batch_norm2d_jac_tmv(v, x, b, b).values(),
+        )
+
+    given = x, v, W, b, kernel
+    doubles = results(*(a.astype(np.float64) for a in given))
+    for found, expected in zip(results(*given), doubles, strict=True):
+        assert_array_equal(found, expected, strict=True)
+        assert found.dtype == np.float64
+        assert not any(np.shares_memory(found, a) for a in given)
+    for found in results(*(a.astype(np.float64) for a in given)):
+        assert found.flags.writeable

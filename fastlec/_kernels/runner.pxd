@@ -6,3 +6,4 @@ cdef inline int run_job(void *job) except -1:
     cdef fl_job *jobs[1]
     jobs[0] = <fl_job *>job
     return run_jobs(jobs, 1)
+cdef int vector_bytes() noexcept nogil

@@ -62,6 +62,11 @@ cdef fl_block_fn kernel(int kernel, int dtype) noexcept nogil:
     return fl_active.fn[kernel][dtype]
 
 
+cdef int vector_bytes() noexcept nogil:
+    """Of a register of the instruction set in use."""
+    return fl_active.vector
+
+
 cdef int team_limit() noexcept nogil:
     cdef int team = fl_cpus(), omp = fl_omp_max_threads()
     if omp < team:

@@ -1,0 +1,320 @@
+/* conv2d_tmpl.h: convolutions, as matrix products that read the image itself (an implicit im2col; the offsets are those of Dukhan
+ * 2019, moved to the summed axis). Lanes lie along the pixels: no layout changes, no channels are filled up. */
+
+#undef CONV_FULL
+#if defined __AVX512F__
+#define CONV_FULL(mr) ((mr) == 1 || (mr) == 2 ? 8 : (mr) <= 4 ? 6 : (mr) <= 6 ? 4 : 3) /* registers of pixels: 24 sums or fewer */
+#else
+#define CONV_FULL(mr) ((mr) == 1 ? 6 : (mr) == 2 ? 4 : (mr) <= 4 ? 3 : 2) /* mr <= 6: 12 sums */
+#endif
+
+/* --- planes ------------------------------------------------------------------------------------------------------------ */
+
+/* Where a pixel beyond the image is taken from, 0 <= result < n; -1: nowhere. */
+FL_INLINE fl_int FL_FN(border_index)(fl_int i, fl_int n, int border)
+{
+    if (i >= 0 && i < n) return i;
+    switch (border) {
+    case FL_NEAREST: return i < 0 ? 0 : n - 1;
+    case FL_WRAP: return (i % n + n) % n;
+    case FL_REFLECT:
+        i = (i % (2 * n) + 2 * n) % (2 * n);
+        return i < n ? i : 2 * n - 1 - i;
+    case FL_MIRROR:
+        if (n == 1) return 0;
+        i = (i % (2 * n - 2) + 2 * n - 2) % (2 * n - 2);
+        return i < n ? i : 2 * n - 2 - i;
+    default: return -1;
+    }
+}
+
+/* VL elements at p, zeros where column `at` + lane is not in a row of w. */
+FL_INLINE vec FL_FN(load_in_row)(const real *p, fl_int at, fl_int w)
+{
+    if (at >= 0 && at + VL <= w) return vload(p);
+    if (at >= w || at + VL <= 0) return vset(0);
+    if (at >= 0) return vload_n(p, w - at, 0);
+    return vload_range(p, vrange_of(-at, w - at < VL ? w - at : VL));
+}
+
+/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Up to a register more
+ * is written. */
+static void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
+{
+    for (fl_int q = 0; q < width; q += VL) {
+        const fl_int at = q * step + start;
+        if (step == 1) vstore(out + q, FL_FN(load_in_row)(from + at, at, w));
+        else if (step == 2) {
+            vec even, odd;
+            vunzip(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w), &even, &odd);
+            vstore(out + q, even);
+        } else
+            for (fl_int i = 0; i < VL; i++) out[q + i] = at + i * step >= 0 && at + i * step < w ? from[at + i * step] : 0;
+    }
+}
+
+/* The same with a border. */
+static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
+{
+    for (fl_int q = 0; q < width;) {
+        const fl_int at = q * step + start;
+        if (step == 1 && at >= 0 && at + VL <= w) {
+            vstore(out + q, vload(from + at));
+            q += VL;
+        } else {
+            const fl_int i = FL_FN(border_index)(at, w, border);
+            out[q++] = i < 0 ? cval : from[i];
+        }
+    }
+}
+
+/* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
+FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
+{
+#if FL_IS_F32
+    for (fl_int q = 0; q < n; q += VL) {
+        vec a[4];
+        for (fl_int f = 0; f < 4; f++) {
+            const fl_int at = 4 * q + start + f * VL;
+            a[f] = FL_FN(load_in_row)(from + at, at, w);
+        }
+        vdeinterleave4(a);
+        for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
+    }
+#else
+    for (fl_int f = 0; f < 4; f++) FL_FN(row_in_zeros)(phase + f * ld, n, from, w, 4, start + f);
+#endif
+}
+
+/* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
+static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
+{
+    const int zeros = P->border == FL_CONSTANT && P->cval == 0;
+    for (fl_int fy = 0; fy < P->phases_y; fy++)
+        for (fl_int fx = 0; fx < P->phases_x; fx++, out += step) {
+            const fl_int start = b0 * P->sw + fx - P->left;
+            for (fl_int p = 0; p < rows; p++) { /* in order: what is too much of a row the next one overwrites */
+                const fl_int i = FL_FN(border_index)((a0 + p) * P->sh + fy - P->top, P->h, P->border);
+                real *row = out + p * P->pitch;
+                if (i < 0)
+                    for (fl_int q = 0; q < P->pitch; q += VL) vstore(row + q, vset((real)P->cval));
+                else if (zeros) FL_FN(row_in_zeros)(row, P->pitch, x + i * P->w, P->w, P->sw, start);
+                else FL_FN(row_in_border)(row, P->pitch, x + i * P->w, P->w, P->sw, start, P->border, (real)P->cval);
+            }
+            for (fl_int q = P->pitch; q < P->width; q += VL) /* the zeros that the last row shares with nobody */
+                vstore(out + (rows - 1) * P->pitch + q, vset(0));
+        }
+}
+
+/* --- the product ------------------------------------------------------------------------------------------------------- */
+
+/* out = or += start + A B for mr rows and nv registers of pixels. */
+FL_INLINE void FL_FN(conv_tile)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
+                                const fl_int *offset, fl_int taps, const real *start, int add, const int mr, const int nv)
+{
+    vec s[FL_CONV_ROWS][8];
+#pragma GCC unroll 8
+    for (int i = 0; i < mr; i++)
+#pragma GCC unroll 8
+        for (int j = 0; j < nv; j++) s[i][j] = vset(start[i]);
+    for (fl_int c = 0; c < channels; c++, x += plane)
+        for (fl_int q = 0; q < taps; q++, a += mr) {
+            const real *at = x + offset[q];
+            vec b[8];
+#pragma GCC unroll 8
+            for (int j = 0; j < nv; j++) b[j] = vload(at + j * VL);
+#pragma GCC unroll 8
+            for (int i = 0; i < mr; i++) {
+                vec ai = vset(a[i]);
+#pragma GCC unroll 8
+                for (int j = 0; j < nv; j++) s[i][j] += ai * b[j];
+            }
+        }
+#pragma GCC unroll 8
+    for (int i = 0; i < mr; i++) {
+        real *to = out + i * ldo;
+#pragma GCC unroll 8
+        for (int j = 0; j < nv; j++) {
+            if (add) s[i][j] += vload(to + j * VL);
+            vstore(to + j * VL, s[i][j]);
+        }
+    }
+}
+
+#undef CONV_WIDTH
+#undef CONV_CASE
+#define CONV_WIDTH(mr, width) FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, width)
+#define CONV_CASE(mr)                                             \
+    case mr:                                                      \
+        if (nv == CONV_FULL(mr)) CONV_WIDTH(mr, CONV_FULL(mr));   \
+        else if (CONV_FULL(mr) > 4 && nv == 4) CONV_WIDTH(mr, 4); \
+        else if (CONV_FULL(mr) > 2 && nv == 2) CONV_WIDTH(mr, 2); \
+        else CONV_WIDTH(mr, 1);                                   \
+        break;
+
+static void FL_FN(conv_tile_of)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
+                                const fl_int *offset, fl_int taps, const real *start, int add, fl_int mr, fl_int nv)
+{
+    switch (mr) {
+        CONV_CASE(1)
+        CONV_CASE(2)
+        CONV_CASE(3)
+        CONV_CASE(4)
+        CONV_CASE(5)
+        CONV_CASE(6)
+#if defined __AVX512F__
+        CONV_CASE(7)
+        CONV_CASE(8)
+#endif
+    }
+}
+
+/* How many of the registers left the next tile takes. */
+FL_INLINE fl_int FL_FN(conv_wide)(fl_int mr, fl_int vectors)
+{
+    const fl_int full = CONV_FULL(mr);
+    return vectors >= full ? full : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1;
+}
+
+/* The pixels t .. t + lanes of a tile from `buffer` to y; `cols` of each `pitch` are pixels. */
+FL_INLINE void FL_FN(conv_scatter)(const real *buffer, fl_int ldb, real *y, fl_int ldy, fl_int rows, fl_int t, fl_int lanes, fl_int pitch,
+                                   fl_int cols, fl_int row_step, fl_int col_step, int add)
+{
+    for (fl_int at = 0; at < lanes;) {
+        const fl_int a = (t + at) / pitch, b = (t + at) % pitch;
+        fl_int n = pitch - b < lanes - at ? pitch - b : lanes - at;
+        const fl_int valid = cols - b < n ? cols - b : n;
+        real *to = y + a * row_step + b * col_step;
+        for (fl_int i = 0; i < rows; i++, to += ldy) {
+            const real *from = buffer + i * ldb + at;
+            if (col_step != 1)
+                for (fl_int q = 0; q < valid; q++) to[q * col_step] = add ? to[q * col_step] + from[q] : from[q];
+            else
+                for (fl_int q = 0; q < valid; q += VL) {
+                    const fl_int left = valid - q < VL ? valid - q : VL;
+                    vec z = vload(from + q);
+                    if (add) z += vload_n(to + q, left, 0);
+                    vstore_n(to + q, z, left);
+                }
+        }
+        at += n;
+    }
+}
+
+/* scratch: a tile, FL_CONV_ROWS + 1 rows of FL_CONV_BYTES, then the planes of `chunk` channels and FL_CONV_BYTES more. */
+static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_conv_job *job = (const fl_conv_job *)head;
+    const fl_conv_planes *P = &job->planes;
+    const fl_int parts = (job->panels + job->per_block - 1) / job->per_block, part = block % parts;
+    const fl_int tiles = job->tiles_down * job->tiles_across, tile = block / parts % tiles;
+    const fl_int group = block / parts / tiles % job->groups, image = block / parts / tiles / job->groups;
+    const fl_int a0 = tile / job->tiles_across * P->tile_rows, b0 = tile % job->tiles_across * P->tile_cols;
+    const fl_int high = job->grid_rows - a0 < P->tile_rows ? job->grid_rows - a0 : P->tile_rows;
+    const fl_int wide = job->grid_cols - b0 < P->tile_cols ? job->grid_cols - b0 : P->tile_cols;
+    const fl_int plane_rows = P->plane_rows - P->tile_rows + high, per_channel = P->phases_y * P->phases_x * P->plane;
+    const fl_int size = job->oh * job->ow, mr = job->mr;
+    const fl_int from = part * job->per_block, to = from + job->per_block < job->panels ? from + job->per_block : job->panels;
+    const real *x = (const real *)job->x + (image * job->groups + group) * job->channels * P->h * P->w;
+    real *y = (real *)job->y + (image * job->groups + group) * job->rows * size;
+    const fl_int ldb = FL_CONV_BYTES / (fl_int)sizeof(real);
+    real *buffer = scratch, *planes = buffer + (FL_CONV_ROWS + 1) * ldb;
+    const int finish = job->op != FL_IDENTITY || job->r || job->slope;
+    fl_gemm_job last = {.c = job->y, .ldc = size, .op = job->op, .r = job->r, .ldr = size, .y = job->slope, .ldy = size, .op2 = job->op2};
+
+    for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
+        const fl_int channels = job->channels - c < job->chunk ? job->channels - c : job->chunk;
+        for (fl_int i = 0; i < channels; i++) FL_FN(planes_of)(planes + i * per_channel, P->plane, x + (c + i) * P->h * P->w, P, a0, b0, plane_rows);
+        for (fl_int f = 0; f < job->phases; f++) {
+            const fl_conv_phase *phase = job->phase + f;
+            const fl_int rows = phase->rows - a0 < high ? phase->rows - a0 : high, cols = phase->cols - b0 < wide ? phase->cols - b0 : wide;
+            const int whole = job->across == 1 && job->down == 1 && cols == job->ow, dense = whole && cols == P->pitch;
+            const fl_int runs = rows <= 0 || cols <= 0 ? 0 : job->by_row ? rows : 1, lanes = job->by_row ? cols : (rows - 1) * P->pitch + cols;
+            const fl_int depth = job->channels * phase->taps * mr;
+            const real *a = (const real *)job->a + phase->panels + group * job->panels * depth + c * phase->taps * mr;
+            real *first = y + ((a0 * job->down + phase->row) * job->ow + b0 * job->across + phase->col);
+            for (fl_int panel = from; panel < to; panel++) {
+                const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+                const int add = c > 0 || job->accumulate;
+                real start[FL_CONV_ROWS] = {0};
+                if (job->bias && c == 0)
+                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)job->bias)[group * job->rows + row + i];
+                for (fl_int run = 0; run < runs; run++) {
+                    /* what a row's last register has too many the next row overwrites */
+                    const int spill = whole && job->by_row && !add && (rows - 1 - run) * cols >= VL;
+                    real *to_run = first + row * size + run * job->down * job->ow;
+                    for (fl_int t = 0, nv; t < lanes; t += nv * VL) {
+                        const fl_int rest = lanes - t, n = FL_FN(conv_wide)(mr, (rest + VL - 1) / VL);
+                        const fl_int here = rest < n * VL ? rest : n * VL;
+                        const int direct = valid == mr && (spill || (dense && here == n * VL));
+                        nv = n;
+                        FL_FN(conv_tile_of)(direct ? to_run + t : buffer, direct ? size : ldb, a + panel * depth,
+                                            planes + run * P->pitch + t, job->flat ? 0 : per_channel, job->flat ? 1 : channels,
+                                            job->offset + phase->first, job->flat ? channels : phase->taps, start, direct && add, mr, nv);
+                        if (!direct)
+                            FL_FN(conv_scatter)(buffer, ldb, to_run, size, valid, t, here, P->pitch, cols, job->down * job->ow,
+                                                job->across, add);
+                    }
+                }
+                if (finish && f == job->phases - 1 && c + job->chunk >= job->channels) {
+                    /* pixels of the part: whole rows of y where it has all columns */
+                    const fl_int i = (image * job->groups + group) * job->rows + row;
+                    const fl_int top = a0 * job->down, bottom = (a0 + high) * job->down < job->oh ? (a0 + high) * job->down : job->oh;
+                    const fl_int side = b0 * job->across;
+                    const fl_int end = (b0 + wide) * job->across < job->ow ? (b0 + wide) * job->across : job->ow;
+                    const real *z = (const real *)job->y + i * size;
+                    if (end - side == job->ow) FL_FN(gemm_finish)(&last, z + top * job->ow, size, i, valid, top * job->ow, (bottom - top) * job->ow);
+                    else
+                        for (fl_int p = top; p < bottom; p++)
+                            FL_FN(gemm_finish)(&last, z + p * job->ow + side, size, i, valid, p * job->ow + side, end - side);
+                }
+            }
+        }
+    }
+}
+
+/* --- packing A --------------------------------------------------------------------------------------------------------- */
+
+/* out[q * mr + i] = w[i * step + q], zeros for i >= valid; a register more than that may be written. */
+FL_INLINE void FL_FN(conv_pack_rows)(real *out, const real *w, fl_int step, fl_int n, fl_int mr, fl_int valid)
+{
+    for (fl_int q = 0; q < n; q += VL) {
+        const fl_int left = n - q < VL ? n - q : VL;
+        for (fl_int g = 0; g < mr; g += VL) {
+            vec t[VL];
+            for (fl_int i = 0; i < VL; i++) t[i] = g + i < valid ? vload_n(w + (g + i) * step + q, left, 0) : vset(0);
+            vtranspose(t);
+            for (fl_int p = 0; p < left; p++) {
+                const fl_int room = mr - g < VL ? mr - g : VL;
+                vstore_n(out + (q + p) * mr + g, t[p], room);
+            }
+        }
+    }
+}
+
+/* A block packs one panel of one group where a row's elements are consecutive in w, else all panels' share of one channel: w is read
+ * in order, for all phases. */
+static void FL_FN(conv_pack)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_conv_pack_job *job = (const fl_conv_pack_job *)head;
+    const fl_int parts = job->in_order ? job->panels : job->channels, part = block % parts, group = block / parts, mr = job->mr;
+    const real *w = (const real *)job->w + group * job->group_step;
+    (void)scratch;
+    for (fl_int f = 0; f < job->phases; f++) {
+        const fl_conv_phase *phase = job->phase + f;
+        const fl_int depth = job->channels * phase->taps * mr;
+        real *a = (real *)job->a + phase->panels + group * job->panels * depth;
+        if (job->in_order) {
+            const fl_int row = part * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+            FL_FN(conv_pack_rows)(a + part * depth, w + row * job->row_step, job->row_step, job->channels * phase->taps, mr, valid);
+        } else
+            for (fl_int panel = 0; panel < job->panels; panel++) {
+                const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+                real *out = a + panel * depth + part * phase->taps * mr;
+                for (fl_int q = 0; q < phase->taps; q++, out += mr) {
+                    const real *from = w + part * job->channel_step + row * job->row_step + job->place[phase->first + q];
+                    for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step] : 0;
+                }
+            }
+    }
+}

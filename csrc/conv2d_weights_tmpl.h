@@ -1,0 +1,155 @@
+/* conv2d_weights_tmpl.h: the gradient of a convolution's weights, in dot form: lanes lie along the pixels, so they are full for any
+ * number of channels. v lies at the pitch of the planes, zeros in the gaps: one sum runs over a whole part of an image. */
+
+#undef DOTS_Q
+#if defined __AVX512F__
+#define DOTS_Q 6               /* taps at a time, for 4 rows: 24 sums, 4 of v, 1 of the image */
+#else
+#define DOTS_Q 3
+#endif
+
+/* What a sum runs over: `images` times `rows` runs of `lanes` pixels. */
+typedef struct {
+    fl_int images, image_step, rows, row_step, lanes;
+} FL_FN(conv_runs);
+#define conv_runs FL_FN(conv_runs)
+
+/* out[i][j] = sum of v_i * x_j over the runs, for mr <= 4 rows of v and nq taps. */
+FL_INLINE void FL_FN(conv_dots)(real (*out)[4], const real *v, fl_int ldv, const real *const *x, const conv_runs *runs, const int mr,
+                                const int nq)
+{
+    vec s[DOTS_Q][4];
+#pragma GCC unroll 8
+    for (int j = 0; j < nq; j++)
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) s[j][i] = vset(0);
+    for (fl_int image = 0; image < runs->images; image++)
+        for (fl_int row = 0; row < runs->rows; row++) {
+            const fl_int from = image * runs->image_step + row * runs->row_step, full = runs->lanes / VL * VL, left = runs->lanes - full;
+            for (fl_int t = from; t < from + full; t += VL) {
+                vec a[4];
+#pragma GCC unroll 4
+                for (int i = 0; i < mr; i++) a[i] = vload(v + i * ldv + t);
+#pragma GCC unroll 8
+                for (int j = 0; j < nq; j++) {
+                    vec b = vload(x[j] + t);
+#pragma GCC unroll 4
+                    for (int i = 0; i < mr; i++) s[j][i] += a[i] * b;
+                }
+            }
+            if (left) {
+                vec a[4];
+#pragma GCC unroll 4
+                for (int i = 0; i < mr; i++) a[i] = vload_n(v + i * ldv + from + full, left, 0);
+#pragma GCC unroll 8
+                for (int j = 0; j < nq; j++) {
+                    vec b = vload_n(x[j] + from + full, left, 0);
+#pragma GCC unroll 4
+                    for (int i = 0; i < mr; i++) s[j][i] += a[i] * b;
+                }
+            }
+        }
+#pragma GCC unroll 8
+    for (int j = 0; j < nq; j++) vsum4(out[j], s[j][0], s[j][1], s[j][2], s[j][3]);
+}
+
+#undef CONV_DOTS_CASE
+#define CONV_DOTS_CASE(mr)                                                                            \
+    case mr:                                                                                          \
+        if (nq == DOTS_Q) FL_FN(conv_dots)(out, v, ldv, x, runs, mr, DOTS_Q);                         \
+        else if (DOTS_Q > 3 && nq == DOTS_Q - 1) FL_FN(conv_dots)(out, v, ldv, x, runs, mr, DOTS_Q - 1); \
+        else if (DOTS_Q > 3 && nq == DOTS_Q - 2) FL_FN(conv_dots)(out, v, ldv, x, runs, mr, DOTS_Q - 2); \
+        else if (nq > 1) FL_FN(conv_dots)(out, v, ldv, x, runs, mr, 3);                               \
+        else FL_FN(conv_dots)(out, v, ldv, x, runs, mr, 1);                                           \
+        break;
+
+static void FL_FN(conv_dots_of)(real (*out)[4], const real *v, fl_int ldv, const real *const *x, const conv_runs *runs, fl_int mr,
+                                fl_int nq)
+{
+    switch (mr) {
+        CONV_DOTS_CASE(1)
+        CONV_DOTS_CASE(2)
+        CONV_DOTS_CASE(3)
+        CONV_DOTS_CASE(4)
+    }
+}
+
+/* v at the pitch of the planes, zeros in the gaps. Up to a register more is written. */
+static void FL_FN(conv_spread)(real *out, const real *v, fl_int rows, fl_int cols, fl_int pitch)
+{
+    for (fl_int p = 0; p < rows; p++) FL_FN(row_in_zeros)(out + p * pitch, pitch, v + p * cols, cols, 1, 0);
+}
+
+/* Whether a product with zero is a number for all of them. */
+FL_INLINE int FL_FN(all_finite)(const real *x, fl_int n)
+{
+    vec s = vset(0);
+    fl_int q = 0;
+    for (; q + VL <= n; q += VL) s += vload(x + q) * 0;
+    if (q < n) s += vload_n(x + q, n - q, 0) * 0;
+    return vsum(s) == 0;
+}
+
+/* scratch: the planes of channel_chunk channels and row_chunk rows of v, `together` images and 64 bytes for each, FL_CONV_BYTES more. */
+static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_conv_weights_job *job = (const fl_conv_weights_job *)head;
+    const fl_conv_planes *P = &job->planes;
+    const fl_int row_parts = (job->rows + job->row_chunk - 1) / job->row_chunk;
+    const fl_int channel_parts = (job->channels + job->channel_chunk - 1) / job->channel_chunk;
+    const fl_int k0 = block % row_parts * job->row_chunk, c0 = block / row_parts % channel_parts * job->channel_chunk;
+    const fl_int group = block / row_parts / channel_parts % job->groups, part = block / row_parts / channel_parts / job->groups;
+    const fl_int rows = job->rows - k0 < job->row_chunk ? job->rows - k0 : job->row_chunk;
+    const fl_int channels = job->channels - c0 < job->channel_chunk ? job->channels - c0 : job->channel_chunk;
+    const fl_int first = part * job->part_images;
+    const fl_int end = first + job->part_images < job->images ? first + job->part_images : job->images;
+    const fl_int size = job->grid_rows * job->grid_cols, total = channels * job->taps;
+    const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), ldx = P->phases_y * P->phases_x * ldv; /* [phase][image][plane] */
+    real *planes = scratch, *spread = planes + channels * ldx + FL_CONV_BYTES / (fl_int)sizeof(real);
+    real *dw = (real *)job->dw + ((part * job->groups + group) * job->rows + k0) * job->channels * job->taps + c0 * job->taps;
+    int add = 0;
+
+    for (fl_int n = first; n < end; n += job->together) {
+        const fl_int images = end - n < job->together ? end - n : job->together;
+        for (fl_int a0 = 0; a0 < job->grid_rows; a0 += P->tile_rows, add = 1) {
+            const fl_int high = job->grid_rows - a0 < P->tile_rows ? job->grid_rows - a0 : P->tile_rows;
+            const fl_int plane_rows = P->plane_rows - P->tile_rows + high, lanes = (high - 1) * P->pitch + job->grid_cols;
+            int finite = 1;
+            for (fl_int c = 0; c < channels; c++)
+                for (fl_int m = 0; m < images; m++) {
+                    const fl_int channel = ((n + m) * job->groups + group) * job->channels + c0 + c;
+                    real *out = planes + c * ldx + m * P->plane;
+                    FL_FN(planes_of)(out, ldv, (const real *)job->x + channel * P->h * P->w, P, a0, 0, plane_rows);
+                    for (fl_int f = 0; f < P->phases_y * P->phases_x; f++)
+                        finite &= FL_FN(all_finite)(out + f * ldv, plane_rows * P->pitch);
+                }
+            for (fl_int i = 0; i < rows; i++)
+                for (fl_int m = 0; m < images; m++) {
+                    const fl_int row = ((n + m) * job->groups + group) * job->rows + k0 + i;
+                    FL_FN(conv_spread)(spread + i * ldv + m * P->plane, (const real *)job->v + row * size + a0 * job->grid_cols, high,
+                                       job->grid_cols, P->pitch);
+                }
+            for (fl_int i = 0; i < rows; i += 4) {
+                const fl_int mr = rows - i < 4 ? rows - i : 4, groups = (total + DOTS_Q - 1) / DOTS_Q, even = (total + groups - 1) / groups;
+                for (fl_int q = 0; q < total; q += even) {
+                    const fl_int here = total - q < even ? total - q : even;
+                    const real *x[DOTS_Q];
+                    real out[DOTS_Q][4];
+                    /* gaps in v are zeros, which infinities in the image must not meet */
+                    const conv_runs flat = {images, P->plane, 1, 0, lanes}, rowwise = {images, P->plane, high, P->pitch, job->grid_cols};
+                    for (fl_int j = 0; j < DOTS_Q; j++) {
+                        const fl_int at = q + (j < here ? j : here - 1);
+                        x[j] = planes + at / job->taps * ldx + job->offset[at % job->taps];
+                    }
+                    FL_FN(conv_dots_of)(out, spread + i * ldv, ldv, x, finite ? &flat : &rowwise, mr, even);
+                    for (fl_int r = 0; r < mr; r++)
+                        for (fl_int j = 0; j < here; j++) {
+                            real *to = dw + (i + r) * job->channels * job->taps + q + j;
+                            *to = add ? *to + out[j][r] : out[j][r];
+                        }
+                }
+            }
+        }
+    }
+}
+#undef conv_runs

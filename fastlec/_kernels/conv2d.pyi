@@ -1,0 +1,59 @@
+import numpy as np
+
+from .._geometry import Geometry
+from .plan import Plan
+
+AUTO: int
+IM2COL: int
+DIRECT: int
+WINOGRAD: int
+
+def forward(
+    plan: Plan,
+    g: Geometry,
+    x: np.ndarray,
+    W: np.ndarray,
+    y: np.ndarray,
+    *,
+    algorithm: int = 0,
+    bias: np.ndarray | None = None,
+    op: int = ...,
+    residual: np.ndarray | None = None,
+    accumulate: bool = False,
+    slope: np.ndarray | None = None,
+    op2: int = ...,
+) -> None: ...
+def data_gradient(
+    plan: Plan,
+    g: Geometry,
+    v: np.ndarray,
+    W: np.ndarray,
+    dx: np.ndarray,
+    *,
+    algorithm: int = 0,
+    residual: np.ndarray | None = None,
+    accumulate: bool = False,
+    slope: np.ndarray | None = None,
+    op2: int = ...,
+) -> None: ...
+def weight_gradient(
+    plan: Plan,
+    g: Geometry,
+    v: np.ndarray,
+    x: np.ndarray,
+    dW: np.ndarray,
+    *,
+    algorithm: int = 0,
+    update: bool = False,
+) -> None: ...
+def slope(
+    plan: Plan,
+    v: np.ndarray,
+    out: np.ndarray | None = None,
+    *,
+    y: np.ndarray | None = None,
+    op: int = ...,
+    total: np.ndarray | None = None,
+    update: bool = False,
+) -> None: ...
+def filter2d(plan: Plan, x: np.ndarray, K: np.ndarray, y: np.ndarray, mode: int = 0, cval: float = 0) -> None: ...

@@ -1,0 +1,207 @@
+"""Image filtering (lecture 5.1): the convolution of an image with a small kernel, and the kernels of image processing by name.
+
+The kernels are those of the pages that the lecture points to, https://en.wikipedia.org/wiki/Kernel_(image_processing) and, for
+Sobel's, https://en.wikipedia.org/wiki/Sobel_operator: float64 arrays to use with `filter2d`, which turns a kernel by 180 degrees as
+those pages do. `KERNELS` maps every name to its function.
+"""
+
+import math
+
+import numpy as np
+
+from . import _check
+from ._kernels import conv2d as _conv2d
+from ._kernels.plan import Plan
+
+MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
+_OUT_DTYPES = tuple(np.dtype(f"{sign}int{bits}") for sign in ("u", "") for bits in (8, 16, 32))
+
+
+def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
+    """The convolution of an image with a kernel (lecture 5.1), of the image's size: scipy.ndimage.convolve with its origin.
+
+    y[a, b] = sum_ij kernel[i, j] image[a + R//2 - i, b + S//2 - j], for each channel by itself. (The layers and `conv2d` do not
+    turn the kernel, nor do scipy.ndimage.correlate and OpenCV's filter2D: give them kernel[::-1, ::-1], or take it from them.)
+
+    image : (H, W) gray or (H, W, C) colour. kernel : (R, S), neither 0, of any size, even or odd, also larger than the image.
+    mode : what lies beyond the image, as in scipy.ndimage: "reflect" (d c b a | a b c d | d c b a), "mirror" (d c b | a b c d |
+    c b a), "nearest" (a a a a | a b c d | d d d d), "wrap" (a b c d | a b c d | a b c d), "constant" (cval everywhere).
+    out : None for a new array, or an array of image's shape; it may be image itself. Of the result's dtype, or of 8, 16 or 32 bit
+    integers: then the result is rounded to the nearest (half to even) and clipped to what they hold.
+
+    Returns the filtered image, of image's shape. The image alone decides the dtype: float32 for float32 and float16, float64 for
+    float64, integers and bool, unlike scipy.ndimage, which cuts the result of bytes off to bytes; out=np.empty_like(image) gives
+    bytes, rounded. Each element is within about R S eps sum_ij |kernel[i, j] image[...]| of the exact sum, also where a kernel of
+    rank one, u v', is applied as u and v one after the other. NaN and infinity reach only where kernel is not 0.
+
+    ValueError for shapes, an unknown mode, and NaN on its way into integers; TypeError for dtypes.
+    """
+    image = _check.as_array(image, "image")
+    dtype = _check.float_dtype(image.dtype, "image")
+    if image.ndim not in (2, 3):
+        raise ValueError(f"image has shape {image.shape}; expected (height, width) or (height, width, channels)")
+    kernel = _turned(kernel)
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ValueError(f"mode is {mode!r}; expected one of {', '.join(MODES)}")
+    cval = _check.number(cval, "cval")
+    if out is not None:
+        integers = isinstance(out, np.ndarray) and out.dtype in _OUT_DTYPES
+        _check.output(out, image.shape, out.dtype if integers else dtype)
+    plan, gray = Plan(dtype.num), image.ndim == 2
+    x = _check.plain(image[None] if gray else np.moveaxis(image, 2, 0), dtype, "image")
+    own = out[None] if gray and out is not None and out.dtype == dtype else None
+    y = _check.kernel_output(own, x.shape, dtype, plan, (x,))
+    if x.size:
+        _filter(plan, x, kernel, y, MODES.index(mode), cval)
+    if gray and out is None:
+        return y[0]
+    if out is None:
+        out = plan.empty(*image.shape)
+    if y is not own:
+        y = y if out.dtype == dtype else _whole(y, out.dtype)
+        for i, plane in enumerate(y):  # one by one: several times as fast as all with moved axes
+            np.copyto(out if gray else out[..., i], plane)
+    return out
+
+
+def _turned(kernel):
+    """The kernel as a correlation takes it: float64, turned by 180 degrees, and odd, with a zero before what was even."""
+    kernel = _check.as_array(kernel, "kernel")
+    _check.float_dtype(kernel.dtype, "kernel")
+    if kernel.ndim != 2 or 0 in kernel.shape:
+        raise ValueError(f"kernel has shape {kernel.shape}; expected (rows, columns), neither of them 0")
+    r, s = kernel.shape
+    turned = np.zeros((r | 1, s | 1))
+    turned[-r:, -s:] = kernel[::-1, ::-1]
+    return turned
+
+
+def _whole(a, dtype):
+    """a rounded and clipped to an integer dtype of at most 32 bits, whose numbers float64 holds all."""
+    if np.isnan(a).any():
+        raise ValueError(f"the result holds NaN, which out, of dtype {dtype}, cannot; expected out of {a.dtype}")
+    limits = np.iinfo(dtype)
+    return np.rint(a, dtype=np.float64).clip(limits.min, limits.max).astype(dtype)
+
+
+@np.errstate(all="ignore")  # what overflows is infinite, without a word, as in the kernels
+def _filter(plan, x, kernel, y, mode, cval):
+    """y = the correlation of every plane of x with an odd kernel, in one pass or in two."""
+    K = kernel.astype(x.dtype)
+    factors = _factors(kernel, np.finfo(x.dtype).eps)
+    if not K.any():
+        y[:] = 0
+    elif factors is None:
+        _conv2d.filter2d(plan, x, K, y, mode, cval)
+    else:
+        column, row = (factor.astype(x.dtype) for factor in factors)
+        half = plan.empty(*x.shape)
+        _conv2d.filter2d(plan, x, row, half, mode, cval)
+        _conv2d.filter2d(plan, half, column, y, mode, float((cval * row).sum()))  # what all cval beyond the image has become
+    plan.run()
+
+
+def _factors(kernel, eps):
+    """A column (R, 1) and a row (1, S) whose product is the kernel and that are less work than it, or None.
+
+    Every element of the product is within R + S rounding errors of the kernel's: no more than the two passes save, so that the
+    bound on the error is that of one pass. The row's magnitudes sum to at most 1, so that the first pass cannot overflow.
+    """
+    r, s = kernel.shape
+    if r * s <= 2 * (r + s):
+        return None
+    i, j = np.unravel_index(np.abs(kernel).argmax(), kernel.shape)
+    row = kernel[i : i + 1] / _unit(kernel[i])
+    row = np.ldexp(row, -np.frexp(np.abs(row).sum())[1])
+    column = kernel[:, j : j + 1] / row[0, j]
+    close = np.abs(kernel - column * row) <= (r + s) * eps * np.abs(kernel)
+    return (column, row) if close.all() else None  # never of a kernel with NaN or infinity, nor of zeros alone
+
+
+def _unit(a):
+    """The greatest number of which all of a are whole multiples up to 2^30, so that whole numbers stay exact; or a's largest."""
+    largest = np.abs(a).max()
+    scale = 30 - int(np.frexp(largest)[1])
+    multiples = np.ldexp(a, scale)
+    whole = (multiples == np.rint(multiples)).all() and largest
+    return np.ldexp(float(np.gcd.reduce(multiples.astype(np.int64))), -scale) if whole else largest
+
+
+def identity():
+    """(3, 3): the image as it is."""
+    return np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
+
+
+def ridge():
+    """(3, 3): 4 times a pixel less its 4 neighbours, minus the discrete Laplacian; 0 where the image is flat."""
+    return np.array([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]])
+
+
+def edge():
+    """(3, 3): 8 times a pixel less its 8 neighbours; 0 where the image is flat."""
+    return np.array([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]])
+
+
+def sharpen(amount=1.0):
+    """(3, 3): the image and amount (a finite number >= 0) times its `ridge`."""
+    return identity() + _check.non_negative(amount, "amount") * ridge()
+
+
+def box(size=3):
+    """(size, size): the mean over a square."""
+    size = _check.count(size, "size", 1)
+    return np.full((size, size), 1 / size**2)
+
+
+def gaussian(size=None, sigma=None):
+    """(size, size): a blur by the normal distribution, of sum 1.
+
+    size : odd, or even, which shifts the image by half a pixel. sigma : the standard deviation in pixels, > 0.
+    Without sigma: binomial coefficients, the page's kernels of size 3 (the default) and 5, of variance (size - 1) / 4.
+    With sigma alone: the density at whole pixels to 4 sigma, as scipy.ndimage.gaussian_filter.
+    """
+    if size is not None:
+        size = _check.count(size, "size", 1)
+    if sigma is None:
+        size = 3 if size is None else size
+        line = np.array([math.comb(size - 1, i) / 2 ** (size - 1) for i in range(size)])
+    else:
+        sigma = _check.non_negative(sigma, "sigma")
+        if not sigma:
+            raise ValueError("sigma is 0; expected a number > 0")
+        size = 2 * int(4 * sigma + 0.5) + 1 if size is None else size
+        line = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / sigma) ** 2)
+        line /= line.sum()
+    return np.outer(line, line)
+
+
+def sobel_x():
+    """(3, 3): 8 times the derivative from left to right, smoothed from top to bottom; positive where it brightens to the right."""
+    return np.outer([1.0, 2, 1], [1.0, 0, -1])
+
+
+def sobel_y():
+    """(3, 3): the same from top to bottom; positive where it brightens downwards."""
+    return sobel_x().T
+
+
+def emboss():
+    """(3, 3): the image as a relief, lit from the upper left (GIMP's manual, "Convolution Matrix", which does not turn it)."""
+    return np.array([[2.0, 1, 0], [1, 1, -1], [0, -1, -2]])
+
+
+def unsharp(amount=1.0, size=5, sigma=None):
+    """(size, size): the image and amount (a finite number >= 0) times what a blur, `gaussian` of size and sigma, takes from it.
+
+    Defaults as on the page: 5 x 5, amount 1, no threshold. size : odd, or None with a sigma.
+    """
+    blur = gaussian(size, sigma)
+    if len(blur) % 2 == 0:
+        raise ValueError(f"size is {size}; expected an odd number")
+    amount = _check.non_negative(amount, "amount")
+    kernel = -amount * blur
+    kernel[len(blur) // 2, len(blur) // 2] += 1 + amount
+    return kernel
+
+
+KERNELS = {f.__name__: f for f in (identity, ridge, edge, sharpen, box, gaussian, sobel_x, sobel_y, emboss, unsharp)}
