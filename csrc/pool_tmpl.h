@@ -305,7 +305,7 @@ static void FL_FN(pool)(const fl_job *head, fl_int block, void *scratch)
                          && 2 * job->oh <= job->h && 2 * job->ow <= job->w;
     for (fl_int p = begin; p < end; p++) {
         const real *x = (const real *)job->x + p * pixels;
-        real *from = (real *)job->from + p * (back ? windows : pixels), *to = (real *)job->to + p * (back ? pixels : windows);
+        real *from = (real *)job->source + p * (back ? windows : pixels), *to = (real *)job->to + p * (back ? pixels : windows);
         switch (job->mode) {
         case FL_MEAN: FL_FN(pool_plane)(job, x, from, to, FL_MEAN); break;
         case FL_MEAN_TMV:

@@ -325,7 +325,7 @@ cdef extern from "fl.h" nogil:
         fl_job head
         int mode
         const void *x
-        const void *from_ "from"
+        const void *source
         void *to
         const void *y
         int op

@@ -1,8 +1,8 @@
 # cython: freethreading_compatible=True
 """Means and maxima of windows of images, as jobs of a plan.
 
-g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow), every window with a pixel inside x, r w < 2^31.
-Arrays are those of a plan: its dtype, C order, aligned.
+g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow); every window has a pixel inside x, and
+r w < 2^31. Arrays are those of a plan: its dtype, C order, aligned.
 """
 
 cimport numpy as cnp
@@ -27,7 +27,7 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
     job.mode, job.op = mode, op
     plan.point(&job.x, x)
-    plan.point(&job.from_, source)
+    plan.point(&job.source, source)
     plan.point(<const void **>&job.to, to)
     if op != FL_IDENTITY:
         plan.point(&job.y, y)
