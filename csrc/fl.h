@@ -415,7 +415,7 @@ enum { FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV };
 typedef struct {
     fl_job head;
     int mode;
-    const void *x, *source;     /* (planes, ...), C order */
+    const void *x, *source;    /* (planes, ...), C order */
     void *to;
     const void *y;             /* Y = op(.) (planes, h, w); only where op is not FL_IDENTITY */
     int op;

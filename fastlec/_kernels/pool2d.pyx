@@ -1,8 +1,8 @@
 # cython: freethreading_compatible=True
 """Means and maxima of windows of images, as jobs of a plan.
 
-g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow), every window with a pixel inside x, r w < 2^31.
-Arrays are those of a plan: its dtype, C order, aligned.
+g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow); every window has a pixel inside x, and
+r w < 2^31. Arrays are those of a plan: its dtype, C order, aligned.
 """
 
 cimport numpy as cnp
