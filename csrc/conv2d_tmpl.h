@@ -28,76 +28,81 @@ FL_INLINE fl_int FL_FN(border_index)(fl_int i, fl_int n, int border)
     }
 }
 
-FL_INLINE void FL_FN(fill)(real *out, fl_int n, real value)
+/* VL elements at p, zeros where column `at` + lane is not in a row of w. */
+FL_INLINE vec FL_FN(load_in_row)(const real *p, fl_int at, fl_int w)
 {
-    fl_int q = 0;
-    for (; q + VL <= n; q += VL) vstore(out + q, vset(value));
-    if (q < n) vstore_n(out + q, vset(value), n - q);
+    if (at >= 0 && at + VL <= w) return vload(p);
+    if (at >= w || at + VL <= 0) return vset(0);
+    if (at >= 0) return vload_n(p, w - at, 0);
+    return vload_range(p, vrange_of(-at, w - at < VL ? w - at : VL));
 }
 
-FL_INLINE void FL_FN(copy)(real *out, const real *from, fl_int n)
+/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Up to a register more
+ * is written. */
+static void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
 {
-    fl_int q = 0;
-    for (; q + VL <= n; q += VL) vstore(out + q, vload(from + q));
-    if (q < n) vstore_n(out + q, vload_n(from + q, n - q, 0), n - q);
-}
-
-/* One row of a plane: `width` columns, column q from source column q * step + start. */
-static void FL_FN(plane_row)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
-{
-    fl_int lo = start < 0 ? (-start + step - 1) / step : 0, hi = start < w ? (w - start + step - 1) / step : 0;
-    if (lo > width) lo = width;
-    if (hi > width) hi = width;
-    if (hi < lo) hi = lo;
-    if (border == FL_CONSTANT) {
-        FL_FN(fill)(out, lo, cval);
-        FL_FN(fill)(out + hi, width - hi, cval);
-    } else {
-        for (fl_int q = 0; q < lo; q++) out[q] = from[FL_FN(border_index)(q * step + start, w, border)];
-        for (fl_int q = hi; q < width; q++) out[q] = from[FL_FN(border_index)(q * step + start, w, border)];
+    for (fl_int q = 0; q < width; q += VL) {
+        const fl_int at = q * step + start;
+        if (step == 1) vstore(out + q, FL_FN(load_in_row)(from + at, at, w));
+        else if (step == 2) {
+            vec even, odd;
+            vunzip(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w), &even, &odd);
+            vstore(out + q, even);
+        } else
+            for (fl_int i = 0; i < VL; i++) out[q + i] = at + i * step >= 0 && at + i * step < w ? from[at + i * step] : 0;
     }
-    if (step == 1) FL_FN(copy)(out + lo, from + start + lo, hi - lo);
-    else if (step == 2) /* the compiler's vectors */
-        for (fl_int q = lo; q < hi; q++) out[q] = from[2 * q + start];
-    else
-        for (fl_int q = lo; q < hi; q++) out[q] = from[q * step + start];
+}
+
+/* The same with a border. */
+static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
+{
+    for (fl_int q = 0; q < width;) {
+        const fl_int at = q * step + start;
+        if (step == 1 && at >= 0 && at + VL <= w) {
+            vstore(out + q, vload(from + at));
+            q += VL;
+        } else {
+            const fl_int i = FL_FN(border_index)(at, w, border);
+            out[q++] = i < 0 ? cval : from[i];
+        }
+    }
 }
 
 /* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
 FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
 {
-    fl_int q = 0;
 #if FL_IS_F32
-    for (; q < n && 4 * q + start < 0; q++)
-        for (fl_int f = 0; f < 4; f++) phase[f * ld + q] = 4 * q + f + start >= 0 && 4 * q + f + start < w ? from[4 * q + f + start] : 0;
-    for (; q < n; q += VL) {
+    for (fl_int q = 0; q < n; q += VL) {
         vec a[4];
         for (fl_int f = 0; f < 4; f++) {
-            const fl_int at = 4 * q + start + f * VL, left = w - at;
-            a[f] = left >= VL ? vload(from + at) : left > 0 ? vload_n(from + at, left, 0) : vset(0);
+            const fl_int at = 4 * q + start + f * VL;
+            a[f] = FL_FN(load_in_row)(from + at, at, w);
         }
         vdeinterleave4(a);
         for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
     }
 #else
-    for (fl_int f = 0; f < 4; f++) FL_FN(plane_row)(phase + f * ld, n, from, w, 4, start + f, FL_CONSTANT, 0);
-    (void)q;
+    for (fl_int f = 0; f < 4; f++) FL_FN(row_in_zeros)(phase + f * ld, n, from, w, 4, start + f);
 #endif
 }
 
 /* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
 static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
 {
+    const int zeros = P->border == FL_CONSTANT && P->cval == 0;
     for (fl_int fy = 0; fy < P->phases_y; fy++)
         for (fl_int fx = 0; fx < P->phases_x; fx++, out += step) {
-            for (fl_int p = 0; p < rows; p++) {
+            const fl_int start = b0 * P->sw + fx - P->left;
+            for (fl_int p = 0; p < rows; p++) { /* in order: what is too much of a row the next one overwrites */
                 const fl_int i = FL_FN(border_index)((a0 + p) * P->sh + fy - P->top, P->h, P->border);
-                if (i < 0) FL_FN(fill)(out + p * P->pitch, P->pitch, (real)P->cval);
-                else
-                    FL_FN(plane_row)(out + p * P->pitch, P->pitch, x + i * P->w, P->w, P->sw, b0 * P->sw + fx - P->left, P->border,
-                                     (real)P->cval);
+                real *row = out + p * P->pitch;
+                if (i < 0)
+                    for (fl_int q = 0; q < P->pitch; q += VL) vstore(row + q, vset((real)P->cval));
+                else if (zeros) FL_FN(row_in_zeros)(row, P->pitch, x + i * P->w, P->w, P->sw, start);
+                else FL_FN(row_in_border)(row, P->pitch, x + i * P->w, P->w, P->sw, start, P->border, (real)P->cval);
             }
-            FL_FN(fill)(out + rows * P->pitch, P->width - P->pitch, 0); /* the zeros that the last row shares with nobody */
+            for (fl_int q = P->pitch; q < P->width; q += VL) /* the zeros that the last row shares with nobody */
+                vstore(out + (rows - 1) * P->pitch + q, vset(0));
         }
 }
 
@@ -287,25 +292,29 @@ FL_INLINE void FL_FN(conv_pack_rows)(real *out, const real *w, fl_int step, fl_i
     }
 }
 
-/* A block packs one panel of one group, for all phases. */
+/* A block packs one panel of one group where a row's elements are consecutive in w, else all panels' share of one channel: w is read
+ * in order, for all phases. */
 static void FL_FN(conv_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_pack_job *job = (const fl_conv_pack_job *)head;
-    const fl_int panel = block % job->panels, group = block / job->panels, mr = job->mr, row = panel * mr;
-    const fl_int valid = job->rows - row < mr ? job->rows - row : mr;
-    const real *w = (const real *)job->w + group * job->group_step + row * job->row_step;
+    const fl_int parts = job->in_order ? job->panels : job->channels, part = block % parts, group = block / parts, mr = job->mr;
+    const real *w = (const real *)job->w + group * job->group_step;
     (void)scratch;
     for (fl_int f = 0; f < job->phases; f++) {
         const fl_conv_phase *phase = job->phase + f;
-        real *out = (real *)job->a + phase->panels + (group * job->panels + panel) * job->channels * phase->taps * mr;
+        const fl_int depth = job->channels * phase->taps * mr;
+        real *a = (real *)job->a + phase->panels + group * job->panels * depth;
         if (job->in_order) {
-            FL_FN(conv_pack_rows)(out, w, job->row_step, job->channels * phase->taps, mr, valid);
-            continue;
-        }
-        for (fl_int c = 0; c < job->channels; c++)
-            for (fl_int q = 0; q < phase->taps; q++, out += mr) {
-                const real *from = w + c * job->channel_step + job->place[phase->first + q];
-                for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step] : 0;
+            const fl_int row = part * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+            FL_FN(conv_pack_rows)(a + part * depth, w + row * job->row_step, job->row_step, job->channels * phase->taps, mr, valid);
+        } else
+            for (fl_int panel = 0; panel < job->panels; panel++) {
+                const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+                real *out = a + panel * depth + part * phase->taps * mr;
+                for (fl_int q = 0; q < phase->taps; q++, out += mr) {
+                    const real *from = w + part * job->channel_step + row * job->row_step + job->place[phase->first + q];
+                    for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step] : 0;
+                }
             }
     }
 }

@@ -74,13 +74,10 @@ static void FL_FN(conv_dots_of)(real (*out)[4], const real *v, fl_int ldv, const
     }
 }
 
-/* v at the pitch of the planes, zeros in the gaps. */
+/* v at the pitch of the planes, zeros in the gaps. Up to a register more is written. */
 static void FL_FN(conv_spread)(real *out, const real *v, fl_int rows, fl_int cols, fl_int pitch)
 {
-    for (fl_int p = 0; p < rows; p++) {
-        FL_FN(copy)(out + p * pitch, v + p * cols, cols);
-        FL_FN(fill)(out + p * pitch + cols, pitch - cols, 0);
-    }
+    for (fl_int p = 0; p < rows; p++) FL_FN(row_in_zeros)(out + p * pitch, pitch, v + p * cols, cols, 1, 0);
 }
 
 /* Whether a product with zero is a number for all of them. */
@@ -93,7 +90,7 @@ FL_INLINE int FL_FN(all_finite)(const real *x, fl_int n)
     return vsum(s) == 0;
 }
 
-/* scratch: for `together` images the planes of channel_chunk channels and row_chunk rows of v, each a plane, FL_CONV_BYTES more. */
+/* scratch: the planes of channel_chunk channels and row_chunk rows of v, `together` images and 64 bytes for each, FL_CONV_BYTES more. */
 static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_weights_job *job = (const fl_conv_weights_job *)head;
@@ -107,7 +104,7 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
     const fl_int first = part * job->part_images;
     const fl_int end = first + job->part_images < job->images ? first + job->part_images : job->images;
     const fl_int size = job->grid_rows * job->grid_cols, total = channels * job->taps;
-    const fl_int ldv = P->plane * job->together, ldx = P->phases_y * P->phases_x * ldv; /* [phase][image][plane] */
+    const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), ldx = P->phases_y * P->phases_x * ldv; /* [phase][image][plane] */
     real *planes = scratch, *spread = planes + channels * ldx + FL_CONV_BYTES / (fl_int)sizeof(real);
     real *dw = (real *)job->dw + ((part * job->groups + group) * job->rows + k0) * job->channels * job->taps + c0 * job->taps;
     int add = 0;

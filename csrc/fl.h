@@ -29,7 +29,8 @@ enum {
     FL_STRIP = 64,     /* samples whose logits are computed together, at most */
     FL_TILE_ROWS = 12, /* rows of the largest tile of a matrix product, */
     FL_TILE_BYTES = 128, /* and bytes of a row of it: packed panels are that wide, or narrower */
-    FL_DEPTH_BYTES = 1536 /* of a row that a tile sums over at a time */
+    FL_DEPTH_BYTES = 1536, /* of a row that a tile sums over at a time */
+    FL_NORM_CHANNELS = 8      /* of a block of batch normalisation's jobs for channels */
 };
 
 /* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
@@ -275,6 +276,21 @@ typedef struct {
     void *u;
 } fl_winograd_pack_job;
 
+/* The weights' gradient in the same way: a matrix product over the tiles at each point. winograd_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left, oh, ow;
+    fl_int down, across;
+    const void *v, *x;
+    void *dw;                          /* [part][groups * rows][channels][9] */
+    fl_int part_rows, parts;           /* rows of tiles, of all images */
+    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int together;                   /* rows of tiles that are transformed at a time */
+    fl_int mr, pitch;                  /* pitch: tiles of `together` rows, rounded up to registers */
+    const fl_int *offset;              /* of each tile: tile times the channels of a block, rounded up to registers */
+} fl_winograd_weights_job;
+
 /* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */
 typedef struct {
     fl_job head;
@@ -290,7 +306,20 @@ typedef struct {
     fl_int per_block;                  /* planes of y */
 } fl_depthwise_job;
 
-/* Its weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
+/* y = a kernel of r x s taps over each of `images` planes, a part of a plane in scratch with what lies around it: scratch is that and
+ * FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
+enum { FL_STENCIL_ROWS = 4 };
+
+typedef struct {
+    fl_job head;
+    fl_conv_planes planes;
+    fl_int tiles_down, tiles_across, r, s;
+    const void *weights;               /* (r, s) */
+    const void *x;
+    void *y;                           /* (images, h, w), as x */
+} fl_stencil_job;
+
+/* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
 typedef struct {
     fl_job head;
     fl_int images, groups, rows;
@@ -326,6 +355,75 @@ typedef struct {
     void *total;               /* (rows,) or NULL */
     fl_int per_block;
 } fl_channels_job;
+
+/* im2col: columns (planes * r * s, oh * ow), in row (p, i, j) at (a, b)  x[p, sh * a + dh * i - top, sw * b + dw * j - left], or 0
+ * outside x (planes, h, w). col2im: x = the transpose of that times columns. im2col_tmpl.h */
+typedef struct {
+    fl_job head;
+    void *x, *columns;
+    fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow;
+    fl_int rows;               /* planes * r * s * oh of columns, or planes * h of x, */
+    fl_int per_block;          /* and of a block */
+    int stream;                /* im2col: columns are too large for the caches: write past them, */
+    fl_int per_piece;          /* so many rows at a time */
+} fl_columns_job;
+/* Batch normalisation of images x (n, c, pixels), channel by channel: y = gamma (x - mean) / sqrt(var + eps) + beta.
+ * batch_norm_tmpl.h. A sweep goes over memory in pieces of planes, a whole plane where it is small; `partial` and `unit` number
+ * the pieces in that order. What belongs to a channel is computed between two sweeps, in double. */
+typedef struct {
+    fl_job head;
+    fl_int c, pixels, pieces, piece; /* pieces of a plane, and pixels of one; the last may have fewer */
+    fl_int units, per_block;   /* n * c * pieces */
+    const void *x, *v;         /* (n, c, pixels) or, where the map does not need it, NULL */
+    const double *moments;     /* (2, c): mean and variance */
+    double *partial;           /* (units, 2). batch_norm_moments: mean and sum of squared deviations from it of a piece of x.
+                                * batch_norm_sums: sum v and sum v (x - centre), centre = the mean in x's dtype */
+    const double *factors;     /* batch_norm_map: (3, c), and */
+    void *out;                 /* out = (factors[0] v + factors[1] (x - centre) + factors[2]) * op'(below) */
+    const void *below;         /* = op(.) or NULL: op' follows from it */
+    int op;
+} fl_batch_norm_job;
+
+/* All for a channel, in blocks of FL_NORM_CHANNELS. batch_norm_forward: moments of x, from `partial` or, without, the running
+ * ones; factors of y. batch_norm_derivative: totals, and the factors of J' v, or of J v where v is the direction of x; `partial`
+ * NULL: there is no v, or (not `batch`) no total is wanted. batch_norm_running: running <- (1 - momentum) running + momentum *
+ * moments. */
+typedef struct {
+    fl_job head;
+    fl_int n, c, pixels, pieces, piece;
+    int batch;                 /* moments are those of x, and change with it */
+    double eps, momentum;
+    const double *partial;     /* (n, c, pieces, 2) or NULL */
+    double *moments, *factors; /* (2, c), (3, c) */
+    const void *gamma, *beta;  /* these and the following: (c,) */
+    void *running_mean, *running_var;
+    const void *dgamma, *dbeta; /* directions, or NULL */
+    void *total_gamma, *total_beta; /* J' v, or NULL */
+    const fl_update *update;   /* or NULL; else the totals are gradients of the parameters at total_gamma and total_beta */
+} fl_batch_norm_channels_job;
+/* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. What lies outside
+ * counts nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory, to the first
+ * NaN where there is one. r w < 2^31. pool_tmpl.h
+ *   FL_MEAN          to (oh, ow) = the means of `from` (h, w), of r s elements wherever the window lies
+ *   FL_MEAN_TMV      to (h, w) = the transpose of that times `from` (oh, ow)
+ *   FL_MAXIMUM       to (oh, ow) = the maxima of `x` (h, w)
+ *   FL_MAXIMUM_MV    to (oh, ow) = the elements of `from` (h, w) that lie where the maxima of `x` do
+ *   FL_MAXIMUM_TMV   to (h, w) = the transpose of that times `from` (oh, ow)
+ * The transposes are multiplied by op'(Y). */
+enum { FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV };
+
+typedef struct {
+    fl_job head;
+    int mode;
+    const void *x, *from;      /* (planes, ...), C order */
+    void *to;
+    const void *y;             /* Y = op(.) (planes, h, w); only where op is not FL_IDENTITY */
+    int op;
+    fl_int planes, per_block;
+    fl_int h, w, oh, ow, r, s, sh, sw;
+    fl_int top, left;          /* of the first window, above and left of the plane */
+    fl_int inner, outer;       /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */
+} fl_pool_job;
 
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
 enum { FL_F32, FL_F64, FL_DTYPES };

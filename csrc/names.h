@@ -21,6 +21,7 @@
 #define vmask FL_FN(vmask)
 #define vequal FL_FN(vequal)
 #define vbelow FL_FN(vbelow)
+#define vbeyond FL_FN(vbeyond)
 #define vnegative FL_FN(vnegative)
 #define vselect FL_FN(vselect)
 #define vcopysign FL_FN(vcopysign)
@@ -34,6 +35,9 @@
 #define vtranspose FL_FN(vtranspose)
 #define vdeinterleave4 FL_FN(vdeinterleave4)
 #define vinterleave4 FL_FN(vinterleave4)
+
+#define vunzip FL_FN(vunzip)
+#define vzip FL_FN(vzip)
 
 #define vexp FL_FN(vexp)
 #define vexp_nonpositive FL_FN(vexp_nonpositive)

@@ -17,4 +17,8 @@
 #include "conv2d_weights_tmpl.h"
 #include "winograd_tmpl.h"
 #include "depthwise_tmpl.h"
+#include "stencil_tmpl.h"
 #include "squares_tmpl.h"
+#include "im2col_tmpl.h"
+#include "batch_norm_tmpl.h"
+#include "pool_tmpl.h"

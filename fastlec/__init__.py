@@ -7,6 +7,7 @@ from . import _config
 _config.start()
 
 from ._config import get_num_threads, isa, release_memory, set_num_threads, show_config  # noqa: E402
+from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, im2col  # noqa: E402
 from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
@@ -22,7 +23,20 @@ from .functional import (  # noqa: E402
     tanh_derivative,
     value_and_derivative,
 )
-from .layers import Activation, Dense, Layer, ProjectedResidual, Residual  # noqa: E402
+from .layers import (  # noqa: E402
+    Activation,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+)
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
 from .losses import MeanSquaredError, SoftmaxCrossEntropy  # noqa: E402
 from .network import Network  # noqa: E402
@@ -38,26 +52,38 @@ __all__ = [
     "SGD",
     "Activation",
     "Adam",
+    "AvgPool2d",
+    "BatchNorm2d",
+    "Conv2d",
+    "ConvResidual",
     "CosineDecay",
     "Dense",
     "EarlyStopping",
     "ExponentialDecay",
+    "Flatten",
     "Layer",
     "LogisticObjective",
+    "MaxPool2d",
     "MeanSquaredError",
     "Network",
     "Objective",
+    "ProjectedConvResidual",
     "ProjectedResidual",
     "Residual",
     "SoftmaxCrossEntropy",
     "SoftmaxObjective",
     "StepDecay",
+    "col2im",
+    "conv2d",
+    "conv2d_jac_mv",
+    "conv2d_jac_tmv",
     "data",
     "filter2d",
     "filters",
     "fit",
     "fitting",
     "get_num_threads",
+    "im2col",
     "io",
     "isa",
     "log_softmax",

@@ -37,6 +37,14 @@ def float_dtype(dtype, name):
     raise TypeError(f"{name} has dtype {dtype}; expected float32, float64, float16, an integer type or bool")
 
 
+def layer_dtype(dtype):
+    """The dtype argument of a layer."""
+    dtype = np.dtype(dtype)
+    if dtype not in FLOATS:
+        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
+    return dtype
+
+
 def common_dtype(**arrays):
     """The dtype to compute in: float32 only where every array is single precision."""
     return np.result_type(*(float_dtype(a.dtype, name) for name, a in arrays.items()))

@@ -11,13 +11,14 @@ from functools import partial
 import numpy as np
 
 from . import functional, linear, testing
-from .layers import Activation, Dense, Layer, ProjectedResidual, Residual
+from .layers import Activation, BatchNorm2d, Dense, Layer, ProjectedResidual, Residual
 from .losses import MeanSquaredError, SoftmaxCrossEntropy
 from .network import Network
 from .objective import Objective
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
+IMAGE = (3, 4, 5)  # a sample of LAYER_SAMPLES images
 ACTIVATIONS = ("tanh", "sigmoid", "relu")
 
 
@@ -264,6 +265,11 @@ def _layer(make, dtype, rng):
     return LayerAt(layer, x)
 
 
+def _image_layer(make, dtype, rng):
+    """A layer and images for it."""
+    return LayerAt(_with_biases(make(dtype=dtype), rng), _normal(rng, dtype, LAYER_SAMPLES, *IMAGE))
+
+
 def _with_biases(layer, rng):
     """The layer with random biases, which begin as zeros."""
     biases = {name: 0.3 * rng.standard_normal(a.shape) for name, a in layer.params.items() if a.ndim == 1}
@@ -435,5 +441,7 @@ CHECKS = {
     **{f"value_and_derivative of {name}": partial(_value_and_derivative, name) for name in ACTIVATIONS},
     **dict(_objective_checks()),
     **{name: partial(_layer, make) for name, make in _layer_checks()},
+    "BatchNorm2d of running statistics": partial(_image_layer, partial(BatchNorm2d, IMAGE[0])),
+    "BatchNorm2d of statistics of the batch": partial(_image_layer, partial(BatchNorm2d, IMAGE[0], training=True)),
     **dict(_network_objective_checks()),
 }

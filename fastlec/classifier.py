@@ -1,9 +1,7 @@
-"""The classifiers that ``fastlec train`` knows, softmax regression and two kinds of network, behind the same few functions.
+"""The classifiers that ``fastlec train`` knows, softmax regression and the networks of `architectures`, behind the same functions.
 
-    mlp        depth layers Dense (lecture eq. 21) of one width, then Dense to the classes
-    resnet     Dense, depth blocks Residual (eq. 22) of one width, then Dense to the classes
-
-A network's file is that of ``Network.save`` with a few facts more: what the samples that it takes look like.
+Samples are rows of features here, images too; `Facts.inputs` makes them what a network takes. A network's file is that of
+``Network.save`` with a few facts more: what the samples that it takes look like.
 """
 
 from __future__ import annotations
@@ -17,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from . import data, io, network, training
+from . import architectures, data, io, network, training
 from .fitting import fit
+from .layers.base import Layer
 from .losses import SoftmaxCrossEntropy
 from .optim import SGD, Adam, CosineDecay
 
-ARCHITECTURES = ("mlp", "resnet")
-DEFAULT_EPOCHS = 40
+DEFAULT_EPOCHS = dict.fromkeys(architectures.NAMES, 40) | {"cnn": 20, "resnet-cnn": 20}  # whose epochs cost most
 DEFAULT_LR = {"sgd": 0.1, "adam": 2e-3}
 _COPIES = 8  # of parameters and targets in memory at once, at most: theta, the optimizer's, those that making a network takes
 
@@ -32,8 +30,8 @@ _COPIES = 8  # of parameters and targets in memory at once, at most: theta, the 
 class Facts:
     """What a network's parameters do not tell.
 
-    architecture : "mlp" or "resnet".  n_features, n_classes : of the samples.
-    image_shape, scale : as in `io.SoftmaxModel`.
+    architecture : one of `architectures.NAMES`.  n_features, n_classes : of the samples.
+    image_shape, scale : as in `io.SoftmaxModel`; a network of images always has an image_shape.
     """
 
     architecture: str
@@ -42,17 +40,32 @@ class Facts:
     image_shape: tuple[int, ...] | None = None
     scale: float = 1.0
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one sample, as the network takes it: (n_features,), or (channels, height, width) where it is one of images."""
+        if self.architecture not in architectures.OF_IMAGES:
+            return (self.n_features,)
+        height, width = self.image_shape[:2]
+        return self.n_features // (height * width), height, width
+
+    def inputs(self, X: np.ndarray) -> np.ndarray:
+        """The rows X (m, n_features), images whose channels come last, as the network takes them: (m, *input_shape)."""
+        if len(self.input_shape) == 1:
+            return X
+        channels, height, width = self.input_shape
+        return np.ascontiguousarray(X.reshape(len(X), height, width, channels).transpose(0, 3, 1, 2))
+
 
 @dataclass(frozen=True, eq=False)
 class NetworkModel:
-    """A network (m, n_features) -> (m, n_classes), whose largest output is the class, and its facts."""
+    """A network (m, *facts.input_shape) -> (m, n_classes), whose largest output is the class, and its facts."""
 
     net: network.Network
     facts: Facts
 
     @property
     def W(self) -> np.ndarray:
-        """(rows, n_features): the weights of the first layer, which look at the features."""
+        """The weights of the first layer: (rows, n_features) of a dense one, (filters, channels, r, s) of a convolution."""
         return next(iter(self.net.params.values()))
 
     @property
@@ -61,7 +74,7 @@ class NetworkModel:
 
 
 def kind(model: io.SoftmaxModel | NetworkModel) -> str:
-    """ "softmax", "mlp" or "resnet"."""
+    """ "softmax", or the architecture of a network."""
     return model.facts.architecture if isinstance(model, NetworkModel) else "softmax"
 
 
@@ -79,31 +92,44 @@ def facts(model: io.SoftmaxModel | NetworkModel) -> Facts:
 
 def predict(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
     """The most probable class (m,) int64 of each row of X (m, n), scaled as the model expects."""
-    return model.net(X).argmax(axis=1) if isinstance(model, NetworkModel) else training.predict(model, X)
+    return model.net(model.facts.inputs(X)).argmax(axis=1) if isinstance(model, NetworkModel) else training.predict(model, X)
 
 
-def new_network(
-    dataset: data.Dataset, architecture: str, *, depth: int, width: int, activation: str, seed: int
-) -> NetworkModel:
+def feature_maps(model: NetworkModel, sample: np.ndarray) -> dict[str, np.ndarray]:
+    """What a network of images makes of one sample (n_features,): {"0 Conv2d": (c, h, w), ...} of each layer that gives images,
+    the sample itself, "image", first."""
+    x = model.facts.inputs(sample[None])
+    values = zip(model.net.layers, model.net.activations(x), strict=True)
+    maps = {f"{i} {type(layer).__name__}": y[0] for i, (layer, y) in enumerate(values) if y.ndim == 4}
+    return {"image": x[0], **maps}
+
+
+def new_network(dataset: data.Dataset, architecture: str, *, seed: int, **options) -> NetworkModel:
     """An untrained network for the samples of ``dataset``, of their dtype; the same seed gives the same weights.
 
-    Raises DataError for labels that are no classes, MemoryError for a size that this machine cannot train.
+    options : depth, width, activation, of those that `architectures.OPTIONS` says the architecture has, with their defaults.
+    Samples that are not known to be images are taken for square ones by a network of images.
+    Raises DataError for labels that are no classes or samples that can be no images, MemoryError for a size that this machine
+    cannot train.
     """
     n, dtype = dataset.X.shape[1], dataset.X.dtype
-    n_classes = data.class_count(dataset.y, dataset.name)
-    layers = [_dense(n, width, activation)]
-    if architecture == "resnet":
-        layers += depth * [{"kind": "Residual", "n": width, "activation": activation}]
-    else:
-        layers += (depth - 1) * [_dense(width, width, activation)]
-    layers.append(_dense(width, n_classes, "identity"))
+    n_classes, image_shape = data.class_count(dataset.y, dataset.name), dataset.image_shape
+    if architecture in architectures.OF_IMAGES:
+        image_shape = image_shape or data.square(n)
+        if image_shape is None:
+            what = f"{dataset.name}: its samples have {n} features, which make no square image"
+            raise data.DataError(f"{what}; {architecture} takes images, in an .npz X (m, height, width)")
+        if math.prod(image_shape[2:]) > min(image_shape[:2]):
+            what = f"{dataset.name}: its images have shape {image_shape}"
+            raise data.DataError(f"{what}; expected (height, width, channels), fewer channels than pixels on a side")
+    facts = Facts(architecture, n, n_classes, image_shape, dataset.scale)
+    layers = architectures.describe(architecture, facts.input_shape, n_classes, **options)
     n_params = sum(math.prod(shape) for shape in network.shapes({"layers": layers}).values())
     if _COPIES * (n_params + len(dataset.y) * n_classes) * dtype.itemsize > io.memory_size():
         what = f"a network of {n_params} parameters, with {n_classes} classes for each of {len(dataset.y)} samples,"
         raise MemoryError(f"{what} is too large to be trained in this machine's memory")
     rng = np.random.default_rng(seed)
-    made = [network.KINDS[layer.pop("kind")](**layer, dtype=dtype, rng=rng) for layer in map(dict, layers)]
-    return NetworkModel(network.Network(made), Facts(architecture, n, n_classes, dataset.image_shape, dataset.scale))
+    return NetworkModel(network.Network([_layer(dtype=dtype, rng=rng, **layer) for layer in layers]), facts)
 
 
 def train_network(
@@ -111,7 +137,7 @@ def train_network(
     start: NetworkModel,
     *,
     solver: str = "sgd",
-    epochs: int = DEFAULT_EPOCHS,
+    epochs: int | None = None,
     batch_size: int = 32,
     lr: float | None = None,
     momentum: float = 0.9,
@@ -122,20 +148,22 @@ def train_network(
 ) -> training.Trained:
     """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates.
 
-    solver : "sgd" or "adam".  lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then
-    falls to 0 along a cosine.  l2 : weight decay.
+    solver : "sgd" or "adam".  epochs : by default 40, of cnn and resnet-cnn 20.  l2 : weight decay.
+    lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then falls to 0 along a cosine.
     smoothing : the share of each target that is spread evenly over the classes (label smoothing, Szegedy et al. 2016): the
     network is not asked to be certain, and generalises better. Both losses in the history are against such targets.
     callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.
     Raises DataError if data and model do not match, FloatingPointError if the loss stops being finite.
     """
     training.check_samples(dataset, start.facts.n_features, start.facts.n_classes)
+    check_images(dataset, start.facts)
     dtype, n_classes = dataset.X.dtype, start.facts.n_classes
     net = start.net.with_params({name: array.astype(dtype) for name, array in start.net.params.items()})
-    train, validation = data.split(dataset.y, seed=seed)
+    X, (train, validation) = start.facts.inputs(dataset.X), data.split(dataset.y, seed=seed)
     y_val = dataset.y[validation]
     targets = np.full((len(dataset.y), n_classes), smoothing / n_classes, dtype)
     targets[np.arange(len(targets)), dataset.y] += 1 - smoothing
+    epochs = epochs or DEFAULT_EPOCHS[start.facts.architecture]
     steps = epochs * math.ceil(len(train) / batch_size)
     warmup = steps // 20
     lr = DEFAULT_LR[solver] if lr is None else lr
@@ -149,13 +177,13 @@ def train_network(
     try:
         history = fit(
             net,
-            dataset.X[train],
+            X[train],
             targets[train],
             loss=SoftmaxCrossEntropy(),
             optimizer=optimizer,
             batch_size=batch_size,
             epochs=epochs,
-            validation=(dataset.X[validation], targets[validation]),
+            validation=(X[validation], targets[validation]),
             callbacks=[report],
             rng=seed,
         )
@@ -185,8 +213,17 @@ def load_model(path: str | os.PathLike) -> io.SoftmaxModel | NetworkModel:
     return NetworkModel(net, _facts(path, net, said))
 
 
-def _dense(n_in: int, n_out: int, activation: str) -> dict[str, Any]:
-    return {"kind": "Dense", "n_in": n_in, "n_out": n_out, "activation": activation}
+def check_images(dataset: data.Dataset, facts: Facts) -> None:
+    """DataError if the samples are images of another size than a network of images takes."""
+    if facts.architecture in architectures.OF_IMAGES and dataset.image_shape is not None:
+        theirs, ours = (" x ".join(map(str, shape[:2])) for shape in (dataset.image_shape, facts.image_shape))
+        if theirs != ours:
+            raise data.DataError(f"{dataset.name}: its images are {theirs}; the model takes {ours}")
+
+
+def _layer(kind: str, *, dtype: np.dtype, rng: np.random.Generator, **config) -> Layer:
+    made = network.KINDS[kind]
+    return made(**config, **({"dtype": dtype, "rng": rng} if made.shapes(**config) else {}))
 
 
 def _facts(path, net: network.Network, said: dict[str, Any]) -> Facts:
@@ -198,12 +235,16 @@ def _facts(path, net: network.Network, said: dict[str, Any]) -> Facts:
     require(set(names) <= set(said), f"'meta' does not say {', '.join(names)}; expected a network that fastlec train wrote")
     architecture, n, n_classes = (said[name] for name in ("architecture", "n_features", "n_classes"))
     require(bool(net.params), "its layers have no parameters; expected a network that fastlec train wrote")
-    require(architecture in ARCHITECTURES, f"'meta' says architecture {architecture!r}; expected 'mlp' or 'resnet'")
+    known = ", ".join(architectures.NAMES)
+    require(architecture in architectures.NAMES, f"'meta' says architecture {architecture!r}; expected one of {known}")
     for name, size, least in (("n_features", n, 1), ("n_classes", n_classes, 2)):
         require(type(size) is int and size >= least, f"'meta' says {name} {size!r}; expected an integer >= {least}")
+    facts = Facts(architecture, n, n_classes, *io.image_facts(path, said, n, f"samples have {n} features"))
+    of_images = architecture in architectures.OF_IMAGES
+    require(facts.image_shape is not None or not of_images, f"'meta' says no image shape; {architecture} takes images")
     try:
-        output = net.output_shape((n,))
+        output = net.output_shape(facts.input_shape)
     except ValueError as error:
         raise io.ModelError(f"{path}: 'meta' says {n} features, which the layers do not take: {error}") from error
     require(output == (n_classes,), f"'meta' says {n_classes} classes; the layers give {output} for each sample")
-    return Facts(architecture, n, n_classes, *io.image_facts(path, said, n, f"samples have {n} features"))
+    return facts

@@ -13,6 +13,9 @@ class Model(StrEnum):
     softmax = "softmax"
     mlp = "mlp"
     resnet = "resnet"
+    lenet = "lenet"
+    cnn = "cnn"
+    resnet_cnn = "resnet-cnn"
 
 
 class Solver(StrEnum):

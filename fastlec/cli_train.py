@@ -16,14 +16,13 @@ from rich.table import Table
 
 import fastlec
 
-from . import classifier, io, plot, training
+from . import architectures, classifier, io, plot, training
 from . import data as datasets
 from .cli_options import Activation, DType, Model, Solver, finite
 
 _SHOWN = 40  # predictions that are printed
-_SOLVERS = {"softmax": (Solver.sgd, Solver.lbfgs, Solver.newton_cg), "mlp": tuple(classifier.DEFAULT_LR)}
-_SOLVERS["resnet"] = _SOLVERS["mlp"]
-_SHAPE = {"depth": 2, "width": 128, "activation": "relu"}  # of a new network
+_SOLVERS = dict.fromkeys(architectures.NAMES, tuple(classifier.DEFAULT_LR))
+_SOLVERS["softmax"] = (Solver.sgd, Solver.lbfgs, Solver.newton_cg)
 
 
 def train(
@@ -35,12 +34,19 @@ def train(
     ] = None,
     kind: Annotated[
         Model | None,
-        typer.Option("--model", help="Softmax regression, or a network. (default: softmax, or what is loaded)"),
+        typer.Option(
+            "--model",
+            help="Softmax regression, or a network; lenet, cnn and resnet-cnn are of images. (default: softmax, or what is loaded)",
+        ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Hidden layers of an mlp, blocks of a resnet. (default: 2)")
+        int | None,
+        typer.Option(min=1, max=1000, help="Hidden layers of an mlp, blocks of a resnet or resnet-cnn. (default: 2)"),
     ] = None,
-    width: Annotated[int | None, typer.Option(min=1, max=1 << 20, help="Of a network's layers. (default: 128)")] = None,
+    width: Annotated[
+        int | None,
+        typer.Option(min=1, max=1 << 20, help="Of their layers; channels of a resnet-cnn. (default: 128; resnet-cnn 32)"),
+    ] = None,
     activation: Annotated[Activation | None, typer.Option(help="Of a network. (default: relu)")] = None,
     solver: Annotated[
         Solver, typer.Option(help="How to minimise: softmax by sgd, lbfgs or newton-cg, a network by sgd or adam.")
@@ -48,7 +54,8 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Epochs, or at most so many iterations. (default: 60; a network 40; lbfgs 1000; newton-cg 100)"
+            min=1,
+            help="Epochs, or iterations at most. (default: 60; a network 40, cnn and resnet-cnn 20; lbfgs 1000; newton-cg 100)",
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Samples in a mini-batch (sgd, adam).")] = 32,
@@ -88,7 +95,9 @@ def train(
         ),
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where to write the predicted labels, one a line.")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw loss curves and weights into this picture.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Draw loss curves, weights, feature maps into this picture.")
+    ] = None,
 ) -> None:
     """Train softmax regression, or a network, on real digits or data of your own; save it, plot it, predict with it."""
     console = Console(highlight=False, markup=False)
@@ -125,11 +134,11 @@ def train(
         else:
             dataset = datasets.load(data, dtype=dtype, scale=classifier.facts(model).scale if model else None)
         if network and model is None:
-            model = classifier.new_network(dataset, kind, seed=seed, **_SHAPE | shape)
+            model = classifier.new_network(dataset, kind, seed=seed, **shape)
         given = {"lr": lr, "l2": l2, "smoothing": smoothing}
         settings = {"solver": str(solver), "batch_size": batch_size, "momentum": momentum, "seed": seed}
         settings |= {name: value for name, value in given.items() if value is not None}
-        settings["epochs"] = epochs or (classifier.DEFAULT_EPOCHS if network else training.DEFAULT_EPOCHS[solver])
+        settings["epochs"] = epochs or (classifier.DEFAULT_EPOCHS[kind] if network else training.DEFAULT_EPOCHS[solver])
         model = _train(console, dataset, model, kind, settings, save, picture)
     if predict:
         _predict(console, model, predict, dtype, output)
@@ -143,6 +152,9 @@ def _kind(kind, model, load, shape) -> str:
     if shape and (model or kind == "softmax"):
         why = f"{load} has its own" if model else "the model is softmax"
         raise typer.BadParameter(f"--{next(iter(shape))} is for new networks; {why}.")
+    for option in shape:
+        if option not in architectures.OPTIONS[kind]:
+            raise typer.BadParameter(f"--{option} does not change --model {kind}, whose layers are fixed.")
     return kind
 
 
@@ -167,7 +179,8 @@ def _train(console, dataset, start, kind, settings, save, picture):
     counts = training.confusion_matrix(trained.y_val, trained.predicted, classifier.facts(trained.model).n_classes)
     if picture:
         title = "Weights of each class" if kind == "softmax" else "Weights of the first layer"
-        plot.training_report(picture, trained.history, trained.model, counts, title)
+        maps = classifier.feature_maps(trained.model, dataset.X[0]) if kind in architectures.OF_IMAGES else None
+        plot.training_report(picture, trained.history, trained.model, counts, title, maps)
 
     console.print(_history_table(trained.history))
     _print_confusion(console, counts, "validation part")
@@ -188,6 +201,7 @@ def _predict(console, model, path: Path, dtype: str, output: Path | None) -> Non
     n_classes = facts.n_classes
     if y is not None:
         training.check_labels(y, n_classes, samples.name)
+    classifier.check_images(samples, facts)
     predicted = classifier.predict(model, X)
     if output:
         output.write_text("".join(f"{label}\n" for label in predicted))

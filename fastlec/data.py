@@ -82,7 +82,8 @@ def load(
 
     dtype : float32 or float64, of X.
     scale : divisor of the raw features. Without it, whole numbers that span 0..255 are taken for pixels and divided by
-        255 (by 16 if none is above 16, by 1 if none is above 1); other features are left as they are.
+        255 (by 16 if none is above 16, by 1 if none is above 1), of square images where n is a square; other features are left
+        as they are.
     n_features : given, labels may be missing: a CSV of exactly that many columns, an ``.npz`` without y, or one IDX
         file of images; and samples of another length are refused.
 
@@ -112,11 +113,11 @@ def load(
     n = math.prod(X.shape[1:])
     if n_features not in (None, n):
         raise DataError(f"{path}: its samples have {n} features; expected {n_features}")
+    image_shape = X.shape[1:] if X.ndim > 2 else None
     if scale is None:
         scale = 255.0 if idx and X.dtype == np.uint8 else _grey_levels(X)
-    image_shape = X.shape[1:] if X.ndim > 2 else None
-    if image_shape is None and scale != 1 and math.isqrt(n) ** 2 == n:
-        image_shape = (math.isqrt(n), math.isqrt(n))
+        if image_shape is None and scale != 1:
+            image_shape = square(n)
     parts = {"X": _features(path, "X", X, n, scale, dtype), "y": None}
     if "X_test" in raw:
         parts["X_test"] = _features(path, "X_test", _samples(path, "X_test", raw["X_test"]), n, scale, dtype)
@@ -124,6 +125,12 @@ def load(
         if labels in raw:
             parts[labels] = _labels(path, labels, raw[labels], len(parts[features]))
     return Dataset(**parts, image_shape=image_shape, name=path.name, scale=float(scale))
+
+
+def square(n: int) -> tuple[int, int] | None:
+    """(height, width) of a square image of n pixels; None if n is no square."""
+    side = math.isqrt(n)
+    return (side, side) if side * side == n else None
 
 
 def class_count(y: np.ndarray, name: str) -> int:

@@ -62,7 +62,8 @@ class EarlyStopping:
     """Stops a training once ``monitor`` has not improved by more than min_delta for ``patience`` epochs.
 
     monitor : "val_loss", "train_loss" or "val_accuracy".
-    restore_best : whether net.theta ends as it was after the best epoch, also where the epochs or a callback end the training.
+    restore_best : whether net.theta and net.buffers end as they were after the best epoch, also where the epochs or a callback
+    end the training.
     """
 
     patience: int = 10
@@ -109,7 +110,7 @@ def fit(
     checkpoint: str | os.PathLike | None = None,
     progress: bool = False,
 ) -> History:
-    """Train ``net`` on the samples X and targets y; net.theta goes on from where it is, and is changed in place.
+    """Train ``net`` on the samples X and targets y; net.theta and net.buffers go on from where they are, and are changed in place.
 
     X : (m, ...) real numbers, one sample a row, converted once to the network's dtype.  y : (m,) or (m, k), as the loss takes it.
     loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state
@@ -119,7 +120,7 @@ def fit(
     callbacks : callback(progress) is called after each epoch with a :class:`Progress`; if it returns True, training ends.
     rng : a seed or a Generator; the same one gives the same training.
     early_stopping : an :class:`EarlyStopping`, or None.
-    checkpoint : a file that holds, after every epoch, all that it takes to go on: parameters, optimizer, random numbers,
+    checkpoint : a file that holds, after every epoch, all that it takes to go on: parameters, buffers, optimizer, random numbers,
     history. If it exists, the training goes on from it instead of from net.theta and rng, and ends bitwise as one that was
     never stopped. ``epochs``, which counts from the very first, and the patience of early stopping may have changed; a seed
     may not, a Generator is set to where it was. Of functions and layers of your own it knows little more than the name.
@@ -127,7 +128,8 @@ def fit(
 
     Returns the :class:`History`. Raises ValueError or TypeError, before anything is changed, for arguments that do not fit
     or a checkpoint of another run; FloatingPointError, which names epoch and step (counted from 1, over all epochs), once the
-    loss, the parameters or the optimizer's state are not finite: net.theta is then what it was at the start of that epoch.
+    loss, the parameters, buffers or the optimizer's state are not finite: net.theta and net.buffers are then what they were at
+    the start of that epoch.
     Other exceptions (Ctrl-C, or a callback's) leave net.theta as far as it has come, and the checkpoint of the last
     whole epoch.
     """
@@ -180,7 +182,7 @@ def fit(
             if stop:
                 break
     if run.best is not None:
-        net.theta = run.best
+        run.restore(run.best)
     return run.history
 
 
@@ -205,7 +207,7 @@ class _Samples:
 class _Run:
     """A network in training, and all that changes on the way: what a checkpoint holds.
 
-    best : the parameters after the best epoch, or None where nobody wants them back.
+    best : the values of `values` after the best epoch, or None where nobody wants them back.
     split_seed : of the validation part, so that it is the same one after a stop, whatever became of the Generator.
     """
 
@@ -213,15 +215,25 @@ class _Run:
         self.net, self.loss, self.optimizer, self.batch_size, self.rule = net, loss, optimizer, batch_size, rule
         self.step = training_step(net, loss, optimizer, batch_size)
         self.history = History()
-        self.best = np.array(net.theta) if rule.restore_best else None
+        self.best = self.values() if rule.restore_best else None
         self.rng, self.split_seed = rng, 0
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Copies of all that training changes of the network."""
+        return {"theta": self.net.theta.copy(), **{f"buffers.{name}": array.copy() for name, array in self.net.buffers.items()}}
+
+    def restore(self, values: dict[str, np.ndarray]) -> None:
+        """The network as it was."""
+        self.net.theta = values["theta"]
+        for name, array in self.net.buffers.items():
+            array[...] = values[f"buffers.{name}"]
 
     def out_of_patience(self) -> bool:
         return len(self.history) - (self.history.best_epoch or 0) >= self.rule.patience
 
     def epoch(self, samples: _Samples, rows: np.ndarray, held_out: _Samples | None) -> None:
-        """Train on those rows of the samples, measure, take note. FloatingPointError leaves net.theta as it was before."""
-        began, before, history = time.perf_counter(), np.array(self.net.theta), self.history
+        """Train on those rows of the samples, measure, take note. FloatingPointError leaves the network as it was before."""
+        began, before, history = time.perf_counter(), self.values(), self.history
         n_batches = math.ceil(len(rows) / self.batch_size)
         first = len(history) * n_batches
         rate = self.optimizer.rate(first)
@@ -229,12 +241,12 @@ class _Run:
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
                 train_loss = self._train(samples, self.rng.permutation(rows), first, rate)
                 val_loss, val_accuracy = (None, None) if held_out is None else _evaluate(self.net, self.loss, held_out)
-            numbers = {"theta": self.net.theta, **self.step.state, "the validation loss": val_loss or 0.0}
+            numbers = {**self.values(), **self.step.state, "the validation loss": val_loss or 0.0}
             for name, values in numbers.items():
                 if not np.isfinite(values).all():
                     raise self._diverged(first + n_batches, f"{name} has NaN or infinity", rate)
         except FloatingPointError:
-            self.net.theta = before
+            self.restore(before)
             raise
         history.train_loss.append(train_loss)
         if val_loss is not None:
@@ -247,7 +259,7 @@ class _Run:
         if history.best_epoch is None or self.rule.improves(values[-1], values[history.best_epoch - 1]):
             history.best_epoch = len(history)
             if self.best is not None:
-                np.copyto(self.best, self.net.theta)
+                self.best = self.values()
 
     def _train(self, samples: _Samples, order: np.ndarray, first: int, rate: float) -> float:
         """One step for every batch of rows, in that order; the mean loss of the samples. first : steps done before."""
@@ -273,8 +285,8 @@ class _Run:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """What of a checkpoint has one shape, however long the training."""
-        best = {} if self.best is None else {"best": self.best}
-        return {"theta": self.net.theta, **best, **{f"state.{name}": array for name, array in self.step.state.items()}}
+        best = {_best(name): array for name, array in (self.best or {}).items()}
+        return {**self.values(), **best, **{f"state.{name}": array for name, array in self.step.state.items()}}
 
     def save(self, path: Path, settings: dict[str, Any]) -> None:
         """Write a checkpoint, all or nothing."""
@@ -317,11 +329,16 @@ class _Run:
             raise io.ModelError(f"{path}: the random state is not one of {type(rng).__name__}: {error}") from None
 
         self.step.state = {name.removeprefix("state."): arrays[name] for name in arrays if name.startswith("state.")}
-        self.net.theta = arrays["theta"]
-        self.best = arrays.get("best")
+        self.restore(arrays)
+        self.best = self.best and {name: arrays[_best(name)] for name in self.best}
         self.history = History(**{name: values.tolist() for name, values in lists.items()}, best_epoch=best_epoch)
         self.rng.bit_generator.state = rng.state
         self.split_seed = split_seed
+
+
+def _best(name: str) -> str:
+    """The name that the best epoch's array of that name has in a checkpoint."""
+    return "best" if name == "theta" else f"best.{name}"
 
 
 def _samples(net, loss, X, y) -> _Samples:
@@ -387,8 +404,9 @@ def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:
 def _evaluate(net, loss, samples: _Samples) -> tuple[float, float | None]:
     """The mean loss, and the share of classes that are right, or None where there are no classes."""
     total, right = 0.0, 0
-    for start in range(0, len(samples), _CHUNK):
-        part = samples[start : start + _CHUNK]
+    chunk = len(samples) if net.couples_samples else _CHUNK
+    for start in range(0, len(samples), chunk):
+        part = samples[start : start + chunk]
         output = net(part.X)
         total += loss.value(output, part.y) * len(part)
         if part.classes is not None:

@@ -82,11 +82,12 @@ def save_network(path: str | os.PathLike, net, facts: Mapping[str, Any] | None =
     facts : what else :func:`read_network` is to give back, which JSON can hold.
     """
     meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config(), "facts": dict(facts or {})}
-    _require_finite(path, net.params)
+    arrays = net.params | net.buffers
+    _require_finite(path, arrays)
     if Path(path).suffix == ".safetensors":
-        _save_safetensors(path, net.params, meta)
+        _save_safetensors(path, arrays, meta)
     else:
-        save_arrays(path, net.params, meta)
+        save_arrays(path, arrays, meta)
 
 
 def load_network(path: str | os.PathLike):

@@ -4,18 +4,35 @@ Its derivative is back-propagation (chapter 4): from the last layer to the first
 fastlec's own, forward and backward pass are one list of jobs each, run by one call.
 """
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
 
 from . import _check
 from ._kernels import plan as kernels
-from .layers import base, dense
+from .layers import base, conv, dense, norm, pool
 from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
 
-KINDS = {kind.__name__: kind for kind in (dense.Dense, dense.Residual, dense.ProjectedResidual, dense.Activation)}
-CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache
-MOST_CHUNK, LEAST_CHUNK = 4096, 256
+KINDS = {
+    kind.__name__: kind
+    for kind in (
+        dense.Dense,
+        dense.Residual,
+        dense.ProjectedResidual,
+        dense.Activation,
+        conv.Conv2d,
+        conv.ConvResidual,
+        conv.ProjectedConvResidual,
+        norm.BatchNorm2d,
+        pool.AvgPool2d,
+        pool.MaxPool2d,
+        pool.Flatten,
+    )
+}
+CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache,
+MOST_CHUNK, LEAST_CHUNK = 4096, 256  # but no fewer samples than that, for weights are read once for each part,
+MOST_VALUES = 1 << 22  # unless that makes more values than these, as images do
 MOST_IDLE = 8  # shapes (and dtypes) of x whose forward plans are kept for the next call
 
 
@@ -25,6 +42,8 @@ class Network(PlannedLayer):
     layers : the layers, bound copies of those given: their parameters are views of theta.
     theta : (n_params,) float32 or float64, writeable; assigning copies into it.
     params : {"0.W": view, "0.b": view, "1.W1": ...} in theta's order; a network inside a network has names such as "2.0.W".
+    buffers : {"1.running_mean": ...}, the layers' own arrays, copies of those of the layers given. A network that shares theta
+    with another one (`with_theta` of its theta, `for_training`) shares them too; one that copies it has copies.
 
     Derivatives may also be taken by "theta", all parameters in one flat vector: jac.mv(theta=v), jac.tmv(u, "theta"),
     jac.operator("theta").
@@ -42,23 +61,29 @@ class Network(PlannedLayer):
         dtypes = {layer.dtype for layer in layers} - {None}
         if len(dtypes) > 1:
             raise TypeError(f"layers have dtypes {sorted(map(str, dtypes))}; expected one")
-        self._bind(layers, _joined([a for layer in layers for a in layer.params.values()]))
+        self._bind(layers, _joined([a for layer in layers for a in layer.params.values()]), own=True)
 
-    def _bind(self, layers, theta):
-        """Takes theta as it is, and copies of the layers whose parameters are views of it."""
-        self.layers, params, start = [], {}, 0
+    def _bind(self, layers, theta, own=False):
+        """Takes theta as it is, and copies of the layers whose parameters are views of it. own: their buffers are copies too."""
+        self.layers, params, buffers, start = [], {}, {}, 0
         for i, layer in enumerate(layers):
             part = theta[start : start + layer.n_params]
             start += layer.n_params
-            bound = layer._bound_to(part) if isinstance(layer, Network) else layer.with_params(views(part, layer.params))
+            if isinstance(layer, Network):
+                bound = layer._bound_to(part, own)
+            else:
+                bound = layer.with_params(views(part, layer.params))
+                if own:
+                    bound.buffers = base.Parameters({name: a.copy() for name, a in bound.buffers.items()})
             self.layers.append(bound)
             params |= {f"{i}.{name}": a for name, a in bound.params.items()}
+            buffers |= {f"{i}.{name}": a for name, a in bound.buffers.items()}
         super().__init__(params)
+        self.buffers = base.Parameters(buffers)  # the very arrays
+        self.couples_samples = any(layer.couples_samples for layer in self.layers)
         self.planned = all(isinstance(layer, PlannedLayer) and getattr(layer, "planned", True) for layer in self.layers)
         self.outermost = self.layers[-1].outermost if self.planned else None
-        widest = max((a.shape[0] for a in params.values() if a.ndim), default=1)
-        self._chunk = min(max(CHUNK_VALUES // widest, LEAST_CHUNK), MOST_CHUNK)
-        self._theta, self._idle = theta, {}
+        self._theta, self._idle, self._chunks = theta, {}, {}
 
     def __reduce__(self):
         return Network, (self.layers,)
@@ -74,20 +99,27 @@ class Network(PlannedLayer):
         self._theta[...] = theta
 
     def with_theta(self, theta):
-        """A network of the same layers whose parameters are views of this array, (n_params,) in C order; it is not copied if it has
-        the network's dtype."""
+        """A network of the same layers and buffers whose parameters are views of this array, (n_params,) in C order; it is not
+        copied if it has the network's dtype."""
         theta, _ = _check.vector(theta, self.n_params, self._theta.dtype, "theta", "all parameters of the network")
         return self._bound_to(theta)
 
     def with_params(self, params):
-        """The same network with other parameters, which are copied into a theta of its own."""
+        """The same network with other parameters, which are copied into a theta of its own, and with copies of the buffers."""
         base.check_params(self.params, params)
-        return self._bound_to(_joined(list(Layer(params).params.values())))
+        return self._bound_to(_joined(list(Layer(params).params.values())), own=True)
 
-    def _bound_to(self, theta):
+    def for_training(self):
+        """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise."""
+        layers = [layer.for_training() for layer in self.layers]
+        if all(form is layer for form, layer in zip(layers, self.layers, strict=True)):
+            return self
+        return self._bound_to(self._theta, layers=layers)
+
+    def _bound_to(self, theta, own=False, layers=None):
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other._bind(self.layers, theta)
+        other._bind(self.layers if layers is None else layers, theta, own)
         return other
 
     def output_shape(self, shape):
@@ -98,24 +130,38 @@ class Network(PlannedLayer):
                 raise ValueError(str(error) if i == 0 else f"layers[{i}]: {error}") from None
         return shape
 
+    def widest(self, shape):
+        """The most values that any layer computes of one sample of this shape: features, or channels times pixels."""
+        most = 1
+        for layer in self.layers:
+            inner = layer.widest(shape) if isinstance(layer, Network) else 0
+            shape = layer.output_shape(shape)
+            hidden = 0 if inner else max((len(a) for a in layer.params.values() if a.ndim), default=1) * math.prod(shape[1:])
+            most = max(most, inner, hidden, math.prod(shape))
+        return most
+
     @property
     def affine_in_theta(self):
-        """Whether f(theta, x) is affine in theta: one `Dense` with "identity" has parameters, only identities follow it."""
+        """Whether f(theta, x) is affine in theta: one `Dense` or `Conv2d` with "identity" has parameters, identities follow."""
         first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
         if first is None:
             return True
         layer = self.layers[first]
-        affine = layer.affine_in_theta if isinstance(layer, Network) else type(layer) is dense.Dense and _ends_linear(layer)
+        if isinstance(layer, Network):
+            affine = layer.affine_in_theta
+        else:
+            affine = type(layer) in (dense.Dense, conv.Conv2d) and _ends_linear(layer)
         return affine and all(map(_is_identity, self.layers[first + 1 :]))
 
-    def summary(self):
-        """A table of the layers: output of one sample, where the first layer tells its input, and parameters."""
-        first = self.layers[0]
-        while isinstance(first, Network):
-            first = first.layers[0]
-        known = isinstance(first, (dense.Dense, dense.Residual, dense.ProjectedResidual))
-        n = getattr(first, "n_in", getattr(first, "n", None)) if known else None
-        shape, rows = (None if n is None else (n,)), [("layer", "output", "parameters", "")]
+    def summary(self, input_shape=None):
+        """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28); without it
+        outputs are shown where the first layer tells its input, as dense layers do and those of images do not. ValueError if the
+        layers take no such samples."""
+        if input_shape is None:
+            shape = self._input_shape()
+        else:
+            shape = tuple(_check.count(n, f"input_shape[{i}]", 1) for i, n in enumerate(np.atleast_1d(input_shape)))
+        rows = [("layer", "output", "parameters", "")]
         for i, layer in enumerate(self.layers):
             if shape is not None:
                 shape = layer.output_shape(shape)
@@ -127,6 +173,14 @@ class Network(PlannedLayer):
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
         return "\n".join(lines)
+
+    def _input_shape(self):
+        """The shape of one sample of x where the first layer tells it, else None."""
+        first = self.layers[0]
+        if isinstance(first, Network):
+            return first._input_shape()
+        known = isinstance(first, (dense.Dense, dense.Residual, dense.ProjectedResidual))
+        return (getattr(first, "n_in", getattr(first, "n", None)),) if known else None
 
     def config(self):
         """The arguments that make such a network."""
@@ -155,7 +209,8 @@ class Network(PlannedLayer):
         net = self
         if not (_check.is_plain(x) and x.dtype is self.dtype and (x.shape, x.dtype) in self._idle):
             net, x = self.prepared(x)
-        chunk = net._chunk
+        whole = max(len(x), 1) if net.couples_samples else 0
+        chunk = whole or net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
         forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
         y = _check.kernel_output(out, (len(x), *forward.shape[1:]), x.dtype, forward.plan, (x, net.theta))
         if len(x) <= chunk:
@@ -170,6 +225,15 @@ class Network(PlannedLayer):
         net._give(forward)
         return y if y is out else _check.fill(out, y)
 
+    def _chunk(self, shape):
+        """How many samples of this shape to compute at once; kept for the next call."""
+        widest = self.widest(shape)
+        chunk = min(max(CHUNK_VALUES // widest, min(LEAST_CHUNK, MOST_VALUES // widest), 1), MOST_CHUNK)
+        if len(self._chunks) >= MOST_IDLE:
+            self._chunks = {}
+        self._chunks[shape] = chunk
+        return chunk
+
     def _take(self, shape, dtype):
         """A forward plan for x of this shape that nobody uses."""
         try:
@@ -181,6 +245,15 @@ class Network(PlannedLayer):
         if len(self._idle) >= MOST_IDLE:
             self._idle = {}
         self._idle.setdefault(forward.key, []).append(forward)
+
+    def activations(self, x):
+        """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
+        net, x = self.prepared(x)
+        values = []
+        for layer in net.layers:
+            x = layer(x)
+            values.append(x)
+        return values
 
     def evaluate(self, x):
         if self.planned:
@@ -204,39 +277,65 @@ class Network(PlannedLayer):
         prefix = f"{i}."
         return {name.removeprefix(prefix): a for name, a in named.items() if name.startswith(prefix)}
 
+    def _reshapes(self, i):
+        """Whether layer i takes no job: its y is a view of x. Not the last one, whose y is given."""
+        return self.layers[i].reshapes and i < len(self.layers) - 1
+
     def plan_forward(self, plan, x, y):
         kept = []
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
-            value = y if last else plan.empty(len(x), *layer.output_shape(x.shape[1:]))
-            kept.append((x, value, layer.plan_forward(plan, x, value)))
-            x = value
+            shape = (len(x), *layer.output_shape(x.shape[1:]))
+            if self._reshapes(i):
+                kept.append((x, x.reshape(shape), None))
+            else:
+                value = y if last else plan.empty(*shape)
+                kept.append((x, value, layer.plan_forward(plan, x, value)))
+            x = kept[-1][1]
         return kept
 
     def plan_mv(self, plan, kept, directions, dy):
         dx = directions.get("x")
         for i, (layer, (_, y, own)) in enumerate(zip(self.layers, kept, strict=True)):
             given = self._of_layer(i, directions) | ({} if dx is None else {"x": dx})
-            if given:
+            if given and self._reshapes(i):
+                dx = dx.reshape(y.shape)
+            elif given:
                 dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
                 layer.plan_mv(plan, own, given, dx)
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         for i in range(len(self.layers) - 1, -1, -1):
             layer, (x, _, own) = self.layers[i], kept[i]
+            if self._reshapes(i):
+                v = v.reshape(x.shape)
+                continue
             wanted = self._of_layer(i, out)
-            below, goes_on = fold, "x" in out
-            if i > 0:
-                goes_on = goes_on or any(int(name.split(".")[0]) < i for name in out if name != "x")
-                op = self.layers[i - 1].outermost
+            goes_on = "x" in out or any(int(name.split(".")[0]) < i for name in out if name != "x")
+            under = next((j for j in range(i - 1, -1, -1) if not self._reshapes(j)), None)  # the layer that computes x
+            if under is not None:
+                op = self.layers[under].outermost
                 below = None if op in (None, kernels.IDENTITY) else (op, x)
+            else:
+                below = None if fold is None else (fold[0], fold[1].reshape(x.shape))
             if goes_on:
-                wanted["x"] = out["x"] if i == 0 else plan.empty(*x.shape)
+                wanted["x"] = out["x"].reshape(x.shape) if under is None else plan.empty(*x.shape)
             if wanted:
                 layer.plan_tmv(plan, own, v, wanted, update=update, fold=below if goes_on else None, folded=folded)
             if not goes_on:
                 return
             v, folded = wanted["x"], below is not None
+
+    def plan_buffers(self, plan, kept):
+        for layer, (_, _, own) in zip(self.layers, kept, strict=True):
+            layer.plan_buffers(plan, own)
+
+    def update_buffers(self, kept):
+        if self.planned:
+            super().update_buffers(kept)
+            return
+        for layer, jac in zip(self.layers, kept, strict=True):
+            layer.update_buffers(jac.kept)
 
     # where a layer is the user's own
 
@@ -364,8 +463,8 @@ def _describe(layer):
 
 
 def shapes(described, prefix=""):
-    """{name: shape} of the parameters of a described network, without making any. ValueError, TypeError or KeyError for what
-    describes none."""
+    """{name: shape} of the parameters and buffers of a described network, without making any. ValueError, TypeError or KeyError
+    for what describes none."""
     found = {}
     for i, layer in enumerate(described["layers"]):
         config = dict(layer)
@@ -373,14 +472,15 @@ def shapes(described, prefix=""):
         if kind == "Network":
             found |= shapes(config, f"{prefix}{i}.")
         elif kind in KINDS:
-            found |= {f"{prefix}{i}.{name}": shape for name, shape in KINDS[kind].shapes(**config).items()}
+            own = KINDS[kind].shapes(**config) | KINDS[kind].buffer_shapes(**config)
+            found |= {f"{prefix}{i}.{name}": shape for name, shape in own.items()}
         else:
             raise ValueError(f"there is no layer {kind!r}; expected one of {', '.join(KINDS)}, Network")
     return found
 
 
 def build(described, arrays, prefix=""):
-    """The described network with these parameters, which have the shapes that `shapes` says."""
+    """The described network with these parameters and buffers, which have the shapes that `shapes` says."""
     layers = []
     for i, layer in enumerate(described["layers"]):
         config, start = dict(layer), f"{prefix}{i}."
@@ -390,5 +490,7 @@ def build(described, arrays, prefix=""):
             continue
         own = {name: arrays[start + name] for name in KINDS[kind].shapes(**config)}
         made = KINDS[kind](**config, **({"dtype": next(iter(own.values())).dtype} if own else {}))
+        for name, a in made.buffers.items():
+            a[...] = arrays[start + name]
         layers.append(made.with_params({name: np.ascontiguousarray(a) for name, a in own.items()}))
     return Network(layers)

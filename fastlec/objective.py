@@ -44,7 +44,7 @@ class Objective:
         for layer in net.layers:
             values += int(np.prod(shape))
             shape = layer.output_shape(shape)
-        self._part = max(PART_VALUES // max(values, 1), 64)
+        self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
 
     @property
     def dtype(self):

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 SUFFIXES = (".png", ".pdf", ".svg")
+TILES, LAYERS = 16, 8  # small images: in a row, and rows of them
+TILE = 0.92  # of a square: the rest is gap
 
 
 class PlotError(ValueError):
@@ -83,6 +85,36 @@ def weight_images(W, image_shape, ax=None, title="Weights of each class"):
     ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set_axis_off()
     ax.set_title(title)
+    return ax
+
+
+def filters(W, ax=None):
+    """The filters of a convolution, sixteen a row, the first 64 of many: red is positive, blue negative, white zero.
+
+    W : (k, c, r, s), whose channels c are added up. Each filter has its own colour range.
+    """
+    images = np.asarray(W)[: 4 * TILES].sum(axis=1)
+    top = np.abs(images).max(axis=(1, 2), keepdims=True)
+    title = "Filters of the first convolution" + (f": {len(images)} of {len(W)}" if len(images) < len(W) else "")
+    ax = _tile_axes(ax, -(-len(images) // TILES), title)
+    _tiles(ax, 0, images / np.where(top > 0, top, 1), "RdBu_r", -1, 1)
+    return ax
+
+
+def feature_maps(maps, ax=None):
+    """What the layers of a network make of an image, from top to bottom: the first sixteen maps of each, in a colour range that
+    they share; of many layers eight, evenly spread.
+
+    maps : {name: (c, h, w)}, the image first, as `fastlec.classifier.feature_maps` gives them.
+    """
+    names = list(maps)
+    names = [names[round(i)] for i in np.linspace(0, len(names) - 1, min(len(names), LAYERS))]
+    ax = _tile_axes(ax, len(names), f"Feature maps of one image, at most {TILES} of a layer")
+    for row, name in enumerate(names):
+        images = np.asarray(maps[name])[:TILES]
+        _tiles(ax, row, images, "viridis" if row else "gray", images.min(), images.max())
+    labels = [f"{name}\n{' x '.join(map(str, maps[name].shape))}" for name in names]
+    ax.set_yticks(np.arange(len(names)) + TILE / 2, labels, fontsize="small")
     return ax
 
 
@@ -168,18 +200,28 @@ def universal_report(path: str | os.PathLike, fits, target) -> None:
     figure.savefig(path, dpi=120)
 
 
-def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class") -> None:
+def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class", maps=None) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
 
-    model : has W (rows, n) and image_shape, or None for it.
+    model : has W (rows, n) and image_shape, or None for it.  maps : those of :func:`feature_maps`, drawn below the
+    :func:`filters` of model.W, now (k, c, r, s); or None.
     """
-    images = model.image_shape is not None
-    figure = new_figure(11, 8 if images else 4.2)
-    axes = figure.subplot_mosaic([["loss", "confusion"], ["weights", "weights"]] if images else [["loss", "confusion"]])
+    heights = {"loss": 4.2}
+    if maps is not None:
+        rows = {"filters": min(-(-len(model.W) // TILES), 4), "maps": min(len(maps), LAYERS)}
+        heights |= {name: 0.4 + 0.65 * count for name, count in rows.items()}
+    elif model.image_shape is not None:
+        heights["weights"] = 3.8
+    figure = new_figure(11, sum(heights.values()))
+    panels = [[name, "confusion" if name == "loss" else name] for name in heights]
+    axes = figure.subplot_mosaic(panels, height_ratios=list(heights.values()))
     loss_curves(history, axes["loss"])
     confusion_matrix(counts, axes["confusion"])
-    if images:
+    if "weights" in axes:
         weight_images(model.W, model.image_shape, axes["weights"], title)
+    if maps is not None:
+        filters(model.W, axes["filters"])
+        feature_maps(maps, axes["maps"])
     figure.savefig(path, dpi=120)
 
 
@@ -194,6 +236,23 @@ def derivative_report(path: str | os.PathLike, results: Iterable[tuple[str, obje
         derivative_tests(some, ax)
         ax.set_title(f"{ax.get_title()}, {dtype}")
     figure.savefig(path, dpi=120)
+
+
+def _tile_axes(ax, n_rows, title):
+    """Axes of squares of side 1, TILES in a row, and nothing else."""
+    ax = _axes(ax)
+    ax.set(xlim=(0, TILES), ylim=(n_rows, 0), xticks=[], yticks=[], aspect="equal", title=title)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+def _tiles(ax, row, images, cmap, low, high):
+    """Images (k, h, w), each in its square, from the left end of that row on."""
+    height, width = TILE * np.array(images.shape[1:]) / max(images.shape[1:])
+    for i, image in enumerate(images):
+        y, x = row + i // TILES, i % TILES
+        ax.imshow(image, cmap=cmap, vmin=low, vmax=high, extent=(x, x + width, y + height, y), aspect="equal")
 
 
 def _axes(ax):

@@ -9,10 +9,27 @@ what NumPy checks.  NaN and infinity behave as in ``scipy.special``, without war
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-
-def _float64(*arrays):
-    return [np.asarray(a, dtype=np.float64) for a in arrays]
-
+from .reference_images import (  # noqa: F401
+    avg_pool2d,
+    avg_pool2d_jac_mv,
+    avg_pool2d_jac_tmv,
+    batch_norm2d,
+    batch_norm2d_jac_mv,
+    batch_norm2d_jac_tmv,
+    batch_statistics,
+    col2im,
+    conv2d,
+    conv2d_jac_mv,
+    conv2d_jac_tmv,
+    conv2d_jacobian,
+    conv2d_matrix,
+    filter2d,
+    im2col,
+    max_pool2d,
+    max_pool2d_jac_mv,
+    max_pool2d_jac_tmv,
+)
+from .reference_images import float64 as _float64
 
 # --- softmax and its relatives (section 2.2) -------------------------------------------------------------------------
 

@@ -16,7 +16,8 @@ MOST_PLANS = 8  # shapes of batches whose plans are kept
 
 
 def training_step(net, loss, optimizer, batch_size):
-    """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples.
+    """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples. Layers with a form
+    for training (`BatchNorm2d`) are used in that, whatever net(X) uses.
 
     loss : `SoftmaxCrossEntropy` or `MeanSquaredError`, or an object with their targets and value_and_gradient.
     optimizer : `SGD` or `Adam`.
@@ -25,7 +26,7 @@ def training_step(net, loss, optimizer, batch_size):
 
 
 class TrainingStep:
-    """step(X, y) -> the batch's mean loss before the step; net.theta is changed in place. See `training_step`.
+    """step(X, y) -> the batch's mean loss before the step; net.theta and net.buffers are changed in place. See `training_step`.
 
     net, loss, optimizer, batch_size : as given. count : how many steps were made.
     Two threads may not train one network at once; a step waits for the one that runs.
@@ -39,6 +40,7 @@ class TrainingStep:
         if not net.theta.flags.writeable:
             raise ValueError("net.theta is read-only; expected a network that can be trained")
         self.net, self.loss, self.optimizer = net, loss, optimizer
+        self._form = net.for_training()
         self.batch_size = _check.count(batch_size, "batch_size", 1)
         self.count = 0
         self._dtype = net.theta.dtype
@@ -47,7 +49,7 @@ class TrainingStep:
 
     @property
     def state(self):
-        """{"count": ..., "state0": ..., ...}: copies of all that the next step depends on, besides net.theta."""
+        """{"count": ..., "state0": ..., ...}: copies of all that the next step depends on, besides net.theta and net.buffers."""
         return {"count": np.array(self.count)} | {f"state{i}": a.copy() for i, a in enumerate(self._states)}
 
     @state.setter
@@ -80,7 +82,7 @@ class TrainingStep:
             if plan is None:
                 if len(self._plans) >= MOST_PLANS:
                     self._plans.clear()
-                kind = _Planned if self.net.planned and hasattr(self.loss, "plan") else _ByLayers
+                kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
                 plan = self._plans[key] = kind(self, X, y)
             loss = plan(X, self.loss.targets(y, plan.shape, dtype), self.count)
             self.count += 1
@@ -91,7 +93,7 @@ class _Planned:
     """The step for batches of one shape as a list of jobs."""
 
     def __init__(self, step, X, y):
-        net, loss = step.net, step.loss
+        net, loss = step._form, step.loss
         self._optimizer = step.optimizer
         self._plan = plan = kernels.Plan(X.dtype.num)
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
@@ -104,6 +106,7 @@ class _Planned:
         v = output if net.outermost in (None, kernels.IDENTITY) else plan.empty(*self.shape)  # sigma' follows from the output
         loss.plan(plan, output, targets, v)
         net.plan_tmv(plan, kept, v, dict(net.params), update=True)
+        net.plan_buffers(plan, kept)
 
     def __call__(self, X, targets, count):
         self._optimizer.set_rule(self._plan, count)
@@ -125,11 +128,12 @@ class _ByLayers:
 
     def __call__(self, X, targets, count):
         step = self._step
-        output, jac = step.net.linearize(X)
+        output, jac = step._form.linearize(X)
         loss, v = step.loss.value_and_gradient(output, targets)
         jac.tmv(v, out={"theta": self._gradient})
         step.optimizer.set_rule(self._plan, count)
         self._plan.run()
+        step._form.update_buffers(jac.kept)
         return loss
 
 

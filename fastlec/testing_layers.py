@@ -66,6 +66,7 @@ class _Subject:
         if not self.x.size:
             raise ValueError(f"x has shape {self.x.shape}; expected at least one sample")
         self.params_before = {variable: a.copy() for variable, a in layer.params.items()}
+        self.buffers_before = {name: a.copy() for name, a in layer.buffers.items()}
         self.y, self.jac = layer.linearize(self.x.copy())
         self.values = {"x": self.x, **layer.params}
         if "theta" in self.jac.variables and layer.params:
@@ -111,12 +112,14 @@ class _Subject:
     # --- the contract ------------------------------------------------------------------------------------------------
 
     def unmodified(self):
-        """Inputs and parameters have the same bits after each call; the inputs are writeable, so a layer could."""
+        """Inputs, parameters and buffers have the same bits after each call; the inputs are writeable, so a layer could."""
         inputs = {"x": self.x, "v": self.v, **{f"the direction of {name}": d for name, d in self.directions.items()}}
         before = inputs | {f"the parameter {name}": a for name, a in self.params_before.items()}
+        before |= {f"the buffer {name}": a for name, a in self.buffers_before.items()}
         given = {what: a.copy() for what, a in inputs.items()}
         directions = {name: given[f"the direction of {name}"] for name in self.directions}
         after = given | {f"the parameter {name}": a for name, a in self.layer.params.items()}
+        after |= {f"the buffer {name}": a for name, a in self.layer.buffers.items()}
         c = _Comparisons()
         for call, _ in self.maps(given["x"], given["v"], directions):
             for what, a in before.items():

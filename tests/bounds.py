@@ -26,6 +26,13 @@ class Near:
     def T(self):
         return Near(self.value.T, self.error.T)
 
+    def reshape(self, *shape):
+        return Near(self.value.reshape(shape), self.error.reshape(shape))
+
+    def rows(self):
+        """Of images (m, k, h, w): one row for each pixel, (m h w, k)."""
+        return Near(*(np.moveaxis(a, 1, -1).reshape(-1, a.shape[1]) for a in (self.value, self.error)))
+
     def check(self, found):
         """found is as near as that."""
         found = np.asarray(found)
@@ -73,43 +80,138 @@ class Bounds:
         return y, Near(slope, 2 * y.error + self.slope)
 
 
+class Product:
+    """The linear map x W' of samples x (m, n), with what its derivatives are made of."""
+
+    def __init__(self, bounds):
+        self.bounds = bounds
+
+    def of(self, x, W):
+        return self.bounds.product(x, W.T)
+
+    def by_input(self, g, W, shape):
+        return self.bounds.product(g, W)
+
+    def by_weights(self, g, x, shape):
+        return self.bounds.product(g.T, x)
+
+    def spread(self, b, shape):
+        """A bias, for all samples."""
+        return Near(np.broadcast_to(b.value, shape))
+
+    def total(self, g):
+        return self.bounds.total(g)
+
+
+class Convolution:
+    """The linear map W * x of images x (m, c, h, w), as `Product`. padding : ((top, bottom), (left, right))."""
+
+    def __init__(self, bounds, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
+        self.bounds, self.stride, self.padding, self.dilation, self.groups = bounds, stride, padding, dilation, groups
+
+    def windows(self, x, size):
+        """What each output pixel sees: (m, groups, oh, ow, c / groups, r, s)."""
+        padded = np.pad(x, ((0, 0), (0, 0), *self.padding))
+        spans = [d * (taps - 1) + 1 for d, taps in zip(self.dilation, size, strict=True)]
+        seen = np.lib.stride_tricks.sliding_window_view(padded, spans, (2, 3))
+        seen = seen[:, :, :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
+        return np.moveaxis(seen.reshape(len(x), self.groups, x.shape[1] // self.groups, *seen.shape[2:]), 2, 4)
+
+    def matrix(self, W, shape):
+        """What vec(x) is multiplied by, x of this shape without samples: rows (k, oh, ow)."""
+        seen = self.windows(np.eye(int(np.prod(shape))).reshape(-1, *shape), W.value.shape[2:])
+        parts = [np.einsum("kcij,nabcij->kabn", w, seen[:, i]) for i, w in enumerate(np.split(W.value, self.groups))]
+        return Near(np.concatenate(parts)), seen.shape[2:4]
+
+    def of(self, x, W):
+        matrix, pixels = self.matrix(W, x.value.shape[1:])
+        m, k = len(x.value), len(W.value)
+        flat = x.reshape(m, int(np.prod(x.value.shape[1:])))
+        return self.bounds.product(flat, matrix.reshape(-1, flat.value.shape[1]).T).reshape(m, k, *pixels)
+
+    def by_input(self, g, W, shape):
+        matrix, _ = self.matrix(W, shape[1:])
+        flat = g.reshape(len(g.value), int(np.prod(g.value.shape[1:])))
+        return self.bounds.product(flat, matrix.reshape(flat.value.shape[1], -1)).reshape(*shape)
+
+    def by_weights(self, g, x, shape):
+        seen = [self.windows(a, shape[2:]) for a in (x.value, x.error)]
+        found, rows, terms = [], g.rows(), int(np.prod(shape[1:]))
+        for i, own in enumerate(np.split(np.arange(shape[0]), self.groups)):
+            columns = Near(rows.value[:, own], rows.error[:, own])
+            found.append(self.bounds.product(columns.T, Near(*(a[:, i].reshape(-1, terms) for a in seen))))
+        return Near(*(np.concatenate([getattr(f, part) for f in found]).reshape(shape) for part in ("value", "error")))
+
+    def spread(self, b, shape):
+        return Near(np.broadcast_to(b.value[:, None, None], shape))
+
+    def total(self, g):
+        return self.bounds.total(g.rows())
+
+
+def _maps(layer, bounds):
+    """{weights: the map of their layer}."""
+    kind = type(layer).__name__
+    if kind == "Conv2d":
+        padding = ((0, 0), (0, 0)) if layer.padding == "valid" else layer.padding
+        if padding == "same":  # of stride 1
+            totals = [d * (taps - 1) for d, taps in zip(layer.dilation, layer.kernel_size, strict=True)]
+            padding = [(total // 2, total - total // 2) for total in totals]
+        return {"W": Convolution(bounds, layer.stride, padding, layer.dilation, layer.groups)}
+    if kind in ("ConvResidual", "ProjectedConvResidual"):
+        same = [((taps - 1) // 2, taps // 2) for taps in layer.kernel_size]
+        if kind == "ConvResidual":
+            return {"W1": Convolution(bounds, padding=same), "W2": Convolution(bounds, padding=same)}
+        return {"W1": Convolution(bounds, layer.stride, same), "W2": Convolution(bounds, layer.stride)}
+    return dict.fromkeys(("W", "W1", "W2"), Product(bounds))
+
+
 class Linearized:
     """What a layer must give at x: y, mv(directions) and tmv(v), each `Near`, v and the directions being arrays. layer: one of
-    fastlec's own, or a network of them; only its parameters are taken from it, in float64."""
+    fastlec's own, or a network of them; only its settings and its parameters are taken from it, these in float64."""
 
     def __init__(self, layer, x, bounds):
         self.x, self.bounds = x if isinstance(x, Near) else Near(x), bounds
         self.p = {name: Near(a) for name, a in layer.params.items()}
+        self.maps = _maps(layer, bounds)
         self.forward(layer)
 
     def directions(self, directions):
         return {name: d if isinstance(d, Near) else Near(d) for name, d in directions.items()}
 
+    def of(self, x, W):
+        return self.maps[W].of(x, self.p[W])
+
     def terms(self, x, W, dx, dW):
-        """The products whose sum is the differential of x W'."""
-        found = [] if dx is None else [self.bounds.product(dx, W.T)]
-        return found if dW is None else [*found, self.bounds.product(x, dW.T)]
+        """The values whose sum is the differential of the map of the weights named W."""
+        found = [] if dx is None else [self.of(dx, W)]
+        return found if dW is None else [*found, self.maps[W].of(x, dW)]
 
     def sum(self, terms, shape):
         return self.bounds.add(*terms) if terms else Near(np.zeros(shape))
 
+    def through(self, v, W, x):
+        """The derivatives of the map by its input and its weights, transposed, times v."""
+        own = self.maps[W]
+        return own.by_input(v, self.p[W], x.value.shape), own.by_weights(v, x, self.p[W].value.shape)
+
     def inner(self, activation, W, b):
         """(sigma, sigma') of x W' + b."""
-        terms = [self.bounds.product(self.x, self.p[W].T)]
+        terms = [self.of(self.x, W)]
         if b in self.p:
-            terms.append(Near(np.broadcast_to(self.p[b].value, terms[0].value.shape)))
+            terms.append(self.maps[W].spread(self.p[b], terms[0].value.shape))
         return self.bounds.activate(self.bounds.add(*terms), activation)
 
     def inner_mv(self, W, dx, dW, db):
-        terms = self.terms(self.x, self.p[W], dx, dW)
+        terms = self.terms(self.x, W, dx, dW)
         if db is not None:
-            terms.append(Near(np.broadcast_to(db.value, self.slope.value.shape)))
+            terms.append(self.maps[W].spread(db, self.slope.value.shape))
         return self.bounds.times(self.slope, self.sum(terms, self.slope.value.shape))
 
     def inner_tmv(self, v, W, b):
         g = self.bounds.times(v, self.slope)
-        found = {"x": self.bounds.product(g, self.p[W]), W: self.bounds.product(g.T, self.x)}
-        return found | ({b: self.bounds.total(g)} if b in self.p else {})
+        by_x, by_W = self.through(g, W, self.x)
+        return {"x": by_x, W: by_W} | ({b: self.maps[W].total(g)} if b in self.p else {})
 
 
 class _Dense(Linearized):
@@ -127,35 +229,36 @@ class _Dense(Linearized):
 class _Residual(Linearized):
     def forward(self, layer):
         self.h, self.slope = self.inner(layer.activation, "W1", "b")
-        self.y = self.bounds.add(self.x, self.bounds.product(self.h, self.p["W2"].T))
+        self.y = self.bounds.add(self.x, self.of(self.h, "W2"))
 
     def mv(self, directions):
         d = self.directions(directions)
         dh = self.inner_mv("W1", d.get("x"), d.get("W1"), d.get("b"))
-        terms = self.terms(self.h, self.p["W2"], dh, d.get("W2"))
+        terms = self.terms(self.h, "W2", dh, d.get("W2"))
         return self.bounds.add(*terms, *([d["x"]] if "x" in d else []))
 
     def tmv(self, v):
         v = v if isinstance(v, Near) else Near(v)
-        found = self.inner_tmv(self.bounds.product(v, self.p["W2"]), "W1", "b")
-        return found | {"x": self.bounds.add(v, found["x"]), "W2": self.bounds.product(v.T, self.h)}
+        by_h, by_W2 = self.through(v, "W2", self.h)
+        found = self.inner_tmv(by_h, "W1", "b")
+        return found | {"x": self.bounds.add(v, found["x"]), "W2": by_W2}
 
 
 class _ProjectedResidual(Linearized):
     def forward(self, layer):
         self.h, self.slope = self.inner(layer.activation, "W1", "b")
-        self.y = self.bounds.add(self.bounds.product(self.x, self.p["W2"].T), self.h)
+        self.y = self.bounds.add(self.of(self.x, "W2"), self.h)
 
     def mv(self, directions):
         d = self.directions(directions)
         dh = self.inner_mv("W1", d.get("x"), d.get("W1"), d.get("b"))
-        return self.bounds.add(*self.terms(self.x, self.p["W2"], d.get("x"), d.get("W2")), dh)
+        return self.bounds.add(*self.terms(self.x, "W2", d.get("x"), d.get("W2")), dh)
 
     def tmv(self, v):
         v = v if isinstance(v, Near) else Near(v)
         found = self.inner_tmv(v, "W1", "b")
-        through = self.bounds.product(v, self.p["W2"])
-        return found | {"x": self.bounds.add(through, found["x"]), "W2": self.bounds.product(v.T, self.x)}
+        by_x, by_W2 = self.through(v, "W2", self.x)
+        return found | {"x": self.bounds.add(by_x, found["x"]), "W2": by_W2}
 
 
 class _Activation(Linearized):
@@ -201,6 +304,7 @@ class _Network(Linearized):
 def linearized(layer, x, bounds):
     """`Linearized` of any layer of fastlec's own."""
     kinds = {"Dense": _Dense, "Residual": _Residual, "ProjectedResidual": _ProjectedResidual}
+    kinds |= {"Conv2d": _Dense, "ConvResidual": _Residual, "ProjectedConvResidual": _ProjectedResidual}
     kinds |= {"Activation": _Activation, "Network": _Network}
     return kinds[type(layer).__name__](layer, x, bounds)
 

@@ -132,6 +132,100 @@ DENSE = [  # (samples, features, outputs)
 ]
 DENSE_TEAM = [(300, 200, 150), (5000, 20, 30), (9000, 3, 2)]
 
+# Images to normalise. The edges: registers of pixels, four of them together, pieces of planes of 2048 pixels, 8 channels at a time,
+# blocks of 16384 pixels.
+BATCH_NORM = [  # (samples, channels, height, width)
+    *((3, 2, 1, w) for w in (*LANES, *RUNS, 127, 129)),
+    *((2, 3, h, w) for h, w in ((2047, 1), (32, 64), (2049, 1), (64, 65), (50, 123))),
+    *((4, c, 3, 5) for c in (1, 7, 8, 9, 17)),
+    *((n, 3, 4, 6) for n in (1, 2, 100)),
+    (700, 2, 1, 1),
+    (40, 9, 7, 7),
+]
+BATCH_NORM_TEAM = [(6, 20, 50, 70), (64, 33, 7, 7), (1, 3, 300, 200)]
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution of x (n, c, h, w) with W (k, c / groups, r, s)."""
+
+    x: tuple
+    W: tuple
+    stride: object = 1
+    padding: object = 0
+    dilation: object = 1
+    groups: int = 1
+
+    @property
+    def options(self):
+        return {name: getattr(self, name) for name in ("stride", "padding", "dilation", "groups")}
+
+    @property
+    def windows(self):
+        """The options that im2col has too."""
+        return {name: getattr(self, name) for name in ("stride", "padding", "dilation")}
+
+    def __str__(self):
+        options = {"s": self.stride, "p": self.padding, "d": self.dilation, "g": self.groups}
+        words = [f"{name}{value}" for name, value in options.items() if value != {"p": 0}.get(name, 1)]
+        return " ".join(["x".join(map(str, self.x)), "x".join(map(str, self.W)), *words]).replace(", ", ",")
+
+
+def random_convolution(rng):
+    """Any geometry that there is, small: odd sizes, paddings that differ from side to side and are larger than the kernel, strides
+    beyond it, groups, depthwise."""
+    groups, per_group, per_filter = rng.choice([1, 1, 1, 2, 3]), *rng.integers(1, 6, 2)
+    if rng.random() < 0.2:
+        groups, per_group = rng.integers(2, 9), 1
+    size, stride, dilation = rng.integers(1, 6, 2), rng.integers(1, 5, 2), rng.choice([1, 1, 1, 2, 3], 2)
+    padding = rng.integers(0, 4, (2, 2)) * rng.integers(0, 2)
+    extent = dilation * (size - 1) + 1
+    h, w = np.maximum(extent - padding.sum(axis=1), 1) + rng.integers(0, 20, 2)
+    x = (int(rng.integers(1, 4)), int(groups * per_group), int(h), int(w))
+    W = (int(groups * per_filter), int(per_group), *map(int, size))
+    padding = tuple(map(tuple, padding.tolist())) if padding.any() else "same" if rng.random() < 0.3 else 0
+    return Conv(x, W, tuple(stride.tolist()), padding, tuple(dilation.tolist()), int(groups))
+
+
+# The edges: images of one pixel, kernels as large as the padded image, padding that holds whole windows, rows shorter and longer
+# than registers, blocks and strips, strides that skip pixels, odd channels, groups, depthwise.
+CONV_EDGES = [
+    Conv((1, 1, 1, 1), (1, 1, 1, 1)),
+    Conv((1, 1, 1, 1), (1, 1, 3, 3), padding=1),
+    Conv((2, 3, 1, 1), (2, 3, 1, 1), padding=2),
+    Conv((1, 2, 1, 1), (3, 2, 2, 3), padding=5, stride=4),
+    Conv((2, 2, 3, 4), (3, 2, 3, 4)),
+    Conv((2, 2, 3, 4), (3, 2, 5, 6), padding=1),
+    Conv((1, 2, 5, 5), (2, 2, 3, 3), padding=((0, 7), (6, 0)), stride=(2, 3)),
+    Conv((1, 2, 5, 5), (2, 2, 3, 3), padding=((3, 0), (0, 4)), dilation=(2, 1)),
+    Conv((1, 1, 7, 1), (1, 1, 3, 1)),
+    Conv((1, 1, 1, 40), (2, 1, 1, 7), padding=(0, 3)),
+    Conv((3, 2, 9, 9), (4, 2, 3, 3), stride=4),
+    Conv((2, 3, 10, 11), (4, 3, 2, 2), stride=5, padding="same"),
+    Conv((2, 3, 10, 11), (4, 3, 4, 4), padding="same"),
+    Conv((1, 2, 9, 12), (2, 2, 3, 3), padding="same", dilation=3, stride=2),
+    *(Conv((2, 3, 6, w), (5, 3, 3, 3), padding=1) for w in (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 64, 65, 130)),
+    *(Conv((1, 2, h, 9), (3, 2, 3, 3)) for h in (3, 4, 5, 8, 13, 40, 70)),
+    *(Conv((2, c, 7, 6), (3, c, 3, 3), padding=1) for c in (1, 2, 4, 7, 8, 15, 16, 17, 33)),
+    *(Conv((2, 3, 7, 6), (k, 3, 3, 3), padding=1) for k in (1, 2, 4, 5, 6, 7, 8, 11, 12, 13, 15, 16, 17, 24, 33)),
+    *(
+        Conv((2, 3, 8, 7), (4, 3, r, s), padding=3)
+        for r, s in ((1, 1), (1, 2), (2, 1), (2, 2), (5, 5), (7, 7), (1, 7), (11, 3))
+    ),
+    *(Conv((2, 3, 13, 14), (4, 3, 3, 3), stride=s, padding=1) for s in (2, 3, (1, 2), (2, 1))),
+    *(Conv((2, 3, 17, 20), (4, 3, 3, 3), dilation=d, padding=p) for d in (2, (1, 3), 4) for p in (0, "same")),
+    *(Conv((2, 5, 9, 10), (6, 5, 1, 1), stride=s, padding=p) for s, p in ((1, 0), (2, 0), (1, 1), ((3, 2), 1))),
+    *(
+        Conv((2, g * c, 8, 9), (g * k, c, 3, 3), padding=1, groups=g)
+        for g, c, k in ((2, 2, 3), (3, 1, 2), (4, 4, 4), (2, 9, 17))
+    ),
+    *(Conv((2, c, 9, w), (c, 1, 3, 3), padding=1, groups=c) for c in (2, 3, 8, 17) for w in (5, 16, 35)),
+    *(Conv((2, 6, 11, 12), (12, 1, 5, 5), stride=s, padding=2, groups=6) for s in (1, 2, 3)),
+    Conv((2, 8, 14, 15), (12, 2, 3, 3), stride=2, padding=1, groups=4),
+    Conv((1, 6, 30, 20), (6, 1, 3, 3), dilation=(2, 3), groups=6),
+]
+CONVOLUTIONS = [*CONV_EDGES, *(random_convolution(np.random.default_rng(seed)) for seed in range(60))]
+
 
 def parametrize(name, values):
     """A parameter that runs through a part of the table, with readable ids."""

@@ -11,8 +11,8 @@ import pytest
 from fastlec import classifier, data
 
 
-def held_out_accuracy(dataset, architecture, seed=0, *, depth=2, width=128, activation="relu", **settings):
-    start = classifier.new_network(dataset, architecture, depth=depth, width=width, activation=activation, seed=seed)
+def held_out_accuracy(dataset, architecture, seed=0, **settings):
+    start = classifier.new_network(dataset, architecture, seed=seed)
     trained = classifier.train_network(dataset, start, seed=seed, **settings)
     assert len(trained.predicted) == pytest.approx(len(dataset.y) / 5, abs=2)
     return np.mean(trained.predicted == trained.y_val)
@@ -31,6 +31,12 @@ def test_a_residual_network_reads_the_embedded_digits():
     assert time.perf_counter() - began < 10
 
 
+def test_a_convolutional_network_reads_the_embedded_digits():
+    began = time.perf_counter()
+    assert held_out_accuracy(data.digits(np.float32), "cnn") >= 0.985
+    assert time.perf_counter() - began < 10
+
+
 @pytest.mark.parametrize(("architecture", "solver"), [("resnet", "sgd"), ("mlp", "sgd"), ("mlp", "adam")])
 def test_networks_read_the_embedded_digits_whatever_the_split(architecture, solver):
     scores = [held_out_accuracy(data.digits(np.float32), architecture, seed, solver=solver) for seed in range(5)]
@@ -40,3 +46,10 @@ def test_networks_read_the_embedded_digits_whatever_the_split(architecture, solv
 
 def test_a_residual_network_reads_a_part_of_mnist(mnist):
     assert held_out_accuracy(mnist, "resnet") >= 0.955
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_lenet_reads_a_part_of_mnist_whatever_the_split(mnist, seed):
+    began = time.perf_counter()
+    assert held_out_accuracy(mnist, "lenet", seed) >= 0.975
+    assert time.perf_counter() - began < 60

@@ -10,7 +10,7 @@ import pytest
 
 import fastlec
 from fastlec import bench
-from fastlec.bench import cases, kinds, machine, nets, peers, report
+from fastlec.bench import cases, image_nets, images, kinds, machine, nets, peers, report
 from fastlec.bench.timing import compete, measure
 
 
@@ -37,14 +37,16 @@ def test_every_case_agrees_with_the_reference(case, dtype, kind, contender):
     inputs = case.make(np.random.default_rng(0), dtype)
     kept = [array.copy() for array in inputs]
     for mode in case.modes:
-        call = contender(kind).build(case, inputs, mode)
+        peer = contender(kind)
+        call = peer.build(case, inputs, mode)
         if call is None:
-            assert kind is peers.SciPy
+            assert kind is peers.SciPy or (kind is peers.NumPy and isinstance(case, images.Images))
             continue
-        result = call()
+        result = peer.arrays(case, call())
         assert kinds.disagreement(result, case.expected(inputs), dtype, case.tolerance) is None
-        then = (*inputs[:2], result[1].copy()) if case.op == "step" else inputs  # a step goes on from the theta that it left
-        assert kinds.disagreement(call(), case.expected(then), dtype, case.tolerance) is None, "the second call"
+        then = (*inputs[:2], result[1].copy()) if "step" in case.op else inputs  # a step goes on from the theta that it left
+        result = peer.arrays(case, call())
+        assert kinds.disagreement(result, case.expected(then), dtype, case.tolerance) is None, "the second call"
     assert all(np.array_equal(array, copy) for array, copy in zip(inputs, kept, strict=True))
 
 
@@ -62,7 +64,7 @@ def test_a_reused_result_is_the_same_array_each_time_and_a_fresh_one_is_not(name
 def test_names_are_unique_and_the_work_of_an_objective_is_counted():
     assert len({case.name for case in cases.CASES}) == len(cases.CASES)
     by_op = {case.op: case for case in cases.CASES}
-    assert set(by_op) == set(kinds.OPS)
+    assert set(by_op) == set(kinds.OPS) | set(images.OPS)
     assert by_op["value_and_gradient"].flops == 4 * 60000 * 784 * 10  # one product forward, one back
     assert by_op["hessian_mv"].flops == 6 * 60000 * 784 * 10
     assert by_op["softmax"].flops is None
@@ -74,6 +76,70 @@ def test_names_are_unique_and_the_work_of_an_objective_is_counted():
     assert cases.select("gemm_tn-10x4096")[0].bytes("float32") == (10 * 4096 + 4096 * 784 + 10 * 784) * 4
     assert inference.bytes("float32") == (784 + 784 * 128 + 128 + 128 * 10 + 10 + 10) * 4
     assert step.bytes("float32") == (784 + 2 * (784 * 128 + 128 + 128 * 10 + 10)) * 4
+
+
+def test_the_work_of_convolutions_is_counted():
+    def work(name):
+        case = cases.select(name)[0]
+        return case.flops, case.bytes("float32")
+
+    x, W, y = 8 * 3 * 224**2, 64 * 3 * 7**2, 8 * 64 * 112**2
+    flops = 2 * y * 3 * 7**2
+    assert work("conv-8x3x224x224") == (flops, 4 * (x + W + 64 + y))
+    assert work("conv_data_gradient-8x3x224x224") == work("conv_weight_gradient-8x3x224x224") == (flops, 4 * (x + W + y))
+    x, W, y = 8 * 128 * 28**2, 128 * 32 * 9, 8 * 128 * 14**2
+    assert work("conv-8x128x28x28-128-3x3-stride2-groups4") == (2 * y * 32 * 9, 4 * (x + W + 128 + y))
+    x, W, y = 64 * 6 * 14**2, 16 * 6 * 25, 64 * 16 * 10**2
+    assert work("conv_jac_mv-64x6x14x14") == (2 * 2 * y * 6 * 25, 4 * (2 * (x + W) + y))
+    assert work("filter2d-512x512x3-11x11-mirror") == (2 * 512**2 * 3 * 121, 4 * 2 * 512**2 * 3)
+    first, second, dense = 6 * 28**2 * 25, 16 * 10**2 * 6 * 25, 400 * 120 + 120 * 84 + 84 * 10
+    assert work("inference-lenet")[0] == 64 * 2 * (first + second + dense)
+    assert work("step-lenet")[0] == 64 * 2 * (2 * first + 3 * (second + dense))  # without the gradient with respect to X
+    theta = 6 * 25 + 6 + 16 * 150 + 16 + dense + 120 + 84 + 10
+    assert work("step-lenet")[1] == 4 * (64 * 28**2 + 2 * theta)
+
+
+@pytest.mark.parametrize(("make", "pixels"), [(image_nets.lenet, 12), (image_nets.cnn, 8)], ids=["lenet", "cnn"])
+def test_the_reference_of_networks_of_images_by_differences(make, pixels):
+    net = make(pixels, (2, 3), (5, 4))
+    rng = np.random.default_rng(0)
+    theta, dtheta = nets.start(net, rng, "float64"), rng.standard_normal(nets.n_params(net))
+    x, dx, v = rng.random((5, 1, pixels, pixels)), rng.standard_normal((5, 1, pixels, pixels)), rng.standard_normal((5, 4))
+    _, kept = image_nets.forward(net, theta, x)
+    assert [before[0] for before in image_nets.shapes(net, x.shape[1:])] == [layer_x.shape[1] for layer_x, _ in kept]
+    gradient = image_nets.backward(net, theta, kept, v)
+    before, after = (np.sum(v * image_nets.forward(net, theta + h * dtheta, x + h * dx)[0]) for h in (-1e-6, 1e-6))
+    assert np.sum(gradient[0] * dx) + gradient[1] @ dtheta == pytest.approx((after - before) / 2e-6, rel=1e-8)
+
+
+@pytest.mark.parametrize("name", ["512x512-5x5", "512x512x3-11x11"])
+@pytest.mark.parametrize("mode", ["mirror", "constant"])
+def test_a_filter_turns_its_kernel_as_scipy_does(name, mode):
+    from scipy.ndimage import convolve
+
+    case = cases.select(f"filter2d-{name}-{mode}")[0].at(smoke=True)
+    image, kernel = case.make(np.random.default_rng(0), "float64")
+    right = convolve(image, kernel[:, :, None] if image.ndim == 3 else kernel, mode=mode)
+    np.testing.assert_allclose(*case.expected((image, kernel)), right, rtol=0, atol=1e-13)
+
+
+def test_sums_may_lose_three_times_what_summing_in_order_loses():
+    """So a result in float32 that was made of half the digits is found, and one made in order passes."""
+    rng = np.random.default_rng(0)
+    case = cases.select("conv-1x256x14x14")[0]
+    inputs = case.make(rng, "float32")
+    (expected,) = case.expected(inputs)
+    x, W, b = (array.astype(np.float16).astype(np.float64) for array in inputs)
+    rough = images.OPS["conv"](case, x, W, b)[0].astype(np.float32)
+    assert kinds.disagreement(expected.astype(np.float32), (expected,), "float32", case.tolerance) is None
+    assert kinds.disagreement(rough, (expected,), "float32", case.tolerance).startswith("is off by")
+    terms = rng.standard_normal((case.terms, 1000), dtype=np.float32)
+    in_order = np.float32(0) + terms[0]
+    for term in terms[1:]:
+        in_order += term
+    right = terms.sum(axis=0, dtype=np.float64)
+    third = {"float32": case.tolerance["float32"] / 3}
+    assert kinds.disagreement(in_order, (right,), "float32", third) is None
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -92,8 +158,8 @@ def test_the_reference_of_networks_by_differences(activation):
 def test_select():
     assert cases.select() == list(cases.CASES)
     assert [case.name for case in cases.select(["relu", "tanh-1e5"])] == ["tanh-1e5", "relu-1e5", "relu-1e6"]
-    with pytest.raises(ValueError, match=r"cases is 'conv'; no case has such a name; there are softmax-64x10"):
-        cases.select("conv")
+    with pytest.raises(ValueError, match=r"cases is 'fft'; no case has such a name; there are softmax-64x10"):
+        cases.select("fft")
 
 
 @pytest.mark.parametrize(
@@ -176,6 +242,24 @@ def test_measure_gives_every_contender_its_turns():
     assert counts["quick"] > 100
     assert 0.003 <= times["slow"]["min"] <= times["slow"]["median"]
     assert 0 < times["quick"]["min"] < 0.003
+
+
+def test_a_slow_contender_gets_fewer_turns(monkeypatch):
+    monkeypatch.setattr("fastlec.bench.timing.PATIENCE", 0.1)
+    counts = {"slow": 0, "quick": 0}
+
+    def slow():
+        counts["slow"] += 1
+        time.sleep(0.1)
+
+    def quick():
+        counts["quick"] += 1
+        time.sleep(0.001)
+
+    times = measure({"slow": slow, "quick": quick}, rounds=8, turn=1e-3)
+    assert counts["slow"] == 2 + 1  # too long for a call before that only wakes it
+    assert counts["quick"] >= 2 + 8
+    assert times["slow"]["min"] == times["slow"]["median"] >= 0.1
 
 
 @pytest.mark.parametrize("nbytes", [1, 1000, machine.SPLIT_FROM + 2])

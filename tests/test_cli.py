@@ -13,14 +13,9 @@ from fastlec import Dense, Network, classifier, data, io
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
-from fastlec import cli
+from command import process, refused, run, save_digits
 
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # as the command sets it for itself
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 @pytest.fixture
@@ -35,30 +30,6 @@ def network():
     model = classifier.new_network(data.digits(np.float32), "resnet", depth=1, width=4, activation="tanh", seed=0)
     classifier.save_model("network.npz", model)
     return "network.npz"
-
-
-def save_digits(path, rows=slice(100), **changes):
-    X, y = data.load_digits()
-    np.savez(path, **{"X": (16 * X[rows]).astype(np.uint8), "y": y[rows], **changes})
-
-
-def run(capsys, *args):
-    code = cli.main([str(arg) for arg in args])
-    return code, *capsys.readouterr()
-
-
-def refused(capsys, text, *args):
-    """Exit code 2, nothing but one line on stderr, which holds text."""
-    code, _, err = run(capsys, *args)
-    assert code == 2
-    assert text in err
-    assert err.startswith("fastlec: ")
-    assert err.count("\n") == 1
-
-
-def process(*args, **options):
-    command = [sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())", *args]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
 
 
 def test_train_with_defaults(capsys):
@@ -244,7 +215,7 @@ def test_threads_do_not_change_a_network(capsys):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ("--model cnn", "--model"),
+        ("--model tree", "--model"),
         ("--model mlp --depth 0", "--depth"),
         ("--model mlp --depth 1001", "--depth"),
         ("--model mlp --depth two", "--depth"),
@@ -298,9 +269,10 @@ def test_a_network_refuses_data_that_do_not_fit(capsys, network):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"architecture": "cnn"}, "architecture 'cnn'; expected 'mlp' or 'resnet'"),
+        ({"architecture": "tree"}, "architecture 'tree'; expected one of mlp, resnet, lenet, cnn, resnet-cnn"),
+        ({"architecture": "cnn"}, "64 features, which the layers do not take"),
         ({"architecture": ["mlp"]}, "architecture ['mlp']"),
-        ({"n_features": 65}, "65 features, which the layers do not take"),
+        ({"n_features": 65, "image_shape": None}, "65 features, which the layers do not take"),
         ({"n_features": -1}, "n_features -1; expected an integer >= 1"),
         ({"n_features": "64"}, "n_features '64'"),
         ({"n_classes": 11}, "11 classes; the layers give (10,)"),

@@ -163,7 +163,8 @@ def test_grey_levels_are_recognised_by_their_range(tmp_path, top, scale):
     assert found.scale == scale
     np.testing.assert_array_equal(found.X, X / scale)
     assert found.image_shape == (None if scale == 1 else (2, 2))
-    assert data.load(tmp_path / "a.npz", scale=2.0).scale == 2
+    given = data.load(tmp_path / "a.npz", scale=2.0)
+    assert (given.scale, given.image_shape) == (2, None)
 
 
 @pytest.mark.parametrize(

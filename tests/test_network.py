@@ -189,6 +189,19 @@ def test_one_call_forms_give_the_same_bits(layers, isa, dtype, rng):
 
 
 @every
+def test_activations_are_what_each_layer_gives(layers, isa, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    x = normals(rng, (9, 5), dtype)
+    given, values = x.copy(), net.activations(x)
+    assert len(values) == len(net.layers)
+    for layer, value in zip(net.layers, values, strict=True):
+        assert_array_equal(value, layer(x), strict=True)
+        x = value
+    assert_array_equal(values[-1], net(given), strict=True)
+    assert net.activations(given.astype(np.float64))[-1].dtype == np.float64
+
+
+@every
 def test_buffers(layers, isa, dtype, rng):
     """Into given arrays, which may be the inputs: the bits of fresh ones."""
     net = nets.network(layers, dtype, rng)

@@ -11,7 +11,7 @@ cdef extern from "fl.h" nogil:
         double work
         size_t scratch
 
-    enum: FL_SHORT_ROW, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES
+    enum: FL_SHORT_ROW, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES, FL_NORM_CHANNELS
 
     enum: FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
     ctypedef struct fl_softmax_job:
@@ -209,6 +209,20 @@ cdef extern from "fl.h" nogil:
         const fl_int *place
         void *u
 
+    ctypedef struct fl_winograd_weights_job:
+        fl_job head
+        fl_int images, groups, rows, channels
+        fl_int h, w, top, left, oh, ow
+        fl_int down, across
+        const void *v
+        const void *x
+        void *dw
+        fl_int part_rows, parts
+        fl_int row_chunk, channel_chunk
+        fl_int together
+        fl_int mr, pitch
+        const fl_int *offset
+
     ctypedef struct fl_depthwise_job:
         fl_job head
         fl_int images, groups, rows
@@ -223,6 +237,15 @@ cdef extern from "fl.h" nogil:
         const void *slope
         int accumulate, op, op2
         fl_int per_block
+
+    enum: FL_STENCIL_ROWS
+    ctypedef struct fl_stencil_job:
+        fl_job head
+        fl_conv_planes planes
+        fl_int tiles_down, tiles_across, r, s
+        const void *weights
+        const void *x
+        void *y
 
     ctypedef struct fl_depthwise_weights_job:
         fl_job head
@@ -256,16 +279,74 @@ cdef extern from "fl.h" nogil:
         void *total
         fl_int per_block
 
+    ctypedef struct fl_columns_job:
+        fl_job head
+        void *x
+        void *columns
+        fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow
+        fl_int rows
+        fl_int per_block
+        int stream
+        fl_int per_piece
+
+    ctypedef struct fl_batch_norm_job:
+        fl_job head
+        fl_int c, pixels, pieces, piece
+        fl_int units, per_block
+        const void *x
+        const void *v
+        const double *moments
+        double *partial
+        const double *factors
+        void *out
+        const void *below
+        int op
+
+    ctypedef struct fl_batch_norm_channels_job:
+        fl_job head
+        fl_int n, c, pixels, pieces, piece
+        int batch
+        double eps, momentum
+        const double *partial
+        double *moments
+        double *factors
+        const void *gamma
+        const void *beta
+        void *running_mean
+        void *running_var
+        const void *dgamma
+        const void *dbeta
+        void *total_gamma
+        void *total_beta
+        const fl_update *update
+
+    enum: FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV
+    ctypedef struct fl_pool_job:
+        fl_job head
+        int mode
+        const void *x
+        const void *from_ "from"
+        void *to
+        const void *y
+        int op
+        fl_int planes, per_block
+        fl_int h, w, oh, ow, r, s, sh, sw
+        fl_int top, left
+        fl_int inner, outer
+
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
+    enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_pack, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights
+    enum: FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
+    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
+    enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool
     enum: FL_KERNELS
     ctypedef struct fl_table:
         const char *isa
         int vector
-        fl_block_fn fn[64][2]       # C knows how many
+        fl_block_fn fn[FL_KERNELS][FL_DTYPES]
 
     const fl_table *fl_tables[]
     const fl_table *fl_active

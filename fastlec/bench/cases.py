@@ -1,5 +1,9 @@
 """THE table of benchmark cases."""
 
+from dataclasses import replace
+
+from . import images
+from .image_nets import Conv, cnn, lenet
 from .kinds import CrossEntropy, Map, Network, Objective, Product
 from .nets import Dense, chain
 
@@ -9,6 +13,43 @@ NETS = (  # name, batch, network; batch and network for smoke
     ("784-128-6x128-10", 128, chain((784, 128, 10), "tanh", blocks=6), 12, chain((35, 33, 10), "tanh", blocks=2)),
     ("784-128-10-batch1", 1, chain((784, 128, 10), "tanh"), 1, chain((35, 17, 10), "tanh")),
 )
+
+CONVOLUTIONS = (  # x's shape, layer
+    *(((m, c, n, n), Conv(c, c, 3, 1)) for c, n in ((64, 56), (128, 28), (256, 14), (512, 7)) for m in (1, 8)),
+    ((64, 1, 28, 28), Conv(1, 32, 3, 1)),
+    ((64, 1, 28, 28), Conv(1, 6, 5, 2)),
+    ((8, 3, 224, 224), Conv(3, 64, 7, 3, stride=2)),
+    ((64, 6, 14, 14), Conv(6, 16, 5)),
+    ((16, 12, 16, 16), Conv(12, 20, 3, 1)),
+    ((16, 17, 33, 29), Conv(17, 23, 3, 1)),
+    ((8, 256, 56, 56), Conv(256, 64, 1)),
+    *(((8, c, n, n), Conv(c, c, 3, 1, groups=c)) for c, n in ((32, 56), (128, 28), (512, 14))),
+    ((8, 64, 28, 28), Conv(64, 64, 3, 2, dilation=2)),
+    ((8, 128, 28, 28), Conv(128, 128, 3, 1, stride=2, groups=4)),
+)
+BOTH_DIRECTIONS = (  # of JacMV
+    ((8, 64, 56, 56), Conv(64, 64, 3, 1)),
+    ((8, 256, 14, 14), Conv(256, 256, 3, 1)),
+    ((64, 6, 14, 14), Conv(6, 16, 5)),
+    ((16, 17, 33, 29), Conv(17, 23, 3, 1)),
+)
+
+IMAGE_NETS = (  # name, X's shape, network; X's shape and network for smoke
+    ("lenet", (64, 1, 28, 28), lenet(), (3, 1, 16, 16), lenet(16, (2, 3), (7, 4))),
+    ("cnn", (64, 1, 28, 28), cnn(), (3, 1, 8, 8), cnn(8, (3, 4), (7, 5))),
+)
+
+
+def _convolution(op, x_shape, layer):
+    """The case, named after all that matters; for smoke a smaller image, fewer channels and groups."""
+    m, channels, *lengths = x_shape
+    options = {name: getattr(layer, name) for name in ("stride", "dilation", "groups")}
+    more = "".join(f"-{name}{value}" for name, value in options.items() if value > 1)
+    name = f"{op}-{m}x{channels}x{lengths[0]}x{lengths[1]}-{layer.n_out}-{layer.size}x{layer.size}{more}"
+    groups, n_in, n_out = min(layer.groups, 5), layer.n_in // layer.groups, layer.n_out // layer.groups
+    small = replace(layer, n_in=groups * min(n_in, 3), n_out=groups * min(n_out, 4), groups=groups)
+    return images.Convolution(name, op, (x_shape, layer), ((2, small.n_in, 9, 10), small))
+
 
 CASES = (
     Map("softmax-64x10", "softmax", (64, 10), (4, 10)),
@@ -50,6 +91,21 @@ CASES = (
         Network(f"{op}-{name}", op, (batch, net), (small_batch, small_net))
         for op in ("step", "inference")
         for name, batch, net, small_batch, small_net in NETS
+    ),
+    *(_convolution(op, *shape) for shape in CONVOLUTIONS for op in ("conv", "conv_data_gradient", "conv_weight_gradient")),
+    *(_convolution("conv_jac_mv", *shape) for shape in BOTH_DIRECTIONS),
+    *(
+        images.Filter(f"filter2d-{name}-{mode}", "filter2d", shape, small, mode)
+        for name, shape, small in (
+            ("512x512-5x5", ((512, 512), (5, 5)), ((9, 7), (5, 5))),
+            ("512x512x3-11x11", ((512, 512, 3), (11, 11)), ((13, 12, 3), (11, 11))),
+        )
+        for mode in ("mirror", "constant")
+    ),
+    *(
+        images.ImageNetwork(f"{op}-{name}", f"image_{op}", (shape, net), (small_shape, small_net))
+        for op in ("step", "inference")
+        for name, shape, net, small_shape, small_net in IMAGE_NETS
     ),
 )
 

@@ -11,6 +11,8 @@ from . import nets
 
 SIZE = {"float32": 4, "float64": 8}
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the largest magnitude of each result; sums run over up to 60000 samples
+# A step's theta has moved by so little that only its last digits show whether the gradient was right.
+STEP_TOLERANCE = {dtype: 16 * np.finfo(dtype).eps for dtype in SIZE}
 
 
 @dataclass(frozen=True)
@@ -165,8 +167,7 @@ class Network(Case):
 
     @property
     def tolerance(self):
-        """A step's theta has moved by so little that only its last digits show whether the gradient was right."""
-        return {dtype: 16 * np.finfo(dtype).eps for dtype in SIZE} if self.op == "step" else TOLERANCE
+        return STEP_TOLERANCE if self.op == "step" else TOLERANCE
 
 
 def unpack(theta, case):
@@ -215,11 +216,12 @@ def _dense_jac_mv(case, X, theta, dX, dtheta):
     return y, nets.ACTIVATIONS[net[0].activation][1](y) * (dX @ W.T + X @ dW.T + db)
 
 
-def _step(case, X, y, theta):
+def step(case, X, y, theta, networks=nets):
+    """networks : the module with the network's `forward` and `backward`."""
     net, theta = case.shape[1], theta.astype(np.float64)
-    logits, kept = nets.forward(net, theta, X)
+    logits, kept = networks.forward(net, theta, X)
     loss, residual = _cross_entropy(case, logits, y)
-    return loss, theta - nets.RATE * nets.backward(net, theta, kept, residual)[1]
+    return loss, theta - nets.RATE * networks.backward(net, theta, kept, residual)[1]
 
 
 # op -> the expected result; what an objective returns is its value, then the parts for W (l, n) and b (l,); what the transposed
@@ -241,7 +243,7 @@ OPS = {
     "dense_jac_tmv": _dense_jac_tmv,  # at an x whose y has been kept
     "dense_jac_mv": _dense_jac_mv,  # with y
     "inference": _forward,
-    "step": _step,
+    "step": step,
 }
 # op -> how often every weight (of objectives: every entry of X) takes part in a product with a batch
 PRODUCTS = {

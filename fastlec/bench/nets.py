@@ -78,8 +78,8 @@ def split(net, theta):
 def start(net, rng, dtype):
     """A theta from which training goes well: the deeper the layers, the less they add."""
     theta = 0.1 * rng.standard_normal(n_params(net), dtype=dtype)
-    for matrix in (part for parts in split(net, theta) for part in parts if part.ndim == 2):
-        matrix *= 5 / np.sqrt(matrix.shape[1], dtype=dtype)
+    for W in (part for parts in split(net, theta) for part in parts if part.ndim > 1):
+        W *= 5 / np.sqrt(prod(W.shape[1:]), dtype=dtype)
     return theta
 
 

@@ -11,6 +11,7 @@ import importlib
 import numpy as np
 
 from .kinds import FAMILY, unpack
+from .peers_images import FastlecImages, OpenCVImages, SciPyImages
 from .peers_networks import FastlecNetworks, NumPyNetworks
 
 
@@ -38,11 +39,15 @@ class Peer:
         """The array as the library wants it."""
         return array
 
+    def arrays(self, case, result):
+        """What the function returned, as the case has it: where a library's images or parameters lie otherwise."""
+        return result
+
     def forget(self):
         """Drops what was compiled for the last case."""
 
 
-class Fastlec(FastlecNetworks, Peer):
+class Fastlec(FastlecNetworks, FastlecImages, Peer):
     name = module = "fastlec"
 
     def __init__(self, threads):
@@ -164,7 +169,7 @@ class NumPy(NumPyNetworks, Peer):
         return self.hessian_mv(*arguments, frozen=True)
 
 
-class SciPy(Peer):
+class SciPy(SciPyImages, Peer):
     name, module = "SciPy", "scipy"
 
     def __init__(self, threads):
@@ -258,11 +263,19 @@ class ScikitLearn(Peer):
         return work
 
 
+class OpenCV(OpenCVImages, Peer):
+    name, module = "OpenCV", "cv2"
+
+    def __init__(self, threads):
+        super().__init__(threads)
+        self.lib.setNumThreads(threads)
+
+
 def kinds():
     """The class of every contender; those that take seconds to import come last."""
     from . import peers_compiled
 
-    return Fastlec, NumPy, SciPy, ScikitLearn, *peers_compiled.PEERS
+    return Fastlec, NumPy, SciPy, ScikitLearn, OpenCV, *peers_compiled.PEERS
 
 
 def contenders(threads, names=None):

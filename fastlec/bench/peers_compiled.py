@@ -13,10 +13,12 @@ import numpy as np
 from .kinds import unpack
 from .nets import RATE, split
 from .peers import Peer
+from .peers_images import ImagesOnly
+from .peers_images_compiled import JAXImages, ONNXImages, PyTorchAutogradImages, PyTorchImages
 from .peers_networks_compiled import JAXNetworks, ONNXNetworks, PyTorchNetworks
 
 
-class PyTorch(PyTorchNetworks, Peer):
+class PyTorch(PyTorchNetworks, PyTorchImages, Peer):
     """Eager, in inference mode, on the NumPy arrays' own memory, in place."""
 
     name, module = "PyTorch", "torch"
@@ -28,7 +30,11 @@ class PyTorch(PyTorchNetworks, Peer):
         self.mode.__enter__()
 
     def take(self, array):
-        return self.lib.from_numpy(array)
+        return self.lay(self.lib.from_numpy(array))
+
+    def lay(self, array):
+        """Images, or their weights, as they are kept here."""
+        return array
 
     def compiled(self, function):
         return function
@@ -82,10 +88,19 @@ class PyTorch(PyTorchNetworks, Peer):
         return lambda: work(*arguments)
 
 
+class PyTorchChannelsLast(ImagesOnly, PyTorch):
+    name = "PyTorch channels_last"
+    filter2d = None  # an image of one channel lies the same way
+
+    def lay(self, array):
+        return array.contiguous(memory_format=self.lib.channels_last) if array.ndim == 4 else array
+
+
 class PyTorchCompiled(PyTorch):
     """torch.compile: formulas that Inductor fuses, each one graph, called from C++ for less overhead between kernels."""
 
     name = "torch.compile"
+    conv = conv_data_gradient = conv_weight_gradient = conv_jac_mv = filter2d = None  # it would call the same functions
 
     def compiled(self, function):
         return self.lib.compile(function, dynamic=False, fullgraph=True, options={"cpp_wrapper": True})
@@ -103,8 +118,9 @@ class PyTorchCompiled(PyTorch):
         return loss, residual if out is None else out.copy_(residual)
 
 
-class PyTorchAutograd(Peer):
-    """Eager as most are used to, out of inference mode: loss.backward() and optimizer.step(). For whole steps only."""
+class PyTorchAutograd(PyTorchAutogradImages, Peer):
+    """Eager as most are used to, out of inference mode: loss.backward() and optimizer.step(); torch.func.jvp. For whole steps and
+    JacMV of convolutions only."""
 
     name, module = "PyTorch autograd", "torch"
 
@@ -140,7 +156,7 @@ class PyTorchAutograd(Peer):
         return work
 
 
-class JAX(JAXNetworks, Peer):
+class JAX(JAXNetworks, JAXImages, Peer):
     """Jitted, on device arrays, until the result is ready. A result is reused by donating the last one."""
 
     name, module = "JAX", "jax"
@@ -216,7 +232,13 @@ class JAX(JAXNetworks, Peer):
         return self._jitted(lambda X, p, dW, db: self._product(X, p, X @ dW.T + db), (X, p, *unpack(v, case)))
 
 
-class ONNXRuntime(ONNXNetworks, Peer):
+class JAXNHWC(ImagesOnly, JAX):
+    name = "JAX NHWC"
+    dimensions, image_order, weight_order = ("NHWC", "HWIO", "NHWC"), (0, 2, 3, 1), (2, 3, 1, 0)
+    filter2d = None  # an image of one channel lies the same way
+
+
+class ONNXRuntime(ONNXNetworks, ONNXImages, Peer):
     """Graphs of standard operators with all optimisations; inputs bound once, results bound where they are reused."""
 
     name, module = "ONNX Runtime", "onnxruntime"
@@ -337,4 +359,4 @@ class ONNXRuntime(ONNXNetworks, Peer):
         return self._hessian_mv((), {"X": X, "p": p}, v, case)
 
 
-PEERS = (PyTorch, PyTorchAutograd, PyTorchCompiled, JAX, ONNXRuntime)
+PEERS = (PyTorch, PyTorchChannelsLast, PyTorchAutograd, PyTorchCompiled, JAX, JAXNHWC, ONNXRuntime)

@@ -43,7 +43,7 @@ def text(report):
             results = [result for result in report["results"] if result["threads"] == threads]
             gemm = {limit["dtype"]: limit["gemm"] for limit in report["limits"] if limit["threads"] == threads}
             parts += [f"\n{count_of(threads)}; times in us, ratio to the best peer, limits: copy and NumPy's GEMM"]
-            parts += [_ratios(results, gemm), "", _minima(results, list(report["libraries"]))]
+            parts += [_ratios(results, gemm), "", _minima(results, report["libraries"])]
     return "\n".join(parts + [f"failed: {failure}" for failure in failures])
 
 
@@ -70,7 +70,8 @@ def _rates(result, ours, gemm):
 
 
 def _minima(results, libraries):
-    """The minimum of every contender, us."""
+    """The minimum of every contender that took part, us."""
+    libraries = [name for name in libraries if any(name in result["times"] for result in results)]
     rows = [("case", "dtype", "result", *libraries)]
     for result in results:
         minima = [_us(result["times"][name]["min"]) if name in result["times"] else "-" for name in libraries]

@@ -9,6 +9,7 @@ How the comparison is kept fair:
 - Before each turn comes a pause: OpenBLAS, libgomp, XLA and ONNX Runtime keep their idle threads spinning for a while, which
   would slow the next contender. Then a few untimed calls wake this contender's own threads and bring the data to where it keeps
   it (calls so long that this does not matter do without).
+- A contender whose turns would take more than 5 s in all gets fewer, which cannot matter to one so far behind.
 - Short functions are called often enough per turn for the clock. Python's garbage collector is off. The minimum is what counts,
   since disturbances only add; the median tells how steady it is.
 - Results are all "reused" (out=, preallocated, bound, donated arrays) or all "fresh" (a new array each call, dropped at once);
@@ -39,6 +40,7 @@ TURN = 2e-3  # s: the least time of one turn
 WAKE = 20e-3  # s: longer calls need no untimed ones before
 PAUSES = {1: 2e-3}  # s before each turn, by threads
 PAUSE = 30e-3  # s, with more threads
+PATIENCE = 5.0  # s: whose turns would take longer in all gets fewer
 COPY = "copy"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CHILD = """
@@ -169,7 +171,7 @@ def compete(case, dtype, mode, inputs, expected, found, threads, rounds, smoke=F
             call = peer.build(case, inputs, mode)
             if call is None:
                 continue
-            wrong = kinds.disagreement(call(), expected, dtype, case.tolerance)
+            wrong = kinds.disagreement(peer.arrays(case, call()), expected, dtype, case.tolerance)
         except Exception as error:  # a peer may fail in any way; that must not end the others' run
             wrong = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         if wrong:
@@ -199,7 +201,7 @@ def compete(case, dtype, mode, inputs, expected, found, threads, rounds, smoke=F
 
 def measure(calls, rounds, pause=0.0, turn=TURN):
     """{name: {"min", "median"}}, s per call, of functions without arguments that take turns."""
-    numbers, order, samples = {}, list(calls), {name: [] for name in calls}
+    numbers, turns, order, samples = {}, {}, list(calls), {name: [] for name in calls}
     shuffle = random.Random(0).shuffle
     enabled = gc.isenabled()
     gc.disable()
@@ -207,9 +209,12 @@ def measure(calls, rounds, pause=0.0, turn=TURN):
         for name, call in calls.items():
             elapsed = min(_time(call, 1) for _ in range(2))
             numbers[name] = max(1, round(turn / elapsed)), elapsed < WAKE
-        for _ in range(rounds):
+            turns[name] = max(1, min(rounds, round(PATIENCE / elapsed)))
+        for past in range(rounds):
             shuffle(order)
             for name in order:
+                if past >= turns[name]:
+                    continue
                 call, (number, wake) = calls[name], numbers[name]
                 sleep(pause)
                 if wake:

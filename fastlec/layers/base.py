@@ -19,17 +19,22 @@ import numpy as np
 from .. import _check
 from .._kernels import plan as kernels
 
+GAIN = {"relu": np.sqrt(2.0)}  # of weights before an activation, where it is not 1
+RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
 ACTIVATIONS = {"tanh": kernels.TANH, "sigmoid": kernels.SIGMOID, "relu": kernels.RELU, "identity": kernels.IDENTITY}
 MATRIX_BYTES = 1 << 31
+INDEX_BYTES = 4  # of each entry of a sparse matrix
 MOST_BYTES = 1 << 46
 
 
 class Parameters(dict):
-    """A layer's parameters, {name: array}, in the order of theta. The arrays are views of a network's theta: write into them, they
-    cannot be exchanged."""
+    """A layer's parameters, {name: array}, in the order of theta, or its buffers. The arrays are views of a network's theta, and
+    plans point into them: write into them, they cannot be exchanged."""
 
     def _refuse(self, *arguments, **more):
-        raise TypeError("params cannot be exchanged, for they are views; write into them: params['W'][...] = values")
+        raise TypeError(
+            "params and buffers cannot be exchanged, for others hold them; write into them: params['W'][...] = values"
+        )
 
     __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
 
@@ -39,7 +44,8 @@ class Parameters(dict):
 
 class Layer:
     """What all layers have. params: name -> array, the parameters in the order of theta; all float32 or all float64, C order.
-    dtype: theirs; None without any, for then it is that of x.
+    dtype: theirs; None without any, for then it is that of x. buffers: name -> array, likewise, what belongs to the layer and is no
+    parameter, such as running statistics: derivatives are not taken by it, and only training steps change it.
 
     A subclass calls ``super().__init__(params)``, reads its parameters from ``self.params`` each time (a network puts views of its
     theta there) and defines
@@ -49,10 +55,17 @@ class Layer:
         mv(kept, directions)        J times {variable: direction}, the sum over those given: an array of y's shape
         tmv(kept, v, wrt)           J' v for each variable in wrt: {variable: array of its shape}
 
-    where a variable is "x" or the name of a parameter.
+    where a variable is "x" or the name of a parameter. One that has buffers (``super().__init__(params, buffers)``; in the dtype of
+    params, copied if they have another) or is another function in training than afterwards may also define
+
+        for_training()              the layer that training steps linearize, of the same params and buffers; by default itself
+        update_buffers(kept)        writes into the buffers what a training step changes of them; kept as of evaluate
+        couples_samples             True where a sample of y depends on other samples of x than its own
     """
 
-    def __init__(self, params=None):
+    couples_samples = False
+
+    def __init__(self, params=None, buffers=None):
         for name in ("x", "out"):
             if params and name in params:
                 raise ValueError(
@@ -63,6 +76,10 @@ class Layer:
         if len(dtypes) > 1:
             raise TypeError(f"params have dtypes {sorted(map(str, dtypes))}; expected one of them for all")
         self.dtype = dtypes.pop() if dtypes else None
+        buffers = {name: _check.parameter(a, f"buffers[{name!r}]") for name, a in (buffers or {}).items()}
+        if self.params.keys() & buffers.keys():
+            raise ValueError(f"buffers has the names {list(buffers)}; expected others than those of params")
+        self.buffers = Parameters({name: a.astype(self.dtype or a.dtype, copy=False) for name, a in buffers.items()})
 
     def output_shape(self, shape):
         """The shape of one sample of y for samples x of this shape. ValueError if the layer takes no such samples."""
@@ -80,6 +97,13 @@ class Layer:
         """{variable: J' v} for the variables wrt."""
         raise NotImplementedError
 
+    def for_training(self):
+        """The layer that trains, which has the same params and buffers."""
+        return self
+
+    def update_buffers(self, kept):
+        """What a training step changes of the buffers, from what evaluate kept of its batch."""
+
     def __repr__(self):
         settings = getattr(self, "config", dict)()
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
@@ -95,10 +119,11 @@ class Layer:
         return ("x", *self.params)
 
     def with_params(self, params):
-        """The same layer with other arrays for its parameters, which must have the names and shapes of its own."""
+        """The same layer with other arrays for its parameters, which must have the names and shapes of its own; it shares the
+        buffers, unless the dtype is another one."""
         check_params(self.params, params)
         other = copy.copy(self)
-        Layer.__init__(other, params)
+        Layer.__init__(other, params, self.buffers)
         return other
 
     def prepared(self, x):
@@ -136,7 +161,12 @@ class Layer:
         return Jacobian(self, x, y, kept)
 
     def explicit(self, kept, name):
-        """The Jacobian by a variable as a matrix (y.size, variable's size) where there is a formula for it, else None."""
+        """The Jacobian by a variable as a matrix (y.size, variable's size), dense or a scipy.sparse array in CSR form, where there
+        is a formula for it, else None."""
+        return None
+
+    def nonzeros(self, kept, name):
+        """How many entries `explicit` stores at most, where that is a sparse array, else None."""
         return None
 
     def jac_mv(self, x, /, **directions):
@@ -232,7 +262,8 @@ class Jacobian:
         )
 
     def matrix(self, name):
-        """J by one variable, explicit: (y.size, variable's size), both raveled in C order. MemoryError above 2 GiB."""
+        """J by one variable, explicit: (y.size, variable's size), both raveled in C order. Of layers that convolve it is a
+        scipy.sparse array. MemoryError above 2 GiB."""
         shape, size = self.check_matrix(name)
         matrix = self.layer.explicit(self.kept, name)
         if matrix is not None:
@@ -249,7 +280,12 @@ class Jacobian:
         """(shape, size) of a variable. MemoryError where the matrix would be larger than 2 GiB."""
         shape = self.shape_of(name)
         size = int(np.prod(shape))
-        if self.y.size * size * self.y.itemsize > MATRIX_BYTES:
+        stored = self.layer.nonzeros(self.kept, name)
+        if stored is None:
+            n_bytes = self.y.size * size * self.y.itemsize
+        else:
+            n_bytes = stored * (self.y.itemsize + INDEX_BYTES)
+        if n_bytes > MATRIX_BYTES:
             raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
         return shape, size
 
@@ -297,11 +333,14 @@ class PlannedLayer(Layer):
             fills out, {variable: array}, with J' v. update: the arrays of parameters are the parameters themselves, and take the
             optimizer's step. fold: (op, y) asks for J' v * op'(y) in out["x"]: the derivative of the activation below, whose
             value y is. folded: v is multiplied by the derivative of `outermost` already.
+        plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
 
     outermost : the kernels' number of the activation that is applied last, or None.
+    reshapes : whether y is x in another shape, so that within a network it takes no job.
     """
 
     outermost = None
+    reshapes = False
 
     def plan_forward(self, plan, x, y):
         raise NotImplementedError
@@ -311,6 +350,20 @@ class PlannedLayer(Layer):
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         raise NotImplementedError
+
+    def plan_buffers(self, plan, kept):
+        pass
+
+    @staticmethod
+    def buffer_shapes(**config):
+        """{name: shape} of the buffers for the constructor's arguments."""
+        return {}
+
+    def update_buffers(self, kept):
+        if self.buffers:
+            plan = kernels.Plan(next(iter(self.buffers.values())).dtype.num)
+            self.plan_buffers(plan, kept)
+            plan.run()
 
     def __call__(self, x, *, out=None):
         layer, x = self.prepared(x)
@@ -366,6 +419,22 @@ def activation_code(activation):
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
         raise ValueError(f"activation is {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[activation]
+
+
+def setting(activation, dtype, rng):
+    """(code, dtype, generator), checked."""
+    return activation_code(activation), _check.layer_dtype(dtype), np.random.default_rng(rng)
+
+
+def slope_of(y, op):
+    """sigma'(z) from y = sigma(z), for explicit Jacobians."""
+    if op == kernels.TANH:
+        return 1 - y * y
+    if op == kernels.SIGMOID:
+        return y - y * y
+    if op == kernels.RELU:
+        return np.where(y > 0, 1, np.where(np.isnan(y), y, 0)).astype(y.dtype)
+    return np.ones_like(y)
 
 
 def initial_weights(rng, n_out, n_in, dtype, gain=1.0):

@@ -8,34 +8,12 @@ import numpy as np
 
 from .. import _check
 from .._kernels import plan as kernels
-from .base import PlannedLayer, activation_code, initial_weights
-
-GAIN = {"relu": np.sqrt(2.0)}
-RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
-
-
-def _setting(activation, dtype, rng):
-    """(code, dtype, generator), checked."""
-    dtype = np.dtype(dtype)
-    if dtype not in _check.FLOATS:
-        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
-    return activation_code(activation), dtype, np.random.default_rng(rng)
+from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, activation_code, initial_weights, setting, slope_of
 
 
 def _features(shape, n):
     if tuple(shape) != (n,):
         raise ValueError(f"x has samples of shape {tuple(shape)}; expected ({n},)")
-
-
-def _slope(y, op):
-    """sigma'(z) from y = sigma(z), for explicit Jacobians."""
-    if op == kernels.TANH:
-        return 1 - y * y
-    if op == kernels.SIGMOID:
-        return y - y * y
-    if op == kernels.RELU:
-        return np.where(y > 0, 1, np.where(np.isnan(y), y, 0)).astype(y.dtype)
-    return np.ones_like(y)
 
 
 def _by_input(slope, W):
@@ -91,7 +69,7 @@ class Dense(PlannedLayer):
 
     def __init__(self, n_in, n_out, activation="tanh", bias=True, *, dtype=np.float64, rng=None):
         self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
-        op, dtype, rng = _setting(activation, dtype, rng)
+        op, dtype, rng = setting(activation, dtype, rng)
         self.activation, self.outermost = activation, op
         params = {"W": initial_weights(rng, self.n_out, self.n_in, dtype, GAIN.get(activation, 1.0))}
         super().__init__(params | {"b": np.zeros(self.n_out, dtype)} if bias else params)
@@ -132,7 +110,7 @@ class Dense(PlannedLayer):
     def explicit(self, kept, name):
         """The Jacobian by a variable from the formulas of 4.1.2."""
         x, y = kept
-        slope = _slope(y, self.outermost)
+        slope = slope_of(y, self.outermost)
         if name == "x":
             return _by_input(slope, self.params["W"])
         return _by_weights(slope, x) if name == "W" else _by_bias(slope)
@@ -142,7 +120,7 @@ class _TwoWeights(PlannedLayer):
     """W1, b, W2 and h = sigma(W1 x + b), which both residual layers have."""
 
     def __init__(self, n_in, hidden, shape2, gain2, activation, dtype, rng):
-        op, dtype, rng = _setting(activation, dtype, rng)
+        op, dtype, rng = setting(activation, dtype, rng)
         self.activation, self._op = activation, op
         W1 = initial_weights(rng, hidden, n_in, dtype, GAIN.get(activation, 1.0))
         W2 = initial_weights(rng, *shape2, dtype, gain2)
@@ -219,7 +197,7 @@ class Residual(_TwoWeights):
         W1, _, W2 = self.params.values()
         if name == "W2":
             return _by_weights(np.ones_like(x), h)
-        outer = _slope(h, self._op)[:, None, :] * W2  # W2 diag(sigma') of each sample: (m, n, hidden)
+        outer = slope_of(h, self._op)[:, None, :] * W2  # W2 diag(sigma') of each sample: (m, n, hidden)
         if name == "x":
             return np.eye(x.size, dtype=x.dtype) + _diagonal(outer @ W1)
         if name == "b":
@@ -282,7 +260,7 @@ class ProjectedResidual(_TwoWeights):
         """The Jacobian by a variable from the formulas of 4.1.3."""
         x, h = kept
         W1, _, W2 = self.params.values()
-        slope, ones = _slope(h, self._op), np.ones_like(h)
+        slope, ones = slope_of(h, self._op), np.ones_like(h)
         if name == "x":
             return _by_input(ones, W2) + _by_input(slope, W1)
         if name == "W2":
@@ -329,7 +307,7 @@ class Activation(PlannedLayer):
 
     def explicit(self, kept, name):
         """diag(sigma')."""
-        return np.diag(_slope(kept[1], self.outermost).ravel())
+        return np.diag(slope_of(kept[1], self.outermost).ravel())
 
 
 def _flat(a):

@@ -1,0 +1,7 @@
+"""Speed of image filtering."""
+
+OPS = ("filter2d",)
+
+
+def test_speed(benchmark, work):
+    benchmark(work)

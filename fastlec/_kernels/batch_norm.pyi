@@ -1,0 +1,37 @@
+import numpy as np
+
+from .plan import Plan
+
+def forward(
+    plan: Plan,
+    x: np.ndarray,
+    y: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    eps: float,
+    *,
+    batch: bool,
+) -> np.ndarray: ...
+def derivative(
+    plan: Plan,
+    x: np.ndarray,
+    moments: np.ndarray,
+    gamma: np.ndarray,
+    v: np.ndarray | None,
+    out: np.ndarray | None,
+    eps: float,
+    *,
+    batch: bool,
+    dgamma: np.ndarray | None = None,
+    dbeta: np.ndarray | None = None,
+    total_gamma: np.ndarray | None = None,
+    total_beta: np.ndarray | None = None,
+    update: bool = False,
+    below: np.ndarray | None = None,
+    op: int = ...,
+) -> None: ...
+def running(
+    plan: Plan, x: np.ndarray, moments: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, momentum: float
+) -> None: ...

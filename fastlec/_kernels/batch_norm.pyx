@@ -1,0 +1,164 @@
+# cython: freethreading_compatible=True
+"""Batch normalisation: jobs for a plan. Images x (n, c, h, w), everything else of a channel (c,), in C order and of the plan's dtype.
+
+A pass is a sweep over the images that sums, a small job for the channels, and a sweep that writes.
+"""
+
+cimport numpy as cnp
+
+from fastlec._kernels cimport pool
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.plan cimport Plan, blocks, up
+
+cnp.import_array()
+
+cdef enum:
+    PIECE = 2048        # pixels of a plane that are summed in registers, and stay in L1 meanwhile, at most
+    BLOCK = 16384       # and of a block, at least
+
+
+cdef cnp.ndarray doubles(cnp.npy_intp m, cnp.npy_intp n):
+    cdef cnp.npy_intp dims[2]
+    dims[0], dims[1] = m, n
+    return pool.empty(2, dims, cnp.NPY_DOUBLE)
+
+
+cdef class Images:
+    """The images of a plan: their shape, and how they are cut."""
+    cdef Plan plan
+    cdef fl_int n, c, pixels, pieces, piece
+
+    def __cinit__(self, Plan plan not None, cnp.ndarray x not None):
+        plan.check(x, "x", 4)
+        self.plan = plan
+        self.n, self.c = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
+        self.pixels = cnp.PyArray_DIM(x, 2) * cnp.PyArray_DIM(x, 3)
+        self.pieces = blocks(self.pixels, PIECE)
+        self.piece = min(up(blocks(self.pixels, max(self.pieces, 1)), 64), self.pixels)
+
+    cdef int check(self, cnp.ndarray a, str name, cnp.ndarray x) except -1:
+        """a is like x, or None."""
+        if a is not None:
+            self.plan.check(a, name, 4)
+            self.plan.check_size(a, name, x)
+        return 0
+
+    cdef int point(self, const void **field, cnp.ndarray a, str name) except -1:
+        """a, (c,) or None, for a field of the last job."""
+        if a is not None:
+            self.plan.check(a, name, 1)
+            if cnp.PyArray_DIM(a, 0) != self.c:
+                raise ValueError(f"{name} has {cnp.PyArray_DIM(a, 0)} elements; expected {self.c}")
+            self.plan.point(field, a)
+        return 0
+
+    cdef fl_batch_norm_job *sweep(self, int which, cnp.ndarray x, cnp.ndarray v, cnp.ndarray moments, double work) except NULL:
+        """A new job; work: nanoseconds for four bytes."""
+        cdef fl_batch_norm_job *job = <fl_batch_norm_job *>self.plan.add(which)
+        job.c, job.pixels, job.pieces, job.piece = self.c, self.pixels, self.pieces, self.piece
+        job.units = self.n * self.c * self.pieces
+        job.per_block = max(BLOCK // max(self.piece, 1), 1)
+        if x is not None:
+            self.plan.point(&job.x, x)
+        if v is not None:
+            self.plan.point(&job.v, v)
+        if moments is not None:
+            self.plan.point(<const void **>&job.moments, moments)
+        job.head.n_blocks = blocks(job.units, job.per_block)
+        job.head.work = work * self.plan.size / 4 * self.n * self.c * (self.pixels + 20)
+        return job
+
+    cdef cnp.ndarray partial(self):
+        return doubles(self.n * self.c * self.pieces, 2)
+
+    cdef fl_batch_norm_channels_job *channels(self, int which, cnp.ndarray moments, cnp.ndarray partial, cnp.ndarray factors) except NULL:
+        """A new job."""
+        cdef fl_batch_norm_channels_job *job = <fl_batch_norm_channels_job *>self.plan.add(which)
+        job.n, job.c, job.pixels, job.pieces, job.piece = self.n, self.c, self.pixels, self.pieces, self.piece
+        self.plan.point(<const void **>&job.moments, moments)
+        if partial is not None:
+            self.plan.point(<const void **>&job.partial, partial)
+        if factors is not None:
+            self.plan.point(<const void **>&job.factors, factors)
+        job.head.n_blocks = blocks(self.c, FL_NORM_CHANNELS)
+        job.head.work = self.c * (20.0 + (0 if partial is None else 3.0 * self.n * self.pieces))
+        return job
+
+    cdef int map(self, cnp.ndarray x, cnp.ndarray v, cnp.ndarray moments, cnp.ndarray factors, cnp.ndarray out, cnp.ndarray below,
+                 int op) except -1:
+        cdef fl_batch_norm_job *job = self.sweep(FL_KERNEL_batch_norm_map, x, v, moments, 0.15)
+        self.plan.point(<const void **>&job.factors, factors)
+        self.plan.point(<const void **>&job.out, out)
+        if below is not None and op != FL_IDENTITY:
+            job.op = op
+            self.plan.point(&job.below, below)
+        return 0
+
+
+def forward(Plan plan not None, cnp.ndarray x not None, cnp.ndarray y not None, cnp.ndarray gamma not None,
+            cnp.ndarray beta not None, cnp.ndarray running_mean not None, cnp.ndarray running_var not None, double eps, *,
+            bint batch):
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, where mean and var are those of x (batch), or the running ones. Returns
+    the array (2, c), float64, that will hold them."""
+    cdef Images images = Images(plan, x)
+    cdef cnp.ndarray moments = doubles(2, images.c), factors = doubles(3, images.c), partial = None
+    cdef fl_batch_norm_job *sweep
+    cdef fl_batch_norm_channels_job *job
+    images.check(y, "y", x)
+    if batch:
+        if not images.n * images.pixels:
+            raise ValueError(f"x has shape {(<object>x).shape}; expected one pixel or more, whose mean and variance are taken")
+        partial = images.partial()
+        sweep = images.sweep(FL_KERNEL_batch_norm_moments, x, None, None, 0.15)
+        plan.point(<const void **>&sweep.partial, partial)
+    job = images.channels(FL_KERNEL_batch_norm_forward, moments, partial, factors)
+    job.eps = eps
+    images.point(&job.gamma, gamma, "gamma")
+    images.point(&job.beta, beta, "beta")
+    images.point(<const void **>&job.running_mean, running_mean, "running_mean")
+    images.point(<const void **>&job.running_var, running_var, "running_var")
+    images.map(x, None, moments, factors, y, None, FL_IDENTITY)
+    return moments
+
+
+def derivative(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments not None, cnp.ndarray gamma not None,
+               cnp.ndarray v, cnp.ndarray out, double eps, *, bint batch, cnp.ndarray dgamma=None, cnp.ndarray dbeta=None,
+               cnp.ndarray total_gamma=None, cnp.ndarray total_beta=None, bint update=False, cnp.ndarray below=None,
+               int op=FL_IDENTITY):
+    """What is wanted of J v and J' v at x, where moments and batch are those of `forward`.
+
+    J v: out = J times the directions v of x, dgamma and dbeta; any of them may be None.
+    J' v: out = J' v by x, times op' of the activation below, whose value `below` is; or None. total_gamma, total_beta: J' v by
+    gamma and beta; update: they are those parameters, and take the optimizer's step."""
+    cdef Images images = Images(plan, x)
+    cdef cnp.ndarray factors = doubles(3, images.c), partial = None
+    cdef fl_batch_norm_job *sweep
+    cdef fl_batch_norm_channels_job *job
+    for a, name in ((v, "v"), (out, "out"), (below, "below")):
+        images.check(a, name, x)
+    if v is not None and (total_gamma is not None or total_beta is not None or (batch and out is not None)):
+        partial = images.partial()
+        sweep = images.sweep(FL_KERNEL_batch_norm_sums, x, v, moments, 0.2)
+        plan.point(<const void **>&sweep.partial, partial)
+    job = images.channels(FL_KERNEL_batch_norm_derivative, moments, partial, factors)
+    job.batch, job.eps = batch, eps
+    images.point(&job.gamma, gamma, "gamma")
+    images.point(&job.dgamma, dgamma, "dgamma")
+    images.point(&job.dbeta, dbeta, "dbeta")
+    images.point(<const void **>&job.total_gamma, total_gamma, "total_gamma")
+    images.point(<const void **>&job.total_beta, total_beta, "total_beta")
+    if update:
+        job.update = &plan.rule
+    if out is not None:
+        x = x if dgamma is not None or (batch and v is not None) else None
+        images.map(x, v, moments, factors, out, below, op)
+
+
+def running(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments not None, cnp.ndarray running_mean not None,
+            cnp.ndarray running_var not None, double momentum):
+    """running <- (1 - momentum) running + momentum times the moments of x, the variance that of the population."""
+    cdef Images images = Images(plan, x)
+    cdef fl_batch_norm_channels_job *job = images.channels(FL_KERNEL_batch_norm_running, moments, None, None)
+    job.momentum = momentum
+    images.point(<const void **>&job.running_mean, running_mean, "running_mean")
+    images.point(<const void **>&job.running_var, running_var, "running_var")

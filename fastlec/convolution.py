@@ -1,0 +1,168 @@
+"""Convolution of images with exact derivatives, and the matrices that it is made of (lecture chapter 5).
+
+Images are x (n, c, h, w), filters W (k, c / groups, r, s), results y (n, k, oh, ow):
+
+    y[n, k, a, b] = b[k] + sum_{c, i, j} W[k, c, i, j] x[n, c, sh a + dh i - top, sw b + dw j - left]
+
+with zeros outside the image: the cross-correlation of deep learning, which does not turn the kernel around. Everywhere
+
+    stride, dilation : int or (vertical, horizontal), at least 1: (sh, sw) and (dh, dw).
+    padding : int, (vertical, horizontal), ((top, bottom), (left, right)), "valid" (none), or "same": oh = ceil(h / sh), the odd row
+        or column at the bottom or the right, as TensorFlow and XLA have it.
+    groups : int that divides c and k: each group of k / groups filters sees its own c / groups channels; c: depthwise.
+
+and oh = (h + top + bottom - dh (r - 1) - 1) // sh + 1, ow likewise. Dtypes, layouts and `out` are as in `fastlec.functional`; n may
+be 0, the other lengths may not. A ValueError or TypeError names the argument that does not fit.
+"""
+
+import numpy as np
+
+from . import _check
+from ._geometry import MOST_ELEMENTS, geometry, window_geometry
+from ._kernels import conv2d as kernels
+from ._kernels import im2col as columns_kernels
+from ._kernels.plan import Plan
+
+ALGORITHMS = {"auto": kernels.AUTO, "im2col": kernels.IM2COL, "direct": kernels.DIRECT, "winograd": kernels.WINOGRAD}
+
+
+def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto", out=None):
+    """The convolution y (n, k, oh, ow) of images x (n, c, h, w) with filters W (k, c / groups, r, s) and biases b (k,) or None.
+
+    stride, padding, dilation, groups : see `fastlec.convolution`. algorithm : "auto", or "im2col" (a matrix product with the
+    windows), "direct" (a loop over channels) or "winograd" (Lavin and Gray 2016, for 3x3 kernels without stride or dilation; fewer
+    multiplications, more rounding). Only what there is for this shape is used. out : array of y's shape and dtype, or None.
+    """
+    arrays = {"x": _check.as_array(x, "x"), "W": _check.as_array(W, "W")}
+    if b is not None:
+        arrays["b"] = _check.as_array(b, "b")
+    dtype = _check.common_dtype(**arrays)
+    g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
+    code = algorithm_code(algorithm)
+    if b is not None:
+        _expect(arrays["b"], "b", (g.k,))
+    inputs = _plain(arrays, dtype)
+    plan = Plan(dtype.num)
+    y = _check.kernel_output(out, g.y_shape, dtype, plan, inputs.values())
+    kernels.forward(plan, g, inputs["x"], inputs["W"], y, algorithm=code, bias=inputs.get("b"))
+    plan.run()
+    return y if y is out else _check.fill(out, y)
+
+
+def conv2d_jac_mv(x, W, *, dx=None, dW=None, db=None, stride=1, padding=0, dilation=1, groups=1, algorithm="auto", out=None):
+    """JacMV of conv2d: conv(dx, W) + conv(x, dW) + db of the directions given, which have the shapes of x, W and b: (n, k, oh, ow).
+
+    At least one of them must be given. The other arguments as conv2d's; x is read for dW alone, W for dx alone.
+    """
+    given = {name: d for name, d in (("dx", dx), ("dW", dW), ("db", db)) if d is not None}
+    if not given:
+        raise ValueError("no direction is given; expected one or more of dx, dW, db")
+    arrays = {name: _check.as_array(a, name) for name, a in {"x": x, "W": W, **given}.items()}
+    dtype = _check.common_dtype(**arrays)
+    g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
+    code = algorithm_code(algorithm)
+    for name, shape in (("dx", g.x_shape), ("dW", g.w_shape), ("db", (g.k,))):
+        if name in given:
+            _expect(arrays[name], name, shape)
+    a = _plain(arrays, dtype)
+    plan = Plan(dtype.num)
+    dy = _check.kernel_output(out, g.y_shape, dtype, plan, a.values())
+    products = [(a[one], a[other]) for one, other in (("dx", "W"), ("x", "dW")) if one in given or other in given]
+    for i, (images, filters) in enumerate(products):
+        last = i == len(products) - 1
+        bias = a.get("db") if last else None
+        kernels.forward(plan, g, images, filters, dy, algorithm=code, bias=bias, accumulate=i > 0)
+    if not products:
+        dy[...] = a["db"][:, None, None]
+    plan.run()
+    return dy if dy is out else _check.fill(out, dy)
+
+
+def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto", wrt=("x", "W", "b")):
+    """JacTMV of conv2d: {"x": (n, c, h, w), "W": (k, c / groups, r, s), "b": (k,)}, J' v for v of y's shape (n, k, oh, ow).
+
+    wrt : the names, or the one, to compute. The other arguments as conv2d's. Of x only the shape is read unless "W" is among the
+    names, of W unless "x" is.
+    """
+    wrt = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    for name in wrt:
+        if name not in ("x", "W", "b"):
+            raise ValueError(f"wrt has {name!r}; expected names out of x, W, b")
+    arrays = {name: _check.as_array(a, name) for name, a in (("v", v), ("x", x), ("W", W))}
+    dtype = _check.common_dtype(**arrays)
+    g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
+    code = algorithm_code(algorithm)
+    _expect(arrays["v"], "v", g.y_shape)
+    a = _plain(arrays, dtype)
+    plan = Plan(dtype.num)
+    results = {}
+    for name in dict.fromkeys(wrt):
+        results[name] = plan.empty(*{"x": g.x_shape, "W": g.w_shape, "b": (g.k,)}[name])
+        if name == "x":
+            kernels.data_gradient(plan, g, a["v"], a["W"], results[name], algorithm=code)
+        elif name == "W":
+            kernels.weight_gradient(plan, g, a["v"], a["x"], results[name], algorithm=code)
+        else:
+            kernels.slope(plan, a["v"], total=results[name])
+    plan.run()
+    return results
+
+
+def im2col(x, kernel_size, *, stride=1, padding=0, dilation=1, out=None):
+    """The windows of images x (n, c, h, w) as columns: (n, c r s, oh ow), so that conv2d is W as a matrix (k, c r s) times them.
+
+    kernel_size : int or (r, s). Row (c, i, j), in C order, is what tap (i, j) of the window sees of channel c; column (a, b) is the
+    window of y[.., a, b]. MemoryError where that is more than memory can hold: conv2d itself never makes this matrix.
+    """
+    x = _check.as_array(x, "x")
+    dtype = _check.float_dtype(x.dtype, "x")
+    g = _windows(x.shape, "x", kernel_size, stride, padding, dilation)
+    x = _check.plain(x, dtype, "x")
+    plan = Plan(dtype.num)
+    columns = _check.kernel_output(out, g.columns_shape, dtype, plan, (x,))
+    columns_kernels.im2col(plan, g, x, columns)
+    plan.run()
+    return columns if columns is out else _check.fill(out, columns)
+
+
+def col2im(columns, shape, kernel_size, *, stride=1, padding=0, dilation=1, out=None):
+    """The transpose of im2col: images of this shape (n, c, h, w), each pixel the sum of all places of the columns (n, c r s, oh ow)
+    that im2col copies it to. So it undoes im2col only where windows do not overlap."""
+    columns = _check.as_array(columns, "columns")
+    dtype = _check.float_dtype(columns.dtype, "columns")
+    try:
+        shape = tuple(shape)
+    except TypeError:
+        raise TypeError(f"shape is {shape!r}; expected (n, c, h, w)") from None
+    shape = tuple(_check.count(n, f"shape[{i}]", 0) for i, n in enumerate(shape))
+    g = _windows(shape, "shape", kernel_size, stride, padding, dilation)
+    _expect(columns, "columns", g.columns_shape)
+    columns = _check.plain(columns, dtype, "columns")
+    plan = Plan(dtype.num)
+    x = _check.kernel_output(out, g.x_shape, dtype, plan, (columns,))
+    columns_kernels.col2im(plan, g, columns, x)
+    plan.run()
+    return x if x is out else _check.fill(out, x)
+
+
+def algorithm_code(algorithm):
+    """The kernels' number of an algorithm. ValueError for a name that there is not."""
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise ValueError(f"algorithm is {algorithm!r}; expected one of {', '.join(ALGORITHMS)}")
+    return ALGORITHMS[algorithm]
+
+
+def _windows(shape, name, kernel_size, stride, padding, dilation):
+    g = window_geometry(shape, kernel_size, stride, padding, dilation, name)
+    if np.prod(g.columns_shape, dtype=object) > MOST_ELEMENTS:
+        raise MemoryError(f"columns of shape {g.columns_shape} are more than memory can hold")
+    return g
+
+
+def _expect(a, name, shape):
+    if a.shape != shape:
+        raise ValueError(f"{name} has shape {a.shape}; expected {shape}")
+
+
+def _plain(arrays, dtype):
+    return {name: _check.plain(a, dtype, name) for name, a in arrays.items()}

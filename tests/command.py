@@ -1,0 +1,32 @@
+"""The command line, called as a user does, for the tests of its parts."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from fastlec import cli, data
+
+
+def save_digits(path, rows=slice(100), **changes):
+    X, y = data.load_digits()
+    np.savez(path, **{"X": (16 * X[rows]).astype(np.uint8), "y": y[rows], **changes})
+
+
+def run(capsys, *args):
+    code = cli.main([str(arg) for arg in args])
+    return code, *capsys.readouterr()
+
+
+def refused(capsys, text, *args):
+    """Exit code 2, nothing but one line on stderr, which holds text."""
+    code, _, err = run(capsys, *args)
+    assert code == 2
+    assert text in err
+    assert err.startswith("fastlec: ")
+    assert err.count("\n") == 1
+
+
+def process(*args, **options):
+    command = [sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())", *args]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
