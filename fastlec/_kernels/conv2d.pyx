@@ -683,16 +683,11 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, c
 def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None, cnp.ndarray y not None, int mode=FL_CONSTANT,
              double cval=0):
     """y[p, a, b] = sum_ij K[i, j] x[p, a + i - r // 2, b + j - s // 2], beyond the image as `mode` says. x, y (planes, h, w), neither
-    0; K (r, s). What is 0 in K now is left out (unless all is): no work, and NaN in x stays where K reaches."""
+    0; K (r, s)."""
     cdef Layout L = Layout()
-<<<<<<< HEAD
     cdef fl_stencil_job *job
     cdef fl_conv_planes P
     cdef fl_int i, j, q = 0, r, s, chunk, parts, rows
-=======
-    cdef fl_int i, j, q = 0, r, s
-    cdef char *k = <char *>cnp.PyArray_DATA(K)
->>>>>>> w/filters
     plan.check(x, "x", 3)
     plan.check(y, "y", 3)
     plan.check(K, "K", 2)
@@ -710,26 +705,12 @@ def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None,
     L.border, L.cval = mode, cval
     L.allot(1, r * s)
     L.phase[0].row = L.phase[0].col = L.phase[0].first = 0
+    L.phase[0].rows, L.phase[0].cols, L.phase[0].taps = L.h, L.w, r * s
     for i in range(r):
         for j in range(s):
-            if (<float *>k)[i * s + j] if plan.dtype == FL_F32 else (<double *>k)[i * s + j]:
-                L.ty[q], L.tx[q], L.where[q] = i, j, i * s + j
-                q += 1
-    if not q:
-        L.ty[0] = L.tx[0] = L.where[0] = 0
-        q = 1
-    L.total = q
-    i, j = L.ty[0], L.tx[0]         # the first row and column that count
-    for q in range(1, L.total):
-        j = min(j, L.tx[q])
-    for q in range(L.total):
-        L.ty[q] -= i
-        L.tx[q] -= j
-    L.top -= i
-    L.left -= j
-    L.phase[0].rows, L.phase[0].cols, L.phase[0].taps = L.h, L.w, L.total
+            L.ty[q], L.tx[q], L.where[q] = i, j, q
+            q += 1
     L.extend()
-<<<<<<< HEAD
     choose_tile(L, &P, &chunk, plan.size)
     parts = L.images * blocks(L.h, P.tile_rows) * blocks(L.w, P.tile_cols)
     if parts < ENOUGH:
@@ -746,6 +727,3 @@ def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None,
     job.head.n_blocks = L.images * job.tiles_down * job.tiles_across
     job.head.work = <double>cnp.PyArray_SIZE(y) * (r * s * 0.02 + 0.5) * plan.size / 4
     job.head.scratch = plan.size * (P.plane + FL_STENCIL_ROWS * P.pitch) + FL_CONV_BYTES
-=======
-    convolve(plan, L, x, K, y, r * s, r * s, L.total == r * s, None, FL_IDENTITY, None, False, None, FL_IDENTITY)
->>>>>>> w/filters
