@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _check
 from ._kernels import conv2d as _conv2d
-from ._kernels.plan import Plan
+from ._kernels.plan import Plan, is_plain
 
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
 _PAD = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "mirror": "reflect"}  # the same in numpy.pad
@@ -49,7 +49,9 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
         integers = isinstance(out, np.ndarray) and out.dtype in _OUT_DTYPES
         _check.output(out, image.shape, out.dtype if integers else dtype)
     plan, gray = Plan(dtype.num), image.ndim == 2
-    x = _check.plain(image[None] if gray else np.moveaxis(image, 2, 0), dtype, "image")
+    x = image[None] if gray else np.moveaxis(image, 2, 0)
+    if not is_plain(x) or x.dtype != dtype:
+        x = _check.fill(plan.empty(*x.shape), x)
     own = out[None] if gray and out is not None and out.dtype == dtype else None
     y = _check.kernel_output(own, x.shape, dtype, plan, (x,))
     if x.size:
