@@ -25,10 +25,10 @@ def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
     """
     x, W = float64(x, W)
     g = geometry(x.shape, W.shape, stride, padding, dilation, groups)
-    weights = W.reshape(g.groups, g.k // g.groups, -1, g.r, g.s)
+    weights = _by_taps(W, g)
     y = np.zeros((g.n, g.groups, g.k // g.groups, g.oh * g.ow))
     for i, j, pixels in _taps(_padded(x, g), g):
-        y += weights[..., i, j] @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow)
+        y += weights[i, j] @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow)
     return y.reshape(g.y_shape) + (0.0 if b is None else np.reshape(b, (-1, 1, 1)))
 
 
@@ -50,14 +50,18 @@ def conv2d_jac_tmv(v, x, W, stride=1, padding=0, dilation=1, groups=1):
     """
     v, x, W = float64(v, x, W)
     g = geometry(x.shape, W.shape, stride, padding, dilation, groups)
-    weights = W.reshape(g.groups, g.k // g.groups, -1, g.r, g.s)
+    weights = _by_taps(W, g)
     v = v.reshape(g.n, g.groups, g.k // g.groups, g.oh * g.ow)
     padded, back, dW = _padded(x, g), np.zeros(_padded_shape(g)), np.zeros(weights.shape)
     for i, j, pixels in _taps(back, g):
-        pixels += (weights[..., i, j].mT @ v).reshape(pixels.shape)
+        pixels += (weights[i, j].mT @ v).reshape(pixels.shape)
     for i, j, pixels in _taps(padded, g):
-        dW[..., i, j] = (v @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow).mT).sum(axis=0)
-    return {"x": _inside(back, g).copy(), "W": dW.reshape(W.shape), "b": v.sum(axis=(0, 3)).ravel()}
+        dW[i, j] = (v @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow).mT).sum(axis=0)
+    return {
+        "x": _inside(back, g).copy(),
+        "W": np.moveaxis(dW, (0, 1), (3, 4)).reshape(W.shape),
+        "b": v.sum(axis=(0, 3)).ravel(),
+    }
 
 
 def conv2d_matrix(W, shape, stride=1, padding=0, dilation=1, groups=1):
@@ -126,6 +130,11 @@ def col2im(columns, shape, kernel_size, stride=1, padding=0, dilation=1):
     for i, j, pixels in _taps(back, g):
         pixels += columns[:, :, i, j]
     return _inside(back, g).copy()
+
+
+def _by_taps(W, g):
+    """(r, s, groups, k / groups, c / groups): a matrix for each tap and group."""
+    return np.ascontiguousarray(np.moveaxis(W.reshape(g.groups, g.k // g.groups, -1, g.r, g.s), (3, 4), (0, 1)))
 
 
 def _padded_shape(g):

@@ -24,9 +24,9 @@ UNITS = {
     # Of matrix products, relative to |a| |b| summed over the depth: up to 384 terms add up one after the other, and n roundings are
     # worth sqrt(n) of half an eps (Higham and Mary 2019), 10 for 384, where all partial sums are as large as that. No more than n.
     "product": (4, 6),
-    # Of Winograd's convolutions, relative to the largest |x| |W| of the image, for tiles share their errors: up to 18 were seen with
-    # few channels, and 8 with the 16 or more that "auto" takes it for.
-    "winograd": (24, 24),
+    # Of Winograd's convolutions, relative to a channel's largest |x| times all taps' |W|, summed over the channels: a tile's pixels
+    # share their errors. Of one channel; with many they are a few times those of direct summation, which has a test of its own.
+    "winograd": (32, 32),
     "slope": (1, 2),  # sigma' from sigma, relative to 1: the rounding of y^2; the error of y itself is added by the test
 }
 

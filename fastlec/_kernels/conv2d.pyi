@@ -37,7 +37,14 @@ def data_gradient(
     op2: int = ...,
 ) -> None: ...
 def weight_gradient(
-    plan: Plan, g: Geometry, v: np.ndarray, x: np.ndarray, dW: np.ndarray, *, update: bool = False
+    plan: Plan,
+    g: Geometry,
+    v: np.ndarray,
+    x: np.ndarray,
+    dW: np.ndarray,
+    *,
+    algorithm: int = 0,
+    update: bool = False,
 ) -> None: ...
 def slope(
     plan: Plan,

@@ -207,7 +207,7 @@ class Conv2d(PlannedLayer):
         if "x" in out:
             conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], algorithm=self._code, **_folding(fold))
         if "W" in out:
-            conv2d.weight_gradient(plan, window, g, x, out["W"], update=update)
+            conv2d.weight_gradient(plan, window, g, x, out["W"], update=update, algorithm=self._code)
 
     def explicit(self, kept, name):
         """The Jacobian by a variable: diag(sigma') times that of W * x + b, sparse."""
