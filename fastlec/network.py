@@ -161,6 +161,7 @@ class Network(PlannedLayer):
             shape = self._input_shape()
         else:
             shape = tuple(_check.count(n, f"input_shape[{i}]", 1) for i, n in enumerate(np.atleast_1d(input_shape)))
+            self.output_shape(shape)  # which tells the layer that does not fit
         rows = [("layer", "output", "parameters", "")]
         for i, layer in enumerate(self.layers):
             if shape is not None:

@@ -1,5 +1,7 @@
 """Networks that the tests share, of fastlec's layers and of a user's own."""
 
+import math
+
 import numpy as np
 
 from fastlec import Activation, Dense, Layer, Network, ProjectedResidual, Residual
@@ -62,6 +64,22 @@ class Same(Layer):
 
     def tmv(self, kept, v, wrt):
         return dict.fromkeys(wrt, v)
+
+
+class Rows(Layer):
+    """y = x, samples of any shape as vectors."""
+
+    def output_shape(self, shape):
+        return (math.prod(shape),)
+
+    def evaluate(self, x):
+        return x.reshape(len(x), -1), x.shape
+
+    def mv(self, shape, directions):
+        return directions["x"].reshape(shape[0], -1)
+
+    def tmv(self, shape, v, wrt):
+        return {name: v.reshape(shape) for name in wrt}
 
 
 def _nested(o):

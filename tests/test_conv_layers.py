@@ -7,6 +7,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import cases
+import nets
 import numpy as np
 import pytest
 from bounds import ACTIVATIONS, Bounds, linearized, loss_of
@@ -17,6 +18,7 @@ from test_step import OPTIMIZERS, check_step, state_of
 
 import fastlec
 from fastlec import (
+    SGD,
     Activation,
     Conv2d,
     ConvResidual,
@@ -24,6 +26,7 @@ from fastlec import (
     MeanSquaredError,
     Network,
     ProjectedConvResidual,
+    SoftmaxCrossEntropy,
     fit,
     training_step,
 )
@@ -494,6 +497,11 @@ REFUSED = {
         "layers[1]: x has samples of shape (4, 3, 4); expected (3, h, w)",
     ),
     "summary": (lambda: Network([CONV]).summary((4, 5, 6)), ValueError, "x has samples of shape (4, 5, 6); expected (3, h, w)"),
+    "summary within": (
+        lambda: Network([CONV, ConvResidual(3)]).summary((3, 5, 6)),
+        ValueError,
+        "layers[1]: x has samples of shape (4, 3, 4); expected (3, h, w)",
+    ),
     "summary's size": (lambda: Network([CONV]).summary((3, 5, 0)), ValueError, "input_shape[2] is 0; expected at least 1"),
 }
 
@@ -537,6 +545,23 @@ def test_every_step_is_that_of_numpy(build, shape, name, isa, dtype, rng, tolera
         gradient = expected.theta(expected.tmv(v))
         value.check(np.float64(step(X, y)))
         check_step(optimizer, count, before, gradient, (net.theta, state_of(step)), np.finfo(dtype).eps)
+
+
+def test_a_classifier_of_images(dtype, rng):
+    """Convolutions, a layer of the user's own that makes vectors, a dense layer: check_layer, and steps of cross-entropy against
+    SGD by the gradients of the loss and jac.tmv."""
+    o = {"dtype": dtype, "rng": rng}
+    convolutions = [Conv2d(1, 3, 3, "tanh", padding=1, **o), ProjectedConvResidual(3, 2, stride=2, **o)]
+    net = randomised(Network([*convolutions, nets.Rows(), Dense(2 * 9, 4, "identity", **o)]), rng)
+    x, y, loss = normals(rng, (5, 1, 5, 6), dtype), rng.integers(0, 4, 5), SoftmaxCrossEntropy()
+    check_layer(net, x, rng=2).assert_passed()
+    step, eps = training_step(net, loss, SGD(0.5), 5), float(np.finfo(dtype).eps)
+    for _ in range(3):
+        output, jac = net.linearize(x)
+        value, v = loss.value_and_gradient(output, y)
+        expected = net.theta - dtype.type(0.5) * jac.tmv(v, "theta")["theta"]
+        assert step(x, y) == pytest.approx(value, rel=4 * eps)
+        assert_allclose(net.theta, expected, rtol=2 * eps, atol=2 * eps)
 
 
 @networks
@@ -619,5 +644,5 @@ def test_a_network_learns_to_blur(rng):
     x, kernel = rng.standard_normal((64, 1, 8, 8)), np.outer([1, 2, 1], [1, 2, 1]) / 16
     blur = Conv2d(1, 1, 3, bias=False, padding=1).with_params({"W": kernel.reshape(1, 1, 3, 3)})
     net = Network([Conv2d(1, 1, 3, bias=False, padding=1, rng=0)])
-    fit(net, x, blur(x), loss=MeanSquaredError(), optimizer=fastlec.SGD(0.3), batch_size=16, epochs=30, rng=0)
+    fit(net, x, blur(x), loss=MeanSquaredError(), optimizer=SGD(0.3), batch_size=16, epochs=30, rng=0)
     assert_allclose(net.params["0.W"][0, 0], kernel, rtol=0, atol=1e-6)
