@@ -44,9 +44,11 @@ static void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_in
     for (fl_int q = 0; q < width; q += VL) {
         const fl_int at = q * step + start;
         if (step == 1) vstore(out + q, FL_FN(load_in_row)(from + at, at, w));
-        else if (step == 2)
-            vstore(out + q, vevens(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w)));
-        else
+        else if (step == 2) {
+            vec even, odd;
+            vunzip(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w), &even, &odd);
+            vstore(out + q, even);
+        } else
             for (fl_int i = 0; i < VL; i++) out[q + i] = at + i * step >= 0 && at + i * step < w ? from[at + i * step] : 0;
     }
 }
@@ -290,25 +292,29 @@ FL_INLINE void FL_FN(conv_pack_rows)(real *out, const real *w, fl_int step, fl_i
     }
 }
 
-/* A block packs one panel of one group, for all phases. */
+/* A block packs one panel of one group where a row's elements are consecutive in w, else all panels' share of one channel: w is read
+ * in order, for all phases. */
 static void FL_FN(conv_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_pack_job *job = (const fl_conv_pack_job *)head;
-    const fl_int panel = block % job->panels, group = block / job->panels, mr = job->mr, row = panel * mr;
-    const fl_int valid = job->rows - row < mr ? job->rows - row : mr;
-    const real *w = (const real *)job->w + group * job->group_step + row * job->row_step;
+    const fl_int parts = job->in_order ? job->panels : job->channels, part = block % parts, group = block / parts, mr = job->mr;
+    const real *w = (const real *)job->w + group * job->group_step;
     (void)scratch;
     for (fl_int f = 0; f < job->phases; f++) {
         const fl_conv_phase *phase = job->phase + f;
-        real *out = (real *)job->a + phase->panels + (group * job->panels + panel) * job->channels * phase->taps * mr;
+        const fl_int depth = job->channels * phase->taps * mr;
+        real *a = (real *)job->a + phase->panels + group * job->panels * depth;
         if (job->in_order) {
-            FL_FN(conv_pack_rows)(out, w, job->row_step, job->channels * phase->taps, mr, valid);
-            continue;
-        }
-        for (fl_int c = 0; c < job->channels; c++)
-            for (fl_int q = 0; q < phase->taps; q++, out += mr) {
-                const real *from = w + c * job->channel_step + job->place[phase->first + q];
-                for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step] : 0;
+            const fl_int row = part * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+            FL_FN(conv_pack_rows)(a + part * depth, w + row * job->row_step, job->row_step, job->channels * phase->taps, mr, valid);
+        } else
+            for (fl_int panel = 0; panel < job->panels; panel++) {
+                const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+                real *out = a + panel * depth + part * phase->taps * mr;
+                for (fl_int q = 0; q < phase->taps; q++, out += mr) {
+                    const real *from = w + part * job->channel_step + row * job->row_step + job->place[phase->first + q];
+                    for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step] : 0;
+                }
             }
     }
 }

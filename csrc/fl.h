@@ -276,6 +276,21 @@ typedef struct {
     void *u;
 } fl_winograd_pack_job;
 
+/* The weights' gradient in the same way: a matrix product over the tiles at each point. winograd_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, rows, channels;
+    fl_int h, w, top, left, oh, ow;
+    fl_int down, across;
+    const void *v, *x;
+    void *dw;                          /* [part][groups * rows][channels][9] */
+    fl_int part_rows, parts;           /* rows of tiles, of all images */
+    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int together;                   /* rows of tiles that are transformed at a time */
+    fl_int mr, pitch;                  /* pitch: tiles of `together` rows, rounded up to registers */
+    const fl_int *offset;              /* of each tile: tile times the channels of a block, rounded up to registers */
+} fl_winograd_weights_job;
+
 /* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */
 typedef struct {
     fl_job head;
@@ -386,6 +401,29 @@ typedef struct {
     void *total_gamma, *total_beta; /* J' v, or NULL */
     const fl_update *update;   /* or NULL; else the totals are gradients of the parameters at total_gamma and total_beta */
 } fl_batch_norm_channels_job;
+/* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. What lies outside
+ * counts nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory, to the first
+ * NaN where there is one. r w < 2^31. pool_tmpl.h
+ *   FL_MEAN          to (oh, ow) = the means of `from` (h, w), of r s elements wherever the window lies
+ *   FL_MEAN_TMV      to (h, w) = the transpose of that times `from` (oh, ow)
+ *   FL_MAXIMUM       to (oh, ow) = the maxima of `x` (h, w)
+ *   FL_MAXIMUM_MV    to (oh, ow) = the elements of `from` (h, w) that lie where the maxima of `x` do
+ *   FL_MAXIMUM_TMV   to (h, w) = the transpose of that times `from` (oh, ow)
+ * The transposes are multiplied by op'(Y). */
+enum { FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV };
+
+typedef struct {
+    fl_job head;
+    int mode;
+    const void *x, *from;      /* (planes, ...), C order */
+    void *to;
+    const void *y;             /* Y = op(.) (planes, h, w); only where op is not FL_IDENTITY */
+    int op;
+    fl_int planes, per_block;
+    fl_int h, w, oh, ow, r, s, sh, sw;
+    fl_int top, left;          /* of the first window, above and left of the plane */
+    fl_int inner, outer;       /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */
+} fl_pool_job;
 
 /* One table for each instruction set: fn[kernel][dtype]. kernels.def is the list. */
 enum { FL_F32, FL_F64, FL_DTYPES };

@@ -21,6 +21,7 @@
 #define vmask FL_FN(vmask)
 #define vequal FL_FN(vequal)
 #define vbelow FL_FN(vbelow)
+#define vbeyond FL_FN(vbeyond)
 #define vnegative FL_FN(vnegative)
 #define vselect FL_FN(vselect)
 #define vcopysign FL_FN(vcopysign)
@@ -30,11 +31,13 @@
 #define vtop FL_FN(vtop)
 #define vgather128 FL_FN(vgather128)
 #define vscatter128 FL_FN(vscatter128)
-#define vevens FL_FN(vevens)
 #define vtranspose128 FL_FN(vtranspose128)
 #define vtranspose FL_FN(vtranspose)
 #define vdeinterleave4 FL_FN(vdeinterleave4)
 #define vinterleave4 FL_FN(vinterleave4)
+
+#define vunzip FL_FN(vunzip)
+#define vzip FL_FN(vzip)
 
 #define vexp FL_FN(vexp)
 #define vexp_nonpositive FL_FN(vexp_nonpositive)

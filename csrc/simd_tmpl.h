@@ -190,18 +190,21 @@ FL_INLINE vec vsqrt(vec a)
 typedef __mmask16 vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 FL_INLINE vmask vbelow(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+FL_INLINE vmask vbeyond(vec a, vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_NLE_UQ); }
 FL_INLINE vmask vnegative(vec a) { return _mm512_movepi32_mask((__m512i)a); }
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return _mm512_mask_blend_ps(m, b, a); }
 #elif defined __AVX512F__
 typedef __mmask8 vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 FL_INLINE vmask vbelow(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+FL_INLINE vmask vbeyond(vec a, vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_NLE_UQ); }
 FL_INLINE vmask vnegative(vec a) { return _mm512_movepi64_mask((__m512i)a); }
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return _mm512_mask_blend_pd(m, b, a); }
 #else
 typedef ivec vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return a == b; }
 FL_INLINE vmask vbelow(vec a, vec b) { return a < b; }
+FL_INLINE vmask vbeyond(vec a, vec b) { return ~(a <= b); } /* a > b, or one of them is NaN */
 FL_INLINE vmask vnegative(vec a) { return (ivec)a >> (REAL_BITS - 1); } /* by the sign bit */
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return (vec)(((ivec)a & m) | ((ivec)b & ~m)); }
 #endif
@@ -280,24 +283,6 @@ FL_INLINE void vsum4(real *out, vec v0, vec v1, vec v2, vec v3)
     out[1] = vsum(v1);
     out[2] = vsum(v2);
     out[3] = vsum(v3);
-#endif
-}
-
-/* The elements with even index of a and b, one after the other. */
-FL_INLINE vec vevens(vec a, vec b)
-{
-#if defined __AVX512F__ && FL_IS_F32
-    return _mm512_permutex2var_ps(a, _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), b);
-#elif defined __AVX512F__
-    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
-#elif defined __AVX2__ && FL_IS_F32
-    return (vec)_mm256_permute4x64_pd((__m256d)_mm256_shuffle_ps(a, b, 0x88), 0xD8);
-#elif defined __AVX2__
-    return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xD8);
-#elif FL_IS_F32
-    return __builtin_shufflevector(a, b, 0, 2, 4, 6);
-#else
-    return __builtin_shufflevector(a, b, 0, 2);
 #endif
 }
 
@@ -435,5 +420,37 @@ FL_INLINE void vtranspose(vec *a)
     vtranspose128(a);
 #endif
 }
+
+/* a and b one after the other: the reals at even and at odd positions; and back. */
+#define FL_EVERY2(i) (i), (i) + 2, (i) + 4, (i) + 6
+#define FL_PAIRS(i) (i), VL + (i), (i) + 1, VL + (i) + 1
+#if VBYTES * 8 / REAL_BITS == 16
+#define FL_UNZIP(i) FL_EVERY2(i), FL_EVERY2((i) + 8), FL_EVERY2((i) + 16), FL_EVERY2((i) + 24)
+#define FL_ZIP(i) FL_PAIRS(i), FL_PAIRS((i) + 2), FL_PAIRS((i) + 4), FL_PAIRS((i) + 6)
+#elif VBYTES * 8 / REAL_BITS == 8
+#define FL_UNZIP(i) FL_EVERY2(i), FL_EVERY2((i) + 8)
+#define FL_ZIP(i) FL_PAIRS(i), FL_PAIRS((i) + 2)
+#elif VBYTES * 8 / REAL_BITS == 4
+#define FL_UNZIP(i) FL_EVERY2(i)
+#define FL_ZIP(i) FL_PAIRS(i)
+#else
+#define FL_UNZIP(i) (i), (i) + 2
+#define FL_ZIP(i) (i), VL + (i)
+#endif
+FL_INLINE void vunzip(vec a, vec b, vec *even, vec *odd)
+{
+    *even = __builtin_shufflevector(a, b, FL_UNZIP(0));
+    *odd = __builtin_shufflevector(a, b, FL_UNZIP(1));
+}
+
+FL_INLINE void vzip(vec even, vec odd, vec *a, vec *b)
+{
+    *a = __builtin_shufflevector(even, odd, FL_ZIP(0));
+    *b = __builtin_shufflevector(even, odd, FL_ZIP(VL / 2));
+}
+#undef FL_EVERY2
+#undef FL_PAIRS
+#undef FL_UNZIP
+#undef FL_ZIP
 
 #undef FL_I

@@ -21,3 +21,4 @@
 #include "squares_tmpl.h"
 #include "im2col_tmpl.h"
 #include "batch_norm_tmpl.h"
+#include "pool_tmpl.h"

@@ -69,17 +69,26 @@ static void FL_FN(winograd_pack)(const fl_job *head, fl_int block, void *scratch
     }
 }
 
-/* The transforms of a row of tiles of one channel: v[point * step + tile]; a register more may be written of each. */
-static void FL_FN(wino_row_in)(real *v, fl_int step, const real *x, const fl_winograd_job *job, fl_int i, real *phases)
+/* `rows` rows of an image (h, w) from `top` on, columns from `left` on, zeros around it: phases[(4 p + f) * ld + q] = column 4 q + f. */
+FL_INLINE void FL_FN(wino_rows)(real *phases, fl_int ld, fl_int n, const real *x, fl_int h, fl_int w, fl_int top, fl_int left, fl_int rows)
 {
-    const fl_int n = job->across + 1, ld = (n + VL - 1) / VL * VL + VL;
-    for (fl_int p = 0; p < 6; p++) {
-        const fl_int row = FL_WINO_TILE * i + p - job->top;
-        if (row < 0 || row >= job->h)
+    for (fl_int p = 0; p < rows; p++)
+        if (top + p < 0 || top + p >= h)
             for (fl_int q = 0; q < 4 * ld; q += VL) vstore(phases + p * 4 * ld + q, vset(0));
-        else FL_FN(row_by_fours)(phases + p * 4 * ld, ld, n, x + row * job->w, job->w, -job->left);
-    }
-    for (fl_int t = 0; t < job->across; t += VL) {
+        else FL_FN(row_by_fours)(phases + p * 4 * ld, ld, n, x + (top + p) * w, w, left);
+}
+
+/* The pitch of a phase of `across` tiles and one more. */
+FL_INLINE fl_int FL_FN(wino_pitch)(fl_int across) { return (across + VL) / VL * VL + VL; }
+
+/* B' d B of a row of tiles of one channel, from row `top` and column `left` of x on: v[point * step + tile]; a register more may be
+ * written of each. */
+static void FL_FN(wino_row_in)(real *v, fl_int step, const real *x, fl_int h, fl_int w, fl_int top, fl_int left, fl_int across,
+                               real *phases)
+{
+    const fl_int ld = FL_FN(wino_pitch)(across);
+    FL_FN(wino_rows)(phases, ld, across + 1, x, h, w, top, left, 6);
+    for (fl_int t = 0; t < across; t += VL) {
         vec columns[6][6];
 #pragma GCC unroll 6
         for (int q = 0; q < 6; q++) {
@@ -159,8 +168,8 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
     for (fl_int c = 0; c < job->channels; c++)
         for (fl_int i = first; i < end; i++) {
             const fl_int channel = (i / job->down * job->groups + group) * job->channels + c;
-            FL_FN(wino_row_in)(v + c * pitch + (i - first) * job->across, v_step, (const real *)job->x + channel * job->h * job->w, job,
-                               i % job->down, phases);
+            FL_FN(wino_row_in)(v + c * pitch + (i - first) * job->across, v_step, (const real *)job->x + channel * job->h * job->w,
+                               job->h, job->w, i % job->down * FL_WINO_TILE - job->top, -job->left, job->across, phases);
         }
     for (fl_int point = 0; point < FL_WINO_POINTS; point++)
         for (fl_int panel = from; panel < to; panel++)
@@ -180,5 +189,124 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
             if (job->op != FL_IDENTITY || job->r || job->slope)
                 FL_FN(gemm_finish)(&last, y + top * job->ow, size, plane, 1, top * job->ow, (bottom - top) * job->ow);
         }
+}
+
+/* --- the weights' gradient: G' (A v A' times B' d B, summed over the tiles) G ------------------------------------------- */
+
+/* A, the transpose of what gives pixels. */
+FL_INLINE void FL_FN(wino_pixels_back)(vec *m, vec v0, vec v1, vec v2, vec v3)
+{
+    const vec even = v0 + v2, odd = v1 + v3;
+    m[0] = v0;
+    m[1] = even + odd;
+    m[2] = even - odd;
+    m[3] = v0 + (real)0.5 * v1 + (real)0.25 * v2 + (real)0.125 * v3;
+    m[4] = v0 - 2 * v1 + 4 * v2 - 8 * v3;
+    m[5] = v3;
+}
+
+/* G', the transpose of what transforms taps. */
+FL_INLINE void FL_FN(wino_taps_back)(wide *g, const wide m0, const wide m1, const wide m2, const wide m3, const wide m4, const wide m5)
+{
+    const wide third = (m1 - m2) * (1.0 / 3);
+    g[0] = m0 + third - m3 * (16.0 / 15) + m4 * (1.0 / 15);
+    g[1] = (m1 + m2) * (1.0 / 3) - m3 * (8.0 / 15) - m4 * (2.0 / 15);
+    g[2] = third - m3 * (4.0 / 15) + m4 * (4.0 / 15) + m5;
+}
+
+/* A v A' of a row of tiles of one row of A. */
+static void FL_FN(wino_row_back)(real *m, fl_int step, const real *v, fl_int oh, fl_int ow, fl_int top, fl_int across, real *phases)
+{
+    const fl_int ld = FL_FN(wino_pitch)(across);
+    FL_FN(wino_rows)(phases, ld, across + 1, v, oh, ow, top, 0, FL_WINO_TILE);
+    for (fl_int t = 0; t < across; t += VL) {
+        vec columns[4][6];
+#pragma GCC unroll 4
+        for (int q = 0; q < 4; q++) {
+            const real *at = phases + q * ld + t;
+            FL_FN(wino_pixels_back)(columns[q], vload(at), vload(at + 4 * ld), vload(at + 8 * ld), vload(at + 12 * ld));
+        }
+#pragma GCC unroll 6
+        for (int a = 0; a < 6; a++) {
+            vec out[6];
+            FL_FN(wino_pixels_back)(out, columns[0][a], columns[1][a], columns[2][a], columns[3][a]);
+            for (int b = 0; b < 6; b++) vstore(m + (6 * a + b) * step + t, out[b]);
+        }
+    }
+}
+
+/* dw[c * 9 + tap] for `channels` of a row of A, from sums[point * step + c]. */
+static void FL_FN(wino_weights_out)(real *dw, const real *sums, fl_int step, fl_int channels)
+{
+    for (fl_int c = 0; c < channels; c += VL) {
+        wide columns[6][3];
+        real taps[9][VL];
+        const fl_int left = channels - c < VL ? channels - c : VL;
+        for (int b = 0; b < 6; b++) {
+            wide m[6];
+            for (int a = 0; a < 6; a++) m[a] = __builtin_convertvector(vload(sums + (6 * a + b) * step + c), wide);
+            FL_FN(wino_taps_back)(columns[b], m[0], m[1], m[2], m[3], m[4], m[5]);
+        }
+        for (int a = 0; a < 3; a++) {
+            wide g[3];
+            FL_FN(wino_taps_back)(g, columns[0][a], columns[1][a], columns[2][a], columns[3][a], columns[4][a], columns[5][a]);
+            for (int b = 0; b < 3; b++) vstore(taps[3 * a + b], __builtin_convertvector(g[b], vec));
+        }
+        for (fl_int lane = 0; lane < left; lane++)
+            for (fl_int q = 0; q < 9; q++) dw[(c + lane) * 9 + q] = taps[q][lane];
+    }
+}
+
+/* A block sums over a part of the rows of tiles, for some rows of A and some channels. scratch, in reals, pitch being that of the tiles
+ * of `together` rows and ld that of channel_chunk channels: the transforms, points * ((rows + channels) * pitch + 2 lines); for one point its
+ * operands, pitch * (rows up to whole panels + ld) and a line; the sums, points * (rows up to whole panels * ld + a line); six rows. */
+static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_weights_job *job = (const fl_winograd_weights_job *)head;
+    const fl_int row_parts = (job->rows + job->row_chunk - 1) / job->row_chunk;
+    const fl_int channel_parts = (job->channels + job->channel_chunk - 1) / job->channel_chunk;
+    const fl_int k0 = block % row_parts * job->row_chunk, c0 = block / row_parts % channel_parts * job->channel_chunk;
+    const fl_int group = block / row_parts / channel_parts % job->groups, part = block / row_parts / channel_parts / job->groups;
+    const fl_int rows = job->rows - k0 < job->row_chunk ? job->rows - k0 : job->row_chunk;
+    const fl_int channels = job->channels - c0 < job->channel_chunk ? job->channels - c0 : job->channel_chunk;
+    const fl_int total = job->images * job->down, first = part * job->part_rows;
+    const fl_int end = first + job->part_rows < total ? first + job->part_rows : total;
+    const fl_int mr = job->mr, panels = (rows + mr - 1) / mr, pitch = job->pitch, ld = (job->channel_chunk + VL - 1) / VL * VL;
+    const fl_int x_step = channels * pitch + LINE, v_step = rows * pitch + LINE, sum_step = panels * mr * ld + LINE;
+    real *xs = scratch, *vs = xs + FL_WINO_POINTS * x_step, *a = vs + FL_WINO_POINTS * v_step, *b = a + panels * mr * pitch + LINE;
+    real *sums = b + pitch * ld, *phases = sums + FL_WINO_POINTS * sum_step;
+    const real zeros[FL_CONV_ROWS] = {0};
+
+    for (fl_int from = first; from < end; from += job->together) {
+        const fl_int to = from + job->together < end ? from + job->together : end, tiles = (to - from) * job->across;
+        /* in the order of memory: what is too much of a row of tiles the next one overwrites */
+        for (fl_int c = 0; c < channels; c++)
+            for (fl_int i = from; i < to; i++) {
+                const fl_int channel = (i / job->down * job->groups + group) * job->channels + c0 + c, top = i % job->down * FL_WINO_TILE;
+                FL_FN(wino_row_in)(xs + c * pitch + (i - from) * job->across, x_step, (const real *)job->x + channel * job->h * job->w,
+                                   job->h, job->w, top - job->top, -job->left, job->across, phases);
+            }
+        for (fl_int k = 0; k < rows; k++)
+            for (fl_int i = from; i < to; i++) {
+                const fl_int row = (i / job->down * job->groups + group) * job->rows + k0 + k;
+                FL_FN(wino_row_back)(vs + k * pitch + (i - from) * job->across, v_step, (const real *)job->v + row * job->oh * job->ow,
+                                     job->oh, job->ow, i % job->down * FL_WINO_TILE, job->across, phases);
+            }
+        for (fl_int point = 0; point < FL_WINO_POINTS; point++) {
+            for (fl_int panel = 0; panel < panels; panel++)
+                FL_FN(conv_pack_rows)(a + panel * mr * pitch, vs + point * v_step + panel * mr * pitch, pitch, tiles, mr,
+                                      rows - panel * mr < mr ? rows - panel * mr : mr);
+            FL_FN(conv_pack_rows)(b, xs + point * x_step, pitch, tiles, ld, channels);
+            for (fl_int panel = 0; panel < panels; panel++)
+                for (fl_int c = 0, nv; c < channels; c += nv * VL) {
+                    nv = FL_FN(conv_wide)(mr, (channels - c + VL - 1) / VL);
+                    FL_FN(conv_tile_of)(sums + point * sum_step + panel * mr * ld + c, ld, a + panel * mr * pitch, b + c, 0, 1, job->offset,
+                                        tiles, zeros, from > first, mr, nv);
+                }
+        }
+    }
+    for (fl_int k = 0; k < rows; k++)
+        FL_FN(wino_weights_out)((real *)job->dw + (((part * job->groups + group) * job->rows + k0 + k) * job->channels + c0) * 9,
+                                sums + k * ld, sum_step, channels);
 }
 #undef wide

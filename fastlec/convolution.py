@@ -101,7 +101,7 @@ def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algori
         if name == "x":
             kernels.data_gradient(plan, g, a["v"], a["W"], results[name], algorithm=code)
         elif name == "W":
-            kernels.weight_gradient(plan, g, a["v"], a["x"], results[name])
+            kernels.weight_gradient(plan, g, a["v"], a["x"], results[name], algorithm=code)
         else:
             kernels.slope(plan, a["v"], total=results[name])
     plan.run()

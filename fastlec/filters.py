@@ -14,7 +14,6 @@ from ._kernels import conv2d as _conv2d
 from ._kernels.plan import Plan
 
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
-_PAD = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "mirror": "reflect"}  # the same in numpy.pad
 _OUT_DTYPES = tuple(np.dtype(f"{sign}int{bits}") for sign in ("u", "") for bits in (8, 16, 32))
 
 
@@ -53,7 +52,7 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
     own = out[None] if gray and out is not None and out.dtype == dtype else None
     y = _check.kernel_output(own, x.shape, dtype, plan, (x,))
     if x.size:
-        _filter(plan, x, kernel, y, mode, cval)
+        _filter(plan, x, kernel, y, MODES.index(mode), cval)
     if gray and out is None:
         return y[0]
     if out is None:
@@ -88,18 +87,18 @@ def _whole(a, dtype):
 @np.errstate(all="ignore")  # what overflows is infinite, without a word, as in the kernels
 def _filter(plan, x, kernel, y, mode, cval):
     """y = the correlation of every plane of x with an odd kernel, in one pass or in two."""
-    K, code = kernel.astype(x.dtype), MODES.index(mode)
+    K = kernel.astype(x.dtype)
     factors = _factors(kernel, np.finfo(x.dtype).eps)
-    if factors is None:
-        _conv2d.filter2d(plan, x, K, y, code, cval)
+    if not K.any():
+        y[:] = 0
+    elif factors is None:
+        _conv2d.filter2d(plan, x, K, y, mode, cval)
     else:
         column, row = (factor.astype(x.dtype) for factor in factors)
         half = plan.empty(*x.shape)
-        _conv2d.filter2d(plan, x, row, half, code, cval)
-        _conv2d.filter2d(plan, half, column, y, code, float((cval * row).sum()))  # what all cval beyond the image has become
+        _conv2d.filter2d(plan, x, row, half, mode, cval)
+        _conv2d.filter2d(plan, half, column, y, mode, float((cval * row).sum()))  # what all cval beyond the image has become
     plan.run()
-    if not K.all() and not np.isfinite(y).all():  # 0 times NaN or infinity is NaN: leave the zeros out
-        _correlate_nonzero(x, K, y, mode, cval)
 
 
 def _factors(kernel, eps):
@@ -126,17 +125,6 @@ def _unit(a):
     multiples = np.ldexp(a, scale)
     whole = (multiples == np.rint(multiples)).all() and largest
     return np.ldexp(float(np.gcd.reduce(multiples.astype(np.int64))), -scale) if whole else largest
-
-
-def _correlate_nonzero(x, K, y, mode, cval):
-    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - R//2, b + j - S//2] over the K[i, j] that are not 0; R and S odd."""
-    (r, s), (_, h, w) = K.shape, x.shape
-    border = [(0, 0), 2 * (r // 2,), 2 * (s // 2,)]
-    padded = np.pad(x, border, constant_values=cval) if mode == "constant" else np.pad(x, border, _PAD[mode])
-    term = np.empty_like(x)
-    y[:] = 0
-    for i, j in np.argwhere(K):
-        y += np.multiply(padded[:, i : i + h, j : j + w], K[i, j], out=term)
 
 
 def identity():

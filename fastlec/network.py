@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _check
 from ._kernels import plan as kernels
-from .layers import base, conv, dense, norm
+from .layers import base, conv, dense, norm, pool
 from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
 
 KINDS = {
@@ -25,6 +25,9 @@ KINDS = {
         conv.ConvResidual,
         conv.ProjectedConvResidual,
         norm.BatchNorm2d,
+        pool.AvgPool2d,
+        pool.MaxPool2d,
+        pool.Flatten,
     )
 }
 CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache,
@@ -274,34 +277,49 @@ class Network(PlannedLayer):
         prefix = f"{i}."
         return {name.removeprefix(prefix): a for name, a in named.items() if name.startswith(prefix)}
 
+    def _reshapes(self, i):
+        """Whether layer i takes no job: its y is a view of x. Not the last one, whose y is given."""
+        return self.layers[i].reshapes and i < len(self.layers) - 1
+
     def plan_forward(self, plan, x, y):
         kept = []
         for i, layer in enumerate(self.layers):
             last = i == len(self.layers) - 1
-            value = y if last else plan.empty(len(x), *layer.output_shape(x.shape[1:]))
-            kept.append((x, value, layer.plan_forward(plan, x, value)))
-            x = value
+            shape = (len(x), *layer.output_shape(x.shape[1:]))
+            if self._reshapes(i):
+                kept.append((x, x.reshape(shape), None))
+            else:
+                value = y if last else plan.empty(*shape)
+                kept.append((x, value, layer.plan_forward(plan, x, value)))
+            x = kept[-1][1]
         return kept
 
     def plan_mv(self, plan, kept, directions, dy):
         dx = directions.get("x")
         for i, (layer, (_, y, own)) in enumerate(zip(self.layers, kept, strict=True)):
             given = self._of_layer(i, directions) | ({} if dx is None else {"x": dx})
-            if given:
+            if given and self._reshapes(i):
+                dx = dx.reshape(y.shape)
+            elif given:
                 dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
                 layer.plan_mv(plan, own, given, dx)
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         for i in range(len(self.layers) - 1, -1, -1):
             layer, (x, _, own) = self.layers[i], kept[i]
+            if self._reshapes(i):
+                v = v.reshape(x.shape)
+                continue
             wanted = self._of_layer(i, out)
-            below, goes_on = fold, "x" in out
-            if i > 0:
-                goes_on = goes_on or any(int(name.split(".")[0]) < i for name in out if name != "x")
-                op = self.layers[i - 1].outermost
+            goes_on = "x" in out or any(int(name.split(".")[0]) < i for name in out if name != "x")
+            under = next((j for j in range(i - 1, -1, -1) if not self._reshapes(j)), None)  # the layer that computes x
+            if under is not None:
+                op = self.layers[under].outermost
                 below = None if op in (None, kernels.IDENTITY) else (op, x)
+            else:
+                below = None if fold is None else (fold[0], fold[1].reshape(x.shape))
             if goes_on:
-                wanted["x"] = out["x"] if i == 0 else plan.empty(*x.shape)
+                wanted["x"] = out["x"].reshape(x.shape) if under is None else plan.empty(*x.shape)
             if wanted:
                 layer.plan_tmv(plan, own, v, wanted, update=update, fold=below if goes_on else None, folded=folded)
             if not goes_on:

@@ -26,13 +26,6 @@ class Near:
     def T(self):
         return Near(self.value.T, self.error.T)
 
-    def reshape(self, *shape):
-        return Near(self.value.reshape(shape), self.error.reshape(shape))
-
-    def rows(self):
-        """Of images (m, k, h, w): one row for each pixel, (m h w, k)."""
-        return Near(*(np.moveaxis(a, 1, -1).reshape(-1, a.shape[1]) for a in (self.value, self.error)))
-
     def check(self, found):
         """found is as near as that."""
         found = np.asarray(found)
@@ -45,21 +38,23 @@ class Bounds:
     """Arithmetic of `Near` for one dtype. tolerance: the fixture."""
 
     def __init__(self, tolerance, dtype):
-        self.sum, self.map, self.slope = (tolerance(name, dtype) for name in ("product", "map", "slope"))
+        names = ("product", "map", "slope", "winograd")
+        self.sum, self.map, self.slope, self.winograd = (tolerance(name, dtype) for name in names)
         self.eps = float(np.finfo(dtype).eps)
 
-    def _sum(self, n):
+    def unit(self, n):
+        """Of a sum of n terms, relative to the sum of their absolute values."""
         return min(self.sum, n * self.eps)
 
     def product(self, a, b):
-        error = (a.error + self._sum(len(b.value)) * a.size) @ b.size
+        error = (a.error + self.unit(len(b.value)) * a.size) @ b.size
         if b.error.any():
             error += np.abs(a.value) @ b.error
         return Near(a.value @ b.value, error)
 
     def add(self, *terms):
         value = sum(t.value for t in terms)
-        return Near(value, sum(t.error for t in terms) + self._sum(len(terms)) * sum(t.size for t in terms))
+        return Near(value, sum(t.error for t in terms) + self.unit(len(terms)) * sum(t.size for t in terms))
 
     def times(self, a, b):
         value = a.value * b.value
@@ -67,7 +62,7 @@ class Bounds:
 
     def total(self, a):
         """The sum of the rows."""
-        return Near(a.value.sum(axis=0, dtype=np.longdouble), (a.error + self._sum(len(a.value)) * a.size).sum(axis=0))
+        return Near(a.value.sum(axis=0, dtype=np.longdouble), (a.error + self.unit(len(a.value)) * a.size).sum(axis=0))
 
     def activate(self, z, name):
         """(sigma(z), sigma'(z) as it follows from sigma(z)). No sigma is steeper than 1; relu' may be either near its kink."""
@@ -104,65 +99,54 @@ class Product:
 
 
 class Convolution:
-    """The linear map W * x of images x (m, c, h, w), as `Product`. padding : ((top, bottom), (left, right))."""
+    """The linear map W * x of images x (m, c, h, w), as `Product`. winograd: whether that is the algorithm. options: conv2d's."""
 
-    def __init__(self, bounds, stride=(1, 1), padding=((0, 0), (0, 0)), dilation=(1, 1), groups=1):
-        self.bounds, self.stride, self.padding, self.dilation, self.groups = bounds, stride, padding, dilation, groups
+    def __init__(self, bounds, winograd=False, **options):
+        self.bounds, self.winograd, self.options = bounds, winograd, options
 
-    def windows(self, x, size):
-        """What each output pixel sees: (m, groups, oh, ow, c / groups, r, s)."""
-        padded = np.pad(x, ((0, 0), (0, 0), *self.padding))
-        spans = [d * (taps - 1) + 1 for d, taps in zip(self.dilation, size, strict=True)]
-        seen = np.lib.stride_tricks.sliding_window_view(padded, spans, (2, 3))
-        seen = seen[:, :, :: self.stride[0], :: self.stride[1], :: self.dilation[0], :: self.dilation[1]]
-        return np.moveaxis(seen.reshape(len(x), self.groups, x.shape[1] // self.groups, *seen.shape[2:]), 2, 4)
-
-    def matrix(self, W, shape):
-        """What vec(x) is multiplied by, x of this shape without samples: rows (k, oh, ow)."""
-        seen = self.windows(np.eye(int(np.prod(shape))).reshape(-1, *shape), W.value.shape[2:])
-        parts = [np.einsum("kcij,nabcij->kabn", w, seen[:, i]) for i, w in enumerate(np.split(W.value, self.groups))]
-        return Near(np.concatenate(parts)), seen.shape[2:4]
+    def bilinear(self, compute, a, b, terms, winograd=False):
+        """compute(a, b), a sum of so many products."""
+        error = compute(a.error + self.bounds.unit(terms) * a.size, b.size)
+        if b.error.any():
+            error += compute(np.abs(a.value), b.error)
+        if winograd:
+            error += self.bounds.winograd * compute(a.size, b.size).max(axis=(2, 3), keepdims=True)
+        return Near(compute(a.value, b.value), error)
 
     def of(self, x, W):
-        matrix, pixels = self.matrix(W, x.value.shape[1:])
-        m, k = len(x.value), len(W.value)
-        flat = x.reshape(m, int(np.prod(x.value.shape[1:])))
-        return self.bounds.product(flat, matrix.reshape(-1, flat.value.shape[1]).T).reshape(m, k, *pixels)
+        return self.bilinear(lambda x, W: reference.conv2d(x, W, **self.options), x, W, W.value[0].size, self.winograd)
 
     def by_input(self, g, W, shape):
-        matrix, _ = self.matrix(W, shape[1:])
-        flat = g.reshape(len(g.value), int(np.prod(g.value.shape[1:])))
-        return self.bounds.product(flat, matrix.reshape(flat.value.shape[1], -1)).reshape(*shape)
+        def compute(g, W):
+            return reference.conv2d_jac_tmv(g, np.zeros(shape), W, **self.options)["x"]
+
+        return self.bilinear(compute, g, W, W.value[:, 0].size, self.winograd)
 
     def by_weights(self, g, x, shape):
-        seen = [self.windows(a, shape[2:]) for a in (x.value, x.error)]
-        found, rows, terms = [], g.rows(), int(np.prod(shape[1:]))
-        for i, own in enumerate(np.split(np.arange(shape[0]), self.groups)):
-            columns = Near(rows.value[:, own], rows.error[:, own])
-            found.append(self.bounds.product(columns.T, Near(*(a[:, i].reshape(-1, terms) for a in seen))))
-        return Near(*(np.concatenate([getattr(f, part) for f in found]).reshape(shape) for part in ("value", "error")))
+        def compute(g, x):
+            return reference.conv2d_jac_tmv(g, x, np.zeros(shape), **self.options)["W"]
+
+        return self.bilinear(compute, g, x, g.value[:, 0].size)
 
     def spread(self, b, shape):
         return Near(np.broadcast_to(b.value[:, None, None], shape))
 
     def total(self, g):
-        return self.bounds.total(g.rows())
+        """The sums of all pixels of a channel, in all images."""
+        return self.bounds.total(Near(*(np.moveaxis(a, 1, -1).reshape(-1, a.shape[1]) for a in (g.value, g.error))))
 
 
 def _maps(layer, bounds):
     """{weights: the map of their layer}."""
     kind = type(layer).__name__
     if kind == "Conv2d":
-        padding = ((0, 0), (0, 0)) if layer.padding == "valid" else layer.padding
-        if padding == "same":  # of stride 1
-            totals = [d * (taps - 1) for d, taps in zip(layer.dilation, layer.kernel_size, strict=True)]
-            padding = [(total // 2, total - total // 2) for total in totals]
-        return {"W": Convolution(bounds, layer.stride, padding, layer.dilation, layer.groups)}
+        options = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
+        return {"W": Convolution(bounds, layer.algorithm == "winograd", **options)}
     if kind in ("ConvResidual", "ProjectedConvResidual"):
-        same = [((taps - 1) // 2, taps // 2) for taps in layer.kernel_size]
+        centred = [((taps - 1) // 2, taps // 2) for taps in layer.kernel_size]
         if kind == "ConvResidual":
-            return {"W1": Convolution(bounds, padding=same), "W2": Convolution(bounds, padding=same)}
-        return {"W1": Convolution(bounds, layer.stride, same), "W2": Convolution(bounds, layer.stride)}
+            return dict.fromkeys(("W1", "W2"), Convolution(bounds, padding=centred))
+        return {"W1": Convolution(bounds, stride=layer.stride, padding=centred), "W2": Convolution(bounds, stride=layer.stride)}
     return dict.fromkeys(("W", "W1", "W2"), Product(bounds))
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cases
 import numpy as np
 import pytest
-from bounds import ACTIVATIONS, Bounds, Convolution, Near, linearized, loss_of
+from bounds import ACTIVATIONS, Bounds, linearized, loss_of
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from test_dense import answers, assert_same, directions_of, normals, subsets
@@ -47,6 +47,7 @@ LAYERS = {  # (the layer, the shape of a sample)
     "image of one pixel": (lambda **o: Conv2d(3, 2, 3, padding=1, **o), (3, 1, 1)),
     "im2col": (lambda **o: Conv2d(3, 4, 3, padding=1, algorithm="im2col", **o), (3, 5, 6)),
     "direct": (lambda **o: Conv2d(3, 4, 3, padding=1, algorithm="direct", **o), (3, 5, 6)),
+    "winograd": (lambda **o: Conv2d(3, 4, 3, padding=1, algorithm="winograd", **o), (3, 5, 6)),
     "residual": (lambda **o: ConvResidual(3, **o), (3, 4, 5)),
     "wider residual": (lambda **o: ConvResidual(2, 5, (3, 1), **o), (2, 3, 4)),
     "even residual": (lambda **o: ConvResidual(2, 3, (2, 4), **o), (2, 5, 4)),
@@ -121,22 +122,6 @@ def check(layer, x, v, directions, bounds, each):
 # --- against NumPy ---------------------------------------------------------------------------------------------------
 
 
-def test_what_the_others_are_held_against(rng):
-    """The map in `bounds` is the definition, element for element."""
-    (top, left), (sh, sw), (dh, dw), groups = (1, 2), (2, 1), (1, 2), 2
-    x, W = rng.standard_normal((2, 4, 5, 6)), rng.standard_normal((6, 2, 3, 2))
-    own = Convolution(Bounds(lambda *_: 0.0, np.float64), (sh, sw), ((top, 0), (left, 3)), (dh, dw), groups)
-    y = np.zeros((2, 6, 2, 9))
-    for n, k, a, b, c, i, j in itertools.product(*map(range, (*y.shape, *W.shape[1:]))):
-        row, column = sh * a + dh * i - top, sw * b + dw * j - left
-        if 0 <= row < 5 and 0 <= column < 6:
-            y[n, k, a, b] += W[k, c, i, j] * x[n, k // 3 * 2 + c, row, column]
-    v = rng.standard_normal(y.shape)
-    assert_allclose(own.of(Near(x), Near(W)).value, y, rtol=1e-13, atol=1e-13)
-    for by, value in ((own.by_input(Near(v), Near(W), x.shape), x), (own.by_weights(Near(v), Near(x), W.shape), W)):
-        assert np.vdot(by.value, value) == pytest.approx(np.vdot(v, y), rel=1e-12)
-
-
 @layers
 @pytest.mark.parametrize("m", [0, 3])
 def test_agrees_with_numpy(make, shape, m, isa, dtype, rng, frozen, tolerance):
@@ -206,7 +191,7 @@ def test_explicit_jacobians_are_sparse_and_right(make, shape, dtype, rng, tolera
                 expected.tmv(row.reshape(y.shape))[name].check(J[i].reshape(value.shape))
 
 
-@pytest.mark.parametrize("name", [name for name in LAYERS if "res" not in name and "proj" not in name])
+@pytest.mark.parametrize("name", [name for name, (make, _) in LAYERS.items() if type(make()) is Conv2d and name != "winograd"])
 def test_a_convolution_is_a_sparse_matrix(name, isa, dtype, rng):
     """times vec(x), its transpose times vec(v) is JacTMV: exactly, of whole numbers."""
     make, shape = LAYERS[name]
@@ -474,6 +459,7 @@ REFUSED = {
     ),
     "groups 0": (lambda: Conv2d(3, 4, 3, groups=0), ValueError, "groups is 0; expected at least 1"),
     "algorithm": (lambda: Conv2d(3, 4, 3, algorithm="fft"), ValueError, "algorithm is 'fft'; expected one of auto, im2col,"),
+    "winograd": (lambda: Conv2d(3, 4, 1, algorithm="winograd")(X), ValueError, "algorithm is 'winograd'; expected another one"),
     "dtype": (lambda: Conv2d(3, 4, 3, dtype=np.float16), TypeError, "dtype is float16; expected float32 or float64"),
     "channels": (
         lambda: CONV(np.ones((2, 4, 5, 6))),

@@ -114,6 +114,26 @@ def test_whole_numbers_are_exact(isa, dtype, mode, size, rng):
         assert_array_equal(filter2d(x.astype(dtype), kernel, mode=mode, cval=7), convolve(x, kernel, mode, 7))
 
 
+@mode
+@pytest.mark.parametrize("size", [(3, 3), (4, 5), (1, 6), (8, 1)], ids=str)
+def test_single_taps(isa, dtype, mode, size, rng):
+    x = rng.standard_normal((5, 23)).astype(dtype)
+    for at in np.ndindex(size):
+        kernel = np.zeros(size)
+        kernel[at] = 2
+        assert_array_equal(filter2d(x, kernel, mode=mode, cval=CVAL), convolve(x, kernel, mode, CVAL))
+
+
+@mode
+def test_a_kernel_of_zeros_hides_all(dtype, mode):
+    x = np.full((4, 5), np.nan, dtype)
+    assert_array_equal(filter2d(x, np.zeros((3, 3)), mode=mode), np.zeros((4, 5)))
+    x[:] = np.arange(5)
+    far = np.zeros((1, 31))
+    far[0, 0] = 1
+    assert_array_equal(filter2d(x, far, mode="constant", cval=7), np.full((4, 5), 7))
+
+
 def special_images(rng):
     x = rng.standard_normal((24, 25))
     for value, at in [(np.nan, (0, 3)), (np.inf, (12, 12)), (-np.inf, (13, 14)), (np.nan, (20, 24)), (np.inf, (12, 17))]:

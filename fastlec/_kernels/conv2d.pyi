@@ -36,7 +36,16 @@ def data_gradient(
     slope: np.ndarray | None = None,
     op2: int = ...,
 ) -> None: ...
-def weight_gradient(plan: Plan, g: Geometry, v: np.ndarray, x: np.ndarray, dW: np.ndarray, *, update: bool = False) -> None: ...
+def weight_gradient(
+    plan: Plan,
+    g: Geometry,
+    v: np.ndarray,
+    x: np.ndarray,
+    dW: np.ndarray,
+    *,
+    algorithm: int = 0,
+    update: bool = False,
+) -> None: ...
 def slope(
     plan: Plan,
     v: np.ndarray,

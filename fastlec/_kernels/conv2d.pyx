@@ -31,7 +31,10 @@ cdef enum:
     MOST_SCRATCH = 8 << 20  # of any job
     WINO_SCRATCH = 5 << 20  # of transforms,
     WINO_TILES = 128        # tiles in a block,
-    WINO_ROWS = 64          # rows of A in one
+    WINO_ROWS = 128         # rows of A in one;
+    WINO_SIDE = 128         # rows of A or channels whose gradients a block sums,
+    WINO_BATCH = 48         # from so many tiles at a time
+    MOST_TILE_COLS = 1024   # of an image whose tiles of one row fit that
     WINO_IN = 30            # cycles of a lane for the transforms of a tile of x,
     WINO_OUT = 20           # of one of y,
     WINO_TAPS = 640         # of taps,
@@ -244,7 +247,7 @@ cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
     pack.group_step = cnp.PyArray_SIZE(W) // L.groups
     pack.row_step, pack.channel_step = row_step, channel_step
     pack.in_order = in_order
-    pack.head.n_blocks = L.groups * panels
+    pack.head.n_blocks = L.groups * (panels if in_order else L.channels)
     pack.head.work = 0.2 * elements
 
     choose_tile(L, &P, &chunk, plan.size)
@@ -358,9 +361,15 @@ cdef int convolve_depthwise(Plan plan, object g, Layout L, cnp.ndarray x, cnp.nd
     return 0
 
 
-cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
-    if algorithm == WINOGRAD_CODE and not fits_winograd(g):
+cdef int check_winograd(object g) except -1:
+    if not fits_winograd(g):
         raise ValueError("algorithm is 'winograd'; expected another one, for it is for 3 x 3 weights, stride 1 and dilation 1")
+    return 0
+
+
+cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
+    if algorithm == WINOGRAD_CODE:
+        check_winograd(g)
     return algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and fits_winograd(g) and winograd_pays(plan, L))
 
 
@@ -506,36 +515,15 @@ cdef int weight_gradient_depthwise(Plan plan, Layout L, cnp.ndarray v, cnp.ndarr
     return 0
 
 
-def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x not None, cnp.ndarray dW not None, *,
-                    bint update=False):
-    """dW = the transpose of the convolution by W, of v; update: dW are parameters and that is their gradient."""
-    cdef Layout L
+cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+    """A block: some rows of A, some channels, a part of the images; planes of both in L2."""
     cdef fl_conv_planes P
     cdef fl_conv_weights_job *job
-    cdef fl_int rows, row_chunk, channel_chunk, together, parts, regions, most, images
-    cdef cnp.ndarray target = dW, partial
-    cdef double macs
-    check_all(plan, g, x, dW, v)
-    if not cnp.PyArray_SIZE(dW):
-        return
-    if not cnp.PyArray_SIZE(v):
-        flat = dW.reshape(1, -1)
-        plan.slope(flat[:0], total=flat[0], update=update)
-        return
-    L = forward_layout(g)
-    if update:
-        target = plan.empty(g.k, g.c // g.groups, g.r, g.s)
-
-    if L.channels == 1 and g.groups > 1 and fits_winograd(g) and g.top <= 2:
-        weight_gradient_depthwise(plan, L, v, x, target)
-        if update:
-            plan.update(dW, target)
-        return
-
-    # a block: some rows of A, some channels, a part of the images; planes of both in L2
-    row_chunk, channel_chunk = min(L.rows, 128), min(L.channels, 32)
+    cdef fl_int rows = L.grid_rows, row_chunk = min(L.rows, 128), channel_chunk = min(L.channels, 32), together = 1, parts = 1
+    cdef fl_int regions, most, images
+    cdef cnp.ndarray partial = dW
+    cdef double macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
-    rows = L.grid_rows
     while rows > 1 and (row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size > SCRATCH * 3 // 2:
         if rows * P.pitch <= 1024 and (row_chunk > 16 or channel_chunk > 8):
             if row_chunk > 4 * channel_chunk * L.phases_y * L.phases_x:
@@ -545,13 +533,10 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
         else:
             rows = blocks(rows, 2)
         L.fill_planes(&P, rows, L.grid_cols)
-    together = 1
     if rows == L.grid_rows:
         most = SCRATCH // <fl_int>((row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size)
         together = min(max(min(most, 1024 // (rows * P.pitch) + 1), 1), L.images)
     regions = L.groups * blocks(L.rows, row_chunk) * blocks(L.channels, channel_chunk)
-    macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total
-    parts = 1
     if regions < ENOUGH and macs > 2 * LEAST_MACS:
         parts = min(L.images, blocks(ENOUGH, regions))
     while parts < L.images and macs / (parts * regions) > MOST_MACS:
@@ -559,7 +544,6 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     images = blocks(L.images, parts)
     together = min(together, images)
     parts = blocks(L.images, images)
-    partial = target
     if parts > 1:
         partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
     offset = L.offsets(&P, P.plane * together + 64 // <fl_int>plan.size)
@@ -579,7 +563,82 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * (row_chunk + channel_chunk * L.phases_y * L.phases_x)
     plan.arrays.append(offset)
     if parts > 1:
-        plan.sum(partial, parts, cnp.PyArray_SIZE(dW), target)
+        plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
+    return 0
+
+
+cdef bint winograd_weights_pays(Plan plan, Layout L) except -1:
+    cdef double tiles = <double>L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), pairs = <double>L.rows * L.channels
+    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16 or L.ow > MOST_TILE_COLS:
+        return False
+    return (tiles * (1.2 * FL_WINO_POINTS * pairs + 2 * WINO_IN * (L.channels * blocks(L.rows, WINO_SIDE) + L.rows *
+                     blocks(L.channels, WINO_SIDE))) + WINO_TAPS * pairs < 1.2 * 9 * pairs * L.images * L.oh * L.ow)
+
+
+cdef int weight_gradient_winograd(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+    cdef fl_int lanes = vector_bytes() // <fl_int>plan.size, line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
+    cdef fl_int across = blocks(L.ow, FL_WINO_TILE), down = blocks(L.oh, FL_WINO_TILE), row_chunk, channel_chunk, together, part_rows
+    cdef fl_winograd_weights_job *job
+    cdef cnp.ndarray partial = dW, offset
+    row_chunk, channel_chunk = blocks(L.rows, blocks(L.rows, WINO_SIDE)), blocks(L.channels, blocks(L.channels, WINO_SIDE))
+    total = L.images * down
+    regions = L.groups * blocks(L.rows, row_chunk) * blocks(L.channels, channel_chunk)
+    part_rows = total
+    if regions < ENOUGH:
+        part_rows = max(blocks(total, blocks(ENOUGH, regions)), min(blocks(2 * WINO_BATCH, across), total))
+    together = max(min(WINO_BATCH // across, part_rows), 1)
+    together = blocks(part_rows, blocks(part_rows, together))
+    if blocks(total, part_rows) > 1:
+        partial = plan.empty(blocks(total, part_rows), cnp.PyArray_SIZE(dW))
+    job = <fl_winograd_weights_job *>plan.add(FL_KERNEL_winograd_weights)
+    job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
+    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
+    job.down, job.across = down, across
+    plan.point(&job.v, v)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.dw, partial)
+    job.part_rows, job.parts = part_rows, blocks(total, part_rows)
+    job.row_chunk, job.channel_chunk, job.together = row_chunk, channel_chunk, together
+    job.mr = rows_of_panel(row_chunk)
+    job.pitch = up(together * across, lanes)
+    ld, rows = up(channel_chunk, lanes), up(row_chunk, job.mr)
+    offset = new_table(together * across)
+    job.offset = <const fl_int *>cnp.PyArray_DATA(offset)
+    for i in range(together * across):
+        (<fl_int *>job.offset)[i] = i * ld
+    job.head.n_blocks = job.parts * regions
+    job.head.work = <double>total * across * FL_WINO_POINTS * L.rows * L.channels * L.groups / (35 if plan.dtype == FL_F32 else 17)
+    job.head.scratch = plan.size * (FL_WINO_POINTS * ((row_chunk + channel_chunk) * job.pitch + 2 * line + rows * ld + line)
+                                    + job.pitch * (rows + ld) + line + 24 * (across + 3 * lanes) + line)
+    plan.arrays.append(offset)
+    if job.parts > 1:
+        plan.sum(partial, blocks(total, part_rows), cnp.PyArray_SIZE(dW), dW)
+    return 0
+
+
+def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x not None, cnp.ndarray dW not None, *,
+                    int algorithm=0, bint update=False):
+    """dW = the transpose of the convolution by W, of v; update: dW are parameters and that is their gradient."""
+    cdef Layout L
+    cdef cnp.ndarray target = dW
+    check_all(plan, g, x, dW, v)
+    if not cnp.PyArray_SIZE(dW):
+        return
+    if not cnp.PyArray_SIZE(v):
+        flat = dW.reshape(1, -1)
+        plan.slope(flat[:0], total=flat[0], update=update)
+        return
+    if algorithm == WINOGRAD_CODE:
+        check_winograd(g)
+    L = forward_layout(g)
+    if update:
+        target = plan.empty(g.k, g.c // g.groups, g.r, g.s)
+    if algorithm == AUTO_CODE and L.channels == 1 and g.groups > 1 and fits_winograd(g) and g.top <= 2:
+        weight_gradient_depthwise(plan, L, v, x, target)
+    elif algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and fits_winograd(g) and winograd_weights_pays(plan, L)):
+        weight_gradient_winograd(plan, L, v, x, target)
+    else:
+        weight_gradient_direct(plan, L, v, x, target)
     if update:
         plan.update(dW, target)
 

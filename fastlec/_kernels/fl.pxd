@@ -209,6 +209,20 @@ cdef extern from "fl.h" nogil:
         const fl_int *place
         void *u
 
+    ctypedef struct fl_winograd_weights_job:
+        fl_job head
+        fl_int images, groups, rows, channels
+        fl_int h, w, top, left, oh, ow
+        fl_int down, across
+        const void *v
+        const void *x
+        void *dw
+        fl_int part_rows, parts
+        fl_int row_chunk, channel_chunk
+        fl_int together
+        fl_int mr, pitch
+        const fl_int *offset
+
     ctypedef struct fl_depthwise_job:
         fl_job head
         fl_int images, groups, rows
@@ -306,14 +320,28 @@ cdef extern from "fl.h" nogil:
         void *total_beta
         const fl_update *update
 
+    enum: FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV
+    ctypedef struct fl_pool_job:
+        fl_job head
+        int mode
+        const void *x
+        const void *from_ "from"
+        void *to
+        const void *y
+        int op
+        fl_int planes, per_block
+        fl_int h, w, oh, ow, r, s, sh, sw
+        fl_int top, left
+        fl_int inner, outer
+
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
     enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_pack, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
+    enum: FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
     enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
-    enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
+    enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool
     enum: FL_KERNELS
     ctypedef struct fl_table:
         const char *isa

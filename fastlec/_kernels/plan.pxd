@@ -23,11 +23,13 @@ ctypedef union any_job:
     fl_channels_job channels
     fl_winograd_job winograd
     fl_winograd_pack_job winograd_pack
+    fl_winograd_weights_job winograd_weights
     fl_depthwise_job depthwise
     fl_depthwise_weights_job depthwise_weights
     fl_stencil_job stencil
     fl_batch_norm_job batch_norm
     fl_batch_norm_channels_job batch_norm_channels
+    fl_pool_job pool
 
 
 cdef inline fl_int up(fl_int n, fl_int step) noexcept:

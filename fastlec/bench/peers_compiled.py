@@ -14,7 +14,7 @@ from .kinds import unpack
 from .nets import RATE, split
 from .peers import Peer
 from .peers_images import ImagesOnly
-from .peers_images_compiled import JAXImages, ONNXImages, PyTorchAutogradImages, PyTorchImages
+from .peers_images_compiled import JAXImages, ONNXImages, PyTorchAutogradImages, PyTorchCompiledImages, PyTorchImages
 from .peers_networks_compiled import JAXNetworks, ONNXNetworks, PyTorchNetworks
 
 
@@ -90,17 +90,15 @@ class PyTorch(PyTorchNetworks, PyTorchImages, Peer):
 
 class PyTorchChannelsLast(ImagesOnly, PyTorch):
     name = "PyTorch channels_last"
-    filter2d = None  # an image of one channel lies the same way
 
     def lay(self, array):
         return array.contiguous(memory_format=self.lib.channels_last) if array.ndim == 4 else array
 
 
-class PyTorchCompiled(PyTorch):
+class PyTorchCompiled(PyTorchCompiledImages, PyTorch):
     """torch.compile: formulas that Inductor fuses, each one graph, called from C++ for less overhead between kernels."""
 
     name = "torch.compile"
-    conv = conv_data_gradient = conv_weight_gradient = conv_jac_mv = filter2d = None  # it would call the same functions
 
     def compiled(self, function):
         return self.lib.compile(function, dynamic=False, fullgraph=True, options={"cpp_wrapper": True})

@@ -336,9 +336,11 @@ class PlannedLayer(Layer):
         plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
 
     outermost : the kernels' number of the activation that is applied last, or None.
+    reshapes : whether y is x in another shape, so that within a network it takes no job.
     """
 
     outermost = None
+    reshapes = False
 
     def plan_forward(self, plan, x, y):
         raise NotImplementedError

@@ -14,13 +14,10 @@ from .. import _check
 from .._geometry import geometry, pair
 from .._kernels import conv2d
 from .._kernels import plan as kernels
+from ..convolution import algorithm_code
 from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, initial_weights, setting, slope_of
 
-ALGORITHMS = {"auto": conv2d.AUTO, "im2col": conv2d.IM2COL, "direct": conv2d.DIRECT, "winograd": conv2d.WINOGRAD}
-
-_window = functools.lru_cache(maxsize=256)(
-    geometry
-)  # of a layer's settings, which are numbers and tuples: asked for in each call
+_window = functools.lru_cache(maxsize=256)(geometry)  # asked for in each call; settings of layers are numbers and tuples
 
 
 def _weights(rng, shape, dtype, gain):
@@ -48,7 +45,7 @@ def _plan_sum(plan, terms, y, bias=None, algorithm=conv2d.AUTO, **last):
     if not terms:  # a bias alone is 1x1 weights, of an image of ones
         ones, W = plan.empty(len(y), 1, *y.shape[2:]), bias.reshape(-1, 1, 1, 1)
         ones[...] = 1
-        terms, bias = [(_window(ones.shape, W.shape), ones, W)], None
+        terms, bias, algorithm = [(_window(ones.shape, W.shape), ones, W)], None, conv2d.AUTO
     for i, (window, x, W) in enumerate(terms):
         end = {"bias": bias, **last} if i == len(terms) - 1 else {}
         conv2d.forward(plan, window, x, W, y, algorithm=algorithm, accumulate=i > 0, **end)
@@ -154,8 +151,7 @@ class Conv2d(PlannedLayer):
         rng=None,
     ):
         op, dtype, rng = setting(activation, dtype, rng)
-        if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-            raise ValueError(f"algorithm is {algorithm!r}; expected one of {', '.join(ALGORITHMS)}")
+        algorithm_code(algorithm)  # checks it
         shapes = self.shapes(c_in, c_out, kernel_size, bias=bias, groups=groups)
         self.groups, self.algorithm = _check.count(groups, "groups", 1), algorithm
         self.c_out, self.c_in = shapes["W"][0], shapes["W"][1] * self.groups
@@ -188,18 +184,18 @@ class Conv2d(PlannedLayer):
         return _window(x_shape, self.params["W"].shape, self.stride, self.padding, self.dilation, self.groups)
 
     @property
-    def _how(self):
-        return {"algorithm": ALGORITHMS[self.algorithm]}
+    def _code(self):
+        return algorithm_code(self.algorithm)
 
     def plan_forward(self, plan, x, y):
         window, b = self._window(x.shape), self.params.get("b")
-        conv2d.forward(plan, window, x, self.params["W"], y, bias=b, op=self.outermost, **self._how)
+        conv2d.forward(plan, window, x, self.params["W"], y, bias=b, op=self.outermost, algorithm=self._code)
         return x, y
 
     def plan_mv(self, plan, kept, directions, dy):
         x, y = kept
         terms = _terms(self._window(x.shape), x, self.params["W"], directions.get("x"), directions.get("W"))
-        _plan_sum(plan, terms, dy, bias=directions.get("b"), slope=y, op2=self.outermost, **self._how)
+        _plan_sum(plan, terms, dy, bias=directions.get("b"), slope=y, op2=self.outermost, algorithm=self._code)
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         x, y = kept
@@ -209,9 +205,9 @@ class Conv2d(PlannedLayer):
             slope = {} if g is v else {"y": y, "op": op}
             conv2d.slope(plan, v, None if g is v else g, total=out.get("b"), update=update, **slope)
         if "x" in out:
-            conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], **self._how, **_folding(fold))
+            conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], algorithm=self._code, **_folding(fold))
         if "W" in out:
-            conv2d.weight_gradient(plan, window, g, x, out["W"], update=update)
+            conv2d.weight_gradient(plan, window, g, x, out["W"], update=update, algorithm=self._code)
 
     def explicit(self, kept, name):
         """The Jacobian by a variable: diag(sigma') times that of W * x + b, sparse."""

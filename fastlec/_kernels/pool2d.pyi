@@ -1,0 +1,17 @@
+import numpy as np
+
+from fastlec._geometry import Geometry
+from fastlec._kernels.plan import Plan
+
+def forward(plan: Plan, g: Geometry, x: np.ndarray, y: np.ndarray, *, maximum: bool) -> None: ...
+def mv(plan: Plan, g: Geometry, x: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> None: ...
+def tmv(
+    plan: Plan,
+    g: Geometry,
+    x: np.ndarray | None,
+    v: np.ndarray,
+    dx: np.ndarray,
+    *,
+    y: np.ndarray | None = None,
+    op: int = ...,
+) -> None: ...

@@ -1,0 +1,76 @@
+# cython: freethreading_compatible=True
+"""Means and maxima of windows of images, as jobs of a plan.
+
+g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow), every window with a pixel inside x, r w < 2^31.
+Arrays are those of a plan: its dtype, C order, aligned.
+"""
+
+cimport numpy as cnp
+
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.plan cimport Plan, blocks
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 16384           # pixels of a block, at least
+
+
+cdef int check_images(Plan plan, cnp.ndarray a, str name, tuple expected) except -1:
+    plan.check(a, name, 4)
+    if (<object>a).shape != expected:
+        raise ValueError(f"{name} has shape {(<object>a).shape}; expected {expected}")
+    return 0
+
+
+cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, int op, cnp.ndarray y) except -1:
+    cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
+    job.mode, job.op = mode, op
+    plan.point(&job.x, x)
+    plan.point(&job.from_, source)
+    plan.point(<const void **>&job.to, to)
+    if op != FL_IDENTITY:
+        plan.point(&job.y, y)
+    job.planes = g.n * g.c
+    job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
+    job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left
+    if job.sw <= min(job.s, 2) or (mode >= FL_MAXIMUM and 2 * job.s <= job.ow):     # else faster one by one
+        job.inner = blocks(job.left, job.sw)
+        job.outer = min((job.w + job.left - job.s) // job.sw + 1, job.ow) if job.w + job.left >= job.s else 0
+        job.inner = min(job.inner, max(job.outer, 0))
+    if mode == FL_MEAN_TMV:
+        job.head.scratch = job.w * plan.size
+    job.per_block = blocks(BLOCK, job.h * job.w)
+    job.head.n_blocks = blocks(job.planes, job.per_block)
+    job.head.work = <double>job.planes * (job.h * job.w + <double>job.oh * job.ow * job.r * job.s)
+    job.head.work *= 0.1 if plan.dtype == FL_F32 else 0.2
+    return 0
+
+
+def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray y not None, *, bint maximum):
+    """y = the maxima of the windows of x, or their means."""
+    check_images(plan, x, "x", g.x_shape)
+    check_images(plan, y, "y", g.y_shape)
+    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, FL_IDENTITY, None)
+
+
+def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, cnp.ndarray dy not None):
+    """dy = the elements of dx that lie where the maxima of x do. For means, which are linear, it is `forward`."""
+    check_images(plan, x, "x", g.x_shape)
+    check_images(plan, dx, "dx", g.x_shape)
+    check_images(plan, dy, "dy", g.y_shape)
+    add(plan, g, FL_MAXIMUM_MV, x, dx, dy, FL_IDENTITY, None)
+
+
+def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, cnp.ndarray y=None,
+        int op=FL_IDENTITY):
+    """dx = J' v * op'(y), where op' follows from its value y: of the maxima of x, or of means where x is None."""
+    check_images(plan, v, "v", g.y_shape)
+    check_images(plan, dx, "dx", g.x_shape)
+    if x is not None:
+        check_images(plan, x, "x", g.x_shape)
+    if op != FL_IDENTITY:
+        if y is None:
+            raise ValueError("y is None; expected the value of op")
+        check_images(plan, y, "y", g.x_shape)
+    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, op, y)

@@ -1,0 +1,179 @@
+"""Layers between convolutions and dense layers: AvgPool2d (LeCun et al. 1998) and MaxPool2d make images smaller, Flatten makes
+vectors of them. None has parameters."""
+
+import math
+
+import numpy as np
+
+from .._geometry import pair, window_geometry
+from .._kernels import pool2d
+from .base import PlannedLayer
+
+MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
+
+
+class _Pool2d(PlannedLayer):
+    """Windows that slide over each channel by itself."""
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
+        self.padding = pair(padding, "padding", 0)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
+            raise ValueError(f"padding is {self.padding}; expected at most half of kernel_size, which is {self.kernel_size}")
+        super().__init__()
+
+    @staticmethod
+    def shapes(kernel_size, stride=None, padding=0):
+        """{name: shape} of the parameters: none."""
+        return {}
+
+    def config(self):
+        """The arguments that make such a layer."""
+        settings = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
+        return {name: a if a == b else [a, b] for name, (a, b) in settings.items()}
+
+    def output_shape(self, shape):
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(f"x has samples of shape {tuple(shape)}; expected (channels, height, width), none of them 0")
+        return self._geometry((1, *shape)).y_shape[1:]
+
+    def _geometry(self, shape):
+        g = window_geometry(shape, self.kernel_size, self.stride, self.padding)
+        if g.r * g.w >= MOST_REACH:
+            raise ValueError(f"{g.r} rows of a window in an image of {g.w} columns hold more than 2^31 - 1 pixels")
+        return g
+
+
+class AvgPool2d(_Pool2d):
+    """y = the mean of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) // stride + 1.
+
+    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
+    zeros around the image, at most half of kernel_size; they count: a sum is always divided by the size of a whole window (as
+    PyTorch does by default). ValueError where a window is larger than the padded image.
+    """
+
+    def plan_forward(self, plan, x, y):
+        g = self._geometry(x.shape)
+        pool2d.forward(plan, g, x, y, maximum=False)
+        return g, x
+
+    def plan_mv(self, plan, kept, directions, dy):
+        self.plan_forward(plan, directions["x"], dy)
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        if "x" in out:
+            pool2d.tmv(plan, kept[0], None, v, out["x"], **_folding(fold))
+
+    def explicit(self, kept, name):
+        """1 / (r s) for the pixels of each window: a scipy.sparse.csr_array."""
+        g, x = kept
+        pixels, inside = _taps(g)
+        counts = np.tile(inside.sum(axis=1), g.n * g.c)
+        return _csr(g, counts, pixels[inside], np.full(counts.sum(), 1 / (g.r * g.s), x.dtype))
+
+    def nonzeros(self, kept, name):
+        g, _ = kept
+        return math.prod(g.y_shape) * g.r * g.s
+
+
+class MaxPool2d(_Pool2d):
+    """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) //
+    stride + 1.
+
+    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
+    of -inf around the image, at most half of kernel_size. ValueError where a window is larger than the padded image.
+    A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
+    """
+
+    def plan_forward(self, plan, x, y):
+        g = self._geometry(x.shape)
+        pool2d.forward(plan, g, x, y, maximum=True)
+        return g, x  # where the maxima are is seen from x again: faster than to keep it
+
+    def plan_mv(self, plan, kept, directions, dy):
+        pool2d.mv(plan, *kept, directions["x"], dy)
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        if "x" in out:
+            pool2d.tmv(plan, *kept, v, out["x"], **_folding(fold))
+
+    def explicit(self, kept, name):
+        """A one in each row, for the pixel that is the window's first largest: a scipy.sparse.csr_array."""
+        g, x = kept
+        pixels, inside = _taps(g)
+        windows = x.reshape(g.n * g.c, g.h * g.w)[:, np.where(inside, pixels, 0)]  # (planes, windows, taps)
+        top = np.max(windows, axis=2, keepdims=True, where=inside, initial=-np.inf)
+        first = np.argmax(inside & ((windows == top) | np.isnan(windows)), axis=2)
+        counts = np.ones(first.size, int)
+        return _csr(g, counts, np.take_along_axis(pixels, first.T, axis=1).T, np.ones(first.size, x.dtype))
+
+    def nonzeros(self, kept, name):
+        return math.prod(kept[0].y_shape)
+
+
+def _folding(fold):
+    """How a kernel multiplies by the derivative of the activation below."""
+    return {} if fold is None else {"op": fold[0], "y": fold[1]}
+
+
+def _taps(g):
+    """(pixels, inside), both (windows, taps): the pixels of each window of a plane, as numbers in C order, and which there are."""
+    rows = g.sh * np.arange(g.oh)[:, None] + np.arange(g.r) - g.top
+    cols = g.sw * np.arange(g.ow)[:, None] + np.arange(g.s) - g.left
+    pixels = g.w * rows[:, None, :, None] + cols[:, None, :]
+    inside = ((rows >= 0) & (rows < g.h))[:, None, :, None] & ((cols >= 0) & (cols < g.w))[:, None, :]
+    return pixels.reshape(g.oh * g.ow, -1), inside.reshape(g.oh * g.ow, -1)
+
+
+def _csr(g, counts, pixels, data):
+    """The Jacobian with counts[i] entries in row i, at these pixels of each plane: (planes, pixels), or those of all planes."""
+    from scipy.sparse import csr_array
+
+    columns = (g.h * g.w * np.arange(g.n * g.c)[:, None] + pixels).ravel()
+    return csr_array((data, columns, np.concatenate([[0], np.cumsum(counts)])), shape=(counts.size, math.prod(g.x_shape)))
+
+
+class Flatten(PlannedLayer):
+    """y = the elements of each sample in C order: x (m, ...), y (m, product of the others). A network moves nothing for it, unless
+    it is the last layer."""
+
+    reshapes = True
+
+    @staticmethod
+    def shapes():
+        """{name: shape} of the parameters: none."""
+        return {}
+
+    def config(self):
+        """The arguments that make such a layer: none."""
+        return {}
+
+    def output_shape(self, shape):
+        return (math.prod(shape),)
+
+    def plan_forward(self, plan, x, y):
+        plan.slope(_row(x), _row(y))
+        return y
+
+    def plan_mv(self, plan, kept, directions, dy):
+        plan.slope(_row(directions["x"]), _row(dy))
+
+    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        if "x" in out:
+            folding = {} if fold is None else {"op": fold[0], "y": _row(fold[1])}
+            plan.slope(_row(v), _row(out["x"]), **folding)
+
+    def explicit(self, kept, name):
+        """The identity: a scipy.sparse.csr_array."""
+        from scipy.sparse import csr_array, identity
+
+        return csr_array(identity(kept.size, kept.dtype))
+
+    def nonzeros(self, kept, name):
+        return kept.size
+
+
+def _row(a):
+    """The same memory as one row of a matrix."""
+    return a.reshape(1, a.size)
