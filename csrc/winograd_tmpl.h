@@ -3,6 +3,8 @@
  * B' d B, the taps g become G g G', their products over the channels m become A' m A; lanes lie along the tiles. */
 
 #undef LINE
+#undef RUN
+#define RUN 64 /* channels that are summed at a time */
 #define LINE (64 / (fl_int)sizeof(real)) /* apart from multiples of it, arrays fall into other sets of the caches */
 
 /* B': the coefficients of the product of (x - p) over the other points p. */
@@ -175,9 +177,10 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
         for (fl_int panel = from; panel < to; panel++)
             for (fl_int t = 0, nv; t < tiles; t += nv * VL) {
                 nv = FL_FN(conv_wide)(mr, (tiles - t + VL - 1) / VL);
-                FL_FN(conv_tile_of)(m + point * m_step + (panel - from) * mr * pitch + t, pitch,
-                                    u + (panel * FL_WINO_POINTS + point) * u_step, v + point * v_step + t, 0, 1, job->offset,
-                                    job->channels, zeros, 0, mr, nv);
+                for (fl_int c = 0; c < job->channels; c += RUN) /* sums of sums: what A' makes of their rounding is larger */
+                    FL_FN(conv_tile_of)(m + point * m_step + (panel - from) * mr * pitch + t, pitch,
+                                        u + (panel * FL_WINO_POINTS + point) * u_step + c * mr, v + point * v_step + t, 0, 1,
+                                        job->offset + c, job->channels - c < RUN ? job->channels - c : RUN, zeros, c > 0, mr, nv);
             }
     for (fl_int row = from * mr; row < to * mr && row < job->rows; row++)
         for (fl_int i = first; i < end; i++) {
