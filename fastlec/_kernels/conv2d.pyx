@@ -33,7 +33,8 @@ cdef enum:
     WINO_TILES = 128        # tiles in a block,
     WINO_ROWS = 128         # rows of A in one;
     WINO_SIDE = 128         # rows of A or channels whose gradients a block sums,
-    WINO_BATCH = 48         # from so many tiles at a time
+    WINO_BATCH = 48         # from so many tiles at a time;
+    WINO_WEIGHTS = 100      # cycles of a lane for what becomes of a sum
     MOST_TILE_COLS = 1024   # of an image whose tiles of one row fit that
     WINO_IN = 30            # cycles of a lane for the transforms of a tile of x,
     WINO_OUT = 20           # of one of y,
@@ -572,7 +573,7 @@ cdef bint winograd_weights_pays(Plan plan, Layout L) except -1:
     if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16 or L.ow > MOST_TILE_COLS:
         return False
     return (tiles * (1.2 * FL_WINO_POINTS * pairs + 2 * WINO_IN * (L.channels * blocks(L.rows, WINO_SIDE) + L.rows *
-                     blocks(L.channels, WINO_SIDE))) + WINO_TAPS * pairs < 1.2 * 9 * pairs * L.images * L.oh * L.ow)
+                     blocks(L.channels, WINO_SIDE))) + WINO_WEIGHTS * pairs < 1.2 * 9 * pairs * L.images * L.oh * L.ow)
 
 
 cdef int weight_gradient_winograd(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
