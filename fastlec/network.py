@@ -142,7 +142,8 @@ class Network(PlannedLayer):
 
     @property
     def affine_in_theta(self):
-        """Whether f(theta, x) is affine in theta: one `Dense` or `Conv2d` with "identity" has parameters, identities follow."""
+        """Whether f(theta, x) is affine in theta: one `Dense` or `Conv2d` with "identity" has parameters, and what
+        follows it is linear: identities, `Flatten`, `AvgPool2d`."""
         first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
         if first is None:
             return True
@@ -151,7 +152,7 @@ class Network(PlannedLayer):
             affine = layer.affine_in_theta
         else:
             affine = type(layer) in (dense.Dense, conv.Conv2d) and _ends_linear(layer)
-        return affine and all(map(_is_identity, self.layers[first + 1 :]))
+        return affine and all(map(_is_linear, self.layers[first + 1 :]))
 
     def summary(self, input_shape=None):
         """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28); without it
@@ -430,10 +431,10 @@ def _ends_linear(layer):
     return layer.outermost == kernels.IDENTITY
 
 
-def _is_identity(layer):
+def _is_linear(layer):
     if isinstance(layer, Network):
-        return all(map(_is_identity, layer.layers))
-    return type(layer) is dense.Activation and _ends_linear(layer)
+        return all(map(_is_linear, layer.layers))
+    return type(layer) in (pool.Flatten, pool.AvgPool2d) or (type(layer) is dense.Activation and _ends_linear(layer))
 
 
 def views(theta, params):

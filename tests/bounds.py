@@ -26,6 +26,9 @@ class Near:
     def T(self):
         return Near(self.value.T, self.error.T)
 
+    def reshape(self, *shape):
+        return Near(self.value.reshape(shape), self.error.reshape(shape))
+
     def check(self, found):
         """found is as near as that."""
         found = np.asarray(found)
@@ -104,29 +107,36 @@ class Convolution:
     def __init__(self, bounds, winograd=False, **options):
         self.bounds, self.winograd, self.options = bounds, winograd, options
 
-    def bilinear(self, compute, a, b, terms, winograd=False):
-        """compute(a, b), a sum of so many products."""
+    def of(self, x, W):
+        return self.bilinear("y", x, W, W.value[0].size)
+
+    def by_input(self, g, W, shape):
+        return self.bilinear("x", g, W, W.value[:, 0].size, shape)
+
+    def by_weights(self, g, x, shape):
+        return self.bilinear("W", g, x, g.value[:, 0].size, shape)
+
+    def bilinear(self, which, a, b, terms, shape=()):
+        """y, or the derivative by x or W, which has this shape: a sum of so many products of elements of a and b."""
+
+        def compute(a, b, shape=shape, options=self.options):
+            if which == "y":
+                return reference.conv2d(a, b, **options)
+            wanted = np.zeros(shape)
+            arrays = (a, wanted, b) if which == "x" else (a, b, wanted)
+            return reference.conv2d_jac_tmv(*arrays, **options)[which]
+
         error = compute(a.error + self.bounds.unit(terms) * a.size, b.size)
         if b.error.any():
             error += compute(np.abs(a.value), b.error)
-        if winograd:
-            error += self.bounds.winograd * compute(a.size, b.size).max(axis=(2, 3), keepdims=True)
+        if self.winograd:  # which mixes all the elements of a tile, and all taps
+            within = {"axis": (2, 3), "keepdims": True}
+            factor = b.size.max(**within) if which == "W" else b.size.sum(**within)
+            tiles = compute(a.size.max(**within), factor, (*shape[:2], 1, 1), {"groups": self.options["groups"]})
+            if which == "W":
+                tiles = np.maximum(tiles, compute(a.size, b.size).max(**within))
+            error += self.bounds.winograd * tiles
         return Near(compute(a.value, b.value), error)
-
-    def of(self, x, W):
-        return self.bilinear(lambda x, W: reference.conv2d(x, W, **self.options), x, W, W.value[0].size, self.winograd)
-
-    def by_input(self, g, W, shape):
-        def compute(g, W):
-            return reference.conv2d_jac_tmv(g, np.zeros(shape), W, **self.options)["x"]
-
-        return self.bilinear(compute, g, W, W.value[:, 0].size, self.winograd)
-
-    def by_weights(self, g, x, shape):
-        def compute(g, x):
-            return reference.conv2d_jac_tmv(g, x, np.zeros(shape), **self.options)["W"]
-
-        return self.bilinear(compute, g, x, g.value[:, 0].size)
 
     def spread(self, b, shape):
         return Near(np.broadcast_to(b.value[:, None, None], shape))
@@ -256,6 +266,20 @@ class _Activation(Linearized):
         return {"x": self.bounds.times(self.slope, v if isinstance(v, Near) else Near(v))}
 
 
+class _Flatten(Linearized):
+    def forward(self, layer):
+        self.y = self.flat(self.x)
+
+    def flat(self, a):
+        return a.reshape(len(a.value), int(np.prod(a.value.shape[1:])))
+
+    def mv(self, directions):
+        return self.flat(self.directions(directions)["x"])
+
+    def tmv(self, v):
+        return {"x": (v if isinstance(v, Near) else Near(v)).reshape(*self.x.value.shape)}
+
+
 class _Network(Linearized):
     def forward(self, layer):
         self.parts, self.y = [], self.x
@@ -289,7 +313,7 @@ def linearized(layer, x, bounds):
     """`Linearized` of any layer of fastlec's own."""
     kinds = {"Dense": _Dense, "Residual": _Residual, "ProjectedResidual": _ProjectedResidual}
     kinds |= {"Conv2d": _Dense, "ConvResidual": _Residual, "ProjectedConvResidual": _ProjectedResidual}
-    kinds |= {"Activation": _Activation, "Network": _Network}
+    kinds |= {"Activation": _Activation, "Flatten": _Flatten, "Network": _Network}
     return kinds[type(layer).__name__](layer, x, bounds)
 
 

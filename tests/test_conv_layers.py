@@ -20,11 +20,15 @@ import fastlec
 from fastlec import (
     SGD,
     Activation,
+    AvgPool2d,
     Conv2d,
     ConvResidual,
     Dense,
+    Flatten,
+    MaxPool2d,
     MeanSquaredError,
     Network,
+    Objective,
     ProjectedConvResidual,
     SoftmaxCrossEntropy,
     fit,
@@ -32,7 +36,7 @@ from fastlec import (
 )
 from fastlec import network as network_module
 from fastlec.layers import base
-from fastlec.testing import check_layer
+from fastlec.testing import check_layer, jacobian_test
 
 LAYERS = {  # (the layer, the shape of a sample)
     "3x3": (lambda **o: Conv2d(3, 4, 3, **o), (3, 6, 5)),
@@ -73,6 +77,15 @@ NETWORKS = {
             ConvResidual(3, 2, **o),
         ],
         (2, 5, 4),
+    ),
+    "flattened": (
+        lambda o: [
+            Conv2d(2, 4, 3, "relu", stride=2, padding=1, **o),
+            Flatten(),
+            Dense(36, 6, "tanh", **o),
+            Network([Dense(6, 3, "identity", **o)]),
+        ],
+        (2, 5, 6),
     ),
     "nested": (
         lambda o: [
@@ -631,12 +644,22 @@ def test_summary():
     assert "(m, 2)" in Network([Activation("tanh"), Dense(5, 2)]).summary(5)
 
 
-def test_affine_in_theta():
-    """One convolution with "identity" qualifies as one Dense does; the Gauss-Newton product is the Hessian there."""
+def test_affine_in_theta(rng):
+    """One convolution with "identity" qualifies as one Dense does, what is linear may follow: the Hessian is exact there."""
     identity = Conv2d(2, 3, 3, rng=0)
     assert Network([Activation("tanh"), identity, Activation("identity")]).affine_in_theta
-    for others in ([Conv2d(2, 3, 3, "tanh")], [identity, Conv2d(3, 2, 1)], [ConvResidual(2, activation="identity")]):
+    for others in (
+        [Conv2d(2, 3, 3, "tanh")],
+        [identity, Conv2d(3, 2, 1)],
+        [ConvResidual(2, activation="identity")],
+        [identity, MaxPool2d(2)],
+    ):
         assert not Network(others).affine_in_theta
+    net = Network([MaxPool2d(2), identity, Network([AvgPool2d(2), Flatten()])])
+    assert net.affine_in_theta
+    objective = Objective(net, SoftmaxCrossEntropy(), rng.standard_normal((7, 2, 8, 8)), rng.integers(0, 3, 7))
+    theta = rng.standard_normal(net.n_params)
+    jacobian_test(objective.gradient, objective.hessian_mv, theta, rng=1).assert_passed()
 
 
 def test_a_network_learns_to_blur(rng):
