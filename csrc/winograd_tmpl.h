@@ -4,7 +4,7 @@
 
 #undef LINE
 #undef RUN
-#define RUN 64 /* channels that are summed at a time */
+#define RUN 16 /* channels that are summed at a time */
 #define LINE (64 / (fl_int)sizeof(real)) /* apart from multiples of it, arrays fall into other sets of the caches */
 
 /* B': the coefficients of the product of (x - p) over the other points p. */

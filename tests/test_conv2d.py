@@ -298,10 +298,12 @@ def test_no_images(groups, algorithm, isa, dtype):
         assert_array_equal(a, np.zeros({"x": x, "W": W, "b": b}[name].shape, dtype), strict=True)
 
 
-@pytest.mark.parametrize(("channels", "size"), [(64, 56), (128, 28), (256, 14), (512, 7)])
-def test_winograds_errors_are_those_of_direct_summation(channels, size, rng):
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(("channels", "size"), [(32, 28), (64, 56), (128, 28), (256, 14), (512, 7)])
+def test_winograds_errors_are_those_of_direct_summation(channels, size, positive, rng):
     """at most three times, in float32: what lets "auto" take it. In float64 it does not."""
     x, W = normals(rng, (1, channels, size, size), np.float32), normals(rng, (16, channels, 3, 3), np.float32)
+    x = np.maximum(x, 0) if positive else x  # as after relu
     expected = reference.conv2d(x, W, padding=1)
 
     def error(algorithm):

@@ -379,7 +379,7 @@ cdef bint winograd_pays(Plan plan, Layout L) except -1:
     cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
     cdef double tiles = up(L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
     cdef double taps = WINO_TAPS if FL_WINO_POINTS * L.groups * pairs * plan.size < WINO_CACHED else WINO_FAR_TAPS
-    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16 or winograd_scratch(plan, L, 1) > MOST_SCRATCH:
+    if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 32 or winograd_scratch(plan, L, 1) > MOST_SCRATCH:
         return False
     return tiles * (1.1 * FL_WINO_POINTS * pairs + WINO_IN * L.channels + WINO_OUT * L.rows) + taps * pairs < 1.2 * 9 * pairs * pixels
 
