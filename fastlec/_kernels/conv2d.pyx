@@ -28,7 +28,8 @@ cdef enum:
 cdef enum:
     ROW_STORE = 2           # cycles of a register that is stored as it is,
     PART_STORE = 8          # or by way of a buffer, since it holds parts of several rows
-    MOST_SCRATCH = 8 << 20  # of any job
+    MOST_SCRATCH = 8 << 20  # of any job, where it has a choice
+    MOST_PARTIAL = 64 << 20 # of sums over parts of the images
     WINO_SCRATCH = 5 << 20  # of transforms,
     WINO_TILES = 128        # tiles in a block,
     WINO_ROWS = 128         # rows of A in one;
@@ -534,13 +535,17 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
         else:
             rows = blocks(rows, 2)
         L.fill_planes(&P, rows, L.grid_cols)
+    while ((row_chunk > 4 or channel_chunk > 1)
+           and (row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * <fl_int>plan.size > MOST_SCRATCH):
+        row_chunk, channel_chunk = up(blocks(row_chunk, 2), 4), blocks(channel_chunk, 2)
     if rows == L.grid_rows:
         most = SCRATCH // <fl_int>((row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size)
         together = min(max(min(most, 1024 // (rows * P.pitch) + 1), 1), L.images)
     regions = L.groups * blocks(L.rows, row_chunk) * blocks(L.channels, channel_chunk)
     if regions < ENOUGH and macs > 2 * LEAST_MACS:
         parts = min(L.images, blocks(ENOUGH, regions))
-    while parts < L.images and macs / (parts * regions) > MOST_MACS:
+    most = max(MOST_PARTIAL // <fl_int>(cnp.PyArray_SIZE(dW) * plan.size), 1)
+    while parts < min(L.images, most) and macs / (parts * regions) > MOST_MACS:
         parts += 1
     images = blocks(L.images, parts)
     together = min(together, images)
@@ -579,6 +584,8 @@ cdef bint winograd_weights_pays(Plan plan, Layout L) except -1:
 cdef int weight_gradient_winograd(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
     cdef fl_int lanes = vector_bytes() // <fl_int>plan.size, line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
     cdef fl_int across = blocks(L.ow, FL_WINO_TILE), down = blocks(L.oh, FL_WINO_TILE), row_chunk, channel_chunk, together, part_rows
+    cdef fl_int most
+    cdef double macs
     cdef fl_winograd_weights_job *job
     cdef cnp.ndarray partial = dW, offset
     row_chunk, channel_chunk = blocks(L.rows, blocks(L.rows, WINO_SIDE)), blocks(L.channels, blocks(L.channels, WINO_SIDE))
@@ -587,6 +594,9 @@ cdef int weight_gradient_winograd(Plan plan, Layout L, cnp.ndarray v, cnp.ndarra
     part_rows = total
     if regions < ENOUGH:
         part_rows = max(blocks(total, blocks(ENOUGH, regions)), min(blocks(2 * WINO_BATCH, across), total))
+    most = max(MOST_PARTIAL // <fl_int>(cnp.PyArray_SIZE(dW) * plan.size), 1)     # parts, so that a block can be interrupted
+    macs = <double>FL_WINO_POINTS * across * row_chunk * channel_chunk
+    part_rows = max(min(part_rows, max(<fl_int>(MOST_MACS / macs), 1)), blocks(total, max(most, ENOUGH)))
     together = max(min(WINO_BATCH // across, part_rows), 1)
     together = blocks(part_rows, blocks(part_rows, together))
     if blocks(total, part_rows) > 1:
