@@ -432,3 +432,11 @@ def test_the_optimum_of_scikit_learn():
         found = minimize(f.value_and_gradient, np.zeros(f.n_params), jac=True, hessp=hessp, method=method, options=options)
         assert abs(found.fun - theirs) <= 1e-6 * theirs
         assert (f.predict(found.x) == model.predict(X)).mean() > 0.999
+
+
+def test_the_stride_of_one_row_means_nothing():
+    memory = np.zeros(8, np.uint8)
+    X = np.lib.stride_tricks.as_strided(memory[:4].view(np.float32), (1, 1), (7, 4))
+    X[...] = 3
+    f = SoftmaxObjective(X, np.array([1]), 3)
+    assert f.value(np.zeros(f.n_params)) == pytest.approx(np.log(3))

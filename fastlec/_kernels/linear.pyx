@@ -46,7 +46,8 @@ cdef class Problem:
             raise ValueError("X: expected an aligned (m, n) array of float32 or float64 with m, n >= 1")
         self.m = cnp.PyArray_DIM(X, 0)
         self.n = cnp.PyArray_DIM(X, 1)
-        if (self.n > 1 and cnp.PyArray_STRIDE(X, 1) != <fl_int>self.size) or cnp.PyArray_STRIDE(X, 0) % <fl_int>self.size:
+        if ((self.n > 1 and cnp.PyArray_STRIDE(X, 1) != <fl_int>self.size)
+                or (self.m > 1 and cnp.PyArray_STRIDE(X, 0) % <fl_int>self.size)):   # the stride of one row means nothing
             raise ValueError("X: expected unit stride along a row")
         self.ldx = cnp.PyArray_STRIDE(X, 0) // <fl_int>self.size if self.m > 1 else self.n
         if not 1 <= free <= l:
