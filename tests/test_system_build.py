@@ -17,7 +17,7 @@ import fastlec
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(fastlec.__file__).parent
-EXTRAS = {"cli", "plot", "safetensors", "sklearn", "torch", "mpi", "bench", "test"}
+EXTRAS = {"cli", "image", "plot", "safetensors", "sklearn", "torch", "mpi", "bench", "test"}
 
 
 @pytest.fixture

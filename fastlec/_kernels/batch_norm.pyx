@@ -23,7 +23,7 @@ cdef cnp.ndarray doubles(cnp.npy_intp m, cnp.npy_intp n):
     return pool.empty(2, dims, cnp.NPY_DOUBLE)
 
 
-cdef class Images:
+cdef class _Images:
     """The images of a plan: their shape, and how they are cut."""
     cdef Plan plan
     cdef fl_int n, c, pixels, pieces, piece
@@ -100,7 +100,7 @@ def forward(Plan plan not None, cnp.ndarray x not None, cnp.ndarray y not None, 
             bint batch):
     """y = gamma (x - mean) / sqrt(var + eps) + beta, where mean and var are those of x (batch), or the running ones. Returns
     the array (2, c), float64, that will hold them."""
-    cdef Images images = Images(plan, x)
+    cdef _Images images = _Images(plan, x)
     cdef cnp.ndarray moments = doubles(2, images.c), factors = doubles(3, images.c), partial = None
     cdef fl_batch_norm_job *sweep
     cdef fl_batch_norm_channels_job *job
@@ -130,7 +130,7 @@ def derivative(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments n
     J v: out = J times the directions v of x, dgamma and dbeta; any of them may be None.
     J' v: out = J' v by x, times op' of the activation below, whose value `below` is; or None. total_gamma, total_beta: J' v by
     gamma and beta; update: they are those parameters, and take the optimizer's step."""
-    cdef Images images = Images(plan, x)
+    cdef _Images images = _Images(plan, x)
     cdef cnp.ndarray factors = doubles(3, images.c), partial = None
     cdef fl_batch_norm_job *sweep
     cdef fl_batch_norm_channels_job *job
@@ -157,7 +157,7 @@ def derivative(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments n
 def running(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments not None, cnp.ndarray running_mean not None,
             cnp.ndarray running_var not None, double momentum):
     """running <- (1 - momentum) running + momentum times the moments of x, the variance that of the population."""
-    cdef Images images = Images(plan, x)
+    cdef _Images images = _Images(plan, x)
     cdef fl_batch_norm_channels_job *job = images.channels(FL_KERNEL_batch_norm_running, moments, None, None)
     job.momentum = momentum
     images.point(<const void **>&job.running_mean, running_mean, "running_mean")

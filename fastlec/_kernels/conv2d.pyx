@@ -47,7 +47,7 @@ cdef double LEAST_MACS = 4e5        # multiplications in a block that is worth i
 cdef double MOST_MACS = 3e8         # and in one that can still be interrupted: about 6 ms
 
 
-cdef class Layout:
+cdef class _Layout:
     """What the jobs of one convolution have in common: which pixels they read for which outputs."""
     cdef fl_int images, groups, rows, channels          # of a group
     cdef fl_int h, w, sh, sw, top, left                 # source
@@ -114,9 +114,9 @@ cdef cnp.ndarray new_table(fl_int n):
     return cnp.PyArray_EMPTY(1, &size, cnp.NPY_INTP, 0)
 
 
-cdef Layout forward_layout(object g):
+cdef _Layout forward_layout(object g):
     """y[a, b] = sum W x[sh a + dh i - top, sw b + dw j - left]."""
-    cdef Layout L = Layout()
+    cdef _Layout L = _Layout()
     cdef fl_int i, j, q = 0, r = g.r, s = g.s, dh = g.dh, dw = g.dw
     L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.k // g.groups, g.c // g.groups
     L.h, L.w, L.sh, L.sw, L.top, L.left = g.h, g.w, g.sh, g.sw, g.top, g.left
@@ -134,9 +134,9 @@ cdef Layout forward_layout(object g):
     return L
 
 
-cdef Layout data_layout(object g):
+cdef _Layout data_layout(object g):
     """dx[sh a + p, sw b + q] = sum W v[(sh a + p + top - dh i) / sh, ...] over the taps that divide: one phase for each p, q."""
-    cdef Layout L = Layout()
+    cdef _Layout L = _Layout()
     cdef fl_int i, j, p, q, y, x, n = 0, f = 0, low_y, low_x
     cdef fl_int r = g.r, s = g.s, dh = g.dh, dw = g.dw, sh = g.sh, sw = g.sw, top = g.top, left = g.left
     L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.c // g.groups, g.k // g.groups
@@ -173,7 +173,7 @@ cdef bint is_pointwise(object g):
     return g.r == g.s == g.sh == g.sw == 1 and g.top == g.bottom == g.left == g.right == 0
 
 
-cdef void flatten(Layout L) noexcept:
+cdef void flatten(_Layout L) noexcept:
     """One tap that reads its own pixel: the image is one row."""
     L.w, L.h = L.h * L.w, 1
     L.grid_cols, L.grid_rows = L.grid_rows * L.grid_cols, 1
@@ -192,7 +192,7 @@ cdef fl_int rows_of_panel(fl_int rows):
     return best
 
 
-cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1:
+cdef int choose_tile(_Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1:
     """Parts of the grid whose planes stay in L2, of as few pixels that are copied or computed in vain as possible."""
     cdef fl_int lanes = vector_bytes() // <fl_int>size, cols = L.grid_cols, rows, best_rows = 0, best_cols = 0, n, most
     cdef double cost, least = 0, per_pixel = <double>L.rows * L.total / max(L.n_phases, 1), area
@@ -219,12 +219,12 @@ cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) ex
     return 0
 
 
-cdef fl_int depth_of(Layout L):
+cdef fl_int depth_of(_Layout L):
     """The products that an element of y sums."""
     return L.channels * L.total // L.n_phases
 
 
-cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step, bint in_order,
+cdef int convolve(Plan plan, _Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step, bint in_order,
                   cnp.ndarray bias, int op, cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
     """Two jobs: the panels of A, and the product."""
     cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), elements = 0, f, chunk, per_block, rows, parts, lanes
@@ -325,12 +325,12 @@ cdef bint fits_winograd(object g) except -1:
     return g.r == g.s == 3 and g.sh == g.sw == g.dh == g.dw == 1
 
 
-cdef bint fits_depthwise(object g, Layout L) except -1:
+cdef bint fits_depthwise(object g, _Layout L) except -1:
     """One channel to a row of A, and taps in a grid."""
     return L.channels == 1 and g.sh == g.sw == 1 and g.r * g.s > 1 and L.rows <= 4
 
 
-cdef int convolve_depthwise(Plan plan, object g, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, cnp.ndarray bias, int op,
+cdef int convolve_depthwise(Plan plan, object g, _Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, cnp.ndarray bias, int op,
                             cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
     cdef fl_depthwise_job *job
     cdef cnp.ndarray place = new_table(L.total)
@@ -369,13 +369,13 @@ cdef int check_winograd(object g) except -1:
     return 0
 
 
-cdef bint use_winograd(Plan plan, object g, Layout L, int algorithm) except -1:
+cdef bint use_winograd(Plan plan, object g, _Layout L, int algorithm) except -1:
     if algorithm == WINOGRAD_CODE:
         check_winograd(g)
     return algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and fits_winograd(g) and winograd_pays(plan, L))
 
 
-cdef bint winograd_pays(Plan plan, Layout L) except -1:
+cdef bint winograd_pays(Plan plan, _Layout L) except -1:
     """Whether transforms are made up for, by estimates in cycles of a lane. Few channels would also lose more digits to them."""
     cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
     cdef double tiles = up(L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
@@ -385,13 +385,13 @@ cdef bint winograd_pays(Plan plan, Layout L) except -1:
     return tiles * (1.1 * FL_WINO_POINTS * pairs + WINO_IN * L.channels + WINO_OUT * L.rows) + taps * pairs < 1.2 * 9 * pairs * pixels
 
 
-cdef size_t winograd_scratch(Plan plan, Layout L, fl_int tile_rows):
+cdef size_t winograd_scratch(Plan plan, _Layout L, fl_int tile_rows):
     cdef fl_int pitch = up(tile_rows * blocks(L.ow, FL_WINO_TILE), vector_bytes() // <fl_int>plan.size)
     cdef fl_int row = up(blocks(L.ow, FL_WINO_TILE) + 1, 16) + 16
     return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch + 24 * row) + 2 * FL_WINO_POINTS * 64 + 64
 
 
-cdef fl_int winograd_rows(Plan plan, Layout L, fl_int across, fl_int total):
+cdef fl_int winograd_rows(Plan plan, _Layout L, fl_int across, fl_int total):
     """Rows of tiles in a block: few lanes empty, few blocks that read all of W's transforms, an even number of them."""
     cdef fl_int rows, best = 1, tiles, count
     cdef double cost, least = 0
@@ -405,7 +405,7 @@ cdef fl_int winograd_rows(Plan plan, Layout L, fl_int across, fl_int total):
     return best
 
 
-cdef int convolve_winograd(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step,
+cdef int convolve_winograd(Plan plan, _Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, fl_int row_step, fl_int channel_step,
                            cnp.ndarray bias, int op, cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
     """Two jobs: the transforms of W, and all the rest."""
     cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), down = blocks(L.oh, FL_WINO_TILE), i
@@ -467,7 +467,7 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
             cnp.ndarray bias=None, int op=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False, cnp.ndarray slope=None,
             int op2=FL_IDENTITY):
     """y = (op(W * x + [y] + bias) + residual) * op2'(slope), op2' from its value. [y]: if accumulate."""
-    cdef Layout L
+    cdef _Layout L
     check_all(plan, g, x, W, y)
     if bias is not None:
         plan.check(bias, "bias", 1)
@@ -489,7 +489,7 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
 def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W not None, cnp.ndarray dx not None, *, int algorithm=0,
                   cnp.ndarray residual=None, bint accumulate=False, cnp.ndarray slope=None, int op2=FL_IDENTITY):
     """dx = (W *' v + [dx] + residual) * op2'(slope), *' the transpose of the convolution by x."""
-    cdef Layout L
+    cdef _Layout L
     check_all(plan, g, dx, W, v)
     if residual is not None:
         check_image(plan, residual, "residual", g.n, g.c, g.h, g.w)
@@ -504,7 +504,7 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
         convolve(plan, L, v, W, dx, g.r * g.s, (g.c // g.groups) * g.r * g.s, False, None, FL_IDENTITY, residual, accumulate, slope, op2)
 
 
-cdef int weight_gradient_depthwise(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+cdef int weight_gradient_depthwise(Plan plan, _Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
     cdef fl_depthwise_weights_job *job = <fl_depthwise_weights_job *>plan.add(FL_KERNEL_depthwise_weights)
     job.images, job.groups, job.rows = L.images, L.groups, L.rows
     job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
@@ -517,7 +517,7 @@ cdef int weight_gradient_depthwise(Plan plan, Layout L, cnp.ndarray v, cnp.ndarr
     return 0
 
 
-cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+cdef int weight_gradient_direct(Plan plan, _Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
     """A block: some rows of A, some channels, a part of the images; planes of both in L2."""
     cdef fl_conv_planes P
     cdef fl_conv_weights_job *job
@@ -573,7 +573,7 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     return 0
 
 
-cdef bint winograd_weights_pays(Plan plan, Layout L) except -1:
+cdef bint winograd_weights_pays(Plan plan, _Layout L) except -1:
     cdef double tiles = <double>L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), pairs = <double>L.rows * L.channels
     if plan.dtype != FL_F32 or L.rows < 16 or L.channels < 16 or L.ow > MOST_TILE_COLS:
         return False
@@ -581,7 +581,7 @@ cdef bint winograd_weights_pays(Plan plan, Layout L) except -1:
                      blocks(L.channels, WINO_SIDE))) + WINO_WEIGHTS * pairs < 1.2 * 9 * pairs * L.images * L.oh * L.ow)
 
 
-cdef int weight_gradient_winograd(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+cdef int weight_gradient_winograd(Plan plan, _Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
     cdef fl_int lanes = vector_bytes() // <fl_int>plan.size, line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
     cdef fl_int across = blocks(L.ow, FL_WINO_TILE), down = blocks(L.oh, FL_WINO_TILE), row_chunk, channel_chunk, together, part_rows
     cdef fl_int most
@@ -630,7 +630,7 @@ cdef int weight_gradient_winograd(Plan plan, Layout L, cnp.ndarray v, cnp.ndarra
 def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x not None, cnp.ndarray dW not None, *,
                     int algorithm=0, bint update=False):
     """dW = the transpose of the convolution by W, of v; update: dW are parameters and that is their gradient."""
-    cdef Layout L
+    cdef _Layout L
     cdef cnp.ndarray target = dW
     check_all(plan, g, x, dW, v)
     if not cnp.PyArray_SIZE(dW):
@@ -695,7 +695,7 @@ def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None,
              double cval=0):
     """y[p, a, b] = sum_ij K[i, j] x[p, a + i - r // 2, b + j - s // 2], beyond the image as `mode` says. x, y (planes, h, w), neither
     0; K (r, s)."""
-    cdef Layout L = Layout()
+    cdef _Layout L = _Layout()
     cdef fl_stencil_job *job
     cdef fl_conv_planes P
     cdef fl_int i, j, q = 0, r, s, chunk, parts, rows
