@@ -11,6 +11,8 @@ from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport vector_bytes
 
+from fastlec._kernels.im2col import im2col
+
 cnp.import_array()
 
 cdef enum:
@@ -463,6 +465,22 @@ cdef int convolve_winograd(Plan plan, _Layout L, cnp.ndarray x, cnp.ndarray W, c
     return 0
 
 
+cdef int convolve_columns(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, cnp.ndarray bias, int op,
+                          cnp.ndarray residual, bint accumulate, cnp.ndarray slope, int op2) except -1:
+    """The windows of one image at a time as columns, of which W makes pixels."""
+    cdef fl_int i, depth = g.c // g.groups * g.r * g.s, pixels = g.oh * g.ow
+    one = g._replace(n=1)
+    pointwise = one._replace(c=g.groups * depth, h=1, w=pixels, r=1, s=1, sh=1, sw=1, top=0, bottom=0, left=0, right=0, dh=1, dw=1,
+                             oh=1, ow=pixels)
+    columns = plan.empty(*one.columns_shape)
+    for i in range(g.n):
+        im2col(plan, one, x[i:i + 1], columns)
+        parts = [None if a is None else a[i:i + 1].reshape(1, g.k, 1, pixels) for a in (y, residual, slope)]
+        convolve(plan, forward_layout(pointwise), columns.reshape(1, -1, 1, pixels), W, parts[0], depth, 1, True, bias, op, parts[1],
+                 accumulate, parts[2], op2)
+    return 0
+
+
 def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not None, cnp.ndarray y not None, *, int algorithm=0,
             cnp.ndarray bias=None, int op=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False, cnp.ndarray slope=None,
             int op2=FL_IDENTITY):
@@ -478,7 +496,9 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
     if slope is not None:
         check_image(plan, slope, "slope", g.n, g.k, g.oh, g.ow)
     L = forward_layout(g)
-    if algorithm == AUTO_CODE and fits_depthwise(g, L):
+    if algorithm == IM2COL_CODE:
+        convolve_columns(plan, g, x, W, y, bias, op, residual, accumulate, slope, op2)
+    elif algorithm == AUTO_CODE and fits_depthwise(g, L):
         convolve_depthwise(plan, g, L, x, W, y, bias, op, residual, accumulate, slope, op2)
     elif use_winograd(plan, g, L, algorithm):
         convolve_winograd(plan, L, x, W, y, (g.c // g.groups) * 9, 9, bias, op, residual, accumulate, slope, op2)

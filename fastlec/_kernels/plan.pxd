@@ -49,7 +49,7 @@ cdef class Plan:
     cdef fl_update rule
     cdef list arrays            # all that the jobs point into
     cdef list slots             # arrays that can be exchanged
-    cdef list bindings          # (slot, byte offset of a pointer to it from `jobs`)
+    cdef list bindings          # (slot, byte offset of a pointer into it from `jobs`, and of what it points to from its start)
     cdef dict packed            # {(address, k, n) of a B: its panels}, while nothing updates it
     cdef tuple states           # of the optimizer
     cdef double *losses

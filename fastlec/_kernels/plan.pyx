@@ -83,11 +83,14 @@ cdef class Plan:
 
     cdef int point(self, const void **field, cnp.ndarray a) except -1:
         """Makes a field of the last job point to a's data, and remembers to exchange it if a is a slot."""
+        cdef Py_ssize_t within
+        cdef cnp.ndarray slot
         field[0] = cnp.PyArray_DATA(a)
         if self.slots is not None:
             for i, slot in enumerate(self.slots):
-                if cnp.PyArray_DATA(<cnp.ndarray>slot) == field[0]:    # a itself, or its memory in another shape
-                    self.bindings.append((i, <char *>field - <char *>self.jobs))
+                within = <char *>field[0] - cnp.PyArray_BYTES(slot)
+                if within == 0 or 0 < within < cnp.PyArray_NBYTES(slot):    # a, or some of it, in any shape
+                    self.bindings.append((i, <char *>field - <char *>self.jobs, within))
                     return 0
         if self.arrays is None:
             self.arrays = []
@@ -113,7 +116,7 @@ cdef class Plan:
     def bind(self, int slot, cnp.ndarray a not None):
         """Puts a in the place of a slot: same dtype and shape, C order, aligned. The caller keeps it alive."""
         cdef cnp.ndarray old
-        cdef Py_ssize_t offset
+        cdef Py_ssize_t offset, within
         cdef int i
         if self.slots is None or not 0 <= slot < len(self.slots):
             raise ValueError(f"slot is {slot}; the plan has {0 if self.slots is None else len(self.slots)}")
@@ -124,9 +127,9 @@ cdef class Plan:
         for i in range(cnp.PyArray_NDIM(a)):
             if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(old, i):
                 raise ValueError(f"an array to bind has shape {shape(a)}; expected {shape(old)}")
-        for number, offset in self.bindings:
+        for number, offset, within in self.bindings:
             if number == slot:
-                (<void **>(<char *>self.jobs + offset))[0] = cnp.PyArray_DATA(a)
+                (<char **>(<char *>self.jobs + offset))[0] = cnp.PyArray_BYTES(a) + within
 
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=False) except -1:
         if (cnp.PyArray_TYPE(a) != self.typenum or cnp.PyArray_NDIM(a) != ndim or not cnp.PyArray_ISALIGNED(a)
