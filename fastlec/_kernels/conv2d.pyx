@@ -11,7 +11,7 @@ from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport vector_bytes
 
-from fastlec._kernels.im2col import im2col
+from fastlec._kernels.im2col import im2col as _im2col
 
 cnp.import_array()
 
@@ -474,7 +474,7 @@ cdef int convolve_columns(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp
                              oh=1, ow=pixels)
     columns = plan.empty(*one.columns_shape)
     for i in range(g.n):
-        im2col(plan, one, x[i:i + 1], columns)
+        _im2col(plan, one, x[i:i + 1], columns)
         parts = [None if a is None else a[i:i + 1].reshape(1, g.k, 1, pixels) for a in (y, residual, slope)]
         convolve(plan, forward_layout(pointwise), columns.reshape(1, -1, 1, pixels), W, parts[0], depth, 1, True, bias, op, parts[1],
                  accumulate, parts[2], op2)
