@@ -8,104 +8,6 @@
 #define CONV_FULL(mr) ((mr) == 1 ? 6 : (mr) == 2 ? 4 : (mr) <= 4 ? 3 : 2) /* mr <= 6: 12 sums */
 #endif
 
-/* --- planes ------------------------------------------------------------------------------------------------------------ */
-
-/* Where a pixel beyond the image is taken from, 0 <= result < n; -1: nowhere. */
-FL_INLINE fl_int FL_FN(border_index)(fl_int i, fl_int n, int border)
-{
-    if (i >= 0 && i < n) return i;
-    switch (border) {
-    case FL_NEAREST: return i < 0 ? 0 : n - 1;
-    case FL_WRAP: return (i % n + n) % n;
-    case FL_REFLECT:
-        i = (i % (2 * n) + 2 * n) % (2 * n);
-        return i < n ? i : 2 * n - 1 - i;
-    case FL_MIRROR:
-        if (n == 1) return 0;
-        i = (i % (2 * n - 2) + 2 * n - 2) % (2 * n - 2);
-        return i < n ? i : 2 * n - 2 - i;
-    default: return -1;
-    }
-}
-
-/* VL elements at p, zeros where column `at` + lane is not in a row of w. */
-FL_INLINE vec FL_FN(load_in_row)(const real *p, fl_int at, fl_int w)
-{
-    if (at >= 0 && at + VL <= w) return vload(p);
-    if (at >= w || at + VL <= 0) return vset(0);
-    if (at >= 0) return vload_n(p, w - at, 0);
-    return vload_range(p, vrange_of(-at, w - at < VL ? w - at : VL));
-}
-
-/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Up to a register more
- * is written. */
-static void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
-{
-    for (fl_int q = 0; q < width; q += VL) {
-        const fl_int at = q * step + start;
-        if (step == 1) vstore(out + q, FL_FN(load_in_row)(from + at, at, w));
-        else if (step == 2) {
-            vec even, odd;
-            vunzip(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w), &even, &odd);
-            vstore(out + q, even);
-        } else
-            for (fl_int i = 0; i < VL; i++) out[q + i] = at + i * step >= 0 && at + i * step < w ? from[at + i * step] : 0;
-    }
-}
-
-/* The same with a border. */
-static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
-{
-    for (fl_int q = 0; q < width;) {
-        const fl_int at = q * step + start;
-        if (step == 1 && at >= 0 && at + VL <= w) {
-            vstore(out + q, vload(from + at));
-            q += VL;
-        } else {
-            const fl_int i = FL_FN(border_index)(at, w, border);
-            out[q++] = i < 0 ? cval : from[i];
-        }
-    }
-}
-
-/* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
-FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
-{
-#if FL_IS_F32
-    for (fl_int q = 0; q < n; q += VL) {
-        vec a[4];
-        for (fl_int f = 0; f < 4; f++) {
-            const fl_int at = 4 * q + start + f * VL;
-            a[f] = FL_FN(load_in_row)(from + at, at, w);
-        }
-        vdeinterleave4(a);
-        for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
-    }
-#else
-    for (fl_int f = 0; f < 4; f++) FL_FN(row_in_zeros)(phase + f * ld, n, from, w, 4, start + f);
-#endif
-}
-
-/* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
-static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
-{
-    const int zeros = P->border == FL_CONSTANT && P->cval == 0;
-    for (fl_int fy = 0; fy < P->phases_y; fy++)
-        for (fl_int fx = 0; fx < P->phases_x; fx++, out += step) {
-            const fl_int start = b0 * P->sw + fx - P->left;
-            for (fl_int p = 0; p < rows; p++) { /* in order: what is too much of a row the next one overwrites */
-                const fl_int i = FL_FN(border_index)((a0 + p) * P->sh + fy - P->top, P->h, P->border);
-                real *row = out + p * P->pitch;
-                if (i < 0)
-                    for (fl_int q = 0; q < P->pitch; q += VL) vstore(row + q, vset((real)P->cval));
-                else if (zeros) FL_FN(row_in_zeros)(row, P->pitch, x + i * P->w, P->w, P->sw, start);
-                else FL_FN(row_in_border)(row, P->pitch, x + i * P->w, P->w, P->sw, start, P->border, (real)P->cval);
-            }
-            for (fl_int q = P->pitch; q < P->width; q += VL) /* the zeros that the last row shares with nobody */
-                vstore(out + (rows - 1) * P->pitch + q, vset(0));
-        }
-}
-
 /* --- the product ------------------------------------------------------------------------------------------------------- */
 
 /* out = or += start + A B for mr rows and nv registers of pixels. */
@@ -201,6 +103,29 @@ FL_INLINE void FL_FN(conv_scatter)(const real *buffer, fl_int ldb, real *y, fl_i
     }
 }
 
+/* Whether anything but bias and [y], which the sums begin with or are added to, follows the sums; and what, for gemm_finish, where
+ * C has a row of `size` pixels for each plane of y. */
+FL_INLINE int FL_FN(conv_finishes)(const fl_conv_finish *f) { return f->op != FL_IDENTITY || f->r || f->slope; }
+
+FL_INLINE fl_gemm_job FL_FN(conv_last)(const fl_conv_finish *f, void *y, fl_int size)
+{
+    return (fl_gemm_job){.c = y, .ldc = size, .op = f->op, .r = f->r, .ldr = size, .y = f->slope, .ldy = size, .op2 = f->op2};
+}
+
+/* Finishes `rows` planes of y, from plane i on, in the part of the grid at (a0, b0): whole rows of y where it has all columns. */
+static void FL_FN(conv_finish_part)(const fl_conv_job *job, fl_int i, fl_int rows, fl_int a0, fl_int high, fl_int b0, fl_int wide)
+{
+    const fl_int size = job->oh * job->ow, top = a0 * job->down, side = b0 * job->across;
+    const fl_int bottom = (a0 + high) * job->down < job->oh ? (a0 + high) * job->down : job->oh;
+    const fl_int end = (b0 + wide) * job->across < job->ow ? (b0 + wide) * job->across : job->ow;
+    const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
+    const real *z = (const real *)job->y + i * size;
+    if (end - side == job->ow) FL_FN(gemm_finish)(&last, z + top * job->ow, size, i, rows, top * job->ow, (bottom - top) * job->ow);
+    else
+        for (fl_int p = top; p < bottom; p++)
+            FL_FN(gemm_finish)(&last, z + p * job->ow + side, size, i, rows, p * job->ow + side, end - side);
+}
+
 /* scratch: a tile, FL_CONV_ROWS + 1 rows of FL_CONV_BYTES, then the planes of `chunk` channels and FL_CONV_BYTES more. */
 static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
 {
@@ -219,26 +144,30 @@ static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
     real *y = (real *)job->y + (image * job->groups + group) * job->rows * size;
     const fl_int ldb = FL_CONV_BYTES / (fl_int)sizeof(real);
     real *buffer = scratch, *planes = buffer + (FL_CONV_ROWS + 1) * ldb;
-    const int finish = job->op != FL_IDENTITY || job->r || job->slope;
-    fl_gemm_job last = {.c = job->y, .ldc = size, .op = job->op, .r = job->r, .ldr = size, .y = job->slope, .ldy = size, .op2 = job->op2};
+    const fl_conv_finish *F = &job->finish;
+    const int finishes = FL_FN(conv_finishes)(F);
 
     for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
         const fl_int channels = job->channels - c < job->chunk ? job->channels - c : job->chunk;
-        for (fl_int i = 0; i < channels; i++) FL_FN(planes_of)(planes + i * per_channel, P->plane, x + (c + i) * P->h * P->w, P, a0, b0, plane_rows);
+        const int last = c + job->chunk >= job->channels;
+        for (fl_int i = 0; i < channels; i++)
+            FL_FN(planes_of)(planes + i * per_channel, P->plane, x + (c + i) * P->h * P->w, P, a0, b0, plane_rows);
         for (fl_int f = 0; f < job->phases; f++) {
             const fl_conv_phase *phase = job->phase + f;
-            const fl_int rows = phase->rows - a0 < high ? phase->rows - a0 : high, cols = phase->cols - b0 < wide ? phase->cols - b0 : wide;
+            const fl_int rows = phase->rows - a0 < high ? phase->rows - a0 : high;
+            const fl_int cols = phase->cols - b0 < wide ? phase->cols - b0 : wide;
             const int whole = job->across == 1 && job->down == 1 && cols == job->ow, dense = whole && cols == P->pitch;
-            const fl_int runs = rows <= 0 || cols <= 0 ? 0 : job->by_row ? rows : 1, lanes = job->by_row ? cols : (rows - 1) * P->pitch + cols;
+            const fl_int runs = rows <= 0 || cols <= 0 ? 0 : job->by_row ? rows : 1;
+            const fl_int lanes = job->by_row ? cols : (rows - 1) * P->pitch + cols;
             const fl_int depth = job->channels * phase->taps * mr;
             const real *a = (const real *)job->a + phase->panels + group * job->panels * depth + c * phase->taps * mr;
             real *first = y + ((a0 * job->down + phase->row) * job->ow + b0 * job->across + phase->col);
             for (fl_int panel = from; panel < to; panel++) {
                 const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
-                const int add = c > 0 || job->accumulate;
+                const int add = c > 0 || F->accumulate;
                 real start[FL_CONV_ROWS] = {0};
-                if (job->bias && c == 0)
-                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)job->bias)[group * job->rows + row + i];
+                if (F->bias && c == 0)
+                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)F->bias)[group * job->rows + row + i];
                 for (fl_int run = 0; run < runs; run++) {
                     /* what a row's last register has too many the next row overwrites */
                     const int spill = whole && job->by_row && !add && (rows - 1 - run) * cols >= VL;
@@ -256,18 +185,8 @@ static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
                                                 job->across, add);
                     }
                 }
-                if (finish && f == job->phases - 1 && c + job->chunk >= job->channels) {
-                    /* pixels of the part: whole rows of y where it has all columns */
-                    const fl_int i = (image * job->groups + group) * job->rows + row;
-                    const fl_int top = a0 * job->down, bottom = (a0 + high) * job->down < job->oh ? (a0 + high) * job->down : job->oh;
-                    const fl_int side = b0 * job->across;
-                    const fl_int end = (b0 + wide) * job->across < job->ow ? (b0 + wide) * job->across : job->ow;
-                    const real *z = (const real *)job->y + i * size;
-                    if (end - side == job->ow) FL_FN(gemm_finish)(&last, z + top * job->ow, size, i, valid, top * job->ow, (bottom - top) * job->ow);
-                    else
-                        for (fl_int p = top; p < bottom; p++)
-                            FL_FN(gemm_finish)(&last, z + p * job->ow + side, size, i, valid, p * job->ow + side, end - side);
-                }
+                if (finishes && last && f == job->phases - 1)
+                    FL_FN(conv_finish_part)(job, (image * job->groups + group) * job->rows + row, valid, a0, high, b0, wide);
             }
         }
     }

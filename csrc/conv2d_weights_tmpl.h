@@ -1,6 +1,23 @@
 /* conv2d_weights_tmpl.h: the gradient of a convolution's weights, in dot form: lanes lie along the pixels, so they are full for any
  * number of channels. v lies at the pitch of the planes, zeros in the gaps: one sum runs over a whole part of an image. */
 
+/* What block `block` sums. at: (row, channel) in [part][groups * rows][channels]. */
+typedef struct {
+    fl_int part, group, row, channel, rows, channels, at;
+} FL_FN(conv_region);
+
+FL_INLINE FL_FN(conv_region) FL_FN(conv_region_of)(const fl_conv_regions *R, fl_int block)
+{
+    const fl_int down = (R->rows + R->row_chunk - 1) / R->row_chunk, across = (R->channels + R->channel_chunk - 1) / R->channel_chunk;
+    FL_FN(conv_region) region = {.row = block % down * R->row_chunk, .channel = block / down % across * R->channel_chunk};
+    region.group = block / down / across % R->groups;
+    region.part = block / down / across / R->groups;
+    region.rows = R->rows - region.row < R->row_chunk ? R->rows - region.row : R->row_chunk;
+    region.channels = R->channels - region.channel < R->channel_chunk ? R->channels - region.channel : R->channel_chunk;
+    region.at = ((region.part * R->groups + region.group) * R->rows + region.row) * R->channels + region.channel;
+    return region;
+}
+
 #undef DOTS_Q
 #if defined __AVX512F__
 #define DOTS_Q 6               /* taps at a time, for 4 rows: 24 sums, 4 of v, 1 of the image */
@@ -95,18 +112,15 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_weights_job *job = (const fl_conv_weights_job *)head;
     const fl_conv_planes *P = &job->planes;
-    const fl_int row_parts = (job->rows + job->row_chunk - 1) / job->row_chunk;
-    const fl_int channel_parts = (job->channels + job->channel_chunk - 1) / job->channel_chunk;
-    const fl_int k0 = block % row_parts * job->row_chunk, c0 = block / row_parts % channel_parts * job->channel_chunk;
-    const fl_int group = block / row_parts / channel_parts % job->groups, part = block / row_parts / channel_parts / job->groups;
-    const fl_int rows = job->rows - k0 < job->row_chunk ? job->rows - k0 : job->row_chunk;
-    const fl_int channels = job->channels - c0 < job->channel_chunk ? job->channels - c0 : job->channel_chunk;
-    const fl_int first = part * job->part_images;
+    const fl_conv_regions *all = &job->regions;
+    const FL_FN(conv_region) R = FL_FN(conv_region_of)(all, block);
+    const fl_int rows = R.rows, channels = R.channels;
+    const fl_int first = R.part * job->part_images;
     const fl_int end = first + job->part_images < job->images ? first + job->part_images : job->images;
     const fl_int size = job->grid_rows * job->grid_cols, total = channels * job->taps;
     const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), ldx = P->phases_y * P->phases_x * ldv; /* [phase][image][plane] */
     real *planes = scratch, *spread = planes + channels * ldx + FL_CONV_BYTES / (fl_int)sizeof(real);
-    real *dw = (real *)job->dw + ((part * job->groups + group) * job->rows + k0) * job->channels * job->taps + c0 * job->taps;
+    real *dw = (real *)job->dw + R.at * job->taps;
     int add = 0;
 
     for (fl_int n = first; n < end; n += job->together) {
@@ -117,7 +131,7 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
             int finite = 1;
             for (fl_int c = 0; c < channels; c++)
                 for (fl_int m = 0; m < images; m++) {
-                    const fl_int channel = ((n + m) * job->groups + group) * job->channels + c0 + c;
+                    const fl_int channel = ((n + m) * all->groups + R.group) * all->channels + R.channel + c;
                     real *out = planes + c * ldx + m * P->plane;
                     FL_FN(planes_of)(out, ldv, (const real *)job->x + channel * P->h * P->w, P, a0, 0, plane_rows);
                     for (fl_int f = 0; f < P->phases_y * P->phases_x; f++)
@@ -125,7 +139,7 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
                 }
             for (fl_int i = 0; i < rows; i++)
                 for (fl_int m = 0; m < images; m++) {
-                    const fl_int row = ((n + m) * job->groups + group) * job->rows + k0 + i;
+                    const fl_int row = ((n + m) * all->groups + R.group) * all->rows + R.row + i;
                     FL_FN(conv_spread)(spread + i * ldv + m * P->plane, (const real *)job->v + row * size + a0 * job->grid_cols, high,
                                        job->grid_cols, P->pitch);
                 }
@@ -144,7 +158,7 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
                     FL_FN(conv_dots_of)(out, spread + i * ldv, ldv, x, finite ? &flat : &rowwise, mr, even);
                     for (fl_int r = 0; r < mr; r++)
                         for (fl_int j = 0; j < here; j++) {
-                            real *to = dw + (i + r) * job->channels * job->taps + q + j;
+                            real *to = dw + (i + r) * all->channels * job->taps + q + j;
                             *to = add ? *to + out[j][r] : out[j][r];
                         }
                 }

@@ -18,7 +18,7 @@ FL_INLINE void FL_FN(depthwise_store)(real *y, const fl_depthwise_job *job, vec 
     for (int q = 0; q < DEEP; q++)
         if (q < rows) {
             real *to = y + q * job->ow, *last = to + (nv - 1) * VL;
-            if (job->accumulate) {
+            if (job->finish.accumulate) {
                 if (nv == 2) s[q][0] += vload(to);
                 s[q][nv - 1] += vload_n(last, left, 0);
             }
@@ -88,14 +88,13 @@ static void FL_FN(depthwise)(const fl_job *head, fl_int block, void *scratch)
     const fl_int planes = job->images * job->groups * job->rows, from = block * job->per_block;
     const fl_int to = from + job->per_block < planes ? from + job->per_block : planes, size = job->oh * job->ow, taps = job->r * job->s;
     const int small = job->r == 3 && job->s == 3 && job->dh == 1 && job->dw == 1;
-    fl_gemm_job last = {.c = job->y, .ldc = size, .op = job->op, .r = job->residual, .ldr = size, .y = job->slope, .ldy = size,
-                        .op2 = job->op2};
+    const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
     real *w = scratch;
     for (fl_int plane = from; plane < to; plane++) {
         const fl_int k = plane % (job->groups * job->rows);
         const real *x = (const real *)job->x + plane / job->rows * job->h * job->w;
         real *y = (real *)job->y + plane * size;
-        const vec start = vset(job->bias ? ((const real *)job->bias)[k] : 0);
+        const vec start = vset(job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
         for (fl_int q = 0; q < taps; q++) w[q] = ((const real *)job->weights)[k * taps + job->place[q]];
         for (fl_int b = 0; b < job->ow; b += VL)
             if (!small) FL_FN(depthwise_any)(y, job, x, w, b, start);
@@ -104,7 +103,7 @@ static void FL_FN(depthwise)(const fl_job *head, fl_int block, void *scratch)
                 FL_FN(depthwise_3x3)(y, job, x, w, b, start, 2);
                 b += VL;
             }
-        if (job->op != FL_IDENTITY || job->residual || job->slope) FL_FN(gemm_finish)(&last, y, size, plane, 1, 0, size);
+        if (FL_FN(conv_finishes)(&job->finish)) FL_FN(gemm_finish)(&last, y, size, plane, 1, 0, size);
     }
 }
 

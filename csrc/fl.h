@@ -212,6 +212,13 @@ typedef struct {
     double cval;
 } fl_conv_planes;
 
+/* What follows the sums of every convolution: y = (op(sums + [y] + bias) + r) * op2'(slope), r and slope of y's shape or NULL. */
+typedef struct {
+    const void *bias;                  /* one for each row of A, or NULL */
+    const void *r, *slope;
+    int accumulate, op, op2;
+} fl_conv_finish;
+
 typedef struct {
     fl_job head;
     fl_int images, groups, rows, channels;      /* rows of A in a group */
@@ -223,10 +230,9 @@ typedef struct {
     const void *a;                     /* [phase][group][panel][channel][tap][mr], zeros beyond the last row */
     fl_int mr, panels, per_block;      /* panels of a group, and of a block */
     const void *x;                     /* (images, groups * channels, h, w) */
-    void *y;                           /* (images, groups * rows, oh, ow) = (op(A x + [y] + bias) + r) * op2'(slope) */
+    void *y;                           /* (images, groups * rows, oh, ow) */
     fl_int oh, ow;
-    const void *bias, *r, *slope;      /* or NULL */
-    int accumulate, op, op2;
+    fl_conv_finish finish;
     fl_int chunk;                      /* channels whose planes are in scratch at a time */
     int flat;                          /* one tap: offset has that of each channel of a chunk */
     int by_row;                        /* a tile is part of one row of pixels */
@@ -261,8 +267,7 @@ typedef struct {
     const void *x;
     void *y;
     fl_int oh, ow;
-    const void *bias, *r, *slope;
-    int accumulate, op, op2;
+    fl_conv_finish finish;
 } fl_winograd_job;
 
 /* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 times
@@ -276,16 +281,22 @@ typedef struct {
     void *u;
 } fl_winograd_pack_job;
 
+/* The part of the weights' gradient that a block sums: some rows of A and some channels of one group, over one part of the images. */
+typedef struct {
+    fl_int groups, rows, channels;     /* of a group */
+    fl_int row_chunk, channel_chunk;
+} fl_conv_regions;
+
 /* The weights' gradient in the same way: a matrix product over the tiles at each point. winograd_tmpl.h */
 typedef struct {
     fl_job head;
-    fl_int images, groups, rows, channels;
+    fl_conv_regions regions;
+    fl_int images;
     fl_int h, w, top, left, oh, ow;
     fl_int down, across;
     const void *v, *x;
     void *dw;                          /* [part][groups * rows][channels][9] */
-    fl_int part_rows, parts;           /* rows of tiles, of all images */
-    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int part_rows;                  /* rows of tiles, of all images, in a part */
     fl_int together;                   /* rows of tiles that are transformed at a time */
     fl_int mr, pitch;                  /* pitch: tiles of `together` rows, rounded up to registers */
     const fl_int *offset;              /* of each tile: tile times the channels of a block, rounded up to registers */
@@ -301,8 +312,7 @@ typedef struct {
     const fl_int *place;
     const void *x;                     /* (images, groups, h, w) */
     void *y;                           /* (images, groups * rows, oh, ow) */
-    const void *bias, *residual, *slope;
-    int accumulate, op, op2;
+    fl_conv_finish finish;
     fl_int per_block;                  /* planes of y */
 } fl_depthwise_job;
 
@@ -333,14 +343,14 @@ typedef struct {
  * images for some k and c. conv2d_weights_tmpl.h */
 typedef struct {
     fl_job head;
-    fl_int images, groups, rows, channels, taps;
+    fl_conv_regions regions;
+    fl_int images, taps;
     fl_conv_planes planes;
     fl_int grid_rows, grid_cols;
     const fl_int *offset;
     const void *v, *x;                 /* (images, groups * rows, grid_rows, grid_cols), (images, groups * channels, h, w) */
     void *dw;                          /* [part][groups * rows][channels][taps] */
-    fl_int part_images, parts;
-    fl_int row_chunk, channel_chunk;   /* of a block */
+    fl_int part_images;                /* in a part */
     fl_int together;                   /* images whose planes are in scratch at a time */
 } fl_conv_weights_job;
 

@@ -13,6 +13,7 @@
 #include "dense_tmpl.h"
 #include "gemm_tmpl.h"
 #include "channels_tmpl.h"
+#include "planes_tmpl.h"
 #include "conv2d_tmpl.h"
 #include "conv2d_weights_tmpl.h"
 #include "winograd_tmpl.h"

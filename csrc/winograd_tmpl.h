@@ -145,7 +145,7 @@ static void FL_FN(wino_row_out)(real *y, const real *m, fl_int step, const fl_wi
             FL_FN(wino_pixels)(pixels, rows[a][0] + start, rows[a][1], rows[a][2], rows[a][3], rows[a][4], rows[a][5]);
             if (start != 0)
                 for (int b = 1; b < 4; b++) pixels[b] += start;
-            FL_FN(wino_store)(y + (FL_WINO_TILE * i + a) * job->ow + 4 * t, pixels, valid, job->accumulate);
+            FL_FN(wino_store)(y + (FL_WINO_TILE * i + a) * job->ow + 4 * t, pixels, valid, job->finish.accumulate);
         }
     }
 }
@@ -165,7 +165,7 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
     const fl_int u_step = job->channels * mr + LINE;
     const real *u = (const real *)job->u + group * job->panels * FL_WINO_POINTS * u_step;
     const real zeros[FL_CONV_ROWS] = {0};
-    fl_gemm_job last = {.c = job->y, .ldc = size, .op = job->op, .r = job->r, .ldr = size, .y = job->slope, .ldy = size, .op2 = job->op2};
+    const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
 
     for (fl_int c = 0; c < job->channels; c++)
         for (fl_int i = first; i < end; i++) {
@@ -188,8 +188,8 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
             const fl_int top = FL_WINO_TILE * at, bottom = top + FL_WINO_TILE < job->oh ? top + FL_WINO_TILE : job->oh;
             real *y = (real *)job->y + plane * size;
             FL_FN(wino_row_out)(y, m + (row - from * mr) * pitch + (i - first) * job->across, m_step, job, at,
-                                job->bias ? ((const real *)job->bias)[k] : 0);
-            if (job->op != FL_IDENTITY || job->r || job->slope)
+                                job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
+            if (FL_FN(conv_finishes)(&job->finish))
                 FL_FN(gemm_finish)(&last, y + top * job->ow, size, plane, 1, top * job->ow, (bottom - top) * job->ow);
         }
 }
@@ -266,15 +266,11 @@ static void FL_FN(wino_weights_out)(real *dw, const real *sums, fl_int step, fl_
 static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_weights_job *job = (const fl_winograd_weights_job *)head;
-    const fl_int row_parts = (job->rows + job->row_chunk - 1) / job->row_chunk;
-    const fl_int channel_parts = (job->channels + job->channel_chunk - 1) / job->channel_chunk;
-    const fl_int k0 = block % row_parts * job->row_chunk, c0 = block / row_parts % channel_parts * job->channel_chunk;
-    const fl_int group = block / row_parts / channel_parts % job->groups, part = block / row_parts / channel_parts / job->groups;
-    const fl_int rows = job->rows - k0 < job->row_chunk ? job->rows - k0 : job->row_chunk;
-    const fl_int channels = job->channels - c0 < job->channel_chunk ? job->channels - c0 : job->channel_chunk;
-    const fl_int total = job->images * job->down, first = part * job->part_rows;
+    const FL_FN(conv_region) R = FL_FN(conv_region_of)(&job->regions, block);
+    const fl_int k0 = R.row, c0 = R.channel, rows = R.rows, channels = R.channels, group = R.group, groups = job->regions.groups;
+    const fl_int total = job->images * job->down, first = R.part * job->part_rows;
     const fl_int end = first + job->part_rows < total ? first + job->part_rows : total;
-    const fl_int mr = job->mr, panels = (rows + mr - 1) / mr, pitch = job->pitch, ld = (job->channel_chunk + VL - 1) / VL * VL;
+    const fl_int mr = job->mr, panels = (rows + mr - 1) / mr, pitch = job->pitch, ld = (job->regions.channel_chunk + VL - 1) / VL * VL;
     const fl_int x_step = channels * pitch + LINE, v_step = rows * pitch + LINE, sum_step = panels * mr * ld + LINE;
     real *xs = scratch, *vs = xs + FL_WINO_POINTS * x_step, *a = vs + FL_WINO_POINTS * v_step, *b = a + panels * mr * pitch + LINE;
     real *sums = b + pitch * ld, *phases = sums + FL_WINO_POINTS * sum_step;
@@ -285,13 +281,13 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
         /* in the order of memory: what is too much of a row of tiles the next one overwrites */
         for (fl_int c = 0; c < channels; c++)
             for (fl_int i = from; i < to; i++) {
-                const fl_int channel = (i / job->down * job->groups + group) * job->channels + c0 + c, top = i % job->down * FL_WINO_TILE;
+                const fl_int channel = (i / job->down * groups + group) * job->regions.channels + c0 + c, top = i % job->down * FL_WINO_TILE;
                 FL_FN(wino_row_in)(xs + c * pitch + (i - from) * job->across, x_step, (const real *)job->x + channel * job->h * job->w,
                                    job->h, job->w, top - job->top, -job->left, job->across, phases);
             }
         for (fl_int k = 0; k < rows; k++)
             for (fl_int i = from; i < to; i++) {
-                const fl_int row = (i / job->down * job->groups + group) * job->rows + k0 + k;
+                const fl_int row = (i / job->down * groups + group) * job->regions.rows + k0 + k;
                 FL_FN(wino_row_back)(vs + k * pitch + (i - from) * job->across, v_step, (const real *)job->v + row * job->oh * job->ow,
                                      job->oh, job->ow, i % job->down * FL_WINO_TILE, job->across, phases);
             }
@@ -309,7 +305,6 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
         }
     }
     for (fl_int k = 0; k < rows; k++)
-        FL_FN(wino_weights_out)((real *)job->dw + (((part * job->groups + group) * job->rows + k0 + k) * job->channels + c0) * 9,
-                                sums + k * ld, sum_step, channels);
+        FL_FN(wino_weights_out)((real *)job->dw + (R.at + k * job->regions.channels) * 9, sums + k * ld, sum_step, channels);
 }
 #undef wide

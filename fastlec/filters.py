@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from . import _check
-from ._kernels import conv2d as _conv2d
+from ._kernels import stencil
 from ._kernels.plan import Plan, is_plain
 
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
@@ -93,12 +93,12 @@ def _filter(plan, x, kernel, y, mode, cval):
     K, code = kernel.astype(x.dtype), MODES.index(mode)
     factors = _factors(kernel, np.finfo(x.dtype).eps)
     if factors is None:
-        _conv2d.filter2d(plan, x, K, y, code, cval)
+        stencil.filter2d(plan, x, K, y, code, cval)
     else:
         column, row = (factor.astype(x.dtype) for factor in factors)
         half = plan.empty(*x.shape)
-        _conv2d.filter2d(plan, x, row, half, code, cval)
-        _conv2d.filter2d(plan, half, column, y, code, float((cval * row).sum()))  # what all cval beyond the image has become
+        stencil.filter2d(plan, x, row, half, code, cval)
+        stencil.filter2d(plan, half, column, y, code, float((cval * row).sum()))  # what all cval beyond the image has become
     plan.run()
     if not K.all() and not np.isfinite(y).all():  # 0 times NaN or infinity is NaN: leave the zeros out
         _correlate_nonzero(x, K, y, mode, cval)

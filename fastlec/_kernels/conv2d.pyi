@@ -46,14 +46,3 @@ def weight_gradient(
     algorithm: int = 0,
     update: bool = False,
 ) -> None: ...
-def slope(
-    plan: Plan,
-    v: np.ndarray,
-    out: np.ndarray | None = None,
-    *,
-    y: np.ndarray | None = None,
-    op: int = ...,
-    total: np.ndarray | None = None,
-    update: bool = False,
-) -> None: ...
-def filter2d(plan: Plan, x: np.ndarray, K: np.ndarray, y: np.ndarray, mode: int = 0, cval: float = 0) -> None: ...

@@ -152,6 +152,12 @@ cdef extern from "fl.h" nogil:
         int border
         double cval
 
+    ctypedef struct fl_conv_finish:
+        const void *bias
+        const void *r
+        const void *slope
+        int accumulate, op, op2
+
     ctypedef struct fl_conv_job:
         fl_job head
         fl_int images, groups, rows, channels
@@ -165,10 +171,7 @@ cdef extern from "fl.h" nogil:
         const void *x
         void *y
         fl_int oh, ow
-        const void *bias
-        const void *r
-        const void *slope
-        int accumulate, op, op2
+        fl_conv_finish finish
         fl_int chunk
         int flat, by_row
 
@@ -196,10 +199,7 @@ cdef extern from "fl.h" nogil:
         const void *x
         void *y
         fl_int oh, ow
-        const void *bias
-        const void *r
-        const void *slope
-        int accumulate, op, op2
+        fl_conv_finish finish
 
     ctypedef struct fl_winograd_pack_job:
         fl_job head
@@ -209,16 +209,20 @@ cdef extern from "fl.h" nogil:
         const fl_int *place
         void *u
 
+    ctypedef struct fl_conv_regions:
+        fl_int groups, rows, channels
+        fl_int row_chunk, channel_chunk
+
     ctypedef struct fl_winograd_weights_job:
         fl_job head
-        fl_int images, groups, rows, channels
+        fl_conv_regions regions
+        fl_int images
         fl_int h, w, top, left, oh, ow
         fl_int down, across
         const void *v
         const void *x
         void *dw
-        fl_int part_rows, parts
-        fl_int row_chunk, channel_chunk
+        fl_int part_rows
         fl_int together
         fl_int mr, pitch
         const fl_int *offset
@@ -232,10 +236,7 @@ cdef extern from "fl.h" nogil:
         const fl_int *place
         const void *x
         void *y
-        const void *bias
-        const void *residual
-        const void *slope
-        int accumulate, op, op2
+        fl_conv_finish finish
         fl_int per_block
 
     enum: FL_STENCIL_ROWS
@@ -258,15 +259,15 @@ cdef extern from "fl.h" nogil:
 
     ctypedef struct fl_conv_weights_job:
         fl_job head
-        fl_int images, groups, rows, channels, taps
+        fl_conv_regions regions
+        fl_int images, taps
         fl_conv_planes planes
         fl_int grid_rows, grid_cols
         const fl_int *offset
         const void *v
         const void *x
         void *dw
-        fl_int part_images, parts
-        fl_int row_chunk, channel_chunk
+        fl_int part_images
         fl_int together
 
     ctypedef struct fl_channels_job:

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _check
 from .._geometry import geometry, pair
-from .._kernels import conv2d
+from .._kernels import channels, conv2d
 from .._kernels import plan as kernels
 from ..convolution import algorithm_code
 from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, initial_weights, setting, slope_of
@@ -70,8 +70,8 @@ def _by_input(window, W):
     matrix = sparse.csr_array((math.prod(window.y_shape[1:]), math.prod(window.x_shape[1:])), dtype=W.dtype)
     for i, selected_rows in enumerate(rows):
         for j, selected_columns in enumerate(columns):
-            channels = sparse.csr_array(sparse.block_diag(groups[..., i, j]))
-            matrix += sparse.kron(channels, sparse.kron(selected_rows, selected_columns), format="csr")
+            mixing = sparse.csr_array(sparse.block_diag(groups[..., i, j]))
+            matrix += sparse.kron(mixing, sparse.kron(selected_rows, selected_columns), format="csr")
     matrix = sparse.kron(_identity(window.n, W.dtype), matrix, format="csr")
     return matrix.astype(W.dtype, copy=False)  # kron of a matrix without entries is float64
 
@@ -203,7 +203,7 @@ class Conv2d(PlannedLayer):
         g = v if op == kernels.IDENTITY else plan.empty(*v.shape)
         if g is not v or "b" in out:
             slope = {} if g is v else {"y": y, "op": op}
-            conv2d.slope(plan, v, None if g is v else g, total=out.get("b"), update=update, **slope)
+            channels.slope(plan, v, None if g is v else g, total=out.get("b"), update=update, **slope)
         if "x" in out:
             conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], algorithm=self._code, **_folding(fold))
         if "W" in out:
@@ -310,7 +310,7 @@ class ConvResidual(_TwoConvolutions):
             g = plan.empty(*h.shape)
             conv2d.data_gradient(plan, second, v, W2, g, slope=h, op2=self._op)
             if "b" in out:
-                conv2d.slope(plan, g, total=out["b"], update=update)
+                channels.slope(plan, g, total=out["b"], update=update)
             if "x" in out:
                 conv2d.data_gradient(plan, first, g, W1, out["x"], residual=v, **_folding(fold))
             if "W1" in out:
@@ -388,7 +388,7 @@ class ProjectedConvResidual(_TwoConvolutions):
         W1, _, W2 = self.params.values()
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            conv2d.slope(plan, v, g, y=h, op=self._op, total=out.get("b"), update=update)
+            channels.slope(plan, v, g, y=h, op=self._op, total=out.get("b"), update=update)
             if "x" in out:
                 conv2d.data_gradient(plan, second, v, W2, out["x"])
                 conv2d.data_gradient(plan, first, g, W1, out["x"], accumulate=True, **_folding(fold))

@@ -1,0 +1,98 @@
+/* planes_tmpl.h: parts of images in scratch, with what lies around them: zeros, or the borders of image processing; one plane for each
+ * phase of a stride. */
+
+/* Where a pixel beyond the image is taken from, 0 <= result < n; -1: nowhere. */
+FL_INLINE fl_int FL_FN(border_index)(fl_int i, fl_int n, int border)
+{
+    if (i >= 0 && i < n) return i;
+    switch (border) {
+    case FL_NEAREST: return i < 0 ? 0 : n - 1;
+    case FL_WRAP: return (i % n + n) % n;
+    case FL_REFLECT:
+        i = (i % (2 * n) + 2 * n) % (2 * n);
+        return i < n ? i : 2 * n - 1 - i;
+    case FL_MIRROR:
+        if (n == 1) return 0;
+        i = (i % (2 * n - 2) + 2 * n - 2) % (2 * n - 2);
+        return i < n ? i : 2 * n - 2 - i;
+    default: return -1;
+    }
+}
+
+/* VL elements at p, zeros where column `at` + lane is not in a row of w. */
+FL_INLINE vec FL_FN(load_in_row)(const real *p, fl_int at, fl_int w)
+{
+    if (at >= 0 && at + VL <= w) return vload(p);
+    if (at >= w || at + VL <= 0) return vset(0);
+    if (at >= 0) return vload_n(p, w - at, 0);
+    return vload_range(p, vrange_of(-at, w - at < VL ? w - at : VL));
+}
+
+/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Up to a register more
+ * is written. */
+static void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
+{
+    for (fl_int q = 0; q < width; q += VL) {
+        const fl_int at = q * step + start;
+        if (step == 1) vstore(out + q, FL_FN(load_in_row)(from + at, at, w));
+        else if (step == 2) {
+            vec even, odd;
+            vunzip(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w), &even, &odd);
+            vstore(out + q, even);
+        } else
+            for (fl_int i = 0; i < VL; i++) out[q + i] = at + i * step >= 0 && at + i * step < w ? from[at + i * step] : 0;
+    }
+}
+
+/* The same with a border. */
+static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
+{
+    for (fl_int q = 0; q < width;) {
+        const fl_int at = q * step + start;
+        if (step == 1 && at >= 0 && at + VL <= w) {
+            vstore(out + q, vload(from + at));
+            q += VL;
+        } else {
+            const fl_int i = FL_FN(border_index)(at, w, border);
+            out[q++] = i < 0 ? cval : from[i];
+        }
+    }
+}
+
+/* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
+FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
+{
+#if FL_IS_F32
+    for (fl_int q = 0; q < n; q += VL) {
+        vec a[4];
+        for (fl_int f = 0; f < 4; f++) {
+            const fl_int at = 4 * q + start + f * VL;
+            a[f] = FL_FN(load_in_row)(from + at, at, w);
+        }
+        vdeinterleave4(a);
+        for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
+    }
+#else
+    for (fl_int f = 0; f < 4; f++) FL_FN(row_in_zeros)(phase + f * ld, n, from, w, 4, start + f);
+#endif
+}
+
+/* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
+static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
+{
+    const int zeros = P->border == FL_CONSTANT && P->cval == 0;
+    for (fl_int fy = 0; fy < P->phases_y; fy++)
+        for (fl_int fx = 0; fx < P->phases_x; fx++, out += step) {
+            const fl_int start = b0 * P->sw + fx - P->left;
+            for (fl_int p = 0; p < rows; p++) { /* in order: what is too much of a row the next one overwrites */
+                const fl_int i = FL_FN(border_index)((a0 + p) * P->sh + fy - P->top, P->h, P->border);
+                real *row = out + p * P->pitch;
+                if (i < 0)
+                    for (fl_int q = 0; q < P->pitch; q += VL) vstore(row + q, vset((real)P->cval));
+                else if (zeros) FL_FN(row_in_zeros)(row, P->pitch, x + i * P->w, P->w, P->sw, start);
+                else FL_FN(row_in_border)(row, P->pitch, x + i * P->w, P->w, P->sw, start, P->border, (real)P->cval);
+            }
+            for (fl_int q = P->pitch; q < P->width; q += VL) /* the zeros that the last row shares with nobody */
+                vstore(out + (rows - 1) * P->pitch + q, vset(0));
+        }
+}

@@ -1,0 +1,221 @@
+# cython: freethreading_compatible=True
+"""What the jobs of convolutions have in common: which pixels they read for which outputs, and what follows the sums."""
+
+cimport numpy as cnp
+
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.plan cimport Plan, blocks, up
+from fastlec._kernels.runner cimport vector_bytes
+
+cnp.import_array()
+
+cdef enum:
+    MOST_LANES = 1 << 12    # pixels of a part, so that the finished rows are still in L2
+    LEAST_COLS = 64         # of a part of a row
+
+
+cdef class Layout:
+    """Which pixels of the source each output of a convolution reads, and where its weights lie in W."""
+
+    cdef int allot(self, fl_int n_phases, fl_int total) except -1:
+        self.n_phases, self.total = n_phases, total
+        self.phases = new_table(n_phases * sizeof(fl_conv_phase) // sizeof(fl_int))
+        self.taps_y, self.taps_x, self.place = new_table(total), new_table(total), new_table(total)
+        self.phase = <fl_conv_phase *>entries(self.phases)
+        self.ty = entries(self.taps_y)
+        self.tx = entries(self.taps_x)
+        self.where = entries(self.place)
+        return 0
+
+    cdef void extend(self) noexcept:
+        """How far the taps reach, and how many phases of the source they read."""
+        cdef fl_int far_y = 0, far_x = 0, q
+        for q in range(self.total):
+            far_y, far_x = max(far_y, self.ty[q]), max(far_x, self.tx[q])
+        self.ext_rows, self.ext_cols = far_y // self.sh, far_x // self.sw
+        self.phases_y, self.phases_x = min(self.sh, far_y + 1), min(self.sw, far_x + 1)
+
+    cdef void fill_planes(self, fl_conv_planes *P, fl_int tile_rows, fl_int tile_cols) noexcept:
+        """The planes for such parts of the grid. Zeros at the right of one row serve as those at the left of the next."""
+        cdef fl_int fx, before, behind, shared
+        P.h, P.w, P.sh, P.sw, P.top, P.left = self.h, self.w, self.sh, self.sw, self.top, self.left
+        P.phases_y, P.phases_x = self.phases_y, self.phases_x
+        P.tile_rows, P.tile_cols = tile_rows, tile_cols
+        P.plane_rows, P.width = tile_rows + self.ext_rows, tile_cols + self.ext_cols
+        P.border, P.cval = self.border, self.cval
+        shared = 0
+        if tile_cols == self.grid_cols and self.border == FL_CONSTANT and self.cval == 0:
+            shared = self.ext_cols
+            for fx in range(self.phases_x):
+                before = max(blocks(self.left - fx, self.sw), 0)
+                behind = max(P.width - max(blocks(self.w - fx + self.left, self.sw), 0), 0)
+                shared = min(shared, min(before, behind))
+        P.pitch = P.width - shared
+        P.plane = P.plane_rows * P.pitch + P.width - P.pitch
+
+    cdef object offsets(self, fl_conv_planes *P, fl_int phase_step):
+        """Where each tap reads, from the pixel's place in a channel's first plane on."""
+        table = new_table(self.total)
+        cdef fl_int *offset = entries(table)
+        cdef fl_int q, f
+        for q in range(self.total):
+            f = self.ty[q] % self.sh * self.phases_x + self.tx[q] % self.sw
+            offset[q] = f * phase_step + self.ty[q] // self.sh * P.pitch + self.tx[q] // self.sw
+        return table
+
+    cdef bint is_3x3(self) noexcept:
+        """Without stride or dilation."""
+        return self.r == self.s == 3 and self.sh == self.sw == self.down == self.across == self.dh == self.dw == 1
+
+
+cdef class Finish:
+    """What follows the sums: y = (op(sums + [y] + bias) + residual) * op2'(slope), op2' from its value; any of the arrays may be
+    None. [y]: if accumulate."""
+
+    def __cinit__(self, cnp.ndarray bias=None, int op=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False,
+                  cnp.ndarray slope=None, int op2=FL_IDENTITY):
+        self.bias, self.op, self.residual, self.accumulate, self.slope, self.op2 = bias, op, residual, accumulate, slope, op2
+
+    cdef int point(self, Plan plan, fl_conv_finish *f) except -1:
+        """For the plan's last job, of which f is a part."""
+        if self.bias is not None:
+            plan.point(&f.bias, self.bias)
+        if self.residual is not None:
+            plan.point(&f.r, self.residual)
+        if self.slope is not None:
+            plan.point(&f.slope, self.slope)
+        f.accumulate, f.op, f.op2 = self.accumulate, self.op, self.op2
+        return 0
+
+    cdef double work(self) noexcept:
+        """Nanoseconds for each element of y."""
+        return 0.3 if self.op == FL_IDENTITY else 1
+
+
+cdef cnp.ndarray new_table(fl_int n):
+    cdef cnp.npy_intp size = n
+    return cnp.PyArray_EMPTY(1, &size, cnp.NPY_INTP, 0)
+
+
+cdef fl_int *entries(object table):
+    return <fl_int *>cnp.PyArray_DATA(<cnp.ndarray>table)
+
+
+cdef fl_int lanes_of(Plan plan) noexcept:
+    """Elements in a register."""
+    return vector_bytes() // <fl_int>plan.size
+
+
+cdef Layout forward_layout(object g):
+    """y[a, b] = sum W x[sh a + dh i - top, sw b + dw j - left]."""
+    cdef Layout L = Layout()
+    cdef fl_int i, j, q = 0, r = g.r, s = g.s, dh = g.dh, dw = g.dw
+    L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.k // g.groups, g.c // g.groups
+    L.h, L.w, L.sh, L.sw, L.top, L.left = g.h, g.w, g.sh, g.sw, g.top, g.left
+    L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = g.oh, g.ow, g.oh, g.ow, 1, 1
+    L.r, L.s, L.dh, L.dw = r, s, dh, dw
+    L.row_step, L.channel_step, L.in_order = L.channels * r * s, r * s, True
+    L.allot(1, r * s)
+    L.phase[0].row = L.phase[0].col = L.phase[0].first = 0
+    L.phase[0].rows, L.phase[0].cols, L.phase[0].taps = g.oh, g.ow, r * s
+    for i in range(r):
+        for j in range(s):
+            L.ty[q], L.tx[q], L.where[q] = dh * i, dw * j, q
+            q += 1
+    L.extend()
+    if is_pointwise(g):
+        flatten(L)
+    return L
+
+
+cdef Layout data_layout(object g):
+    """dx[sh a + p, sw b + q] = sum W v[(sh a + p + top - dh i) / sh, ...] over the taps that divide: one phase for each p, q."""
+    cdef Layout L = Layout()
+    cdef fl_int i, j, p, q, y, x, n = 0, f = 0, low_y, low_x
+    cdef fl_int r = g.r, s = g.s, dh = g.dh, dw = g.dw, sh = g.sh, sw = g.sw, top = g.top, left = g.left
+    L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.c // g.groups, g.k // g.groups
+    L.h, L.w, L.sh, L.sw = g.oh, g.ow, 1, 1
+    L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = blocks(g.h, sh), blocks(g.w, sw), g.h, g.w, sh, sw
+    L.r, L.s, L.dh, L.dw = r, s, dh, dw
+    L.row_step, L.channel_step, L.in_order = r * s, L.rows * r * s, False
+    L.allot(min(sh, L.oh) * min(sw, L.ow), r * s)
+    for p in range(min(sh, L.oh)):
+        for q in range(min(sw, L.ow)):
+            L.phase[f].row, L.phase[f].col, L.phase[f].first = p, q, n
+            L.phase[f].rows, L.phase[f].cols = blocks(L.oh - p, sh), blocks(L.ow - q, sw)
+            for i in range(r):
+                for j in range(s):
+                    y, x = p + top - dh * i, q + left - dw * j
+                    if y % sh == 0 and x % sw == 0:
+                        L.ty[n], L.tx[n], L.where[n] = y // sh, x // sw, i * s + j
+                        low_y, low_x = (min(low_y, L.ty[n]), min(low_x, L.tx[n])) if n else (L.ty[0], L.tx[0])
+                        n += 1
+            L.phase[f].taps = n - L.phase[f].first
+            f += 1
+    if not n:
+        low_y = low_x = 0
+    L.total = n     # fewer than r s where a stride skips pixels at the border
+    for i in range(n):
+        L.ty[i] -= low_y
+        L.tx[i] -= low_x
+    L.top, L.left = -low_y, -low_x
+    L.extend()
+    if is_pointwise(g):
+        flatten(L)
+    return L
+
+
+cdef bint is_pointwise(object g):
+    return g.r == g.s == g.sh == g.sw == 1 and g.top == g.bottom == g.left == g.right == 0
+
+
+cdef void flatten(Layout L) noexcept:
+    """One tap that reads its own pixel: the image is one row."""
+    L.w, L.h = L.h * L.w, 1
+    L.grid_cols, L.grid_rows = L.grid_rows * L.grid_cols, 1
+    L.ow, L.oh = L.oh * L.ow, 1
+    L.phase[0].rows, L.phase[0].cols = 1, L.ow
+
+
+cdef fl_int rows_of_panel(fl_int rows):
+    """The height of A's panels that wastes least: a row of zeros costs as much as any, and tiles of few rows wait for loads."""
+    cdef fl_int mr, best = 1
+    cdef double cost, least = 0
+    for mr in range(1, (FL_CONV_ROWS if vector_bytes() == 64 else 6) + 1):
+        cost = blocks(rows, mr) * (max(<double>mr, 1.7) + 0.3)
+        if mr == 1 or cost < least:
+            best, least = mr, cost
+    return best
+
+
+cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1:
+    """Parts of the grid whose planes stay in L2, of as few pixels that are copied or computed in vain as possible."""
+    cdef fl_int lanes = vector_bytes() // <fl_int>size, cols = L.grid_cols, rows, best_rows = 0, best_cols = 0, most
+    cdef double cost, least = 0, per_pixel = <double>L.rows * L.total / max(L.n_phases, 1), area
+    chunk[0] = L.channels
+    while True:
+        # as many rows as fit, then as evenly as they divide
+        L.fill_planes(P, 1, cols)
+        most = SCRATCH // <fl_int>(size * chunk[0] * L.phases_y * L.phases_x * P.pitch) - L.ext_rows
+        if most >= 1 or cols <= LEAST_COLS:
+            rows = max(min(most, min(L.grid_rows, max(MOST_LANES // cols, 1))), 1)
+            rows = blocks(L.grid_rows, blocks(L.grid_rows, rows))
+            L.fill_planes(P, rows, cols)
+            area = <double>rows * cols
+            cost = up((rows - 1) * P.pitch + cols, lanes) * (per_pixel + 0.5) + 4.0 * L.phases_y * L.phases_x * P.plane
+            if best_rows == 0 or cost / area < least:
+                best_rows, best_cols, least = rows, cols, cost / area
+        if cols <= LEAST_COLS:
+            break
+        cols = up(blocks(cols, 2), lanes)
+    L.fill_planes(P, best_rows, best_cols)
+    while chunk[0] > 1 and size * chunk[0] * L.phases_y * L.phases_x * P.plane > 4 * SCRATCH:
+        chunk[0] = blocks(chunk[0], 2)
+    return 0
+
+
+cdef int check_image(Plan plan, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1:
+    plan.check(a, name, 4)
+    if (cnp.PyArray_DIM(a, 0) != n or cnp.PyArray_DIM(a, 1) != c or cnp.PyArray_DIM(a, 2) != h or cnp.PyArray_DIM(a, 3) != w):
+        raise ValueError(f"{name} has shape {(<object>a).shape}; expected ({n}, {c}, {h}, {w})")
+    return 0
