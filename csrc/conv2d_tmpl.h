@@ -126,20 +126,35 @@ static void FL_FN(conv_finish_part)(const fl_conv_job *job, fl_int i, fl_int row
             FL_FN(gemm_finish)(&last, z + p * job->ow + side, size, i, rows, p * job->ow + side, end - side);
 }
 
+/* What block `block` computes: panels [from, to) of a group, in the part of the grid at (a0, b0), high x wide. */
+typedef struct {
+    fl_int image, group, a0, b0, high, wide, from, to;
+} FL_FN(conv_part);
+
+FL_INLINE FL_FN(conv_part) FL_FN(conv_part_of)(const fl_conv_job *job, fl_int block)
+{
+    const fl_conv_planes *P = &job->planes;
+    const fl_int parts = (job->panels + job->per_block - 1) / job->per_block, part = block % parts;
+    const fl_int tiles = job->tiles_down * job->tiles_across, tile = block / parts % tiles;
+    FL_FN(conv_part) at = {.group = block / parts / tiles % job->groups, .image = block / parts / tiles / job->groups};
+    at.a0 = tile / job->tiles_across * P->tile_rows;
+    at.b0 = tile % job->tiles_across * P->tile_cols;
+    at.high = job->grid_rows - at.a0 < P->tile_rows ? job->grid_rows - at.a0 : P->tile_rows;
+    at.wide = job->grid_cols - at.b0 < P->tile_cols ? job->grid_cols - at.b0 : P->tile_cols;
+    at.from = part * job->per_block;
+    at.to = at.from + job->per_block < job->panels ? at.from + job->per_block : job->panels;
+    return at;
+}
+
 /* scratch: a tile, FL_CONV_ROWS + 1 rows of FL_CONV_BYTES, then the planes of `chunk` channels and FL_CONV_BYTES more. */
 static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_job *job = (const fl_conv_job *)head;
     const fl_conv_planes *P = &job->planes;
-    const fl_int parts = (job->panels + job->per_block - 1) / job->per_block, part = block % parts;
-    const fl_int tiles = job->tiles_down * job->tiles_across, tile = block / parts % tiles;
-    const fl_int group = block / parts / tiles % job->groups, image = block / parts / tiles / job->groups;
-    const fl_int a0 = tile / job->tiles_across * P->tile_rows, b0 = tile % job->tiles_across * P->tile_cols;
-    const fl_int high = job->grid_rows - a0 < P->tile_rows ? job->grid_rows - a0 : P->tile_rows;
-    const fl_int wide = job->grid_cols - b0 < P->tile_cols ? job->grid_cols - b0 : P->tile_cols;
+    const FL_FN(conv_part) at = FL_FN(conv_part_of)(job, block);
+    const fl_int a0 = at.a0, b0 = at.b0, high = at.high, wide = at.wide, image = at.image, group = at.group;
     const fl_int plane_rows = P->plane_rows - P->tile_rows + high, per_channel = P->phases_y * P->phases_x * P->plane;
     const fl_int size = job->oh * job->ow, mr = job->mr;
-    const fl_int from = part * job->per_block, to = from + job->per_block < job->panels ? from + job->per_block : job->panels;
     const real *x = (const real *)job->x + (image * job->groups + group) * job->channels * P->h * P->w;
     real *y = (real *)job->y + (image * job->groups + group) * job->rows * size;
     const fl_int ldb = FL_CONV_BYTES / (fl_int)sizeof(real);
@@ -162,7 +177,7 @@ static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
             const fl_int depth = job->channels * phase->taps * mr;
             const real *a = (const real *)job->a + phase->panels + group * job->panels * depth + c * phase->taps * mr;
             real *first = y + ((a0 * job->down + phase->row) * job->ow + b0 * job->across + phase->col);
-            for (fl_int panel = from; panel < to; panel++) {
+            for (fl_int panel = at.from; panel < at.to; panel++) {
                 const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
                 const int add = c > 0 || F->accumulate;
                 real start[FL_CONV_ROWS] = {0};
@@ -216,24 +231,26 @@ FL_INLINE void FL_FN(conv_pack_rows)(real *out, const real *w, fl_int step, fl_i
 static void FL_FN(conv_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_pack_job *job = (const fl_conv_pack_job *)head;
-    const fl_int parts = job->in_order ? job->panels : job->channels, part = block % parts, group = block / parts, mr = job->mr;
+    const fl_int parts = job->order == FL_PACK_ROWS ? job->panels : job->channels, part = block % parts, group = block / parts, mr = job->mr;
     const real *w = (const real *)job->w + group * job->group_step;
     (void)scratch;
     for (fl_int f = 0; f < job->phases; f++) {
         const fl_conv_phase *phase = job->phase + f;
         const fl_int depth = job->channels * phase->taps * mr;
         real *a = (real *)job->a + phase->panels + group * job->panels * depth;
-        if (job->in_order) {
+        if (job->order == FL_PACK_ROWS) {
             const fl_int row = part * mr, valid = job->rows - row < mr ? job->rows - row : mr;
             FL_FN(conv_pack_rows)(a + part * depth, w + row * job->row_step, job->row_step, job->channels * phase->taps, mr, valid);
-        } else
-            for (fl_int panel = 0; panel < job->panels; panel++) {
-                const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
-                real *out = a + panel * depth + part * phase->taps * mr;
-                for (fl_int q = 0; q < phase->taps; q++, out += mr) {
-                    const real *from = w + part * job->channel_step + row * job->row_step + job->place[phase->first + q];
-                    for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step] : 0;
-                }
-            }
+            continue;
+        }
+        for (fl_int panel = 0; panel < job->panels; panel++) {
+            const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+            const real *from = w + part * job->channel_step + row * job->row_step;
+            real *out = a + panel * depth + part * phase->taps * mr;
+            if (job->order == FL_PACK_TAPS) FL_FN(conv_pack_rows)(out, from, job->row_step, phase->taps, mr, valid);
+            else
+                for (fl_int q = 0; q < phase->taps; q++, out += mr)
+                    for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step + job->place[phase->first + q]] : 0;
+        }
     }
 }

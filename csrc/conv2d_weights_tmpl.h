@@ -94,7 +94,9 @@ static void FL_FN(conv_dots_of)(real (*out)[4], const real *v, fl_int ldv, const
 /* v at the pitch of the planes, zeros in the gaps. Up to a register more is written. */
 static void FL_FN(conv_spread)(real *out, const real *v, fl_int rows, fl_int cols, fl_int pitch)
 {
-    for (fl_int p = 0; p < rows; p++) FL_FN(row_in_zeros)(out + p * pitch, pitch, v + p * cols, cols, 1, 0);
+    if (pitch == cols) FL_FN(row_in_zeros)(out, rows * cols, v, rows * cols, 1, 0);
+    else
+        for (fl_int p = 0; p < rows; p++) FL_FN(row_in_zeros)(out + p * pitch, pitch, v + p * cols, cols, 1, 0);
 }
 
 /* Whether a product with zero is a number for all of them. */
@@ -105,6 +107,22 @@ FL_INLINE int FL_FN(all_finite)(const real *x, fl_int n)
     for (; q + VL <= n; q += VL) s += vload(x + q) * 0;
     if (q < n) s += vload_n(x + q, n - q, 0) * 0;
     return vsum(s) == 0;
+}
+
+/* The planes of a block's channels in `images` images from n on, for the rows of the grid from a0 on: [channel][phase][image][plane], a
+ * phase ldv long. finite, if wanted: whether all of them are. */
+static void FL_FN(conv_weights_planes)(const fl_conv_weights_job *job, const FL_FN(conv_region) *R, fl_int n, fl_int images, fl_int a0,
+                                       fl_int plane_rows, fl_int ldv, real *planes, int *finite)
+{
+    const fl_conv_planes *P = &job->planes;
+    const fl_int phases = P->phases_y * P->phases_x;
+    for (fl_int c = 0; c < R->channels; c++)
+        for (fl_int m = 0; m < images; m++) {
+            const fl_int channel = ((n + m) * job->regions.groups + R->group) * job->regions.channels + R->channel + c;
+            real *out = planes + c * phases * ldv + m * P->plane;
+            FL_FN(planes_of)(out, ldv, (const real *)job->x + channel * P->h * P->w, P, a0, 0, plane_rows);
+            for (fl_int f = 0; finite && *finite && f < phases; f++) *finite = FL_FN(all_finite)(out + f * ldv, plane_rows * P->pitch);
+        }
 }
 
 /* scratch: the planes of channel_chunk channels and row_chunk rows of v, `together` images and 64 bytes for each, FL_CONV_BYTES more. */
@@ -118,7 +136,7 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
     const fl_int first = R.part * job->part_images;
     const fl_int end = first + job->part_images < job->images ? first + job->part_images : job->images;
     const fl_int size = job->grid_rows * job->grid_cols, total = channels * job->taps;
-    const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), ldx = P->phases_y * P->phases_x * ldv; /* [phase][image][plane] */
+    const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), ldx = P->phases_y * P->phases_x * ldv;
     real *planes = scratch, *spread = planes + channels * ldx + FL_CONV_BYTES / (fl_int)sizeof(real);
     real *dw = (real *)job->dw + R.at * job->taps;
     int add = 0;
@@ -127,16 +145,9 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
         const fl_int images = end - n < job->together ? end - n : job->together;
         for (fl_int a0 = 0; a0 < job->grid_rows; a0 += P->tile_rows, add = 1) {
             const fl_int high = job->grid_rows - a0 < P->tile_rows ? job->grid_rows - a0 : P->tile_rows;
-            const fl_int plane_rows = P->plane_rows - P->tile_rows + high, lanes = (high - 1) * P->pitch + job->grid_cols;
+            const fl_int lanes = (high - 1) * P->pitch + job->grid_cols;
             int finite = 1;
-            for (fl_int c = 0; c < channels; c++)
-                for (fl_int m = 0; m < images; m++) {
-                    const fl_int channel = ((n + m) * all->groups + R.group) * all->channels + R.channel + c;
-                    real *out = planes + c * ldx + m * P->plane;
-                    FL_FN(planes_of)(out, ldv, (const real *)job->x + channel * P->h * P->w, P, a0, 0, plane_rows);
-                    for (fl_int f = 0; f < P->phases_y * P->phases_x; f++)
-                        finite &= FL_FN(all_finite)(out + f * ldv, plane_rows * P->pitch);
-                }
+            FL_FN(conv_weights_planes)(job, &R, n, images, a0, P->plane_rows - P->tile_rows + high, ldv, planes, &finite);
             for (fl_int i = 0; i < rows; i++)
                 for (fl_int m = 0; m < images; m++) {
                     const fl_int row = ((n + m) * all->groups + R.group) * all->rows + R.row + i;
@@ -144,7 +155,7 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
                                        job->grid_cols, P->pitch);
                 }
             for (fl_int i = 0; i < rows; i += 4) {
-                const fl_int mr = rows - i < 4 ? rows - i : 4, groups = (total + DOTS_Q - 1) / DOTS_Q, even = (total + groups - 1) / groups;
+                const fl_int mr = rows - i < 4 ? rows - i : 4, even = FL_FN(even_piece)(total, DOTS_Q);
                 for (fl_int q = 0; q < total; q += even) {
                     const fl_int here = total - q < even ? total - q : even;
                     const real *x[DOTS_Q];
@@ -165,5 +176,115 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
             }
         }
     }
+}
+
+/* --- with lanes along the rows of A: none is empty if these fill registers, and v has no gaps --------------------------------- */
+
+#undef TAPS_Q
+#if defined __AVX512F__
+#define TAPS_Q 9               /* taps at a time, for 2 registers of rows: as many pointers as stay in registers */
+#else
+#define TAPS_Q 6
+#endif
+
+/* out[j * ldo + lane] = or += the sum over the runs of v's lanes times x_j, for j < here <= nq taps and nv registers. v: one pixel after
+ * the other. */
+FL_INLINE void FL_FN(conv_taps)(real *out, fl_int ldo, const real *v, const real *const *x, const conv_runs *runs, fl_int here, int add,
+                                const int nq, const int nv)
+{
+    vec s[TAPS_Q][2];
+    const real *at[TAPS_Q];
+#pragma GCC unroll 9
+    for (int j = 0; j < nq; j++) {
+        at[j] = x[j];
+#pragma GCC unroll 2
+        for (int u = 0; u < nv; u++) s[j][u] = vset(0);
+    }
+    for (fl_int image = 0; image < runs->images; image++)
+        for (fl_int row = 0; row < runs->rows; row++) {
+            const fl_int from = image * runs->image_step + row * runs->row_step;
+            for (fl_int t = from; t < from + runs->lanes; t++, v += nv * VL) {
+                vec w[2];
+#pragma GCC unroll 2
+                for (int u = 0; u < nv; u++) w[u] = vload(v + u * VL);
+#pragma GCC unroll 9
+                for (int j = 0; j < nq; j++) {
+                    const vec d = vset(at[j][t]);
+#pragma GCC unroll 2
+                    for (int u = 0; u < nv; u++) s[j][u] += d * w[u];
+                }
+            }
+        }
+#pragma GCC unroll 9
+    for (int j = 0; j < nq; j++)
+        if (j < here)
+#pragma GCC unroll 2
+            for (int u = 0; u < nv; u++) {
+                real *to = out + j * ldo + u * VL;
+                if (add) s[j][u] += vload(to);
+                vstore(to, s[j][u]);
+            }
+}
+
+#undef CONV_TAPS
+#define CONV_TAPS(nq)                                                                 \
+    do {                                                                              \
+        if (mr == VL) FL_FN(conv_taps)(out, VL, v, x, runs, here, add, nq, 1);        \
+        else FL_FN(conv_taps)(out, 2 * VL, v, x, runs, here, add, nq, 2);             \
+    } while (0)
+
+static void FL_FN(conv_taps_of)(real *out, fl_int mr, const real *v, const real *const *x, const conv_runs *runs, fl_int here, int add)
+{
+    if (here > 6) CONV_TAPS(TAPS_Q);
+    else if (here > 3) CONV_TAPS(6);
+    else if (here > 1) CONV_TAPS(3);
+    else CONV_TAPS(1);
+}
+
+/* scratch: the sums, rows in whole panels times channel_chunk times taps, and VL panel rows; v, rows in whole panels times the pixels of
+ * `together` images; the planes of channel_chunk channels, `together` images and 64 bytes for each, FL_CONV_BYTES more. */
+static void FL_FN(conv_weights_channels)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_conv_weights_job *job = (const fl_conv_weights_job *)head;
+    const fl_conv_planes *P = &job->planes;
+    const fl_conv_regions *all = &job->regions;
+    const FL_FN(conv_region) R = FL_FN(conv_region_of)(all, block);
+    const fl_int mr = job->mr, panels = (R.rows + mr - 1) / mr, total = R.channels * job->taps;
+    const fl_int first = R.part * job->part_images, size = job->grid_rows * job->grid_cols;
+    const fl_int end = first + job->part_images < job->images ? first + job->part_images : job->images;
+    const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), ldx = P->phases_y * P->phases_x * ldv;
+    real *sums = scratch, *turned = sums + (panels * total + VL) * mr;
+    real *planes = turned + panels * mr * job->together * P->tile_rows * job->grid_cols;
+    int add = 0;
+
+    for (fl_int n = first; n < end; n += job->together) {
+        const fl_int images = end - n < job->together ? end - n : job->together;
+        for (fl_int a0 = 0; a0 < job->grid_rows; a0 += P->tile_rows, add = 1) {
+            const fl_int high = job->grid_rows - a0 < P->tile_rows ? job->grid_rows - a0 : P->tile_rows, pixels = high * job->grid_cols;
+            const conv_runs runs = {images, P->plane, high, P->pitch, job->grid_cols};
+            FL_FN(conv_weights_planes)(job, &R, n, images, a0, P->plane_rows - P->tile_rows + high, ldv, planes, NULL);
+            for (fl_int p = 0; p < panels; p++) {
+                const fl_int valid = R.rows - p * mr < mr ? R.rows - p * mr : mr;
+                for (fl_int m = 0; m < images; m++) {
+                    const fl_int row = ((n + m) * all->groups + R.group) * all->rows + R.row + p * mr;
+                    FL_FN(conv_pack_rows)(turned + (p * images + m) * pixels * mr, (const real *)job->v + row * size + a0 * job->grid_cols,
+                                          size, pixels, mr, valid);
+                }
+            }
+            for (fl_int p = 0; p < panels; p++)
+                for (fl_int q = 0, here; q < total; q += here) {
+                    const real *x[TAPS_Q];
+                    here = FL_FN(even_piece)(total - q, TAPS_Q);
+                    for (fl_int j = 0; j < TAPS_Q; j++) {
+                        const fl_int at = q + (j < here ? j : here - 1);
+                        x[j] = planes + at / job->taps * ldx + job->offset[at % job->taps];
+                    }
+                    FL_FN(conv_taps_of)(sums + (p * total + q) * mr, mr, turned + p * images * pixels * mr, x, &runs, here, add);
+                }
+        }
+    }
+    for (fl_int p = 0; p < panels; p++)
+        FL_FN(conv_turn)(sums + p * total * mr, mr, (real *)job->dw + (R.at + p * mr * all->channels) * job->taps, all->channels * job->taps,
+                         R.rows - p * mr < mr ? R.rows - p * mr : mr, total, total, 0, 1, 0);
 }
 #undef conv_runs

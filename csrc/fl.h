@@ -190,6 +190,7 @@ typedef struct {
  * The data's gradient is such a convolution of v, one for each phase of the pixels of x. */
 enum {
     FL_CONV_ROWS = 8,          /* of A in a panel, at most */
+    FL_CONV_STRIP = 112,       /* pixels at a time, of a run's and a panel's lanes of channels */
     FL_CONV_BYTES = 512        /* of a row of a tile, at most: what may be read beyond the end of a plane */
 };
 enum { FL_CONSTANT, FL_REFLECT, FL_NEAREST, FL_WRAP, FL_MIRROR }; /* what lies beyond the image, as in scipy.ndimage */
@@ -228,17 +229,21 @@ typedef struct {
     fl_int phases, down, across;
     const fl_int *offset;
     const void *a;                     /* [phase][group][panel][channel][tap][mr], zeros beyond the last row */
-    fl_int mr, panels, per_block;      /* panels of a group, and of a block */
+    fl_int mr, panels, per_block;      /* rows of a panel; panels of a group, and of a block */
     const void *x;                     /* (images, groups * channels, h, w) */
     void *y;                           /* (images, groups * rows, oh, ow) */
     fl_int oh, ow;
     fl_conv_finish finish;
     fl_int chunk;                      /* channels whose planes are in scratch at a time */
+    int in_place;                      /* conv_channels: x has all pixels that are read: no planes */
     int flat;                          /* one tap: offset has that of each channel of a chunk */
     int by_row;                        /* a tile is part of one row of pixels */
 } fl_conv_job;
 
-/* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. conv2d_tmpl.h */
+/* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. In w a row's elements are
+ * consecutive in the order of A, or those taps of a row and channel are, or none. conv2d_tmpl.h */
+enum { FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES };
+
 typedef struct {
     fl_job head;
     const fl_conv_phase *phase;
@@ -246,22 +251,37 @@ typedef struct {
     const void *w;
     fl_int group_step, row_step, channel_step;
     const fl_int *place;
-    int in_order;                      /* a row's elements are consecutive in w */
+    int order;
     void *a;
 } fl_conv_pack_job;
 
 /* The same for 3 x 3 taps without stride by Winograd's minimal filtering: tiles of 4 x 4 pixels by 36 products of their transforms
  * (Lavin and Gray 2015), each a matrix product over the channels with the tiles along the lanes. winograd_tmpl.h */
-enum { FL_WINO_TILE = 4, FL_WINO_POINTS = 36 };
+enum {
+    FL_WINO_TILE = 4,
+    FL_WINO_POINTS = 36,
+    FL_WINO_RUN = 16,                  /* channels that are summed at a time, */
+    FL_WINO_CHANNELS = 32              /* and whose transforms a block of winograd_few uses at a time */
+};
+
+/* Tap (i, j) of a row of A and a channel is w[group * group_step + row * row_step + channel * channel_step + place[3 i + j]]. */
+typedef struct {
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    fl_int mr;
+} fl_winograd_taps;
 
 typedef struct {
     fl_job head;
     fl_int images, groups, rows, channels;
     fl_int h, w, top, left;
     fl_int down, across;               /* tiles of an image */
-    fl_int per_block;                  /* rows of tiles, of all images, in a block */
-    const void *u;                     /* [group][panel][point][channel][mr], a line after each point */
-    fl_int mr, panels, panels_block;
+    fl_int per_block;                  /* rows of tiles, of all images; winograd_few: panels */
+    fl_winograd_taps taps;
+    fl_int panels;
+    const void *u;                     /* winograd: [group][panel][point][channel][mr], a line after each point */
+    void *v;                           /* winograd_in, winograd_few */
     const fl_int *offset;              /* of each channel: channel * pitch */
     fl_int pitch;                      /* tiles of a block, rounded up to registers */
     const void *x;
@@ -270,14 +290,11 @@ typedef struct {
     fl_conv_finish finish;
 } fl_winograd_job;
 
-/* u: the transforms of the taps. Tap (i, j) is w[... + place[3 i + j]]. scratch: 9 times
- * mr * channels reals and a line. */
+/* u: the transforms of the taps. scratch: 9 * FL_WINO_RUN * mr reals and a line. */
 typedef struct {
     fl_job head;
-    fl_int groups, rows, channels, mr, panels;
-    const void *w;
-    fl_int group_step, row_step, channel_step;
-    const fl_int *place;
+    fl_int groups, rows, channels, panels;
+    fl_winograd_taps taps;
     void *u;
 } fl_winograd_pack_job;
 
@@ -352,6 +369,7 @@ typedef struct {
     void *dw;                          /* [part][groups * rows][channels][taps] */
     fl_int part_images;                /* in a part */
     fl_int together;                   /* images whose planes are in scratch at a time */
+    fl_int mr;                         /* conv_weights_channels: lanes of a panel of rows, one register or two */
 } fl_conv_weights_job;
 
 /* out = v * op'(Y) and total[row] = the sum of row `row` of that, for rows of n elements. channels_tmpl.h */

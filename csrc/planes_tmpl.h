@@ -44,6 +44,18 @@ static void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_in
     }
 }
 
+/* The same for step 2 and two planes at once: columns 2 q + start and those after them. No more is written. */
+static void FL_FN(rows_by_twos)(real *even, real *odd, fl_int width, const real *from, fl_int w, fl_int start)
+{
+    for (fl_int q = 0; q < width; q += VL) {
+        const fl_int at = 2 * q + start, left = width - q < VL ? width - q : VL;
+        vec a, b;
+        vunzip(FL_FN(load_in_row)(from + at, at, w), FL_FN(load_in_row)(from + at + VL, at + VL, w), &a, &b);
+        vstore_n(even + q, a, left);
+        vstore_n(odd + q, b, left);
+    }
+}
+
 /* The same with a border. */
 static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
 {
@@ -77,22 +89,34 @@ FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real 
 #endif
 }
 
+FL_INLINE void FL_FN(fill_row)(real *row, fl_int n, real value)
+{
+    for (fl_int q = 0; q < n; q += VL) vstore_n(row + q, vset(value), n - q < VL ? n - q : VL);
+}
+
 /* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
 static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
 {
-    const int zeros = P->border == FL_CONSTANT && P->cval == 0;
+    const int zeros = P->border == FL_CONSTANT && P->cval == 0, both = zeros && P->sw == 2 && P->phases_x == 2;
+    if (P->sw == 1 && P->sh == 1 && P->width == P->w && P->left == b0 && a0 >= P->top && a0 - P->top + rows <= P->h) { /* as it is */
+        FL_FN(row_in_zeros)(out, rows * P->w, x + (a0 - P->top) * P->w, rows * P->w, 1, 0);
+        return;
+    }
     for (fl_int fy = 0; fy < P->phases_y; fy++)
-        for (fl_int fx = 0; fx < P->phases_x; fx++, out += step) {
-            const fl_int start = b0 * P->sw + fx - P->left;
+        for (fl_int fx = 0; fx < P->phases_x; fx += 1 + both, out += (1 + both) * step) {
+            const fl_int start = b0 * P->sw + fx - P->left, last = (rows - 1) * P->pitch;
             for (fl_int p = 0; p < rows; p++) { /* in order: what is too much of a row the next one overwrites */
                 const fl_int i = FL_FN(border_index)((a0 + p) * P->sh + fy - P->top, P->h, P->border);
                 real *row = out + p * P->pitch;
-                if (i < 0)
-                    for (fl_int q = 0; q < P->pitch; q += VL) vstore(row + q, vset((real)P->cval));
+                if (i < 0) {
+                    FL_FN(fill_row)(row, P->pitch, (real)P->cval);
+                    if (both) FL_FN(fill_row)(row + step, P->pitch, 0);
+                } else if (both) FL_FN(rows_by_twos)(row, row + step, P->pitch, x + i * P->w, P->w, start);
                 else if (zeros) FL_FN(row_in_zeros)(row, P->pitch, x + i * P->w, P->w, P->sw, start);
                 else FL_FN(row_in_border)(row, P->pitch, x + i * P->w, P->w, P->sw, start, P->border, (real)P->cval);
             }
-            for (fl_int q = P->pitch; q < P->width; q += VL) /* the zeros that the last row shares with nobody */
-                vstore(out + (rows - 1) * P->pitch + q, vset(0));
+            /* the zeros that the last row shares with nobody */
+            FL_FN(fill_row)(out + last + P->pitch, P->width - P->pitch, 0);
+            if (both) FL_FN(fill_row)(out + step + last + P->pitch, P->width - P->pitch, 0);
         }
 }

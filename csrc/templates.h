@@ -15,6 +15,7 @@
 #include "channels_tmpl.h"
 #include "planes_tmpl.h"
 #include "conv2d_tmpl.h"
+#include "conv2d_channels_tmpl.h"
 #include "conv2d_weights_tmpl.h"
 #include "winograd_tmpl.h"
 #include "depthwise_tmpl.h"

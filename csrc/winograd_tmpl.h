@@ -3,8 +3,6 @@
  * B' d B, the taps g become G g G', their products over the channels m become A' m A; lanes lie along the tiles. */
 
 #undef LINE
-#undef RUN
-#define RUN 16 /* channels that are summed at a time */
 #define LINE (64 / (fl_int)sizeof(real)) /* apart from multiples of it, arrays fall into other sets of the caches */
 
 /* B': the coefficients of the product of (x - p) over the other points p. */
@@ -29,9 +27,16 @@ FL_INLINE void FL_FN(wino_pixels)(vec *y, vec m0, vec m1, vec m2, vec m3, vec m4
     y[3] = difference + (real)0.125 * m3 - 8 * m4 + m5;
 }
 
-/* In double, whatever the dtype: W's transforms are then as good as W. */
-typedef double FL_FN(wide) __attribute__((vector_size(VBYTES / sizeof(real) * sizeof(double))));
+/* In double, whatever the dtype: W's transforms are then as good as W. PART lanes of one register of doubles. */
+#undef PART
+#define PART (VBYTES / (fl_int)sizeof(double))
+typedef double FL_FN(wide) __attribute__((vector_size(VBYTES)));
+typedef real FL_FN(part) __attribute__((vector_size(VBYTES / sizeof(double) * sizeof(real)), aligned(sizeof(real)), may_alias));
 #define wide FL_FN(wide)
+#define half FL_FN(part)
+
+FL_INLINE wide FL_FN(widen)(const real *p) { return __builtin_convertvector(*(const half *)p, wide); }
+FL_INLINE void FL_FN(narrow)(real *p, wide v) { *(half *)p = __builtin_convertvector(v, half); }
 
 /* G: the powers of the points, over the products of their differences. */
 FL_INLINE void FL_FN(wino_taps)(wide *u, const wide g0, const wide g1, const wide g2)
@@ -45,30 +50,43 @@ FL_INLINE void FL_FN(wino_taps)(wide *u, const wide g0, const wide g1, const wid
     u[5] = g2;
 }
 
-/* A block transforms one panel of one group. Up to a line more is read of scratch and written of u. */
+/* The transforms u[point * step + c * mr + i] of the taps of `valid` rows of A and some channels. Up to a line more is written of each
+ * point. g: 9 * FL_WINO_RUN * mr reals and a line. */
+static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_winograd_taps *T, const real *w, fl_int channels, fl_int valid, real *g)
+{
+    const fl_int mr = T->mr;
+    for (fl_int from = 0; from < channels; from += FL_WINO_RUN) {
+        const fl_int here = channels - from < FL_WINO_RUN ? channels - from : FL_WINO_RUN;
+        if (T->channel_step == 9) FL_FN(conv_pack_rows)(g, w + from * 9, T->row_step, here * 9, mr, valid);
+        else
+            for (fl_int c = 0; c < here; c++)
+                FL_FN(conv_pack_rows)(g + c * 9 * mr, w + (from + c) * T->channel_step, T->row_step, 9, mr, valid);
+        for (fl_int c = 0; c < here; c++)
+            for (fl_int t = 0; t < mr; t += PART) {
+                const real *at = g + c * 9 * mr + t;
+                real *to = u + (from + c) * mr + t;
+                wide columns[3][6];
+                for (int j = 0; j < 3; j++)
+                    FL_FN(wino_taps)(columns[j], FL_FN(widen)(at + T->place[j] * mr), FL_FN(widen)(at + T->place[3 + j] * mr),
+                                     FL_FN(widen)(at + T->place[6 + j] * mr));
+                for (int a = 0; a < 6; a++) {
+                    wide out[6];
+                    FL_FN(wino_taps)(out, columns[0][a], columns[1][a], columns[2][a]);
+                    for (int b = 0; b < 6; b++) FL_FN(narrow)(to + (6 * a + b) * step, out[b]);
+                }
+            }
+    }
+}
+
+/* A block transforms one panel of one group. */
 static void FL_FN(winograd_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_pack_job *job = (const fl_winograd_pack_job *)head;
-    const fl_int panel = block % job->panels, group = block / job->panels, mr = job->mr, row = panel * mr;
-    const fl_int valid = job->rows - row < mr ? job->rows - row : mr, n = mr * job->channels, step = n + LINE;
-    const real *w = (const real *)job->w + group * job->group_step + row * job->row_step;
-    real *g = scratch, *u = (real *)job->u + (group * job->panels + panel) * FL_WINO_POINTS * step;
-    for (fl_int c = 0; c < job->channels; c++)
-        for (fl_int i = 0; i < mr; i++)
-            for (fl_int q = 0; q < 9; q++)
-                g[q * step + c * mr + i] = i < valid ? w[i * job->row_step + c * job->channel_step + job->place[q]] : 0;
-    for (fl_int t = 0; t < n; t += VL) {
-        wide columns[3][6];
-        for (int j = 0; j < 3; j++)
-            FL_FN(wino_taps)(columns[j], __builtin_convertvector(vload(g + j * step + t), wide),
-                             __builtin_convertvector(vload(g + (3 + j) * step + t), wide),
-                             __builtin_convertvector(vload(g + (6 + j) * step + t), wide));
-        for (int a = 0; a < 6; a++) {
-            wide out[6];
-            FL_FN(wino_taps)(out, columns[0][a], columns[1][a], columns[2][a]);
-            for (int b = 0; b < 6; b++) vstore(u + (6 * a + b) * step + t, __builtin_convertvector(out[b], vec));
-        }
-    }
+    const fl_winograd_taps *T = &job->taps;
+    const fl_int panel = block % job->panels, group = block / job->panels, row = panel * T->mr, step = T->mr * job->channels + LINE;
+    FL_FN(wino_taps_in)((real *)job->u + (group * job->panels + panel) * FL_WINO_POINTS * step, step, T,
+                        (const real *)T->w + group * T->group_step + row * T->row_step, job->channels,
+                        job->rows - row < T->mr ? job->rows - row : T->mr, scratch);
 }
 
 /* `rows` rows of an image (h, w) from `top` on, columns from `left` on, zeros around it: phases[(4 p + f) * ld + q] = column 4 q + f. */
@@ -150,48 +168,109 @@ static void FL_FN(wino_row_out)(real *y, const real *m, fl_int step, const fl_wi
     }
 }
 
-/* scratch: transforms of the channels and of the rows of A, FL_WINO_POINTS times them times pitch, and a line; then six rows of an image. */
-static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
+/* The products of `channels` channels at one point for the tiles of a panel: m = or += u v. Sums of sums: what A' makes of their
+ * rounding is larger than that of the sums itself. */
+FL_INLINE void FL_FN(wino_products)(real *m, fl_int pitch, const real *u, const real *v, const fl_int *offset, fl_int channels,
+                                    fl_int tiles, fl_int mr, int add)
 {
-    const fl_winograd_job *job = (const fl_winograd_job *)head;
-    const fl_int parts = (job->panels + job->panels_block - 1) / job->panels_block, part = block % parts;
-    const fl_int total = job->images * job->down, per_group = (total + job->per_block - 1) / job->per_block;
-    const fl_int first = block / parts % per_group * job->per_block, group = block / parts / per_group;
-    const fl_int end = first + job->per_block < total ? first + job->per_block : total, tiles = (end - first) * job->across;
-    const fl_int from = part * job->panels_block, to = from + job->panels_block < job->panels ? from + job->panels_block : job->panels;
-    const fl_int mr = job->mr, pitch = job->pitch, size = job->oh * job->ow;
-    const fl_int v_step = job->channels * pitch + LINE, m_step = (to - from) * mr * pitch + LINE;
-    real *v = scratch, *m = v + FL_WINO_POINTS * v_step, *phases = m + FL_WINO_POINTS * m_step;
-    const fl_int u_step = job->channels * mr + LINE;
-    const real *u = (const real *)job->u + group * job->panels * FL_WINO_POINTS * u_step;
     const real zeros[FL_CONV_ROWS] = {0};
-    const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
+    for (fl_int t = 0, nv; t < tiles; t += nv * VL) {
+        nv = FL_FN(conv_wide)(mr, (tiles - t + VL - 1) / VL);
+        for (fl_int c = 0; c < channels; c += FL_WINO_RUN)
+            FL_FN(conv_tile_of)(m + t, pitch, u + c * mr, v + t, 0, 1, offset + c, channels - c < FL_WINO_RUN ? channels - c : FL_WINO_RUN,
+                                zeros, add || c > 0, mr, nv);
+    }
+}
 
-    for (fl_int c = 0; c < job->channels; c++)
+/* The pixels of `rows` rows of A from `row` on, rows of tiles [first, end) of all images, from m[point * step + row * pitch + tile]. */
+static void FL_FN(wino_out)(const fl_winograd_job *job, const real *m, fl_int step, fl_int group, fl_int row, fl_int rows, fl_int first,
+                            fl_int end)
+{
+    const fl_int size = job->oh * job->ow;
+    const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
+    for (fl_int r = 0; r < rows; r++)
         for (fl_int i = first; i < end; i++) {
-            const fl_int channel = (i / job->down * job->groups + group) * job->channels + c;
-            FL_FN(wino_row_in)(v + c * pitch + (i - first) * job->across, v_step, (const real *)job->x + channel * job->h * job->w,
-                               job->h, job->w, i % job->down * FL_WINO_TILE - job->top, -job->left, job->across, phases);
-        }
-    for (fl_int point = 0; point < FL_WINO_POINTS; point++)
-        for (fl_int panel = from; panel < to; panel++)
-            for (fl_int t = 0, nv; t < tiles; t += nv * VL) {
-                nv = FL_FN(conv_wide)(mr, (tiles - t + VL - 1) / VL);
-                for (fl_int c = 0; c < job->channels; c += RUN) /* sums of sums: what A' makes of their rounding is larger */
-                    FL_FN(conv_tile_of)(m + point * m_step + (panel - from) * mr * pitch + t, pitch,
-                                        u + (panel * FL_WINO_POINTS + point) * u_step + c * mr, v + point * v_step + t, 0, 1,
-                                        job->offset + c, job->channels - c < RUN ? job->channels - c : RUN, zeros, c > 0, mr, nv);
-            }
-    for (fl_int row = from * mr; row < to * mr && row < job->rows; row++)
-        for (fl_int i = first; i < end; i++) {
-            const fl_int k = group * job->rows + row, plane = i / job->down * job->groups * job->rows + k, at = i % job->down;
+            const fl_int k = group * job->rows + row + r, plane = i / job->down * job->groups * job->rows + k, at = i % job->down;
             const fl_int top = FL_WINO_TILE * at, bottom = top + FL_WINO_TILE < job->oh ? top + FL_WINO_TILE : job->oh;
             real *y = (real *)job->y + plane * size;
-            FL_FN(wino_row_out)(y, m + (row - from * mr) * pitch + (i - first) * job->across, m_step, job, at,
+            FL_FN(wino_row_out)(y, m + r * job->pitch + (i - first) * job->across, step, job, at,
                                 job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
             if (FL_FN(conv_finishes)(&job->finish))
                 FL_FN(gemm_finish)(&last, y + top * job->ow, size, plane, 1, top * job->ow, (bottom - top) * job->ow);
         }
+}
+
+/* B' d B of channel c of a group, rows of tiles [first, end): v[point * step + tile]. */
+FL_INLINE void FL_FN(wino_in)(const fl_winograd_job *job, real *v, fl_int step, fl_int group, fl_int c, fl_int first, fl_int end,
+                              real *phases)
+{
+    for (fl_int i = first; i < end; i++) {
+        const fl_int channel = (i / job->down * job->groups + group) * job->channels + c;
+        FL_FN(wino_row_in)(v + (i - first) * job->across, step, (const real *)job->x + channel * job->h * job->w, job->h, job->w,
+                           i % job->down * FL_WINO_TILE - job->top, -job->left, job->across, phases);
+    }
+}
+
+/* Many tiles: a block transforms some of them, for all rows of A, whose transforms u it is given. scratch: transforms of the channels and
+ * of the rows of A, FL_WINO_POINTS times them times pitch, and a line; then six rows of an image. */
+static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_job *job = (const fl_winograd_job *)head;
+    const fl_int total = job->images * job->down, per_group = (total + job->per_block - 1) / job->per_block;
+    const fl_int first = block % per_group * job->per_block, group = block / per_group, mr = job->taps.mr;
+    const fl_int end = first + job->per_block < total ? first + job->per_block : total, tiles = (end - first) * job->across;
+    const fl_int v_step = job->channels * job->pitch + LINE, m_step = job->panels * mr * job->pitch + LINE;
+    const fl_int u_step = job->channels * mr + LINE;
+    const real *u = (const real *)job->u + group * job->panels * FL_WINO_POINTS * u_step;
+    real *v = scratch, *m = v + FL_WINO_POINTS * v_step, *phases = m + FL_WINO_POINTS * m_step;
+
+    for (fl_int c = 0; c < job->channels; c++) FL_FN(wino_in)(job, v + c * job->pitch, v_step, group, c, first, end, phases);
+    for (fl_int point = 0; point < FL_WINO_POINTS; point++)
+        for (fl_int panel = 0; panel < job->panels; panel++)
+            FL_FN(wino_products)(m + point * m_step + panel * mr * job->pitch, job->pitch, u + (panel * FL_WINO_POINTS + point) * u_step,
+                                 v + point * v_step, job->offset, job->channels, tiles, mr, 0);
+    FL_FN(wino_out)(job, m, m_step, group, 0, job->rows, first, end);
+}
+
+/* Few tiles: a first job transforms them all, a block some channels. v: [group][part of the channels][point][channel][pitch], a line
+ * after each point. scratch: six rows of an image. */
+static void FL_FN(winograd_in)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_job *job = (const fl_winograd_job *)head;
+    const fl_int parts = (job->channels + FL_WINO_CHANNELS - 1) / FL_WINO_CHANNELS, from = block % parts * FL_WINO_CHANNELS;
+    const fl_int channels = job->channels - from < FL_WINO_CHANNELS ? job->channels - from : FL_WINO_CHANNELS;
+    const fl_int step = FL_WINO_CHANNELS * job->pitch + LINE;
+    real *v = (real *)job->v + block * FL_WINO_POINTS * step;
+    for (fl_int c = 0; c < channels; c++)
+        FL_FN(wino_in)(job, v + c * job->pitch, step, block / parts, from + c, 0, job->images * job->down, scratch);
+}
+
+/* ... and a block transforms the taps of per_block panels of A, FL_WINO_CHANNELS channels at a time, which are used at once: they would
+ * be more to write and read than there is to compute. scratch: their transforms, FL_WINO_POINTS times them, and a line; those of the
+ * rows, FL_WINO_POINTS times rows times pitch, and a line; then what wino_taps_in needs. */
+static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_job *job = (const fl_winograd_job *)head;
+    const fl_winograd_taps *T = &job->taps;
+    const fl_int parts = (job->panels + job->per_block - 1) / job->per_block, from = block % parts * job->per_block, group = block / parts;
+    const fl_int panels = job->panels - from < job->per_block ? job->panels - from : job->per_block, mr = T->mr, pitch = job->pitch;
+    const fl_int tiles = job->images * job->down * job->across, row = from * mr, rows = job->rows - row < panels * mr ? job->rows - row : panels * mr;
+    const fl_int v_step = FL_WINO_CHANNELS * pitch + LINE, m_step = panels * mr * pitch + LINE, u_step = FL_WINO_CHANNELS * mr + LINE;
+    const real *v = (const real *)job->v + group * ((job->channels + FL_WINO_CHANNELS - 1) / FL_WINO_CHANNELS) * FL_WINO_POINTS * v_step;
+    const real *w = (const real *)T->w + group * T->group_step + row * T->row_step;
+    real *u = scratch, *m = u + panels * FL_WINO_POINTS * u_step, *g = m + FL_WINO_POINTS * m_step;
+
+    for (fl_int c = 0; c < job->channels; c += FL_WINO_CHANNELS, v += FL_WINO_POINTS * v_step) {
+        const fl_int channels = job->channels - c < FL_WINO_CHANNELS ? job->channels - c : FL_WINO_CHANNELS;
+        for (fl_int p = 0; p < panels; p++)
+            FL_FN(wino_taps_in)(u + p * FL_WINO_POINTS * u_step, u_step, T, w + p * mr * T->row_step + c * T->channel_step, channels,
+                                rows - p * mr < mr ? rows - p * mr : mr, g);
+        for (fl_int point = 0; point < FL_WINO_POINTS; point++)
+            for (fl_int p = 0; p < panels; p++)
+                FL_FN(wino_products)(m + point * m_step + p * mr * pitch, pitch, u + (p * FL_WINO_POINTS + point) * u_step,
+                                     v + point * v_step, job->offset, channels, tiles, mr, c > 0);
+    }
+    FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, job->images * job->down);
 }
 
 /* --- the weights' gradient: G' (A v A' times B' d B, summed over the tiles) G ------------------------------------------- */
@@ -238,22 +317,22 @@ static void FL_FN(wino_row_back)(real *m, fl_int step, const real *v, fl_int oh,
     }
 }
 
-/* dw[c * 9 + tap] for `channels` of a row of A, from sums[point * step + c]. */
+/* dw[c * 9 + tap] for `channels` of a row of A, from sums[point * step + c]; up to a register more is read. */
 static void FL_FN(wino_weights_out)(real *dw, const real *sums, fl_int step, fl_int channels)
 {
-    for (fl_int c = 0; c < channels; c += VL) {
+    for (fl_int c = 0; c < channels; c += PART) {
         wide columns[6][3];
-        real taps[9][VL];
-        const fl_int left = channels - c < VL ? channels - c : VL;
+        real taps[9][PART];
+        const fl_int left = channels - c < PART ? channels - c : PART;
         for (int b = 0; b < 6; b++) {
             wide m[6];
-            for (int a = 0; a < 6; a++) m[a] = __builtin_convertvector(vload(sums + (6 * a + b) * step + c), wide);
+            for (int a = 0; a < 6; a++) m[a] = FL_FN(widen)(sums + (6 * a + b) * step + c);
             FL_FN(wino_taps_back)(columns[b], m[0], m[1], m[2], m[3], m[4], m[5]);
         }
         for (int a = 0; a < 3; a++) {
             wide g[3];
             FL_FN(wino_taps_back)(g, columns[0][a], columns[1][a], columns[2][a], columns[3][a], columns[4][a], columns[5][a]);
-            for (int b = 0; b < 3; b++) vstore(taps[3 * a + b], __builtin_convertvector(g[b], vec));
+            for (int b = 0; b < 3; b++) FL_FN(narrow)(taps[3 * a + b], g[b]);
         }
         for (fl_int lane = 0; lane < left; lane++)
             for (fl_int q = 0; q < 9; q++) dw[(c + lane) * 9 + q] = taps[q][lane];
@@ -308,3 +387,4 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
         FL_FN(wino_weights_out)((real *)job->dw + (R.at + k * job->regions.channels) * 9, sums + k * ld, sum_step, channels);
 }
 #undef wide
+#undef half

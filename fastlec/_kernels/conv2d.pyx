@@ -13,6 +13,7 @@ from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL
 from fastlec._kernels.layout cimport check_image, choose_tile, data_layout, entries, forward_layout, lanes_of, new_table
 from fastlec._kernels.layout cimport rows_of_panel
 from fastlec._kernels.plan cimport Plan, blocks, up
+from fastlec._kernels.runner cimport vector_bytes
 
 from fastlec._kernels.im2col import im2col as _im2col
 
@@ -23,7 +24,16 @@ cdef enum:
 
 AUTO, IM2COL, DIRECT, WINOGRAD = AUTO_CODE, IM2COL_CODE, DIRECT_CODE, WINOGRAD_CODE
 
+cdef double DOTS = 1.08     # of dots, whose loads take longer than their products
+
 cdef enum:
+    RUN = 14                # pixels at a time where lanes lie along the channels,
+    RUN_AVX2 = 6            # or with 16 registers
+    TURN = 18               # products that such a pixel's turning into rows of y costs
+    COPY = 16               # and that of a register of pixels to a plane, which these lanes can do without
+    TURN_V = 4              # and that of a pixel of v for the weights' gradient
+    DOTS_PIXELS = 1024      # in a sum, if its end is to cost little: with lanes along the pixels,
+    TAPS_PIXELS = 256       # or the channels
     ROW_STORE = 2           # cycles of a register that is stored as it is,
     PART_STORE = 8          # or by way of a buffer, since it holds parts of several rows
 
@@ -33,15 +43,42 @@ cdef fl_int depth_of(Layout L):
     return L.channels * L.total // L.n_phases
 
 
+cdef bint reads_in_place(Layout L) noexcept:
+    """Every pixel that an output reads is there, in the order of memory."""
+    return L.sh == L.sw == 1 and L.top == L.left == 0 and L.grid_rows + L.ext_rows <= L.h and L.grid_cols + L.ext_cols <= L.w
+
+
+cdef bint along_channels(Layout L, fl_conv_planes *P, fl_int lanes):
+    """Whether lanes along the channels of y, each pixel on its own, waste less than lanes along the pixels."""
+    cdef fl_int cols = P.tile_cols, mr = rows_of_panel(L.rows), most = RUN if vector_bytes() == 64 else RUN_AVX2, runs = blocks(cols, most)
+    cdef double pixels, channels
+    pixels = min(<double>P.tile_rows * up(cols, lanes), <double>up((P.tile_rows - 1) * P.pitch + cols, lanes)) / (<double>P.tile_rows * cols)
+    pixels *= blocks(L.rows, mr) * (mr + 0.3) / L.rows
+    if reads_in_place(L):
+        pixels += <double>COPY * L.n_phases / (L.rows * L.total)
+    channels = <double>up(L.rows, lanes) / L.rows * runs * blocks(cols, runs) / cols * (1 + <double>TURN / depth_of(L))
+    return channels < pixels
+
+
+cdef fl_int panel_along_channels(fl_int rows, fl_int lanes) noexcept:
+    """Two registers, if that leaves none empty."""
+    return 2 * lanes if blocks(rows, lanes) % 2 == 0 else lanes
+
+
 cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
     """Two jobs: the panels of A, and the product."""
-    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), elements = 0, f, chunk, per_block, rows, parts, lanes = lanes_of(plan)
-    cdef bint flat
+    cdef fl_int mr, panels, elements = 0, f, chunk, per_block, rows, parts, lanes = lanes_of(plan)
+    cdef bint by_channel, in_place, flat
     cdef fl_conv_planes P
     cdef fl_conv_pack_job *pack
     cdef fl_conv_job *job
     cdef cnp.ndarray a
     cdef double macs
+    choose_tile(L, &P, &chunk, plan.size)
+    by_channel = along_channels(L, &P, lanes)
+    in_place = by_channel and reads_in_place(L)
+    mr = panel_along_channels(L.rows, lanes) if by_channel else rows_of_panel(L.rows)
+    panels = blocks(L.rows, mr)
     for f in range(L.n_phases):
         L.phase[f].panels = elements
         elements += L.groups * panels * L.channels * L.phase[f].taps * mr
@@ -53,11 +90,10 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     plan.point(&pack.w, W)
     plan.point(<const void **>&pack.a, a)
     pack.group_step = cnp.PyArray_SIZE(W) // L.groups
-    pack.row_step, pack.channel_step, pack.in_order = L.row_step, L.channel_step, L.in_order
-    pack.head.n_blocks = L.groups * (panels if L.in_order else L.channels)
+    pack.row_step, pack.channel_step, pack.order = L.row_step, L.channel_step, L.order
+    pack.head.n_blocks = L.groups * (panels if L.order == FL_PACK_ROWS else L.channels)
     pack.head.work = 0.2 * elements
 
-    choose_tile(L, &P, &chunk, plan.size)
     macs = <double>L.rows * L.channels * L.total        # of a grid pixel
     per_block = panels
     rows = P.tile_rows
@@ -71,6 +107,8 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
             L.fill_planes(&P, rows, P.tile_cols)
     while per_block > 1 and macs * rows * P.tile_cols * per_block / panels > MOST_MACS:
         per_block = blocks(per_block, 2)
+    if in_place:
+        P.pitch, P.plane, chunk = L.w, L.h * L.w, L.channels
     flat = L.n_phases == 1 and L.total == 1
     if flat:
         offset = new_table(chunk)
@@ -79,7 +117,7 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     else:
         offset = L.offsets(&P, P.plane)
 
-    job = <fl_conv_job *>plan.add(FL_KERNEL_conv)
+    job = <fl_conv_job *>plan.add(FL_KERNEL_conv_channels if by_channel else FL_KERNEL_conv)
     job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
     job.planes = P
     job.grid_rows, job.grid_cols = L.grid_rows, L.grid_cols
@@ -94,13 +132,18 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     job.oh, job.ow = L.oh, L.ow
     after.point(plan, &job.finish)
     job.chunk = chunk
-    job.flat = flat
+    job.in_place, job.flat = in_place, flat
     job.by_row = up(P.tile_cols, lanes) * depth_of(L) + ROW_STORE * lanes < P.pitch * depth_of(L) + PART_STORE * lanes
     job.head.n_blocks = L.images * L.groups * job.tiles_down * job.tiles_across * blocks(panels, per_block)
     job.head.work = (macs * L.images * L.groups * L.grid_rows * L.grid_cols / (50 if plan.dtype == FL_F32 else 25)
                      + cnp.PyArray_SIZE(y) * after.work() + cnp.PyArray_SIZE(x) * 0.3)
-    job.head.scratch = ((FL_CONV_ROWS + 2) * FL_CONV_BYTES + plan.size * chunk * L.phases_y * L.phases_x * P.plane)
-    plan.arrays.extend((L.phases, L.place, offset))
+    job.head.scratch = (FL_CONV_ROWS + 2) * FL_CONV_BYTES
+    if by_channel:
+        job.head.scratch += 2 * (FL_CONV_STRIP + lanes) * lanes * plan.size
+    if not in_place:
+        job.head.scratch += plan.size * chunk * L.phases_y * L.phases_x * P.plane
+    for table in (L.phases, L.place, offset):
+        plan.keep(table)
     return 0
 
 
@@ -179,17 +222,30 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
     convolve(plan, data_layout(g), algorithm, v, W, dx, Finish(None, FL_IDENTITY, residual, accumulate, slope, op2))
 
 
+cdef bint weights_along_channels(Layout L, fl_conv_planes *P, fl_int channels, fl_int lanes):
+    """The same for the weights' gradient: v is turned, its gaps are left out."""
+    cdef double pixels, turned
+    pixels = <double>up((P.tile_rows - 1) * P.pitch + L.grid_cols, lanes) / (P.tile_rows * L.grid_cols) * up(L.rows, 4) / L.rows
+    turned = <double>up(L.rows, lanes) / L.rows * (1 + <double>TURN_V / (channels * L.total))
+    return turned < DOTS * pixels
+
+
 cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
     """A block: some rows of A, some channels, a part of the images; planes of both in L2."""
     cdef fl_conv_planes P
     cdef fl_conv_weights_job *job
-    cdef fl_int rows = L.grid_rows, row_chunk = min(L.rows, 128), channel_chunk = min(L.channels, 32), together = 1, parts = 1
+    cdef fl_int rows = L.grid_rows, row_chunk = min(L.rows, 128), channel_chunk = min(L.channels, max(128 // L.total, 32)), together = 1, parts = 1
     cdef fl_int regions, most, images
     cdef cnp.ndarray partial = dW
     cdef double macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total
+    cdef fl_int lanes = lanes_of(plan), mr = panel_along_channels(L.rows, lanes)
+    cdef bint by_channel
+    cdef fl_int pixels
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
+    by_channel = weights_along_channels(L, &P, channel_chunk, lanes)
+    pixels = TAPS_PIXELS if by_channel else DOTS_PIXELS
     while rows > 1 and (row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size > SCRATCH * 3 // 2:
-        if rows * P.pitch <= 1024 and (row_chunk > 16 or channel_chunk > 8):
+        if rows * P.pitch <= pixels and (row_chunk > 16 or channel_chunk > 8):
             if row_chunk > 4 * channel_chunk * L.phases_y * L.phases_x:
                 row_chunk = up(blocks(row_chunk, 2), 4)
             else:
@@ -202,7 +258,9 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
         row_chunk, channel_chunk = up(blocks(row_chunk, 2), 4), blocks(channel_chunk, 2)
     if rows == L.grid_rows:
         most = SCRATCH // <fl_int>((row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size)
-        together = min(max(min(most, 1024 // (rows * P.pitch) + 1), 1), L.images)
+        together = min(max(min(most, DOTS_PIXELS // (rows * P.pitch) + 1), 1), L.images)
+    if by_channel:
+        row_chunk = up(row_chunk, mr)
     regions = L.groups * blocks(L.rows, row_chunk) * blocks(L.channels, channel_chunk)
     if regions < ENOUGH and macs > 2 * LEAST_MACS:
         parts = min(L.images, blocks(ENOUGH, regions))
@@ -216,7 +274,7 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
         partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
     offset = L.offsets(&P, P.plane * together + 64 // <fl_int>plan.size)
 
-    job = <fl_conv_weights_job *>plan.add(FL_KERNEL_conv_weights)
+    job = <fl_conv_weights_job *>plan.add(FL_KERNEL_conv_weights_channels if by_channel else FL_KERNEL_conv_weights)
     job.regions.groups, job.regions.rows, job.regions.channels = L.groups, L.rows, L.channels
     job.regions.row_chunk, job.regions.channel_chunk = row_chunk, channel_chunk
     job.images, job.taps = L.images, L.total
@@ -229,8 +287,13 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     job.part_images, job.together = images, together
     job.head.n_blocks = parts * regions
     job.head.work = macs / (45 if plan.dtype == FL_F32 else 22) + 0.5 * (cnp.PyArray_SIZE(x) + cnp.PyArray_SIZE(v))
-    job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * (row_chunk + channel_chunk * L.phases_y * L.phases_x)
-    plan.arrays.append(offset)
+    job.mr = mr
+    job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * channel_chunk * L.phases_y * L.phases_x
+    if by_channel:
+        job.head.scratch += plan.size * ((row_chunk * channel_chunk * L.total + lanes * mr) + row_chunk * together * P.tile_rows * L.grid_cols)
+    else:
+        job.head.scratch += row_chunk * (plan.size * together * P.plane + 64)
+    plan.keep(offset)
     if parts > 1:
         plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
     return 0
@@ -242,7 +305,7 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     cdef Layout L
     cdef cnp.ndarray target = dW
     check_all(plan, g, x, dW, v)
-    L = forward_layout(g)
+    L = forward_layout(g, False)
     if algorithm == WINOGRAD_CODE:
         check_winograd(L)
     if not cnp.PyArray_SIZE(v):

@@ -42,7 +42,7 @@ cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
     job.head.n_blocks = blocks(L.images * L.groups * L.rows, job.per_block)
     job.head.work = cnp.PyArray_SIZE(y) * (0.03 * L.total + after.work()) * plan.size / 4
     job.head.scratch = L.total * plan.size
-    plan.arrays.append(place)
+    plan.keep(place)
     return 0
 
 

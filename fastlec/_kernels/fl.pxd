@@ -137,7 +137,7 @@ cdef extern from "fl.h" nogil:
         double *loss
         fl_int n, per_block
 
-    enum: FL_CONV_ROWS, FL_CONV_BYTES
+    enum: FL_CONV_ROWS, FL_CONV_STRIP, FL_CONV_BYTES
     enum: FL_CONSTANT, FL_REFLECT, FL_NEAREST, FL_WRAP, FL_MIRROR
     ctypedef struct fl_conv_phase:
         fl_int row, col, rows, cols
@@ -173,8 +173,9 @@ cdef extern from "fl.h" nogil:
         fl_int oh, ow
         fl_conv_finish finish
         fl_int chunk
-        int flat, by_row
+        int in_place, flat, by_row
 
+    enum: FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES
     ctypedef struct fl_conv_pack_job:
         fl_job head
         const fl_conv_phase *phase
@@ -182,18 +183,26 @@ cdef extern from "fl.h" nogil:
         const void *w
         fl_int group_step, row_step, channel_step
         const fl_int *place
-        int in_order
+        int order
         void *a
 
-    enum: FL_WINO_TILE, FL_WINO_POINTS
+    enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS
+    ctypedef struct fl_winograd_taps:
+        const void *w
+        fl_int group_step, row_step, channel_step
+        const fl_int *place
+        fl_int mr
+
     ctypedef struct fl_winograd_job:
         fl_job head
         fl_int images, groups, rows, channels
         fl_int h, w, top, left
         fl_int down, across
         fl_int per_block
+        fl_winograd_taps taps
+        fl_int panels
         const void *u
-        fl_int mr, panels, panels_block
+        void *v
         const fl_int *offset
         fl_int pitch
         const void *x
@@ -203,10 +212,8 @@ cdef extern from "fl.h" nogil:
 
     ctypedef struct fl_winograd_pack_job:
         fl_job head
-        fl_int groups, rows, channels, mr, panels
-        const void *w
-        fl_int group_step, row_step, channel_step
-        const fl_int *place
+        fl_int groups, rows, channels, panels
+        fl_winograd_taps taps
         void *u
 
     ctypedef struct fl_conv_regions:
@@ -269,6 +276,7 @@ cdef extern from "fl.h" nogil:
         void *dw
         fl_int part_images
         fl_int together
+        fl_int mr
 
     ctypedef struct fl_channels_job:
         fl_job head
@@ -339,8 +347,8 @@ cdef extern from "fl.h" nogil:
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
     enum: FL_KERNEL_im2col, FL_KERNEL_col2im
-    enum: FL_KERNEL_conv, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
+    enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_conv_weights_channels, FL_KERNEL_channels, FL_KERNEL_winograd
+    enum: FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
     enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
     enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool
     enum: FL_KERNELS

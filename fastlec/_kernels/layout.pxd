@@ -20,7 +20,7 @@ cdef class Layout:
     cdef fl_int grid_rows, grid_cols, oh, ow, down, across
     cdef fl_int r, s, dh, dw
     cdef fl_int row_step, channel_step                  # of W
-    cdef bint in_order                                  # a row of A is consecutive in W
+    cdef int order                                      # FL_PACK_ROWS, ...: what of A is consecutive in W
     cdef fl_int n_phases, total
     cdef fl_int ext_rows, ext_cols, phases_y, phases_x
     cdef object phases, taps_y, taps_x, place           # intp arrays
@@ -49,7 +49,7 @@ cdef class Finish:
 
 cdef cnp.ndarray new_table(fl_int n)
 cdef fl_int *entries(object table)
-cdef Layout forward_layout(object g)
+cdef Layout forward_layout(object g, bint flat=*)
 cdef Layout data_layout(object g)
 cdef fl_int rows_of_panel(fl_int rows)
 cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1

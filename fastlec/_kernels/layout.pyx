@@ -106,15 +106,15 @@ cdef fl_int lanes_of(Plan plan) noexcept:
     return vector_bytes() // <fl_int>plan.size
 
 
-cdef Layout forward_layout(object g):
-    """y[a, b] = sum W x[sh a + dh i - top, sw b + dw j - left]."""
+cdef Layout forward_layout(object g, bint flat=True):
+    """y[a, b] = sum W x[sh a + dh i - top, sw b + dw j - left]. flat: the image as one row, if its taps allow that."""
     cdef Layout L = Layout()
     cdef fl_int i, j, q = 0, r = g.r, s = g.s, dh = g.dh, dw = g.dw
     L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.k // g.groups, g.c // g.groups
     L.h, L.w, L.sh, L.sw, L.top, L.left = g.h, g.w, g.sh, g.sw, g.top, g.left
     L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = g.oh, g.ow, g.oh, g.ow, 1, 1
     L.r, L.s, L.dh, L.dw = r, s, dh, dw
-    L.row_step, L.channel_step, L.in_order = L.channels * r * s, r * s, True
+    L.row_step, L.channel_step, L.order = L.channels * r * s, r * s, FL_PACK_ROWS
     L.allot(1, r * s)
     L.phase[0].row = L.phase[0].col = L.phase[0].first = 0
     L.phase[0].rows, L.phase[0].cols, L.phase[0].taps = g.oh, g.ow, r * s
@@ -123,7 +123,7 @@ cdef Layout forward_layout(object g):
             L.ty[q], L.tx[q], L.where[q] = dh * i, dw * j, q
             q += 1
     L.extend()
-    if is_pointwise(g):
+    if flat and is_pointwise(g):
         flatten(L)
     return L
 
@@ -137,7 +137,7 @@ cdef Layout data_layout(object g):
     L.h, L.w, L.sh, L.sw = g.oh, g.ow, 1, 1
     L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = blocks(g.h, sh), blocks(g.w, sw), g.h, g.w, sh, sw
     L.r, L.s, L.dh, L.dw = r, s, dh, dw
-    L.row_step, L.channel_step, L.in_order = r * s, L.rows * r * s, False
+    L.row_step, L.channel_step = r * s, L.rows * r * s
     L.allot(min(sh, L.oh) * min(sw, L.ow), r * s)
     for p in range(min(sh, L.oh)):
         for q in range(min(sw, L.ow)):
@@ -155,6 +155,7 @@ cdef Layout data_layout(object g):
     if not n:
         low_y = low_x = 0
     L.total = n     # fewer than r s where a stride skips pixels at the border
+    L.order = FL_PACK_TAPS if L.n_phases == 1 and n == r * s else FL_PACK_PLACES
     for i in range(n):
         L.ty[i] -= low_y
         L.tx[i] -= low_x

@@ -57,6 +57,7 @@ cdef class Plan:
     cdef double loss_count
 
     cdef any_job *add(self, int which) except NULL
+    cdef int keep(self, object a) except -1
     cdef int point(self, const void **field, cnp.ndarray a) except -1
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=*) except -1
     cdef int check_shape(self, cnp.ndarray a, str name, fl_int m, fl_int n) except -1

@@ -92,6 +92,11 @@ cdef class Plan:
                 if within == 0 or 0 < within < cnp.PyArray_NBYTES(slot):    # a, or some of it, in any shape
                     self.bindings.append((i, <char *>field - <char *>self.jobs, within))
                     return 0
+        self.keep(a)
+        return 0
+
+    cdef int keep(self, object a) except -1:
+        """Jobs point into a."""
         if self.arrays is None:
             self.arrays = []
         self.arrays.append(a)

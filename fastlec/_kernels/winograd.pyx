@@ -15,24 +15,32 @@ cdef enum:
     LEAST_CHANNELS = 32     # and channels: few of them lose more digits to the transforms than direct summation does;
     LEAST_PIXELS = 256      # of all images, likewise, for the weights' gradient
     TRANSFORMS = 5 << 20    # bytes of them in a block,
-    MOST_TILES = 128        # whose tiles are no more than these,
-    PART_ROWS = 128         # and rows of A no fewer than these
+    MOST_TILES = 128        # whose tiles are no more than these;
+    FEW_TILES = 128         # all in all, with transforms of taps that are more than
+    CACHED = 1 << 20        # this: each block makes its own, for
+    FEW_ROWS = 32           # rows of A
     SIDE = 128              # rows of A or channels whose gradients a block sums,
     BATCH = 48              # from so many tiles at a time,
     MOST_COLS = 1024        # of images whose tiles of one row fit that
     CYCLES_IN = 30          # of a lane for the transforms of a tile of x,
     CYCLES_OUT = 20         # of one of y,
     CYCLES_SUM = 100        # for what becomes of a sum,
-    CYCLES_TAPS = 640       # for the transforms of taps,
-    CYCLES_FAR_TAPS = 1800  # of more of them than the caches hold,
-    CACHED = 16 << 20       # which is so many bytes
+    CYCLES_TAPS = 250       # for the transforms of taps,
+    CYCLES_FAR_TAPS = 1000  # of those that are written and read again from beyond the caches
+
+
+cdef bint few(Plan plan, Layout L):
+    return (L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE) <= FEW_TILES
+            and FL_WINO_POINTS * L.rows * L.channels * plan.size > CACHED)
 
 
 cdef bint pays(Plan plan, Layout L) except -1:
     """Whether transforms are made up for, by estimates in cycles of a lane. Few channels would also lose more digits to them."""
     cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
     cdef double tiles = up(L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), lanes_of(plan))
-    cdef double taps = CYCLES_TAPS if FL_WINO_POINTS * L.groups * pairs * plan.size < CACHED else CYCLES_FAR_TAPS
+    cdef double taps = CYCLES_TAPS
+    if FL_WINO_POINTS * pairs * plan.size > CACHED and not few(plan, L):
+        taps = CYCLES_FAR_TAPS
     if (plan.dtype != FL_F32 or not L.is_3x3() or L.rows < LEAST_ROWS or L.channels < LEAST_CHANNELS
             or scratch_of(plan, L, 1) > MOST_SCRATCH):
         return False
@@ -41,8 +49,11 @@ cdef bint pays(Plan plan, Layout L) except -1:
 
 cdef size_t scratch_of(Plan plan, Layout L, fl_int tile_rows):
     cdef fl_int pitch = up(tile_rows * blocks(L.ow, FL_WINO_TILE), lanes_of(plan))
-    cdef fl_int row = up(blocks(L.ow, FL_WINO_TILE) + 1, 16) + 16
-    return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch + 24 * row) + 2 * FL_WINO_POINTS * 64 + 64
+    return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch) + 2 * FL_WINO_POINTS * 64 + six_rows(plan, L)
+
+
+cdef size_t six_rows(Plan plan, Layout L):
+    return plan.size * 24 * (up(blocks(L.ow, FL_WINO_TILE) + 1, 16) + 16) + 64
 
 
 cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
@@ -59,52 +70,101 @@ cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
     return best
 
 
-cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
-    """Two jobs: the transforms of W, and all the rest."""
-    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), down = blocks(L.oh, FL_WINO_TILE), i
-    cdef fl_int across = blocks(L.ow, FL_WINO_TILE), per_block, panels_block = panels, parts
-    cdef fl_winograd_pack_job *pack
-    cdef fl_winograd_job *job
-    cdef fl_int *table
-    cdef cnp.ndarray u, place = new_table(9), offset = new_table(L.channels)
-    table = entries(place)
+cdef fl_winograd_taps taps_of(Plan plan, Layout L, cnp.ndarray W, cnp.ndarray place):
+    """All but w itself."""
+    cdef fl_winograd_taps taps
+    cdef fl_int *table = entries(place)
+    cdef fl_int i
     for i in range(9):
         table[L.ty[i] * 3 + L.tx[i]] = L.where[i]
-    u = plan.empty(L.groups * FL_WINO_POINTS * panels * (mr * L.channels + 64 // <fl_int>plan.size))
+    taps.w = NULL
+    taps.group_step, taps.row_step, taps.channel_step = cnp.PyArray_SIZE(W) // L.groups, L.row_step, L.channel_step
+    taps.place, taps.mr = table, rows_of_panel(L.rows)
+    return taps
+
+
+cdef fl_winograd_job *new_job(Plan plan, Layout L, int kernel, fl_int tile_rows) except NULL:
+    """A job for so many rows of tiles at a time, without its taps and finish."""
+    cdef fl_winograd_job *job = <fl_winograd_job *>plan.add(kernel)
+    cdef fl_int i
+    cdef cnp.ndarray offset = new_table(L.channels)
+    job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
+    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
+    job.down, job.across = blocks(L.oh, FL_WINO_TILE), blocks(L.ow, FL_WINO_TILE)
+    job.pitch = up(tile_rows * job.across, lanes_of(plan))
+    for i in range(L.channels):
+        entries(offset)[i] = i * job.pitch
+    job.offset = entries(offset)
+    plan.keep(offset)
+    return job
+
+
+cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+    if few(plan, L):
+        return convolve_few(plan, L, x, W, y, after)
+    return convolve_many(plan, L, x, W, y, after)
+
+
+cdef int convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+    """Two jobs: the transforms of W, and all the rest."""
+    cdef fl_int total = L.images * blocks(L.oh, FL_WINO_TILE), across = blocks(L.ow, FL_WINO_TILE)
+    cdef fl_int per_block = rows_of_block(plan, L, across, total), line = 64 // <fl_int>plan.size
+    cdef fl_winograd_pack_job *pack
+    cdef fl_winograd_job *job
+    cdef cnp.ndarray u, place = new_table(9)
+    cdef fl_winograd_taps taps = taps_of(plan, L, W, place)
+    cdef fl_int panels = blocks(L.rows, taps.mr)
+    u = plan.empty(L.groups * FL_WINO_POINTS * panels * (taps.mr * L.channels + line))
     pack = <fl_winograd_pack_job *>plan.add(FL_KERNEL_winograd_pack)
-    pack.groups, pack.rows, pack.channels, pack.mr, pack.panels = L.groups, L.rows, L.channels, mr, panels
-    plan.point(&pack.w, W)
-    pack.group_step, pack.row_step, pack.channel_step = cnp.PyArray_SIZE(W) // L.groups, L.row_step, L.channel_step
-    pack.place = table
+    pack.groups, pack.rows, pack.channels, pack.panels = L.groups, L.rows, L.channels, panels
+    pack.taps = taps
+    plan.point(&pack.taps.w, W)
     plan.point(<const void **>&pack.u, u)
     pack.head.n_blocks = L.groups * panels
-    pack.head.work = <double>L.groups * panels * mr * L.channels * 10
-    pack.head.scratch = 9 * (plan.size * mr * L.channels + 64)
+    pack.head.work = <double>L.groups * panels * taps.mr * L.channels * 5
+    pack.head.scratch = plan.size * (9 * FL_WINO_RUN * taps.mr + line)
+    plan.keep(place)
 
-    per_block = rows_of_block(plan, L, across, L.images * down)
-    parts = L.groups * blocks(L.images * down, per_block)
-    if parts < ENOUGH // 2 and L.rows >= 2 * PART_ROWS:     # the rows of A in parts: each transforms the image again
-        panels_block = max(blocks(panels, blocks(ENOUGH // 2, parts)), PART_ROWS // mr)
-    job = <fl_winograd_job *>plan.add(FL_KERNEL_winograd)
-    job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
-    job.h, job.w, job.top, job.left, job.down, job.across = L.h, L.w, L.top, L.left, down, across
-    job.per_block = per_block
+    job = new_job(plan, L, FL_KERNEL_winograd, per_block)
+    job.per_block, job.taps, job.panels = per_block, taps, panels
     plan.point(&job.u, u)
-    job.mr, job.panels, job.panels_block = mr, panels, panels_block
-    job.pitch = up(per_block * across, lanes_of(plan))
-    table = entries(offset)
-    for i in range(L.channels):
-        table[i] = i * job.pitch
-    job.offset = table
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
-    job.oh, job.ow = L.oh, L.ow
     after.point(plan, &job.finish)
-    job.head.n_blocks = L.groups * blocks(L.images * down, per_block) * blocks(panels, panels_block)
-    job.head.work = (<double>L.images * down * across * FL_WINO_POINTS * L.rows * L.channels * L.groups
-                     / (40 if plan.dtype == FL_F32 else 20))
+    job.head.n_blocks = L.groups * blocks(total, per_block)
+    job.head.work = (<double>total * across * FL_WINO_POINTS * L.rows * L.channels * L.groups / (40 if plan.dtype == FL_F32 else 20))
     job.head.scratch = scratch_of(plan, L, per_block)
-    plan.arrays.extend((place, offset))
+    return 0
+
+
+cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+    """Two jobs: the transforms of x, and all the rest."""
+    cdef fl_int total = L.images * blocks(L.oh, FL_WINO_TILE), tiles = total * blocks(L.ow, FL_WINO_TILE), line = 64 // <fl_int>plan.size
+    cdef fl_winograd_job *job
+    cdef cnp.ndarray v, place = new_table(9)
+    cdef fl_winograd_taps taps = taps_of(plan, L, W, place)
+    cdef fl_int panels = blocks(L.rows, taps.mr), parts = blocks(L.channels, FL_WINO_CHANNELS), per_block
+    plan.keep(place)
+    job = new_job(plan, L, FL_KERNEL_winograd_in, total)
+    v = plan.empty(L.groups * parts * FL_WINO_POINTS * (FL_WINO_CHANNELS * job.pitch + line))
+    plan.point(<const void **>&job.v, v)
+    plan.point(&job.x, x)
+    job.head.n_blocks = L.groups * parts
+    job.head.work = <double>L.groups * L.channels * total * 60
+    job.head.scratch = six_rows(plan, L)
+
+    per_block = blocks(panels, blocks(panels * taps.mr, FEW_ROWS))
+    job = new_job(plan, L, FL_KERNEL_winograd_few, total)
+    job.per_block, job.taps, job.panels = per_block, taps, panels
+    plan.point(&job.taps.w, W)
+    plan.point(<const void **>&job.v, v)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    after.point(plan, &job.finish)
+    job.head.n_blocks = L.groups * blocks(panels, per_block)
+    job.head.work = (<double>L.groups * L.rows * L.channels * (5 + <double>tiles * FL_WINO_POINTS / (40 if plan.dtype == FL_F32 else 20)))
+    job.head.scratch = plan.size * (per_block * FL_WINO_POINTS * (FL_WINO_CHANNELS * taps.mr + line) + FL_WINO_POINTS * (
+        per_block * taps.mr * job.pitch + line) + 9 * FL_WINO_RUN * taps.mr + line)
     return 0
 
 
@@ -160,7 +220,7 @@ cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.
     job.head.work = <double>total * across * FL_WINO_POINTS * L.rows * L.channels * L.groups / (35 if plan.dtype == FL_F32 else 17)
     job.head.scratch = plan.size * (FL_WINO_POINTS * ((row_chunk + channel_chunk) * job.pitch + 2 * line + rows * ld + line)
                                     + job.pitch * (rows + ld) + line + 24 * (across + 3 * lanes) + line)
-    plan.arrays.append(offset)
+    plan.keep(offset)
     if parts > 1:
         plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
     return 0

@@ -1,0 +1,159 @@
+/* conv2d_channels_tmpl.h: the same product with lanes along the channels of y and a run of pixels, read one by one, in the place of
+ * rows of A: none is computed in vain whatever the size of the image, if the channels fill registers. What comes out is turned. */
+
+#undef RUN_PIXELS
+#if defined __AVX512F__
+#define RUN_PIXELS 14          /* and 2 registers of channels: 28 sums, 2 of A, 1 pixel */
+#else
+#define RUN_PIXELS 6           /* 12 sums, 2 of A, 1 pixel */
+#endif
+
+/* out[i * ldo + lane] = start[lane] + the sum over channels and taps of A's lanes times pixel i, for `pixels` of each of `rows` rows,
+ * and nv registers. */
+FL_INLINE void FL_FN(conv_run)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
+                               const fl_int *offset, fl_int taps, const real *start, fl_int pitch, const int pixels, const int rows,
+                               const int nv)
+{
+    vec s[RUN_PIXELS][2];
+#pragma GCC unroll 14
+    for (int i = 0; i < rows * pixels; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < nv; j++) s[i][j] = vload(start + j * VL);
+    for (fl_int c = 0; c < channels; c++, x += plane)
+        for (fl_int q = 0; q < taps; q++, a += nv * VL) {
+            const real *at = x + offset[q];
+            vec w[2];
+#pragma GCC unroll 2
+            for (int j = 0; j < nv; j++) w[j] = vload(a + j * VL);
+#pragma GCC unroll 14
+            for (int i = 0; i < rows * pixels; i++) {
+                const vec d = vset(at[i / pixels * pitch + i % pixels]);
+#pragma GCC unroll 2
+                for (int j = 0; j < nv; j++) s[i][j] += d * w[j];
+            }
+        }
+#pragma GCC unroll 14
+    for (int i = 0; i < rows * pixels; i++)
+#pragma GCC unroll 2
+        for (int j = 0; j < nv; j++) vstore(out + i * ldo + j * VL, s[i][j]);
+}
+
+#undef CONV_RUN_CASE
+#define CONV_RUN_CASE(rows, pixels)                                                                                        \
+    case rows * 16 + pixels:                                                                                               \
+        if (ldo == VL) FL_FN(conv_run)(out, VL, a, x, plane, channels, offset, taps, start, pitch, pixels, rows, 1);       \
+        else FL_FN(conv_run)(out, 2 * VL, a, x, plane, channels, offset, taps, start, pitch, pixels, rows, 2);             \
+        break;
+
+static void FL_FN(conv_run_of)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
+                               const fl_int *offset, fl_int taps, const real *start, fl_int pitch, fl_int pixels, fl_int rows)
+{
+    switch (rows * 16 + pixels) {
+        CONV_RUN_CASE(1, 1)
+        CONV_RUN_CASE(1, 2)
+        CONV_RUN_CASE(1, 3)
+        CONV_RUN_CASE(1, 4)
+        CONV_RUN_CASE(1, 5)
+        CONV_RUN_CASE(1, 6)
+        CONV_RUN_CASE(2, 1)
+        CONV_RUN_CASE(2, 2)
+        CONV_RUN_CASE(2, 3)
+#if defined __AVX512F__
+        CONV_RUN_CASE(1, 7)
+        CONV_RUN_CASE(1, 8)
+        CONV_RUN_CASE(1, 9)
+        CONV_RUN_CASE(1, 10)
+        CONV_RUN_CASE(1, 11)
+        CONV_RUN_CASE(1, 12)
+        CONV_RUN_CASE(1, 13)
+        CONV_RUN_CASE(1, 14)
+        CONV_RUN_CASE(2, 4)
+        CONV_RUN_CASE(2, 5)
+        CONV_RUN_CASE(2, 6)
+        CONV_RUN_CASE(2, 7)
+#endif
+    }
+}
+
+/* n in pieces as equal as can be, none larger than most. */
+FL_INLINE fl_int FL_FN(even_piece)(fl_int n, fl_int most)
+{
+    const fl_int pieces = (n + most - 1) / most;
+    return (n + pieces - 1) / pieces;
+}
+
+/* `pixels` of `valid` channels from out[pixel * width + channel] to y, rows of `cols` of them lying row_step apart. Of out up to a
+ * register more is read. */
+static void FL_FN(conv_turn)(const real *out, fl_int width, real *y, fl_int size, fl_int valid, fl_int pixels, fl_int cols,
+                             fl_int row_step, fl_int col_step, int add)
+{
+    real turned[VL * VL];
+    for (fl_int k = 0; k < valid; k += VL)
+        for (fl_int t = 0; t < pixels; t += VL) {
+            vec v[VL];
+            for (int i = 0; i < VL; i++) v[i] = vload(out + (t + i) * width + k);
+            vtranspose(v);
+            for (int i = 0; i < VL; i++) vstore(turned + i * VL, v[i]);
+            FL_FN(conv_scatter)(turned, VL, y + k * size, size, valid - k < VL ? valid - k : VL, t, pixels - t < VL ? pixels - t : VL,
+                                cols, cols, row_step, col_step, add);
+        }
+}
+
+/* mr: lanes of a panel, one register or two. scratch: FL_CONV_STRIP + a register's lanes of pixels, FL_CONV_BYTES for each; then as for
+ * conv, or no planes where pixels are read in place. */
+static void FL_FN(conv_channels)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_conv_job *job = (const fl_conv_job *)head;
+    const fl_conv_planes *P = &job->planes;
+    const FL_FN(conv_part) at = FL_FN(conv_part_of)(job, block);
+    const fl_int plane_rows = P->plane_rows - P->tile_rows + at.high, per_channel = P->phases_y * P->phases_x * P->plane;
+    const fl_int size = job->oh * job->ow, mr = job->mr, first_row = (at.image * job->groups + at.group) * job->rows;
+    const real *x = (const real *)job->x + (at.image * job->groups + at.group) * job->channels * P->h * P->w;
+    real *buffer = scratch, *copies = buffer + (FL_CONV_STRIP + VL) * 2 * VL;
+    const fl_conv_finish *F = &job->finish;
+
+    for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
+        const fl_int channels = job->channels - c < job->chunk ? job->channels - c : job->chunk;
+        const real *planes = copies;
+        if (job->in_place) planes = x + c * P->plane + at.a0 * P->pitch + at.b0;
+        else
+            for (fl_int i = 0; i < channels; i++)
+                FL_FN(planes_of)(copies + i * per_channel, P->plane, x + (c + i) * P->h * P->w, P, at.a0, at.b0, plane_rows);
+        for (fl_int f = 0; f < job->phases; f++) {
+            const fl_conv_phase *phase = job->phase + f;
+            const fl_int rows = phase->rows - at.a0 < at.high ? phase->rows - at.a0 : at.high;
+            const fl_int cols = phase->cols - at.b0 < at.wide ? phase->cols - at.b0 : at.wide;
+            if (rows <= 0 || cols <= 0) continue;
+            const fl_int wide = FL_FN(even_piece)(cols, FL_CONV_STRIP), high = FL_CONV_STRIP / wide, run = FL_FN(even_piece)(wide, RUN_PIXELS);
+            const fl_int depth = job->channels * phase->taps * mr;
+            const real *a = (const real *)job->a + phase->panels + at.group * job->panels * depth + c * phase->taps * mr;
+            for (fl_int panel = at.from; panel < at.to; panel++) {
+                const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
+                real start[2 * VL] = {0};
+                if (F->bias && c == 0)
+                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)F->bias)[at.group * job->rows + row + i];
+                for (fl_int p = 0; p < rows; p += high)
+                    for (fl_int q = 0; q < cols; q += wide) {
+                        const fl_int here = rows - p < high ? rows - p : high, across = cols - q < wide ? cols - q : wide;
+                        const fl_int least = across < run ? across : run;
+                        const int dense = across == job->ow && job->across == 1 && job->down == 1;
+                        const fl_int two = 2 * across <= RUN_PIXELS && here > 1 ? 2 : 1;
+                        for (fl_int i = 0; i < here; i += two) /* the last runs compute some pixels again */
+                            for (fl_int j = 0; j < across; j += least) {
+                                const fl_int down = i + two <= here ? i : here - two, from = j + least <= across ? j : across - least;
+                                FL_FN(conv_run_of)(buffer + (down * across + from) * mr, mr, a + panel * depth,
+                                                   planes + (p + down) * P->pitch + q + from, job->flat ? 0 : per_channel,
+                                                   job->flat ? 1 : channels, job->offset + phase->first,
+                                                   job->flat ? channels : phase->taps, start, P->pitch, least, two);
+                            }
+                        FL_FN(conv_turn)(buffer, mr, (real *)job->y + (first_row + row) * size
+                                             + ((at.a0 + p) * job->down + phase->row) * job->ow + (at.b0 + q) * job->across + phase->col,
+                                         size, valid, here * across, dense ? here * across : across, job->down * job->ow, job->across,
+                                         c > 0 || F->accumulate);
+                    }
+                if (FL_FN(conv_finishes)(F) && c + job->chunk >= job->channels && f == job->phases - 1)
+                    FL_FN(conv_finish_part)(job, first_row + row, valid, at.a0, at.high, at.b0, at.wide);
+            }
+        }
+    }
+}
