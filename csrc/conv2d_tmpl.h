@@ -78,6 +78,17 @@ FL_INLINE fl_int FL_FN(conv_wide)(fl_int mr, fl_int vectors)
     return vectors >= full ? full : vectors >= 4 ? 4 : vectors >= 2 ? 2 : 1;
 }
 
+/* to = or += n pixels; up to a register more is read. */
+FL_INLINE void FL_FN(conv_put)(real *to, const real *from, fl_int n, int add)
+{
+    for (fl_int q = 0; q < n; q += VL) {
+        const fl_int left = n - q < VL ? n - q : VL;
+        vec z = vload(from + q);
+        if (add) z += vload_n(to + q, left, 0);
+        vstore_n(to + q, z, left);
+    }
+}
+
 /* The pixels t .. t + lanes of a tile from `buffer` to y; `cols` of each `pitch` are pixels. */
 FL_INLINE void FL_FN(conv_scatter)(const real *buffer, fl_int ldb, real *y, fl_int ldy, fl_int rows, fl_int t, fl_int lanes, fl_int pitch,
                                    fl_int cols, fl_int row_step, fl_int col_step, int add)
@@ -91,13 +102,7 @@ FL_INLINE void FL_FN(conv_scatter)(const real *buffer, fl_int ldb, real *y, fl_i
             const real *from = buffer + i * ldb + at;
             if (col_step != 1)
                 for (fl_int q = 0; q < valid; q++) to[q * col_step] = add ? to[q * col_step] + from[q] : from[q];
-            else
-                for (fl_int q = 0; q < valid; q += VL) {
-                    const fl_int left = valid - q < VL ? valid - q : VL;
-                    vec z = vload(from + q);
-                    if (add) z += vload_n(to + q, left, 0);
-                    vstore_n(to + q, z, left);
-                }
+            else FL_FN(conv_put)(to, from, valid, add);
         }
         at += n;
     }

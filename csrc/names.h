@@ -38,6 +38,7 @@
 
 #define vunzip FL_FN(vunzip)
 #define vzip FL_FN(vzip)
+#define vnext FL_FN(vnext)
 
 #define vexp FL_FN(vexp)
 #define vexp_nonpositive FL_FN(vexp_nonpositive)

@@ -71,24 +71,6 @@ static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, fl_i
     }
 }
 
-/* One row of an image of zeros around x: phase[f * ld + q] = column 4 q + f + start. More may be written of a phase, up to a register. */
-FL_INLINE void FL_FN(row_by_fours)(real *phase, fl_int ld, fl_int n, const real *from, fl_int w, fl_int start)
-{
-#if FL_IS_F32
-    for (fl_int q = 0; q < n; q += VL) {
-        vec a[4];
-        for (fl_int f = 0; f < 4; f++) {
-            const fl_int at = 4 * q + start + f * VL;
-            a[f] = FL_FN(load_in_row)(from + at, at, w);
-        }
-        vdeinterleave4(a);
-        for (fl_int f = 0; f < 4; f++) vstore(phase + f * ld + q, a[f]);
-    }
-#else
-    for (fl_int f = 0; f < 4; f++) FL_FN(row_in_zeros)(phase + f * ld, n, from, w, 4, start + f);
-#endif
-}
-
 FL_INLINE void FL_FN(fill_row)(real *row, fl_int n, real value)
 {
     for (fl_int q = 0; q < n; q += VL) vstore_n(row + q, vset(value), n - q < VL ? n - q : VL);

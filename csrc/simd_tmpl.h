@@ -448,6 +448,19 @@ FL_INLINE void vzip(vec even, vec odd, vec *a, vec *b)
     *a = __builtin_shufflevector(even, odd, FL_ZIP(0));
     *b = __builtin_shufflevector(even, odd, FL_ZIP(VL / 2));
 }
+
+#if VBYTES * 8 / REAL_BITS == 16
+#define FL_AFTER 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
+#elif VBYTES * 8 / REAL_BITS == 8
+#define FL_AFTER 1, 2, 3, 4, 5, 6, 7, 8
+#elif VBYTES * 8 / REAL_BITS == 4
+#define FL_AFTER 1, 2, 3, 4
+#else
+#define FL_AFTER 1, 2
+#endif
+/* The reals after each one where b follows a. */
+FL_INLINE vec vnext(vec a, vec b) { return __builtin_shufflevector(a, b, FL_AFTER); }
+#undef FL_AFTER
 #undef FL_EVERY2
 #undef FL_PAIRS
 #undef FL_UNZIP

@@ -89,32 +89,77 @@ static void FL_FN(winograd_pack)(const fl_job *head, fl_int block, void *scratch
                         job->rows - row < T->mr ? job->rows - row : T->mr, scratch);
 }
 
-/* `rows` rows of an image (h, w) from `top` on, columns from `left` on, zeros around it: phases[(4 p + f) * ld + q] = column 4 q + f. */
-FL_INLINE void FL_FN(wino_rows)(real *phases, fl_int ld, fl_int n, const real *x, fl_int h, fl_int w, fl_int top, fl_int left, fl_int rows)
+/* --- pixels of tiles, and their transforms ------------------------------------------------------------------------------- */
+
+/* One channel: images `step` apart, cut in `down` times `across` tiles of 4 x 4 pixels from `top` rows and `left` columns before them on. */
+typedef struct {
+    const real *x;
+    fl_int step, h, w, top, left, down, across;
+} FL_FN(wino_source);
+
+/* A row of the image, NULL: of zeros, to out[b * ld + q] = column 4 q + b - left, b < span, and to `also` unless that is NULL. Up to a
+ * register more is written of each. */
+FL_INLINE void FL_FN(wino_row)(real *out, real *also, fl_int ld, const FL_FN(wino_source) *S, const real *row, const int span)
 {
-    for (fl_int p = 0; p < rows; p++)
-        if (top + p < 0 || top + p >= h)
-            for (fl_int q = 0; q < 4 * ld; q += VL) vstore(phases + p * 4 * ld + q, vset(0));
-        else FL_FN(row_by_fours)(phases + p * 4 * ld, ld, n, x + (top + p) * w, w, left);
+#if FL_IS_F32
+    vec here[4], next[4] = {vset(0), vset(0), vset(0), vset(0)};
+    for (fl_int q = 0; q < S->across; q += VL) {
+        const fl_int from = q == 0 || span == 4 ? 0 : 1, to = span > 4 && q + VL <= S->across ? 2 : 1;
+        for (int f = 0; f < 4; f++) here[f] = next[f];
+        for (fl_int g = from; row && g < to; g++) {
+            vec v[4];
+            for (int f = 0; f < 4; f++) {
+                const fl_int at = 4 * (q + g * VL) + f * VL - S->left;
+                v[f] = FL_FN(load_in_row)(row + at, at, S->w);
+            }
+            vdeinterleave4(v);
+            for (int f = 0; f < 4; f++) *(g == 0 ? here + f : next + f) = v[f];
+        }
+        for (int b = 0; b < span; b++) {
+            const vec v = b < 4 ? here[b] : vnext(here[b - 4], next[b - 4]);
+            vstore(out + b * ld + q, v);
+            if (also) vstore(also + b * ld + q, v);
+        }
+    }
+#else
+    for (int b = 0; b < span; b++)
+        for (fl_int q = 0; q < S->across; q++) {
+            const fl_int at = 4 * q + b - S->left;
+            out[b * ld + q] = row && at >= 0 && at < S->w ? row[at] : 0;
+            if (also) also[b * ld + q] = out[b * ld + q];
+        }
+#endif
 }
 
-/* The pitch of a phase of `across` tiles and one more. */
-FL_INLINE fl_int FL_FN(wino_pitch)(fl_int across) { return (across + VL) / VL * VL + VL; }
-
-/* B' d B of a row of tiles of one channel, from row `top` and column `left` of x on: v[point * step + tile]; a register more may be
- * written of each. */
-static void FL_FN(wino_row_in)(real *v, fl_int step, const real *x, fl_int h, fl_int w, fl_int top, fl_int left, fl_int across,
-                               real *phases)
+/* d[(a * span + b) * ld + tile]: pixel (a, b) of the tiles of rows [first, end) of all images. Two of six rows are the next tiles' as well. */
+FL_INLINE void FL_FN(wino_tiles)(real *d, fl_int ld, const FL_FN(wino_source) *S, fl_int first, fl_int end, const int span)
 {
-    const fl_int ld = FL_FN(wino_pitch)(across);
-    FL_FN(wino_rows)(phases, ld, across + 1, x, h, w, top, left, 6);
-    for (fl_int t = 0; t < across; t += VL) {
+    for (fl_int i = first; i < end; i++) { /* in this order: what is too much of a row the next one overwrites */
+        const fl_int row = i % S->down, tile = (i - first) * S->across;
+        for (fl_int a = span > 4 && i > first && row > 0 ? 2 : 0; a < span; a++) {
+            const fl_int at = FL_WINO_TILE * row + a - S->top;
+            const int shared = a >= FL_WINO_TILE && i + 1 < end && row + 1 < S->down;
+            FL_FN(wino_row)(d + a * span * ld + tile, shared ? d + (a - FL_WINO_TILE) * span * ld + tile + S->across : NULL, ld, S,
+                            at >= 0 && at < S->h ? S->x + i / S->down * S->step + at * S->w : NULL, span);
+        }
+    }
+}
+
+/* The pitch of d. */
+FL_INLINE fl_int FL_FN(wino_pitch)(fl_int tiles) { return (tiles + VL - 1) / VL * VL + VL; }
+
+/* v[point * step + tile] = B' d B. */
+static void FL_FN(wino_in)(real *v, fl_int step, real *d, const FL_FN(wino_source) *S, fl_int first, fl_int end)
+{
+    const fl_int tiles = (end - first) * S->across, ld = FL_FN(wino_pitch)(tiles);
+    FL_FN(wino_tiles)(d, ld, S, first, end, 6);
+    for (fl_int t = 0; t < tiles; t += VL) {
         vec columns[6][6];
 #pragma GCC unroll 6
-        for (int q = 0; q < 6; q++) {
-            const real *at = phases + q % 4 * ld + q / 4 + t;
-            FL_FN(wino_data)(columns[q], vload(at), vload(at + 4 * ld), vload(at + 8 * ld), vload(at + 12 * ld), vload(at + 16 * ld),
-                             vload(at + 20 * ld));
+        for (int b = 0; b < 6; b++) {
+            const real *at = d + b * ld + t;
+            FL_FN(wino_data)(columns[b], vload(at), vload(at + 6 * ld), vload(at + 12 * ld), vload(at + 18 * ld), vload(at + 24 * ld),
+                             vload(at + 30 * ld));
         }
 #pragma GCC unroll 6
         for (int a = 0; a < 6; a++) {
@@ -125,29 +170,10 @@ static void FL_FN(wino_row_in)(real *v, fl_int step, const real *x, fl_int h, fl
     }
 }
 
-/* Four pixels of each of VL tiles, `valid` pixels in all. */
-FL_INLINE void FL_FN(wino_store)(real *y, vec *pixels, fl_int valid, int add)
+/* lines[a * ld + 4 tile + b] = start + pixel (a, b) of A' m A. */
+FL_INLINE void FL_FN(wino_lines)(real *lines, fl_int ld, const real *m, fl_int step, fl_int tiles, real start)
 {
-#if FL_IS_F32
-    vinterleave4(pixels);
-    for (fl_int f = 0; f < 4 && f * VL < valid; f++) {
-        const fl_int left = valid - f * VL < VL ? valid - f * VL : VL;
-        if (add) pixels[f] += vload_n(y + f * VL, left, 0);
-        if (left == VL) vstore(y + f * VL, pixels[f]);
-        else vstore_n(y + f * VL, pixels[f], left);
-    }
-#else
-    real four[4][VL];
-    for (fl_int f = 0; f < 4; f++) vstore(four[f], pixels[f]);
-    for (fl_int q = 0; q < valid; q++) y[q] = add ? y[q] + four[q % 4][q / 4] : four[q % 4][q / 4];
-#endif
-}
-
-/* Pixels of a row of tiles of one row of A, from m[point * step + tile]. */
-static void FL_FN(wino_row_out)(real *y, const real *m, fl_int step, const fl_winograd_job *job, fl_int i, real start)
-{
-    const fl_int high = job->oh - FL_WINO_TILE * i < FL_WINO_TILE ? job->oh - FL_WINO_TILE * i : FL_WINO_TILE;
-    for (fl_int t = 0; t < job->across; t += VL) {
+    for (fl_int t = 0; t < tiles; t += VL) {
         vec rows[4][6];
 #pragma GCC unroll 6
         for (int b = 0; b < 6; b++) {
@@ -157,13 +183,20 @@ static void FL_FN(wino_row_out)(real *y, const real *m, fl_int step, const fl_wi
                                vload(at + 30 * step));
             for (int a = 0; a < 4; a++) rows[a][b] = column[a];
         }
-        for (fl_int a = 0; a < high; a++) {
-            const fl_int valid = job->ow - 4 * t < 4 * VL ? job->ow - 4 * t : 4 * VL;
+#pragma GCC unroll 4
+        for (int a = 0; a < 4; a++) {
+            real *to = lines + a * ld + 4 * t;
             vec pixels[4];
-            FL_FN(wino_pixels)(pixels, rows[a][0] + start, rows[a][1], rows[a][2], rows[a][3], rows[a][4], rows[a][5]);
-            if (start != 0)
-                for (int b = 1; b < 4; b++) pixels[b] += start;
-            FL_FN(wino_store)(y + (FL_WINO_TILE * i + a) * job->ow + 4 * t, pixels, valid, job->finish.accumulate);
+            FL_FN(wino_pixels)(pixels, rows[a][0], rows[a][1], rows[a][2], rows[a][3], rows[a][4], rows[a][5]);
+            for (int b = 0; b < 4; b++) pixels[b] += start;
+#if FL_IS_F32
+            vinterleave4(pixels);
+            for (int b = 0; b < 4; b++) vstore(to + b * VL, pixels[b]);
+#else
+            real four[4][VL];
+            for (int b = 0; b < 4; b++) vstore(four[b], pixels[b]);
+            for (fl_int q = 0; q < 4 * VL; q++) to[q] = four[q % 4][q / 4];
+#endif
         }
     }
 }
@@ -184,35 +217,34 @@ FL_INLINE void FL_FN(wino_products)(real *m, fl_int pitch, const real *u, const 
 
 /* The pixels of `rows` rows of A from `row` on, rows of tiles [first, end) of all images, from m[point * step + row * pitch + tile]. */
 static void FL_FN(wino_out)(const fl_winograd_job *job, const real *m, fl_int step, fl_int group, fl_int row, fl_int rows, fl_int first,
-                            fl_int end)
+                            fl_int end, real *lines)
 {
-    const fl_int size = job->oh * job->ow;
+    const fl_int size = job->oh * job->ow, tiles = (end - first) * job->across, ld = 4 * FL_FN(wino_pitch)(tiles);
     const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
-    for (fl_int r = 0; r < rows; r++)
+    for (fl_int r = 0; r < rows; r++) {
+        const fl_int k = group * job->rows + row + r;
+        FL_FN(wino_lines)(lines, ld, m + r * job->pitch, step, tiles, job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
         for (fl_int i = first; i < end; i++) {
-            const fl_int k = group * job->rows + row + r, plane = i / job->down * job->groups * job->rows + k, at = i % job->down;
-            const fl_int top = FL_WINO_TILE * at, bottom = top + FL_WINO_TILE < job->oh ? top + FL_WINO_TILE : job->oh;
+            const fl_int plane = i / job->down * job->groups * job->rows + k, top = i % job->down * FL_WINO_TILE;
+            const fl_int high = job->oh - top < FL_WINO_TILE ? job->oh - top : FL_WINO_TILE;
             real *y = (real *)job->y + plane * size;
-            FL_FN(wino_row_out)(y, m + r * job->pitch + (i - first) * job->across, step, job, at,
-                                job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
+            for (fl_int a = 0; a < high; a++)
+                FL_FN(conv_put)(y + (top + a) * job->ow, lines + a * ld + (i - first) * 4 * job->across, job->ow, job->finish.accumulate);
             if (FL_FN(conv_finishes)(&job->finish))
-                FL_FN(gemm_finish)(&last, y + top * job->ow, size, plane, 1, top * job->ow, (bottom - top) * job->ow);
+                FL_FN(gemm_finish)(&last, y + top * job->ow, size, plane, 1, top * job->ow, high * job->ow);
         }
-}
-
-/* B' d B of channel c of a group, rows of tiles [first, end): v[point * step + tile]. */
-FL_INLINE void FL_FN(wino_in)(const fl_winograd_job *job, real *v, fl_int step, fl_int group, fl_int c, fl_int first, fl_int end,
-                              real *phases)
-{
-    for (fl_int i = first; i < end; i++) {
-        const fl_int channel = (i / job->down * job->groups + group) * job->channels + c;
-        FL_FN(wino_row_in)(v + (i - first) * job->across, step, (const real *)job->x + channel * job->h * job->w, job->h, job->w,
-                           i % job->down * FL_WINO_TILE - job->top, -job->left, job->across, phases);
     }
 }
 
+/* Channel c of a group of x. */
+FL_INLINE FL_FN(wino_source) FL_FN(wino_channel)(const fl_winograd_job *job, fl_int group, fl_int c)
+{
+    return (FL_FN(wino_source)){(const real *)job->x + (group * job->channels + c) * job->h * job->w,
+                                job->groups * job->channels * job->h * job->w, job->h, job->w, job->top, job->left, job->down, job->across};
+}
+
 /* Many tiles: a block transforms some of them, for all rows of A, whose transforms u it is given. scratch: transforms of the channels and
- * of the rows of A, FL_WINO_POINTS times them times pitch, and a line; then six rows of an image. */
+ * of the rows of A, FL_WINO_POINTS times them times pitch, and a line; the pixels of a channel, FL_WINO_POINTS times their pitch. */
 static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_job *job = (const fl_winograd_job *)head;
@@ -222,18 +254,21 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
     const fl_int v_step = job->channels * job->pitch + LINE, m_step = job->panels * mr * job->pitch + LINE;
     const fl_int u_step = job->channels * mr + LINE;
     const real *u = (const real *)job->u + group * job->panels * FL_WINO_POINTS * u_step;
-    real *v = scratch, *m = v + FL_WINO_POINTS * v_step, *phases = m + FL_WINO_POINTS * m_step;
+    real *v = scratch, *m = v + FL_WINO_POINTS * v_step, *pixels = m + FL_WINO_POINTS * m_step;
 
-    for (fl_int c = 0; c < job->channels; c++) FL_FN(wino_in)(job, v + c * job->pitch, v_step, group, c, first, end, phases);
+    for (fl_int c = 0; c < job->channels; c++) {
+        const FL_FN(wino_source) source = FL_FN(wino_channel)(job, group, c);
+        FL_FN(wino_in)(v + c * job->pitch, v_step, pixels, &source, first, end);
+    }
     for (fl_int point = 0; point < FL_WINO_POINTS; point++)
         for (fl_int panel = 0; panel < job->panels; panel++)
             FL_FN(wino_products)(m + point * m_step + panel * mr * job->pitch, job->pitch, u + (panel * FL_WINO_POINTS + point) * u_step,
                                  v + point * v_step, job->offset, job->channels, tiles, mr, 0);
-    FL_FN(wino_out)(job, m, m_step, group, 0, job->rows, first, end);
+    FL_FN(wino_out)(job, m, m_step, group, 0, job->rows, first, end, pixels);
 }
 
 /* Few tiles: a first job transforms them all, a block some channels. v: [group][part of the channels][point][channel][pitch], a line
- * after each point. scratch: six rows of an image. */
+ * after each point. scratch: the pixels of a channel, FL_WINO_POINTS times their pitch. */
 static void FL_FN(winograd_in)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_job *job = (const fl_winograd_job *)head;
@@ -241,13 +276,15 @@ static void FL_FN(winograd_in)(const fl_job *head, fl_int block, void *scratch)
     const fl_int channels = job->channels - from < FL_WINO_CHANNELS ? job->channels - from : FL_WINO_CHANNELS;
     const fl_int step = FL_WINO_CHANNELS * job->pitch + LINE;
     real *v = (real *)job->v + block * FL_WINO_POINTS * step;
-    for (fl_int c = 0; c < channels; c++)
-        FL_FN(wino_in)(job, v + c * job->pitch, step, block / parts, from + c, 0, job->images * job->down, scratch);
+    for (fl_int c = 0; c < channels; c++) {
+        const FL_FN(wino_source) source = FL_FN(wino_channel)(job, block / parts, from + c);
+        FL_FN(wino_in)(v + c * job->pitch, step, scratch, &source, 0, job->images * job->down);
+    }
 }
 
 /* ... and a block transforms the taps of per_block panels of A, FL_WINO_CHANNELS channels at a time, which are used at once: they would
  * be more to write and read than there is to compute. scratch: their transforms, FL_WINO_POINTS times them, and a line; those of the
- * rows, FL_WINO_POINTS times rows times pitch, and a line; then what wino_taps_in needs. */
+ * rows, FL_WINO_POINTS times rows times pitch, and a line; then what wino_taps_in needs, or the pixels of a row of A. */
 static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_job *job = (const fl_winograd_job *)head;
@@ -270,7 +307,7 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
                 FL_FN(wino_products)(m + point * m_step + p * mr * pitch, pitch, u + (p * FL_WINO_POINTS + point) * u_step,
                                      v + point * v_step, job->offset, channels, tiles, mr, c > 0);
     }
-    FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, job->images * job->down);
+    FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, job->images * job->down, g);
 }
 
 /* --- the weights' gradient: G' (A v A' times B' d B, summed over the tiles) G ------------------------------------------- */
@@ -296,17 +333,17 @@ FL_INLINE void FL_FN(wino_taps_back)(wide *g, const wide m0, const wide m1, cons
     g[2] = third - m3 * (4.0 / 15) + m4 * (4.0 / 15) + m5;
 }
 
-/* A v A' of a row of tiles of one row of A. */
-static void FL_FN(wino_row_back)(real *m, fl_int step, const real *v, fl_int oh, fl_int ow, fl_int top, fl_int across, real *phases)
+/* m[point * step + tile] = A v A'. */
+static void FL_FN(wino_back)(real *m, fl_int step, real *d, const FL_FN(wino_source) *S, fl_int first, fl_int end)
 {
-    const fl_int ld = FL_FN(wino_pitch)(across);
-    FL_FN(wino_rows)(phases, ld, across + 1, v, oh, ow, top, 0, FL_WINO_TILE);
-    for (fl_int t = 0; t < across; t += VL) {
+    const fl_int tiles = (end - first) * S->across, ld = FL_FN(wino_pitch)(tiles);
+    FL_FN(wino_tiles)(d, ld, S, first, end, FL_WINO_TILE);
+    for (fl_int t = 0; t < tiles; t += VL) {
         vec columns[4][6];
 #pragma GCC unroll 4
-        for (int q = 0; q < 4; q++) {
-            const real *at = phases + q * ld + t;
-            FL_FN(wino_pixels_back)(columns[q], vload(at), vload(at + 4 * ld), vload(at + 8 * ld), vload(at + 12 * ld));
+        for (int b = 0; b < 4; b++) {
+            const real *at = d + b * ld + t;
+            FL_FN(wino_pixels_back)(columns[b], vload(at), vload(at + 4 * ld), vload(at + 8 * ld), vload(at + 12 * ld));
         }
 #pragma GCC unroll 6
         for (int a = 0; a < 6; a++) {
@@ -341,35 +378,35 @@ static void FL_FN(wino_weights_out)(real *dw, const real *sums, fl_int step, fl_
 
 /* A block sums over a part of the rows of tiles, for some rows of A and some channels. scratch, in reals, pitch being that of the tiles
  * of `together` rows and ld that of channel_chunk channels: the transforms, points * ((rows + channels) * pitch + 2 lines); for one point its
- * operands, pitch * (rows up to whole panels + ld) and a line; the sums, points * (rows up to whole panels * ld + a line); six rows. */
+ * operands, pitch * (rows up to whole panels + ld) and a line; the sums, points * (rows up to whole panels * ld + a line); the pixels of
+ * a channel, points * their pitch. */
 static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_weights_job *job = (const fl_winograd_weights_job *)head;
-    const FL_FN(conv_region) R = FL_FN(conv_region_of)(&job->regions, block);
-    const fl_int k0 = R.row, c0 = R.channel, rows = R.rows, channels = R.channels, group = R.group, groups = job->regions.groups;
+    const fl_conv_regions *all = &job->regions;
+    const FL_FN(conv_region) R = FL_FN(conv_region_of)(all, block);
+    const fl_int k0 = R.row, c0 = R.channel, rows = R.rows, channels = R.channels, group = R.group, groups = all->groups;
     const fl_int total = job->images * job->down, first = R.part * job->part_rows;
     const fl_int end = first + job->part_rows < total ? first + job->part_rows : total;
-    const fl_int mr = job->mr, panels = (rows + mr - 1) / mr, pitch = job->pitch, ld = (job->regions.channel_chunk + VL - 1) / VL * VL;
+    const fl_int mr = job->mr, panels = (rows + mr - 1) / mr, pitch = job->pitch, ld = (all->channel_chunk + VL - 1) / VL * VL;
     const fl_int x_step = channels * pitch + LINE, v_step = rows * pitch + LINE, sum_step = panels * mr * ld + LINE;
     real *xs = scratch, *vs = xs + FL_WINO_POINTS * x_step, *a = vs + FL_WINO_POINTS * v_step, *b = a + panels * mr * pitch + LINE;
-    real *sums = b + pitch * ld, *phases = sums + FL_WINO_POINTS * sum_step;
+    real *sums = b + pitch * ld, *pixels = sums + FL_WINO_POINTS * sum_step;
     const real zeros[FL_CONV_ROWS] = {0};
 
     for (fl_int from = first; from < end; from += job->together) {
         const fl_int to = from + job->together < end ? from + job->together : end, tiles = (to - from) * job->across;
-        /* in the order of memory: what is too much of a row of tiles the next one overwrites */
-        for (fl_int c = 0; c < channels; c++)
-            for (fl_int i = from; i < to; i++) {
-                const fl_int channel = (i / job->down * groups + group) * job->regions.channels + c0 + c, top = i % job->down * FL_WINO_TILE;
-                FL_FN(wino_row_in)(xs + c * pitch + (i - from) * job->across, x_step, (const real *)job->x + channel * job->h * job->w,
-                                   job->h, job->w, top - job->top, -job->left, job->across, phases);
-            }
-        for (fl_int k = 0; k < rows; k++)
-            for (fl_int i = from; i < to; i++) {
-                const fl_int row = (i / job->down * groups + group) * job->regions.rows + k0 + k;
-                FL_FN(wino_row_back)(vs + k * pitch + (i - from) * job->across, v_step, (const real *)job->v + row * job->oh * job->ow,
-                                     job->oh, job->ow, i % job->down * FL_WINO_TILE, job->across, phases);
-            }
+        for (fl_int c = 0; c < channels; c++) {
+            const FL_FN(wino_source) source = {(const real *)job->x + (group * all->channels + c0 + c) * job->h * job->w,
+                                               groups * all->channels * job->h * job->w, job->h, job->w, job->top, job->left, job->down,
+                                               job->across};
+            FL_FN(wino_in)(xs + c * pitch, x_step, pixels, &source, from, to);
+        }
+        for (fl_int k = 0; k < rows; k++) {
+            const FL_FN(wino_source) source = {(const real *)job->v + (group * all->rows + k0 + k) * job->oh * job->ow,
+                                               groups * all->rows * job->oh * job->ow, job->oh, job->ow, 0, 0, job->down, job->across};
+            FL_FN(wino_back)(vs + k * pitch, v_step, pixels, &source, from, to);
+        }
         for (fl_int point = 0; point < FL_WINO_POINTS; point++) {
             for (fl_int panel = 0; panel < panels; panel++)
                 FL_FN(conv_pack_rows)(a + panel * mr * pitch, vs + point * v_step + panel * mr * pitch, pitch, tiles, mr,
@@ -384,7 +421,7 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
         }
     }
     for (fl_int k = 0; k < rows; k++)
-        FL_FN(wino_weights_out)((real *)job->dw + (R.at + k * job->regions.channels) * 9, sums + k * ld, sum_step, channels);
+        FL_FN(wino_weights_out)((real *)job->dw + (R.at + k * all->channels) * 9, sums + k * ld, sum_step, channels);
 }
 #undef wide
 #undef half

@@ -49,11 +49,12 @@ cdef bint pays(Plan plan, Layout L) except -1:
 
 cdef size_t scratch_of(Plan plan, Layout L, fl_int tile_rows):
     cdef fl_int pitch = up(tile_rows * blocks(L.ow, FL_WINO_TILE), lanes_of(plan))
-    return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch) + 2 * FL_WINO_POINTS * 64 + six_rows(plan, L)
+    return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch) + 2 * FL_WINO_POINTS * 64 + pixels_of(plan, pitch)
 
 
-cdef size_t six_rows(Plan plan, Layout L):
-    return plan.size * 24 * (up(blocks(L.ow, FL_WINO_TILE) + 1, 16) + 16) + 64
+cdef size_t pixels_of(Plan plan, fl_int pitch):
+    """Bytes of the pixels of so many tiles of a channel."""
+    return plan.size * FL_WINO_POINTS * (pitch + lanes_of(plan))
 
 
 cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
@@ -151,7 +152,7 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
     plan.point(&job.x, x)
     job.head.n_blocks = L.groups * parts
     job.head.work = <double>L.groups * L.channels * total * 60
-    job.head.scratch = six_rows(plan, L)
+    job.head.scratch = pixels_of(plan, job.pitch)
 
     per_block = blocks(panels, blocks(panels * taps.mr, FEW_ROWS))
     job = new_job(plan, L, FL_KERNEL_winograd_few, total)
@@ -164,7 +165,8 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
     job.head.n_blocks = L.groups * blocks(panels, per_block)
     job.head.work = (<double>L.groups * L.rows * L.channels * (5 + <double>tiles * FL_WINO_POINTS / (40 if plan.dtype == FL_F32 else 20)))
     job.head.scratch = plan.size * (per_block * FL_WINO_POINTS * (FL_WINO_CHANNELS * taps.mr + line) + FL_WINO_POINTS * (
-        per_block * taps.mr * job.pitch + line) + 9 * FL_WINO_RUN * taps.mr + line)
+        per_block * taps.mr * job.pitch + line)) + max(
+        plan.size * (9 * FL_WINO_RUN * taps.mr + line), pixels_of(plan, job.pitch))
     return 0
 
 
@@ -219,7 +221,7 @@ cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.
     job.head.n_blocks = parts * regions
     job.head.work = <double>total * across * FL_WINO_POINTS * L.rows * L.channels * L.groups / (35 if plan.dtype == FL_F32 else 17)
     job.head.scratch = plan.size * (FL_WINO_POINTS * ((row_chunk + channel_chunk) * job.pitch + 2 * line + rows * ld + line)
-                                    + job.pitch * (rows + ld) + line + 24 * (across + 3 * lanes) + line)
+                                    + job.pitch * (rows + ld) + line) + pixels_of(plan, job.pitch)
     plan.keep(offset)
     if parts > 1:
         plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
