@@ -99,8 +99,8 @@ static void FL_FN(conv_turn)(const real *out, fl_int width, real *y, fl_int size
         }
 }
 
-/* mr: lanes of a panel, one register or two. scratch: FL_CONV_STRIP + a register's lanes of pixels, FL_CONV_BYTES for each; then as for
- * conv, or no planes where pixels are read in place. */
+/* mr: lanes of a panel, one register or two. scratch: FL_CONV_STRIP + VL pixels of 2 VL lanes; then as for conv, or no planes where pixels
+ * are read in place. */
 static void FL_FN(conv_channels)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_job *job = (const fl_conv_job *)head;

@@ -214,12 +214,17 @@ static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
 
 /* --- packing A --------------------------------------------------------------------------------------------------------- */
 
-/* out[q * mr + i] = w[i * step + q], zeros for i >= valid; a register more than that may be written. */
+/* out[q * mr + i] = w[i * step + q], zeros for i >= valid. */
 FL_INLINE void FL_FN(conv_pack_rows)(real *out, const real *w, fl_int step, fl_int n, fl_int mr, fl_int valid)
 {
-    for (fl_int q = 0; q < n; q += VL) {
-        const fl_int left = n - q < VL ? n - q : VL;
-        for (fl_int g = 0; g < mr; g += VL) {
+    if (step == 1 && n == 1) { /* as it is */
+        for (fl_int g = 0; g < mr; g += VL)
+            vstore_n(out + g, g < valid ? vload_n(w + g, valid - g < VL ? valid - g : VL, 0) : vset(0), mr - g < VL ? mr - g : VL);
+        return;
+    }
+    for (fl_int g = 0; g < mr; g += VL) {
+        for (fl_int q = 0; q < n; q += VL) {
+            const fl_int left = n - q < VL ? n - q : VL;
             vec t[VL];
             for (fl_int i = 0; i < VL; i++) t[i] = g + i < valid ? vload_n(w + (g + i) * step + q, left, 0) : vset(0);
             vtranspose(t);
@@ -231,31 +236,36 @@ FL_INLINE void FL_FN(conv_pack_rows)(real *out, const real *w, fl_int step, fl_i
     }
 }
 
+/* `taps` consecutive taps of `valid` rows of A and some channels, w on: out[(c * taps + q) * mr + i]. */
+static void FL_FN(conv_pack_panel)(real *out, const fl_conv_taps *T, const real *w, fl_int channels, fl_int taps, fl_int valid)
+{
+    if (T->order == FL_PACK_ROWS) FL_FN(conv_pack_rows)(out, w, T->row_step, channels * taps, T->mr, valid);
+    else
+        for (fl_int c = 0; c < channels; c++)
+            FL_FN(conv_pack_rows)(out + c * taps * T->mr, w + c * T->channel_step, T->row_step, taps, T->mr, valid);
+}
+
 /* A block packs one panel of one group where a row's elements are consecutive in w, else all panels' share of one channel: w is read
  * in order, for all phases. */
 static void FL_FN(conv_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_conv_pack_job *job = (const fl_conv_pack_job *)head;
-    const fl_int parts = job->order == FL_PACK_ROWS ? job->panels : job->channels, part = block % parts, group = block / parts, mr = job->mr;
-    const real *w = (const real *)job->w + group * job->group_step;
+    const fl_conv_taps *T = &job->taps;
+    const int by_row = T->order == FL_PACK_ROWS;
+    const fl_int parts = by_row ? job->panels : job->channels, part = block % parts, group = block / parts, mr = T->mr;
+    const real *w = (const real *)T->w + group * T->group_step;
     (void)scratch;
     for (fl_int f = 0; f < job->phases; f++) {
         const fl_conv_phase *phase = job->phase + f;
         const fl_int depth = job->channels * phase->taps * mr;
-        real *a = (real *)job->a + phase->panels + group * job->panels * depth;
-        if (job->order == FL_PACK_ROWS) {
-            const fl_int row = part * mr, valid = job->rows - row < mr ? job->rows - row : mr;
-            FL_FN(conv_pack_rows)(a + part * depth, w + row * job->row_step, job->row_step, job->channels * phase->taps, mr, valid);
-            continue;
-        }
-        for (fl_int panel = 0; panel < job->panels; panel++) {
+        for (fl_int panel = by_row ? part : 0; panel < (by_row ? part + 1 : job->panels); panel++) {
             const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
-            const real *from = w + part * job->channel_step + row * job->row_step;
-            real *out = a + panel * depth + part * phase->taps * mr;
-            if (job->order == FL_PACK_TAPS) FL_FN(conv_pack_rows)(out, from, job->row_step, phase->taps, mr, valid);
+            const real *from = w + row * T->row_step + (by_row ? 0 : part) * T->channel_step;
+            real *out = (real *)job->a + phase->panels + (group * job->panels + panel) * depth + (by_row ? 0 : part) * phase->taps * mr;
+            if (T->order != FL_PACK_PLACES) FL_FN(conv_pack_panel)(out, T, from, by_row ? job->channels : 1, phase->taps, valid);
             else
                 for (fl_int q = 0; q < phase->taps; q++, out += mr)
-                    for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * job->row_step + job->place[phase->first + q]] : 0;
+                    for (fl_int i = 0; i < mr; i++) out[i] = i < valid ? from[i * T->row_step + T->place[phase->first + q]] : 0;
         }
     }
 }

@@ -220,6 +220,18 @@ typedef struct {
     int accumulate, op, op2;
 } fl_conv_finish;
 
+/* A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]], in panels of mr rows. In w a row's elements are
+ * consecutive in the order of A, or those taps of a row and channel are, or none. */
+enum { FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES };
+
+typedef struct {
+    const void *w;
+    fl_int group_step, row_step, channel_step;
+    const fl_int *place;
+    int order;
+    fl_int mr;
+} fl_conv_taps;
+
 typedef struct {
     fl_job head;
     fl_int images, groups, rows, channels;      /* rows of A in a group */
@@ -240,18 +252,12 @@ typedef struct {
     int by_row;                        /* a tile is part of one row of pixels */
 } fl_conv_job;
 
-/* The panels of A: A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]]. In w a row's elements are
- * consecutive in the order of A, or those taps of a row and channel are, or none. conv2d_tmpl.h */
-enum { FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES };
-
+/* The panels of A, zeros beyond the last row. conv2d_tmpl.h */
 typedef struct {
     fl_job head;
     const fl_conv_phase *phase;
-    fl_int phases, groups, rows, channels, mr, panels;
-    const void *w;
-    fl_int group_step, row_step, channel_step;
-    const fl_int *place;
-    int order;
+    fl_int phases, groups, rows, channels, panels;
+    fl_conv_taps taps;
     void *a;
 } fl_conv_pack_job;
 
@@ -264,21 +270,13 @@ enum {
     FL_WINO_CHANNELS = 32              /* and whose transforms a block of winograd_few uses at a time */
 };
 
-/* Tap (i, j) of a row of A and a channel is w[group * group_step + row * row_step + channel * channel_step + place[3 i + j]]. */
-typedef struct {
-    const void *w;
-    fl_int group_step, row_step, channel_step;
-    const fl_int *place;
-    fl_int mr;
-} fl_winograd_taps;
-
 typedef struct {
     fl_job head;
     fl_int images, groups, rows, channels;
     fl_int h, w, top, left;
     fl_int down, across;               /* tiles of an image */
     fl_int per_block;                  /* rows of tiles, of all images; winograd_few: panels */
-    fl_winograd_taps taps;
+    fl_conv_taps taps;                 /* place[3 i + j]: of tap (i, j) */
     fl_int panels;
     const void *u;                     /* winograd: [group][panel][point][channel][mr], a line after each point */
     void *v;                           /* winograd_in, winograd_few */
@@ -294,7 +292,7 @@ typedef struct {
 typedef struct {
     fl_job head;
     fl_int groups, rows, channels, panels;
-    fl_winograd_taps taps;
+    fl_conv_taps taps;                 /* place[3 i + j]: of tap (i, j) */
     void *u;
 } fl_winograd_pack_job;
 

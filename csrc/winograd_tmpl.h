@@ -52,15 +52,12 @@ FL_INLINE void FL_FN(wino_taps)(wide *u, const wide g0, const wide g1, const wid
 
 /* The transforms u[point * step + c * mr + i] of the taps of `valid` rows of A and some channels. Up to a line more is written of each
  * point. g: 9 * FL_WINO_RUN * mr reals and a line. */
-static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_winograd_taps *T, const real *w, fl_int channels, fl_int valid, real *g)
+static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_conv_taps *T, const real *w, fl_int channels, fl_int valid, real *g)
 {
     const fl_int mr = T->mr;
     for (fl_int from = 0; from < channels; from += FL_WINO_RUN) {
         const fl_int here = channels - from < FL_WINO_RUN ? channels - from : FL_WINO_RUN;
-        if (T->channel_step == 9) FL_FN(conv_pack_rows)(g, w + from * 9, T->row_step, here * 9, mr, valid);
-        else
-            for (fl_int c = 0; c < here; c++)
-                FL_FN(conv_pack_rows)(g + c * 9 * mr, w + (from + c) * T->channel_step, T->row_step, 9, mr, valid);
+        FL_FN(conv_pack_panel)(g, T, w + from * T->channel_step, here, 9, valid);
         for (fl_int c = 0; c < here; c++)
             for (fl_int t = 0; t < mr; t += PART) {
                 const real *at = g + c * 9 * mr + t;
@@ -82,7 +79,7 @@ static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_winograd_taps *T,
 static void FL_FN(winograd_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_pack_job *job = (const fl_winograd_pack_job *)head;
-    const fl_winograd_taps *T = &job->taps;
+    const fl_conv_taps *T = &job->taps;
     const fl_int panel = block % job->panels, group = block / job->panels, row = panel * T->mr, step = T->mr * job->channels + LINE;
     FL_FN(wino_taps_in)((real *)job->u + (group * job->panels + panel) * FL_WINO_POINTS * step, step, T,
                         (const real *)T->w + group * T->group_step + row * T->row_step, job->channels,
@@ -97,11 +94,38 @@ typedef struct {
     fl_int step, h, w, top, left, down, across;
 } FL_FN(wino_source);
 
+#if FL_IS_F32 && defined __AVX512F__
+/* Four reals to each out[b * ld], b < span: those of v, then those of w. */
+FL_INLINE void FL_FN(wino_fours)(real *out, fl_int ld, __m512 v, __m512 w, const int span)
+{
+    _mm_storeu_ps(out, _mm512_castps512_ps128(v));
+    _mm_storeu_ps(out + ld, _mm512_extractf32x4_ps(v, 1));
+    _mm_storeu_ps(out + 2 * ld, _mm512_extractf32x4_ps(v, 2));
+    _mm_storeu_ps(out + 3 * ld, _mm512_extractf32x4_ps(v, 3));
+    if (span > 4) {
+        _mm_storeu_ps(out + 4 * ld, _mm512_castps512_ps128(w));
+        _mm_storeu_ps(out + 5 * ld, _mm512_extractf32x4_ps(w, 1));
+    }
+}
+#endif
+
 /* A row of the image, NULL: of zeros, to out[b * ld + q] = column 4 q + b - left, b < span, and to `also` unless that is NULL. Up to a
  * register more is written of each. */
 FL_INLINE void FL_FN(wino_row)(real *out, real *also, fl_int ld, const FL_FN(wino_source) *S, const real *row, const int span)
 {
 #if FL_IS_F32
+#if defined __AVX512F__
+    if (S->across <= 4) { /* all columns lie in two registers */
+        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        const fl_int at = -S->left;
+        const vec lo = row ? FL_FN(load_in_row)(row + at, at, S->w) : vset(0);
+        const vec hi = row && span > 4 ? FL_FN(load_in_row)(row + at + VL, at + VL, S->w) : vset(0);
+        const __m512 v = _mm512_permutexvar_ps(order, lo), w = _mm512_permutex2var_ps(lo, _mm512_add_epi32(order, _mm512_set1_epi32(4)), hi);
+        FL_FN(wino_fours)(out, ld, v, w, span);
+        if (also) FL_FN(wino_fours)(also, ld, v, w, span);
+        return;
+    }
+#endif
     vec here[4], next[4] = {vset(0), vset(0), vset(0), vset(0)};
     for (fl_int q = 0; q < S->across; q += VL) {
         const fl_int from = q == 0 || span == 4 ? 0 : 1, to = span > 4 && q + VL <= S->across ? 2 : 1;
@@ -288,7 +312,7 @@ static void FL_FN(winograd_in)(const fl_job *head, fl_int block, void *scratch)
 static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_job *job = (const fl_winograd_job *)head;
-    const fl_winograd_taps *T = &job->taps;
+    const fl_conv_taps *T = &job->taps;
     const fl_int parts = (job->panels + job->per_block - 1) / job->per_block, from = block % parts * job->per_block, group = block / parts;
     const fl_int panels = job->panels - from < job->per_block ? job->panels - from : job->per_block, mr = T->mr, pitch = job->pitch;
     const fl_int tiles = job->images * job->down * job->across, row = from * mr, rows = job->rows - row < panels * mr ? job->rows - row : panels * mr;

@@ -11,7 +11,7 @@ from fastlec._kernels cimport depthwise, winograd
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, SCRATCH, Finish, Layout
 from fastlec._kernels.layout cimport check_image, choose_tile, data_layout, entries, forward_layout, lanes_of, new_table
-from fastlec._kernels.layout cimport rows_of_panel
+from fastlec._kernels.layout cimport rows_of_panel, taps_of
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport vector_bytes
 
@@ -65,12 +65,31 @@ cdef fl_int panel_along_channels(fl_int rows, fl_int lanes) noexcept:
     return 2 * lanes if blocks(rows, lanes) % 2 == 0 else lanes
 
 
+cdef cnp.ndarray packed(Plan plan, Layout L, cnp.ndarray W, fl_int mr):
+    """The panels of A, by a job."""
+    cdef fl_int panels = blocks(L.rows, mr), elements = 0, f
+    cdef fl_conv_pack_job *pack
+    cdef cnp.ndarray a
+    for f in range(L.n_phases):
+        L.phase[f].panels = elements
+        elements += L.groups * panels * L.channels * L.phase[f].taps * mr
+    a = plan.empty(elements + 16)
+    pack = <fl_conv_pack_job *>plan.add(FL_KERNEL_conv_pack)
+    pack.phases, pack.groups, pack.rows, pack.channels, pack.panels = L.n_phases, L.groups, L.rows, L.channels, panels
+    pack.phase = L.phase
+    pack.taps = taps_of(L, W, mr)
+    plan.point(&pack.taps.w, W)
+    plan.point(<const void **>&pack.a, a)
+    pack.head.n_blocks = L.groups * (panels if L.order == FL_PACK_ROWS else L.channels)
+    pack.head.work = 0.2 * elements
+    return a
+
+
 cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
     """Two jobs: the panels of A, and the product."""
-    cdef fl_int mr, panels, elements = 0, f, chunk, per_block, rows, parts, lanes = lanes_of(plan)
+    cdef fl_int mr, panels, f, chunk, per_block, rows, parts, lanes = lanes_of(plan)
     cdef bint by_channel, in_place, flat
     cdef fl_conv_planes P
-    cdef fl_conv_pack_job *pack
     cdef fl_conv_job *job
     cdef cnp.ndarray a
     cdef double macs
@@ -79,21 +98,7 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     in_place = by_channel and reads_in_place(L)
     mr = panel_along_channels(L.rows, lanes) if by_channel else rows_of_panel(L.rows)
     panels = blocks(L.rows, mr)
-    for f in range(L.n_phases):
-        L.phase[f].panels = elements
-        elements += L.groups * panels * L.channels * L.phase[f].taps * mr
-    a = plan.empty(elements + 16)
-    pack = <fl_conv_pack_job *>plan.add(FL_KERNEL_conv_pack)
-    pack.phases, pack.groups, pack.rows, pack.channels, pack.mr, pack.panels = L.n_phases, L.groups, L.rows, L.channels, mr, panels
-    pack.phase = L.phase
-    pack.place = L.where
-    plan.point(&pack.w, W)
-    plan.point(<const void **>&pack.a, a)
-    pack.group_step = cnp.PyArray_SIZE(W) // L.groups
-    pack.row_step, pack.channel_step, pack.order = L.row_step, L.channel_step, L.order
-    pack.head.n_blocks = L.groups * (panels if L.order == FL_PACK_ROWS else L.channels)
-    pack.head.work = 0.2 * elements
-
+    a = packed(plan, L, W, mr)
     macs = <double>L.rows * L.channels * L.total        # of a grid pixel
     per_block = panels
     rows = P.tile_rows

@@ -158,6 +158,14 @@ cdef extern from "fl.h" nogil:
         const void *slope
         int accumulate, op, op2
 
+    enum: FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES
+    ctypedef struct fl_conv_taps:
+        const void *w
+        fl_int group_step, row_step, channel_step
+        const fl_int *place
+        int order
+        fl_int mr
+
     ctypedef struct fl_conv_job:
         fl_job head
         fl_int images, groups, rows, channels
@@ -175,31 +183,21 @@ cdef extern from "fl.h" nogil:
         fl_int chunk
         int in_place, flat, by_row
 
-    enum: FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES
     ctypedef struct fl_conv_pack_job:
         fl_job head
         const fl_conv_phase *phase
-        fl_int phases, groups, rows, channels, mr, panels
-        const void *w
-        fl_int group_step, row_step, channel_step
-        const fl_int *place
-        int order
+        fl_int phases, groups, rows, channels, panels
+        fl_conv_taps taps
         void *a
 
     enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS
-    ctypedef struct fl_winograd_taps:
-        const void *w
-        fl_int group_step, row_step, channel_step
-        const fl_int *place
-        fl_int mr
-
     ctypedef struct fl_winograd_job:
         fl_job head
         fl_int images, groups, rows, channels
         fl_int h, w, top, left
         fl_int down, across
         fl_int per_block
-        fl_winograd_taps taps
+        fl_conv_taps taps
         fl_int panels
         const void *u
         void *v
@@ -213,7 +211,7 @@ cdef extern from "fl.h" nogil:
     ctypedef struct fl_winograd_pack_job:
         fl_job head
         fl_int groups, rows, channels, panels
-        fl_winograd_taps taps
+        fl_conv_taps taps
         void *u
 
     ctypedef struct fl_conv_regions:

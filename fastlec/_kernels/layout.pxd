@@ -52,6 +52,7 @@ cdef fl_int *entries(object table)
 cdef Layout forward_layout(object g, bint flat=*)
 cdef Layout data_layout(object g)
 cdef fl_int rows_of_panel(fl_int rows)
+cdef fl_conv_taps taps_of(Layout L, cnp.ndarray W, fl_int mr)
 cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1
 cdef fl_int lanes_of(Plan plan) noexcept
 cdef int check_image(Plan plan, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1

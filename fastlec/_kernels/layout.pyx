@@ -189,6 +189,14 @@ cdef fl_int rows_of_panel(fl_int rows):
     return best
 
 
+cdef fl_conv_taps taps_of(Layout L, cnp.ndarray W, fl_int mr):
+    """All but w itself."""
+    cdef fl_conv_taps taps
+    taps.w, taps.place, taps.order, taps.mr = NULL, L.where, L.order, mr
+    taps.group_step, taps.row_step, taps.channel_step = cnp.PyArray_SIZE(W) // L.groups, L.row_step, L.channel_step
+    return taps
+
+
 cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1:
     """Parts of the grid whose planes stay in L2, of as few pixels that are copied or computed in vain as possible."""
     cdef fl_int lanes = vector_bytes() // <fl_int>size, cols = L.grid_cols, rows, best_rows = 0, best_cols = 0, most

@@ -5,7 +5,7 @@ cimport numpy as cnp
 
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.layout cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Finish, Layout
-from fastlec._kernels.layout cimport entries, lanes_of, new_table, rows_of_panel
+from fastlec._kernels.layout cimport entries, lanes_of, new_table, rows_of_panel, taps_of
 from fastlec._kernels.plan cimport Plan, blocks, up
 
 cnp.import_array()
@@ -71,16 +71,13 @@ cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
     return best
 
 
-cdef fl_winograd_taps taps_of(Plan plan, Layout L, cnp.ndarray W, cnp.ndarray place):
-    """All but w itself."""
-    cdef fl_winograd_taps taps
-    cdef fl_int *table = entries(place)
+cdef fl_conv_taps sorted_taps(Layout L, cnp.ndarray W, cnp.ndarray place):
+    """With tap (i, j) at place[3 i + j]."""
+    cdef fl_conv_taps taps = taps_of(L, W, rows_of_panel(L.rows))
     cdef fl_int i
+    taps.place = entries(place)
     for i in range(9):
-        table[L.ty[i] * 3 + L.tx[i]] = L.where[i]
-    taps.w = NULL
-    taps.group_step, taps.row_step, taps.channel_step = cnp.PyArray_SIZE(W) // L.groups, L.row_step, L.channel_step
-    taps.place, taps.mr = table, rows_of_panel(L.rows)
+        entries(place)[L.ty[i] * 3 + L.tx[i]] = L.where[i]
     return taps
 
 
@@ -113,7 +110,7 @@ cdef int convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nd
     cdef fl_winograd_pack_job *pack
     cdef fl_winograd_job *job
     cdef cnp.ndarray u, place = new_table(9)
-    cdef fl_winograd_taps taps = taps_of(plan, L, W, place)
+    cdef fl_conv_taps taps = sorted_taps(L, W, place)
     cdef fl_int panels = blocks(L.rows, taps.mr)
     u = plan.empty(L.groups * FL_WINO_POINTS * panels * (taps.mr * L.channels + line))
     pack = <fl_winograd_pack_job *>plan.add(FL_KERNEL_winograd_pack)
@@ -143,7 +140,7 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
     cdef fl_int total = L.images * blocks(L.oh, FL_WINO_TILE), tiles = total * blocks(L.ow, FL_WINO_TILE), line = 64 // <fl_int>plan.size
     cdef fl_winograd_job *job
     cdef cnp.ndarray v, place = new_table(9)
-    cdef fl_winograd_taps taps = taps_of(plan, L, W, place)
+    cdef fl_conv_taps taps = sorted_taps(L, W, place)
     cdef fl_int panels = blocks(L.rows, taps.mr), parts = blocks(L.channels, FL_WINO_CHANNELS), per_block
     plan.keep(place)
     job = new_job(plan, L, FL_KERNEL_winograd_in, total)
