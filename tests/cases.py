@@ -188,7 +188,8 @@ def random_convolution(rng):
 
 
 # The edges: images of one pixel, kernels as large as the padded image, padding that holds whole windows, rows shorter and longer
-# than registers, blocks and strips, strides that skip pixels, odd channels, groups, depthwise.
+# than registers, blocks and strips, strides that skip pixels, odd channels, groups, depthwise; channels that fill registers, with
+# runs of up to 6 or 14 pixels, one or two rows of them, and strips of 112; weights whose transforms are more than 1 MB.
 CONV_EDGES = [
     Conv((1, 1, 1, 1), (1, 1, 1, 1)),
     Conv((1, 1, 1, 1), (1, 1, 3, 3), padding=1),
@@ -223,6 +224,14 @@ CONV_EDGES = [
     *(Conv((2, 6, 11, 12), (12, 1, 5, 5), stride=s, padding=2, groups=6) for s in (1, 2, 3)),
     Conv((2, 8, 14, 15), (12, 2, 3, 3), stride=2, padding=1, groups=4),
     Conv((1, 6, 30, 20), (6, 1, 3, 3), dilation=(2, 3), groups=6),
+    *(Conv((2, 16, 5, w), (32, 16, 3, 3), padding=1) for w in (1, 2, 3, 5, 6, 7, 8, 13, 14, 15, 29)),
+    Conv((1, 32, 3, 230), (48, 32, 3, 3), padding=(0, 1)),
+    Conv((3, 8, 13, 10), (16, 8, 5, 5)),
+    *(Conv((2, 64, h, 10), (48, 64, 1, 1)) for h in (1, 9, 30)),
+    *(Conv((2, 32, 13, 14), (32, 16, 3, 3), stride=s, padding=1, groups=2) for s in (1, 2, 3, (1, 2))),
+    Conv((2, 16, 17, 20), (24, 16, 3, 3), dilation=2),
+    Conv((3, 90, 9, 13), (91, 90, 3, 3), padding=((2, 0), (0, 1))),
+    Conv((1, 2 * 96, 6, 5), (2 * 80, 96, 3, 3), padding=1, groups=2),
 ]
 CONVOLUTIONS = [*CONV_EDGES, *(random_convolution(np.random.default_rng(seed)) for seed in range(60))]
 

@@ -155,6 +155,8 @@ TEAM = [
     cases.Conv((2, 32, 33, 35), (64, 8, 3, 3), padding=1, stride=2, groups=4),
     cases.Conv((40, 6, 12, 12), (16, 6, 5, 5)),
     cases.Conv((1, 16, 64, 65), (16, 16, 3, 3), padding=3, dilation=3),
+    cases.Conv((6, 32, 30, 31), (64, 32, 3, 3), padding=1),
+    cases.Conv((2, 128, 14, 13), (96, 128, 3, 3), padding=1),
 ]
 
 
@@ -315,6 +317,21 @@ def test_winograds_errors_are_those_of_direct_summation(channels, size, positive
     ]
     assert_array_equal(double[0], double[1])
     assert (double[0] != double[2]).any()
+
+
+@pytest.mark.parametrize("positive", [False, True])
+@pytest.mark.parametrize(("channels", "size", "images"), [(16, 16, 1), (32, 14, 2), (64, 56, 1), (16, 28, 16)])
+def test_winograds_errors_are_those_of_sums_in_order(channels, size, images, positive, rng):
+    """at most three times, for the weights' gradient in float32: what lets "auto" take it, from 256 pixels on."""
+    shape = images, channels, size, size
+    x, v, W = normals(rng, shape, np.float32), normals(rng, shape, np.float32), np.zeros((channels, channels, 3, 3), np.float32)
+    x = np.maximum(x, 0) if positive else x
+    expected = reference.conv2d_jac_tmv(v, x, W, padding=1)["W"][:4]
+    found = fastlec.conv2d_jac_tmv(v, x, W, padding=1, wrt="W")["W"][:4]
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1))), (size, size), (2, 3))
+    of_v, of_x = (np.moveaxis(a, 0, -3).reshape(*a.shape[1:-2], -1) for a in (v[:, :4], windows))
+    in_order = np.cumsum(of_v[:, None, None, None] * of_x, axis=-1, dtype=np.float32)[..., -1]
+    assert np.sqrt(np.mean((found - expected) ** 2)) < 3 * np.sqrt(np.mean((in_order - expected) ** 2))
 
 
 # --- values that are not numbers -------------------------------------------------------------------------------------
