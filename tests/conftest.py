@@ -1,6 +1,7 @@
 """Shared by the tests: instruction sets, dtypes and team sizes as fixtures, seeded random numbers, THE tolerance table."""
 
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -51,6 +52,21 @@ def threads(request):
     runner.set_num_threads(request.param)
     yield request.param
     runner.set_num_threads(0)
+
+
+@pytest.fixture
+def alone():
+    """with alone(): calls compute on one thread."""
+
+    @contextmanager
+    def one_thread():
+        runner.set_num_threads(1)
+        try:
+            yield
+        finally:
+            runner.set_num_threads(0)
+
+    return one_thread
 
 
 @pytest.fixture

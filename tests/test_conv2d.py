@@ -161,7 +161,7 @@ TEAM = [
 
 
 @cases.parametrize("case", TEAM)
-def test_teams_agree_bit_by_bit(case, isa, dtype, rng, tolerance):
+def test_teams_agree_bit_by_bit(case, isa, dtype, rng, tolerance, alone):
     """With numbers that round; and the team is right, for integers exactly."""
     whole = problem(lambda *arguments: integers(*arguments, top=3), rng, case, dtype)
     p = problem(normals, rng, case, dtype)
@@ -174,12 +174,9 @@ def test_teams_agree_bit_by_bit(case, isa, dtype, rng, tolerance):
                 check(name, found, winograd=True)
             else:
                 assert_array_equal(found, expected[name], err_msg=name)
-        try:
-            fastlec.set_num_threads(1)
-            alone = results(fastlec, p, case.options, algorithm=algorithm)
-        finally:
-            fastlec.set_num_threads(None)
-        for name, one in alone.items():
+        with alone():
+            single = results(fastlec, p, case.options, algorithm=algorithm)
+        for name, one in single.items():
             assert_array_equal(one, team[name], err_msg=f"{name} by {algorithm}")
 
 

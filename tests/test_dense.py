@@ -9,7 +9,6 @@ import pytest
 from bounds import ACTIVATIONS, Bounds, linearized
 from numpy.testing import assert_allclose, assert_array_equal
 
-import fastlec
 from fastlec import Activation, Dense, ProjectedResidual, Residual, reference
 from fastlec.testing import check_layer
 
@@ -166,16 +165,13 @@ def test_activation_of_any_shape(activation, shape, isa, dtype, rng, frozen, tol
 
 @kinds
 @cases.parametrize("shape", cases.DENSE_TEAM)
-def test_teams_agree_bit_by_bit(shape, make, isa, dtype, rng):
+def test_teams_agree_bit_by_bit(shape, make, isa, dtype, rng, alone):
     m, n, k = shape
     layer, x = made(make, n, k, "sigmoid", dtype, rng), normals(rng, (m, n), dtype)
     v, directions = normals(rng, layer(x[:1]).shape[1:], dtype) * np.ones((m, 1), dtype), directions_of(layer, x, rng)
     team = answers(layer, x, v, directions)
-    try:
-        fastlec.set_num_threads(1)
+    with alone():
         assert_same(answers(layer, x, v, directions), team)
-    finally:
-        fastlec.set_num_threads(None)
 
 
 @kinds

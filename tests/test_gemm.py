@@ -63,7 +63,7 @@ def test_products(shape, isa, dtype, rng, frozen, tolerance):
 
 
 @cases.parametrize("shape", cases.PRODUCTS_TEAM)
-def test_teams_agree_bit_by_bit(shape, isa, dtype, rng):
+def test_teams_agree_bit_by_bit(shape, isa, dtype, rng, alone):
     """With numbers that round, and with integers also with the exact product."""
     m, n, k = shape
     a, b = integers(rng, (m, k), dtype, 3), integers(rng, (k, n), dtype, 3)
@@ -76,12 +76,9 @@ def test_teams_agree_bit_by_bit(shape, isa, dtype, rng):
     for orders in ORDERS:
         team = products(orders)
         assert_array_equal(team[0], expected)
-        try:
-            fastlec.set_num_threads(1)
-            alone = products(orders)
-        finally:
-            fastlec.set_num_threads(None)
-        for one, other in zip(team, alone, strict=True):
+        with alone():
+            single = products(orders)
+        for one, other in zip(team, single, strict=True):
             assert_array_equal(one, other)
 
 

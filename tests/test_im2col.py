@@ -78,19 +78,16 @@ def test_nothing_is_written_beside_out(case, isa, dtype, rng):
 
 
 @cases.parametrize("case", TEAM)
-def test_teams_agree_bit_by_bit(case, isa, dtype, rng):
+def test_teams_agree_bit_by_bit(case, isa, dtype, rng, alone):
     """On numbers that round."""
     x = rng.standard_normal(case.x).astype(dtype)
     columns = columns_of(x, case)
     assert_array_equal(columns, reference.im2col(x, case.W[2:], **case.windows))
     u = rng.standard_normal(columns.shape).astype(dtype)
     back = images_of(u, case)
-    try:
-        fastlec.set_num_threads(1)
+    with alone():
         assert_array_equal(columns_of(x, case), columns)
         assert_array_equal(images_of(u, case), back)
-    finally:
-        fastlec.set_num_threads(None)
 
 
 @cases.parametrize("case", LARGE)

@@ -133,7 +133,7 @@ def test_softmax_agrees_with_the_reference(shape, form, isa, dtype, rng, frozen,
 
 @two_forms
 @cases.parametrize("shape", cases.LINEAR_TEAM)
-def test_teams_agree_bit_by_bit(shape, form, isa, dtype, rng, tolerance):
+def test_teams_agree_bit_by_bit(shape, form, isa, dtype, rng, tolerance, alone):
     m, n, n_classes = shape
     X, y = data(rng, m, n, n_classes, dtype)
     options = options_of(form, rng, m)
@@ -145,12 +145,9 @@ def test_teams_agree_bit_by_bit(shape, form, isa, dtype, rng, tolerance):
         return *f.value_and_gradient(theta), f.hessian_mv(theta, v), f.data_gradient(theta), f.predict_proba(theta)
 
     team = results()
-    try:
-        fastlec.set_num_threads(1)
-        alone = results()
-    finally:
-        fastlec.set_num_threads(None)
-    for a, b in zip(team, alone, strict=True):
+    with alone():
+        single = results()
+    for a, b in zip(team, single, strict=True):
         assert_array_equal(a, b)
 
 

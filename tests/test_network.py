@@ -479,15 +479,12 @@ def test_more_shapes_than_plans_are_kept_for(isa, rng):
 
 
 @planned
-def test_teams_agree_bit_by_bit(layers, isa, dtype, rng):
+def test_teams_agree_bit_by_bit(layers, isa, dtype, rng, alone):
     net = nets.network(layers, dtype, rng)
     given = data(net, rng, 6000)
     team = answers(net, *given)
-    try:
-        fastlec.set_num_threads(1)
+    with alone():
         assert_same(answers(net, *given), team)
-    finally:
-        fastlec.set_num_threads(None)
 
 
 # --- threads, forks, signals -----------------------------------------------------------------------------------------

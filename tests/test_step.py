@@ -382,7 +382,7 @@ def test_nan_is_seen_in_the_loss(isa, dtype, rng):
 
 
 @pytest.mark.parametrize("name", ["momentum", "adam"])
-def test_teams_agree_bit_by_bit(name, isa, dtype, rng):
+def test_teams_agree_bit_by_bit(name, isa, dtype, rng, alone):
     loss = SoftmaxCrossEntropy()
     batches = [batch(loss, m, dtype, rng, n=100, k=10) for m in (200, 200, 70)]
     start = Network([Dense(100, 120, "relu", dtype=dtype, rng=rng), Residual(120, dtype=dtype, rng=rng)])
@@ -394,11 +394,8 @@ def test_teams_agree_bit_by_bit(name, isa, dtype, rng):
         return [step(X, y) for X, y in batches], net.theta.tobytes(), [a.tobytes() for a in state_of(step)]
 
     team = trained()
-    try:
-        fastlec.set_num_threads(1)
+    with alone():
         assert trained() == team
-    finally:
-        fastlec.set_num_threads(None)
 
 
 def test_two_networks_trained_by_two_threads(dtype, rng):
