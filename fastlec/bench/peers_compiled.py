@@ -130,10 +130,12 @@ class PyTorchAutograd(PyTorchAutogradImages, Peer):
         with self.lib.inference_mode(False):
             return self.lib.from_numpy(array)
 
-    def step(self, case, X, y, theta, out):
-        torch, net = self.lib, case.shape[1]
-        functions = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda z: z}
-        linear, cross_entropy = torch.nn.functional.linear, torch.nn.functional.cross_entropy
+    def _activations(self):
+        return {"tanh": self.lib.tanh, "relu": self.lib.relu, "identity": lambda z: z}
+
+    def _training_step(self, forward, net, X, y, theta):
+        """forward(layers, X): the logits."""
+        torch = self.lib
         with torch.inference_mode(False):
             theta = theta.clone()
             layers = [tuple(part.detach().requires_grad_() for part in parts) for parts in split(net, theta)]
@@ -142,16 +144,23 @@ class PyTorchAutograd(PyTorchAutogradImages, Peer):
         def work():
             with torch.inference_mode(False):
                 optimizer.zero_grad()
-                x = X
-                for layer, (W, b, *W2) in zip(net, layers, strict=True):
-                    hidden = functions[layer.activation](linear(x, W, b))
-                    x = x + linear(hidden, W2[0]) if W2 else hidden
-                loss = cross_entropy(x, y)
+                loss = torch.nn.functional.cross_entropy(forward(layers, X), y)
                 loss.backward()
                 optimizer.step()
                 return loss.detach(), theta
 
         return work
+
+    def step(self, case, X, y, theta, out):
+        net, activate, linear = case.shape[1], self._activations(), self.lib.nn.functional.linear
+
+        def forward(layers, x):
+            for layer, (W, b, *W2) in zip(net, layers, strict=True):
+                hidden = activate[layer.activation](linear(x, W, b))
+                x = x + linear(hidden, W2[0]) if W2 else hidden
+            return x
+
+        return self._training_step(forward, net, X, y, theta)
 
 
 class JAX(JAXNetworks, JAXImages, Peer):

@@ -159,35 +159,23 @@ class PyTorchAutogradImages:
         return work
 
     def image_step(self, case, X, y, theta, out):
-        torch, net = self.lib, case.shape[1]
-        functional = torch.nn.functional
-        activate = {"tanh": torch.tanh, "relu": torch.relu, "identity": lambda z: z}
+        net, activate, conv2d, functional = case.shape[1], self._activations(), self.lib.conv2d, self.lib.nn.functional
         pool = {"average": functional.avg_pool2d, "max": functional.max_pool2d}
-        with torch.inference_mode(False):
-            theta = theta.clone()
-            layers = [tuple(part.detach().requires_grad_() for part in parts) for parts in split(net, theta)]
-            optimizer = torch.optim.SGD([part for parts in layers for part in parts], RATE, fused=True)
 
-        def work():
-            with torch.inference_mode(False):
-                optimizer.zero_grad()
-                x = X
-                for layer, parts in zip(net, layers, strict=True):
-                    match layer:
-                        case Conv():
-                            x = activate[layer.activation](torch.conv2d(x, *parts, **layer.options))
-                        case Pool():
-                            x = pool[layer.kind](x, layer.size)
-                        case Flatten():
-                            x = x.flatten(1)
-                        case Dense():
-                            x = activate[layer.activation](functional.linear(x, *parts))
-                loss = functional.cross_entropy(x, y)
-                loss.backward()
-                optimizer.step()
-                return loss.detach(), theta
+        def forward(layers, x):
+            for layer, parts in zip(net, layers, strict=True):
+                match layer:
+                    case Conv():
+                        x = activate[layer.activation](conv2d(x, *parts, **layer.options))
+                    case Pool():
+                        x = pool[layer.kind](x, layer.size)
+                    case Flatten():
+                        x = x.flatten(1)
+                    case Dense():
+                        x = activate[layer.activation](functional.linear(x, *parts))
+            return x
 
-        return work
+        return self._training_step(forward, net, X, y, theta)
 
 
 class JAXImages:
