@@ -280,7 +280,7 @@ def _layer(make, dtype, rng):
 
 def _image_layer(make, dtype, rng):
     """A layer and images for it."""
-    layer = _with_biases(make(dtype=dtype), rng)
+    layer = _with_biases(make(dtype=dtype, rng=rng), rng)
     if getattr(layer, "activation", None) == "relu":  # far from its kink everywhere, some units on and some off
         b = layer.params["b"]
         b[...] = np.where(np.arange(len(b)) % 2, -20, 20)
@@ -300,8 +300,8 @@ def _image_layer_checks():
         yield f"ConvResidual with {activation}", partial(ConvResidual, c, 2, 3, activation)
         yield f"ProjectedConvResidual with {activation}", partial(ProjectedConvResidual, c, 2, 3, activation)
     yield "Conv2d, depthwise", partial(Conv2d, c, c, 3, groups=c)
-    yield "BatchNorm2d of running statistics", partial(BatchNorm2d, c)
-    yield "BatchNorm2d of statistics of the batch", partial(BatchNorm2d, c, training=True)
+    yield "BatchNorm2d of running statistics", lambda rng, **options: BatchNorm2d(c, **options)
+    yield "BatchNorm2d of statistics of the batch", lambda rng, **options: BatchNorm2d(c, training=True, **options)
 
 
 def _with_biases(layer, rng):
