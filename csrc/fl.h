@@ -210,7 +210,6 @@ typedef struct {
     fl_int plane_rows, pitch, width;   /* width - pitch columns of zeros are the next row's as well */
     fl_int plane;
     int border;
-    fl_int samples;                    /* of a pixel, side by side in a row: the border is that of each by itself */
     double cval;
 } fl_conv_planes;
 
@@ -332,8 +331,8 @@ typedef struct {
     fl_int per_block;                  /* planes of y */
 } fl_depthwise_job;
 
-/* y = a kernel of r x s taps over each sample of an image's pixels, a part of the image in scratch with what lies around it: scratch is
- * that and FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
+/* y = a kernel of r x s taps over each of `images` planes, a part of a plane in scratch with what lies around it: scratch is that and
+ * FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
 enum { FL_STENCIL_ROWS = 4 };
 
 typedef struct {
@@ -342,7 +341,7 @@ typedef struct {
     fl_int tiles_down, tiles_across, r, s;
     const void *weights;               /* (r, s) */
     const void *x;
-    void *y;                           /* (h, w), as x; planes.samples to a pixel */
+    void *y;                           /* (images, h, w), as x */
 } fl_stencil_job;
 
 /* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */

@@ -56,19 +56,17 @@ static void FL_FN(rows_by_twos)(real *even, real *odd, fl_int width, const real 
     }
 }
 
-/* The same with a border, step 1. */
-static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, const fl_conv_planes *P, fl_int start)
+/* The same with a border. */
+static void FL_FN(row_in_border)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start, int border, real cval)
 {
-    const fl_int w = P->w, samples = P->samples;
     for (fl_int q = 0; q < width;) {
-        const fl_int at = q + start;
-        if (at >= 0 && at + VL <= w) {
+        const fl_int at = q * step + start;
+        if (step == 1 && at >= 0 && at + VL <= w) {
             vstore(out + q, vload(from + at));
             q += VL;
         } else {
-            const fl_int sample = (at % samples + samples) % samples;
-            const fl_int i = FL_FN(border_index)((at - sample) / samples, w / samples, P->border);
-            out[q++] = i < 0 ? (real)P->cval : from[i * samples + sample];
+            const fl_int i = FL_FN(border_index)(at, w, border);
+            out[q++] = i < 0 ? cval : from[i];
         }
     }
 }
@@ -97,7 +95,7 @@ static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_con
                     if (both) FL_FN(fill_row)(row + step, P->pitch, 0);
                 } else if (both) FL_FN(rows_by_twos)(row, row + step, P->pitch, x + i * P->w, P->w, start);
                 else if (zeros) FL_FN(row_in_zeros)(row, P->pitch, x + i * P->w, P->w, P->sw, start);
-                else FL_FN(row_in_border)(row, P->pitch, x + i * P->w, P, start);
+                else FL_FN(row_in_border)(row, P->pitch, x + i * P->w, P->w, P->sw, start, P->border, (real)P->cval);
             }
             /* the zeros that the last row shares with nobody */
             FL_FN(fill_row)(out + last + P->pitch, P->width - P->pitch, 0);

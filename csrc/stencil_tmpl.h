@@ -1,4 +1,4 @@
-/* stencil_tmpl.h: one kernel of any size over an image, gray or with several samples to a pixel, as image filters are. A register of the image, loaded once, serves the taps of
+/* stencil_tmpl.h: one kernel of any size over planes, as image filters are. A register of the image, loaded once, serves the taps of
  * several rows of pixels. */
 
 #undef STENCIL_WIDE
@@ -14,7 +14,7 @@
     case lo * 4 + hi:                                                                            \
         for (fl_int j = 0; j < taps; j++) {                                                      \
             vec d[STENCIL_WIDE];                                                                 \
-            _Pragma("GCC unroll 4") for (int u = 0; u < nv; u++) d[u] = vload(x + j * samples + u * VL);   \
+            _Pragma("GCC unroll 4") for (int u = 0; u < nv; u++) d[u] = vload(x + j + u * VL);   \
             _Pragma("GCC unroll 4") for (int q = lo; q <= hi; q++)                               \
             {                                                                                    \
                 const vec tap = vset(w[(p - q) * taps + j]);                                     \
@@ -24,8 +24,8 @@
         break;
 
 /* FL_STENCIL_ROWS rows of nv registers of pixels, of which `rows` and, in the last register, `left` lanes are stored. */
-FL_INLINE void FL_FN(stencil_tile)(real *y, fl_int ldy, const real *x, fl_int pitch, const real *w, fl_int r, fl_int taps, fl_int samples,
-                                   fl_int rows, fl_int left, const int nv)
+FL_INLINE void FL_FN(stencil_tile)(real *y, fl_int ldy, const real *x, fl_int pitch, const real *w, fl_int r, fl_int taps, fl_int rows,
+                                   fl_int left, const int nv)
 {
     vec s[FL_STENCIL_ROWS][STENCIL_WIDE];
 #pragma GCC unroll 4
@@ -60,20 +60,21 @@ static void FL_FN(stencil)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_stencil_job *job = (const fl_stencil_job *)head;
     const fl_conv_planes *P = &job->planes;
-    const fl_int a0 = block / job->tiles_across * P->tile_rows, b0 = block % job->tiles_across * P->tile_cols;
+    const fl_int tiles = job->tiles_down * job->tiles_across, image = block / tiles, tile = block % tiles;
+    const fl_int a0 = tile / job->tiles_across * P->tile_rows, b0 = tile % job->tiles_across * P->tile_cols;
     const fl_int high = P->h - a0 < P->tile_rows ? P->h - a0 : P->tile_rows, wide = P->w - b0 < P->tile_cols ? P->w - b0 : P->tile_cols;
     const real *w = job->weights;
     real *plane = scratch;
-    FL_FN(planes_of)(plane, P->plane, job->x, P, a0, b0, P->plane_rows - P->tile_rows + high);
+    FL_FN(planes_of)(plane, P->plane, (const real *)job->x + image * P->h * P->w, P, a0, b0, P->plane_rows - P->tile_rows + high);
     for (fl_int a = 0; a < high; a += FL_STENCIL_ROWS)
         for (fl_int b = 0, nv; b < wide; b += nv * VL) {
-            real *y = (real *)job->y + (a0 + a) * P->w + b0 + b;
+            real *y = (real *)job->y + (image * P->h + a0 + a) * P->w + b0 + b;
             const real *x = plane + a * P->pitch + b;
             const fl_int lanes = wide - b;
             nv = lanes >= STENCIL_WIDE * VL ? STENCIL_WIDE : lanes > VL ? 2 : 1;
             const fl_int last = lanes - (nv - 1) * VL, left = last < VL ? last : VL;
-            if (nv == STENCIL_WIDE) FL_FN(stencil_tile)(y, P->w, x, P->pitch, w, job->r, job->s, P->samples, high - a, left, STENCIL_WIDE);
-            else if (nv == 2) FL_FN(stencil_tile)(y, P->w, x, P->pitch, w, job->r, job->s, P->samples, high - a, left, 2);
-            else FL_FN(stencil_tile)(y, P->w, x, P->pitch, w, job->r, job->s, P->samples, high - a, left, 1);
+            if (nv == STENCIL_WIDE) FL_FN(stencil_tile)(y, P->w, x, P->pitch, w, job->r, job->s, high - a, left, STENCIL_WIDE);
+            else if (nv == 2) FL_FN(stencil_tile)(y, P->w, x, P->pitch, w, job->r, job->s, high - a, left, 2);
+            else FL_FN(stencil_tile)(y, P->w, x, P->pitch, w, job->r, job->s, high - a, left, 1);
         }
 }

@@ -48,16 +48,22 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
     if out is not None:
         integers = isinstance(out, np.ndarray) and out.dtype in _OUT_DTYPES
         _check.output(out, image.shape, out.dtype if integers else dtype)
-    plan, x = Plan(dtype.num), image
+    plan, gray = Plan(dtype.num), image.ndim == 2
+    x = image[None] if gray else np.moveaxis(image, 2, 0)
     if not is_plain(x) or x.dtype != dtype:
         x = _check.fill(plan.empty(*x.shape), x)
-    y = _check.kernel_output(out if out is not None and out.dtype == dtype else None, x.shape, dtype, plan, (x,))
+    own = out[None] if gray and out is not None and out.dtype == dtype else None
+    y = _check.kernel_output(own, x.shape, dtype, plan, (x,))
     if x.size:
         _filter(plan, x, kernel, y, mode, cval)
+    if gray and out is None:
+        return y[0]
     if out is None:
-        return y
-    if y is not out:
-        np.copyto(out, y if out.dtype == dtype else _whole(y, out.dtype))
+        out = plan.empty(*image.shape)
+    if y is not own:
+        y = y if out.dtype == dtype else _whole(y, out.dtype)
+        for i, plane in enumerate(y):  # one by one: several times as fast as all with moved axes
+            np.copyto(out if gray else out[..., i], plane)
     return out
 
 
@@ -83,18 +89,16 @@ def _whole(a, dtype):
 
 @np.errstate(all="ignore")  # what overflows is infinite, without a word, as in the kernels
 def _filter(plan, x, kernel, y, mode, cval):
-    """y = the correlation of x, each channel by itself, with an odd kernel, in one pass or in two."""
-    K, code, samples = kernel.astype(x.dtype), MODES.index(mode), math.prod(x.shape[2:])
-    rows_of_x, rows_of_y = x.reshape(len(x), -1), y.reshape(len(y), -1)
+    """y = the correlation of every plane of x with an odd kernel, in one pass or in two."""
+    K, code = kernel.astype(x.dtype), MODES.index(mode)
     factors = _factors(kernel, np.finfo(x.dtype).eps)
     if factors is None:
-        stencil.filter2d(plan, rows_of_x, K, rows_of_y, code, cval, samples)
+        stencil.filter2d(plan, x, K, y, code, cval)
     else:
         column, row = (factor.astype(x.dtype) for factor in factors)
-        half = plan.empty(*rows_of_x.shape)
-        stencil.filter2d(plan, rows_of_x, row, half, code, cval, samples)
-        beyond = float((cval * row).sum())  # what all cval beyond the image has become
-        stencil.filter2d(plan, half, column, rows_of_y, code, beyond, samples)
+        half = plan.empty(*x.shape)
+        stencil.filter2d(plan, x, row, half, code, cval)
+        stencil.filter2d(plan, half, column, y, code, float((cval * row).sum()))  # what all cval beyond the image has become
     plan.run()
     if not K.all() and not np.isfinite(y).all():  # 0 times NaN or infinity is NaN: leave the zeros out
         _correlate_nonzero(x, K, y, mode, cval)
@@ -127,14 +131,14 @@ def _unit(a):
 
 
 def _correlate_nonzero(x, K, y, mode, cval):
-    """y[a, b] = sum_ij K[i, j] x[a + i - R//2, b + j - S//2] over the K[i, j] that are not 0; R and S odd."""
-    (r, s), (h, w) = K.shape, x.shape[:2]
-    border = [2 * (r // 2,), 2 * (s // 2,), (0, 0)][: x.ndim]
+    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - R//2, b + j - S//2] over the K[i, j] that are not 0; R and S odd."""
+    (r, s), (_, h, w) = K.shape, x.shape
+    border = [(0, 0), 2 * (r // 2,), 2 * (s // 2,)]
     padded = np.pad(x, border, constant_values=cval) if mode == "constant" else np.pad(x, border, _PAD[mode])
     term = np.empty_like(x)
     y[:] = 0
     for i, j in np.argwhere(K):
-        y += np.multiply(padded[i : i + h, j : j + w], K[i, j], out=term)
+        y += np.multiply(padded[:, i : i + h, j : j + w], K[i, j], out=term)
 
 
 def identity():

@@ -150,7 +150,6 @@ cdef extern from "fl.h" nogil:
         fl_int plane_rows, pitch, width
         fl_int plane
         int border
-        fl_int samples
         double cval
 
     ctypedef struct fl_conv_finish:

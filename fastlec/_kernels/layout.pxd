@@ -29,7 +29,6 @@ cdef class Layout:
     cdef fl_int *tx
     cdef fl_int *where
     cdef int border
-    cdef fl_int samples                                 # of a pixel, side by side; 0: 1
     cdef double cval
 
     cdef int allot(self, fl_int n_phases, fl_int total) except -1

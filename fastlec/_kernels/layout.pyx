@@ -42,7 +42,7 @@ cdef class Layout:
         P.phases_y, P.phases_x = self.phases_y, self.phases_x
         P.tile_rows, P.tile_cols = tile_rows, tile_cols
         P.plane_rows, P.width = tile_rows + self.ext_rows, tile_cols + self.ext_cols
-        P.border, P.samples, P.cval = self.border, max(self.samples, 1), self.cval
+        P.border, P.cval = self.border, self.cval
         shared = 0
         if tile_cols == self.grid_cols and self.border == FL_CONSTANT and self.cval == 0:
             shared = self.ext_cols

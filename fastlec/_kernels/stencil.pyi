@@ -2,6 +2,4 @@ import numpy as np
 
 from .plan import Plan
 
-def filter2d(
-    plan: Plan, x: np.ndarray, K: np.ndarray, y: np.ndarray, mode: int = 0, cval: float = 0, samples: int = 1
-) -> None: ...
+def filter2d(plan: Plan, x: np.ndarray, K: np.ndarray, y: np.ndarray, mode: int = 0, cval: float = 0) -> None: ...
