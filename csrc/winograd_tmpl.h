@@ -27,13 +27,13 @@ FL_INLINE void FL_FN(wino_pixels)(vec *y, vec m0, vec m1, vec m2, vec m3, vec m4
     y[3] = difference + (real)0.125 * m3 - 8 * m4 + m5;
 }
 
-/* In double, whatever the dtype: W's transforms are then as good as W. PART lanes of one register of doubles. */
+/* In double, whatever the dtype: W's transforms are then as good as W. A register of doubles has PART lanes: of floats it is half. */
 #undef PART
 #define PART (VBYTES / (fl_int)sizeof(double))
 typedef double FL_FN(wide) __attribute__((vector_size(VBYTES)));
-typedef real FL_FN(part) __attribute__((vector_size(VBYTES / sizeof(double) * sizeof(real)), aligned(sizeof(real)), may_alias));
+typedef real FL_FN(half) __attribute__((vector_size(VBYTES / sizeof(double) * sizeof(real)), aligned(sizeof(real)), may_alias));
 #define wide FL_FN(wide)
-#define half FL_FN(part)
+#define half FL_FN(half)
 
 FL_INLINE wide FL_FN(widen)(const real *p) { return __builtin_convertvector(*(const half *)p, wide); }
 FL_INLINE void FL_FN(narrow)(real *p, wide v) { *(half *)p = __builtin_convertvector(v, half); }

@@ -103,6 +103,20 @@ def check_step(optimizer, count, before, gradient, after, eps):
         Near(value, error + 6 * eps * (sizes[0], *sizes[1])[i]).check(found)
 
 
+def check_against_numpy(step, count, X, y, tolerance):
+    """Makes a step, the count-th one: its loss, theta and the optimizer's state against those that follow from what was there."""
+    net, dtype = step.net, step.net.theta.dtype
+    bounds = Bounds(tolerance, dtype)
+    before = net.theta.copy(), state_of(step)
+    expected = linearized(net, X, bounds)
+    value, v = loss_of(expected.y, y, bounds, tolerance, dtype)
+    gradient = expected.theta(expected.tmv(v))
+    found = step(X, y)
+    assert type(found) is float
+    value.check(np.float64(found))
+    check_step(step.optimizer, count, before, gradient, (net.theta, state_of(step)), np.finfo(dtype).eps)
+
+
 # --- against plain NumPy ---------------------------------------------------------------------------------------------
 
 
@@ -112,17 +126,9 @@ def check_step(optimizer, count, before, gradient, after, eps):
 def test_every_step_is_that_of_numpy(layers, loss, optimizer, dtype, rng, tolerance):
     """Loss, theta and the optimizer's state after each of six steps from those before it, in float64; batches of several sizes."""
     net = nets.network(layers, dtype, rng)
-    step, bounds = training_step(net, loss, optimizer, 12), Bounds(tolerance, dtype)
+    step = training_step(net, loss, optimizer, 12)
     for count, m in enumerate((12, 12, 5, 1, 12, 5)):
-        X, y = batch(loss, m, dtype, rng)
-        before = net.theta.copy(), state_of(step)
-        expected = linearized(net, X, bounds)
-        value, v = loss_of(expected.y, y, bounds, tolerance, dtype)
-        gradient = expected.theta(expected.tmv(v))
-        found = step(X, y)
-        assert type(found) is float
-        value.check(np.float64(found))
-        check_step(optimizer, count, before, gradient, (net.theta, state_of(step)), np.finfo(dtype).eps)
+        check_against_numpy(step, count, *batch(loss, m, dtype, rng), tolerance)
     assert step.count == 6
 
 
@@ -134,15 +140,9 @@ def test_steps_of_larger_networks(loss, name, m, isa, dtype, rng, tolerance):
     optimizer = OPTIMIZERS[name]
     options = {"dtype": dtype, "rng": rng}
     net = Network([Dense(70, 150, "relu", **options), Residual(150, 20, **options), Dense(150, 3, "identity", **options)])
-    step, bounds = training_step(net, loss, optimizer, m), Bounds(tolerance, dtype)
+    step = training_step(net, loss, optimizer, m)
     for count in range(2):
-        X, y = batch(loss, m, dtype, rng, n=70)
-        before = net.theta.copy(), state_of(step)
-        expected = linearized(net, X, bounds)
-        value, v = loss_of(expected.y, y, bounds, tolerance, dtype)
-        gradient = expected.theta(expected.tmv(v))
-        value.check(np.float64(step(X, y)))
-        check_step(optimizer, count, before, gradient, (net.theta, state_of(step)), np.finfo(dtype).eps)
+        check_against_numpy(step, count, *batch(loss, m, dtype, rng, n=70), tolerance)
 
 
 EXACT = {

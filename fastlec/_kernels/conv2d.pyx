@@ -48,7 +48,7 @@ cdef bint reads_in_place(Layout L) noexcept:
     return L.sh == L.sw == 1 and L.top == L.left == 0 and L.grid_rows + L.ext_rows <= L.h and L.grid_cols + L.ext_cols <= L.w
 
 
-cdef bint along_channels(Layout L, fl_conv_planes *P, fl_int lanes):
+cdef bint along_channels(Layout L, fl_conv_planes *P, fl_int lanes) except -1:
     """Whether lanes along the channels of y, each pixel on its own, waste less than lanes along the pixels."""
     cdef fl_int cols = P.tile_cols, mr = rows_of_panel(L.rows), most = RUN if vector_bytes() == 64 else RUN_AVX2, runs = blocks(cols, most)
     cdef double pixels, channels
@@ -227,7 +227,7 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
     convolve(plan, data_layout(g), algorithm, v, W, dx, Finish(None, FL_IDENTITY, residual, accumulate, slope, op2))
 
 
-cdef bint weights_along_channels(Layout L, fl_conv_planes *P, fl_int channels, fl_int lanes):
+cdef bint weights_along_channels(Layout L, fl_conv_planes *P, fl_int channels, fl_int lanes) noexcept:
     """The same for the weights' gradient: v is turned, its gaps are left out."""
     cdef double pixels, turned
     pixels = <double>up((P.tile_rows - 1) * P.pitch + L.grid_cols, lanes) / (P.tile_rows * L.grid_cols) * up(L.rows, 4) / L.rows
@@ -239,13 +239,11 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     """A block: some rows of A, some channels, a part of the images; planes of both in L2."""
     cdef fl_conv_planes P
     cdef fl_conv_weights_job *job
-    cdef fl_int rows = L.grid_rows, row_chunk = min(L.rows, 128), channel_chunk = min(L.channels, max(128 // L.total, 32)), together = 1, parts = 1
-    cdef fl_int regions, most, images
+    cdef fl_int rows = L.grid_rows, row_chunk = min(L.rows, 128), channel_chunk = min(L.channels, max(128 // L.total, 32))
+    cdef fl_int lanes = lanes_of(plan), mr = panel_along_channels(L.rows, lanes), together = 1, parts = 1, regions, most, images, pixels
+    cdef bint by_channel
     cdef cnp.ndarray partial = dW
     cdef double macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total
-    cdef fl_int lanes = lanes_of(plan), mr = panel_along_channels(L.rows, lanes)
-    cdef bint by_channel
-    cdef fl_int pixels
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
     by_channel = weights_along_channels(L, &P, channel_chunk, lanes)
     pixels = TAPS_PIXELS if by_channel else DOTS_PIXELS
