@@ -262,7 +262,8 @@ typedef struct {
 } fl_conv_pack_job;
 
 /* The same for 3 x 3 taps without stride by Winograd's minimal filtering: tiles of 4 x 4 pixels by 36 products of their transforms
- * (Lavin and Gray 2015), each a matrix product over the channels with the tiles along the lanes. winograd_tmpl.h */
+ * (Lavin and Gray 2015), each a matrix product over the channels with the tiles along the lanes. The pixels of a tile lie (dh, dw)
+ * apart, so that a dilation is none to it: each phase of the dilation has tiles of its own. winograd_tmpl.h */
 enum {
     FL_WINO_TILE = 4,
     FL_WINO_POINTS = 36,
@@ -271,10 +272,17 @@ enum {
 };
 
 typedef struct {
+    fl_int h, w, top, left;            /* x */
+    fl_int oh, ow;                     /* y */
+    fl_int dh, dw;
+    fl_int down, across;               /* tiles of a phase */
+    fl_int rows, cols;                 /* and of an image: phases times down, phases times across */
+} fl_wino_tiles;
+
+typedef struct {
     fl_job head;
     fl_int images, groups, rows, channels;
-    fl_int h, w, top, left;
-    fl_int down, across;               /* tiles of an image */
+    fl_wino_tiles tiles;
     fl_int per_block;                  /* rows of tiles, of all images; winograd_few: panels */
     fl_conv_taps taps;                 /* place[3 i + j]: of tap (i, j) */
     fl_int panels;
@@ -284,7 +292,6 @@ typedef struct {
     fl_int pitch;                      /* tiles of a block, rounded up to registers */
     const void *x;
     void *y;
-    fl_int oh, ow;
     fl_conv_finish finish;
 } fl_winograd_job;
 
@@ -307,8 +314,7 @@ typedef struct {
     fl_job head;
     fl_conv_regions regions;
     fl_int images;
-    fl_int h, w, top, left, oh, ow;
-    fl_int down, across;
+    fl_wino_tiles tiles;
     const void *v, *x;
     void *dw;                          /* [part][groups * rows][channels][9] */
     fl_int part_rows;                  /* rows of tiles, of all images, in a part */

@@ -88,11 +88,22 @@ static void FL_FN(winograd_pack)(const fl_job *head, fl_int block, void *scratch
 
 /* --- pixels of tiles, and their transforms ------------------------------------------------------------------------------- */
 
-/* One channel: images `step` apart, cut in `down` times `across` tiles of 4 x 4 pixels from `top` rows and `left` columns before them on. */
+/* One channel: images of h x w pixels `step` apart, whose tiles of 4 x 4 begin `top` rows and `left` columns before them. */
 typedef struct {
     const real *x;
-    fl_int step, h, w, top, left, down, across;
+    fl_int step, h, w, top, left;
+    const fl_wino_tiles *tiles;
 } FL_FN(wino_source);
+
+/* A row of tiles: the i-th of all images. */
+typedef struct {
+    fl_int image, phase, row;
+} FL_FN(wino_place);
+
+FL_INLINE FL_FN(wino_place) FL_FN(wino_place_of)(const fl_wino_tiles *T, fl_int i)
+{
+    return (FL_FN(wino_place)){i / T->rows, i % T->rows / T->down, i % T->rows % T->down};
+}
 
 #if FL_IS_F32 && defined __AVX512F__
 /* Four reals to each out[b * ld], b < span: those of v, then those of w. */
@@ -109,32 +120,32 @@ FL_INLINE void FL_FN(wino_fours)(real *out, fl_int ld, __m512 v, __m512 w, const
 }
 #endif
 
-/* A row of the image, NULL: of zeros, to out[b * ld + q] = column 4 q + b - left, b < span, and to `also` unless that is NULL. Up to a
- * register more is written of each. */
-FL_INLINE void FL_FN(wino_row)(real *out, real *also, fl_int ld, const FL_FN(wino_source) *S, const real *row, const int span)
+/* A row of w pixels, NULL: of zeros, to out[b * ld + q] = column 4 q + b - left, b < span, q < across, and to `also` unless that is NULL.
+ * Up to a register more is written of each. */
+FL_INLINE void FL_FN(wino_row)(real *out, real *also, fl_int ld, fl_int across, const real *row, fl_int w, fl_int left, const int span)
 {
 #if FL_IS_F32
 #if defined __AVX512F__
-    if (S->across <= 4) { /* all columns lie in two registers */
+    if (across <= 4) { /* all columns lie in two registers */
         const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        const fl_int at = -S->left;
-        const vec lo = row ? FL_FN(load_in_row)(row + at, at, S->w) : vset(0);
-        const vec hi = row && span > 4 ? FL_FN(load_in_row)(row + at + VL, at + VL, S->w) : vset(0);
-        const __m512 v = _mm512_permutexvar_ps(order, lo), w = _mm512_permutex2var_ps(lo, _mm512_add_epi32(order, _mm512_set1_epi32(4)), hi);
-        FL_FN(wino_fours)(out, ld, v, w, span);
-        if (also) FL_FN(wino_fours)(also, ld, v, w, span);
+        const fl_int at = -left;
+        const vec lo = row ? FL_FN(load_in_row)(row + at, at, w) : vset(0);
+        const vec hi = row && span > 4 ? FL_FN(load_in_row)(row + at + VL, at + VL, w) : vset(0);
+        const __m512 v = _mm512_permutexvar_ps(order, lo), more = _mm512_permutex2var_ps(lo, _mm512_add_epi32(order, _mm512_set1_epi32(4)), hi);
+        FL_FN(wino_fours)(out, ld, v, more, span);
+        if (also) FL_FN(wino_fours)(also, ld, v, more, span);
         return;
     }
 #endif
     vec here[4], next[4] = {vset(0), vset(0), vset(0), vset(0)};
-    for (fl_int q = 0; q < S->across; q += VL) {
-        const fl_int from = q == 0 || span == 4 ? 0 : 1, to = span > 4 && q + VL <= S->across ? 2 : 1;
+    for (fl_int q = 0; q < across; q += VL) {
+        const fl_int from = q == 0 || span == 4 ? 0 : 1, to = span > 4 && q + VL <= across ? 2 : 1;
         for (int f = 0; f < 4; f++) here[f] = next[f];
         for (fl_int g = from; row && g < to; g++) {
             vec v[4];
             for (int f = 0; f < 4; f++) {
-                const fl_int at = 4 * (q + g * VL) + f * VL - S->left;
-                v[f] = FL_FN(load_in_row)(row + at, at, S->w);
+                const fl_int at = 4 * (q + g * VL) + f * VL - left;
+                v[f] = FL_FN(load_in_row)(row + at, at, w);
             }
             vdeinterleave4(v);
             for (int f = 0; f < 4; f++) *(g == 0 ? here + f : next + f) = v[f];
@@ -147,24 +158,41 @@ FL_INLINE void FL_FN(wino_row)(real *out, real *also, fl_int ld, const FL_FN(win
     }
 #else
     for (int b = 0; b < span; b++)
-        for (fl_int q = 0; q < S->across; q++) {
-            const fl_int at = 4 * q + b - S->left;
-            out[b * ld + q] = row && at >= 0 && at < S->w ? row[at] : 0;
+        for (fl_int q = 0; q < across; q++) {
+            const fl_int at = 4 * q + b - left;
+            out[b * ld + q] = row && at >= 0 && at < w ? row[at] : 0;
             if (also) also[b * ld + q] = out[b * ld + q];
         }
 #endif
 }
 
+/* The same for each phase of the dilation. line: scratch for the pixels of a phase. */
+FL_INLINE void FL_FN(wino_phases)(real *out, real *also, fl_int ld, const FL_FN(wino_source) *S, const real *row, const int span, real *line)
+{
+    const fl_wino_tiles *T = S->tiles;
+    if (T->dw == 1) {
+        FL_FN(wino_row)(out, also, ld, T->across, row, S->w, S->left, span);
+        return;
+    }
+    const fl_int width = 4 * T->across + span - 4;
+    for (fl_int f = 0; f * T->across < T->cols; f++) {
+        if (row) FL_FN(row_in_zeros)(line, width, row, S->w, T->dw, f - S->left);
+        FL_FN(wino_row)(out + f * T->across, also ? also + f * T->across : NULL, ld, T->across, row ? line : NULL, width, 0, span);
+    }
+}
+
 /* d[(a * span + b) * ld + tile]: pixel (a, b) of the tiles of rows [first, end) of all images. Two of six rows are the next tiles' as well. */
 FL_INLINE void FL_FN(wino_tiles)(real *d, fl_int ld, const FL_FN(wino_source) *S, fl_int first, fl_int end, const int span)
 {
+    const fl_wino_tiles *T = S->tiles;
     for (fl_int i = first; i < end; i++) { /* in this order: what is too much of a row the next one overwrites */
-        const fl_int row = i % S->down, tile = (i - first) * S->across;
-        for (fl_int a = span > 4 && i > first && row > 0 ? 2 : 0; a < span; a++) {
-            const fl_int at = FL_WINO_TILE * row + a - S->top;
-            const int shared = a >= FL_WINO_TILE && i + 1 < end && row + 1 < S->down;
-            FL_FN(wino_row)(d + a * span * ld + tile, shared ? d + (a - FL_WINO_TILE) * span * ld + tile + S->across : NULL, ld, S,
-                            at >= 0 && at < S->h ? S->x + i / S->down * S->step + at * S->w : NULL, span);
+        const FL_FN(wino_place) P = FL_FN(wino_place_of)(T, i);
+        const fl_int tile = (i - first) * T->cols;
+        for (fl_int a = span > 4 && i > first && P.row > 0 ? 2 : 0; a < span; a++) {
+            const fl_int at = (FL_WINO_TILE * P.row + a) * T->dh + P.phase - S->top;
+            const int shared = a >= FL_WINO_TILE && i + 1 < end && P.row + 1 < T->down;
+            FL_FN(wino_phases)(d + a * span * ld + tile, shared ? d + (a - FL_WINO_TILE) * span * ld + tile + T->cols : NULL, ld, S,
+                               at >= 0 && at < S->h ? S->x + P.image * S->step + at * S->w : NULL, span, d + FL_WINO_POINTS * ld);
         }
     }
 }
@@ -175,7 +203,7 @@ FL_INLINE fl_int FL_FN(wino_pitch)(fl_int tiles) { return (tiles + VL - 1) / VL 
 /* v[point * step + tile] = B' d B. */
 static void FL_FN(wino_in)(real *v, fl_int step, real *d, const FL_FN(wino_source) *S, fl_int first, fl_int end)
 {
-    const fl_int tiles = (end - first) * S->across, ld = FL_FN(wino_pitch)(tiles);
+    const fl_int tiles = (end - first) * S->tiles->cols, ld = FL_FN(wino_pitch)(tiles);
     FL_FN(wino_tiles)(d, ld, S, first, end, 6);
     for (fl_int t = 0; t < tiles; t += VL) {
         vec columns[6][6];
@@ -239,32 +267,59 @@ FL_INLINE void FL_FN(wino_products)(real *m, fl_int pitch, const real *u, const 
     }
 }
 
+/* A row of y from that of its tiles, whose phases are `length` pixels long. */
+FL_INLINE void FL_FN(wino_put)(real *y, const real *from, fl_int length, fl_int ow, fl_int dw, int add)
+{
+    if (dw == 1) FL_FN(conv_put)(y, from, ow, add);
+    else if (dw == 2)
+        for (fl_int q = 0; 2 * q < ow; q += VL) {
+            vec a, b;
+            real both[2 * VL];
+            vzip(vload(from + q), vload(from + length + q), &a, &b);
+            vstore(both, a);
+            vstore(both + VL, b);
+            FL_FN(conv_put)(y + 2 * q, both, ow - 2 * q < 2 * VL ? ow - 2 * q : 2 * VL, add);
+        }
+    else
+        for (fl_int f = 0; f < dw; f++)
+            for (fl_int q = 0; f + q * dw < ow; q++) y[f + q * dw] = from[f * length + q] + (add ? y[f + q * dw] : 0);
+}
+
 /* The pixels of `rows` rows of A from `row` on, rows of tiles [first, end) of all images, from m[point * step + row * pitch + tile]. */
 static void FL_FN(wino_out)(const fl_winograd_job *job, const real *m, fl_int step, fl_int group, fl_int row, fl_int rows, fl_int first,
                             fl_int end, real *lines)
 {
-    const fl_int size = job->oh * job->ow, tiles = (end - first) * job->across, ld = 4 * FL_FN(wino_pitch)(tiles);
+    const fl_wino_tiles *T = &job->tiles;
+    const fl_int oh = T->oh, ow = T->ow, size = oh * ow, tiles = (end - first) * T->cols, ld = 4 * FL_FN(wino_pitch)(tiles);
     const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
     for (fl_int r = 0; r < rows; r++) {
         const fl_int k = group * job->rows + row + r;
         FL_FN(wino_lines)(lines, ld, m + r * job->pitch, step, tiles, job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
         for (fl_int i = first; i < end; i++) {
-            const fl_int plane = i / job->down * job->groups * job->rows + k, top = i % job->down * FL_WINO_TILE;
-            const fl_int high = job->oh - top < FL_WINO_TILE ? job->oh - top : FL_WINO_TILE;
+            const FL_FN(wino_place) P = FL_FN(wino_place_of)(T, i);
+            const fl_int plane = P.image * job->groups * job->rows + k, top = P.row * FL_WINO_TILE * T->dh + P.phase;
+            const fl_int bottom = top + FL_WINO_TILE * T->dh < oh ? top + FL_WINO_TILE * T->dh : oh;
             real *y = (real *)job->y + plane * size;
-            for (fl_int a = 0; a < high; a++)
-                FL_FN(conv_put)(y + (top + a) * job->ow, lines + a * ld + (i - first) * 4 * job->across, job->ow, job->finish.accumulate);
-            if (FL_FN(conv_finishes)(&job->finish))
-                FL_FN(gemm_finish)(&last, y + top * job->ow, size, plane, 1, top * job->ow, high * job->ow);
+            const real *line = lines + (i - first) * 4 * T->cols;
+            for (fl_int p = top; p < bottom; p += T->dh, line += ld)
+                FL_FN(wino_put)(y + p * ow, line, 4 * T->across, ow, T->dw, job->finish.accumulate);
+            const fl_int together = T->dh == 1 ? bottom - top : 1; /* rows that lie one after another */
+            for (fl_int p = top; p < bottom && FL_FN(conv_finishes)(&job->finish); p += together * T->dh)
+                FL_FN(gemm_finish)(&last, y + p * ow, size, plane, 1, p * ow, together * ow);
         }
     }
+}
+
+/* Channel c of images of so many channels: of x, */
+FL_INLINE FL_FN(wino_source) FL_FN(wino_image)(const fl_wino_tiles *T, const void *x, fl_int c, fl_int channels)
+{
+    return (FL_FN(wino_source)){(const real *)x + c * T->h * T->w, channels * T->h * T->w, T->h, T->w, T->top, T->left, T};
 }
 
 /* Channel c of a group of x. */
 FL_INLINE FL_FN(wino_source) FL_FN(wino_channel)(const fl_winograd_job *job, fl_int group, fl_int c)
 {
-    return (FL_FN(wino_source)){(const real *)job->x + (group * job->channels + c) * job->h * job->w,
-                                job->groups * job->channels * job->h * job->w, job->h, job->w, job->top, job->left, job->down, job->across};
+    return FL_FN(wino_image)(&job->tiles, job->x, group * job->channels + c, job->groups * job->channels);
 }
 
 /* Many tiles: a block transforms some of them, for all rows of A, whose transforms u it is given. scratch: transforms of the channels and
@@ -272,9 +327,9 @@ FL_INLINE FL_FN(wino_source) FL_FN(wino_channel)(const fl_winograd_job *job, fl_
 static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_job *job = (const fl_winograd_job *)head;
-    const fl_int total = job->images * job->down, per_group = (total + job->per_block - 1) / job->per_block;
+    const fl_int total = job->images * job->tiles.rows, per_group = (total + job->per_block - 1) / job->per_block;
     const fl_int first = block % per_group * job->per_block, group = block / per_group, mr = job->taps.mr;
-    const fl_int end = first + job->per_block < total ? first + job->per_block : total, tiles = (end - first) * job->across;
+    const fl_int end = first + job->per_block < total ? first + job->per_block : total, tiles = (end - first) * job->tiles.cols;
     const fl_int v_step = job->channels * job->pitch + LINE, m_step = job->panels * mr * job->pitch + LINE;
     const fl_int u_step = job->channels * mr + LINE;
     const real *u = (const real *)job->u + group * job->panels * FL_WINO_POINTS * u_step;
@@ -302,7 +357,7 @@ static void FL_FN(winograd_in)(const fl_job *head, fl_int block, void *scratch)
     real *v = (real *)job->v + block * FL_WINO_POINTS * step;
     for (fl_int c = 0; c < channels; c++) {
         const FL_FN(wino_source) source = FL_FN(wino_channel)(job, block / parts, from + c);
-        FL_FN(wino_in)(v + c * job->pitch, step, scratch, &source, 0, job->images * job->down);
+        FL_FN(wino_in)(v + c * job->pitch, step, scratch, &source, 0, job->images * job->tiles.rows);
     }
 }
 
@@ -315,7 +370,7 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
     const fl_conv_taps *T = &job->taps;
     const fl_int parts = (job->panels + job->per_block - 1) / job->per_block, from = block % parts * job->per_block, group = block / parts;
     const fl_int panels = job->panels - from < job->per_block ? job->panels - from : job->per_block, mr = T->mr, pitch = job->pitch;
-    const fl_int tiles = job->images * job->down * job->across, row = from * mr, rows = job->rows - row < panels * mr ? job->rows - row : panels * mr;
+    const fl_int total = job->images * job->tiles.rows, tiles = total * job->tiles.cols, row = from * mr, rows = job->rows - row < panels * mr ? job->rows - row : panels * mr;
     const fl_int v_step = FL_WINO_CHANNELS * pitch + LINE, m_step = panels * mr * pitch + LINE, u_step = FL_WINO_CHANNELS * mr + LINE;
     const real *v = (const real *)job->v + group * ((job->channels + FL_WINO_CHANNELS - 1) / FL_WINO_CHANNELS) * FL_WINO_POINTS * v_step;
     const real *w = (const real *)T->w + group * T->group_step + row * T->row_step;
@@ -331,7 +386,7 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
                 FL_FN(wino_products)(m + point * m_step + p * mr * pitch, pitch, u + (p * FL_WINO_POINTS + point) * u_step,
                                      v + point * v_step, job->offset, channels, tiles, mr, c > 0);
     }
-    FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, job->images * job->down, g);
+    FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, total, g);
 }
 
 /* --- the weights' gradient: G' (A v A' times B' d B, summed over the tiles) G ------------------------------------------- */
@@ -360,7 +415,7 @@ FL_INLINE void FL_FN(wino_taps_back)(wide *g, const wide m0, const wide m1, cons
 /* m[point * step + tile] = A v A'. */
 static void FL_FN(wino_back)(real *m, fl_int step, real *d, const FL_FN(wino_source) *S, fl_int first, fl_int end)
 {
-    const fl_int tiles = (end - first) * S->across, ld = FL_FN(wino_pitch)(tiles);
+    const fl_int tiles = (end - first) * S->tiles->cols, ld = FL_FN(wino_pitch)(tiles);
     FL_FN(wino_tiles)(d, ld, S, first, end, FL_WINO_TILE);
     for (fl_int t = 0; t < tiles; t += VL) {
         vec columns[4][6];
@@ -410,7 +465,8 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
     const fl_conv_regions *all = &job->regions;
     const FL_FN(conv_region) R = FL_FN(conv_region_of)(all, block);
     const fl_int k0 = R.row, c0 = R.channel, rows = R.rows, channels = R.channels, group = R.group, groups = all->groups;
-    const fl_int total = job->images * job->down, first = R.part * job->part_rows;
+    const fl_wino_tiles *T = &job->tiles;
+    const fl_int total = job->images * T->rows, first = R.part * job->part_rows;
     const fl_int end = first + job->part_rows < total ? first + job->part_rows : total;
     const fl_int mr = job->mr, panels = (rows + mr - 1) / mr, pitch = job->pitch, ld = (all->channel_chunk + VL - 1) / VL * VL;
     const fl_int x_step = channels * pitch + LINE, v_step = rows * pitch + LINE, sum_step = panels * mr * ld + LINE;
@@ -419,16 +475,14 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
     const real zeros[FL_CONV_ROWS] = {0};
 
     for (fl_int from = first; from < end; from += job->together) {
-        const fl_int to = from + job->together < end ? from + job->together : end, tiles = (to - from) * job->across;
+        const fl_int to = from + job->together < end ? from + job->together : end, tiles = (to - from) * T->cols;
         for (fl_int c = 0; c < channels; c++) {
-            const FL_FN(wino_source) source = {(const real *)job->x + (group * all->channels + c0 + c) * job->h * job->w,
-                                               groups * all->channels * job->h * job->w, job->h, job->w, job->top, job->left, job->down,
-                                               job->across};
+            const FL_FN(wino_source) source = FL_FN(wino_image)(T, job->x, group * all->channels + c0 + c, groups * all->channels);
             FL_FN(wino_in)(xs + c * pitch, x_step, pixels, &source, from, to);
         }
         for (fl_int k = 0; k < rows; k++) {
-            const FL_FN(wino_source) source = {(const real *)job->v + (group * all->rows + k0 + k) * job->oh * job->ow,
-                                               groups * all->rows * job->oh * job->ow, job->oh, job->ow, 0, 0, job->down, job->across};
+            const FL_FN(wino_source) source = {(const real *)job->v + (group * all->rows + k0 + k) * T->oh * T->ow,
+                                               groups * all->rows * T->oh * T->ow, T->oh, T->ow, 0, 0, T};
             FL_FN(wino_back)(vs + k * pitch, v_step, pixels, &source, from, to);
         }
         for (fl_int point = 0; point < FL_WINO_POINTS; point++) {

@@ -32,7 +32,7 @@ def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm
 
     stride, padding, dilation, groups : see `fastlec.convolution`. algorithm : "auto", or "im2col" (a matrix product with the
     windows of one image at a time; derivatives go the direct way), "direct" (the same product, which reads the image itself) or
-    "winograd" (Lavin and Gray 2016, for 3x3 kernels without stride or dilation; fewer multiplications, more rounding). "auto" takes
+    "winograd" (Lavin and Gray 2016, for 3x3 kernels without stride; fewer multiplications, more rounding). "auto" takes
     the last one in float32 from 32 channels on, where its errors stay within three times those of "direct" (for the weights'
     gradient: from 16 channels and 256 pixels on, within three times those of a sum in order). out : array of y's shape and dtype,
     or None.

@@ -177,7 +177,7 @@ cdef int convolve_columns(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp
 
 cdef int check_winograd(Layout L) except -1:
     if not L.is_3x3():
-        raise ValueError("algorithm is 'winograd'; expected another one, for it is for 3 x 3 weights, stride 1 and dilation 1")
+        raise ValueError("algorithm is 'winograd'; expected another one, for it is for 3 x 3 weights and stride 1")
     return 0
 
 

@@ -19,7 +19,7 @@ cdef bint fits(Layout L) noexcept:
 
 
 cdef bint weights_fit(Layout L) noexcept:
-    return L.channels == 1 and L.groups > 1 and L.is_3x3() and L.top <= 2
+    return L.channels == 1 and L.groups > 1 and L.is_3x3() and L.dh == L.dw == 1 and L.top <= 2
 
 
 cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:

@@ -191,11 +191,17 @@ cdef extern from "fl.h" nogil:
         void *a
 
     enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS
+    ctypedef struct fl_wino_tiles:
+        fl_int h, w, top, left
+        fl_int oh, ow
+        fl_int dh, dw
+        fl_int down, across
+        fl_int rows, cols
+
     ctypedef struct fl_winograd_job:
         fl_job head
         fl_int images, groups, rows, channels
-        fl_int h, w, top, left
-        fl_int down, across
+        fl_wino_tiles tiles
         fl_int per_block
         fl_conv_taps taps
         fl_int panels
@@ -205,7 +211,6 @@ cdef extern from "fl.h" nogil:
         fl_int pitch
         const void *x
         void *y
-        fl_int oh, ow
         fl_conv_finish finish
 
     ctypedef struct fl_winograd_pack_job:
@@ -222,8 +227,7 @@ cdef extern from "fl.h" nogil:
         fl_job head
         fl_conv_regions regions
         fl_int images
-        fl_int h, w, top, left, oh, ow
-        fl_int down, across
+        fl_wino_tiles tiles
         const void *v
         const void *x
         void *dw

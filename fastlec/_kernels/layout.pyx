@@ -64,8 +64,8 @@ cdef class Layout:
         return table
 
     cdef bint is_3x3(self) noexcept:
-        """Without stride or dilation."""
-        return self.r == self.s == 3 and self.sh == self.sw == self.down == self.across == self.dh == self.dw == 1
+        """Without stride."""
+        return self.r == self.s == 3 and self.sh == self.sw == self.down == self.across == 1
 
 
 cdef class Finish:

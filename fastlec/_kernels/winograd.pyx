@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""Convolutions of 3 x 3 taps, without stride or dilation, by Winograd's minimal filtering."""
+"""Convolutions of 3 x 3 taps, without stride, by Winograd's minimal filtering."""
 
 cimport numpy as cnp
 
@@ -21,7 +21,7 @@ cdef enum:
     FEW_ROWS = 32           # rows of A
     SIDE = 128              # rows of A or channels whose gradients a block sums,
     BATCH = 48              # from so many tiles at a time,
-    MOST_COLS = 1024        # of images whose tiles of one row fit that
+    MOST_COLS = 256         # of which one row has no more
     CYCLES_IN = 30          # of a lane for the transforms of a tile of x,
     CYCLES_OUT = 20         # of one of y,
     CYCLES_SUM = 100        # for what becomes of a sum,
@@ -29,15 +29,27 @@ cdef enum:
     CYCLES_FAR_TAPS = 1000  # of those that are written and read again from beyond the caches
 
 
+cdef fl_wino_tiles tiles_of(Layout L) noexcept:
+    """Of each phase of the dilation, rounded up to whole tiles."""
+    cdef fl_wino_tiles T
+    T.h, T.w, T.top, T.left, T.oh, T.ow, T.dh, T.dw = L.h, L.w, L.top, L.left, L.oh, L.ow, L.dh, L.dw
+    T.down, T.across = blocks(blocks(L.oh, L.dh), FL_WINO_TILE), blocks(blocks(L.ow, L.dw), FL_WINO_TILE)
+    T.rows, T.cols = T.down * min(L.dh, L.oh), T.across * min(L.dw, L.ow)
+    return T
+
+
+cdef fl_int number_of(Layout L, fl_wino_tiles T) noexcept:
+    return L.images * T.rows * T.cols
+
+
 cdef bint few(Plan plan, Layout L):
-    return (L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE) <= FEW_TILES
-            and FL_WINO_POINTS * L.rows * L.channels * plan.size > CACHED)
+    return number_of(L, tiles_of(L)) <= FEW_TILES and FL_WINO_POINTS * L.rows * L.channels * plan.size > CACHED
 
 
 cdef bint pays(Plan plan, Layout L) except -1:
     """Whether transforms are made up for, by estimates in cycles of a lane. Few channels would also lose more digits to them."""
     cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
-    cdef double tiles = up(L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), lanes_of(plan))
+    cdef double tiles = up(number_of(L, tiles_of(L)), lanes_of(plan))
     cdef double taps = CYCLES_TAPS
     if FL_WINO_POINTS * pairs * plan.size > CACHED and not few(plan, L):
         taps = CYCLES_FAR_TAPS
@@ -48,13 +60,13 @@ cdef bint pays(Plan plan, Layout L) except -1:
 
 
 cdef size_t scratch_of(Plan plan, Layout L, fl_int tile_rows):
-    cdef fl_int pitch = up(tile_rows * blocks(L.ow, FL_WINO_TILE), lanes_of(plan))
+    cdef fl_int pitch = up(tile_rows * tiles_of(L).cols, lanes_of(plan))
     return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch) + 2 * FL_WINO_POINTS * 64 + pixels_of(plan, pitch)
 
 
 cdef size_t pixels_of(Plan plan, fl_int pitch):
-    """Bytes of the pixels of so many tiles of a channel."""
-    return plan.size * FL_WINO_POINTS * (pitch + lanes_of(plan))
+    """Bytes of the pixels of so many tiles of a channel, and of a row of them as it lies in the image."""
+    return plan.size * (FL_WINO_POINTS + FL_WINO_TILE) * (pitch + lanes_of(plan))
 
 
 cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
@@ -77,7 +89,7 @@ cdef fl_conv_taps sorted_taps(Layout L, cnp.ndarray W, cnp.ndarray place):
     cdef fl_int i
     taps.place = entries(place)
     for i in range(9):
-        entries(place)[L.ty[i] * 3 + L.tx[i]] = L.where[i]
+        entries(place)[L.ty[i] // L.dh * 3 + L.tx[i] // L.dw] = L.where[i]
     return taps
 
 
@@ -87,9 +99,8 @@ cdef fl_winograd_job *new_job(Plan plan, Layout L, int kernel, fl_int tile_rows)
     cdef fl_int i
     cdef cnp.ndarray offset = new_table(L.channels)
     job.images, job.groups, job.rows, job.channels = L.images, L.groups, L.rows, L.channels
-    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
-    job.down, job.across = blocks(L.oh, FL_WINO_TILE), blocks(L.ow, FL_WINO_TILE)
-    job.pitch = up(tile_rows * job.across, lanes_of(plan))
+    job.tiles = tiles_of(L)
+    job.pitch = up(tile_rows * job.tiles.cols, lanes_of(plan))
     for i in range(L.channels):
         entries(offset)[i] = i * job.pitch
     job.offset = entries(offset)
@@ -105,8 +116,8 @@ cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
 
 cdef int convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
     """Two jobs: the transforms of W, and all the rest."""
-    cdef fl_int total = L.images * blocks(L.oh, FL_WINO_TILE), across = blocks(L.ow, FL_WINO_TILE)
-    cdef fl_int per_block = rows_of_block(plan, L, across, total), line = 64 // <fl_int>plan.size
+    cdef fl_wino_tiles T = tiles_of(L)
+    cdef fl_int total = L.images * T.rows, per_block = rows_of_block(plan, L, T.cols, total), line = 64 // <fl_int>plan.size
     cdef fl_winograd_pack_job *pack
     cdef fl_winograd_job *job
     cdef cnp.ndarray u, place = new_table(9)
@@ -130,14 +141,15 @@ cdef int convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nd
     plan.point(<const void **>&job.y, y)
     after.point(plan, &job.finish)
     job.head.n_blocks = L.groups * blocks(total, per_block)
-    job.head.work = (<double>total * across * FL_WINO_POINTS * L.rows * L.channels * L.groups / (40 if plan.dtype == FL_F32 else 20))
+    job.head.work = (<double>total * T.cols * FL_WINO_POINTS * L.rows * L.channels * L.groups / (40 if plan.dtype == FL_F32 else 20))
     job.head.scratch = scratch_of(plan, L, per_block)
     return 0
 
 
 cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
     """Two jobs: the transforms of x, and all the rest."""
-    cdef fl_int total = L.images * blocks(L.oh, FL_WINO_TILE), tiles = total * blocks(L.ow, FL_WINO_TILE), line = 64 // <fl_int>plan.size
+    cdef fl_wino_tiles T = tiles_of(L)
+    cdef fl_int total = L.images * T.rows, tiles = total * T.cols, line = 64 // <fl_int>plan.size
     cdef fl_winograd_job *job
     cdef cnp.ndarray v, place = new_table(9)
     cdef fl_conv_taps taps = sorted_taps(L, W, place)
@@ -168,8 +180,8 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
 
 
 cdef bint weights_pay(Plan plan, Layout L) except -1:
-    cdef double tiles = <double>L.images * blocks(L.oh, FL_WINO_TILE) * blocks(L.ow, FL_WINO_TILE), pairs = <double>L.rows * L.channels
-    if plan.dtype != FL_F32 or not L.is_3x3() or L.rows < LEAST_ROWS or L.channels < LEAST_ROWS or L.ow > MOST_COLS:
+    cdef double tiles = number_of(L, tiles_of(L)), pairs = <double>L.rows * L.channels
+    if plan.dtype != FL_F32 or not L.is_3x3() or L.rows < LEAST_ROWS or L.channels < LEAST_ROWS or tiles_of(L).cols > MOST_COLS:
         return False
     if L.images * L.oh * L.ow < LEAST_PIXELS:
         return False
@@ -179,13 +191,14 @@ cdef bint weights_pay(Plan plan, Layout L) except -1:
 
 cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
     cdef fl_int lanes = lanes_of(plan), line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
-    cdef fl_int across = blocks(L.ow, FL_WINO_TILE), down = blocks(L.oh, FL_WINO_TILE), row_chunk, channel_chunk, together, part_rows
+    cdef fl_wino_tiles T = tiles_of(L)
+    cdef fl_int across = T.cols, row_chunk, channel_chunk, together, part_rows
     cdef fl_int most, parts
     cdef double macs
     cdef fl_winograd_weights_job *job
     cdef cnp.ndarray partial = dW, offset
     row_chunk, channel_chunk = blocks(L.rows, blocks(L.rows, SIDE)), blocks(L.channels, blocks(L.channels, SIDE))
-    total = L.images * down
+    total = L.images * T.rows
     regions = L.groups * blocks(L.rows, row_chunk) * blocks(L.channels, channel_chunk)
     part_rows = total
     if regions < ENOUGH:
@@ -202,8 +215,7 @@ cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.
     job.regions.groups, job.regions.rows, job.regions.channels = L.groups, L.rows, L.channels
     job.regions.row_chunk, job.regions.channel_chunk = row_chunk, channel_chunk
     job.images = L.images
-    job.h, job.w, job.top, job.left, job.oh, job.ow = L.h, L.w, L.top, L.left, L.oh, L.ow
-    job.down, job.across = down, across
+    job.tiles = T
     plan.point(&job.v, v)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.dw, partial)
