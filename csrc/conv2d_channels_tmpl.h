@@ -87,7 +87,7 @@ FL_INLINE fl_int FL_FN(even_piece)(fl_int n, fl_int most)
 static void FL_FN(conv_turn)(const real *out, fl_int width, real *y, fl_int size, fl_int valid, fl_int pixels, fl_int cols,
                              fl_int row_step, fl_int col_step, int add)
 {
-    real turned[VL * VL];
+    real turned[(VL + 1) * VL]; /* conv_scatter reads up to a register more */
     for (fl_int k = 0; k < valid; k += VL)
         for (fl_int t = 0; t < pixels; t += VL) {
             vec v[VL];

@@ -10,24 +10,26 @@
 
 /* --- the product ------------------------------------------------------------------------------------------------------- */
 
-/* out = or += start + A B for mr rows and nv registers of pixels. */
+/* out = or += start + A B for mr rows and nv registers of pixels. place: where in A each tap is, from channel to channel `depth` apart;
+ * NULL: one after the other. */
 FL_INLINE void FL_FN(conv_tile)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
-                                const fl_int *offset, fl_int taps, const real *start, int add, const int mr, const int nv)
+                                const fl_int *offset, fl_int taps, const fl_int *place, fl_int depth, const real *start, int add,
+                                const int mr, const int nv)
 {
     vec s[FL_CONV_ROWS][8];
 #pragma GCC unroll 8
     for (int i = 0; i < mr; i++)
 #pragma GCC unroll 8
         for (int j = 0; j < nv; j++) s[i][j] = vset(start[i]);
-    for (fl_int c = 0; c < channels; c++, x += plane)
-        for (fl_int q = 0; q < taps; q++, a += mr) {
-            const real *at = x + offset[q];
+    for (fl_int c = 0; c < channels; c++, x += plane, a += place ? depth : taps * mr)
+        for (fl_int q = 0; q < taps; q++) {
+            const real *at = x + offset[q], *w = a + (place ? place[q] : q * mr);
             vec b[8];
 #pragma GCC unroll 8
             for (int j = 0; j < nv; j++) b[j] = vload(at + j * VL);
 #pragma GCC unroll 8
             for (int i = 0; i < mr; i++) {
-                vec ai = vset(a[i]);
+                vec ai = vset(w[i]);
 #pragma GCC unroll 8
                 for (int j = 0; j < nv; j++) s[i][j] += ai * b[j];
             }
@@ -45,7 +47,11 @@ FL_INLINE void FL_FN(conv_tile)(real *out, fl_int ldo, const real *a, const real
 
 #undef CONV_WIDTH
 #undef CONV_CASE
-#define CONV_WIDTH(mr, width) FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, start, add, mr, width)
+#define CONV_WIDTH(mr, width)                                                                                            \
+    do {                                                                                                                \
+        if (place) FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, place, depth, start, add, mr, width); \
+        else FL_FN(conv_tile)(out, ldo, a, x, plane, channels, offset, taps, NULL, 0, start, add, mr, width);            \
+    } while (0)
 #define CONV_CASE(mr)                                             \
     case mr:                                                      \
         if (nv == CONV_FULL(mr)) CONV_WIDTH(mr, CONV_FULL(mr));   \
@@ -55,7 +61,8 @@ FL_INLINE void FL_FN(conv_tile)(real *out, fl_int ldo, const real *a, const real
         break;
 
 static void FL_FN(conv_tile_of)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
-                                const fl_int *offset, fl_int taps, const real *start, int add, fl_int mr, fl_int nv)
+                                const fl_int *offset, fl_int taps, const fl_int *place, fl_int depth, const real *start, int add,
+                                fl_int mr, fl_int nv)
 {
     switch (mr) {
         CONV_CASE(1)
@@ -199,7 +206,8 @@ static void FL_FN(conv)(const fl_job *head, fl_int block, void *scratch)
                         nv = n;
                         FL_FN(conv_tile_of)(direct ? to_run + t : buffer, direct ? size : ldb, a + panel * depth,
                                             planes + run * P->pitch + t, job->flat ? 0 : per_channel, job->flat ? 1 : channels,
-                                            job->offset + phase->first, job->flat ? channels : phase->taps, start, direct && add, mr, nv);
+                                            job->offset + phase->first, job->flat ? channels : phase->taps, NULL, 0, start,
+                                            direct && add, mr, nv);
                         if (!direct)
                             FL_FN(conv_scatter)(buffer, ldb, to_run, size, valid, t, here, P->pitch, cols, job->down * job->ow,
                                                 job->across, add);

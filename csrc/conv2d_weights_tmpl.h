@@ -287,4 +287,3 @@ static void FL_FN(conv_weights_channels)(const fl_job *head, fl_int block, void 
         FL_FN(conv_turn)(sums + p * total * mr, mr, (real *)job->dw + (R.at + p * mr * all->channels) * job->taps, all->channels * job->taps,
                          R.rows - p * mr < mr ? R.rows - p * mr : mr, total, total, 0, 1, 0);
 }
-#undef conv_runs

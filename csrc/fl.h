@@ -252,6 +252,40 @@ typedef struct {
     int by_row;                        /* a tile is part of one row of pixels */
 } fl_conv_job;
 
+/* The same without stride, with lanes along the images: bands of rows of y, and the planes of x that they read, with `before` columns of
+ * zeros on the left of `width` in all. conv2d_images_tmpl.h */
+typedef struct {
+    fl_int images, h, w, top, left, oh, ow;
+    fl_int taps, ext_rows;
+    const fl_int *ty, *tx;             /* y[a, b] = sum over the taps of x[a + ty - top, b + tx - left] */
+    fl_int tile_rows, plane_rows;      /* rows of y in a band, and of x for it */
+    fl_int before, width;
+} fl_conv_bands;
+
+typedef struct {
+    fl_job head;
+    fl_int groups, rows, channels;
+    fl_conv_bands bands;
+    const void *a;                     /* [group][panel][channel][tap][mr] */
+    fl_int mr, panels;
+    const void *x;
+    void *y;
+    fl_conv_finish finish;
+    fl_int chunk;                      /* channels whose planes are in scratch at a time */
+    fl_int list;                       /* reals that the list of taps takes in scratch */
+} fl_conv_images_job;
+
+typedef struct {
+    fl_job head;
+    fl_int groups, rows, channels;
+    fl_conv_bands bands;
+    fl_int across;                     /* taps of a row */
+    const void *v, *x;
+    void *dw;                          /* [part][groups * rows][channels][tap] */
+    fl_int units, per_part;            /* bands of registers of images, in all and in a part */
+    fl_int chunk;
+} fl_conv_weights_images_job;
+
 /* The panels of A, zeros beyond the last row. conv2d_tmpl.h */
 typedef struct {
     fl_job head;

@@ -17,6 +17,7 @@
 #include "conv2d_tmpl.h"
 #include "conv2d_channels_tmpl.h"
 #include "conv2d_weights_tmpl.h"
+#include "conv2d_images_tmpl.h"
 #include "winograd_tmpl.h"
 #include "depthwise_tmpl.h"
 #include "stencil_tmpl.h"

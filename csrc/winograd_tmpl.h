@@ -263,7 +263,7 @@ FL_INLINE void FL_FN(wino_products)(real *m, fl_int pitch, const real *u, const 
         nv = FL_FN(conv_wide)(mr, (tiles - t + VL - 1) / VL);
         for (fl_int c = 0; c < channels; c += FL_WINO_RUN)
             FL_FN(conv_tile_of)(m + t, pitch, u + c * mr, v + t, 0, 1, offset + c, channels - c < FL_WINO_RUN ? channels - c : FL_WINO_RUN,
-                                zeros, add || c > 0, mr, nv);
+                                NULL, 0, zeros, add || c > 0, mr, nv);
     }
 }
 
@@ -494,7 +494,7 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
                 for (fl_int c = 0, nv; c < channels; c += nv * VL) {
                     nv = FL_FN(conv_wide)(mr, (channels - c + VL - 1) / VL);
                     FL_FN(conv_tile_of)(sums + point * sum_step + panel * mr * ld + c, ld, a + panel * mr * pitch, b + c, 0, 1, job->offset,
-                                        tiles, zeros, from > first, mr, nv);
+                                        tiles, NULL, 0, zeros, from > first, mr, nv);
                 }
         }
     }

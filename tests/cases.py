@@ -237,6 +237,13 @@ CONV_EDGES = [
     Conv((1, 90, 24, 13), (91, 90, 3, 3), dilation=(2, 3), padding=((2, 5), (0, 7))),
     Conv((3, 90, 9, 13), (91, 90, 3, 3), padding=((2, 0), (0, 1))),
     Conv((1, 2 * 96, 6, 5), (2 * 80, 96, 3, 3), padding=1, groups=2),
+    *(Conv((n, 3, 7, 9), (5, 3, 3, 3), padding=1) for n in (4, 7, 8, 9, 15, 16, 17, 33)),
+    *(Conv((17, 3, 5, w), (k, 3, 3, 3), padding=1) for w, k in ((1, 1), (2, 4), (5, 6), (15, 8), (18, 11))),
+    *(Conv((33, 4, 1, 1), (6, 4, r, r), padding=p) for r, p in ((1, 0), (3, 1), (3, 4))),
+    *(Conv((16, 2, 5, 4), (3, 2, 3, 3), padding=p) for p in (((6, 0), (0, 7)), ((0, 5), (9, 0)), (3, 0))),
+    *(Conv((24, 6, 8, 9), (9, 2, 3, 3), dilation=d, padding="same", groups=3) for d in (1, (2, 3))),
+    Conv((16, 12, 16, 16), (20, 12, 3, 3), padding=1),
+    Conv((8, 40, 20, 21), (23, 40, 3, 3), padding=1),
 ]
 CONVOLUTIONS = [*CONV_EDGES, *(random_convolution(np.random.default_rng(seed)) for seed in range(60))]
 

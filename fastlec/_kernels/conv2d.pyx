@@ -7,11 +7,11 @@ x (n, c, h, w), W (k, c / groups, r, s), y and v (n, k, oh, ow), all in C order,
 
 cimport numpy as cnp
 
-from fastlec._kernels cimport depthwise, winograd
+from fastlec._kernels cimport by_images, depthwise, winograd
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, SCRATCH, Finish, Layout
-from fastlec._kernels.layout cimport check_image, choose_tile, data_layout, entries, forward_layout, lanes_of, new_table
-from fastlec._kernels.layout cimport rows_of_panel, taps_of
+from fastlec._kernels.layout cimport check_image, choose_tile, data_layout, depth_of, entries, forward_layout, lanes_of
+from fastlec._kernels.layout cimport new_table, packed, rows_of_panel
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport vector_bytes
 
@@ -25,22 +25,20 @@ cdef enum:
 AUTO, IM2COL, DIRECT, WINOGRAD = AUTO_CODE, IM2COL_CODE, DIRECT_CODE, WINOGRAD_CODE
 
 cdef double DOTS = 1.08     # of dots, whose loads take longer than their products
+cdef double GAIN = 0.95     # where lanes along the images pay
 
 cdef enum:
     RUN = 14                # pixels at a time where lanes lie along the channels,
     RUN_AVX2 = 6            # or with 16 registers
     TURN = 18               # products that such a pixel's turning into rows of y costs
-    COPY = 16               # and that of a register of pixels to a plane, which these lanes can do without
-    TURN_V = 4              # and that of a pixel of v for the weights' gradient
+    COPY = 32               # and that of a register of pixels to a plane, which these lanes can do without if nothing is padded,
+    STORE = 3               # and its way from sums to y;
+    TURN_V = 4              # the turning of a pixel of v for the weights' gradient,
+    COPY_V = 24             # and its copy to a plane
     DOTS_PIXELS = 1024      # in a sum, if its end is to cost little: with lanes along the pixels,
     TAPS_PIXELS = 256       # or the channels
     ROW_STORE = 2           # cycles of a register that is stored as it is,
     PART_STORE = 8          # or by way of a buffer, since it holds parts of several rows
-
-
-cdef fl_int depth_of(Layout L):
-    """The products that an element of y sums."""
-    return L.channels * L.total // L.n_phases
 
 
 cdef bint reads_in_place(Layout L) noexcept:
@@ -48,41 +46,28 @@ cdef bint reads_in_place(Layout L) noexcept:
     return L.sh == L.sw == 1 and L.top == L.left == 0 and L.grid_rows + L.ext_rows <= L.h and L.grid_cols + L.ext_cols <= L.w
 
 
-cdef bint along_channels(Layout L, fl_conv_planes *P, fl_int lanes) except -1:
-    """Whether lanes along the channels of y, each pixel on its own, waste less than lanes along the pixels."""
-    cdef fl_int cols = P.tile_cols, mr = rows_of_panel(L.rows), most = RUN if vector_bytes() == 64 else RUN_AVX2, runs = blocks(cols, most)
-    cdef double pixels, channels
-    pixels = min(<double>P.tile_rows * up(cols, lanes), <double>up((P.tile_rows - 1) * P.pitch + cols, lanes)) / (<double>P.tile_rows * cols)
-    pixels *= blocks(L.rows, mr) * (mr + 0.3) / L.rows
-    if reads_in_place(L):
-        pixels += <double>COPY * L.n_phases / (L.rows * L.total)
-    channels = <double>up(L.rows, lanes) / L.rows * runs * blocks(cols, runs) / cols * (1 + <double>TURN / depth_of(L))
-    return channels < pixels
+cdef double cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes):
+    """Products computed for each that is wanted, and what else takes their time."""
+    cdef fl_int cols = P.tile_cols, mr = rows_of_panel(L.rows)
+    cdef double cost = min(<double>P.tile_rows * up(cols, lanes), <double>up((P.tile_rows - 1) * P.pitch + cols, lanes))
+    return cost * blocks(L.rows, mr) * (mr + 0.3) / L.rows / (<double>P.tile_rows * cols) + (COPY * share(L) + STORE) / depth_of(L)
+
+
+cdef double cost_along_channels(Layout L, fl_conv_planes *P, fl_int lanes):
+    """The same with lanes along the channels of y, each pixel on its own."""
+    cdef fl_int runs = blocks(P.tile_cols, RUN if vector_bytes() == 64 else RUN_AVX2)
+    cdef double cost = <double>up(L.rows, lanes) / L.rows * runs * blocks(P.tile_cols, runs) / P.tile_cols
+    return cost * (1 + <double>TURN / depth_of(L)) + (0 if reads_in_place(L) else COPY * share(L) / depth_of(L))
+
+
+cdef double share(Layout L):
+    """Planes of the source for each of y."""
+    return <double>L.channels / L.rows
 
 
 cdef fl_int panel_along_channels(fl_int rows, fl_int lanes) noexcept:
     """Two registers, if that leaves none empty."""
     return 2 * lanes if blocks(rows, lanes) % 2 == 0 else lanes
-
-
-cdef cnp.ndarray packed(Plan plan, Layout L, cnp.ndarray W, fl_int mr):
-    """The panels of A, by a job."""
-    cdef fl_int panels = blocks(L.rows, mr), elements = 0, f
-    cdef fl_conv_pack_job *pack
-    cdef cnp.ndarray a
-    for f in range(L.n_phases):
-        L.phase[f].panels = elements
-        elements += L.groups * panels * L.channels * L.phase[f].taps * mr
-    a = plan.empty(elements + 16)
-    pack = <fl_conv_pack_job *>plan.add(FL_KERNEL_conv_pack)
-    pack.phases, pack.groups, pack.rows, pack.channels, pack.panels = L.n_phases, L.groups, L.rows, L.channels, panels
-    pack.phase = L.phase
-    pack.taps = taps_of(L, W, mr)
-    plan.point(&pack.taps.w, W)
-    plan.point(<const void **>&pack.a, a)
-    pack.head.n_blocks = L.groups * (panels if L.order == FL_PACK_ROWS else L.channels)
-    pack.head.work = 0.2 * elements
-    return a
 
 
 cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
@@ -92,9 +77,12 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     cdef fl_conv_planes P
     cdef fl_conv_job *job
     cdef cnp.ndarray a
-    cdef double macs
+    cdef double macs, pixels, channels
     choose_tile(L, &P, &chunk, plan.size)
-    by_channel = along_channels(L, &P, lanes)
+    pixels, channels = cost_along_pixels(L, &P, lanes), cost_along_channels(L, &P, lanes)
+    if by_images.fits(plan, L) and by_images.cost(L, lanes) < GAIN * min(pixels, channels):
+        return by_images.convolve(plan, L, x, W, y, after)
+    by_channel = channels < pixels
     in_place = by_channel and reads_in_place(L)
     mr = panel_along_channels(L.rows, lanes) if by_channel else rows_of_panel(L.rows)
     panels = blocks(L.rows, mr)
@@ -147,8 +135,7 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
         job.head.scratch += 2 * (FL_CONV_STRIP + lanes) * lanes * plan.size
     if not in_place:
         job.head.scratch += plan.size * chunk * L.phases_y * L.phases_x * P.plane
-    for table in (L.phases, L.place, offset):
-        plan.keep(table)
+    plan.keep(offset)
     return 0
 
 
@@ -227,12 +214,15 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
     convolve(plan, data_layout(g), algorithm, v, W, dx, Finish(None, FL_IDENTITY, residual, accumulate, slope, op2))
 
 
-cdef bint weights_along_channels(Layout L, fl_conv_planes *P, fl_int channels, fl_int lanes) noexcept:
-    """The same for the weights' gradient: v is turned, its gaps are left out."""
-    cdef double pixels, turned
-    pixels = <double>up((P.tile_rows - 1) * P.pitch + L.grid_cols, lanes) / (P.tile_rows * L.grid_cols) * up(L.rows, 4) / L.rows
-    turned = <double>up(L.rows, lanes) / L.rows * (1 + <double>TURN_V / (channels * L.total))
-    return turned < DOTS * pixels
+cdef double weights_cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes):
+    """The same for the weights' gradient: v has planes as x has."""
+    return (DOTS * up((P.tile_rows - 1) * P.pitch + L.grid_cols, lanes) / (P.tile_rows * L.grid_cols) * up(L.rows, 4) / L.rows
+            + <double>COPY_V * (share(L) + 1) / depth_of(L))
+
+
+cdef double weights_cost_along_channels(Layout L, fl_int channels, fl_int lanes):
+    """And here v is turned, its gaps are left out."""
+    return <double>up(L.rows, lanes) / L.rows * (1 + <double>TURN_V / (channels * L.total)) + COPY_V * share(L) / depth_of(L)
 
 
 cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
@@ -243,9 +233,12 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     cdef fl_int lanes = lanes_of(plan), mr = panel_along_channels(L.rows, lanes), together = 1, parts = 1, regions, most, images, pixels
     cdef bint by_channel
     cdef cnp.ndarray partial = dW
-    cdef double macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total
+    cdef double macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total, along_pixels, along_channels
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
-    by_channel = weights_along_channels(L, &P, channel_chunk, lanes)
+    along_pixels, along_channels = weights_cost_along_pixels(L, &P, lanes), weights_cost_along_channels(L, channel_chunk, lanes)
+    if by_images.fits(plan, L) and DOTS * by_images.weights_cost(L, lanes) < GAIN * min(along_pixels, along_channels):
+        return by_images.weight_gradient(plan, L, v, x, dW)
+    by_channel = along_channels < along_pixels
     pixels = TAPS_PIXELS if by_channel else DOTS_PIXELS
     while rows > 1 and (row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size > SCRATCH * 3 // 2:
         if rows * P.pitch <= pixels and (row_chunk > 16 or channel_chunk > 8):

@@ -183,6 +183,37 @@ cdef extern from "fl.h" nogil:
         fl_int chunk
         int in_place, flat, by_row
 
+    ctypedef struct fl_conv_bands:
+        fl_int images, h, w, top, left, oh, ow
+        fl_int taps, ext_rows
+        const fl_int *ty
+        const fl_int *tx
+        fl_int tile_rows, plane_rows
+        fl_int before, width
+
+    ctypedef struct fl_conv_images_job:
+        fl_job head
+        fl_int groups, rows, channels
+        fl_conv_bands bands
+        const void *a
+        fl_int mr, panels
+        const void *x
+        void *y
+        fl_conv_finish finish
+        fl_int chunk
+        fl_int list
+
+    ctypedef struct fl_conv_weights_images_job:
+        fl_job head
+        fl_int groups, rows, channels
+        fl_conv_bands bands
+        fl_int across
+        const void *v
+        const void *x
+        void *dw
+        fl_int units, per_part
+        fl_int chunk
+
     ctypedef struct fl_conv_pack_job:
         fl_job head
         const fl_conv_phase *phase
@@ -349,7 +380,8 @@ cdef extern from "fl.h" nogil:
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
     enum: FL_KERNEL_im2col, FL_KERNEL_col2im
-    enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights, FL_KERNEL_conv_weights_channels, FL_KERNEL_channels, FL_KERNEL_winograd
+    enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
+    enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images, FL_KERNEL_channels, FL_KERNEL_winograd
     enum: FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
     enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
     enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool

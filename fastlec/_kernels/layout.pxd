@@ -52,6 +52,8 @@ cdef fl_int *entries(object table)
 cdef Layout forward_layout(object g, bint flat=*)
 cdef Layout data_layout(object g)
 cdef fl_int rows_of_panel(fl_int rows)
+cdef fl_int depth_of(Layout L)
+cdef cnp.ndarray packed(Plan plan, Layout L, cnp.ndarray W, fl_int mr)
 cdef fl_conv_taps taps_of(Layout L, cnp.ndarray W, fl_int mr)
 cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1
 cdef fl_int lanes_of(Plan plan) noexcept

@@ -197,6 +197,33 @@ cdef fl_conv_taps taps_of(Layout L, cnp.ndarray W, fl_int mr):
     return taps
 
 
+cdef fl_int depth_of(Layout L):
+    """The products that an element of y sums."""
+    return L.channels * L.total // L.n_phases
+
+
+cdef cnp.ndarray packed(Plan plan, Layout L, cnp.ndarray W, fl_int mr):
+    """The panels of A, by a job."""
+    cdef fl_int panels = blocks(L.rows, mr), elements = 0, f
+    cdef fl_conv_pack_job *pack
+    cdef cnp.ndarray a
+    for f in range(L.n_phases):
+        L.phase[f].panels = elements
+        elements += L.groups * panels * L.channels * L.phase[f].taps * mr
+    a = plan.empty(elements + 16)
+    pack = <fl_conv_pack_job *>plan.add(FL_KERNEL_conv_pack)
+    pack.phases, pack.groups, pack.rows, pack.channels, pack.panels = L.n_phases, L.groups, L.rows, L.channels, panels
+    pack.phase = L.phase
+    pack.taps = taps_of(L, W, mr)
+    plan.point(&pack.taps.w, W)
+    plan.point(<const void **>&pack.a, a)
+    pack.head.n_blocks = L.groups * (panels if L.order == FL_PACK_ROWS else L.channels)
+    pack.head.work = 0.2 * elements
+    plan.keep(L.phases)
+    plan.keep(L.place)
+    return a
+
+
 cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1:
     """Parts of the grid whose planes stay in L2, of as few pixels that are copied or computed in vain as possible."""
     cdef fl_int lanes = vector_bytes() // <fl_int>size, cols = L.grid_cols, rows, best_rows = 0, best_cols = 0, most

@@ -1,0 +1,139 @@
+# cython: freethreading_compatible=True
+"""Convolutions of many images at once, a register for each place in them, without stride."""
+
+cimport numpy as cnp
+
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Finish, Layout
+from fastlec._kernels.layout cimport depth_of, lanes_of, packed, rows_of_panel
+from fastlec._kernels.plan cimport Plan, blocks, up
+
+cnp.import_array()
+
+cdef enum:
+    TURN = 10               # products that a register's turning costs, either way,
+    SUM = 2                 # and a product of sums of the weights' gradient with the end of its sum
+    LEAST_ROWS = 4          # of y in a block, for rows of x are turned for two of them at their border
+    LEAST_CHUNK = 8         # channels at a time, likewise
+    MOST_BYTES = 1 << 19    # of a block's planes, so that they stay in L2
+
+
+cdef bint fits(Plan plan, Layout L):
+    """Without stride, and in blocks that can be interrupted."""
+    return (L.n_phases == 1 and L.sh == L.sw == L.down == L.across == 1
+            and <double>depth_of(L) * L.rows * L.ow * lanes_of(plan) <= MOST_MACS
+            and scratch_of(plan, L, up(L.rows, rows_of_panel(L.rows)), 1, min(L.channels, LEAST_CHUNK)) <= MOST_SCRATCH)
+
+
+cdef double met(fl_int n, fl_int size, fl_int first, const fl_int *tap, fl_int taps, fl_int run):
+    """The share of the taps that meet a source of `size` for a run of some of n outputs."""
+    cdef fl_int i, q, at, count = 0
+    for i in range(0, n, run):
+        for q in range(taps):
+            at = i + tap[q] - first
+            count += at < size and at + min(run, n - i) > 0
+    return <double>count / (taps * blocks(n, run))
+
+
+cdef double turning(Layout L):
+    """Of x and y, in products for each that is wanted."""
+    return TURN * (<double>L.channels * L.h * L.w / (L.rows * L.oh * L.ow) + 1) / depth_of(L)
+
+
+cdef double cost(Layout L, fl_int lanes):
+    """Products computed for each of all that the formula has."""
+    cdef fl_int mr = rows_of_panel(L.rows)
+    cdef double cost = <double>up(L.images, lanes) / L.images * blocks(L.rows, mr) * (mr + 0.3) / L.rows
+    return cost * met(L.oh, L.h, L.top, L.ty, L.total, 1) * met(L.ow, L.w, L.left, L.tx, L.total, 4) + turning(L)
+
+
+cdef double weights_cost(Layout L, fl_int lanes):
+    """The same for the weights' gradient."""
+    cdef double cost = <double>up(L.images, lanes) / L.images * up(L.rows, 2) / L.rows
+    return cost * met(L.oh, L.h, L.top, L.ty, L.total, 1) + turning(L) + <double>SUM / (L.oh * L.ow)
+
+
+cdef size_t list_of(Plan plan, Layout L):
+    """Reals that the list of taps takes."""
+    return up(2 * L.total * sizeof(fl_int), 64) // plan.size
+
+
+cdef fl_int width_of(Layout L):
+    return max(L.left, 0) + max(L.w, L.ow + L.ext_cols - L.left)
+
+
+cdef size_t scratch_of(Plan plan, Layout L, fl_int y_planes, fl_int rows, fl_int chunk):
+    """For so many planes of y, rows of them and channels of x."""
+    return plan.size * (list_of(plan, L) + lanes_of(plan) * (y_planes * rows + chunk * min(rows + L.ext_rows, L.h)) * width_of(L))
+
+
+cdef fl_int choose_band(Plan plan, Layout L, fl_int y_planes, fl_int *chunk):
+    """Rows of y, and channels at a time, whose planes stay in L2; enough blocks, none too long."""
+    cdef fl_int rows = L.oh, parts = blocks(L.images, lanes_of(plan)) * L.groups
+    cdef double macs = <double>depth_of(L) * L.rows * L.ow * lanes_of(plan)     # of a row
+    chunk[0] = L.channels
+    while scratch_of(plan, L, y_planes, rows, chunk[0]) > MOST_BYTES and (rows > 1 or chunk[0] > LEAST_CHUNK):
+        if rows > LEAST_ROWS or chunk[0] <= LEAST_CHUNK:
+            rows = blocks(rows, 2)
+        else:
+            chunk[0] = blocks(chunk[0], 2)
+    if parts * blocks(L.oh, rows) < ENOUGH:
+        rows = min(rows, max(blocks(L.oh, blocks(ENOUGH, parts)), LEAST_ROWS, <fl_int>(LEAST_MACS / macs) + 1))
+    rows = max(min(rows, <fl_int>(MOST_MACS / macs)), 1)
+    return blocks(L.oh, blocks(L.oh, rows))
+
+
+cdef fl_conv_bands bands_of(Plan plan, Layout L, fl_int rows):
+    """For the plan's last job."""
+    cdef fl_conv_bands G
+    G.images, G.h, G.w, G.top, G.left, G.oh, G.ow = L.images, L.h, L.w, L.top, L.left, L.oh, L.ow
+    G.taps, G.ext_rows, G.ty, G.tx = L.total, L.ext_rows, L.ty, L.tx
+    G.tile_rows, G.plane_rows, G.before, G.width = rows, min(rows + L.ext_rows, L.h), max(L.left, 0), width_of(L)
+    plan.keep(L.taps_y)
+    plan.keep(L.taps_x)
+    return G
+
+
+cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+    """Two jobs: the panels of A, and the product."""
+    cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), chunk, rows = choose_band(plan, L, panels * mr, &chunk)
+    cdef fl_conv_images_job *job
+    cdef cnp.ndarray a = packed(plan, L, W, mr)
+    job = <fl_conv_images_job *>plan.add(FL_KERNEL_conv_images)
+    job.groups, job.rows, job.channels = L.groups, L.rows, L.channels
+    job.bands = bands_of(plan, L, rows)
+    plan.point(&job.a, a)
+    job.mr, job.panels = mr, panels
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    after.point(plan, &job.finish)
+    job.chunk, job.list = chunk, list_of(plan, L)
+    job.head.n_blocks = L.groups * blocks(L.images, lanes_of(plan)) * blocks(L.oh, rows)
+    job.head.work = <double>cnp.PyArray_SIZE(y) * (<double>depth_of(L) / (50 if plan.dtype == FL_F32 else 25) + after.work())
+    job.head.scratch = scratch_of(plan, L, panels * mr, rows, chunk)
+    return 0
+
+
+cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+    """A job, and one that adds the sums over parts of the images."""
+    cdef fl_int chunk, rows = choose_band(plan, L, L.rows, &chunk), units = blocks(L.images, lanes_of(plan)) * blocks(L.oh, rows)
+    cdef fl_int per_part = blocks(units, max(MOST_PARTIAL // <fl_int>(cnp.PyArray_SIZE(dW) * plan.size), 1)), parts
+    cdef fl_conv_weights_images_job *job
+    cdef cnp.ndarray partial = dW
+    parts = blocks(units, per_part)
+    if parts > 1:
+        partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
+    job = <fl_conv_weights_images_job *>plan.add(FL_KERNEL_conv_weights_images)
+    job.groups, job.rows, job.channels = L.groups, L.rows, L.channels
+    job.bands = bands_of(plan, L, rows)
+    job.across = L.s
+    plan.point(&job.v, v)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.dw, partial)
+    job.units, job.per_part, job.chunk = units, per_part, chunk
+    job.head.n_blocks = parts * L.groups
+    job.head.work = <double>cnp.PyArray_SIZE(v) * depth_of(L) / (45 if plan.dtype == FL_F32 else 22)
+    job.head.scratch = scratch_of(plan, L, L.rows, rows, chunk)
+    if parts > 1:
+        plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
+    return 0
