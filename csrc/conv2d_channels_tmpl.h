@@ -11,8 +11,8 @@
 /* out[i * ldo + lane] = start[lane] + the sum over channels and taps of A's lanes times pixel i, for `pixels` of each of `rows` rows,
  * and nv registers. */
 FL_INLINE void FL_FN(conv_run)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
-                               const fl_int *offset, fl_int taps, const real *start, fl_int pitch, const int pixels, const int rows,
-                               const int nv)
+                               const fl_int *offset, fl_int taps, const real *start, fl_int pitch, fl_int ahead, const int pixels,
+                               const int rows, const int step, const int nv)
 {
     vec s[RUN_PIXELS][2];
 #pragma GCC unroll 14
@@ -23,11 +23,12 @@ FL_INLINE void FL_FN(conv_run)(real *out, fl_int ldo, const real *a, const real 
         for (fl_int q = 0; q < taps; q++, a += nv * VL) {
             const real *at = x + offset[q];
             vec w[2];
+            __builtin_prefetch(at + ahead);
 #pragma GCC unroll 2
             for (int j = 0; j < nv; j++) w[j] = vload(a + j * VL);
 #pragma GCC unroll 14
             for (int i = 0; i < rows * pixels; i++) {
-                const vec d = vset(at[i / pixels * pitch + i % pixels]);
+                const vec d = vset(at[i / pixels * pitch + i % pixels * step]);
 #pragma GCC unroll 2
                 for (int j = 0; j < nv; j++) s[i][j] += d * w[j];
             }
@@ -39,38 +40,41 @@ FL_INLINE void FL_FN(conv_run)(real *out, fl_int ldo, const real *a, const real 
 }
 
 #undef CONV_RUN_CASE
-#define CONV_RUN_CASE(rows, pixels)                                                                                        \
-    case rows * 16 + pixels:                                                                                               \
-        if (ldo == VL) FL_FN(conv_run)(out, VL, a, x, plane, channels, offset, taps, start, pitch, pixels, rows, 1);       \
-        else FL_FN(conv_run)(out, 2 * VL, a, x, plane, channels, offset, taps, start, pitch, pixels, rows, 2);             \
+#define CONV_RUN_CASE(step, rows, pixels)                                                                                     \
+    case (step * 2 + rows) * 16 + pixels:                                                                                     \
+        if (mr == VL) FL_FN(conv_run)(out, ldo, a, x, plane, channels, offset, taps, start, pitch, ahead, pixels, rows, step, 1); \
+        else FL_FN(conv_run)(out, ldo, a, x, plane, channels, offset, taps, start, pitch, ahead, pixels, rows, step, 2);      \
         break;
+#undef CONV_RUN_STEPS
+#define CONV_RUN_STEPS(pixels) CONV_RUN_CASE(1, 1, pixels) CONV_RUN_CASE(2, 1, pixels)
 
-static void FL_FN(conv_run_of)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
-                               const fl_int *offset, fl_int taps, const real *start, fl_int pitch, fl_int pixels, fl_int rows)
+static void FL_FN(conv_run_of)(real *out, fl_int ldo, fl_int mr, const real *a, const real *x, fl_int plane, fl_int channels,
+                               const fl_int *offset, fl_int taps, const real *start, fl_int pitch, fl_int step, fl_int ahead, fl_int pixels,
+                               fl_int rows)
 {
-    switch (rows * 16 + pixels) {
-        CONV_RUN_CASE(1, 1)
-        CONV_RUN_CASE(1, 2)
-        CONV_RUN_CASE(1, 3)
-        CONV_RUN_CASE(1, 4)
-        CONV_RUN_CASE(1, 5)
-        CONV_RUN_CASE(1, 6)
-        CONV_RUN_CASE(2, 1)
-        CONV_RUN_CASE(2, 2)
-        CONV_RUN_CASE(2, 3)
+    switch ((step * 2 + rows) * 16 + pixels) {
+        CONV_RUN_STEPS(1)
+        CONV_RUN_STEPS(2)
+        CONV_RUN_STEPS(3)
+        CONV_RUN_STEPS(4)
+        CONV_RUN_STEPS(5)
+        CONV_RUN_STEPS(6)
+        CONV_RUN_CASE(1, 2, 1)
+        CONV_RUN_CASE(1, 2, 2)
+        CONV_RUN_CASE(1, 2, 3)
 #if defined __AVX512F__
-        CONV_RUN_CASE(1, 7)
-        CONV_RUN_CASE(1, 8)
-        CONV_RUN_CASE(1, 9)
-        CONV_RUN_CASE(1, 10)
-        CONV_RUN_CASE(1, 11)
-        CONV_RUN_CASE(1, 12)
-        CONV_RUN_CASE(1, 13)
-        CONV_RUN_CASE(1, 14)
-        CONV_RUN_CASE(2, 4)
-        CONV_RUN_CASE(2, 5)
-        CONV_RUN_CASE(2, 6)
-        CONV_RUN_CASE(2, 7)
+        CONV_RUN_STEPS(7)
+        CONV_RUN_STEPS(8)
+        CONV_RUN_STEPS(9)
+        CONV_RUN_STEPS(10)
+        CONV_RUN_STEPS(11)
+        CONV_RUN_STEPS(12)
+        CONV_RUN_STEPS(13)
+        CONV_RUN_STEPS(14)
+        CONV_RUN_CASE(1, 2, 4)
+        CONV_RUN_CASE(1, 2, 5)
+        CONV_RUN_CASE(1, 2, 6)
+        CONV_RUN_CASE(1, 2, 7)
 #endif
     }
 }
@@ -82,9 +86,16 @@ FL_INLINE fl_int FL_FN(even_piece)(fl_int n, fl_int most)
     return (n + pieces - 1) / pieces;
 }
 
-/* `pixels` of `valid` channels from out[pixel * width + channel] to y, rows of `cols` of them lying row_step apart. Of out up to a
- * register more is read. */
-static void FL_FN(conv_turn)(const real *out, fl_int width, real *y, fl_int size, fl_int valid, fl_int pixels, fl_int cols,
+/* So that n pixels of some rows are in L1 when they are stored. */
+FL_INLINE void FL_FN(conv_fetch)(const real *y, fl_int size, fl_int rows, fl_int n)
+{
+    for (fl_int i = 0; i < rows; i++)
+        for (fl_int t = n - 1; t >= 0; t -= 64 / (fl_int)sizeof(real)) __builtin_prefetch(y + i * size + t, 1);
+}
+
+/* `pixels` of `valid` channels from out[pixel * width + channel] to y, of each `pitch` the first `cols`, in rows that lie row_step apart.
+ * Of out up to a register more is read. */
+static void FL_FN(conv_turn)(const real *out, fl_int width, real *y, fl_int size, fl_int valid, fl_int pixels, fl_int pitch, fl_int cols,
                              fl_int row_step, fl_int col_step, int add)
 {
     real turned[(VL + 1) * VL]; /* conv_scatter reads up to a register more */
@@ -95,9 +106,30 @@ static void FL_FN(conv_turn)(const real *out, fl_int width, real *y, fl_int size
             vtranspose(v);
             for (int i = 0; i < VL; i++) vstore(turned + i * VL, v[i]);
             FL_FN(conv_scatter)(turned, VL, y + k * size, size, valid - k < VL ? valid - k : VL, t, pixels - t < VL ? pixels - t : VL,
-                                cols, cols, row_step, col_step, add);
+                                pitch, cols, row_step, col_step, add);
         }
 }
+
+/* Rows of `cols` pixels of one phase, in runs, to out[pixel * ldo + channel]. x: where the first pixel's taps begin. y: where they will
+ * go, if that is to be fetched, as the next run's pixels are. */
+static void FL_FN(conv_strip)(const fl_conv_job *job, const fl_conv_phase *phase, real *out, fl_int ldo, const real *a, const real *x,
+                              fl_int channels, const real *start, fl_int rows, fl_int cols, fl_int run, const real *y, fl_int valid)
+{
+    const fl_conv_planes *P = &job->planes;
+    const fl_int down = P->pitch * P->step_y, per_channel = P->phases_y * P->phases_x * P->plane, least = cols < run ? cols : run;
+    const fl_int two = 2 * cols <= RUN_PIXELS && rows > 1 && P->step_x == 1 ? 2 : 1;
+    for (fl_int i = 0; i < rows; i += two) /* the last runs compute some pixels again */
+        for (fl_int j = 0; j < cols; j += least) {
+            const fl_int p = i + two <= rows ? i : rows - two, q = j + least <= cols ? j : cols - least;
+            if (y) FL_FN(conv_fetch)(y + q, job->oh * job->ow, valid, least);
+            FL_FN(conv_run_of)(out + (p * cols + q) * ldo, ldo, job->mr, a, x + p * down + q * P->step_x, job->flat ? 0 : per_channel,
+                               job->flat ? 1 : channels, job->offset + phase->first, job->flat ? channels : phase->taps, start, down,
+                               P->step_x, y ? least : 0, least, two);
+        }
+}
+
+#undef MOST_BESIDE
+#define MOST_BESIDE 4 /* phases of columns */
 
 /* mr: lanes of a panel, one register or two. scratch: FL_CONV_STRIP + VL pixels of 2 VL lanes; then as for conv, or no planes where pixels
  * are read in place. */
@@ -106,8 +138,10 @@ static void FL_FN(conv_channels)(const fl_job *head, fl_int block, void *scratch
     const fl_conv_job *job = (const fl_conv_job *)head;
     const fl_conv_planes *P = &job->planes;
     const FL_FN(conv_part) at = FL_FN(conv_part_of)(job, block);
-    const fl_int plane_rows = P->plane_rows - P->tile_rows + at.high, per_channel = P->phases_y * P->phases_x * P->plane;
+    const fl_int plane_rows = P->plane_rows - (P->tile_rows - at.high) * P->step_y, per_channel = P->phases_y * P->phases_x * P->plane;
     const fl_int size = job->oh * job->ow, mr = job->mr, first_row = (at.image * job->groups + at.group) * job->rows;
+    const fl_int down = P->pitch * P->step_y; /* to the pixels of the grid's next row */
+    const fl_int beside = job->across > MOST_BESIDE ? 1 : job->across < job->ow ? job->across : job->ow;
     const real *x = (const real *)job->x + (at.image * job->groups + at.group) * job->channels * P->h * P->w;
     real *buffer = scratch, *copies = buffer + (FL_CONV_STRIP + VL) * 2 * VL;
     const fl_conv_finish *F = &job->finish;
@@ -115,18 +149,17 @@ static void FL_FN(conv_channels)(const fl_job *head, fl_int block, void *scratch
     for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
         const fl_int channels = job->channels - c < job->chunk ? job->channels - c : job->chunk;
         const real *planes = copies;
-        if (job->in_place) planes = x + c * P->plane + at.a0 * P->pitch + at.b0;
+        if (job->in_place) planes = x + c * P->plane + at.a0 * down + at.b0 * P->step_x;
         else
             for (fl_int i = 0; i < channels; i++)
                 FL_FN(planes_of)(copies + i * per_channel, P->plane, x + (c + i) * P->h * P->w, P, at.a0, at.b0, plane_rows);
-        for (fl_int f = 0; f < job->phases; f++) {
+        for (fl_int f = 0; f < job->phases; f += beside) { /* phases of columns go to y together: the first has most */
             const fl_conv_phase *phase = job->phase + f;
             const fl_int rows = phase->rows - at.a0 < at.high ? phase->rows - at.a0 : at.high;
             const fl_int cols = phase->cols - at.b0 < at.wide ? phase->cols - at.b0 : at.wide;
             if (rows <= 0 || cols <= 0) continue;
-            const fl_int wide = FL_FN(even_piece)(cols, FL_CONV_STRIP), high = FL_CONV_STRIP / wide, run = FL_FN(even_piece)(wide, RUN_PIXELS);
-            const fl_int depth = job->channels * phase->taps * mr;
-            const real *a = (const real *)job->a + phase->panels + at.group * job->panels * depth + c * phase->taps * mr;
+            const fl_int wide = FL_FN(even_piece)(cols, FL_CONV_STRIP / beside), high = FL_CONV_STRIP / (wide * beside);
+            const fl_int run = FL_FN(even_piece)(wide, RUN_PIXELS);
             for (fl_int panel = at.from; panel < at.to; panel++) {
                 const fl_int row = panel * mr, valid = job->rows - row < mr ? job->rows - row : mr;
                 real start[2 * VL] = {0};
@@ -135,23 +168,22 @@ static void FL_FN(conv_channels)(const fl_job *head, fl_int block, void *scratch
                 for (fl_int p = 0; p < rows; p += high)
                     for (fl_int q = 0; q < cols; q += wide) {
                         const fl_int here = rows - p < high ? rows - p : high, across = cols - q < wide ? cols - q : wide;
-                        const fl_int least = across < run ? across : run;
-                        const int dense = across == job->ow && job->across == 1 && job->down == 1;
-                        const fl_int two = 2 * across <= RUN_PIXELS && here > 1 ? 2 : 1;
-                        for (fl_int i = 0; i < here; i += two) /* the last runs compute some pixels again */
-                            for (fl_int j = 0; j < across; j += least) {
-                                const fl_int down = i + two <= here ? i : here - two, from = j + least <= across ? j : across - least;
-                                FL_FN(conv_run_of)(buffer + (down * across + from) * mr, mr, a + panel * depth,
-                                                   planes + (p + down) * P->pitch + q + from, job->flat ? 0 : per_channel,
-                                                   job->flat ? 1 : channels, job->offset + phase->first,
-                                                   job->flat ? channels : phase->taps, start, P->pitch, least, two);
-                            }
-                        FL_FN(conv_turn)(buffer, mr, (real *)job->y + (first_row + row) * size
-                                             + ((at.a0 + p) * job->down + phase->row) * job->ow + (at.b0 + q) * job->across + phase->col,
-                                         size, valid, here * across, dense ? here * across : across, job->down * job->ow, job->across,
+                        const fl_int pitch = across * beside, column = (at.b0 + q) * job->across + phase->col;
+                        const fl_int there = beside > 1 && job->ow - column < pitch ? job->ow - column : pitch;
+                        const int dense = pitch == job->ow && there == pitch && job->down == 1 && (beside > 1 || job->across == 1);
+                        real *y = (real *)job->y + (first_row + row) * size + ((at.a0 + p) * job->down + phase->row) * job->ow + column;
+                        for (fl_int s = 0; s < beside; s++) {
+                            const fl_int depth = job->channels * phase[s].taps * mr;
+                            const real *a = (const real *)job->a + phase[s].panels + (at.group * job->panels + panel) * depth;
+                            FL_FN(conv_strip)(job, phase + s, buffer + s * mr, beside * mr, a + c * phase[s].taps * mr,
+                                              planes + p * down + q * P->step_x, channels, start, here, across, run,
+                                              job->flat ? y : NULL, valid);
+                        }
+                        FL_FN(conv_turn)(buffer, mr, y, size, valid, here * pitch, dense ? here * pitch : pitch,
+                                         dense ? here * pitch : there, job->down * job->ow, beside > 1 ? 1 : job->across,
                                          c > 0 || F->accumulate);
                     }
-                if (FL_FN(conv_finishes)(F) && c + job->chunk >= job->channels && f == job->phases - 1)
+                if (FL_FN(conv_finishes)(F) && c + job->chunk >= job->channels && f + beside >= job->phases)
                     FL_FN(conv_finish_part)(job, first_row + row, valid, at.a0, at.high, at.b0, at.wide);
             }
         }

@@ -132,7 +132,7 @@ static void FL_FN(images_dots)(const fl_conv_weights_images_job *job, real *dw, 
     const fl_int across = job->across, plane = G->plane_rows * G->width * VL, streams = channels * across, last = B->a0 + B->high;
     for (fl_int tap = 0; tap < G->taps; tap += across) { /* a row of taps: they meet the image for the same rows of v */
         const fl_int shift = G->ty[tap] - G->top, from = B->a0 > -shift ? B->a0 : -shift, end = last < G->h - shift ? last : G->h - shift;
-        const conv_runs runs = {1, 0, end > from ? end - from : 0, G->width * VL, G->ow * VL};
+        const conv_runs runs = {1, 0, end > from ? end - from : 0, G->width * VL, G->ow * VL, 1};
         const real *row = planes + ((from + shift - B->low) * G->width - G->left + G->before) * VL;
         for (fl_int q = 0, here, c = 0, j = 0; q < streams; q += here) {
             const real *at[DOTS_Q] = {0};

@@ -25,9 +25,9 @@ FL_INLINE FL_FN(conv_region) FL_FN(conv_region_of)(const fl_conv_regions *R, fl_
 #define DOTS_Q 3
 #endif
 
-/* What a sum runs over: `images` times `rows` runs of `lanes` pixels. */
+/* What a sum runs over: `images` times `rows` runs of `lanes` pixels, `step` apart for conv_taps. */
 typedef struct {
-    fl_int images, image_step, rows, row_step, lanes;
+    fl_int images, image_step, rows, row_step, lanes, step;
 } FL_FN(conv_runs);
 #define conv_runs FL_FN(conv_runs)
 
@@ -161,7 +161,7 @@ static void FL_FN(conv_weights)(const fl_job *head, fl_int block, void *scratch)
                     const real *x[DOTS_Q];
                     real out[DOTS_Q][4];
                     /* gaps in v are zeros, which infinities in the image must not meet */
-                    const conv_runs flat = {images, P->plane, 1, 0, lanes}, rowwise = {images, P->plane, high, P->pitch, job->grid_cols};
+                    const conv_runs flat = {images, P->plane, 1, 0, lanes, 1}, rowwise = {images, P->plane, high, P->pitch, job->grid_cols, 1};
                     for (fl_int j = 0; j < DOTS_Q; j++) {
                         const fl_int at = q + (j < here ? j : here - 1);
                         x[j] = planes + at / job->taps * ldx + job->offset[at % job->taps];
@@ -203,7 +203,7 @@ FL_INLINE void FL_FN(conv_taps)(real *out, fl_int ldo, const real *v, const real
     for (fl_int image = 0; image < runs->images; image++)
         for (fl_int row = 0; row < runs->rows; row++) {
             const fl_int from = image * runs->image_step + row * runs->row_step;
-            for (fl_int t = from; t < from + runs->lanes; t++, v += nv * VL) {
+            for (fl_int t = from; t < from + runs->lanes * runs->step; t += runs->step, v += nv * VL) {
                 vec w[2];
 #pragma GCC unroll 2
                 for (int u = 0; u < nv; u++) w[u] = vload(v + u * VL);
@@ -252,17 +252,21 @@ static void FL_FN(conv_weights_channels)(const fl_job *head, fl_int block, void 
     const fl_int mr = job->mr, panels = (R.rows + mr - 1) / mr, total = R.channels * job->taps;
     const fl_int first = R.part * job->part_images, size = job->grid_rows * job->grid_cols;
     const fl_int end = first + job->part_images < job->images ? first + job->part_images : job->images;
-    const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), ldx = P->phases_y * P->phases_x * ldv;
+    const fl_int ldv = P->plane * job->together + 64 / (fl_int)sizeof(real), image_step = all->groups * all->channels * P->h * P->w;
+    const fl_int ldx = job->in_place ? P->h * P->w : P->phases_y * P->phases_x * ldv;
+    const real *x = (const real *)job->x + (R.group * all->channels + R.channel) * P->h * P->w;
     real *sums = scratch, *turned = sums + (panels * total + VL) * mr;
-    real *planes = turned + panels * mr * job->together * P->tile_rows * job->grid_cols;
+    real *copies = turned + panels * mr * job->together * P->tile_rows * job->grid_cols;
     int add = 0;
 
     for (fl_int n = first; n < end; n += job->together) {
         const fl_int images = end - n < job->together ? end - n : job->together;
         for (fl_int a0 = 0; a0 < job->grid_rows; a0 += P->tile_rows, add = 1) {
             const fl_int high = job->grid_rows - a0 < P->tile_rows ? job->grid_rows - a0 : P->tile_rows, pixels = high * job->grid_cols;
-            const conv_runs runs = {images, P->plane, high, P->pitch, job->grid_cols};
-            FL_FN(conv_weights_planes)(job, &R, n, images, a0, P->plane_rows - P->tile_rows + high, ldv, planes, NULL);
+            const conv_runs runs = {images, job->in_place ? image_step : P->plane, high, P->pitch * P->step_y, job->grid_cols, P->step_x};
+            const real *planes = copies;
+            if (job->in_place) planes = x + n * image_step + a0 * P->pitch * P->step_y;
+            else FL_FN(conv_weights_planes)(job, &R, n, images, a0, P->plane_rows - (P->tile_rows - high) * P->step_y, ldv, copies, NULL);
             for (fl_int p = 0; p < panels; p++) {
                 const fl_int valid = R.rows - p * mr < mr ? R.rows - p * mr : mr;
                 for (fl_int m = 0; m < images; m++) {
@@ -273,17 +277,17 @@ static void FL_FN(conv_weights_channels)(const fl_job *head, fl_int block, void 
             }
             for (fl_int p = 0; p < panels; p++)
                 for (fl_int q = 0, here; q < total; q += here) {
-                    const real *x[TAPS_Q];
+                    const real *taps[TAPS_Q];
                     here = FL_FN(even_piece)(total - q, TAPS_Q);
                     for (fl_int j = 0; j < TAPS_Q; j++) {
                         const fl_int at = q + (j < here ? j : here - 1);
-                        x[j] = planes + at / job->taps * ldx + job->offset[at % job->taps];
+                        taps[j] = planes + at / job->taps * ldx + job->offset[at % job->taps];
                     }
-                    FL_FN(conv_taps_of)(sums + (p * total + q) * mr, mr, turned + p * images * pixels * mr, x, &runs, here, add);
+                    FL_FN(conv_taps_of)(sums + (p * total + q) * mr, mr, turned + p * images * pixels * mr, taps, &runs, here, add);
                 }
         }
     }
     for (fl_int p = 0; p < panels; p++)
         FL_FN(conv_turn)(sums + p * total * mr, mr, (real *)job->dw + (R.at + p * mr * all->channels) * job->taps, all->channels * job->taps,
-                         R.rows - p * mr < mr ? R.rows - p * mr : mr, total, total, 0, 1, 0);
+                         R.rows - p * mr < mr ? R.rows - p * mr : mr, total, total, total, 0, 1, 0);
 }

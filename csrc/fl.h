@@ -203,14 +203,14 @@ typedef struct {
 } fl_conv_phase;
 
 /* The part of an image that a block works on. Plane (c, fy, fx), `plane` elements, holds in row p, column q the source pixel
- * (a0 + p) * sh + fy - top, (b0 + q) * sw + fx - left; fy < phases_y <= sh, fx < phases_x <= sw. */
+ * (a0 * step_y + p) * sh + fy - top, (b0 * step_x + q) * sw + fx - left; fy < phases_y <= sh, fx < phases_x <= sw. A convolution's stride
+ * is that of the planes, or that of the steps from one pixel of the grid to the next in the only plane: the other is 1. */
 typedef struct {
     fl_int h, w, sh, sw, top, left, phases_y, phases_x;
     fl_int tile_rows, tile_cols;       /* of the grid */
     fl_int plane_rows, pitch, width;   /* width - pitch columns of zeros are the next row's as well */
     fl_int plane;
-    int border;
-    double cval;
+    fl_int step_y, step_x;
 } fl_conv_planes;
 
 /* What follows the sums of every convolution: y = (op(sums + [y] + bias) + r) * op2'(slope), r and slope of y's shape or NULL. */
@@ -371,17 +371,19 @@ typedef struct {
     fl_int per_block;                  /* planes of y */
 } fl_depthwise_job;
 
-/* y = a kernel of r x s taps over each of `images` planes, a part of a plane in scratch with what lies around it: scratch is that and
- * FL_STENCIL_ROWS rows of it, FL_CONV_BYTES more. stencil_tmpl.h */
+/* y = a kernel of r x s taps over each of `images` planes, its middle (r / 2, s / 2) at the pixel. stencil_tmpl.h */
 enum { FL_STENCIL_ROWS = 4 };
 
 typedef struct {
     fl_job head;
-    fl_conv_planes planes;
-    fl_int tiles_down, tiles_across, r, s;
+    fl_int h, w, r, s;
+    fl_int tile_rows, tile_cols, tiles_down, tiles_across;
     const void *weights;               /* (r, s) */
     const void *x;
     void *y;                           /* (images, h, w), as x */
+    int border;
+    double cval;
+    fl_int list, ld;                   /* reals in scratch: for the list of rows; of a copy of one */
 } fl_stencil_job;
 
 /* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. depthwise_tmpl.h */
@@ -407,7 +409,8 @@ typedef struct {
     void *dw;                          /* [part][groups * rows][channels][taps] */
     fl_int part_images;                /* in a part */
     fl_int together;                   /* images whose planes are in scratch at a time */
-    fl_int mr;                         /* conv_weights_channels: lanes of a panel of rows, one register or two */
+    fl_int mr;                         /* conv_weights_channels: lanes of a panel of rows, one register or two; */
+    int in_place;                      /* x has all pixels that are read: no planes */
 } fl_conv_weights_job;
 
 /* out = v * op'(Y) and total[row] = the sum of row `row` of that, for rows of n elements. channels_tmpl.h */

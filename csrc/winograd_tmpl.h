@@ -361,6 +361,16 @@ static void FL_FN(winograd_in)(const fl_job *head, fl_int block, void *scratch)
     }
 }
 
+/* A share of the taps of a panel for the next channels, those that lie together in W one after another. */
+FL_INLINE void FL_FN(wino_fetch)(const fl_conv_taps *T, const real *w, fl_int channels, fl_int rows, fl_int share, fl_int shares)
+{
+    const int by_row = T->order == FL_PACK_ROWS;
+    const fl_int pieces = by_row ? rows : channels, step = by_row ? T->row_step : T->channel_step, line = 64 / (fl_int)sizeof(real);
+    const fl_int lines = 9 * (by_row ? channels : rows) / line + 1;
+    for (fl_int i = share; channels > 0 && i < pieces * lines; i += shares)
+        __builtin_prefetch(w + i / lines * step + i % lines * line, 0, 2);
+}
+
 /* ... and a block transforms the taps of per_block panels of A, FL_WINO_CHANNELS channels at a time, which are used at once: they would
  * be more to write and read than there is to compute. scratch: their transforms, FL_WINO_POINTS times them, and a line; those of the
  * rows, FL_WINO_POINTS times rows times pitch, and a line; then what wino_taps_in needs, or the pixels of a row of A. */
@@ -382,9 +392,13 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
             FL_FN(wino_taps_in)(u + p * FL_WINO_POINTS * u_step, u_step, T, w + p * mr * T->row_step + c * T->channel_step, channels,
                                 rows - p * mr < mr ? rows - p * mr : mr, g);
         for (fl_int point = 0; point < FL_WINO_POINTS; point++)
-            for (fl_int p = 0; p < panels; p++)
+            for (fl_int p = 0; p < panels; p++) {
+                const fl_int next = c + channels, left = job->channels - next;
+                FL_FN(wino_fetch)(T, w + p * mr * T->row_step + next * T->channel_step, left < FL_WINO_CHANNELS ? left : FL_WINO_CHANNELS,
+                                  rows - p * mr < mr ? rows - p * mr : mr, point, FL_WINO_POINTS);
                 FL_FN(wino_products)(m + point * m_step + p * mr * pitch, pitch, u + (p * FL_WINO_POINTS + point) * u_step,
                                      v + point * v_step, job->offset, channels, tiles, mr, c > 0);
+            }
     }
     FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, total, g);
 }

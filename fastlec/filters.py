@@ -113,7 +113,13 @@ def _factors(kernel, eps):
     r, s = kernel.shape
     if r * s <= 2 * (r + s):
         return None
-    i, j = np.unravel_index(np.abs(kernel).argmax(), kernel.shape)
+    i, j = divmod(int(np.abs(kernel).argmax()), s)
+    p, q = 0 if i else r - 1, 0 if j else s - 1  # one element tells most kernels of higher rank
+    if kernel.item(i, j) == 0 or not (
+        abs(kernel.item(p, q) - kernel.item(p, j) / kernel.item(i, j) * kernel.item(i, q))
+        <= 2 * (r + s) * eps * abs(kernel.item(p, q))
+    ):
+        return None
     row = kernel[i : i + 1] / _unit(kernel[i])
     row = np.ldexp(row, -np.frexp(np.abs(row).sum())[1])
     column = kernel[:, j : j + 1] / row[0, j]

@@ -29,10 +29,12 @@ cdef double GAIN = 0.95     # where lanes along the images pay
 
 cdef enum:
     RUN = 14                # pixels at a time where lanes lie along the channels,
-    RUN_AVX2 = 6            # or with 16 registers
+    RUN_AVX2 = 6            # or with 16 registers;
+    MOST_STEP = 2           # from one to the next
     TURN = 18               # products that such a pixel's turning into rows of y costs
     COPY = 32               # and that of a register of pixels to a plane, which these lanes can do without if nothing is padded,
-    STORE = 3               # and its way from sums to y;
+    STORE = 3               # and its way from sums to y,
+    SCATTER = 20            # or pixel by pixel, if they lie apart;
     TURN_V = 4              # the turning of a pixel of v for the weights' gradient,
     COPY_V = 24             # and its copy to a plane
     DOTS_PIXELS = 1024      # in a sum, if its end is to cost little: with lanes along the pixels,
@@ -42,27 +44,39 @@ cdef enum:
 
 
 cdef bint reads_in_place(Layout L) noexcept:
-    """Every pixel that an output reads is there, in the order of memory."""
-    return L.sh == L.sw == 1 and L.top == L.left == 0 and L.grid_rows + L.ext_rows <= L.h and L.grid_cols + L.ext_cols <= L.w
+    """For lanes along the channels: every pixel that an output reads is there."""
+    return (L.sw <= MOST_STEP and L.top == L.left == 0
+            and (L.grid_rows - 1) * L.sh + L.far_y < L.h and (L.grid_cols - 1) * L.sw + L.far_x < L.w)
+
+
+cdef bint reads_one_plane(Layout L) noexcept:
+    """For them likewise: no phases of a stride, but steps. Not if the plane would have rows or columns that no tap reads."""
+    return L.sh * L.sw > 1 and L.sw <= MOST_STEP and L.phases_y == L.sh and L.phases_x == L.sw
+
+
+cdef double share(Layout L):
+    """Planes of the source for each of y."""
+    return <double>L.channels * L.phases_y * L.phases_x / L.rows
+
+
+cdef double share_along_channels(Layout L):
+    """The same for lanes along the channels; one plane is copied in half the time of its phases."""
+    return 0 if reads_in_place(L) else share(L) / 2 if reads_one_plane(L) else share(L)
 
 
 cdef double cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes):
     """Products computed for each that is wanted, and what else takes their time."""
     cdef fl_int cols = P.tile_cols, mr = rows_of_panel(L.rows)
     cdef double cost = min(<double>P.tile_rows * up(cols, lanes), <double>up((P.tile_rows - 1) * P.pitch + cols, lanes))
-    return cost * blocks(L.rows, mr) * (mr + 0.3) / L.rows / (<double>P.tile_rows * cols) + (COPY * share(L) + STORE) / depth_of(L)
+    cost *= blocks(L.rows, mr) * (mr + 0.3) / L.rows / (<double>P.tile_rows * cols)
+    return cost + (COPY * share(L) + (STORE if L.across == 1 else SCATTER)) / depth_of(L)
 
 
 cdef double cost_along_channels(Layout L, fl_conv_planes *P, fl_int lanes):
     """The same with lanes along the channels of y, each pixel on its own."""
     cdef fl_int runs = blocks(P.tile_cols, RUN if vector_bytes() == 64 else RUN_AVX2)
     cdef double cost = <double>up(L.rows, lanes) / L.rows * runs * blocks(P.tile_cols, runs) / P.tile_cols
-    return cost * (1 + <double>TURN / depth_of(L)) + (0 if reads_in_place(L) else COPY * share(L) / depth_of(L))
-
-
-cdef double share(Layout L):
-    """Planes of the source for each of y."""
-    return <double>L.channels / L.rows
+    return cost * (1 + <double>TURN / depth_of(L)) + COPY * share_along_channels(L) / depth_of(L)
 
 
 cdef fl_int panel_along_channels(fl_int rows, fl_int lanes) noexcept:
@@ -100,13 +114,15 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
             L.fill_planes(&P, rows, P.tile_cols)
     while per_block > 1 and macs * rows * P.tile_cols * per_block / panels > MOST_MACS:
         per_block = blocks(per_block, 2)
+    if in_place or (by_channel and reads_one_plane(L)):
+        L.one_plane(&P)
     if in_place:
         P.pitch, P.plane, chunk = L.w, L.h * L.w, L.channels
     flat = L.n_phases == 1 and L.total == 1
     if flat:
         offset = new_table(chunk)
         for f in range(chunk):
-            entries(offset)[f] = f * L.phases_y * L.phases_x * P.plane
+            entries(offset)[f] = f * P.phases_y * P.phases_x * P.plane
     else:
         offset = L.offsets(&P, P.plane)
 
@@ -134,7 +150,7 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     if by_channel:
         job.head.scratch += 2 * (FL_CONV_STRIP + lanes) * lanes * plan.size
     if not in_place:
-        job.head.scratch += plan.size * chunk * L.phases_y * L.phases_x * P.plane
+        job.head.scratch += plan.size * chunk * P.phases_y * P.phases_x * P.plane
     plan.keep(offset)
     return 0
 
@@ -222,7 +238,8 @@ cdef double weights_cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes)
 
 cdef double weights_cost_along_channels(Layout L, fl_int channels, fl_int lanes):
     """And here v is turned, its gaps are left out."""
-    return <double>up(L.rows, lanes) / L.rows * (1 + <double>TURN_V / (channels * L.total)) + COPY_V * share(L) / depth_of(L)
+    return (<double>up(L.rows, lanes) / L.rows * (1 + <double>TURN_V / (channels * L.total))
+            + COPY_V * share_along_channels(L) / depth_of(L))
 
 
 cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
@@ -231,7 +248,7 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     cdef fl_conv_weights_job *job
     cdef fl_int rows = L.grid_rows, row_chunk = min(L.rows, 128), channel_chunk = min(L.channels, max(128 // L.total, 32))
     cdef fl_int lanes = lanes_of(plan), mr = panel_along_channels(L.rows, lanes), together = 1, parts = 1, regions, most, images, pixels
-    cdef bint by_channel
+    cdef bint by_channel, in_place
     cdef cnp.ndarray partial = dW
     cdef double macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total, along_pixels, along_channels
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
@@ -268,6 +285,11 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     parts = blocks(L.images, images)
     if parts > 1:
         partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
+    in_place = by_channel and reads_in_place(L)
+    if in_place or (by_channel and reads_one_plane(L)):
+        L.one_plane(&P)
+    if in_place:
+        P.pitch = L.w
     offset = L.offsets(&P, P.plane * together + 64 // <fl_int>plan.size)
 
     job = <fl_conv_weights_job *>plan.add(FL_KERNEL_conv_weights_channels if by_channel else FL_KERNEL_conv_weights)
@@ -283,8 +305,8 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     job.part_images, job.together = images, together
     job.head.n_blocks = parts * regions
     job.head.work = macs / (45 if plan.dtype == FL_F32 else 22) + 0.5 * (cnp.PyArray_SIZE(x) + cnp.PyArray_SIZE(v))
-    job.mr = mr
-    job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * channel_chunk * L.phases_y * L.phases_x
+    job.mr, job.in_place = mr, in_place
+    job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * channel_chunk * P.phases_y * P.phases_x
     if by_channel:
         job.head.scratch += plan.size * ((row_chunk * channel_chunk * L.total + lanes * mr) + row_chunk * together * P.tile_rows * L.grid_cols)
     else:

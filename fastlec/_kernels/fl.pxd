@@ -149,8 +149,7 @@ cdef extern from "fl.h" nogil:
         fl_int tile_rows, tile_cols
         fl_int plane_rows, pitch, width
         fl_int plane
-        int border
-        double cval
+        fl_int step_y, step_x
 
     ctypedef struct fl_conv_finish:
         const void *bias
@@ -282,11 +281,14 @@ cdef extern from "fl.h" nogil:
     enum: FL_STENCIL_ROWS
     ctypedef struct fl_stencil_job:
         fl_job head
-        fl_conv_planes planes
-        fl_int tiles_down, tiles_across, r, s
+        fl_int h, w, r, s
+        fl_int tile_rows, tile_cols, tiles_down, tiles_across
         const void *weights
         const void *x
         void *y
+        int border
+        double cval
+        fl_int list, ld
 
     ctypedef struct fl_depthwise_weights_job:
         fl_job head
@@ -310,6 +312,7 @@ cdef extern from "fl.h" nogil:
         fl_int part_images
         fl_int together
         fl_int mr
+        bint in_place
 
     ctypedef struct fl_channels_job:
         fl_job head

@@ -22,18 +22,17 @@ cdef class Layout:
     cdef fl_int row_step, channel_step                  # of W
     cdef int order                                      # FL_PACK_ROWS, ...: what of A is consecutive in W
     cdef fl_int n_phases, total
-    cdef fl_int ext_rows, ext_cols, phases_y, phases_x
+    cdef fl_int far_y, far_x, ext_rows, ext_cols, phases_y, phases_x
     cdef object phases, taps_y, taps_x, place           # intp arrays
     cdef fl_conv_phase *phase
     cdef fl_int *ty
     cdef fl_int *tx
     cdef fl_int *where
-    cdef int border
-    cdef double cval
 
     cdef int allot(self, fl_int n_phases, fl_int total) except -1
     cdef void extend(self) noexcept
     cdef void fill_planes(self, fl_conv_planes *P, fl_int tile_rows, fl_int tile_cols) noexcept
+    cdef void one_plane(self, fl_conv_planes *P) noexcept
     cdef object offsets(self, fl_conv_planes *P, fl_int phase_step)
     cdef bint is_3x3(self) noexcept
 

@@ -29,22 +29,23 @@ cdef class Layout:
 
     cdef void extend(self) noexcept:
         """How far the taps reach, and how many phases of the source they read."""
-        cdef fl_int far_y = 0, far_x = 0, q
+        cdef fl_int q
+        self.far_y = self.far_x = 0
         for q in range(self.total):
-            far_y, far_x = max(far_y, self.ty[q]), max(far_x, self.tx[q])
-        self.ext_rows, self.ext_cols = far_y // self.sh, far_x // self.sw
-        self.phases_y, self.phases_x = min(self.sh, far_y + 1), min(self.sw, far_x + 1)
+            self.far_y, self.far_x = max(self.far_y, self.ty[q]), max(self.far_x, self.tx[q])
+        self.ext_rows, self.ext_cols = self.far_y // self.sh, self.far_x // self.sw
+        self.phases_y, self.phases_x = min(self.sh, self.far_y + 1), min(self.sw, self.far_x + 1)
 
     cdef void fill_planes(self, fl_conv_planes *P, fl_int tile_rows, fl_int tile_cols) noexcept:
         """The planes for such parts of the grid. Zeros at the right of one row serve as those at the left of the next."""
         cdef fl_int fx, before, behind, shared
         P.h, P.w, P.sh, P.sw, P.top, P.left = self.h, self.w, self.sh, self.sw, self.top, self.left
         P.phases_y, P.phases_x = self.phases_y, self.phases_x
+        P.step_y = P.step_x = 1
         P.tile_rows, P.tile_cols = tile_rows, tile_cols
         P.plane_rows, P.width = tile_rows + self.ext_rows, tile_cols + self.ext_cols
-        P.border, P.cval = self.border, self.cval
         shared = 0
-        if tile_cols == self.grid_cols and self.border == FL_CONSTANT and self.cval == 0:
+        if tile_cols == self.grid_cols:
             shared = self.ext_cols
             for fx in range(self.phases_x):
                 before = max(blocks(self.left - fx, self.sw), 0)
@@ -53,14 +54,23 @@ cdef class Layout:
         P.pitch = P.width - shared
         P.plane = P.plane_rows * P.pitch + P.width - P.pitch
 
+    cdef void one_plane(self, fl_conv_planes *P) noexcept:
+        """Instead of one for each phase, for who reads pixels one by one."""
+        P.sh = P.sw = P.phases_y = P.phases_x = 1
+        P.step_y, P.step_x = self.sh, self.sw
+        P.plane_rows = (P.tile_rows - 1) * self.sh + self.far_y + 1
+        P.width = (P.tile_cols - 1) * self.sw + self.far_x + 1
+        P.pitch = up(P.width, 16)
+        P.plane = P.plane_rows * P.pitch
+
     cdef object offsets(self, fl_conv_planes *P, fl_int phase_step):
         """Where each tap reads, from the pixel's place in a channel's first plane on."""
         table = new_table(self.total)
         cdef fl_int *offset = entries(table)
         cdef fl_int q, f
         for q in range(self.total):
-            f = self.ty[q] % self.sh * self.phases_x + self.tx[q] % self.sw
-            offset[q] = f * phase_step + self.ty[q] // self.sh * P.pitch + self.tx[q] // self.sw
+            f = self.ty[q] % P.sh * P.phases_x + self.tx[q] % P.sw
+            offset[q] = f * phase_step + self.ty[q] // P.sh * P.pitch + self.tx[q] // P.sw
         return table
 
     cdef bint is_3x3(self) noexcept:
