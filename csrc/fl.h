@@ -324,6 +324,7 @@ typedef struct {
     void *v;                           /* winograd_in, winograd_few */
     const fl_int *offset;              /* of each channel: channel * pitch */
     fl_int pitch;                      /* tiles of a block, rounded up to registers */
+    const fl_int *along_rows;          /* winograd_few: if lanes lie along the rows of A, channel * mr */
     const void *x;
     void *y;
     fl_conv_finish finish;

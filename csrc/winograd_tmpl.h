@@ -267,6 +267,17 @@ FL_INLINE void FL_FN(wino_products)(real *m, fl_int pitch, const real *u, const 
     }
 }
 
+/* The same with lanes along the rows of A: m[tile * mr + row]. Tiles take the place of a panel's rows. */
+FL_INLINE void FL_FN(wino_turned_products)(real *m, const fl_winograd_job *job, const real *u, const real *v, fl_int channels, fl_int tiles,
+                                           int add)
+{
+    const real zeros[FL_CONV_ROWS] = {0};
+    const fl_int mr = job->taps.mr;
+    for (fl_int c = 0; c < channels; c += FL_WINO_RUN)
+        FL_FN(conv_tile_of)(m, mr, v + c * job->pitch, u + c * mr, 0, 1, job->along_rows,
+                            channels - c < FL_WINO_RUN ? channels - c : FL_WINO_RUN, job->offset, 0, zeros, add || c > 0, tiles, mr / VL);
+}
+
 /* A row of y from that of its tiles, whose phases are `length` pixels long. */
 FL_INLINE void FL_FN(wino_put)(real *y, const real *from, fl_int length, fl_int ow, fl_int dw, int add)
 {
@@ -373,7 +384,8 @@ FL_INLINE void FL_FN(wino_fetch)(const fl_conv_taps *T, const real *w, fl_int ch
 
 /* ... and a block transforms the taps of per_block panels of A, FL_WINO_CHANNELS channels at a time, which are used at once: they would
  * be more to write and read than there is to compute. scratch: their transforms, FL_WINO_POINTS times them, and a line; those of the
- * rows, FL_WINO_POINTS times rows times pitch, and a line; then what wino_taps_in needs, or the pixels of a row of A. */
+ * rows, FL_WINO_POINTS times rows times pitch, and a line; with lanes along the rows of A these as well, FL_WINO_POINTS times rows times
+ * tiles, and a line; then what wino_taps_in needs, or the pixels of a row of A. */
 static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_job *job = (const fl_winograd_job *)head;
@@ -384,7 +396,9 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
     const fl_int v_step = FL_WINO_CHANNELS * pitch + LINE, m_step = panels * mr * pitch + LINE, u_step = FL_WINO_CHANNELS * mr + LINE;
     const real *v = (const real *)job->v + group * ((job->channels + FL_WINO_CHANNELS - 1) / FL_WINO_CHANNELS) * FL_WINO_POINTS * v_step;
     const real *w = (const real *)T->w + group * T->group_step + row * T->row_step;
-    real *u = scratch, *m = u + panels * FL_WINO_POINTS * u_step, *g = m + FL_WINO_POINTS * m_step;
+    const fl_int turned_step = job->along_rows ? panels * mr * tiles + LINE : 0;
+    real *u = scratch, *m = u + panels * FL_WINO_POINTS * u_step, *turned = m + FL_WINO_POINTS * m_step;
+    real *g = turned + FL_WINO_POINTS * turned_step;
 
     for (fl_int c = 0; c < job->channels; c += FL_WINO_CHANNELS, v += FL_WINO_POINTS * v_step) {
         const fl_int channels = job->channels - c < FL_WINO_CHANNELS ? job->channels - c : FL_WINO_CHANNELS;
@@ -396,10 +410,16 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
                 const fl_int next = c + channels, left = job->channels - next;
                 FL_FN(wino_fetch)(T, w + p * mr * T->row_step + next * T->channel_step, left < FL_WINO_CHANNELS ? left : FL_WINO_CHANNELS,
                                   rows - p * mr < mr ? rows - p * mr : mr, point, FL_WINO_POINTS);
-                FL_FN(wino_products)(m + point * m_step + p * mr * pitch, pitch, u + (p * FL_WINO_POINTS + point) * u_step,
-                                     v + point * v_step, job->offset, channels, tiles, mr, c > 0);
+                const real *taps = u + (p * FL_WINO_POINTS + point) * u_step, *pixels = v + point * v_step;
+                if (job->along_rows)
+                    FL_FN(wino_turned_products)(turned + point * turned_step + p * mr * tiles, job, taps, pixels, channels, tiles, c > 0);
+                else
+                    FL_FN(wino_products)(m + point * m_step + p * mr * pitch, pitch, taps, pixels, job->offset, channels, tiles, mr, c > 0);
             }
     }
+    for (fl_int point = 0; job->along_rows && point < FL_WINO_POINTS; point++)
+        for (fl_int p = 0; p < panels; p++)
+            FL_FN(conv_pack_rows)(m + point * m_step + p * mr * pitch, turned + point * turned_step + p * mr * tiles, mr, mr, pitch, tiles);
     FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, total, g);
 }
 

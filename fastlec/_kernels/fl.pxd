@@ -239,6 +239,7 @@ cdef extern from "fl.h" nogil:
         void *v
         const fl_int *offset
         fl_int pitch
+        const fl_int *along_rows
         const void *x
         void *y
         fl_conv_finish finish

@@ -50,6 +50,7 @@ cdef cnp.ndarray new_table(fl_int n)
 cdef fl_int *entries(object table)
 cdef Layout forward_layout(object g, bint flat=*)
 cdef Layout data_layout(object g)
+cdef fl_int most_rows_of_panel() noexcept
 cdef fl_int rows_of_panel(fl_int rows)
 cdef fl_int depth_of(Layout L)
 cdef cnp.ndarray packed(Plan plan, Layout L, cnp.ndarray W, fl_int mr)

@@ -188,11 +188,15 @@ cdef void flatten(Layout L) noexcept:
     L.phase[0].rows, L.phase[0].cols = 1, L.ow
 
 
+cdef fl_int most_rows_of_panel() noexcept:
+    return FL_CONV_ROWS if vector_bytes() == 64 else 6
+
+
 cdef fl_int rows_of_panel(fl_int rows):
     """The height of A's panels that wastes least: a row of zeros costs as much as any, and tiles of few rows wait for loads."""
     cdef fl_int mr, best = 1
     cdef double cost, least = 0
-    for mr in range(1, (FL_CONV_ROWS if vector_bytes() == 64 else 6) + 1):
+    for mr in range(1, most_rows_of_panel() + 1):
         cost = blocks(rows, mr) * (max(<double>mr, 1.7) + 0.3)
         if mr == 1 or cost < least:
             best, least = mr, cost

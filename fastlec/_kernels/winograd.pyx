@@ -2,10 +2,11 @@
 """Convolutions of 3 x 3 taps, without stride, by Winograd's minimal filtering."""
 
 cimport numpy as cnp
+from libc.math cimport INFINITY
 
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.layout cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Finish, Layout
-from fastlec._kernels.layout cimport entries, lanes_of, new_table, rows_of_panel, taps_of
+from fastlec._kernels.layout cimport entries, lanes_of, most_rows_of_panel, new_table, rows_of_panel, taps_of
 from fastlec._kernels.plan cimport Plan, blocks, up
 
 cnp.import_array()
@@ -46,11 +47,21 @@ cdef bint few(Plan plan, Layout L):
     return number_of(L, tiles_of(L)) <= FEW_TILES and FL_WINO_POINTS * L.rows * L.channels * plan.size > CACHED
 
 
+cdef double along_tiles(Plan plan, Layout L):
+    """Lanes of products for each row of A and channel."""
+    return up(number_of(L, tiles_of(L)), lanes_of(plan))
+
+
+cdef double along_rows(Plan plan, Layout L):
+    """The same where they lie along the rows of A, if that can be."""
+    cdef fl_int tiles = number_of(L, tiles_of(L))
+    return <double>tiles * up(L.rows, 2 * lanes_of(plan)) / L.rows if few(plan, L) and tiles <= most_rows_of_panel() else INFINITY
+
+
 cdef bint pays(Plan plan, Layout L) except -1:
     """Whether transforms are made up for, by estimates in cycles of a lane. Few channels would also lose more digits to them."""
     cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
-    cdef double tiles = up(number_of(L, tiles_of(L)), lanes_of(plan))
-    cdef double taps = CYCLES_TAPS
+    cdef double tiles = min(along_tiles(plan, L), along_rows(plan, L)), taps = CYCLES_TAPS
     if FL_WINO_POINTS * pairs * plan.size > CACHED and not few(plan, L):
         taps = CYCLES_FAR_TAPS
     if (plan.dtype != FL_F32 or not L.is_3x3() or L.rows < LEAST_ROWS or L.channels < LEAST_CHANNELS
@@ -83,9 +94,9 @@ cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
     return best
 
 
-cdef fl_conv_taps sorted_taps(Layout L, cnp.ndarray W, cnp.ndarray place):
+cdef fl_conv_taps sorted_taps(Layout L, cnp.ndarray W, cnp.ndarray place, fl_int mr):
     """With tap (i, j) at place[3 i + j]."""
-    cdef fl_conv_taps taps = taps_of(L, W, rows_of_panel(L.rows))
+    cdef fl_conv_taps taps = taps_of(L, W, mr)
     cdef fl_int i
     taps.place = entries(place)
     for i in range(9):
@@ -121,7 +132,7 @@ cdef int convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nd
     cdef fl_winograd_pack_job *pack
     cdef fl_winograd_job *job
     cdef cnp.ndarray u, place = new_table(9)
-    cdef fl_conv_taps taps = sorted_taps(L, W, place)
+    cdef fl_conv_taps taps = sorted_taps(L, W, place, rows_of_panel(L.rows))
     cdef fl_int panels = blocks(L.rows, taps.mr)
     u = plan.empty(L.groups * FL_WINO_POINTS * panels * (taps.mr * L.channels + line))
     pack = <fl_winograd_pack_job *>plan.add(FL_KERNEL_winograd_pack)
@@ -151,8 +162,10 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int total = L.images * T.rows, tiles = total * T.cols, line = 64 // <fl_int>plan.size
     cdef fl_winograd_job *job
-    cdef cnp.ndarray v, place = new_table(9)
-    cdef fl_conv_taps taps = sorted_taps(L, W, place)
+    cdef cnp.ndarray v, place = new_table(9), offset = None
+    cdef fl_int lanes = lanes_of(plan), i
+    cdef bint turned = along_rows(plan, L) < along_tiles(plan, L)
+    cdef fl_conv_taps taps = sorted_taps(L, W, place, 2 * lanes if turned else rows_of_panel(L.rows))
     cdef fl_int panels = blocks(L.rows, taps.mr), parts = blocks(L.channels, FL_WINO_CHANNELS), per_block
     plan.keep(place)
     job = new_job(plan, L, FL_KERNEL_winograd_in, total)
@@ -166,6 +179,12 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
     per_block = blocks(panels, blocks(panels * taps.mr, FEW_ROWS))
     job = new_job(plan, L, FL_KERNEL_winograd_few, total)
     job.per_block, job.taps, job.panels = per_block, taps, panels
+    if turned:
+        offset = new_table(FL_WINO_RUN)
+        for i in range(FL_WINO_RUN):
+            entries(offset)[i] = i * taps.mr
+        job.along_rows = entries(offset)
+        plan.keep(offset)
     plan.point(&job.taps.w, W)
     plan.point(<const void **>&job.v, v)
     plan.point(&job.x, x)
@@ -174,7 +193,7 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
     job.head.n_blocks = L.groups * blocks(panels, per_block)
     job.head.work = (<double>L.groups * L.rows * L.channels * (5 + <double>tiles * FL_WINO_POINTS / (40 if plan.dtype == FL_F32 else 20)))
     job.head.scratch = plan.size * (per_block * FL_WINO_POINTS * (FL_WINO_CHANNELS * taps.mr + line) + FL_WINO_POINTS * (
-        per_block * taps.mr * job.pitch + line)) + max(
+        per_block * taps.mr * (job.pitch + turned * tiles) + 2 * line)) + max(
         plan.size * (9 * FL_WINO_RUN * taps.mr + line), pixels_of(plan, job.pitch))
     return 0
 
