@@ -92,10 +92,23 @@ FL_INLINE void FL_FN(stencil_few)(real *y, fl_int ldy, const real *const *rows_o
 }
 
 #undef STENCIL_FEW
-#define STENCIL_FEW(r) \
-    case r: FL_FN(stencil_few)(to, job->w, x + a, b, job->weights, job->s, high - a, left, r, STENCIL_WIDE); break;
+#define STENCIL_FEW(r, nv) \
+    case r: FL_FN(stencil_few)(to, job->w, x + a, b, job->weights, job->s, high - a, left, r, nv); break;
+#undef STENCIL_MORE
+#if defined __AVX512F__ /* 32 registers */
+#define STENCIL_MORE(nv) STENCIL_FEW(9, nv) STENCIL_FEW(11, nv)
+#else
+#define STENCIL_MORE(nv)
+#endif
 #undef STENCIL_TILE
-#define STENCIL_TILE(nv) FL_FN(stencil_tile)(to, job->w, x + a, b, job->weights, job->r, job->s, high - a, left, nv)
+#define STENCIL_TILE(nv)                                                                                          \
+    switch (job->r) {                                                                                             \
+        STENCIL_FEW(3, nv)                                                                                        \
+        STENCIL_FEW(5, nv)                                                                                        \
+        STENCIL_FEW(7, nv)                                                                                        \
+        STENCIL_MORE(nv)                                                                                          \
+    default: FL_FN(stencil_tile)(to, job->w, x + a, b, job->weights, job->r, job->s, high - a, left, nv); break; \
+    }
 
 /* high x wide pixels; x[p] is where the first of them in row p - i begins for row i of taps. */
 static void FL_FN(stencil_strip)(const fl_stencil_job *job, real *y, const real *const *x, fl_int high, fl_int wide)
@@ -106,19 +119,9 @@ static void FL_FN(stencil_strip)(const fl_stencil_job *job, real *y, const real 
             real *to = y + a * job->w + b;
             nv = lanes >= STENCIL_WIDE * VL ? STENCIL_WIDE : lanes > VL ? 2 : 1;
             const fl_int last = lanes - (nv - 1) * VL, left = last < VL ? last : VL;
-            switch (nv == STENCIL_WIDE ? job->r : 0) {
-                STENCIL_FEW(3)
-                STENCIL_FEW(5)
-                STENCIL_FEW(7)
-#if defined __AVX512F__ /* 32 registers */
-                STENCIL_FEW(9)
-                STENCIL_FEW(11)
-#endif
-            default:
-                if (nv == STENCIL_WIDE) STENCIL_TILE(STENCIL_WIDE);
-                else if (nv == 2) STENCIL_TILE(2);
-                else STENCIL_TILE(1);
-            }
+            if (STENCIL_WIDE > 2 && nv == STENCIL_WIDE) STENCIL_TILE(STENCIL_WIDE)
+            else if (nv == 2) STENCIL_TILE(2)
+            else STENCIL_TILE(1)
         }
 }
 
