@@ -28,8 +28,7 @@ FL_INLINE vec FL_FN(load_in_row)(const real *p, fl_int at, fl_int w)
     return vload_range(p, vrange_of(-at, w - at < VL ? w - at : VL));
 }
 
-/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Up to a register more is
- * written. */
+/* row_in_zeros for a step of 2 or more. */
 static void FL_FN(row_by_steps)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
 {
     for (fl_int q = 0; q < width; q += VL) {
@@ -43,6 +42,8 @@ static void FL_FN(row_by_steps)(real *out, fl_int width, const real *from, fl_in
     }
 }
 
+/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Up to a register more is
+ * written. */
 FL_INLINE void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
 {
     const fl_int before = start >= 0 ? 0 : -start < width ? -start : width, first = before + start;
@@ -61,7 +62,7 @@ FL_INLINE void FL_FN(row_in_zeros)(real *out, fl_int width, const real *from, fl
     for (; t < width; t += VL) vstore(out + t, vset(0));
 }
 
-/* The same for step 2 and two planes at once: columns 2 q + start and those after them. No more is written. */
+/* The same for a step of 2 and two planes at once: columns 2 q + start and those after them. No more is written. */
 static void FL_FN(rows_by_twos)(real *even, real *odd, fl_int width, const real *from, fl_int w, fl_int start)
 {
     for (fl_int q = 0; q < width; q += VL) {

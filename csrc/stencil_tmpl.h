@@ -143,7 +143,7 @@ static void FL_FN(stencil)(const fl_job *head, fl_int block, void *scratch)
     real *row = (real *)scratch + job->list, *copies = row + job->tile_cols + job->s + VL;
     real *y = (real *)job->y + (image * h + a0) * w + b0;
 
-    FL_FN(fill_row)(row, hi - lo + job->s - 1, (real)job->cval);
+    if (job->border == FL_CONSTANT) FL_FN(fill_row)(row, hi - lo + job->s - 1, (real)job->cval);
     for (int strip = 0; strip < 3; strip++) {
         const fl_int b = from[strip], n = from[strip + 1] - b;
         if (n == 0) continue;

@@ -26,13 +26,14 @@ cdef bint fits(Plan plan, Layout L):
 
 
 cdef double met(fl_int n, fl_int size, fl_int first, const fl_int *tap, fl_int taps, fl_int run):
-    """The share of the taps that meet a source of `size` for a run of some of n outputs."""
-    cdef fl_int i, q, at, count = 0
-    for i in range(0, n, run):
-        for q in range(taps):
-            at = i + tap[q] - first
-            count += at < size and at + min(run, n - i) > 0
-    return <double>count / (taps * blocks(n, run))
+    """The share of the taps that meet a source of `size`, over n outputs in runs of so many."""
+    cdef fl_int q, before, end
+    cdef double count = 0
+    for q in range(taps):
+        before = max(first - tap[q], 0) // run                                  # whole runs that end before the source,
+        end = min(blocks(max(size + first - tap[q], 0), run), blocks(n, run))   # and all that begin before its end
+        count += max(end - before, 0)
+    return count / (<double>taps * blocks(n, run))
 
 
 cdef double turning(Layout L):

@@ -306,7 +306,9 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     job.head.n_blocks = parts * regions
     job.head.work = macs / (45 if plan.dtype == FL_F32 else 22) + 0.5 * (cnp.PyArray_SIZE(x) + cnp.PyArray_SIZE(v))
     job.mr, job.in_place = mr, in_place
-    job.head.scratch = 3 * FL_CONV_BYTES + (plan.size * together * P.plane + 64) * channel_chunk * P.phases_y * P.phases_x
+    job.head.scratch = 3 * FL_CONV_BYTES
+    if not in_place:
+        job.head.scratch += (plan.size * together * P.plane + 64) * channel_chunk * P.phases_y * P.phases_x
     if by_channel:
         job.head.scratch += plan.size * ((row_chunk * channel_chunk * L.total + lanes * mr) + row_chunk * together * P.tile_rows * L.grid_cols)
     else:
