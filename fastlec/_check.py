@@ -242,6 +242,21 @@ def count(n, name, least):
     return value
 
 
+def flag(value, name):
+    """True or False, of Python or NumPy."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
+
+
+def generator(rng, name="rng"):
+    """The numpy.random.Generator of a seed, or the one given."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} is {rng!r}; expected None, a seed (an integer >= 0), or a Generator: {error}") from None
+
+
 def loss(value):
     """TypeError unless value is a loss, not its class."""
     _offers(value, ("targets", "value_and_gradient"), "loss", "SoftmaxCrossEntropy(), MeanSquaredError() or the like")
@@ -249,18 +264,42 @@ def loss(value):
 
 def optimizer(value):
     """TypeError unless value is an optimizer, not its class."""
-    _offers(value, ("set_rule", "state_arrays"), "optimizer", "SGD(...), Adam(...) or the like")
+    _offers(value, ("set_rule", "rate", "state_arrays"), "optimizer", "SGD(...), Adam(...) or the like")
 
 
 def _offers(value, names, what, expected):
-    if isinstance(value, type) or not all(hasattr(value, name) for name in names):
-        raise TypeError(f"{what} is {value!r}; expected {expected}")
+    if isinstance(value, type):
+        raise TypeError(f"{what} is {value!r}, a class; expected {expected}")
+    missing = [name for name in names if not hasattr(value, name)]
+    if missing:
+        raise TypeError(f"{what} is {value!r}; expected {expected}: it has no {', '.join(missing)}")
+
+
+class Settled:
+    """An attribute that is set once, for others follow from it. instead : how to have another value."""
+
+    def __init__(self, instead):
+        self.instead = instead
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __set__(self, instance, value):  # without __get__ it is read where it lies, in the instance's dict
+        if self.name in vars(instance):
+            raise AttributeError(f"{self.name} of a {type(instance).__name__} cannot be exchanged; {self.instead}")
+        vars(instance)[self.name] = value
 
 
 def number(value, name):
     """A real number, NaN and infinity as well."""
+    if type(value) is float:
+        return value
     try:
-        return float(None if isinstance(value, str) else value)
+        if isinstance(value, str | bytes | bytearray) or getattr(value, "ndim", 0) or np.iscomplexobj(value):
+            raise TypeError
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large for a float; expected a finite number") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}; expected a number") from None
 

@@ -10,11 +10,31 @@ from .functional import softmax, softmax_cross_entropy
 _INT64 = np.dtype(np.int64)
 
 
+def value(loss, output, y):
+    """The value of a loss, a float; also of one of the user's own that has no method for it alone."""
+    if hasattr(loss, "value"):
+        return _check.number(loss.value(output, y), f"what {type(loss).__name__}.value gave")
+    return value_and_gradient(loss, output, y)[0]
+
+
+def value_and_gradient(loss, output, y):
+    """(value, gradient by the output) of a loss, which may be the user's own."""
+    found, name = loss.value_and_gradient(output, y), f"{type(loss).__name__}.value_and_gradient"
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(f"{name} gave a {type(found).__name__}; expected (loss, its gradient by the output)")
+    gradient = _check.as_array(found[1], f"the gradient that {name} gave")
+    if gradient.shape != output.shape:
+        raise ValueError(f"{name} gave a gradient of shape {gradient.shape}; expected {output.shape}")
+    return _check.number(found[0], f"the loss that {name} gave"), gradient
+
+
 class SoftmaxCrossEntropy:
     """The mean over samples of -log softmax(z)_y, z (m, l) the network's output (lecture eq. 11 and 12).
 
     y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample.
     """
+
+    __slots__ = ()  # there is nothing to set
 
     def __repr__(self):
         return "SoftmaxCrossEntropy()"
@@ -26,6 +46,8 @@ class SoftmaxCrossEntropy:
         _matrix(shape)
         y = _check.as_array(y, "y")
         if y.ndim == 2 or y.dtype.kind == "f":
+            if y.shape == shape[:1]:
+                raise TypeError(f"y has dtype {y.dtype}; expected integers, or probabilities of shape {shape}")
             if y.shape != shape:
                 raise ValueError(f"y has shape {y.shape}; expected ({shape[0]},) integers or {shape} probabilities")
             _check.float_dtype(y.dtype, "y")
@@ -61,6 +83,8 @@ class MeanSquaredError:
 
     y : (m, k), or (m,) where there is one output.
     """
+
+    __slots__ = ()  # there is nothing to set
 
     def __repr__(self):
         return "MeanSquaredError()"

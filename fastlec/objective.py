@@ -7,7 +7,7 @@ Large data is gone over in parts, so that memory does not grow with it; each par
 
 import numpy as np
 
-from . import _check
+from . import _check, losses
 from .losses import MeanSquaredError
 from .network import Network
 
@@ -20,17 +20,22 @@ class Objective:
     net : a `Network`, which is never changed: theta is an argument. loss : `SoftmaxCrossEntropy`, `MeanSquaredError` or an object
     with their methods. X : (m, ...) samples, y : targets as the loss takes them. dtype, n_params : of the network.
 
+    y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the four
+    can be exchanged: another Objective is as good as free.
+
     Computing happens in the network's dtype, and arrays come back in theta's: float64 for scipy.optimize. `batch`, an array of
     indices or a slice, restricts the mean to those samples.
 
         scipy.optimize.minimize(f.value_and_gradient, theta, jac=True, method="L-BFGS-B")
     """
 
+    net, loss, X, y = (_check.Settled("make a new Objective") for _ in range(4))
+
     def __init__(self, net, loss, X, y):
-        self.net, self.loss = net, loss
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
+        self.net, self.loss = net, loss
         X = _check.as_array(X, "X")
         _check.float_dtype(X.dtype, "X")
         if not X.ndim:
@@ -39,7 +44,8 @@ class Objective:
         if not len(self.X):
             raise ValueError(f"X has shape {self.X.shape}; expected at least one sample")
         shape = net.output_shape(self.X.shape[1:])
-        self.y = loss.targets(y, (len(self.X), *shape), self.dtype)
+        self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype))
+        self.y.flags.writeable = False
         values, shape = int(np.prod(shape)), self.X.shape[1:]
         for layer in net.layers:
             values += int(np.prod(shape))
@@ -80,10 +86,10 @@ class Objective:
             part, targets = X[i : i + self._part], y[i : i + self._part]
             share = len(part) / len(X)
             if not want_gradient:
-                total += share * self.loss.value(net(part), targets)
+                total += share * losses.value(self.loss, net(part), targets)
                 continue
             output, jac = net.linearize(part)
-            loss, v = self.loss.value_and_gradient(output, targets)
+            loss, v = losses.value_and_gradient(self.loss, output, targets)
             total += share * loss
             found = jac.tmv(v, "theta")["theta"]
             if share == 1:
@@ -96,6 +102,8 @@ class Objective:
     def gauss_newton_mv(self, theta, v):
         """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output: the Hessian of F without the second
         derivatives of the network, positive semidefinite."""
+        if not hasattr(self.loss, "hessian_mv"):
+            raise TypeError(f"loss is a {type(self.loss).__name__}, which has no hessian_mv; Gauss-Newton products need it")
         theta, answer = self._vector(theta, "theta")
         v, _ = self._vector(v, "v")
         net = self.net.with_theta(theta)

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from . import _check
 from ._kernels import plan as kernels
 
+MOST_STEPS = 1 << 1000  # the largest exponent: a float still holds it
+
 
 def _number(value, name, low, high=math.inf, *, open_low=False):
     value = _check.non_negative(value, name)
@@ -21,17 +23,31 @@ def _number(value, name, low, high=math.inf, *, open_low=False):
     return value
 
 
-@dataclass(frozen=True)
-class _Schedule:
+class _Settings:
+    """What optimizers and schedules share: frozen dataclasses, whose settings are kept as plain numbers once they are checked."""
+
+    def _keep(self, **settings):
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+
+
+class _Schedule(_Settings):
     def __call__(self, step):
-        """The learning rate of step 0, 1, 2, ..."""
+        """The learning rate of step 0, 1, 2, ...; ValueError where it is too large for a float."""
+        step = _check.count(step, "step", 0)
         if step < self.warmup:
-            return self.lr * (step + 1) / self.warmup
-        return self.lr * self._factor(step - self.warmup)
+            return self.lr * ((step + 1) / self.warmup)
+        try:
+            rate = self.lr * self._factor(step - self.warmup)
+        except OverflowError:
+            rate = math.inf
+        if rate == math.inf:
+            raise ValueError(f"lr({step}) is {rate}; expected a finite number")
+        return rate
 
     def _check(self):
-        _number(self.lr, "lr", 0, open_low=True)
-        _check.count(self.warmup, "warmup", 0)
+        lr, warmup = _number(self.lr, "lr", 0, open_low=True), _check.count(self.warmup, "warmup", 0)
+        self._keep(lr=lr, warmup=warmup)
 
 
 @dataclass(frozen=True)
@@ -45,11 +61,11 @@ class StepDecay(_Schedule):
 
     def __post_init__(self):
         self._check()
-        _check.count(self.every, "every", 1)
-        _number(self.factor, "factor", 0, open_low=True)
+        every, factor = _check.count(self.every, "every", 1), _number(self.factor, "factor", 0, open_low=True)
+        self._keep(every=every, factor=factor)
 
     def _factor(self, step):
-        return self.factor ** (step // self.every)
+        return self.factor ** min(step // self.every, MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -62,10 +78,10 @@ class ExponentialDecay(_Schedule):
 
     def __post_init__(self):
         self._check()
-        _number(self.factor, "factor", 0, open_low=True)
+        self._keep(factor=_number(self.factor, "factor", 0, open_low=True))
 
     def _factor(self, step):
-        return self.factor**step
+        return self.factor ** min(step, MOST_STEPS)
 
 
 @dataclass(frozen=True)
@@ -80,15 +96,14 @@ class CosineDecay(_Schedule):
 
     def __post_init__(self):
         self._check()
-        _check.count(self.steps, "steps", 1)
-        _number(self.floor, "floor", 0, 1)
+        self._keep(steps=_check.count(self.steps, "steps", 1), floor=_number(self.floor, "floor", 0, 1))
 
     def _factor(self, step):
-        share = min(step / self.steps, 1.0)
+        share = step / self.steps if step < self.steps else 1.0
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class _Optimizer:
+class _Optimizer(_Settings):
     state_arrays = 0  # how many vectors like theta it needs
 
     def rate(self, step):
@@ -96,8 +111,12 @@ class _Optimizer:
         return _number(self.lr(step), f"lr({step})", 0) if callable(self.lr) else float(self.lr)
 
     def _check_lr(self):
+        if isinstance(self.lr, type):
+            raise TypeError(
+                f"lr is {self.lr!r}, a class; expected a number, or a schedule such as CosineDecay(0.1, steps=1000)"
+            )
         if not callable(self.lr):
-            _number(self.lr, "lr", 0, open_low=True)
+            self._keep(lr=_number(self.lr, "lr", 0, open_low=True))
 
 
 @dataclass(frozen=True)
@@ -116,8 +135,8 @@ class SGD(_Optimizer):
 
     def __post_init__(self):
         self._check_lr()
-        _number(self.momentum, "momentum", 0, 1)
-        _number(self.weight_decay, "weight_decay", 0)
+        momentum, weight_decay = _number(self.momentum, "momentum", 0, 1), _number(self.weight_decay, "weight_decay", 0)
+        self._keep(momentum=momentum, weight_decay=weight_decay, nesterov=_check.flag(self.nesterov, "nesterov"))
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov is True and momentum 0; expected momentum > 0")
 
@@ -150,10 +169,9 @@ class Adam(_Optimizer):
         self._check_lr()
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas is {self.betas!r}; expected two numbers")
-        for i, beta in enumerate(self.betas):
-            _number(beta, f"betas[{i}]", 0, 1)
-        _number(self.eps, "eps", 0, open_low=True)
-        _number(self.weight_decay, "weight_decay", 0)
+        betas = tuple(_number(beta, f"betas[{i}]", 0, 1) for i, beta in enumerate(self.betas))
+        eps, weight_decay = _number(self.eps, "eps", 0, open_low=True), _number(self.weight_decay, "weight_decay", 0)
+        self._keep(betas=betas, eps=eps, weight_decay=weight_decay)
 
     def set_rule(self, plan, step):
         """Tells a plan what to do at step 0, 1, 2, ..."""

@@ -1,5 +1,7 @@
 """SoftmaxCrossEntropy and MeanSquaredError: against fastlec.reference, their Hessians, targets that fit and that do not."""
 
+import copy
+import pickle
 import re
 
 import cases
@@ -211,7 +213,7 @@ REFUSED = {
     "labels negative, narrow": (CROSS, (Z, (Y - 1).astype(np.int8)), ValueError, "y has values from -1 to 1; expected 0 to 2"),
     "too few labels": (CROSS, (Z, Y[:3]), ValueError, "y has shape (3,); expected (4,)"),
     "a column of labels": (CROSS, (Z, Y[:, None]), ValueError, "y has shape (4, 1); expected (4,) integers or (4, 3)"),
-    "float labels": (CROSS, (Z, Y + 0.0), ValueError, "y has shape (4,); expected (4,) integers or (4, 3) probabilities"),
+    "float labels": (CROSS, (Z, Y + 0.0), TypeError, "y has dtype float64; expected integers, or probabilities of shape"),
     "text labels": (CROSS, (Z, list("abca")), TypeError, "y has dtype"),
     "complex targets": (CROSS, (Z, T + 0j), TypeError, "y has dtype complex128"),
     "targets transposed": (CROSS, (Z, T.T), ValueError, "y has shape (3, 4); expected"),
@@ -270,3 +272,13 @@ def test_a_refusal_leaves_the_buffer_alone():
         with pytest.raises(ValueError, match=r"^y has"):
             loss.value_and_gradient(Z, y, grad_out=out)
     assert (out == 7).all()
+
+
+@losses
+def test_there_is_nothing_to_set(loss):
+    """What would be ignored is refused; copies and pickles are losses."""
+    with pytest.raises(AttributeError):
+        loss.reduction = "sum"
+    for again in (copy.copy(loss), copy.deepcopy(loss), pickle.loads(pickle.dumps(loss))):
+        assert type(again) is type(loss)
+        assert again.value(Z, Y if loss is CROSS else T) == loss.value(Z, Y if loss is CROSS else T)

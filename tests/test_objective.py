@@ -1,5 +1,7 @@
 """Objective: a network's loss as a function of theta, its gradient and Gauss-Newton products, and SciPy's solvers on them."""
 
+import copy
+import pickle
 import re
 
 import cases
@@ -388,7 +390,7 @@ MADE = {
     "a number": ((1.0, Y), ValueError, "X is a number"),
     "labels": ((X, Y + 1), ValueError, "y has values from 1 to 3; expected 0 to 2"),
     "number of labels": ((X, Y[:5]), ValueError, "y has shape (5,); expected (6,)"),
-    "float labels": ((X, Y + 0.0), ValueError, "y has shape (6,); expected (6,) integers or (6, 3) probabilities"),
+    "float labels": ((X, Y + 0.0), TypeError, "y has dtype float64; expected integers, or probabilities"),
 }
 
 
@@ -466,3 +468,88 @@ def test_the_hessian_of_target_rows_that_do_not_sum_to_one(rng):
     net, X, y = Network([Dense(4, 3, "identity", rng=0)]), rng.standard_normal((20, 4)), 2 * rng.random((20, 3))
     f = Objective(net, SoftmaxCrossEntropy(), X, y)
     jacobian_test(f.gradient, f.hessian_mv, net.theta).assert_passed()
+
+
+# --- what an objective owns ------------------------------------------------------------------------------------------
+
+
+@losses
+def test_targets_are_owned(loss, rng):
+    """What is written into the caller's y is of no consequence, nor can the objective's be written to."""
+    net = nets.network(nets.PLANNED["dense"], np.float64, rng)
+    X, y = data(loss, 20, np.float64, rng)
+    f, theta = Objective(net, loss, X, y), net.theta.copy()
+    value, gradient = f.value_and_gradient(theta)
+    y[...] = 10**9
+    found = f.value_and_gradient(theta)
+    assert found[0] == value
+    assert_array_equal(found[1], gradient)
+    with pytest.raises(ValueError, match="read-only"):
+        f.y[0] = 1
+
+
+def test_what_is_written_into_the_samples_takes_effect(rng):
+    net = nets.network(nets.PLANNED["dense"], np.float64, rng)
+    X, y = data(LOSSES["cross-entropy"], 20, np.float64, rng)
+    f, theta = Objective(net, LOSSES["cross-entropy"], X, y), net.theta.copy()
+    f.value(theta)
+    X += 1
+    assert f.value(theta) == Objective(net, LOSSES["cross-entropy"], X.copy(), y).value(theta)
+
+
+def test_the_parts_of_an_objective_cannot_be_exchanged(rng):
+    f, _, _ = made(nets.PLANNED["dense"], LOSSES["squares"], np.float64, rng)
+    for name in ("net", "loss", "X", "y"):
+        with pytest.raises(AttributeError, match=f"^{name} of a Objective cannot be exchanged; make a new Objective"):
+            setattr(f, name, None)
+
+
+COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda f: pickle.loads(pickle.dumps(f))}
+
+
+class Penalized(Objective):
+    """A user's subclass."""
+
+    def __init__(self, *arguments, share):
+        super().__init__(*arguments)
+        self.share = share
+
+    def value(self, theta, batch=None):
+        return super().value(theta, batch) + self.share * float(theta @ theta)
+
+
+@losses
+@pytest.mark.parametrize("layers", [nets.PLANNED["dense"], nets.OWN["scale"]], ids=["planned", "own"])
+@pytest.mark.parametrize("way", COPIES.values(), ids=COPIES)
+def test_copies_compute_the_same(way, layers, loss, dtype, rng):
+    """Also of views with other strides, and they are of the same class."""
+    wide = rng.standard_normal((40, 11)).astype(dtype)
+    net = nets.network(layers, dtype, rng)
+    for X in (wide[::2, :5], wide[:20, 1::2], wide[:20, 4::-1], np.asfortranarray(wide[:20, :5])):
+        f = Penalized(net, loss, X, data(loss, 20, dtype, rng)[1], share=0.5)
+        again, theta = way(f), net.theta.copy()
+        assert type(again) is Penalized
+        assert again.share == 0.5
+        assert again.value(theta) == f.value(theta)
+        assert_array_equal(again.gradient(theta), f.gradient(theta))
+
+
+class Bare:
+    """A loss of the user's own that is no more than documented for training steps."""
+
+    def targets(self, y, shape, dtype):
+        return np.asarray(y, dtype).reshape(shape)
+
+    def value_and_gradient(self, output, y):
+        return np.float32(((output - y) ** 2).sum() / 2), output - y
+
+
+def test_a_loss_without_more_than_value_and_gradient(rng):
+    net = nets.network(nets.PLANNED["dense"], np.float64, rng)
+    f, theta = Objective(net, Bare(), *data(LOSSES["squares"], 20, np.float64, rng)), net.theta.copy()
+    value, gradient = f.value_and_gradient(theta)
+    assert type(value) is float
+    assert f.value(theta) == value
+    assert_array_equal(f.gradient(theta), gradient)
+    with pytest.raises(TypeError, match=r"^loss is a Bare, which has no hessian_mv; Gauss-Newton products need it"):
+        f.gauss_newton_mv(theta, theta)
