@@ -49,6 +49,8 @@ class Network(PlannedLayer):
     jac.operator("theta").
     """
 
+    _still = frozenset()  # layers whose buffers training steps leave as they are
+
     def __init__(self, layers):
         if isinstance(layers, Layer) or not isinstance(layers, Iterable):
             raise TypeError(f"layers is a {type(layers).__name__}; expected a sequence of layers")
@@ -109,12 +111,25 @@ class Network(PlannedLayer):
         base.check_params(self.params, params)
         return self._bound_to(_joined(list(Layer(params).params.values())), own=True)
 
-    def for_training(self):
-        """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise."""
-        layers = [layer.for_training() for layer in self.layers]
-        if all(form is layer for form, layer in zip(layers, self.layers, strict=True)):
+    def for_training(self, trainable=None):
+        """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise.
+
+        trainable : names of parameters and buffers, by default all. A layer that has some, but none of these, stays what net(x)
+        makes of it, and `plan_buffers` and `update_buffers` pass it by.
+        """
+        layers, still = [], set()
+        for i, layer in enumerate(self.layers):
+            own = None if trainable is None else self._of_layer(i, dict.fromkeys(trainable))
+            if own == {} and (layer.params or layer.buffers):
+                still.add(i)
+                layers.append(layer)
+            else:
+                layers.append(layer.for_training(own) if isinstance(layer, Network) else layer.for_training())
+        if not still and all(form is layer for form, layer in zip(layers, self.layers, strict=True)):
             return self
-        return self._bound_to(self._theta, layers=layers)
+        form = self._bound_to(self._theta, layers=layers)
+        form._still = frozenset(still)
+        return form
 
     def _bound_to(self, theta, own=False, layers=None):
         other = object.__new__(type(self))
@@ -197,7 +212,8 @@ class Network(PlannedLayer):
 
     @staticmethod
     def load(path):
-        """The network that `save` wrote. io.ModelError if any name, shape or dtype is not as it says."""
+        """The network that `save` wrote, or that of a checkpoint of `fit`: the best one where early stopping restores that, else
+        the last one. io.ModelError if any name, shape or dtype is not as it says."""
         from . import io
 
         return io.load_network(path)
@@ -329,15 +345,17 @@ class Network(PlannedLayer):
             v, folded = wanted["x"], below is not None
 
     def plan_buffers(self, plan, kept):
-        for layer, (_, _, own) in zip(self.layers, kept, strict=True):
-            layer.plan_buffers(plan, own)
+        for i, (layer, (_, _, own)) in enumerate(zip(self.layers, kept, strict=True)):
+            if i not in self._still:
+                layer.plan_buffers(plan, own)
 
     def update_buffers(self, kept):
         if self.planned:
             super().update_buffers(kept)
             return
-        for layer, jac in zip(self.layers, kept, strict=True):
-            layer.update_buffers(jac.kept)
+        for i, (layer, jac) in enumerate(zip(self.layers, kept, strict=True)):
+            if i not in self._still:
+                layer.update_buffers(jac.kept)
 
     # where a layer is the user's own
 

@@ -4,35 +4,129 @@ Where all layers are fastlec's own the step is one list of jobs. Weights take th
 is their gradient, so gradients are never written; nothing is allocated after the first step with a batch of some size.
 """
 
+import functools
+import operator
+import os
 import threading
+import weakref
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 import numpy as np
 
-from . import _check
+from . import _check, losses
 from ._kernels import plan as kernels
-from .network import Network
+from .layers.base import Layer
+from .network import Network, views
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
 
 
-def training_step(net, loss, optimizer, batch_size):
+def training_step(net, loss, optimizer, batch_size, trainable=None):
     """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples. Layers with a form
     for training (`BatchNorm2d`) are used in that, whatever net(X) uses.
 
     loss : `SoftmaxCrossEntropy` or `MeanSquaredError`, or an object with their targets and value_and_gradient.
     optimizer : `SGD` or `Adam`.
+    trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
+    fnmatch), a layer (one of net.layers, or within a network there, or its index, -1 the last one), or several of these. All other
+    parameters keep their bits, whatever momentum or weight decay; a layer none of whose parameters is trained is as net(x) has it,
+    and its buffers stay: batch normalisation with the running statistics. Derivatives are computed down to the first
+    layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to train.
     """
-    return TrainingStep(net, loss, optimizer, batch_size)
+    return TrainingStep(net, loss, optimizer, batch_size, trainable)
+
+
+def trainable_names(net, trainable):
+    """The names of net's parameters and buffers that ``trainable``, as in `training_step`, stands for; None for all of them."""
+    names = (*net.params, *net.buffers)
+    if trainable is None:
+        return None
+    several = isinstance(trainable, Iterable) and not isinstance(trainable, str | bytes | Layer)
+    chosen = set()
+    for item in trainable if several else [trainable]:
+        chosen.update(_named(net, item, names))
+    if chosen.isdisjoint(net.params):
+        raise ValueError(f"trainable is {trainable!r}, which leaves nothing to train; expected one or more of {_listed(net)}")
+    return None if chosen.issuperset(names) else tuple(name for name in names if name in chosen)
+
+
+def _named(net, item, names):
+    """The names that one item of ``trainable`` stands for."""
+    if isinstance(item, str):
+        found = [name for name in names if name == item] or [name for name in names if fnmatchcase(name, item)]
+        if not found:
+            raise ValueError(f"trainable has {item!r}, which names no parameter; expected names or patterns of {_listed(net)}")
+        return found
+    if isinstance(item, Layer):
+        prefix = _prefix(net, item)
+        if prefix is None:
+            kind = type(item).__name__
+            raise ValueError(f"trainable has a {kind} that is no layer of net; expected one of net.layers, which are copies")
+    else:
+        try:
+            index = operator.index(None if isinstance(item, bool) else item)
+        except TypeError:
+            raise TypeError(f"trainable has {item!r}; expected names, patterns, layers or their indices") from None
+        count = len(net.layers)
+        if not -count <= index < count:
+            raise ValueError(f"trainable has the index {index}; net has {count} layers")
+        prefix = f"{index % count}."
+    return [name for name in names if name.startswith(prefix)]
+
+
+def _prefix(net, layer):
+    """What the names of a layer's parameters begin with; None where it is no layer of net."""
+    if layer is net:
+        return ""
+    for i, own in enumerate(net.layers):
+        inner = _prefix(own, layer) if isinstance(own, Network) else "" if own is layer else None
+        if inner is not None:
+            return f"{i}.{inner}"
+    return None
+
+
+def _listed(net):
+    return ", ".join(net.params) or "none: net has no parameters"
+
+
+def _by_itself(method):
+    """The method, run while no other such method of the object runs. Those of other threads wait. One that comes from within
+    (a signal handler, a schedule, a loss or layer of the user's own) would wait for itself, and is refused."""
+
+    @functools.wraps(method)
+    def alone(self, *arguments):
+        with self._lock:
+            if self._running:
+                raise RuntimeError(
+                    "this training step is running: a signal handler, schedule, loss or layer asked for it from within"
+                )
+            try:
+                self._running = True
+                return method(self, *arguments)
+            finally:
+                self._running = False
+
+    return alone
 
 
 class TrainingStep:
     """step(X, y) -> the batch's mean loss before the step; net.theta and net.buffers are changed in place. See `training_step`.
 
-    net, loss, optimizer, batch_size : as given. count : how many steps were made.
-    Two threads may not train one network at once; a step waits for the one that runs.
+    net, loss, optimizer, batch_size : as given. trainable : the names of what is trained, or None for all. count : how many steps
+    were made. None of them can be exchanged: make a new step, and hand on the state.
+    Two threads may not train one network at once; a step waits for the one that runs in another thread. A step, or its state, that
+    is asked for from within itself (by a signal handler) is a RuntimeError. In a forked child no other thread's step runs.
+    An exception leaves everything as it was, but for what comes while the jobs run (Ctrl-C): that may leave parameters, buffers and
+    state between two steps. Copies and pickles have a network, or share the one that the copy module leaves them, and a state of
+    their own.
     """
 
-    def __init__(self, net, loss, optimizer, batch_size):
+    net, loss, optimizer, batch_size, trainable = (
+        _check.Settled("make a new step, and hand on the state: new.state = step.state") for _ in range(5)
+    )
+
+    def __init__(self, net, loss, optimizer, batch_size, trainable=None):
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
@@ -40,19 +134,40 @@ class TrainingStep:
         if not net.theta.flags.writeable:
             raise ValueError("net.theta is read-only; expected a network that can be trained")
         self.net, self.loss, self.optimizer = net, loss, optimizer
-        self._form = net.for_training()
         self.batch_size = _check.count(batch_size, "batch_size", 1)
-        self.count = 0
-        self._dtype = net.theta.dtype
+        self.trainable = trainable_names(net, trainable)
+        self._count = 0
         self._states = tuple(_zeros(net) for _ in range(optimizer.state_arrays))
-        self._plans, self._lock = {}, threading.Lock()
+        self._prepare()
+
+    def _prepare(self):
+        """What follows from the rest."""
+        self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
+        self._plans, self._lock, self._running = {}, threading.RLock(), False
+        _steps.add(self)
+
+    def __getstate__(self):
+        derived = ("_form", "_dtype", "_plans", "_lock", "_running")
+        kept = {name: value for name, value in vars(self).items() if name not in derived}
+        return kept | {"_states": tuple(a.copy() for a in self._states)}
+
+    def __setstate__(self, kept):
+        vars(self).update(kept)
+        self._prepare()
 
     @property
+    def count(self):
+        """How many steps were made."""
+        return self._count
+
+    @property
+    @_by_itself
     def state(self):
         """{"count": ..., "state0": ..., ...}: copies of all that the next step depends on, besides net.theta and net.buffers."""
-        return {"count": np.array(self.count)} | {f"state{i}": a.copy() for i, a in enumerate(self._states)}
+        return {"count": np.array(self._count)} | {f"state{i}": a.copy() for i, a in enumerate(self._states)}
 
     @state.setter
+    @_by_itself
     def state(self, state):
         expected = {"count", *(f"state{i}" for i in range(len(self._states)))}
         if set(state) != expected:
@@ -61,32 +176,57 @@ class TrainingStep:
         for i, (a, own) in enumerate(zip(arrays, self._states, strict=True)):
             if a.shape != own.shape or a.dtype != own.dtype:
                 raise ValueError(f"state{i} is {a.dtype} of shape {a.shape}; expected {own.dtype} of shape {own.shape}")
-        self.count = _check.count(np.asarray(state["count"]).item(), "count", 0)
+        count = np.asarray(state["count"])
+        if count.ndim:
+            raise ValueError(f"count has shape {count.shape}; expected an integer")
+        self._count = _check.count(count.item(), "count", 0)
         for a, own in zip(arrays, self._states, strict=True):
             own[...] = a
 
+    @_by_itself
     def __call__(self, X, y):
         """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them."""
-        with self._lock:
-            dtype = self._dtype
-            if not _check.is_plain(X) or X.dtype is not dtype:
-                X = _check.as_array(X, "X")
-                _check.float_dtype(X.dtype, "X")
-                X = _check.plain(X, dtype, "X")
-            if X.ndim < 1 or not 1 <= len(X) <= self.batch_size:
-                raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
-            if not isinstance(y, np.ndarray):
-                y = _check.as_array(y, "y")
-            key = X.shape, y.ndim
-            plan = self._plans.get(key)
-            if plan is None:
-                if len(self._plans) >= MOST_PLANS:
-                    self._plans.clear()
-                kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
-                plan = self._plans[key] = kind(self, X, y)
-            loss = plan(X, self.loss.targets(y, plan.shape, dtype), self.count)
-            self.count += 1
-            return loss
+        dtype = self._dtype
+        if not _check.is_plain(X) or X.dtype is not dtype:
+            X = _check.as_array(X, "X")
+            _check.float_dtype(X.dtype, "X")
+            X = _check.plain(X, dtype, "X")
+        if X.ndim < 1 or not 1 <= len(X) <= self.batch_size:
+            raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
+        if not isinstance(y, np.ndarray):
+            y = _check.as_array(y, "y")
+        key = X.shape, y.ndim
+        plan = self._plans.get(key)
+        if plan is None:
+            kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
+            plan = kind(self, X, y)
+            if len(self._plans) >= MOST_PLANS:
+                del self._plans[next(iter(self._plans))]  # the oldest
+            self._plans[key] = plan
+        loss = plan(X, self.loss.targets(y, plan.shape, dtype), self._count)
+        self._count += 1
+        return loss
+
+    def _trained(self, params):
+        """Those of the parameters, {name: array}, that are trained."""
+        chosen = params if self.trainable is None else set(self.trainable)
+        return {name: a for name, a in params.items() if name in chosen}
+
+
+_steps = weakref.WeakSet()
+
+
+def _renew_locks():
+    """In a forked child: a lock that another thread held there is never released."""
+    for step in _steps:
+        if step._lock.acquire(blocking=False):
+            step._lock.release()
+        else:
+            step._lock, step._running = threading.RLock(), False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
 
 
 class _Planned:
@@ -105,7 +245,7 @@ class _Planned:
         kept = net.plan_forward(plan, x, output)
         v = output if net.outermost in (None, kernels.IDENTITY) else plan.empty(*self.shape)  # sigma' follows from the output
         loss.plan(plan, output, targets, v)
-        net.plan_tmv(plan, kept, v, dict(net.params), update=True)
+        net.plan_tmv(plan, kept, v, step._trained(net.params), update=True)
         net.plan_buffers(plan, kept)
 
     def __call__(self, X, targets, count):
@@ -119,18 +259,24 @@ class _ByLayers:
     """The step where a layer or the loss is the user's own: each layer is called by itself."""
 
     def __init__(self, step, X, y):
+        net = step.net
         self._step = step
-        self.shape = (len(X), *step.net.output_shape(X.shape[1:]))
-        self._gradient = _zeros(step.net)
-        self._plan = plan = kernels.Plan(step.net.theta.dtype.num)
-        plan.set_states(step.net.theta, step._states)
-        plan.update(step.net.theta, self._gradient)
+        self.shape = (len(X), *net.output_shape(X.shape[1:]))
+        gradient = _zeros(net)
+        if step.trainable is None:
+            self._out, theta = {"theta": gradient}, {"theta": net.theta}
+        else:
+            self._out, theta = step._trained(views(gradient, net.params)), net.params
+        self._plan = plan = kernels.Plan(net.theta.dtype.num)
+        plan.set_states(net.theta, step._states)
+        for name, a in self._out.items():
+            plan.update(theta[name], a)
 
     def __call__(self, X, targets, count):
         step = self._step
         output, jac = step._form.linearize(X)
-        loss, v = step.loss.value_and_gradient(output, targets)
-        jac.tmv(v, out={"theta": self._gradient})
+        loss, v = losses.value_and_gradient(step.loss, output, targets)
+        jac.tmv(v, out=self._out)
         step.optimizer.set_rule(self._plan, count)
         self._plan.run()
         step._form.update_buffers(jac.kept)

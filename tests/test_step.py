@@ -1,21 +1,30 @@
 """The training step: each one against plain NumPy, planned or layer by layer, resumed, refused. Settings: test_optim.py."""
 
+import copy
 import itertools
+import pickle
+import re
+import signal
 import threading
 import tracemalloc
+from types import FunctionType
 
 import nets
 import numpy as np
 import pytest
 from bounds import Bounds, Near, linearized, loss_of
+from interpreter import output
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastlec
 from fastlec import (
     SGD,
     Adam,
+    BatchNorm2d,
+    Conv2d,
     CosineDecay,
     Dense,
+    Flatten,
     MeanSquaredError,
     Network,
     Residual,
@@ -24,7 +33,11 @@ from fastlec import (
     reference,
     training_step,
 )
+from fastlec import network as network_module
+from fastlec import step as step_module
+from fastlec._kernels import plan as kernels
 from fastlec._kernels import pool
+from fastlec.step import TrainingStep, trainable_names
 
 OPTIMIZERS = {
     "sgd": SGD(0.1),
@@ -545,7 +558,7 @@ BATCHES = {
     "label negative": (0, X, Y - 1, ValueError, "^y has values from -1 to 1; expected 0 to 2"),
     "labels too few": (0, X, Y[:4], ValueError, r"^y has shape \(4,\); expected \(5,\)"),
     "labels too many": (0, X[:4], Y, ValueError, r"^y has shape \(5,\); expected \(4,\)"),
-    "float labels": (0, X, Y + 0.0, ValueError, r"^y has shape \(5,\); expected \(5,\) integers or \(5, 3\) probabilities"),
+    "float labels": (0, X, Y + 0.0, TypeError, r"^y has dtype float64; expected integers, or probabilities of shape \(5, 3\)"),
     "no labels": (0, X, None, TypeError, "^y has dtype object"),
     "targets": (1, X, T[:, :2], ValueError, r"^y has shape \(5, 2\); expected \(5, 3\)"),
     "a vector of targets": (1, X, T[:, 0], ValueError, r"^y has shape \(5,\); expected \(5, 3\)"),
@@ -600,3 +613,321 @@ def test_bad_states(state, error, match):
     assert step.count == 1
     for name, a in step.state.items():
         assert_array_equal(a, before[name])
+
+
+# --- what is trained -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["momentum and decay", "adam, decay"])
+@every
+def test_only_what_is_trainable_is_trained(layers, name, dtype, rng):
+    """Each parameter alone, then all of the last layer: these take the step that they take where all are trained, to the last
+    bit; the others, and their states, keep theirs for good."""
+    loss = SoftmaxCrossEntropy()
+    start = nets.network(layers, dtype, rng)
+    X, y = batch(loss, 7, dtype, rng)
+    whole = Network(start.layers)
+    value = training_step(whole, loss, OPTIMIZERS[name], 7)(X, y)
+    for trainable in (*start.params, -1):
+        net = Network(start.layers)
+        last = {n for n in net.params if n.startswith(f"{len(net.layers) - 1}.")}
+        chosen = last if trainable == -1 else {trainable}
+        if not chosen:
+            continue
+        step = training_step(net, loss, OPTIMIZERS[name], 7, trainable)
+        assert set(step.trainable or net.params) == chosen
+        assert step(X, y) == value
+        for other, a in net.params.items():
+            assert_array_equal(a, (whole if other in chosen else start).params[other], err_msg=other)
+        step(X, y)
+        for other, a in net.params.items():
+            if other not in chosen:
+                assert_array_equal(a, start.params[other], err_msg=other)
+        for state in state_of(step):
+            for other, a in network_module.views(state, net.params).items():
+                assert other in chosen or not a.any()
+
+
+def named(trainable):
+    inner = Network([Residual(4, rng=0), Dense(4, 3, "identity", rng=0)])
+    net = Network([Dense(5, 4, rng=0), BatchNorm2d(2), inner, Dense(3, 2, "identity", rng=0)])
+    return trainable_names(net, trainable(net) if isinstance(trainable, FunctionType) else trainable)
+
+
+HEAD = ("3.W", "3.b")
+NAMED = {
+    "all": (None, None),
+    "all by pattern": ("*", None),
+    "all by indices": (range(4), None),
+    "the network itself": (lambda net: net, None),
+    "a name": ("0.W", ("0.W",)),
+    "an inner name": ("2.0.W2", ("2.0.W2",)),
+    "a pattern": ("*.W", ("0.W", "2.1.W", "3.W")),
+    "another pattern": ("[03].b", ("0.b", "3.b")),
+    "an index": (3, HEAD),
+    "a NumPy index": (np.int64(3), HEAD),
+    "from the end": (-1, HEAD),
+    "a layer": (lambda net: net.layers[3], HEAD),
+    "layers": (lambda net: net.layers[2:], ("2.0.W1", "2.0.b", "2.0.W2", "2.1.W", "2.1.b", *HEAD)),
+    "an inner layer": (lambda net: net.layers[2].layers[1], ("2.1.W", "2.1.b")),
+    "several kinds, twice": (lambda net: ["3.*", 3, net.layers[3], "3.W"], HEAD),
+    "a set": ({"0.b", "3.b"}, ("0.b", "3.b")),
+    "with its buffers": (1, ("1.gamma", "1.beta", "1.running_mean", "1.running_var")),
+}
+
+
+@pytest.mark.parametrize(("trainable", "expected"), NAMED.values(), ids=NAMED)
+def test_ways_to_say_what_is_trainable(trainable, expected):
+    assert named(trainable) == expected
+
+
+ALL = "0.W, 0.b, 1.gamma, 1.beta, 2.0.W1, 2.0.b, 2.0.W2, 2.1.W, 2.1.b, 3.W, 3.b"
+NOT_NAMED = {
+    "another name": ("4.W", ValueError, f"trainable has '4.W', which names no parameter; expected names or patterns of {ALL}"),
+    "one of several": (["0.W", "w"], ValueError, "trainable has 'w', which names no parameter"),
+    "nothing": ((), ValueError, f"trainable is (), which leaves nothing to train; expected one or more of {ALL}"),
+    "a buffer alone": ("1.running_*", ValueError, "trainable is '1.running_*', which leaves nothing to train"),
+    "another layer": (Dense(3, 2), ValueError, "trainable has a Dense that is no layer of net; expected one of net.layers"),
+    "an index too high": (4, ValueError, "trainable has the index 4; net has 4 layers"),
+    "an index too low": (-5, ValueError, "trainable has the index -5; net has 4 layers"),
+    "a huge index": (10**400, ValueError, "trainable has the index 1000"),
+    "True": (True, TypeError, "trainable has True; expected names, patterns, layers or their indices"),
+    "a float": (1.0, TypeError, "trainable has 1.0; expected names"),
+    "bytes": (b"0.W", TypeError, "trainable has b'0.W'; expected names"),
+    "None within": ([None], TypeError, "trainable has None; expected names"),
+    "a class": (Dense, TypeError, "trainable has <class"),
+}
+
+
+@pytest.mark.parametrize(("trainable", "error", "match"), NOT_NAMED.values(), ids=NOT_NAMED)
+def test_what_cannot_be_trainable(trainable, error, match):
+    with pytest.raises(error, match=f"^{re.escape(match)}") as caught:
+        named(trainable)
+    assert caught.type is error
+
+
+def test_derivatives_stop_at_the_first_layer_that_is_trained(dtype):
+    """However many layers are below it, they add no job but those of the forward pass; nor does a user's layer compute any."""
+
+    def jobs(depth, trainable):
+        layers = [Residual(5, dtype=dtype, rng=0) for _ in range(depth)]
+        net = Network([*layers, Network([Dense(5, 4, dtype=dtype, rng=0), Dense(4, 3, "identity", dtype=dtype, rng=0)])])
+        step = training_step(net, SoftmaxCrossEntropy(), SGD(0.1), 4, trainable)
+        step(np.ones((4, 5), dtype), np.zeros(4, int))
+        forward = kernels.Plan(dtype.num)
+        net.plan_forward(forward, np.ones((4, 5), dtype), np.empty((4, 3), dtype))
+        return len(next(iter(step._plans.values()))._plan) - len(forward)
+
+    assert jobs(1, "*.1.W") == jobs(5, "*.1.W") == 2  # the loss, and W's gradient
+    assert jobs(1, -1) == jobs(5, -1) < jobs(1, None) < jobs(5, None)
+
+    class NoDerivative(nets.Cube):
+        def tmv(self, x, v, wrt):
+            raise AssertionError("a derivative that nobody needs")
+
+    net = Network([NoDerivative(), Dense(5, 3, "identity", rng=0)])
+    training_step(net, SoftmaxCrossEntropy(), SGD(0.1), 4, -1)(np.ones((4, 5)), np.zeros(4, int))
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["planned", "by layers"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_frozen_batch_normalisation_is_that_of_evaluation(own, nested, dtype, rng):
+    """The running statistics normalise, and stay; those of a layer that is trained, if only in part, move."""
+    conv = Conv2d(1, 3, 3, "relu", padding=1, dtype=dtype, rng=rng)
+    first, second = BatchNorm2d(3, dtype=dtype), BatchNorm2d(3, dtype=dtype)
+    body = [conv, first, second]
+    body = [Network(body)] if nested else body
+    prefix = "0." if nested else ""
+    start = Network([*body, *([nets.Same()] if own else []), Flatten(), Dense(48, 2, "identity", dtype=dtype, rng=rng)])
+    for a in start.buffers.values():
+        a[...] = rng.uniform(0.5, 2, a.shape)
+    X, y = rng.standard_normal((6, 1, 4, 4)).astype(dtype), np.arange(6) % 2
+    loss = SoftmaxCrossEntropy()
+    cases = {-1: (), f"{prefix}0.*": (), f"{prefix}2.beta": (2,), f"{prefix}1.*": (1,), None: (1, 2)}
+    for trainable, moving in cases.items():
+        net = Network(start.layers)
+        step = training_step(net, loss, SGD(0.1), 6, trainable)
+        assert (step(X, y) == loss.value(start(X), y)) == (not moving)
+        for i, statistic in itertools.product((1, 2), ("running_mean", "running_var")):
+            name = f"{prefix}{i}.{statistic}"
+            assert np.array_equal(net.buffers[name], start.buffers[name]) == (i not in moving)
+
+
+# --- one step at a time ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["step", "state", "set state"])
+def test_a_step_within_itself_is_refused(what, rng):
+    """It would wait for itself for ever. The step around it is made."""
+    loss, net = SoftmaxCrossEntropy(), nets.network(nets.PLANNED["dense"], np.float64, rng)
+    X, y = batch(loss, 4, np.float64, rng)
+    asked = []
+
+    def within(*arguments):
+        ways = {"step": lambda: step(X, y), "state": lambda: step.state, "set state": lambda: setattr(step, "state", {})}
+        with pytest.raises(RuntimeError, match=r"^this training step is running: a signal handler, schedule, loss or layer"):
+            ways[what]()
+        asked.append(step.count)
+
+    def schedule(count):
+        signal.raise_signal(signal.SIGUSR1)
+        return 0.1
+
+    step, other = training_step(net, loss, SGD(schedule), 4), Network(net.layers)
+    before = signal.signal(signal.SIGUSR1, within)
+    try:
+        values = [step(X, y) for _ in range(2)]
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    alone = training_step(other, loss, SGD(0.1), 4)
+    assert values == [alone(X, y) for _ in range(2)]
+    assert asked == [0, 1]
+    assert_array_equal(net.theta, other.theta)
+
+
+def test_a_step_that_failed_may_be_made_again(rng):
+    loss, net = SoftmaxCrossEntropy(), nets.network(nets.PLANNED["dense"], np.float64, rng)
+    X, y = batch(loss, 4, np.float64, rng)
+    start, rates = net.theta.copy(), iter([np.nan, KeyboardInterrupt(), 0.1])
+
+    def schedule(count):
+        rate = next(rates)
+        if isinstance(rate, BaseException):
+            raise rate
+        return rate
+
+    step = training_step(net, loss, SGD(schedule, momentum=0.5), 4)
+    with pytest.raises(ValueError, match=r"^lr\(0\) is nan"):
+        step(X, y)
+    with pytest.raises(KeyboardInterrupt):
+        step(X, y)
+    assert step.count == 0
+    assert_array_equal(net.theta, start)
+    step(X, y)
+    assert step.count == 1
+
+
+def test_a_child_forked_during_another_threads_step_makes_its_own():
+    """The lock that the other thread has is never released in the child."""
+    code = """
+        import os, signal, threading
+        import numpy as np
+        from fastlec import SGD, Dense, Network, SoftmaxCrossEntropy, training_step
+
+        parent, inside, go_on = os.getpid(), threading.Event(), threading.Event()
+
+        def schedule(count):
+            if os.getpid() == parent:
+                inside.set()
+                go_on.wait(60)
+            return 0.1
+
+        X, y = np.ones((4, 5)), np.zeros(4, int)
+        step = training_step(Network([Dense(5, 3, rng=0)]), SoftmaxCrossEntropy(), SGD(schedule), 4)
+        thread = threading.Thread(target=step, args=(X, y))
+        thread.start()
+        inside.wait(60)
+        child = os.fork()
+        if not child:
+            signal.alarm(30)  # which ends it
+            step(X, y)
+            os._exit(step.count)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        go_on.set()
+        thread.join()
+        print(step.count)
+    """
+    assert output(code, flags=(), timeout=60).split() == ["1", "1"]
+
+
+# --- copies, settings ------------------------------------------------------------------------------------------------
+
+
+class Counted(TrainingStep):
+    """A user's subclass, with an attribute of its own."""
+
+    calls = 0
+
+    def __call__(self, X, y):
+        self.calls += 1
+        return super().__call__(X, y)
+
+
+COPIES = {"copy": copy.copy, "deepcopy": copy.deepcopy, "pickle": lambda step: pickle.loads(pickle.dumps(step))}
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("layers", [nets.PLANNED["nested"], nets.OWN["scale"]], ids=["planned", "by layers"])
+def test_a_copied_step_goes_on_bitwise(layers, way, dtype, rng):
+    loss = SoftmaxCrossEntropy()
+    net = nets.network(layers, dtype, rng)
+    X, y = batch(loss, 6, dtype, rng)
+    step = Counted(net, loss, Adam(0.01), 6, "*.b" if way == "pickle" else None)
+    step(X, y)
+    again = COPIES[way](step)
+    assert type(again) is Counted
+    assert (again.count, again.calls, again.trainable) == (1, 1, step.trainable)
+    assert (again.net is net) == (way == "copy")
+    theta, state = net.theta.copy(), step.state
+    values = [step(X, y), step(X, y)]
+    assert again.count == 1
+    for name, a in again.state.items():
+        assert_array_equal(a, state[name])
+    again.net.theta = theta
+    expected = net.theta.copy() if way != "copy" else None
+    if way == "copy":  # one network
+        net.theta = theta
+    assert [again(X, y), again(X, y)] == values
+    if expected is not None:
+        assert_array_equal(again.net.theta, expected)
+
+
+def test_the_settings_of_a_step_are_refused_with_the_way_to_change_them():
+    step = training_step(Network([Dense(5, 3, rng=0)]), SoftmaxCrossEntropy(), SGD(0.1), 4)
+    for name in ("net", "loss", "optimizer", "batch_size", "trainable"):
+        value = getattr(step, name)
+        with pytest.raises(AttributeError, match=f"^{name} of a TrainingStep cannot be exchanged; make a new step, and"):
+            setattr(step, name, value)
+        with pytest.raises(AttributeError):
+            delattr(step, name)
+        assert getattr(step, name) is value
+    with pytest.raises(AttributeError):
+        step.count = 3
+
+
+def test_plans_are_kept_for_a_few_shapes(rng):
+    """Those used last."""
+    loss = SoftmaxCrossEntropy()
+    step = training_step(nets.network(nets.PLANNED["dense"], np.float64, rng), loss, SGD(0.1), 40)
+    for m in range(1, 40):
+        step(*batch(loss, m, np.float64, rng))
+        assert len(step._plans) <= step_module.MOST_PLANS
+        assert ((m, 5), 1) in step._plans
+
+
+class Odd(Huber):
+    """A loss of the user's own that gives something else."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def value_and_gradient(self, output, y):
+        return self.found
+
+
+ODD = {
+    "a number": (1.0, TypeError, "Odd.value_and_gradient gave a float; expected .loss, its gradient by the output"),
+    "three": ((1, 2, 3), TypeError, "Odd.value_and_gradient gave a tuple"),
+    "no number": ((None, np.zeros((5, 3))), TypeError, "the loss that Odd.value_and_gradient gave is None; expected a number"),
+    "losses": ((np.ones(5), np.zeros((5, 3))), TypeError, "the loss that Odd.value_and_gradient gave is array"),
+    "gradient": ((1.0, np.zeros(3)), ValueError, r"Odd.value_and_gradient gave a gradient of shape \(3,\); expected \(5, 3\)"),
+}
+
+
+@pytest.mark.parametrize(("found", "error", "match"), ODD.values(), ids=ODD)
+def test_losses_that_give_something_else(found, error, match):
+    net = Network([Dense(5, 3, rng=0)])
+    start = net.theta.copy()
+    with pytest.raises(error, match=f"^{match}"):
+        training_step(net, Odd(found), SGD(0.1), 5)(X, T)
+    assert_array_equal(net.theta, start)
