@@ -11,23 +11,25 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import _check, io
+from . import _check, io, losses
 from .data import split
 from .losses import SoftmaxCrossEntropy
 from .network import Network
 from .optim import SGD
-from .step import training_step
+from .step import trainable_names, training_step
 
 _LISTS = ("train_loss", "val_loss", "val_accuracy", "seconds", "learning_rate")  # of History
 _MONITORS = ("val_loss", "train_loss", "val_accuracy")
+_MAY_CHANGE = ("lr", "batch_size")  # between the calls that go on with one checkpoint
 _CHUNK = 1024  # validation samples that are evaluated at once: what the layers keep of them is bounded
+_PART = 1 << 20  # values that are looked at at once
 
 
 @dataclass(eq=False)
@@ -38,6 +40,8 @@ class History:
     val_loss, val_accuracy : after the epoch, on the validation samples; the share of classes that are right, in [0, 1],
     where the targets are classes.  seconds : of training and validation.  learning_rate : at the epoch's first step.
     best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.
+    notes : a line of text for each setting that a call which went on from a checkpoint has changed, such as
+    "from epoch 6 on lr is 0.001; it was 0.01".
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -46,6 +50,7 @@ class History:
     seconds: list[float] = field(default_factory=list)
     learning_rate: list[float] = field(default_factory=list)
     best_epoch: int | None = None
+    notes: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.train_loss)
@@ -62,8 +67,8 @@ class EarlyStopping:
     """Stops a training once ``monitor`` has not improved by more than min_delta for ``patience`` epochs.
 
     monitor : "val_loss", "train_loss" or "val_accuracy".
-    restore_best : whether net.theta and net.buffers end as they were after the best epoch, also where the epochs or a callback
-    end the training.
+    restore_best : whether net.theta and net.buffers end as they were after the best epoch, whatever ends the training: the epochs,
+    a callback, divergence, Ctrl-C or any other exception. (Before there was an epoch: as they were at the start.)
     """
 
     patience: int = 10
@@ -74,6 +79,7 @@ class EarlyStopping:
     def __post_init__(self):
         _check.count(self.patience, "patience", 1)
         _check.non_negative(self.min_delta, "min_delta")
+        _check.flag(self.restore_best, "restore_best")
         if self.monitor not in _MONITORS:
             raise ValueError(f"monitor is {self.monitor!r}; expected one of {', '.join(_MONITORS)}")
 
@@ -108,30 +114,38 @@ def fit(
     rng=0,
     early_stopping: EarlyStopping | None = None,
     checkpoint: str | os.PathLike | None = None,
+    trainable=None,
     progress: bool = False,
 ) -> History:
     """Train ``net`` on the samples X and targets y; net.theta and net.buffers go on from where they are, and are changed in place.
 
-    X : (m, ...) real numbers, one sample a row, converted once to the network's dtype.  y : (m,) or (m, k), as the loss takes it.
+    X : (m, ...) real numbers, one sample a row, converted once to the network's dtype, and read in place where it is that already:
+    do not change it meanwhile.  y : (m,) or (m, k), as the loss takes it; copied.
     loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state
     begins anew in every call.
     batch_size, epochs : every epoch sees every sample once, in a new order, batch_size at a time (the last batch may be smaller).
-    validation : None; the share, in (0, 1), of samples to set aside, the same of every class; or a pair (X_val, y_val).
+    validation : None; the share, in (0, 1), of samples to set aside, the same of every class; or a pair (X_val, y_val). Which
+    samples are set aside depends on their number, their classes and the share alone, so that no later call trains on them.
     callbacks : callback(progress) is called after each epoch with a :class:`Progress`; if it returns True, training ends.
     rng : a seed or a Generator; the same one gives the same training.
     early_stopping : an :class:`EarlyStopping`, or None.
-    checkpoint : a file that holds, after every epoch, all that it takes to go on: parameters, buffers, optimizer, random numbers,
-    history. If it exists, the training goes on from it instead of from net.theta and rng, and ends bitwise as one that was
-    never stopped. ``epochs``, which counts from the very first, and the patience of early stopping may have changed; a seed
-    may not, a Generator is set to where it was. Of functions and layers of your own it knows little more than the name.
+    checkpoint : an .npz file that holds, after every epoch and its callbacks, all that it takes to go on: parameters, buffers,
+    optimizer, random numbers, history. If it exists, the training goes on from it instead of from net.theta and rng, and ends
+    bitwise as one that was never stopped. These may have changed: ``epochs``, which counts from the very first; the patience of
+    early stopping; the optimizer's lr, a number or a schedule, which is asked for the steps that follow; batch_size. The last two
+    are noted in history.notes. Nothing else may; a Generator is set to where it was. Of functions and layers of your own it knows
+    little more than the name. ``Network.load`` reads the network from it: the best where early stopping restores that, else
+    the last.
+    trainable : what is trained, by default everything: names, patterns, layers, as in :func:`training_step`.
     progress : show a bar (rich, where installed, or else lines) on stderr.
 
     Returns the :class:`History`. Raises ValueError or TypeError, before anything is changed, for arguments that do not fit
-    or a checkpoint of another run; FloatingPointError, which names epoch and step (counted from 1, over all epochs), once the
-    loss, the parameters, buffers or the optimizer's state are not finite: net.theta and net.buffers are then what they were at
-    the start of that epoch.
-    Other exceptions (Ctrl-C, or a callback's) leave net.theta as far as it has come, and the checkpoint of the last
-    whole epoch.
+    or a checkpoint of another run; FloatingPointError, likewise, if X or real targets have NaN or infinity, and, naming epoch and
+    step (counted from 1, over all epochs), once the loss, the parameters, buffers or the optimizer's state are not finite;
+    io.ModelError if the checkpoint cannot be written, which leaves an older one as it was.
+    Whatever exception ends the training, Ctrl-C and those of callbacks too: net.theta and net.buffers are what they were after the
+    last whole epoch, or the best one where early stopping restores that; ``error.history`` is the History of the whole epochs;
+    the checkpoint is that of the last whole epoch.
     """
     if not isinstance(net, Network):
         raise TypeError(f"net is a {type(net).__name__}; expected a Network")
@@ -141,6 +155,8 @@ def fit(
     _check.optimizer(optimizer)
     batch_size = _check.count(batch_size, "batch_size", 1)
     epochs = _check.count(epochs, "epochs", 0)
+    if callable(callbacks) or not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks is {callbacks!r}; expected a sequence of functions")
     callbacks = list(callbacks)
     for callback in callbacks:
         if not callable(callback):
@@ -149,40 +165,49 @@ def fit(
     held_out = _validation(net, loss, validation)
     scored = held_out if isinstance(held_out, _Samples) else samples
     rule = _stopping_rule(early_stopping, held_out, scored.classes)
-    path = None if checkpoint is None else io.writable(checkpoint)
-    run = _Run(net, loss, optimizer, min(batch_size, len(samples)), rule, np.random.default_rng(rng))
+    path = None if checkpoint is None else _checkpoint_path(checkpoint)
+    trainable = trainable_names(net, trainable)
+    batch_size = min(batch_size, len(samples))
+    run = _Run(net, loss, optimizer, batch_size, trainable, rule, _check.generator(rng))
     settings = path and {
         "dtype": str(net.theta.dtype),
-        "network": _structure(net),
+        "net": _structure(net),
         "loss": _text(loss),
-        "optimizer": _text(optimizer),
+        "optimizer": _without_rate(optimizer),
+        "lr": _text(getattr(optimizer, "lr", None)),
         "batch_size": batch_size,
         "samples": samples.fingerprint(),
         "validation": held_out.fingerprint() if isinstance(held_out, _Samples) else held_out,
         "early_stopping": early_stopping and [rule.monitor, float(rule.min_delta), bool(rule.restore_best)],
-        "rng": "a generator" if rng is None or hasattr(rng, "bit_generator") else _text(rng),
+        "trainable": trainable and list(trainable),
+        "rng": _seed(rng),
     }
     if path and path.exists():
         run.load(path, settings, epochs)
-    else:
-        run.split_seed = int(run.rng.integers(1 << 63))
     rows = np.arange(len(samples))
     if isinstance(held_out, float):
-        rows, aside = _split(samples, held_out, run.split_seed)
+        rows, aside = _split(samples, held_out)
         held_out = samples[aside]
 
-    with _shown(progress, run.history, epochs) as show:
-        while len(run.history) < epochs and not run.out_of_patience():
-            run.epoch(samples, rows, held_out)
-            show()
-            told = Progress(len(run.history), epochs, run.history, net, run.step)
-            stop = any([callback(told) for callback in callbacks])
-            if path:
-                run.save(path, settings)
-            if stop:
-                break
-    if run.best is not None:
-        run.restore(run.best)
+    try:
+        with _shown(progress, run.history, epochs) as show:
+            while len(run.history) < epochs and not run.out_of_patience():
+                run.epoch(samples, rows, held_out)
+                told = Progress(len(run.history), epochs, run.history, net, run.step)
+                try:
+                    show()
+                    stop = any([callback(told) for callback in callbacks])
+                finally:  # whatever they raise, the epoch is done
+                    if path:
+                        run.save(path, settings)
+                if stop:
+                    break
+    except BaseException as error:
+        error.history = run.history
+        raise
+    finally:
+        if run.best is not None:
+            run.restore(run.best)
     return run.history
 
 
@@ -207,16 +232,15 @@ class _Samples:
 class _Run:
     """A network in training, and all that changes on the way: what a checkpoint holds.
 
-    best : the values of `values` after the best epoch, or None where nobody wants them back.
-    split_seed : of the validation part, so that it is the same one after a stop, whatever became of the Generator.
+    best : the values of `values` after the best epoch, or None where nobody wants them back. steps : how many were made.
     """
 
-    def __init__(self, net, loss, optimizer, batch_size: int, rule: EarlyStopping, rng: np.random.Generator):
+    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator):
         self.net, self.loss, self.optimizer, self.batch_size, self.rule = net, loss, optimizer, batch_size, rule
-        self.step = training_step(net, loss, optimizer, batch_size)
+        self.step = training_step(net, loss, optimizer, batch_size, trainable)
         self.history = History()
         self.best = self.values() if rule.restore_best else None
-        self.rng, self.split_seed = rng, 0
+        self.rng, self.steps = rng, 0
 
     def values(self) -> dict[str, np.ndarray]:
         """Copies of all that training changes of the network."""
@@ -232,40 +256,40 @@ class _Run:
         return len(self.history) - (self.history.best_epoch or 0) >= self.rule.patience
 
     def epoch(self, samples: _Samples, rows: np.ndarray, held_out: _Samples | None) -> None:
-        """Train on those rows of the samples, measure, take note. FloatingPointError leaves the network as it was before."""
+        """Train on those rows of the samples, measure, take note. An exception leaves all as if the epoch had not begun."""
         began, before, history = time.perf_counter(), self.values(), self.history
-        n_batches = math.ceil(len(rows) / self.batch_size)
-        first = len(history) * n_batches
-        rate = self.optimizer.rate(first)
+        done, best, best_epoch = len(history), self.best, history.best_epoch
         try:
+            rate = self.optimizer.rate(self.steps)
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
-                train_loss = self._train(samples, self.rng.permutation(rows), first, rate)
+                train_loss = self._train(samples, self.rng.permutation(rows), rate)
                 val_loss, val_accuracy = (None, None) if held_out is None else _evaluate(self.net, self.loss, held_out)
-            numbers = {**self.values(), **self.step.state, "the validation loss": val_loss or 0.0}
-            for name, values in numbers.items():
-                if not np.isfinite(values).all():
-                    raise self._diverged(first + n_batches, f"{name} has NaN or infinity", rate)
-        except FloatingPointError:
+            steps = self.steps + math.ceil(len(rows) / self.batch_size)
+            spoilt = _not_finite({**self.values(), **self.step.state, "the validation loss": val_loss or 0.0})
+            if spoilt:
+                raise self._diverged(steps, f"{spoilt} has NaN or infinity", rate)
+            measured = (train_loss, val_loss, val_accuracy, time.perf_counter() - began, rate)
+            for name, value in zip(_LISTS, measured, strict=True):
+                if value is not None:
+                    getattr(history, name).append(value)
+            values = getattr(history, self.rule.monitor)
+            if best_epoch is None or self.rule.improves(values[-1], values[best_epoch - 1]):
+                history.best_epoch = len(history)
+                if best is not None:
+                    self.best = self.values()
+            self.steps = steps
+        except BaseException:
             self.restore(before)
+            self.best, history.best_epoch = best, best_epoch
+            for name in _LISTS:
+                del getattr(history, name)[done:]
             raise
-        history.train_loss.append(train_loss)
-        if val_loss is not None:
-            history.val_loss.append(val_loss)
-        if val_accuracy is not None:
-            history.val_accuracy.append(val_accuracy)
-        history.seconds.append(time.perf_counter() - began)
-        history.learning_rate.append(rate)
-        values = getattr(history, self.rule.monitor)
-        if history.best_epoch is None or self.rule.improves(values[-1], values[history.best_epoch - 1]):
-            history.best_epoch = len(history)
-            if self.best is not None:
-                self.best = self.values()
 
-    def _train(self, samples: _Samples, order: np.ndarray, first: int, rate: float) -> float:
-        """One step for every batch of rows, in that order; the mean loss of the samples. first : steps done before."""
+    def _train(self, samples: _Samples, order: np.ndarray, rate: float) -> float:
+        """One step for every batch of rows, in that order; the mean loss of the samples."""
         X, y = (np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in (samples.X, samples.y))
         total = 0.0
-        for count, start in enumerate(range(0, len(order), self.batch_size), first + 1):
+        for count, start in enumerate(range(0, len(order), self.batch_size), self.steps + 1):
             rows = order[start : start + self.batch_size]
             x, targets = X[: len(rows)], y[: len(rows)]
             samples.X.take(rows, 0, x, "clip")  # "raise" would gather into a copy first
@@ -277,10 +301,12 @@ class _Run:
         return total / len(order)
 
     def _diverged(self, count: int, what: str, rate: float) -> FloatingPointError:
-        advice = f"a lower learning rate than {rate:g} may help, if the samples are finite"
+        best, end = self.history.best_epoch, "net.theta is as it was at the start of the epoch"
+        if self.best is not None and best is not None:
+            end = f"net.theta is as it was after epoch {best}, the best"
         return FloatingPointError(
-            f"training diverged at epoch {len(self.history) + 1}, step {count}: {what}; {advice}; "
-            "net.theta is as it was at the start of the epoch"
+            f"training diverged at epoch {len(self.history) + 1}, step {count}: {what}; "
+            f"a lower learning rate than {rate:g} may help; {end}"
         )
 
     def _arrays(self) -> dict[str, np.ndarray]:
@@ -290,10 +316,16 @@ class _Run:
 
     def save(self, path: Path, settings: dict[str, Any]) -> None:
         """Write a checkpoint, all or nothing."""
+        arrays, done = self._arrays(), len(self.history)
+        spoilt = _not_finite(arrays)
+        if spoilt:
+            raise FloatingPointError(
+                f"{spoilt} has NaN or infinity after the callbacks of epoch {done}; {path} is left as it was"
+            )
         lists = {f"history.{name}": np.array(getattr(self.history, name), np.float64) for name in _LISTS}
-        facts = {"best_epoch": self.history.best_epoch, "split_seed": self.split_seed, "rng": self.rng.bit_generator.state}
+        facts = {"best_epoch": self.history.best_epoch, "notes": self.history.notes, "rng": self.rng.bit_generator.state}
         facts = json.loads(json.dumps(facts, default=lambda array: array.tolist()))  # some bit generators' states are arrays
-        io.save_arrays(path, self._arrays() | lists, {"kind": "checkpoint", "settings": settings, **facts})
+        io.save_arrays(path, arrays | lists, {"kind": "checkpoint", "settings": settings, **facts})
 
     def load(self, path: Path, settings: dict[str, Any], epochs: int) -> None:
         """Go on from a checkpoint. ModelError, and nothing is changed, unless it is complete and of a run with these settings."""
@@ -305,22 +337,28 @@ class _Run:
         arrays, meta = io.load_arrays(path)
         theirs = meta.get("settings")
         require(meta.get("kind") == "checkpoint" and isinstance(theirs, dict), "is not a checkpoint of fit")
-        for name, ours in settings.items():
-            text = f"is the checkpoint of another training: its {name} is {theirs.get(name)}, that of this one is {ours}"
-            require(theirs.get(name) == ours, text)
+        settings = json.loads(json.dumps(settings))  # as the file has it: lists for tuples
+        changes = [name for name, ours in settings.items() if theirs.get(name) != ours]
+        for name in changes:
+            text = (
+                f"is the checkpoint of another training: its {name} is {theirs.get(name)}, that of this one is {settings[name]}"
+            )
+            require(name in _MAY_CHANGE, f"{text}; only lr, batch_size, epochs and patience may change")
         expected = self._arrays()
         lists = {name: arrays.pop(f"history.{name}", np.empty((0, 0))) for name in _LISTS}
         require(set(arrays) == set(expected), f"holds the arrays {sorted(arrays)}; expected {sorted(expected)}")
         for name, array in arrays.items():
             found, wanted = (f"{a.dtype} of shape {a.shape}" for a in (array, expected[name]))
             require(found == wanted, f"{name} is {found}; expected {wanted}")
-        done, best_epoch, split_seed = lists["train_loss"].size, meta.get("best_epoch"), meta.get("split_seed")
+        done, best_epoch, notes = lists["train_loss"].size, meta.get("best_epoch"), meta.get("notes")
         for name, values in lists.items():
             unmeasured = name.startswith("val_") and name != self.rule.monitor and not values.size
             fits = values.dtype == np.float64 and (values.shape == (done,) or unmeasured)
             require(fits, f"history.{name} is {values.dtype} of shape {values.shape}; expected float64 of shape {(done,)}")
         require(type(best_epoch) is int and 1 <= best_epoch <= done, f"best_epoch is {best_epoch!r}; expected 1 to {done}")
-        require(type(split_seed) is int and split_seed >= 0, f"split_seed is {split_seed!r}; expected an integer >= 0")
+        texts = isinstance(notes, list) and all(isinstance(note, str) for note in notes)
+        require(texts, f"notes is {notes!r}; expected a list of texts")
+        require(arrays["state.count"] >= 0, f"state.count is {arrays['state.count']}; expected an integer >= 0")
         require(done <= epochs, f"holds {done} epochs of training; epochs is {epochs}, expected at least as many")
         rng = type(self.rng.bit_generator)()
         try:
@@ -331,9 +369,11 @@ class _Run:
         self.step.state = {name.removeprefix("state."): arrays[name] for name in arrays if name.startswith("state.")}
         self.restore(arrays)
         self.best = self.best and {name: arrays[_best(name)] for name in self.best}
-        self.history = History(**{name: values.tolist() for name, values in lists.items()}, best_epoch=best_epoch)
+        notes += [f"from epoch {done + 1} on {name} is {settings[name]}; it was {theirs.get(name)}" for name in changes]
+        measured = {name: values.tolist() for name, values in lists.items()}
+        self.history = History(**measured, best_epoch=best_epoch, notes=notes)
         self.rng.bit_generator.state = rng.state
-        self.split_seed = split_seed
+        self.steps = int(arrays["state.count"])
 
 
 def _best(name: str) -> str:
@@ -347,9 +387,18 @@ def _samples(net, loss, X, y) -> _Samples:
     if X.ndim < 2 or 0 in X.shape:
         raise ValueError(f"X has shape {X.shape}; expected (samples, features), or more axes, none of them 0")
     shape, dtype = (len(X), *net.output_shape(X.shape[1:])), net.theta.dtype
-    with np.errstate(over="ignore"):  # infinity is then found in the loss
+    with np.errstate(over="ignore"):  # infinity is then found
         X = _check.plain(X, dtype, "X")
-    y = np.ascontiguousarray(loss.targets(y, shape, dtype))
+    y = np.array(loss.targets(y, shape, dtype), order="C")
+    for name, array in (("X", X), ("y", y)):
+        part = max(_PART // max(array[:1].size, 1), 1)
+        for start in range(0, len(array), part):
+            finite = np.isfinite(array[start : start + part])
+            if not finite.all():
+                sample = start + int(np.argwhere(~finite)[0, 0])
+                raise FloatingPointError(
+                    f"{name} has NaN or infinity in sample {sample} ({array.dtype}); expected finite numbers"
+                )
     classes = None
     if y.ndim == 1 and y.dtype.kind in "iu" and shape[-1] > 1:
         classes = y
@@ -370,18 +419,19 @@ def _validation(net, loss, validation) -> _Samples | float | None:
         raise TypeError(f"validation is a {type(validation).__name__}; expected None, a share, or a pair (X_val, y_val)")
     try:
         return _samples(net, loss, *validation)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, FloatingPointError) as error:
         raise type(error)(f"validation: {error}") from None
 
 
-def _split(samples: _Samples, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The rows to train on and those to validate with: of every class the same share, where there are classes."""
+def _split(samples: _Samples, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """The rows to train on and those to validate with: of every class the same share, where there are classes. Always the same
+    ones, for a second training that goes on from the first one's theta must not train on what that one has set aside."""
     if samples.classes is not None:
-        return split(samples.classes, fraction=share, seed=seed)
+        return split(samples.classes, fraction=share)
     m = len(samples)
     if m < 2:
         raise ValueError(f"validation is {share}, of {m} sample; expected two samples or more, or a pair (X_val, y_val)")
-    order = np.random.default_rng(seed).permutation(m)
+    order = np.random.default_rng(0).permutation(m)
     count = min(max(round(m * share), 1), m - 1)
     return np.sort(order[count:]), np.sort(order[:count])
 
@@ -408,18 +458,48 @@ def _evaluate(net, loss, samples: _Samples) -> tuple[float, float | None]:
     for start in range(0, len(samples), chunk):
         part = samples[start : start + chunk]
         output = net(part.X)
-        total += loss.value(output, part.y) * len(part)
+        total += losses.value(loss, output, part.y) * len(part)
         if part.classes is not None:
             right += np.count_nonzero(output.argmax(axis=-1) == part.classes)
     return total / len(samples), None if samples.classes is None else right / len(samples)
 
 
-def _structure(layer) -> str | list:
-    """A layer's kind, settings and parameters; of a network, a list of those of its layers."""
+def _not_finite(arrays: dict[str, Any]) -> str | None:
+    """The name of the first that has NaN or infinity."""
+    return next((name for name, values in arrays.items() if not np.isfinite(values).all()), None)
+
+
+def _checkpoint_path(checkpoint) -> Path:
+    path = io.writable(checkpoint)
+    if path.suffix == ".safetensors":
+        raise ValueError(f"checkpoint is {str(checkpoint)!r}; expected another ending: checkpoints are .npz files")
+    return path
+
+
+def _structure(layer) -> Any:
+    """A network as what JSON can hold: what `Network.load` makes it from, or, where a layer is the user's own, the kinds, settings
+    and parameters of its layers."""
     if isinstance(layer, Network):
-        return [_structure(part) for part in layer.layers]
+        try:
+            return layer.config()
+        except TypeError:
+            return [_structure(part) for part in layer.layers]
     settings = _text(layer.config()) if hasattr(layer, "config") else ""
     return " ".join([type(layer).__name__, settings, *(f"{name} {array.shape}" for name, array in layer.params.items())])
+
+
+def _without_rate(optimizer) -> str:
+    """An optimizer as text, but for its learning rate, where that is a field of its own."""
+    if not is_dataclass(optimizer):
+        return _text(optimizer)
+    settings = [f"{f.name}={_text(getattr(optimizer, f.name))}" for f in fields(optimizer) if f.name != "lr"]
+    return f"{type(optimizer).__name__}({', '.join(settings)})"
+
+
+def _seed(rng) -> str:
+    if rng is None or hasattr(rng, "bit_generator"):
+        return "a generator"
+    return _text(int(rng) if isinstance(rng, np.integer) else rng)
 
 
 def _text(value: object) -> str:

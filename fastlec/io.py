@@ -100,6 +100,8 @@ def read_network(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
     from .network import build, shapes
 
     arrays, meta = _load(path)
+    if meta.get("kind") == "checkpoint":
+        arrays, meta = _network_of(path, arrays, meta)
     if meta.get("kind") != "network":
         raise ModelError(f"{path}: holds a model of kind {meta.get('kind')!r}; expected 'network'")
     if meta.get("dtype") not in ("float32", "float64"):
@@ -118,6 +120,32 @@ def read_network(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path}: 'meta' describes no network: {error}") from error
+
+
+def _network_of(path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The network in a checkpoint of ``fit`` in the form that :func:`save_network` writes: the best one where that is kept, else
+    the last one."""
+    from .network import shapes
+
+    settings = meta.get("settings")
+    described = settings.get("net") if isinstance(settings, dict) else None
+    if not isinstance(described, dict):
+        text = "its network has layers of one's own: build the network, and give fit this file as checkpoint"
+        raise ModelError(f"{path}: is a checkpoint that no network can be made from; {text}")
+    prefix = "best." if "best" in arrays else ""
+    theta = arrays.get("best" if prefix else "theta", np.empty(0)).ravel()
+    named, start = {}, 0
+    try:
+        for name, shape in shapes(described).items():
+            buffer = arrays.get(f"{prefix}buffers.{name}")
+            size = 0 if buffer is not None else math.prod(shape)
+            named[name] = theta[start : start + size].reshape(shape) if buffer is None else buffer
+            start += size
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{path}: is no checkpoint of the network that it describes: {error}") from error
+    if start != theta.size:
+        raise ModelError(f"{path}: theta has {theta.size} numbers; its network has {start}")
+    return named, {"kind": "network", "dtype": settings.get("dtype"), **described}
 
 
 def file_kind(path: str | os.PathLike) -> Any:

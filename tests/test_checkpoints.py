@@ -1,11 +1,13 @@
 """Checkpoints of fit: a training that was stopped goes on as if it had not been, and a file of another one is refused."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
 from interpreter import output, run
-from test_fitting import assert_same, network, overfitted, regression
+from test_fitting import assert_same, images, network, overfitted, regression
 
 from fastlec import fitting, io
 from fastlec.fitting import EarlyStopping, fit
@@ -132,7 +134,6 @@ def test_a_killed_process_is_taken_up_by_another(tmp_path):
 def test_an_interrupted_epoch_is_done_again(digits, tmp_path, monkeypatch):
     path, whole, net = tmp_path / "run.npz", network(), network()
     expected = fit(whole, *digits, epochs=3)
-    before = {}
 
     def interrupted(*settings):
         step = training_step(*settings)
@@ -140,7 +141,6 @@ def test_an_interrupted_epoch_is_done_again(digits, tmp_path, monkeypatch):
         class Interrupted:
             def __call__(self, X, y):
                 if step.state["count"] == 25:
-                    before["theta"] = step.net.theta.copy()
                     raise KeyboardInterrupt
                 return step(X, y)
 
@@ -152,7 +152,9 @@ def test_an_interrupted_epoch_is_done_again(digits, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         fit(net, *digits, epochs=3, checkpoint=path)
     monkeypatch.undo()
-    np.testing.assert_array_equal(net.theta, before["theta"])
+    two = network()
+    fit(two, *digits, epochs=2)
+    np.testing.assert_array_equal(net.theta, two.theta)
     assert_same(fit(net, *digits, epochs=3, checkpoint=path), expected)
     np.testing.assert_array_equal(net.theta, whole.theta)
 
@@ -184,14 +186,15 @@ def test_a_stopped_training_stays_stopped_until_there_is_more_patience(tmp_path)
     ("name", "other"),
     [
         ("dtype", {"net": network(np.float32)}),
-        ("network", {"net": network(activation="sigmoid")}),
-        ("network", {"net": Network([Dense(64, 10, rng=0)])}),
-        ("network", {"net": Network([network()])}),
+        ("net", {"net": network(activation="sigmoid")}),
+        ("net", {"net": Network([Dense(64, 10, rng=0)])}),
+        ("net", {"net": Network([network()])}),
         ("loss", {"loss": MeanSquaredError(), "y": np.zeros((300, 10))}),
-        ("optimizer", {"optimizer": SGD(0.1)}),
+        ("optimizer", {"optimizer": SGD(0.01)}),
+        ("optimizer", {"optimizer": SGD(0.01, momentum=0.9, nesterov=True)}),
         ("optimizer", {"optimizer": SGD(0.1, momentum=0.95)}),
         ("optimizer", {"optimizer": Adam()}),
-        ("batch_size", {"batch_size": 16}),
+        ("trainable", {"trainable": -1}),
         ("samples", {"X": np.zeros((300, 64))}),
         ("samples", {"y": np.zeros(300, dtype=int)}),
         ("validation", {"validation": 0.3}),
@@ -238,7 +241,9 @@ def spoil(text, **changes):
         spoil("best_epoch is 3; expected 1 to 2", best_epoch=3),
         spoil("best_epoch is None", best_epoch=None),
         spoil("best_epoch is True", best_epoch=True),
-        spoil("split_seed is -1", split_seed=-1),
+        spoil("notes is 'a'; expected a list of texts", notes="a"),
+        spoil("notes is .1.; expected a list of texts", notes=[1]),
+        spoil("state.count is -1", **{"state.count": np.array(-1)}),
         spoil("the random state is not one of PCG64", rng=None),
         spoil("the random state is not one of PCG64", rng={"bit_generator": "MT19937"}),
         spoil("the random state is not one of PCG64", rng={"bit_generator": "PCG64", "state": {"state": "x"}}),
@@ -292,3 +297,170 @@ def test_a_checkpoint_is_plain_arrays_and_json(digits, tmp_path):
         meta = json.loads(str(archive["meta"]))
         assert meta["settings"]["batch_size"] == 32
         assert archive["theta"].shape == network().theta.shape
+
+
+# ---- what may change
+
+
+def test_a_lower_rate_another_schedule_and_batch_size_are_taken_and_noted(digits, tmp_path):
+    path, net, alone = tmp_path / "run.npz", network(), network()
+    settings = {"validation": 0.2, "checkpoint": path}
+    fit(net, *digits, epochs=2, optimizer=Adam(0.01), **settings)  # 240 samples: 8 steps an epoch
+    asked = []
+
+    def schedule(step):
+        asked.append(step)
+        return 0.002
+
+    fit(net, *digits, epochs=3, optimizer=Adam(0.001), **settings)
+    fit(net, *digits, epochs=4, optimizer=Adam(schedule), batch_size=24, **settings)
+    history = fit(net, *digits, epochs=5, optimizer=Adam(CosineDecay(0.01, 40)), batch_size=np.int64(24), **settings)
+    assert asked == [24, *range(24, 34)]  # for the history, then for each step
+    assert history.learning_rate == [0.01, 0.01, 0.001, 0.002, CosineDecay(0.01, 40)(34)]
+    function = "<function test_a_lower_rate_another_schedule_and_batch_size_are_taken_and_noted.<locals>.schedule>"
+    assert history.notes == [
+        "from epoch 3 on lr is 0.001; it was 0.01",
+        f"from epoch 4 on lr is {function}; it was 0.001",
+        "from epoch 4 on batch_size is 24; it was 32",
+        f"from epoch 5 on lr is CosineDecay(lr=0.01, steps=40, floor=0.0, warmup=0); it was {function}",
+    ]
+    assert fit(alone, *digits, epochs=1, optimizer=Adam(0.01), validation=0.2).notes == []
+
+
+def test_the_same_settings_in_other_words_are_no_change(digits, tmp_path):
+    path = tmp_path / "run.npz"
+    fit(network(), *digits, epochs=1, optimizer=SGD(1, 0.5), batch_size=300, checkpoint=path, trainable="*", rng=3)
+    optimizer = SGD(np.float64(1), np.float32(0.5))
+    more = {"optimizer": optimizer, "batch_size": 10**400, "trainable": [0, "1.*", -1], "rng": np.uint8(3)}
+    assert fit(network(), *digits, epochs=2, checkpoint=path, **more).notes == []
+
+
+def test_the_samples_set_aside_stay_so_when_another_generator_goes_on(digits, tmp_path, monkeypatch):
+    X, y = digits
+    seen, path = [], tmp_path / "run.npz"
+
+    def recorded(net, *settings):
+        step = training_step(net, *settings)
+
+        class Recorder:
+            state = property(lambda self: step.state, lambda self, state: setattr(step, "state", state))
+
+            def __call__(self, X, y):
+                seen[-1].update(row.tobytes() for row in X)
+                return step(X, y)
+
+        return Recorder()
+
+    monkeypatch.setattr(fitting, "training_step", recorded)
+    for epochs, rng in ((1, 5), (2, 6), (3, None)):
+        seen.append(set())
+        fit(network(), X, y, epochs=epochs, validation=0.2, rng=np.random.default_rng(rng), checkpoint=path)
+    assert seen == [seen[0]] * 3
+
+
+# ---- writing
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_a_full_disk_loses_no_epoch(best, digits, tmp_path, monkeypatch):
+    """The file is that of an epoch before, net and history have all of them, and the training goes on when there is room."""
+    path, whole, net = tmp_path / "run.npz", network(), network()
+    settings = {"validation": 0.2, "early_stopping": EarlyStopping(restore_best=best)}
+    expected = fit(whole, *digits, epochs=4, **settings)
+
+    def fsync(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as context:
+
+        def fill(told):
+            if told.epoch == 3:
+                context.setattr(os, "fsync", fsync)
+
+        with pytest.raises(io.ModelError, match=r"run\.npz: cannot be written: No space left on device") as caught:
+            fit(net, *digits, epochs=4, callbacks=[fill], checkpoint=path, **settings)
+    three = network()
+    assert_same(caught.value.history, fit(three, *digits, epochs=3, **settings))
+    np.testing.assert_array_equal(net.theta, three.theta)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.npz"]
+    assert io.load_arrays(path)[0]["history.train_loss"].size == 2
+    assert_same(fit(net, *digits, epochs=4, checkpoint=path, **settings), expected)
+    np.testing.assert_array_equal(net.theta, whole.theta)
+
+
+def test_what_a_callback_spoils_is_not_written(digits, tmp_path):
+    path, net = tmp_path / "run.npz", network()
+
+    def spoil(told):
+        if told.epoch == 2:
+            told.net.theta[3] = np.nan
+
+    with pytest.raises(FloatingPointError, match=r"^theta has NaN or infinity after the callbacks of epoch 2; .* is left"):
+        fit(net, *digits, epochs=3, callbacks=[spoil], checkpoint=path)
+    assert io.load_arrays(path)[0]["history.train_loss"].size == 1
+
+
+def test_callbacks_come_before_the_checkpoint(digits, tmp_path):
+    """What they change of the network is in it."""
+    path, net = tmp_path / "run.npz", network()
+    fit(net, *digits, epochs=2, callbacks=[lambda told: told.net.theta.fill(told.epoch)], checkpoint=path)
+    assert (io.load_arrays(path)[0]["theta"] == 2).all()
+
+
+def test_a_checkpoint_is_an_npz_file(digits, tmp_path):
+    with pytest.raises(ValueError, match=r"^checkpoint is .*run\.safetensors'; expected another ending: checkpoints are \.npz"):
+        fit(network(), *digits, epochs=1, checkpoint=tmp_path / "run.safetensors")
+
+
+# ---- the network of a checkpoint
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_a_network_is_loaded_from_a_checkpoint(best, tmp_path):
+    """The best one where that is restored; buffers too."""
+    net, X, y = images()
+    path, kept = tmp_path / "run.npz", []
+
+    def note(told):
+        kept.append((net.theta.copy(), {name: a.copy() for name, a in net.buffers.items()}))
+
+    settings = {"epochs": 12, "batch_size": 5, "validation": 0.5, "callbacks": [note], "checkpoint": path}
+    history = fit(net, X, y, early_stopping=EarlyStopping(restore_best=best, patience=20), optimizer=SGD(0.1), **settings)
+    assert history.best_epoch < 12
+    theta, buffers = kept[history.best_epoch - 1 if best else -1]
+    loaded = Network.load(path)
+    assert [type(layer) for layer in loaded.layers] == [type(layer) for layer in net.layers]
+    np.testing.assert_array_equal(loaded.theta, theta)
+    assert buffers
+    for name, a in loaded.buffers.items():
+        np.testing.assert_array_equal(a, buffers[name])
+    np.testing.assert_array_equal(loaded(X), net(X))
+
+
+def test_no_network_is_loaded_from_a_checkpoint_of_layers_of_ones_own(tmp_path):
+    path, net = tmp_path / "run.npz", Network([Scale(3), Dense(3, 1, "identity", rng=0)])
+    fit(net, *regression(), loss=MeanSquaredError(), epochs=1, checkpoint=path)
+    with pytest.raises(
+        io.ModelError, match=r"run\.npz: is a checkpoint that no network can be made from; .* layers of one's own"
+    ):
+        Network.load(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "theta", "settings"),
+    [
+        ("its network has layers of one's own", None, {"net": 3}),
+        ("is no checkpoint of the network that it describes", None, {"net": {"layers": [{"kind": "Dense"}]}}),
+        ("is no checkpoint of the network that it describes", np.zeros(7), {}),
+        ("theta has 5000 numbers; its network has", np.zeros(5000), {}),
+        ("'meta' says dtype 'int8'", None, {"dtype": "int8"}),
+    ],
+)
+def test_a_spoilt_network_of_a_checkpoint_is_refused(text, theta, settings, digits, tmp_path):
+    path = tmp_path / "run.npz"
+    fit(network(), *digits, epochs=1, checkpoint=path)
+    arrays, meta = io.load_arrays(path)
+    arrays |= {} if theta is None else {"theta": theta}
+    io.save_arrays(path, arrays, meta | {"settings": meta["settings"] | settings})
+    with pytest.raises(io.ModelError, match=text):
+        Network.load(path)

@@ -7,7 +7,7 @@ import pytest
 
 from fastlec import data, fitting, io, plot
 from fastlec.fitting import EarlyStopping, History, fit
-from fastlec.layers import Dense, Residual
+from fastlec.layers import BatchNorm2d, Conv2d, Dense, Flatten, Residual
 from fastlec.losses import MeanSquaredError, SoftmaxCrossEntropy
 from fastlec.network import Network
 from fastlec.optim import SGD, Adam, CosineDecay
@@ -260,12 +260,13 @@ def test_what_a_callback_raises_gets_out(digits, tmp_path):
             raise RuntimeError("enough")
 
     net = network()
-    with pytest.raises(RuntimeError, match="enough"):
+    with pytest.raises(RuntimeError, match="enough") as caught:
         fit(net, *digits, callbacks=[fail], checkpoint=tmp_path / "run.npz")
     two = network()
-    fit(two, *digits, epochs=2)
+    expected = fit(two, *digits, epochs=2)
     np.testing.assert_array_equal(net.theta, two.theta)
-    assert io.load_arrays(tmp_path / "run.npz")[0]["history.train_loss"].size == 1
+    assert_same(caught.value.history, expected)
+    assert io.load_arrays(tmp_path / "run.npz")[0]["history.train_loss"].size == 2
 
 
 def test_silent_by_default_and_progress_on_stderr(digits, capfd, monkeypatch):
@@ -322,21 +323,138 @@ def test_divergence_leaves_the_checkpoint_of_the_last_epoch(tmp_path):
     np.testing.assert_array_equal(net.theta, thetas[2])
 
 
-def test_samples_that_are_not_finite_are_seen(digits):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_refused(value, digits, monkeypatch):
+    """tanh and relu make finite numbers of infinity, so the loss would not show it."""
     X, y = digits
-    bad = np.where(np.arange(300)[:, None] == 5, np.nan, X)
+    bad = np.where(np.arange(300)[:, None] == 5, value, X)
     net = network()
-    with pytest.raises(FloatingPointError, match=r"epoch 1, step \d+: the loss is nan"):
-        fit(net, bad, y)
-    with pytest.raises(FloatingPointError, match="epoch 1, step 10: the validation loss has NaN"):
-        fit(net, X, y, validation=(bad, y))
+    for part in (1 << 20, 100):
+        monkeypatch.setattr(fitting, "_PART", part)
+        with pytest.raises(FloatingPointError, match=r"^X has NaN or infinity in sample 5 .float64.; expected finite"):
+            fit(net, bad, y)
+        with pytest.raises(FloatingPointError, match=r"^validation: X has NaN or infinity in sample 5 "):
+            fit(net, X, y, validation=(bad, y))
+        with pytest.raises(FloatingPointError, match=r"^y has NaN or infinity in sample 5 "):
+            fit(net, X, bad[:, :10], loss=MeanSquaredError())
     np.testing.assert_array_equal(net.theta, network().theta)
 
 
-def test_samples_too_large_for_the_dtype_are_seen(digits):
+def test_samples_too_large_for_the_dtype_are_refused(digits):
     X, y = digits
-    with pytest.raises(FloatingPointError, match="step 1: the loss is"):
+    with pytest.raises(FloatingPointError, match=r"^X has NaN or infinity in sample \d+ \(float32\)"):
         fit(network(np.float32), X * 1e300, y)
+
+
+# ---- whatever ends a training
+
+
+def stopped(net, X, y, count, error, **settings):
+    """What a training raises in its step number ``count`` (from 0), where the schedule raises ``error``."""
+
+    def schedule(step):
+        if step == count and sys._getframe(1).f_back.f_code.co_name != "epoch":  # which asks for the epoch's first rate too
+            raise error
+        return 0.05
+
+    with pytest.raises(type(error)) as caught:
+        fit(net, X, y, optimizer=SGD(schedule, momentum=0.9), **settings)
+    return caught.value
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("a"), SystemExit(3), MemoryError()], ids=repr)
+def test_an_exception_within_an_epoch_leaves_whole_epochs(error, digits):
+    net, two = network(), network()
+    raised = stopped(net, *digits, 25, error, validation=0.2, batch_size=24, epochs=9)
+    assert raised is error
+    expected = fit(two, *digits, epochs=2, batch_size=24, optimizer=SGD(0.05, momentum=0.9), validation=0.2)
+    assert_same(raised.history, expected)
+    np.testing.assert_array_equal(net.theta, two.theta)
+
+
+def images():
+    """A network with buffers, samples and labels of two classes."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    X = rng.normal(size=(40, 1, 4, 4)) + y[:, None, None, None]
+    layers = [Conv2d(1, 3, 3, "relu", padding=1, rng=0), BatchNorm2d(3), Flatten(), Dense(48, 2, "identity", rng=1)]
+    return Network(layers), X, y
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), ZeroDivisionError(), FloatingPointError("theirs")], ids=repr)
+@pytest.mark.parametrize("where", ["callback", "step"])
+def test_the_best_parameters_and_buffers_are_there_whatever_ends_the_training(where, stop):
+    net, X, y = images()
+    seen = []
+
+    def note(told):
+        seen.append((told.history.val_loss[-1], net.theta.copy(), {name: a.copy() for name, a in net.buffers.items()}))
+        if where == "callback" and told.epoch == 6:
+            raise stop
+
+    settings = {
+        "validation": 0.5,
+        "batch_size": 5,
+        "epochs": 50,
+        "early_stopping": EarlyStopping(patience=50),
+        "callbacks": [note],
+    }
+    raised = stopped(net, X, y, 4 * 6 + 2 if where == "step" else -1, stop, **settings)
+    assert len(seen) == len(raised.history) == 6
+    best = min(seen, key=lambda values: values[0])
+    assert raised.history.best_epoch == 1 + [values[0] for values in seen].index(best[0])
+    np.testing.assert_array_equal(net.theta, best[1])
+    for name, a in net.buffers.items():
+        np.testing.assert_array_equal(a, best[2][name])
+
+
+def test_the_best_parameters_are_there_after_a_divergence():
+    settings = {"validation": 0.2, "early_stopping": EarlyStopping(), "epochs": 20}
+    net, thetas, text = diverging(36, 1e200, **settings)
+    epoch = int(text.split("after epoch ")[1].split(",")[0])
+    assert text.endswith(f"net.theta is as it was after epoch {epoch}, the best")
+    np.testing.assert_array_equal(net.theta, thetas[epoch])
+    net, thetas, text = diverging(0, np.float64(1e200), **settings)
+    assert text.endswith("net.theta is as it was at the start of the epoch")
+    np.testing.assert_array_equal(net.theta, thetas[0])
+
+
+@pytest.mark.parametrize("rate", [np.nan, np.inf, -1.0, None, "0.1", 10**400])
+def test_a_schedule_that_gives_no_rate(rate, digits):
+    net = network()
+    with pytest.raises((ValueError, TypeError), match=r"^lr\(12\) is ") as caught:
+        fit(net, *digits, optimizer=SGD(lambda step: rate if step == 12 else 0.1), epochs=3)
+    one = network()
+    expected = fit(one, *digits, optimizer=SGD(0.1), epochs=1)
+    np.testing.assert_array_equal(net.theta, one.theta)
+    assert_same(caught.value.history, expected)
+
+
+def test_labels_are_owned(digits):
+    """What a callback writes into y is of no consequence."""
+    X, y = digits[0], digits[1].copy()
+    net, other = network(), network()
+
+    def spoil(told):
+        y[:] = 10**9
+
+    spoilt, expected = fit(net, X, y, epochs=3, callbacks=[spoil]), fit(other, *digits, epochs=3)
+    assert_same(spoilt, expected)
+    np.testing.assert_array_equal(net.theta, other.theta)
+
+
+@pytest.mark.parametrize("targets", ["classes", "numbers"])
+def test_no_rng_ever_trains_on_what_another_one_has_set_aside(targets, digits, batches):
+    X, y = digits
+    loss = SoftmaxCrossEntropy() if targets == "classes" else MeanSquaredError()
+    y = y if targets == "classes" else np.linspace(0, 1, 300)[:, None] * np.ones(10)
+    found = []
+    for rng in (0, 1, None, np.random.default_rng(2)):
+        fit(network(), X, y, loss=loss, epochs=1, validation=0.2, rng=rng)
+        found.append({row.tobytes() for batch, _ in batches for row in batch})
+        batches.clear()
+    assert len(found[0]) < 270
+    assert found == [found[0]] * 4
 
 
 # ---- arguments
@@ -364,6 +482,14 @@ def test_samples_too_large_for_the_dtype_are_seen(digits):
         (ValueError, r"validation: X has shape \(64,\)", {"validation": (np.zeros(64), np.zeros(1, dtype=int))}),
         (ValueError, "validation: y has shape", {"validation": (np.zeros((3, 64)), np.zeros(2, dtype=int))}),
         (TypeError, "callbacks holds 3; expected functions", {"callbacks": [3]}),
+        (TypeError, "callbacks is <function .*; expected a sequence of functions", {"callbacks": lambda told: None}),
+        (TypeError, "callbacks is 3; expected a sequence of functions", {"callbacks": 3}),
+        (TypeError, "rng is 'a'; expected None, a seed", {"rng": "a"}),
+        (ValueError, "rng is -1; expected None, a seed", {"rng": -1}),
+        (ValueError, "trainable has '7.W', which names no parameter", {"trainable": "7.W"}),
+        (TypeError, "loss is .*MeanSquaredError'>, a class; expected", {"loss": MeanSquaredError}),
+        (TypeError, "optimizer is .*SGD'>, a class; expected", {"optimizer": SGD}),
+        (TypeError, "optimizer is .*; expected .*: it has no set_rule, rate, state_arrays", {"optimizer": 0.1}),
         (TypeError, "early_stopping is 5", {"early_stopping": 5}),
         (ValueError, "early_stopping monitors val_loss and validation is None", {"early_stopping": EarlyStopping()}),
         (
@@ -399,6 +525,7 @@ def test_one_sample_cannot_be_split():
         ("patience is 0; expected at least 1", {"patience": 0}),
         ("min_delta is -1", {"min_delta": -1}),
         ("min_delta is nan", {"min_delta": float("nan")}),
+        ("min_delta is too large for a float", {"min_delta": 10**400}),
     ],
 )
 def test_bad_rules_of_early_stopping(text, arguments):
