@@ -262,9 +262,9 @@ def loss(value):
     _offers(value, ("targets", "value_and_gradient"), "loss", "SoftmaxCrossEntropy(), MeanSquaredError() or the like")
 
 
-def optimizer(value):
-    """TypeError unless value is an optimizer, not its class."""
-    _offers(value, ("set_rule", "rate", "state_arrays"), "optimizer", "SGD(...), Adam(...) or the like")
+def optimizer(value, *more):
+    """TypeError unless value is an optimizer, not its class, which also has the attributes ``more``."""
+    _offers(value, ("set_rule", "state_arrays", *more), "optimizer", "SGD(...), Adam(...) or the like")
 
 
 def _offers(value, names, what, expected):
@@ -286,7 +286,7 @@ class Settled:
 
     def __set__(self, instance, value):  # without __get__ it is read where it lies, in the instance's dict
         if self.name in vars(instance):
-            raise AttributeError(f"{self.name} of a {type(instance).__name__} cannot be exchanged; {self.instead}")
+            raise AttributeError(f"{type(instance).__name__}.{self.name} cannot be exchanged; {self.instead}")
         vars(instance)[self.name] = value
 
 

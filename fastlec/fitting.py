@@ -152,7 +152,7 @@ def fit(
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
     _check.loss(loss)
-    _check.optimizer(optimizer)
+    _check.optimizer(optimizer, "rate")
     batch_size = _check.count(batch_size, "batch_size", 1)
     epochs = _check.count(epochs, "epochs", 0)
     if callable(callbacks) or not isinstance(callbacks, Iterable):
@@ -470,6 +470,8 @@ def _not_finite(arrays: dict[str, Any]) -> str | None:
 
 
 def _checkpoint_path(checkpoint) -> Path:
+    if not isinstance(checkpoint, str | os.PathLike):
+        raise TypeError(f"checkpoint is {checkpoint!r}; expected the path of a file")
     path = io.writable(checkpoint)
     if path.suffix == ".safetensors":
         raise ValueError(f"checkpoint is {str(checkpoint)!r}; expected another ending: checkpoints are .npz files")

@@ -117,10 +117,13 @@ class Network(PlannedLayer):
         trainable : names of parameters and buffers, by default all. A layer that has some, but none of these, stays what net(x)
         makes of it, and `plan_buffers` and `update_buffers` pass it by.
         """
-        layers, still = [], set()
+        layers, still, named = [], set(), {}
+        for name in trainable or ():
+            i, _, own = name.partition(".")
+            named.setdefault(int(i), []).append(own)
         for i, layer in enumerate(self.layers):
-            own = None if trainable is None else self._of_layer(i, dict.fromkeys(trainable))
-            if own == {} and (layer.params or layer.buffers):
+            own = None if trainable is None else named.get(i, ())
+            if own == () and (layer.params or layer.buffers):
                 still.add(i)
                 layers.append(layer)
             else:
@@ -128,7 +131,7 @@ class Network(PlannedLayer):
         if not still and all(form is layer for form, layer in zip(layers, self.layers, strict=True)):
             return self
         form = self._bound_to(self._theta, layers=layers)
-        form._still = frozenset(still)
+        vars(form)["_still"] = frozenset(still)
         return form
 
     def _bound_to(self, theta, own=False, layers=None):

@@ -9,7 +9,7 @@ import operator
 import os
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -20,6 +20,7 @@ from .layers.base import Layer
 from .network import Network, views
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
+MOST_COUNT = 1 << 62  # of steps: an int64 with room for more
 
 
 def training_step(net, loss, optimizer, batch_size, trainable=None):
@@ -38,7 +39,8 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
 
 
 def trainable_names(net, trainable):
-    """The names of net's parameters and buffers that ``trainable``, as in `training_step`, stands for; None for all of them."""
+    """The names of net's parameters and buffers that change where ``trainable``, as in `training_step`, says what is trained; None
+    for all of them."""
     names = (*net.params, *net.buffers)
     if trainable is None:
         return None
@@ -48,7 +50,9 @@ def trainable_names(net, trainable):
         chosen.update(_named(net, item, names))
     if chosen.isdisjoint(net.params):
         raise ValueError(f"trainable is {trainable!r}, which leaves nothing to train; expected one or more of {_listed(net)}")
-    return None if chosen.issuperset(names) else tuple(name for name in names if name in chosen)
+    layers = {name.rpartition(".")[0] for name in chosen}
+    changed = tuple(name for name in names if name in chosen or (name in net.buffers and name.rpartition(".")[0] in layers))
+    return None if changed == names else changed
 
 
 def _named(net, item, names):
@@ -95,7 +99,7 @@ def _by_itself(method):
     (a signal handler, a schedule, a loss or layer of the user's own) would wait for itself, and is refused."""
 
     @functools.wraps(method)
-    def alone(self, *arguments):
+    def alone(self, *arguments, **named):
         with self._lock:
             if self._running:
                 raise RuntimeError(
@@ -103,7 +107,7 @@ def _by_itself(method):
                 )
             try:
                 self._running = True
-                return method(self, *arguments)
+                return method(self, *arguments, **named)
             finally:
                 self._running = False
 
@@ -113,8 +117,8 @@ def _by_itself(method):
 class TrainingStep:
     """step(X, y) -> the batch's mean loss before the step; net.theta and net.buffers are changed in place. See `training_step`.
 
-    net, loss, optimizer, batch_size : as given. trainable : the names of what is trained, or None for all. count : how many steps
-    were made. None of them can be exchanged: make a new step, and hand on the state.
+    net, loss, optimizer, batch_size : as given. trainable : the names of the parameters and buffers that change, or None for all.
+    count : how many steps were made. None of them can be exchanged: make a new step, and hand on the state.
     Two threads may not train one network at once; a step waits for the one that runs in another thread. A step, or its state, that
     is asked for from within itself (by a signal handler) is a RuntimeError. In a forked child no other thread's step runs.
     An exception leaves everything as it was, but for what comes while the jobs run (Ctrl-C): that may leave parameters, buffers and
@@ -169,6 +173,8 @@ class TrainingStep:
     @state.setter
     @_by_itself
     def state(self, state):
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state is a {type(state).__name__}; expected a dict, as state gives it")
         expected = {"count", *(f"state{i}" for i in range(len(self._states)))}
         if set(state) != expected:
             raise ValueError(f"state has {sorted(state)}; expected {sorted(expected)}")
@@ -179,7 +185,10 @@ class TrainingStep:
         count = np.asarray(state["count"])
         if count.ndim:
             raise ValueError(f"count has shape {count.shape}; expected an integer")
-        self._count = _check.count(count.item(), "count", 0)
+        count = _check.count(count.item(), "count", 0)
+        if count > MOST_COUNT:
+            raise ValueError(f"count is {count}; expected at most {MOST_COUNT}")
+        self._count = count
         for a, own in zip(arrays, self._states, strict=True):
             own[...] = a
 
@@ -198,6 +207,8 @@ class TrainingStep:
         key = X.shape, y.ndim
         plan = self._plans.get(key)
         if plan is None:
+            if 0 in self.net.output_shape(X.shape[1:]):
+                raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
             kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
             plan = kind(self, X, y)
             if len(self._plans) >= MOST_PLANS:

@@ -65,6 +65,7 @@ def test_layers_and_losses_of_ones_own(tmp_path):
 
 
 RUNS = {
+    "trainable": {"optimizer": Adam(0.01, weight_decay=0.1), "trainable": ["1.W?", -1], "validation": 0.2},
     "sgd": {"optimizer": SGD(0.05)},
     "momentum": {"optimizer": SGD(0.05, momentum=0.9, weight_decay=1e-3), "validation": 0.2},
     "adam": {"optimizer": Adam(CosineDecay(0.01, 50)), "batch_size": 50, "validation": 0.2},

@@ -457,6 +457,22 @@ def test_no_rng_ever_trains_on_what_another_one_has_set_aside(targets, digits, b
     assert found == [found[0]] * 4
 
 
+# ---- what is trained
+
+
+@pytest.mark.parametrize("optimizer", [SGD(0.1, momentum=0.9, weight_decay=0.1), Adam(0.01, weight_decay=0.1)], ids=repr)
+def test_only_what_is_trainable_is_trained(optimizer):
+    """A new head on trained layers: theirs keep their bits, parameters and buffers, and the head learns."""
+    base, X, y = images()
+    fit(base, X, y, epochs=3)
+    net = Network([*base.layers[:-1], Dense(48, 2, "identity", rng=7)])
+    head, before = net.layers[-1], {name: a.copy() for name, a in (net.params | net.buffers).items()}
+    history = fit(net, X, y, epochs=20, optimizer=optimizer, trainable=head)
+    assert history.train_loss[-1] < 0.7 * history.train_loss[0]
+    for name, a in (net.params | net.buffers).items():
+        assert np.array_equal(a, before[name]) == (not name.startswith("3."))
+
+
 # ---- arguments
 
 
@@ -486,10 +502,11 @@ def test_no_rng_ever_trains_on_what_another_one_has_set_aside(targets, digits, b
         (TypeError, "callbacks is 3; expected a sequence of functions", {"callbacks": 3}),
         (TypeError, "rng is 'a'; expected None, a seed", {"rng": "a"}),
         (ValueError, "rng is -1; expected None, a seed", {"rng": -1}),
+        (TypeError, "checkpoint is 5; expected the path of a file", {"checkpoint": 5}),
         (ValueError, "trainable has '7.W', which names no parameter", {"trainable": "7.W"}),
         (TypeError, "loss is .*MeanSquaredError'>, a class; expected", {"loss": MeanSquaredError}),
         (TypeError, "optimizer is .*SGD'>, a class; expected", {"optimizer": SGD}),
-        (TypeError, "optimizer is .*; expected .*: it has no set_rule, rate, state_arrays", {"optimizer": 0.1}),
+        (TypeError, "optimizer is .*; expected .*: it has no set_rule, state_arrays, rate", {"optimizer": 0.1}),
         (TypeError, "early_stopping is 5", {"early_stopping": 5}),
         (ValueError, "early_stopping monitors val_loss and validation is None", {"early_stopping": EarlyStopping()}),
         (

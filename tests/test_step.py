@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastlec
 from fastlec import (
     SGD,
+    Activation,
     Adam,
     BatchNorm2d,
     Conv2d,
@@ -553,6 +554,7 @@ BATCHES = {
     "one sample": (0, X[0], Y, ValueError, r"has samples of shape \(\); expected \(5,\)"),
     "complex": (0, X + 0j, Y, TypeError, "^X has dtype complex128"),
     "text": (0, X.astype(str), Y, TypeError, "^X has dtype"),
+    "a dict": (0, {}, Y, TypeError, "^X has dtype object"),
     "ragged": (0, [[1.0], [1.0, 2.0]], Y, ValueError, "^X is no rectangular array"),
     "label too large": (0, X, Y + 1, ValueError, "^y has values from 1 to 3; expected 0 to 2"),
     "label negative": (0, X, Y - 1, ValueError, "^y has values from -1 to 1; expected 0 to 2"),
@@ -597,6 +599,10 @@ STATES = {
     "axes": (GOOD | {"state0": np.ones((18, 1))}, ValueError, r"^state0 is float64 of shape \(18, 1\); expected"),
     "dtype": (GOOD | {"state0": np.ones(18, np.float32)}, ValueError, "^state0 is float32 of shape .*; expected float64"),
     "count": (GOOD | {"count": np.array(-1)}, ValueError, "^count is -1; expected at least 0"),
+    "count huge": (GOOD | {"count": 10**400}, ValueError, "^count is 10000.*; expected at most"),
+    "counts": (GOOD | {"count": np.zeros(2, int)}, ValueError, r"^count has shape \(2,\); expected an integer"),
+    "no dict": (None, TypeError, "^state is a NoneType; expected a dict"),
+    "a list": (["count"], TypeError, "^state is a list; expected a dict"),
     "count float": (GOOD | {"count": np.array(1.5)}, TypeError, "^count is 1.5; expected an integer"),
 }
 
@@ -672,6 +678,8 @@ NAMED = {
     "an inner layer": (lambda net: net.layers[2].layers[1], ("2.1.W", "2.1.b")),
     "several kinds, twice": (lambda net: ["3.*", 3, net.layers[3], "3.W"], HEAD),
     "a set": ({"0.b", "3.b"}, ("0.b", "3.b")),
+    "all parameters": (lambda net: list(net.params), None),
+    "in part": ("1.beta", ("1.beta", "1.running_mean", "1.running_var")),
     "with its buffers": (1, ("1.gamma", "1.beta", "1.running_mean", "1.running_var")),
 }
 
@@ -886,7 +894,7 @@ def test_the_settings_of_a_step_are_refused_with_the_way_to_change_them():
     step = training_step(Network([Dense(5, 3, rng=0)]), SoftmaxCrossEntropy(), SGD(0.1), 4)
     for name in ("net", "loss", "optimizer", "batch_size", "trainable"):
         value = getattr(step, name)
-        with pytest.raises(AttributeError, match=f"^{name} of a TrainingStep cannot be exchanged; make a new step, and"):
+        with pytest.raises(AttributeError, match=rf"^TrainingStep\.{name} cannot be exchanged; make a new step, and"):
             setattr(step, name, value)
         with pytest.raises(AttributeError):
             delattr(step, name)
@@ -903,6 +911,14 @@ def test_plans_are_kept_for_a_few_shapes(rng):
         step(*batch(loss, m, np.float64, rng))
         assert len(step._plans) <= step_module.MOST_PLANS
         assert ((m, 5), 1) in step._plans
+
+
+def test_samples_without_values_are_refused():
+    """Their mean would be NaN."""
+    step = training_step(Network([Activation("tanh")]), MeanSquaredError(), SGD(0.1), 4)
+    with pytest.raises(ValueError, match=r"^X has shape \(3, 0\), of which net makes no values"):
+        step(np.ones((3, 0)), np.ones((3, 0)))
+    assert step(X=np.ones((3, 1)), y=np.ones(3)) > 0
 
 
 class Odd(Huber):
