@@ -20,6 +20,7 @@ from .layers.base import Layer
 from .network import Network, views
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
+MOST_NAMES = 50  # of parameters that an error lists
 MOST_COUNT = 1 << 62  # of steps: an int64 with room for more
 
 
@@ -66,7 +67,7 @@ def _named(net, item, names):
         prefix = _prefix(net, item)
         if prefix is None:
             kind = type(item).__name__
-            raise ValueError(f"trainable has a {kind} that is no layer of net; expected one of net.layers, which are copies")
+            raise ValueError(f"trainable has a {kind} that is no layer of net; expected one of net.layers: they are copies")
     else:
         try:
             index = operator.index(None if isinstance(item, bool) else item)
@@ -91,7 +92,9 @@ def _prefix(net, layer):
 
 
 def _listed(net):
-    return ", ".join(net.params) or "none: net has no parameters"
+    names = list(net.params)
+    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    return ", ".join(names[:MOST_NAMES] + more) or "none: net has no parameters"
 
 
 def _by_itself(method):
@@ -122,8 +125,7 @@ class TrainingStep:
     Two threads may not train one network at once; a step waits for the one that runs in another thread. A step, or its state, that
     is asked for from within itself (by a signal handler) is a RuntimeError. In a forked child no other thread's step runs.
     An exception leaves everything as it was, but for what comes while the jobs run (Ctrl-C): that may leave parameters, buffers and
-    state between two steps. Copies and pickles have a network, or share the one that the copy module leaves them, and a state of
-    their own.
+    state between two steps. Copies and pickles have a state of their own; copy.copy shares the network, the others copy it.
     """
 
     net, loss, optimizer, batch_size, trainable = (
@@ -150,6 +152,7 @@ class TrainingStep:
         self._plans, self._lock, self._running = {}, threading.RLock(), False
         _steps.add(self)
 
+    @_by_itself
     def __getstate__(self):
         derived = ("_form", "_dtype", "_plans", "_lock", "_running")
         kept = {name: value for name, value in vars(self).items() if name not in derived}

@@ -764,7 +764,7 @@ def test_frozen_batch_normalisation_is_that_of_evaluation(own, nested, dtype, rn
 # --- one step at a time ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", ["step", "state", "set state"])
+@pytest.mark.parametrize("what", ["step", "state", "set state", "copy"])
 def test_a_step_within_itself_is_refused(what, rng):
     """It would wait for itself for ever. The step around it is made."""
     loss, net = SoftmaxCrossEntropy(), nets.network(nets.PLANNED["dense"], np.float64, rng)
@@ -772,7 +772,12 @@ def test_a_step_within_itself_is_refused(what, rng):
     asked = []
 
     def within(*arguments):
-        ways = {"step": lambda: step(X, y), "state": lambda: step.state, "set state": lambda: setattr(step, "state", {})}
+        ways = {
+            "step": lambda: step(X, y),
+            "state": lambda: step.state,
+            "set state": lambda: setattr(step, "state", {}),
+            "copy": lambda: copy.copy(step),
+        }
         with pytest.raises(RuntimeError, match=r"^this training step is running: a signal handler, schedule, loss or layer"):
             ways[what]()
         asked.append(step.count)
@@ -947,3 +952,9 @@ def test_losses_that_give_something_else(found, error, match):
     with pytest.raises(error, match=f"^{match}"):
         training_step(net, Odd(found), SGD(0.1), 5)(X, T)
     assert_array_equal(net.theta, start)
+
+
+def test_an_error_lists_some_of_the_names():
+    net = Network([Dense(2, 2, rng=0) for _ in range(30)])
+    with pytest.raises(ValueError, match=r"names or patterns of 0\.W, 0\.b, .*, 24\.b, and 10 more$"):
+        trainable_names(net, "a")
