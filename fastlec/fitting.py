@@ -170,6 +170,7 @@ def fit(
     if isinstance(held_out, float):
         rows, aside = _split(samples, held_out, run.split_seed)
         held_out = samples[aside]
+    _check_batches(net, len(rows), run.batch_size, samples.X.shape[1:])
 
     with _shown(progress, run.history, epochs) as show:
         while len(run.history) < epochs and not run.out_of_patience():
@@ -384,6 +385,15 @@ def _split(samples: _Samples, share: float, seed: int) -> tuple[np.ndarray, np.n
     order = np.random.default_rng(seed).permutation(m)
     count = min(max(round(m * share), 1), m - 1)
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _check_batches(net, m: int, batch_size: int, shape: tuple[int, ...]) -> None:
+    """ValueError where a layer cannot train on one of the batches that m samples of this shape make."""
+    for size in {min(batch_size, m), m % batch_size or batch_size}:
+        try:
+            net.for_training().check_batch(size, shape)
+        except ValueError as error:
+            raise ValueError(f"batch_size is {batch_size}, which makes batches of {size} of {m} samples: {error}") from None
 
 
 def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:

@@ -16,6 +16,8 @@ class SoftmaxCrossEntropy:
     y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample.
     """
 
+    __slots__ = ()  # it has no settings
+
     def __repr__(self):
         return "SoftmaxCrossEntropy()"
 
@@ -61,6 +63,8 @@ class MeanSquaredError:
 
     y : (m, k), or (m,) where there is one output.
     """
+
+    __slots__ = ()  # it has no settings
 
     def __repr__(self):
         return "MeanSquaredError()"

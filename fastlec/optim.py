@@ -22,7 +22,9 @@ def _number(value, name, low, high=math.inf, *, open_low=False):
 
 
 @dataclass(frozen=True)
-class _Schedule:
+class Schedule:
+    """A learning rate that rises linearly over `warmup` steps, then falls."""
+
     def __call__(self, step):
         """The learning rate of step 0, 1, 2, ..."""
         if step < self.warmup:
@@ -35,7 +37,7 @@ class _Schedule:
 
 
 @dataclass(frozen=True)
-class StepDecay(_Schedule):
+class StepDecay(Schedule):
     """lr, times `factor` after every `every` steps; before that lr rises linearly over `warmup` steps."""
 
     lr: float
@@ -53,7 +55,7 @@ class StepDecay(_Schedule):
 
 
 @dataclass(frozen=True)
-class ExponentialDecay(_Schedule):
+class ExponentialDecay(Schedule):
     """lr factor^step; before that lr rises linearly over `warmup` steps."""
 
     lr: float
@@ -69,7 +71,7 @@ class ExponentialDecay(_Schedule):
 
 
 @dataclass(frozen=True)
-class CosineDecay(_Schedule):
+class CosineDecay(Schedule):
     """From lr down to floor * lr along half a cosine over `steps` steps, then floor * lr (Loshchilov and Hutter 2017, without
     restarts); before that lr rises linearly over `warmup` steps."""
 
@@ -88,7 +90,9 @@ class CosineDecay(_Schedule):
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class _Optimizer:
+class Optimizer:
+    """A rule and its settings."""
+
     state_arrays = 0  # how many vectors like theta it needs
 
     def rate(self, step):
@@ -101,7 +105,7 @@ class _Optimizer:
 
 
 @dataclass(frozen=True)
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """Stochastic gradient descent (lecture 3.2), as in PyTorch:
 
         g = gradient + weight_decay theta;  v = momentum v + g;  theta -= lr v     (nesterov: lr (g + momentum v))
@@ -131,7 +135,7 @@ class SGD(_Optimizer):
 
 
 @dataclass(frozen=True)
-class Adam(_Optimizer):
+class Adam(Optimizer):
     """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019):
 
         m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g^2
@@ -150,6 +154,7 @@ class Adam(_Optimizer):
         self._check_lr()
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas is {self.betas!r}; expected two numbers")
+        object.__setattr__(self, "betas", tuple(self.betas))
         for i, beta in enumerate(self.betas):
             _number(beta, f"betas[{i}]", 0, 1)
         _number(self.eps, "eps", 0, open_low=True)

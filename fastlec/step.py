@@ -82,6 +82,7 @@ class TrainingStep:
             if plan is None:
                 if len(self._plans) >= MOST_PLANS:
                     self._plans.clear()
+                self._form.check_batch(len(X), X.shape[1:])
                 kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
                 plan = self._plans[key] = kind(self, X, y)
             loss = plan(X, self.loss.targets(y, plan.shape, dtype), self.count)
