@@ -87,7 +87,7 @@ class Network(PlannedLayer):
         dtypes = {layer.dtype for layer in layers} - {None}
         if len(dtypes) > 1:
             raise TypeError(f"layers have dtypes {sorted(map(str, dtypes))}; expected one")
-        _through(layers, None, _fits)
+        _through(layers, None, lambda layer, shape: layer.fits(shape))
         self._bind_copies(layers)
 
     def _bind_copies(self, layers):
@@ -194,15 +194,15 @@ class Network(PlannedLayer):
         return getattr(self.layers[0], "input_shape", None)
 
     def fits(self, shape):
-        return _through(self.layers, shape, _fits)
+        return _through(self.layers, shape, lambda layer, shape: layer.fits(shape))
 
     def output_shape(self, shape):
-        return _through(self.layers, shape, base.checked_output_shape)
+        return _through(self.layers, shape, lambda layer, shape: layer._shape_after(shape))
 
     def check_batch(self, m, shape):
         def checked(layer, shape):
             layer.check_batch(m, shape)
-            return base.checked_output_shape(layer, shape)
+            return layer._shape_after(shape)
 
         _through(self.layers, shape, checked)
 
@@ -258,6 +258,8 @@ class Network(PlannedLayer):
 
     def config(self):
         """The arguments that make such a network."""
+        if type(self) is not Network:
+            raise TypeError(f"a network is a {type(self).__name__}, which a file does not hold: save Network(net.layers)")
         return {"layers": [_describe(layer) for layer in self.layers]}
 
     def save(self, path):
@@ -265,7 +267,6 @@ class Network(PlannedLayer):
         others save theta, and load it into a network that you build. io.ModelError if the file cannot be written."""
         from . import io
 
-        _describe(self)  # which refuses a subclass
         io.save_network(path, self)
 
     @classmethod
@@ -274,7 +275,7 @@ class Network(PlannedLayer):
         from . import io
 
         if cls is not Network:
-            raise TypeError(f"a file holds no {cls.__name__}; make one of the layers of Network.load(path)")
+            raise TypeError(f"a file holds no {cls.__name__}; make one of Network.load(path).layers")
         return io.load_network(path)
 
     # --- the layer's contract ----------------------------------------------------------------------------------------
@@ -527,10 +528,6 @@ class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
         return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results
 
 
-def _fits(layer, shape):
-    return layer.fits(shape)
-
-
 def _through(layers, shape, step):
     """What is left of a sample's shape after step(layer, shape) of one layer after the other. A ValueError says which it is of."""
     for i, layer in enumerate(layers):
@@ -581,10 +578,9 @@ def _joined(arrays):
 def _describe(layer):
     """A layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is not fastlec's own."""
     kind = type(layer).__name__
-    if type(layer) is not Network and KINDS.get(kind) is not type(layer):
-        what = "network" if isinstance(layer, Network) else "layer"
+    if not isinstance(layer, Network) and KINDS.get(kind) is not type(layer):
         raise TypeError(
-            f"a {what} is a {kind}; only layers of fastlec's own can be saved: save theta, and build the network anew"
+            f"a layer is a {kind}; only layers of fastlec's own can be saved: save theta, and build the network anew"
         )
     return {"kind": kind, **layer.config()}
 

@@ -317,7 +317,7 @@ def test_objectives_losses_optimizers_and_jacobians():
         (MeanSquaredError(), ["reduction", "targets"]),
         (SGD(0.1), ["lr", "momentum"]),
         (Adam(), ["lr", "betas"]),
-        (jac, ["x", "y", "layer", "kept", "mv"]),
+        (jac, ["x", "y", "layer", "kept"]),
     ):
         for name in names:
             with pytest.raises(AttributeError):

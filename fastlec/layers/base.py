@@ -81,6 +81,8 @@ class Layer(Fixed):
     def __init__(self, params=None, buffers=None):
         params, buffers = as_parameters(params, "params"), as_parameters(buffers, "buffers")
         dtype = one_dtype(params)
+        for name in params.keys() & {"x", "out"}:
+            raise ValueError(f"params has the name {name!r}, which means something else to mv and tmv; expected another one")
         if params.keys() & buffers.keys():
             raise ValueError(f"buffers has the names {list(buffers)}; expected others than those of params")
         buffers = Parameters({name: a.astype(dtype or a.dtype, copy=False) for name, a in buffers.items()})
@@ -129,7 +131,7 @@ class Layer(Fixed):
     def fits(self, shape):
         """`output_shape` as far as it is known beforehand: lengths that are not known are None, and so is a shape of which nothing
         is known. ValueError if the layer takes no such samples."""
-        return None if shape is None or None in shape else checked_output_shape(self, shape)
+        return None if shape is None or None in shape else self._shape_after(shape)
 
     def check_batch(self, m, shape):
         """ValueError where no training step can be made with m samples of this shape."""
@@ -170,7 +172,7 @@ class Layer(Fixed):
         if x.ndim < 1:
             _check.float_dtype(x.dtype, "x")
             raise ValueError("x is a number; expected an array of samples")
-        checked_output_shape(self, x.shape[1:])
+        self._shape_after(x.shape[1:])
         if x.dtype is own and _check.is_plain(x):
             return self, x
         dtype = _check.float_dtype(x.dtype, "x")
@@ -193,12 +195,20 @@ class Layer(Fixed):
         y, kept = layer._evaluated(x)
         return y, layer.jacobian(x, y, kept)
 
+    def _shape_after(self, shape):
+        """What a user's `output_shape` gives, checked: a tuple of integers."""
+        found = self.output_shape(shape)
+        try:
+            return tuple(map(operator.index, found))
+        except TypeError:
+            raise TypeError(f"{type(self).__name__}.output_shape gave {found!r}; expected a tuple of integers") from None
+
     def _evaluated(self, x):
         """What a user's `evaluate` gives, checked."""
         result = self.evaluate(x)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"{type(self).__name__}.evaluate gave a {type(result).__name__}; expected a pair (y, kept)")
-        shape = (len(x), *checked_output_shape(self, x.shape[1:]))
+        shape = (len(x), *self._shape_after(x.shape[1:]))
         return own_result(self, "evaluate", result[0], shape, x.dtype, ", by output_shape"), result[1]
 
     def jacobian(self, x, y, kept):
@@ -228,7 +238,7 @@ class Layer(Fixed):
         return self.linearize(x)[1].tmv(v, wrt)
 
 
-class Jacobian(Fixed):
+class Jacobian:
     """The derivative of a layer at x, by each of its variables: "x" and its parameters.
 
     x, y : the point and the layer's value there; with the parameters they must stay as they are while the Jacobian is in use.
@@ -236,7 +246,13 @@ class Jacobian(Fixed):
     """
 
     def __init__(self, layer, x, y, kept):
-        vars(self).update(layer=layer, x=x, y=y, kept=kept)
+        own = vars(self)
+        own["layer"], own["x"], own["y"], own["kept"] = layer, x, y, kept
+
+    def __setattr__(self, name, value):
+        if name in ("layer", "x", "y", "kept"):
+            raise AttributeError(f"{name} of a Jacobian cannot be assigned; linearize at another point: layer.linearize(x)")
+        super().__setattr__(name, value)
 
     @property
     def variables(self):
@@ -476,6 +492,9 @@ class PlannedLayer(Layer):
         plan.run()
         return y, kept
 
+    def _shape_after(self, shape):
+        return self.output_shape(shape) if type(self)._of_fastlec else super()._shape_after(shape)
+
     def _evaluated(self, x):
         return self.evaluate(x) if self.planned else super()._evaluated(x)
 
@@ -511,8 +530,6 @@ def as_parameters(arrays, what):
     for name in arrays or {}:
         if not isinstance(name, str):
             raise TypeError(f"{what} has the name {name!r}; expected text")
-        if name in ("x", "out"):
-            raise ValueError(f"{what} has the name {name!r}, which means something else to mv and tmv; expected another one")
     return Parameters({name: _check.parameter(a, f"{what}[{name!r}]") for name, a in (arrays or {}).items()})
 
 
@@ -522,15 +539,6 @@ def one_dtype(params):
     if len(dtypes) > 1:
         raise TypeError(f"params have dtypes {sorted(map(str, dtypes))}; expected one of them for all")
     return dtypes.pop() if dtypes else None
-
-
-def checked_output_shape(layer, shape):
-    """layer.output_shape(shape), a tuple of integers. TypeError if it is none."""
-    found = layer.output_shape(shape)
-    try:
-        return tuple(map(operator.index, found))
-    except TypeError:
-        raise TypeError(f"{type(layer).__name__}.output_shape gave {found!r}; expected a tuple of integers") from None
 
 
 def own_result(layer, method, array, shape, dtype, why=""):
