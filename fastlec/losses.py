@@ -16,8 +16,6 @@ class SoftmaxCrossEntropy:
     y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample.
     """
 
-    __slots__ = ()  # it has no settings
-
     def __repr__(self):
         return "SoftmaxCrossEntropy()"
 
@@ -63,8 +61,6 @@ class MeanSquaredError:
 
     y : (m, k), or (m,) where there is one output.
     """
-
-    __slots__ = ()  # it has no settings
 
     def __repr__(self):
         return "MeanSquaredError()"

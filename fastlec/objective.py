@@ -8,15 +8,14 @@ Large data is gone over in parts, so that memory does not grow with it; each par
 import numpy as np
 
 from . import _check
-from ._fixed import Fixed
 from .losses import MeanSquaredError
 from .network import Network
 
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
 
 
-class Objective(Fixed):
-    """F(theta), its gradient and Gauss-Newton products. What it is made of cannot be exchanged.
+class Objective:
+    """F(theta), its gradient and Gauss-Newton products.
 
     net : a `Network`, which is never changed: theta is an argument. loss : `SoftmaxCrossEntropy`, `MeanSquaredError` or an object
     with their methods. X : (m, ...) samples, y : targets as the loss takes them. dtype, n_params : of the network.

@@ -22,9 +22,7 @@ def _number(value, name, low, high=math.inf, *, open_low=False):
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """A learning rate that rises linearly over `warmup` steps, then falls."""
-
+class _Schedule:
     def __call__(self, step):
         """The learning rate of step 0, 1, 2, ..."""
         if step < self.warmup:
@@ -37,7 +35,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class StepDecay(Schedule):
+class StepDecay(_Schedule):
     """lr, times `factor` after every `every` steps; before that lr rises linearly over `warmup` steps."""
 
     lr: float
@@ -55,7 +53,7 @@ class StepDecay(Schedule):
 
 
 @dataclass(frozen=True)
-class ExponentialDecay(Schedule):
+class ExponentialDecay(_Schedule):
     """lr factor^step; before that lr rises linearly over `warmup` steps."""
 
     lr: float
@@ -71,7 +69,7 @@ class ExponentialDecay(Schedule):
 
 
 @dataclass(frozen=True)
-class CosineDecay(Schedule):
+class CosineDecay(_Schedule):
     """From lr down to floor * lr along half a cosine over `steps` steps, then floor * lr (Loshchilov and Hutter 2017, without
     restarts); before that lr rises linearly over `warmup` steps."""
 
@@ -90,9 +88,7 @@ class CosineDecay(Schedule):
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class Optimizer:
-    """A rule and its settings."""
-
+class _Optimizer:
     state_arrays = 0  # how many vectors like theta it needs
 
     def rate(self, step):
@@ -105,7 +101,7 @@ class Optimizer:
 
 
 @dataclass(frozen=True)
-class SGD(Optimizer):
+class SGD(_Optimizer):
     """Stochastic gradient descent (lecture 3.2), as in PyTorch:
 
         g = gradient + weight_decay theta;  v = momentum v + g;  theta -= lr v     (nesterov: lr (g + momentum v))
@@ -135,7 +131,7 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
+class Adam(_Optimizer):
     """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019):
 
         m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g^2
@@ -154,7 +150,6 @@ class Adam(Optimizer):
         self._check_lr()
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas is {self.betas!r}; expected two numbers")
-        object.__setattr__(self, "betas", tuple(self.betas))
         for i, beta in enumerate(self.betas):
             _number(beta, f"betas[{i}]", 0, 1)
         _number(self.eps, "eps", 0, open_low=True)

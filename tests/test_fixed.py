@@ -1,4 +1,4 @@
-"""What layers, networks and objectives are made of stays as it is: an assignment takes effect everywhere or is refused."""
+"""What layers and networks are made of stays as it is: an assignment takes effect everywhere or is refused."""
 
 import abc
 import copy
@@ -14,7 +14,6 @@ import fastlec
 from fastlec import (
     SGD,
     Activation,
-    Adam,
     AvgPool2d,
     BatchNorm2d,
     Conv2d,
@@ -25,11 +24,9 @@ from fastlec import (
     MaxPool2d,
     MeanSquaredError,
     Network,
-    Objective,
     ProjectedConvResidual,
     ProjectedResidual,
     Residual,
-    SoftmaxCrossEntropy,
     training_step,
 )
 
@@ -92,7 +89,6 @@ def test_the_error_says_what_to_do():
         (net.layers[0], "params", r"params\['name'\]\[\.\.\.\] = values"),
         (BatchNorm2d(3), "running_mean", r"buffers\['running_mean'\]\[\.\.\.\] = values"),
         (net, "layers", r"Network\(\[\*net\.layers\[:-1\], Dense\(\.\.\.\)\]\)"),
-        (Objective(net, MeanSquaredError(), np.ones((2, 4)), np.ones((2, 3))), "X", "make a new Objective"),
     ):
         with pytest.raises(AttributeError, match=advice):
             setattr(made, name, None)
@@ -303,46 +299,16 @@ def test_abstract_classes_of_a_users_own():
         Base()
 
 
-# --- objectives, losses, optimizers, Jacobians -----------------------------------------------------------------------
+# --- what else there is ------------------------------------------------------------------------------------------------
 
 
-def test_objectives_losses_optimizers_and_jacobians():
-    net = Network([Dense(4, 3, rng=0)])
-    f = Objective(net, MeanSquaredError(), FEATURES, np.zeros((5, 3)))
-    value = f.value(net.theta)
-    jac = net.linearize(FEATURES)[1]
-    for made, names in (
-        (f, [*names_of(f), "l2", "batch"]),
-        (SoftmaxCrossEntropy(), ["reduction", "value"]),
-        (MeanSquaredError(), ["reduction", "targets"]),
-        (SGD(0.1), ["lr", "momentum"]),
-        (Adam(), ["lr", "betas"]),
-        (jac, ["x", "y", "layer", "kept"]),
-    ):
-        for name in names:
-            with pytest.raises(AttributeError):
-                setattr(made, name, None)
-    assert f.value(net.theta) == value
-    betas = [0.9, 0.99]
-    adam = Adam(betas=betas)
-    betas[0] = 7
-    assert adam.betas == (0.9, 0.99)
-
-    class Counting(Objective):
-        calls = 0
-
-        def value(self, theta, batch=None):
-            self.calls += 1
-            return super().value(theta, batch)
-
-    counting = Counting(net, MeanSquaredError(), FEATURES, np.zeros((5, 3)))
-    assert counting.value(net.theta) == value
-    for same in (copy.copy(counting), copy.deepcopy(counting), pickle.loads(pickle.dumps(f))):
-        assert type(same) in (Counting, Objective)
-        assert same.value(net.theta) == value
-        with pytest.raises(AttributeError, match=r"\.X cannot be assigned: it stays as it was made; make a new"):
-            same.X = None
-    assert counting.calls == 1
+def test_jacobians():
+    _, jac = LAYERS["Dense"][0].linearize(FEATURES)
+    for name in ("layer", "x", "y", "kept"):
+        with pytest.raises(AttributeError, match=rf"{name} of a Jacobian cannot be assigned; linearize at another point"):
+            setattr(jac, name, None)
+    jac.note = "mine"
+    assert_array_equal(jac.x, FEATURES)
 
 
 def test_a_class_is_not_a_layer():

@@ -173,8 +173,6 @@ def test_a_batch_that_a_layer_cannot_train_with():
         lambda net, jac: jac.operator(),
         lambda net, jac: net.output_shape(),
         lambda net, jac: net.fits(),
-        lambda net, jac: SGD(0.1).rate(),
-        lambda net, jac: SGD(),
     ],
 )
 def test_errors_name_no_private_class(call):

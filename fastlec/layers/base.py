@@ -69,7 +69,8 @@ class Layer(Fixed):
         for_training()              the layer that training steps linearize, of the same params and buffers; by default itself
         update_buffers(kept)        writes into the buffers what a training step changes of them; kept as of evaluate
         couples_samples             True where a sample of y depends on other samples of x than its own
-        check_batch(m, shape)       ValueError where no training step can be made with m samples of this shape
+        check_batch(m, shape)       ValueError where no training step can be made with m samples of this shape; asked of what
+                                    for_training gives
 
     Attributes of its own it may have and change as it likes, but none that a base class of fastlec's defines.
     """
