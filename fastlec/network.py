@@ -11,7 +11,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from . import _check
-from ._fixed import Fixed
 from ._kernels import plan as kernels
 from .layers import base, conv, dense, norm, pool
 from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
@@ -132,9 +131,6 @@ class Network(PlannedLayer):
     def __setstate__(self, state):
         vars(self).update(state)
         self._bind_copies(vars(self).pop("layers"))
-
-    def _is_fixed(self, name):
-        return Fixed._is_fixed(self, name)
 
     def _instead(self, name):
         if name == "layers":

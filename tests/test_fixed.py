@@ -261,6 +261,25 @@ def test_methods_of_a_subclass_are_used_within_a_network():
         assert_array_equal(Network([inner]).jac_tmv(FEATURES, v, "x")["x"], 2 * right)
 
 
+class Named(Dense):
+    """With an attribute of its own that no plan depends on."""
+
+    def __init__(self, name):
+        super().__init__(4, 3, rng=0)
+        self.name = name
+
+
+def test_a_name_on_a_layer():
+    net = Network([Named("first")])
+    assert net.planned
+    net.layers[0].name = "second"
+    for same in (copy.deepcopy(net), net.with_theta(net.theta), Network(net.layers)):
+        assert type(same.layers[0]) is Named
+        assert same.layers[0].name == "second"
+    with pytest.raises(AttributeError, match=r"Named\.n_in cannot be assigned"):
+        net.layers[0].n_in = 5
+
+
 class Reordered(Dense):
     """A planned layer of a user's own: its plans are kept."""
 

@@ -25,7 +25,8 @@ from .._kernels import plan as kernels
 GAIN = {"relu": np.sqrt(2.0)}  # of weights before an activation, where it is not 1
 RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
 ACTIVATIONS = {"tanh": kernels.TANH, "sigmoid": kernels.SIGMOID, "relu": kernels.RELU, "identity": kernels.IDENTITY}
-_CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs stand for
+_CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs stand for,
+_PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_buffers", "output_shape")  # and what says which they are
 MATRIX_BYTES = 1 << 31
 INDEX_BYTES = 4  # of each entry of a sparse matrix
 MOST_BYTES = 1 << 46
@@ -264,7 +265,7 @@ class Jacobian:
         """The shape of a variable."""
         if name == "x":
             return self.x.shape
-        if name not in self.layer.params:
+        if not isinstance(name, str) or name not in self.layer.params:
             raise ValueError(f"there is no variable {name!r}; expected one of {', '.join(self.variables)}")
         return self.layer.params[name].shape
 
@@ -404,7 +405,7 @@ class PlannedLayer(Layer):
     outermost : the kernels' number of the activation that is applied last, or None.
     reshapes : whether y is x in another shape, so that within a network it takes no job.
     planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
-    layer of the user's own is. Where it is True no attribute can be changed, for plans are kept.
+    layer of the user's own is. One that says itself which jobs there are has no attributes that can be changed, for plans are kept.
     """
 
     outermost = None
@@ -412,16 +413,18 @@ class PlannedLayer(Layer):
     planned = True
     input_shape = None
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
-    _overridden = frozenset()
+    _overridden, _plans_itself = frozenset(), False
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
-        definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT}
-        cls._overridden = frozenset(name for name, base in definers.items() if not getattr(base, "_of_fastlec", False))
+        definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT + _PLANNING}
+        own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
+        cls._overridden = own.intersection(_CONTRACT)
         cls.planned = not cls._overridden
+        cls._plans_itself = cls.planned and not own.isdisjoint(_PLANNING)
 
     def _is_fixed(self, name):
-        return self.planned or super()._is_fixed(name)
+        return self._plans_itself or super()._is_fixed(name)
 
     def _instead(self, name):
         if name in getattr(self, "config", dict)():
