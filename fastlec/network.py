@@ -41,7 +41,18 @@ MOST_DEPTH = 64  # networks within networks: each level takes some of Python's s
 
 
 class Layers(tuple):
-    """A network's layers: they were put together once, and cannot be exchanged."""
+    """A network's layers: they were put together once, and cannot be exchanged. What is cut out of them takes more from any list or
+    tuple: ``net.layers[:-1] + [Dense(...)]``."""
+
+    def __getitem__(self, which):
+        found = super().__getitem__(which)
+        return Layers(found) if isinstance(which, slice) else found
+
+    def __add__(self, more):
+        return Layers((*self, *more))
+
+    def __radd__(self, more):
+        return Layers((*more, *self))
 
     def _refuse(self, *arguments, **more):
         raise TypeError(

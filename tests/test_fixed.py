@@ -109,7 +109,10 @@ def test_layers_of_a_network_are_not_exchanged():
     with pytest.raises(AttributeError, match=r"Network\.layers cannot be assigned"):
         net.layers += (head,)
     assert len(net.layers) == 2
-    assert len(net.layers[:-1]) == 1
+    more = [Activation("tanh")]
+    for parts in (net.layers[:-1] + more, net.layers[:-1] + tuple(more), more + net.layers[:-1]):
+        assert len(Network(parts).layers) == 2
+        assert Network(parts).n_params == net.layers[0].n_params
 
 
 def test_parameters_are_changed_by_what_writes_into_them():
