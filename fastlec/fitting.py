@@ -170,7 +170,7 @@ def fit(
     if isinstance(held_out, float):
         rows, aside = _split(samples, held_out, run.split_seed)
         held_out = samples[aside]
-    _check_batches(run.step, len(rows), samples.X.shape[1:])
+    _check_batches(net.for_training(), len(rows), run.batch_size, samples.X.shape[1:])
 
     with _shown(progress, run.history, epochs) as show:
         while len(run.history) < epochs and not run.out_of_patience():
@@ -387,14 +387,13 @@ def _split(samples: _Samples, share: float, seed: int) -> tuple[np.ndarray, np.n
     return np.sort(order[count:]), np.sort(order[:count])
 
 
-def _check_batches(step, m: int, shape: tuple[int, ...]) -> None:
-    """ValueError where a layer cannot train on one of the batches that m samples of this shape make."""
-    for size in {min(step.batch_size, m), m % step.batch_size or step.batch_size}:
+def _check_batches(form, m: int, batch_size: int, shape: tuple[int, ...]) -> None:
+    """ValueError where a layer cannot train on one of the batches that m samples of this shape make. form : what trains."""
+    for size in {min(batch_size, m), m % batch_size or batch_size}:
         try:
-            step.check_batch(size, shape)
+            form.check_batch(size, shape)
         except ValueError as error:
-            text = f"batch_size is {step.batch_size}, which makes batches of {size} of {m} samples: {error}"
-            raise ValueError(text) from None
+            raise ValueError(f"batch_size is {batch_size}, which makes batches of {size} of {m} samples: {error}") from None
 
 
 def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:

@@ -65,10 +65,6 @@ class TrainingStep:
         for a, own in zip(arrays, self._states, strict=True):
             own[...] = a
 
-    def check_batch(self, m, shape):
-        """ValueError where no step can be made with m samples of this shape, for a layer says so."""
-        self._form.check_batch(m, shape)
-
     def __call__(self, X, y):
         """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them."""
         with self._lock:
@@ -86,7 +82,7 @@ class TrainingStep:
             if plan is None:
                 if len(self._plans) >= MOST_PLANS:
                     self._plans.clear()
-                self.check_batch(len(X), X.shape[1:])
+                self._form.check_batch(len(X), X.shape[1:])
                 kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
                 plan = self._plans[key] = kind(self, X, y)
             loss = plan(X, self.loss.targets(y, plan.shape, dtype), self.count)
