@@ -7,7 +7,7 @@ import operator
 
 import numpy as np
 from numpy.exceptions import AxisError
-from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.lib.array_utils import byte_bounds, normalize_axis_tuple
 
 from ._kernels.plan import is_plain
 
@@ -98,6 +98,20 @@ def kernel_output(out, shape, dtype, plan, others):
     if is_plain(out) and not any(np.may_share_memory(out, other) for other in others):
         return out
     return plan.empty(*shape)
+
+
+def apart(outs, others):
+    """Those of the arrays `outs`, by name, that a kernel can write to: plain, and apart from each other and from the others."""
+    if not outs:
+        return {}
+    ranges = [(*byte_bounds(a), name) for name, a in [*outs.items(), *((None, a) for a in others)] if a.size]
+    overlapping, last, end = set(), None, -1
+    for low, high, name in sorted(ranges, key=lambda part: part[:2]):
+        if low < end:
+            overlapping |= {name, last}
+        if high > end:
+            last, end = name, high
+    return {name: a for name, a in outs.items() if name not in overlapping and is_plain(a)}
 
 
 def along_axis(compute, x, axis, out, *, reduces):

@@ -188,6 +188,7 @@ def fit(
     if isinstance(held_out, float):
         rows, aside = _split(samples, held_out)
         held_out = samples[aside]
+    _check_batches(net.for_training(trainable), len(rows), run.batch_size, samples.X.shape[1:])
 
     try:
         with _shown(progress, run.history, epochs) as show:
@@ -434,6 +435,15 @@ def _split(samples: _Samples, share: float) -> tuple[np.ndarray, np.ndarray]:
     order = np.random.default_rng(0).permutation(m)
     count = min(max(round(m * share), 1), m - 1)
     return np.sort(order[count:]), np.sort(order[:count])
+
+
+def _check_batches(form, m: int, batch_size: int, shape: tuple[int, ...]) -> None:
+    """ValueError where a layer cannot train on one of the batches that m samples of this shape make. form : what trains."""
+    for size in {min(batch_size, m), m % batch_size or batch_size}:
+        try:
+            form.check_batch(size, shape)
+        except ValueError as error:
+            raise ValueError(f"batch_size is {batch_size}, which makes batches of {size} of {m} samples: {error}") from None
 
 
 def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:

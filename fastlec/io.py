@@ -26,7 +26,7 @@ import numpy as np
 
 FORMAT, VERSION = "fastlec", 1
 DEFLATE_RATIO = 1032  # deflate cannot pack more than 1032 bytes into one: a header that claims more is lying
-_META_BYTES = 1 << 20
+_META_BYTES = 1 << 20  # of text that is packed smaller than it is; other text may be as long as the file is
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, OverflowError)
 _UNREADABLE += (struct.error, zlib.error, zipfile.BadZipFile)
 
@@ -164,8 +164,6 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
     comes, leaves an older file as it was. The name "meta" is taken. Raises ModelError if it cannot be written.
     """
     text = json.dumps({"format": FORMAT, "version": VERSION, **meta})
-    if 4 * len(text) > _META_BYTES:
-        raise ModelError(f"{path}: cannot be written: 'meta' has {len(text)} characters; expected at most {_META_BYTES // 4}")
     with replacing(path) as beside, open(beside, "xb") as file:
         with zipfile.ZipFile(file, "w") as archive:
             for name, array in {"meta": np.array(text), **arrays}.items():
@@ -321,7 +319,7 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         shape, dtype = _header(stream, name)
         size = math.prod(shape) * dtype.itemsize
         header = stream.tell()
-    text = dtype.kind == "U" and shape == () and size <= _META_BYTES
+    text = dtype.kind == "U" and shape == () and size <= max(_META_BYTES, member.compress_size)
     if dtype.kind not in "biuf" and not text:
         raise ValueError(f"entry {name!r} has dtype {dtype}; expected real numbers")
     if min(shape, default=0) < 0 or header + size != member.file_size:

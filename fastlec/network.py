@@ -5,6 +5,7 @@ fastlec's own, forward and backward pass are one list of jobs each, run by one c
 """
 
 import math
+import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -30,16 +31,43 @@ KINDS = {
         pool.Flatten,
     )
 }
+_BOUND = {"params", "buffers", "dtype", "layers", "planned", "outermost", "_theta", "_depth", "_idle", "_chunks"}  # to theta
 CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache,
 MOST_CHUNK, LEAST_CHUNK = 4096, 256  # but no fewer samples than that, for weights are read once for each part,
 MOST_VALUES = 1 << 22  # unless that makes more values than these, as images do
-MOST_IDLE = 8  # shapes (and dtypes) of x whose forward plans are kept for the next call
+MOST_IDLE = 8  # forward plans that are kept for the next call, whatever their shapes and dtypes,
+IDLE_BYTES = 1 << 26  # and what all but the last used of them may hold
+MOST_DEPTH = 64  # networks within networks: each level takes some of Python's stack
+
+
+class Layers(tuple):
+    """A network's layers: they were put together once, and cannot be exchanged. What is cut out of them takes more from any list or
+    tuple: ``net.layers[:-1] + [Dense(...)]``."""
+
+    def __getitem__(self, which):
+        found = super().__getitem__(which)
+        return Layers(found) if isinstance(which, slice) else found
+
+    def __add__(self, more):
+        return Layers((*self, *more))
+
+    def __radd__(self, more):
+        return Layers((*more, *self))
+
+    def _refuse(self, *arguments, **more):
+        raise TypeError(
+            "a network's layers cannot be exchanged; make a new one, which copies their parameters: "
+            "Network([*net.layers[:-1], Dense(...)])"
+        )
+
+    __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = reverse = sort = _refuse
 
 
 class Network(PlannedLayer):
     """The layers one after the other.
 
-    layers : the layers, bound copies of those given: their parameters are views of theta.
+    layers : a tuple of the layers, bound copies of those given: their parameters are views of theta. So one layer may be given to
+    several networks, or twice to one, and each place has parameters of its own, which begin as the layer's.
     theta : (n_params,) float32 or float64, writeable; assigning copies into it.
     params : {"0.W": view, "0.b": view, "1.W1": ...} in theta's order; a network inside a network has names such as "2.0.W".
     buffers : {"1.running_mean": ...}, the layers' own arrays, copies of those of the layers given. A network that shares theta
@@ -47,6 +75,11 @@ class Network(PlannedLayer):
 
     Derivatives may also be taken by "theta", all parameters in one flat vector: jac.mv(theta=v), jac.tmv(u, "theta"),
     jac.operator("theta").
+
+    A network cannot be changed but for theta, and what params and buffers hold: Network([*net.layers[:-1], Dense(...)]) is a new
+    one with copies of what the other layers learnt. ValueError if the layers do not fit each other, as far as they tell, or
+    networks are nested more than 64 deep. Of a subclass, copies of all kinds keep class and attributes; an attribute that is one of
+    the layers given becomes the bound copy of it. `save` is for networks of fastlec's own.
     """
 
     _still = frozenset()  # layers whose buffers training steps leave as they are
@@ -59,36 +92,72 @@ class Network(PlannedLayer):
             raise ValueError("layers is empty; expected one layer or more")
         for i, layer in enumerate(layers):
             if not isinstance(layer, Layer):
-                raise TypeError(f"layers[{i}] is a {type(layer).__name__}; expected a Layer")
+                kind = "type" if isinstance(layer, type) else type(layer).__name__
+                raise TypeError(f"layers[{i}] is a {kind}; expected a Layer")
+            if isinstance(layer, Network) and layer._depth >= MOST_DEPTH:
+                raise ValueError(f"layers[{i}] nests networks {layer._depth} deep; expected at most {MOST_DEPTH - 1}")
         dtypes = {layer.dtype for layer in layers} - {None}
         if len(dtypes) > 1:
             raise TypeError(f"layers have dtypes {sorted(map(str, dtypes))}; expected one")
+        _through(layers, None, lambda layer, shape: layer.fits(shape))
+        self._bind_copies(layers)
+
+    def _bind_copies(self, layers):
         self._bind(layers, _joined([a for layer in layers for a in layer.params.values()]), own=True)
 
-    def _bind(self, layers, theta, own=False):
-        """Takes theta as it is, and copies of the layers whose parameters are views of it. own: their buffers are copies too."""
-        self.layers, params, buffers, start = [], {}, {}, 0
+    def _bind(self, layers, theta, own=False, kept=()):
+        """Takes theta as it is, and copies of the layers whose parameters are views of it. own: their buffers are copies too.
+        kept: those of the layers that are taken as they are."""
+        placed, params, buffers, start, kept = [], {}, {}, 0, set(map(id, kept))
         for i, layer in enumerate(layers):
             part = theta[start : start + layer.n_params]
             start += layer.n_params
-            if isinstance(layer, Network):
+            if id(layer) in kept:
+                bound = layer
+            elif isinstance(layer, Network):
                 bound = layer._bound_to(part, own)
             else:
                 bound = layer.with_params(views(part, layer.params))
                 if own:
-                    bound.buffers = base.Parameters({name: a.copy() for name, a in bound.buffers.items()})
-            self.layers.append(bound)
+                    vars(bound)["buffers"] = base.Parameters({name: a.copy() for name, a in bound.buffers.items()})
+            placed.append(bound)
             params |= {f"{i}.{name}": a for name, a in bound.params.items()}
             buffers |= {f"{i}.{name}": a for name, a in bound.buffers.items()}
         super().__init__(params)
-        self.buffers = base.Parameters(buffers)  # the very arrays
-        self.couples_samples = any(layer.couples_samples for layer in self.layers)
-        self.planned = all(isinstance(layer, PlannedLayer) and getattr(layer, "planned", True) for layer in self.layers)
-        self.outermost = self.layers[-1].outermost if self.planned else None
-        self._theta, self._idle, self._chunks = theta, {}, {}
+        copies = dict(zip(map(id, layers), placed, strict=True))
+        vars(self).update({name: copies[id(a)] for name, a in vars(self).items() if id(a) in copies})  # a subclass's own
+        planned = type(self).planned and all(isinstance(layer, PlannedLayer) and layer.planned for layer in placed)
+        vars(self).update(
+            layers=Layers(placed),
+            buffers=base.Parameters(buffers),  # the very arrays
+            planned=planned,
+            outermost=placed[-1].outermost if planned else None,
+            _theta=theta,
+            _depth=1 + max((layer._depth for layer in placed if isinstance(layer, Network)), default=0),
+            _idle=[],
+            _chunks={},
+        )
 
-    def __reduce__(self):
-        return Network, (self.layers,)
+    def __getstate__(self):
+        return {name: a for name, a in vars(self).items() if name not in _BOUND} | {"layers": list(self.layers)}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._bind_copies(vars(self).pop("layers"))
+
+    def _instead(self, name):
+        if name == "layers":
+            return "make a new Network, which copies their parameters: Network([*net.layers[:-1], Dense(...)])"
+        return Layer._instead(self, name)
+
+    def with_settings(self, **settings):
+        """Refused: a network has no settings but its layers'."""
+        raise TypeError("a Network has no settings; make a new one of other layers: Network([...])")
+
+    @property
+    def couples_samples(self):
+        """Whether a sample of y depends on other samples of x than its own: where a layer says so."""
+        return any(layer.couples_samples for layer in self.layers)
 
     @property
     def theta(self):
@@ -109,7 +178,9 @@ class Network(PlannedLayer):
     def with_params(self, params):
         """The same network with other parameters, which are copied into a theta of its own, and with copies of the buffers."""
         base.check_params(self.params, params)
-        return self._bound_to(_joined(list(Layer(params).params.values())), own=True)
+        params = base.as_parameters(params, "params")
+        base.one_dtype(params)
+        return self._bound_to(_joined(list(params.values())), own=True)
 
     def for_training(self, trainable=None):
         """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise.
@@ -117,36 +188,47 @@ class Network(PlannedLayer):
         trainable : names of parameters and buffers, by default all. A layer that has some, but none of these, stays what net(x)
         makes of it, and `plan_buffers` and `update_buffers` pass it by.
         """
-        layers, still, named = [], set(), {}
-        for name in trainable or ():
-            i, _, own = name.partition(".")
-            named.setdefault(int(i), []).append(own)
+        layers, still, by_layer = [], set(), _by_layer(dict.fromkeys(trainable or ()))
         for i, layer in enumerate(self.layers):
-            own = None if trainable is None else named.get(i, ())
+            own = None if trainable is None else by_layer.get(i, ())
             if own == () and (layer.params or layer.buffers):
                 still.add(i)
                 layers.append(layer)
-            else:
-                layers.append(layer.for_training(own) if isinstance(layer, Network) else layer.for_training())
-        if not still and all(form is layer for form, layer in zip(layers, self.layers, strict=True)):
+                continue
+            form = layer.for_training(own) if isinstance(layer, Network) else layer.for_training()
+            if not isinstance(form, Layer):
+                raise TypeError(f"{type(layer).__name__}.for_training gave a {type(form).__name__}; expected a Layer")
+            layers.append(form)
+        same = [form for form, layer in zip(layers, self.layers, strict=True) if form is layer]
+        if not still and len(same) == len(layers):
             return self
-        form = self._bound_to(self._theta, layers=layers)
+        form = self._bound_to(self._theta, layers=layers, kept=same)
         vars(form)["_still"] = frozenset(still)
         return form
 
-    def _bound_to(self, theta, own=False, layers=None):
+    def _bound_to(self, theta, own=False, layers=None, kept=()):
         other = object.__new__(type(self))
-        other.__dict__.update(self.__dict__)
-        other._bind(self.layers if layers is None else layers, theta, own)
+        vars(other).update(vars(self))
+        other._bind(self.layers if layers is None else layers, theta, own, kept)
         return other
 
+    @property
+    def input_shape(self):
+        """The shape of one sample of x, as far as the first layer tells it."""
+        return getattr(self.layers[0], "input_shape", None)
+
+    def fits(self, shape):
+        return _through(self.layers, shape, lambda layer, shape: layer.fits(shape))
+
     def output_shape(self, shape):
-        for i, layer in enumerate(self.layers):
-            try:
-                shape = layer.output_shape(shape)
-            except ValueError as error:
-                raise ValueError(str(error) if i == 0 else f"layers[{i}]: {error}") from None
-        return shape
+        return _through(self.layers, shape, lambda layer, shape: layer._shape_after(shape))
+
+    def check_batch(self, m, shape):
+        def checked(layer, shape):
+            layer.check_batch(m, shape)
+            return layer._shape_after(shape)
+
+        _through(self.layers, shape, checked)
 
     def widest(self, shape):
         """The most values that any layer computes of one sample of this shape: features, or channels times pixels."""
@@ -177,7 +259,8 @@ class Network(PlannedLayer):
         outputs are shown where the first layer tells its input, as dense layers do and those of images do not. ValueError if the
         layers take no such samples."""
         if input_shape is None:
-            shape = self._input_shape()
+            shape = self.input_shape
+            shape = None if shape is None or None in shape else shape
         else:
             shape = tuple(_check.count(n, f"input_shape[{i}]", 1) for i, n in enumerate(np.atleast_1d(input_shape)))
             self.output_shape(shape)  # which tells the layer that does not fit
@@ -194,16 +277,13 @@ class Network(PlannedLayer):
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
         return "\n".join(lines)
 
-    def _input_shape(self):
-        """The shape of one sample of x where the first layer tells it, else None."""
-        first = self.layers[0]
-        if isinstance(first, Network):
-            return first._input_shape()
-        known = isinstance(first, (dense.Dense, dense.Residual, dense.ProjectedResidual))
-        return (getattr(first, "n_in", getattr(first, "n", None)),) if known else None
+    def __repr__(self):
+        return f"{type(self).__name__}([{', '.join(map(repr, self.layers))}])"
 
     def config(self):
         """The arguments that make such a network."""
+        if type(self) is not Network:
+            raise TypeError(f"a network is a {type(self).__name__}, which a file does not hold: save Network(net.layers)")
         return {"layers": [_describe(layer) for layer in self.layers]}
 
     def save(self, path):
@@ -213,12 +293,14 @@ class Network(PlannedLayer):
 
         io.save_network(path, self)
 
-    @staticmethod
-    def load(path):
+    @classmethod
+    def load(cls, path):
         """The network that `save` wrote, or that of a checkpoint of `fit`: the best one where early stopping restores that, else
         the last one. io.ModelError if any name, shape or dtype is not as it says."""
         from . import io
 
+        if cls is not Network:
+            raise TypeError(f"a file holds no {cls.__name__}; make one of Network.load(path).layers")
         return io.load_network(path)
 
     # --- the layer's contract ----------------------------------------------------------------------------------------
@@ -227,14 +309,15 @@ class Network(PlannedLayer):
         """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
         if not self.planned:
             return Layer.__call__(self, x, out=out)
-        net = self
-        if not (_check.is_plain(x) and x.dtype is self.dtype and (x.shape, x.dtype) in self._idle):
+        net, forward = self, None
+        if _check.is_plain(x) and x.dtype is self.dtype:
+            forward = self._idle_plan((x.shape, x.dtype))
+        if forward is None:
             net, x = self.prepared(x)
-        whole = max(len(x), 1) if net.couples_samples else 0
-        chunk = whole or net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
-        forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
+            chunk = net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
+            forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
         y = _check.kernel_output(out, (len(x), *forward.shape[1:]), x.dtype, forward.plan, (x, net.theta))
-        if len(x) <= chunk:
+        if forward.shape[0] == len(x):
             forward(x, y)
         else:
             for i in range(0, len(x), chunk):
@@ -250,22 +333,34 @@ class Network(PlannedLayer):
         """How many samples of this shape to compute at once; kept for the next call."""
         widest = self.widest(shape)
         chunk = min(max(CHUNK_VALUES // widest, min(LEAST_CHUNK, MOST_VALUES // widest), 1), MOST_CHUNK)
+        if self.couples_samples:
+            chunk = sys.maxsize
         if len(self._chunks) >= MOST_IDLE:
-            self._chunks = {}
+            self._chunks.clear()
         self._chunks[shape] = chunk
         return chunk
 
     def _take(self, shape, dtype):
         """A forward plan for x of this shape that nobody uses."""
-        try:
-            return self._idle[shape, dtype].pop()
-        except (KeyError, IndexError):
-            return _Forward(self, shape, dtype)
+        return self._idle_plan((shape, dtype)) or _Forward(self, shape, dtype)
+
+    def _idle_plan(self, key):
+        """One that is kept for this shape and dtype, or None. Threads may take and give at once: each change is one call."""
+        for forward in reversed(self._idle):
+            if forward.key == key:
+                try:
+                    self._idle.remove(forward)
+                    return forward
+                except ValueError:  # another thread was faster
+                    continue
+        return None
 
     def _give(self, forward):
-        if len(self._idle) >= MOST_IDLE:
-            self._idle = {}
-        self._idle.setdefault(forward.key, []).append(forward)
+        """Keeps a plan for the next call, and those used before as far as the bounds allow."""
+        idle = self._idle
+        idle.append(forward)
+        while len(idle) > 1 and (len(idle) > MOST_IDLE or sum(other.plan.n_bytes for other in idle[:-1]) > IDLE_BYTES):
+            idle[:1] = []
 
     def activations(self, x):
         """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
@@ -291,12 +386,7 @@ class Network(PlannedLayer):
         return method(self, x, **directions)
 
     def jacobian(self, x, y, kept):
-        return (_PlannedNetworkJacobian if self.planned else _NetworkJacobian)(self, x, y, kept)
-
-    def _of_layer(self, i, named):
-        """What belongs to layer i of a dict by the network's names, by the layer's own."""
-        prefix = f"{i}."
-        return {name.removeprefix(prefix): a for name, a in named.items() if name.startswith(prefix)}
+        return (PlannedNetworkJacobian if self.planned else NetworkJacobian)(self, x, y, kept)
 
     def _reshapes(self, i):
         """Whether layer i takes no job: its y is a view of x. Not the last one, whose y is given."""
@@ -316,9 +406,9 @@ class Network(PlannedLayer):
         return kept
 
     def plan_mv(self, plan, kept, directions, dy):
-        dx = directions.get("x")
+        dx, by_layer = directions.get("x"), _by_layer(directions)
         for i, (layer, (_, y, own)) in enumerate(zip(self.layers, kept, strict=True)):
-            given = self._of_layer(i, directions) | ({} if dx is None else {"x": dx})
+            given = by_layer.get(i, {}) | ({} if dx is None else {"x": dx})
             if given and self._reshapes(i):
                 dx = dx.reshape(y.shape)
             elif given:
@@ -326,13 +416,14 @@ class Network(PlannedLayer):
                 layer.plan_mv(plan, own, given, dx)
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+        by_layer = _by_layer(out)
+        lowest = min(by_layer, default=len(self.layers))
         for i in range(len(self.layers) - 1, -1, -1):
             layer, (x, _, own) = self.layers[i], kept[i]
             if self._reshapes(i):
                 v = v.reshape(x.shape)
                 continue
-            wanted = self._of_layer(i, out)
-            goes_on = "x" in out or any(int(name.split(".")[0]) < i for name in out if name != "x")
+            wanted, goes_on = by_layer.get(i, {}), "x" in out or lowest < i
             under = next((j for j in range(i - 1, -1, -1) if not self._reshapes(j)), None)  # the layer that computes x
             if under is not None:
                 op = self.layers[under].outermost
@@ -363,18 +454,19 @@ class Network(PlannedLayer):
     # where a layer is the user's own
 
     def mv(self, kept, directions):
-        dx = directions.get("x")
+        dx, by_layer = directions.get("x"), _by_layer(directions)
         for i, jac in enumerate(kept):
-            given = self._of_layer(i, directions) | ({} if dx is None else {"x": dx})
+            given = by_layer.get(i, {}) | ({} if dx is None else {"x": dx})
             if given:
                 dx = jac.mv(**given)
         return dx
 
     def tmv(self, kept, v, wrt):
-        result = {}
+        result, by_layer = {}, _by_layer(dict.fromkeys(wrt))
+        lowest = min(by_layer, default=len(kept))
         for i in range(len(kept) - 1, -1, -1):
-            own = tuple(self._of_layer(i, dict.fromkeys(wrt)))
-            more = ("x",) if "x" in wrt or any(int(name.split(".")[0]) < i for name in wrt if name != "x") else ()
+            own = tuple(by_layer.get(i, ()))
+            more = ("x",) if "x" in wrt or lowest < i else ()
             found = kept[i].tmv(v, (*own, *more)) if own or more else {}
             result |= {f"{i}.{name}": found[name] for name in own}
             if not more:
@@ -387,7 +479,7 @@ class _Forward:
     """A network's forward pass over samples of one shape, planned once. shape: of y."""
 
     def __init__(self, net, shape, dtype):
-        self.plan = plan = kernels.Plan(dtype.num)
+        self.plan = plan = _Counted(dtype.num)
         self.key, self.shape = (shape, dtype), (shape[0], *net.output_shape(shape[1:]))
         x, y = plan.empty(*shape), plan.empty(*self.shape)
         plan.slot(x)
@@ -400,7 +492,18 @@ class _Forward:
         self.plan.run()
 
 
-class _Theta:
+class _Counted(kernels.Plan):
+    """A plan that knows how many bytes it holds."""
+
+    n_bytes = 0
+
+    def empty(self, *shape):
+        a = super().empty(*shape)
+        self.n_bytes += a.nbytes
+        return a
+
+
+class ThetaJacobian:
     """What a network's Jacobian adds: the variable "theta"."""
 
     @property
@@ -426,7 +529,9 @@ class _Theta:
         return np.hstack([self.matrix(own) for own in self.layer.params])
 
 
-class _NetworkJacobian(_Theta, Jacobian):
+class NetworkJacobian(ThetaJacobian, Jacobian):
+    """The Jacobian of a network that has layers of a user's own."""
+
     def _tmv(self, v, wrt, out):
         names = tuple(dict.fromkeys(own for name in wrt for own in (self.layer.params if name == "theta" else (name,))))
         found = self.layer.tmv(self.kept, v, names)
@@ -435,7 +540,9 @@ class _NetworkJacobian(_Theta, Jacobian):
         return {name: _check.fill(out.get(name), found[name]) for name in wrt}
 
 
-class _PlannedNetworkJacobian(_Theta, PlannedJacobian):
+class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
+    """The Jacobian of a network of fastlec's layers."""
+
     def _tmv(self, v, wrt, out):
         if "theta" not in wrt:
             return super()._tmv(v, wrt, out)
@@ -446,6 +553,26 @@ class _PlannedNetworkJacobian(_Theta, PlannedJacobian):
     def split(self, results):
         results = dict(results)
         return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results
+
+
+def _through(layers, shape, step):
+    """What is left of a sample's shape after step(layer, shape) of one layer after the other. A ValueError says which it is of."""
+    for i, layer in enumerate(layers):
+        try:
+            shape = step(layer, shape)
+        except ValueError as error:
+            raise ValueError(str(error) if i == 0 else f"layers[{i}]: {error}") from None
+    return shape
+
+
+def _by_layer(named):
+    """A dict by the network's names as {index of a layer: dict by the layer's own names}; without "x"."""
+    parts = {}
+    for name, a in named.items():
+        i, dot, own = name.partition(".")
+        if dot:
+            parts.setdefault(int(i), {})[own] = a
+    return parts
 
 
 def _ends_linear(layer):

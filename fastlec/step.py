@@ -212,6 +212,7 @@ class TrainingStep:
         if plan is None:
             if 0 in self.net.output_shape(X.shape[1:]):
                 raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
+            self._form.check_batch(len(X), X.shape[1:])
             kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
             plan = kind(self, X, y)
             if len(self._plans) >= MOST_PLANS:

@@ -120,12 +120,48 @@ def test_ways_agree(dtype, rng):
         assert_array_equal(other, found[0])
 
 
-def test_a_single_value_has_no_variance(dtype):
-    net = Network([BatchNorm2d(2, dtype=dtype)])
-    x = np.array([3.0, -5.0], dtype).reshape(1, 2, 1, 1)
-    training_step(net, MeanSquaredError(), SGD(0.1), 1)(x, np.zeros_like(x))
-    np.testing.assert_allclose(net.buffers["0.running_mean"], [0.3, -0.5], rtol=1e-6)
-    np.testing.assert_allclose(net.buffers["0.running_var"], [0.9, 0.9], rtol=1e-6)
+SINGLE = r"x has shape \(1, 3, 1, 1\); expected more than one value of each channel, whose variance a training step takes"
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["inference", "training"])
+@ways
+def test_a_single_value_has_no_variance(way, training, dtype, rng):
+    """So no step is made with it, and nothing is changed; in every other way it may be used."""
+    loss, more = way
+    net = Network([Activation("tanh"), Network([made(3, dtype, rng, training=training)]), *more])
+    step = training_step(net, loss(), SGD(0.1), 5)
+    one, two = normals(rng, (1, 3, 1, 1), dtype), normals(rng, (2, 3, 1, 1), dtype)
+    before = [a.copy() for a in (net.theta, *net.buffers.values())]
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"^layers\[1\]: {SINGLE}"):
+            step(one, one)
+    for a, same in zip((net.theta, *net.buffers.values()), before, strict=True):
+        assert_array_equal(a, same)
+    assert step.count == 0
+    assert net(one).shape == net.linearize(one)[0].shape == one.shape
+    step(two, two)
+    step(normals(rng, (1, 3, 1, 2), dtype), np.zeros((1, 3, 1, 2), dtype))
+    assert step.count == 2
+    layer = BatchNorm2d(3, training=True, dtype=dtype)
+    with pytest.raises(ValueError, match=SINGLE):
+        layer.update_buffers(layer.linearize(one)[1].kept)
+
+
+def test_an_epoch_that_would_end_in_a_single_value_is_not_begun(rng):
+    X, y = normals(rng, (9, 3, 1, 1), np.float32), normals(rng, (9, 3, 1, 1), np.float32)
+    net = network(np.float32, rng)
+    before = [a.copy() for a in (net.theta, *net.buffers.values())]
+    for batch_size, m, size in ((4, 9, 1), (2, 9, 1), (1, 4, 1), (5, 1, 1)):
+        text = rf"batch_size is {min(batch_size, m)}, which makes batches of {size} of {m} samples: {SINGLE}"
+        with pytest.raises(ValueError, match=text):
+            fit(net, X[:m], y[:m], loss=MeanSquaredError(), batch_size=batch_size, epochs=1)
+    with pytest.raises(ValueError, match="batch_size is 7, which makes batches of 1 of 8 samples"):
+        fit(net, X, y, loss=MeanSquaredError(), batch_size=7, epochs=1, validation=0.1)
+    for a, same in zip((net.theta, *net.buffers.values()), before, strict=True):
+        assert_array_equal(a, same)
+    for batch_size, m in ((4, 8), (5, 9), (9, 9), (100, 9)):
+        fit(net, X[:m], y[:m], loss=MeanSquaredError(), batch_size=batch_size, epochs=1)
+    assert not np.array_equal(net.theta, before[0])
 
 
 def test_only_steps_change_the_statistics(dtype, rng):

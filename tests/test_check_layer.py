@@ -412,10 +412,13 @@ def test_wrong_shapes_and_dtypes_are_found(dtype):
 
     with pytest.raises(ValueError, match=r"tmv by 'W' gave shape \(4, 3\); expected \(3, 4\)"):
         spoiled(dtype, tmv=transposed)
-    assert spoiled(dtype, output_shape=lambda right, self, shape: (7,)) == {"shape"}
+    with pytest.raises(ValueError, match=r"Spoiled.evaluate gave shape \(5, 3\); expected \(5, 7\), by output_shape"):
+        spoiled(dtype, output_shape=lambda right, self, shape: (7,))
     other = np.float32 if dtype == np.float64 else np.float64
-    assert spoiled(dtype, mv=lambda right, self, kept, directions: right(kept, directions).astype(other)) == {"shape"}
-    assert spoiled(dtype, mv=lambda right, self, kept, directions: list(right(kept, directions))) == {"shape"}
+    with pytest.raises(TypeError, match=f"Spoiled.mv gave dtype {other.__name__}; expected {dtype.__name__}"):
+        spoiled(dtype, mv=lambda right, self, kept, directions: right(kept, directions).astype(other))
+    with pytest.raises(TypeError, match=r"Spoiled.mv gave a list; expected an array"):
+        spoiled(dtype, mv=lambda right, self, kept, directions: list(right(kept, directions)))
 
 
 # --- what the base class gives may be overridden as well -------------------------------------------------------------

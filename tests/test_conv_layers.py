@@ -19,6 +19,7 @@ from fastlec import (
     ConvResidual,
     Network,
     ProjectedConvResidual,
+    io,
 )
 from fastlec.layers import base
 from fastlec.testing import check_layer
@@ -342,6 +343,43 @@ def test_the_size_of_initial_weights(activation, gain):
     assert ProjectedConvResidual(200, 400, **o).params["W2"].std() * np.sqrt(200) == pytest.approx(1, rel=0.02)
 
 
+@pytest.mark.parametrize("kind", [lambda **o: ConvResidual(16, **o), lambda **o: ProjectedConvResidual(16, 16, **o)])
+def test_the_algorithm_of_all_convolutions_of_a_block(kind, dtype, rng):
+    """Forward and in every derivative: Winograd's has other bits than direct summation, and nearly its values."""
+    layer, x = kind(dtype=dtype, rng=rng), normals(rng, (2, 16, 9, 8), dtype)
+    v, directions = normals(rng, x.shape, dtype), directions_of(layer, x, rng)
+
+    def products(algorithm):
+        other = layer.with_settings(algorithm=algorithm)
+        assert other.config()["algorithm"] == algorithm
+        y, jac = other.linearize(x)
+        found = {"y": y} | {f"mv {name}": jac.mv(**{name: d}) for name, d in directions.items()}
+        return found | {f"tmv {name}": g for name, g in jac.tmv(v).items()}
+
+    direct, winograd, columns = (products(name) for name in ("direct", "winograd", "im2col"))
+    for name, a in direct.items():
+        close = {"rtol": 0, "atol": 2e3 * np.finfo(dtype).eps * np.abs(a).max()}
+        assert_allclose(winograd[name], a, **close, err_msg=name)
+        assert_allclose(columns[name], a, **close, err_msg=name)
+        if not name.endswith((" b", "W2")):
+            assert not np.array_equal(winograd[name], a), name
+    assert np.array_equal(winograd["tmv W2"], direct["tmv W2"]) == isinstance(layer, ProjectedConvResidual)
+
+
+def test_files_that_do_not_tell_the_algorithm_of_a_block(tmp_path):
+    net = Network([ConvResidual(3, algorithm="direct", rng=0), ProjectedConvResidual(3, 2, algorithm="winograd", rng=1)])
+    net.save(tmp_path / "new.npz")
+    assert Network.load(tmp_path / "new.npz").config() == net.config()
+    described = net.config()
+    for layer in described["layers"]:
+        del layer["algorithm"]
+    meta = {"kind": "network", "dtype": "float64", **described}
+    io.save_arrays(tmp_path / "old.npz", net.params, meta)
+    found = Network.load(tmp_path / "old.npz")
+    assert [layer.algorithm for layer in found.layers] == ["auto", "auto"]
+    assert_array_equal(found.theta, net.theta)
+
+
 @layers
 def test_config_makes_the_same_layer(make, shape, rng):
     """Through JSON, as files have it, and for kernel sizes and paddings of NumPy's integers."""
@@ -421,6 +459,8 @@ REFUSED = {
     ),
     "groups 0": (lambda: Conv2d(3, 4, 3, groups=0), ValueError, "groups is 0; expected at least 1"),
     "algorithm": (lambda: Conv2d(3, 4, 3, algorithm="fft"), ValueError, "algorithm is 'fft'; expected one of auto, im2col,"),
+    "residual's algorithm": (lambda: ConvResidual(3, algorithm=3), ValueError, "algorithm is 3; expected one of auto, im2col,"),
+    "projected's algorithm": (lambda: ProjectedConvResidual(3, 4, algorithm="fft"), ValueError, "algorithm is 'fft'; expected"),
     "winograd": (lambda: Conv2d(3, 4, 1, algorithm="winograd")(X), ValueError, "algorithm is 'winograd'; expected another one"),
     "dtype": (lambda: Conv2d(3, 4, 3, dtype=np.float16), TypeError, "dtype is float16; expected float32 or float64"),
     "channels": (
@@ -453,13 +493,13 @@ REFUSED = {
     "within a network": (
         lambda: Network([CONV, ConvResidual(3)])(X),
         ValueError,
-        "layers[1]: x has samples of shape (4, 3, 4); expected (3, h, w)",
+        "layers[1]: x has samples of shape (4, h, w); expected (3, h, w)",
     ),
     "summary": (lambda: Network([CONV]).summary((4, 5, 6)), ValueError, "x has samples of shape (4, 5, 6); expected (3, h, w)"),
     "summary within": (
         lambda: Network([CONV, ConvResidual(3)]).summary((3, 5, 6)),
         ValueError,
-        "layers[1]: x has samples of shape (4, 3, 4); expected (3, h, w)",
+        "layers[1]: x has samples of shape (4, h, w); expected (3, h, w)",
     ),
     "summary's size": (lambda: Network([CONV]).summary((3, 5, 0)), ValueError, "input_shape[2] is 0; expected at least 1"),
 }

@@ -15,7 +15,25 @@ from bounds import Bounds, linearized
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastlec
-from fastlec import Activation, Dense, Network, ProjectedResidual, Residual
+from fastlec import (
+    SGD,
+    Activation,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    MaxPool2d,
+    MeanSquaredError,
+    Network,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+    SoftmaxCrossEntropy,
+    io,
+    training_step,
+)
 from fastlec import network as network_module
 from fastlec.testing import check_layer
 
@@ -435,6 +453,201 @@ def test_parameters_are_written_into_and_never_exchanged():
     assert (net.theta[:12] == 2).all()
 
 
+def test_a_new_head_on_trained_layers(dtype, rng):
+    """Transfer learning: a new network copies parameters and buffers of the layers that it is made of."""
+    images, labels = normals(rng, (12, 2, 4, 4), dtype), np.arange(12) % 3
+    layers = [Conv2d(2, 4, 3, "relu", dtype=dtype, rng=rng), BatchNorm2d(4, dtype=dtype), Flatten()]
+    net = Network([*layers, Dense(16, 3, "identity", dtype=dtype, rng=rng)])
+    training_step(net, SoftmaxCrossEntropy(), SGD(0.1), 12)(images, labels)
+    other = Network([*net.layers[:-1], Dense(16, 5, "identity", dtype=dtype, rng=rng)])
+    arrays, mine = net.params | net.buffers, other.params | other.buffers
+    assert arrays.keys() == mine.keys()
+    for name, a in arrays.items():
+        if not name.startswith("3."):
+            assert_array_equal(mine[name], a, strict=True)
+            assert not np.shares_memory(mine[name], a)
+    assert_array_equal(other.activations(images)[-2], net.activations(images)[-2])
+    theta, buffers = net.theta.copy(), [a.copy() for a in net.buffers.values()]
+    training_step(other, SoftmaxCrossEntropy(), SGD(0.1), 12)(images, labels + 2)
+    assert_array_equal(net.theta, theta)
+    assert_array_equal([*net.buffers.values()], buffers)
+    assert not np.array_equal(other.params["0.W"], net.params["0.W"])
+
+
+MISFITS = {
+    "dense": ([Dense(5, 4), Dense(5, 3)], "layers[1]: x has samples of shape (4,); expected (5,)"),
+    "residual": ([Dense(5, 4), Activation("tanh"), Residual(5)], "layers[2]: x has samples of shape (4,); expected (5,)"),
+    "channels": ([Conv2d(1, 4, 3), MaxPool2d(2), Conv2d(3, 2, 3)], "layers[2]: x has samples of shape (4, h, w); expected (3,"),
+    "normalised": ([ConvResidual(4), BatchNorm2d(3)], "layers[1]: x has samples of shape (4, h, w); expected (3, h, w)"),
+    "not flat": ([Conv2d(1, 4, 3), Dense(4, 2)], "layers[1]: x has samples of shape (4, h, w); expected (4,)"),
+    "flat": ([Flatten(), Conv2d(1, 4, 3)], "layers[1]: x has samples of shape (n,); expected (1, h, w)"),
+    "pool": ([Dense(5, 4), AvgPool2d(2)], "layers[1]: x has samples of shape (4,); expected (c, h, w)"),
+    "nested": ([Network([Dense(5, 4), Activation("tanh")]), Dense(3, 2)], "layers[1]: x has samples of shape (4,); expected"),
+    "inside": ([Dense(5, 4), Network([Dense(3, 2)])], "layers[1]: x has samples of shape (4,); expected (3,)"),
+    "own": ([Dense(5, 4), nets.Scale(3)], "layers[1]: x has samples of shape (4,); expected (3,)"),
+}
+
+
+@pytest.mark.parametrize(("layers", "text"), MISFITS.values(), ids=MISFITS)
+def test_layers_that_do_not_fit_each_other(layers, text):
+    with pytest.raises(ValueError, match=f"^{re.escape(text)}"):
+        Network(layers)
+
+
+def test_layers_that_tell_their_input_only_in_part():
+    """Sizes of images, and what layers of a user's own make of them, are known only when samples come."""
+    for layers, shape in (
+        ([Conv2d(1, 4, 3), MaxPool2d(2), Flatten(), Dense(36, 2)], (1, 8, 8)),
+        ([Flatten(), Dense(18, 3)], (2, 3, 3)),
+        ([ProjectedConvResidual(2, 3, stride=2), BatchNorm2d(3), AvgPool2d(2), nets.Rows(), Dense(12, 2)], (2, 8, 8)),
+        ([nets.Cube(), Dense(4, 2), nets.Cube(), Dense(2, 2)], (4,)),
+    ):
+        net = Network(layers)
+        assert len(net.output_shape(shape)) == 1
+        assert net.fits(None) == net.output_shape(shape)
+        with pytest.raises(ValueError, match="x has samples of shape"):
+            net.output_shape((7, 7, 7, 7))
+
+
+# --- many layers, and networks within networks -----------------------------------------------------------------------
+
+
+def test_many_layers(rng):
+    net = Network([layer for i in range(500) for layer in (Dense(2, 2, "identity"), Residual(2, 1, rng=i), Flatten())])
+    net.theta[:] = 0
+    for name, a in net.params.items():
+        if name.endswith("W"):
+            a[...] = np.eye(2)
+    x, v = rng.standard_normal((3, 2)), rng.standard_normal((3, 2))
+    y, jac = net.linearize(x)
+    assert_array_equal(y, x)
+    assert_array_equal(net(x), x)
+    found = jac.tmv(v)
+    assert len(found) == 1 + 5 * 500
+    assert_array_equal(found["x"], v)
+    assert_allclose(found["600.W"], v.T @ x)
+    buffers = {name: np.full(g.shape, np.nan) for name, g in found.items()}
+    assert_same(jac.tmv(v, out=buffers), found)
+    assert_allclose(jac.mv(x=v, **{name: np.zeros(a.shape) for name, a in net.params.items()}), v)
+    assert_allclose(jac.mv(theta=np.zeros(net.n_params)), 0 * v)
+    loss = training_step(net, MeanSquaredError(), SGD(0.01), 3)(x, np.zeros((3, 2)))
+    assert_allclose(loss, (x**2).mean())
+    other = pickle.loads(pickle.dumps(net))
+    assert_array_equal(other.theta, net.theta)
+    assert len(net.summary().splitlines()) == 1502
+
+
+def test_networks_within_networks(tmp_path, rng):
+    """As deep as they may be, from deep within a program: everything works; one more is refused."""
+    net = Dense(2, 2, rng=0)
+    for _ in range(network_module.MOST_DEPTH):
+        net = Network([net, Activation("identity")])
+    for layers in ([net], [Network([Dense(2, 2)]), net]):
+        with pytest.raises(ValueError, match=r"layers\[\d\] nests networks 64 deep; expected at most 63"):
+            Network(layers)
+    x, v = rng.standard_normal((3, 2)), np.ones((3, 2))
+
+    def use():
+        for how in COPIES.values():
+            assert_array_equal(how(net).theta, net.theta)
+        net.save(tmp_path / "net.npz")
+        other = Network.load(tmp_path / "net.npz")
+        _, jac = other.linearize(x)
+        assert_allclose(other(x), np.tanh(x @ net.theta[:4].reshape(2, 2).T), rtol=1e-14)
+        assert_allclose(np.vdot(jac.tmv(v, "theta")["theta"], net.theta), np.vdot(v, jac.mv(theta=net.theta)))
+        training_step(other, MeanSquaredError(), SGD(0.1), 3)(x, v)
+        assert repr(net).count("Network") == 64
+        assert "W 2 x 2" in net.summary()
+        assert not net.affine_in_theta
+
+    def deeper(frames):
+        return deeper(frames - 1) if frames else use()
+
+    deeper(200)
+
+
+# --- classes of a user's own ------------------------------------------------------------------------------------------
+
+
+class Mine(Network):
+    """With attributes of its own; two of them are layers."""
+
+    def __init__(self, width, *, dtype):
+        self.width = width
+        self.first = Dense(5, width, dtype=dtype, rng=0)
+        super().__init__([self.first, Activation("sigmoid"), Dense(width, 3, dtype=dtype, rng=1)])
+        self.last, self.notes = self.layers[-1], ["made"]
+
+    def hidden(self, x):
+        return self.first(x)
+
+
+KEPT = COPIES | {
+    "with_theta": lambda net: net.with_theta(net.theta.copy()),
+    "with_params": lambda net: net.with_params(net.params),
+    "float64": lambda net: net.with_params({name: a.astype(float) for name, a in net.params.items()}),
+    "nested": lambda net: pickle.loads(pickle.dumps(Network([net]))).layers[0],
+    "in a network": lambda net: Network([net]).layers[0],
+}
+
+
+@pytest.mark.parametrize("how", KEPT.values(), ids=KEPT)
+def test_copies_of_a_subclass_keep_class_and_attributes(how, dtype, rng):
+    """And attributes that are layers go on being layers of the network itself."""
+    net = Mine(4, dtype=dtype)
+    assert net.first is net.layers[0]
+    net.notes.append("used")
+    net.later = "assigned later"
+    other = how(net)
+    assert type(other) is Mine
+    assert (other.width, other.notes, other.later) == (4, ["made", "used"], "assigned later")
+    assert other.first is other.layers[0]
+    assert other.last is other.layers[-1]
+    x = normals(rng, (6, 5), dtype)
+    assert_allclose(other(x), net(x), rtol=1e-5)
+    other.theta[:] = 0
+    assert not other.hidden(x).any()
+    assert net.hidden(x).any()
+    assert_array_equal(net.hidden(x), net.activations(x)[0])
+
+
+def test_copies_of_layers_of_a_users_own_keep_class_and_attributes():
+    class Named(nets.Scale):
+        def __init__(self):
+            super().__init__(5)
+            self.name, self.table = "mine", np.arange(3)
+
+    layer = Named()
+    net = Network([layer, Network([layer])])
+    forms = [layer, net.layers[0], net.layers[1].layers[0], layer.with_params(layer.params), copy.deepcopy(net).layers[0]]
+    forms += [net.for_training().layers[0], Network([BatchNorm2d(1), nets.Rows(), layer]).for_training().layers[2]]
+    for found in forms:
+        assert type(found) is Named
+        assert found.name == "mine"
+        assert_array_equal(found.table, np.arange(3))
+
+
+def test_a_subclass_is_not_saved(tmp_path, dtype):
+    """It would be another class when it comes back."""
+    net = Mine(4, dtype=dtype)
+    for made in (net, Network([net, Activation("tanh")])):
+        with pytest.raises(TypeError, match=r"a network is a Mine, which a file does not hold: save Network\(net\.layers\)"):
+            made.save(tmp_path / "net.npz")
+        with pytest.raises(TypeError, match="a network is a Mine"):
+            io.save_network(tmp_path / "net.npz", made)
+    assert not any(tmp_path.iterdir())
+    Network(net.layers).save(tmp_path / "net.npz")
+    with pytest.raises(TypeError, match=r"a file holds no Mine; make one of Network\.load\(path\)\.layers"):
+        Mine.load(tmp_path / "net.npz")
+    assert_array_equal(Network.load(tmp_path / "net.npz").theta, net.theta)
+
+
+def test_repr():
+    net = Network([Dense(5, 4), nets.Cube(), Network([Activation("tanh")])])
+    inner = "Network([Activation(activation='tanh')])"
+    assert repr(net) == f"Network([Dense(n_in=5, n_out=4, activation='tanh', bias=True), Cube(), {inner}])"
+
+
 # --- samples in parts ------------------------------------------------------------------------------------------------
 
 
@@ -476,6 +689,25 @@ def test_more_shapes_than_plans_are_kept_for(isa, rng):
     y = net(x)
     for m in [*range(1, 41), *range(40, 0, -3)]:
         assert_array_equal(net(x[:m]), y[:m])
+        assert len(net._idle) <= network_module.MOST_IDLE
+    assert [forward.shape[0] for forward in net._idle] == [*range(22, 0, -3)]
+    assert net.layers[0](x[:1]).shape == (1, 17)
+
+
+def test_the_memory_of_plans_is_bounded(monkeypatch, rng):
+    """Over shapes, and over threads that use one network at once; the last plan is kept however large it is."""
+    net, x = Network([Dense(5, 300, rng=0), Dense(300, 3, rng=1)]), rng.standard_normal((50, 5))
+    net(x)
+    assert net._idle[0].plan.n_bytes >= 50 * 308 * 8
+    monkeypatch.setattr(network_module, "IDLE_BYTES", 2 * net._idle[0].plan.n_bytes)
+    plans = [network_module._Forward(net, (50, 5), x.dtype) for _ in range(20)]  # as of 20 threads
+    for count, plan in enumerate(plans, 1):
+        net._give(plan)
+        assert len(net._idle) == min(count + 1, 3)
+    monkeypatch.setattr(network_module, "IDLE_BYTES", 0)
+    for m in range(1, 9):
+        net(x[:m])
+        assert [forward.shape for forward in net._idle] == [(m, 3)]
 
 
 @planned

@@ -240,10 +240,35 @@ def test_arrays_that_do_not_fit_are_refused(path, changes, text):
     refused(path, text)
 
 
+def test_thousands_of_layers(path):
+    """What describes them may be as long as the file is, but not packed text that is longer."""
+    net = Network([Dense(2, 2, rng=0), *6000 * [Activation("tanh")]])
+    net.save(path)
+    found = Network.load(path)
+    assert_array_equal(found.theta, net.theta)
+    assert len(found.layers) == 6001
+    if path.suffix == ".npz":
+        with np.load(path) as archive:
+            np.savez_compressed(path, **archive)
+        refused(path, "entry 'meta.npy' has dtype <U")
+
+
+def test_layers_that_do_not_fit_each_other_are_refused(path):
+    meta = described(NET)
+    meta["layers"][1]["n_in"] = 5
+    write(path, NET.params | {"1.W": np.ones((3, 5))}, meta)
+    refused(path, r"'meta' describes no network: layers\[1\]: x has samples of shape \(4,\); expected \(5,\)")
+
+
 def test_layers_within_layers_without_end(path):
     """Refused, or loaded where Python's stack allows it; no crash."""
     write(path, {"x": np.ones(1)}, {"kind": "network", "dtype": "float64", "layers": [DEEP]})
     refused(path)
+    deep = DEEP
+    for _ in range(330):
+        deep = deep["layers"][0]
+    write(path, {}, {"kind": "network", "dtype": "float64", "layers": [deep]})
+    refused(path, "nests networks 64 deep; expected at most 63")
     text = '{"format": "fastlec", "version": 1, "kind": "network", "dtype": "float64", "layers": ' + "[" * 200_000
     if path.suffix == ".npz":
         np.savez(path, meta=np.array(text))

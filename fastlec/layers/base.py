@@ -5,23 +5,28 @@
     dy = jac.mv(x=dx, W=dW)                JacMV: the sum over the directions given
     g = jac.tmv(v)                         JacTMV: {"x": ..., "W": ...}; jac.tmv(v, wrt=("W",)) computes only those
 
-A layer never changes when it is used, so two threads may use one at once. Samples are rows: x (m, n), y (m, k).
+A layer never changes when it is used, so two threads may use one at once, nor otherwise once it is made: parameters are written
+into, and another setting makes another layer (`PlannedLayer.with_settings`). Samples are rows: x (m, n), y (m, k).
 
 A layer of one's own is a subclass of `Layer` with four methods: `output_shape`, `evaluate`, `mv` and `tmv`. The layers of fastlec
 are subclasses of `PlannedLayer`: they say which kernels to run instead, so that a network of them becomes one list of jobs.
 """
 
 import copy
+import operator
 from collections.abc import Mapping
 
 import numpy as np
 
 from .. import _check
+from .._fixed import Fixed
 from .._kernels import plan as kernels
 
 GAIN = {"relu": np.sqrt(2.0)}  # of weights before an activation, where it is not 1
 RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
 ACTIVATIONS = {"tanh": kernels.TANH, "sigmoid": kernels.SIGMOID, "relu": kernels.RELU, "identity": kernels.IDENTITY}
+_CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs stand for,
+_PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_buffers", "output_shape")  # and what says which they are
 MATRIX_BYTES = 1 << 31
 INDEX_BYTES = 4  # of each entry of a sparse matrix
 MOST_BYTES = 1 << 46
@@ -29,20 +34,24 @@ MOST_BYTES = 1 << 46
 
 class Parameters(dict):
     """A layer's parameters, {name: array}, in the order of theta, or its buffers. The arrays are views of a network's theta, and
-    plans point into them: write into them, they cannot be exchanged."""
+    plans point into them: write into them (``params["W"] *= 2`` does), they cannot be exchanged."""
 
     def _refuse(self, *arguments, **more):
         raise TypeError(
             "params and buffers cannot be exchanged, for others hold them; write into them: params['W'][...] = values"
         )
 
-    __setitem__ = __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
+    __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
+
+    def __setitem__(self, name, array):
+        if name not in self or self[name] is not array:  # which is what `params[name] += 1` puts back
+            self._refuse()
 
     def __reduce__(self):
         return Parameters, (dict(self),)
 
 
-class Layer:
+class Layer(Fixed):
     """What all layers have. params: name -> array, the parameters in the order of theta; all float32 or all float64, C order.
     dtype: theirs; None without any, for then it is that of x. buffers: name -> array, likewise, what belongs to the layer and is no
     parameter, such as running statistics: derivatives are not taken by it, and only training steps change it.
@@ -61,41 +70,73 @@ class Layer:
         for_training()              the layer that training steps linearize, of the same params and buffers; by default itself
         update_buffers(kept)        writes into the buffers what a training step changes of them; kept as of evaluate
         couples_samples             True where a sample of y depends on other samples of x than its own
+        check_batch(m, shape)       ValueError where no training step can be made with m samples of this shape; asked of what
+                                    for_training gives
+
+    Attributes of its own it may have and change as it likes, but none that a base class of fastlec's defines.
     """
 
     couples_samples = False
+    dtype = None
+    _needs = ("output_shape", "evaluate", "mv", "tmv")
 
     def __init__(self, params=None, buffers=None):
-        for name in ("x", "out"):
-            if params and name in params:
-                raise ValueError(
-                    f"params has the name {name!r}, which means something else to mv and tmv; expected another one"
-                )
-        self.params = Parameters({name: _check.parameter(a, f"params[{name!r}]") for name, a in (params or {}).items()})
-        dtypes = {a.dtype for a in self.params.values()}
-        if len(dtypes) > 1:
-            raise TypeError(f"params have dtypes {sorted(map(str, dtypes))}; expected one of them for all")
-        self.dtype = dtypes.pop() if dtypes else None
-        buffers = {name: _check.parameter(a, f"buffers[{name!r}]") for name, a in (buffers or {}).items()}
-        if self.params.keys() & buffers.keys():
+        params, buffers = as_parameters(params, "params"), as_parameters(buffers, "buffers")
+        dtype = one_dtype(params)
+        for name in params.keys() & {"x", "out"}:
+            raise ValueError(f"params has the name {name!r}, which means something else to mv and tmv; expected another one")
+        if params.keys() & buffers.keys():
             raise ValueError(f"buffers has the names {list(buffers)}; expected others than those of params")
-        self.buffers = Parameters({name: a.astype(self.dtype or a.dtype, copy=False) for name, a in buffers.items()})
+        buffers = Parameters({name: a.astype(dtype or a.dtype, copy=False) for name, a in buffers.items()})
+        vars(self).update(params=params, dtype=dtype, buffers=buffers)
+
+    def _finish(self):
+        kind = type(self)
+        base = next(base for base in kind.__mro__ if "_needs" in vars(base))
+        missing = [name for name in base._needs if getattr(kind, name) is getattr(base, name)]
+        if missing:
+            *first, last = base._needs
+            needs = f"a {base.__name__} needs {', '.join(first)} and {last}"
+            raise TypeError(f"class {kind.__name__} defines no {', '.join(missing)}; {needs}")
+        if "params" not in vars(self):
+            raise TypeError(f"class {kind.__name__}: its __init__ does not call super().__init__(params)")
+        super()._finish()
+
+    def _is_fixed(self, name):
+        return super()._is_fixed(name) or name in self.params or name in self.buffers
+
+    def _instead(self, name):
+        for values in ("params", "buffers"):
+            if name == values or name in getattr(self, values):
+                return f"write into its arrays, {values}[{name if name in getattr(self, values) else 'name'!r}][...] = values"
+        return super()._instead(name)
+
+    def _undefined(self, name):
+        return NotImplementedError(f"class {type(self).__name__} defines no {name}; linearize(x) gives what has mv and tmv")
 
     def output_shape(self, shape):
         """The shape of one sample of y for samples x of this shape. ValueError if the layer takes no such samples."""
-        raise NotImplementedError
+        raise self._undefined("output_shape")
 
     def evaluate(self, x):
         """(y, kept) of samples x."""
-        raise NotImplementedError
+        raise self._undefined("evaluate")
 
     def mv(self, kept, directions):
         """J times the directions, a dict of arrays by variable: their sum, of y's shape."""
-        raise NotImplementedError
+        raise self._undefined("mv")
 
     def tmv(self, kept, v, wrt):
         """{variable: J' v} for the variables wrt."""
-        raise NotImplementedError
+        raise self._undefined("tmv")
+
+    def fits(self, shape):
+        """`output_shape` as far as it is known beforehand: lengths that are not known are None, and so is a shape of which nothing
+        is known. ValueError if the layer takes no such samples."""
+        return None if shape is None or None in shape else self._shape_after(shape)
+
+    def check_batch(self, m, shape):
+        """ValueError where no training step can be made with m samples of this shape."""
 
     def for_training(self):
         """The layer that trains, which has the same params and buffers."""
@@ -133,7 +174,7 @@ class Layer:
         if x.ndim < 1:
             _check.float_dtype(x.dtype, "x")
             raise ValueError("x is a number; expected an array of samples")
-        self.output_shape(x.shape[1:])
+        self._shape_after(x.shape[1:])
         if x.dtype is own and _check.is_plain(x):
             return self, x
         dtype = _check.float_dtype(x.dtype, "x")
@@ -147,14 +188,30 @@ class Layer:
     def __call__(self, x, *, out=None):
         """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
         layer, x = self.prepared(x)
-        return _check.through(out, layer.evaluate(x)[0])
+        return _check.through(out, layer._evaluated(x)[0])
 
     def linearize(self, x):
         """(y, jac): the forward map and its `Jacobian` at x. jac keeps x, y and the parameters; none of them may be changed
         while it is in use."""
         layer, x = self.prepared(x)
-        y, kept = layer.evaluate(x)
+        y, kept = layer._evaluated(x)
         return y, layer.jacobian(x, y, kept)
+
+    def _shape_after(self, shape):
+        """What a user's `output_shape` gives, checked: a tuple of integers."""
+        found = self.output_shape(shape)
+        try:
+            return tuple(map(operator.index, found))
+        except TypeError:
+            raise TypeError(f"{type(self).__name__}.output_shape gave {found!r}; expected a tuple of integers") from None
+
+    def _evaluated(self, x):
+        """What a user's `evaluate` gives, checked."""
+        result = self.evaluate(x)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"{type(self).__name__}.evaluate gave a {type(result).__name__}; expected a pair (y, kept)")
+        shape = (len(x), *self._shape_after(x.shape[1:]))
+        return own_result(self, "evaluate", result[0], shape, x.dtype, ", by output_shape"), result[1]
 
     def jacobian(self, x, y, kept):
         """The Jacobian object of what `evaluate` gave."""
@@ -191,7 +248,13 @@ class Jacobian:
     """
 
     def __init__(self, layer, x, y, kept):
-        self.layer, self.x, self.y, self.kept = layer, x, y, kept
+        own = vars(self)
+        own["layer"], own["x"], own["y"], own["kept"] = layer, x, y, kept
+
+    def __setattr__(self, name, value):
+        if name in ("layer", "x", "y", "kept"):
+            raise AttributeError(f"{name} of a Jacobian cannot be assigned; linearize at another point: layer.linearize(x)")
+        super().__setattr__(name, value)
 
     @property
     def variables(self):
@@ -200,9 +263,11 @@ class Jacobian:
 
     def shape_of(self, name):
         """The shape of a variable."""
-        if name not in self.variables:
+        if name == "x":
+            return self.x.shape
+        if not isinstance(name, str) or name not in self.layer.params:
             raise ValueError(f"there is no variable {name!r}; expected one of {', '.join(self.variables)}")
-        return self.x.shape if name == "x" else self.layer.params[name].shape
+        return self.layer.params[name].shape
 
     def mv(self, *, out=None, **directions):
         """JacMV: J times the directions, each of its variable's shape; their sum, of y's shape and dtype."""
@@ -234,20 +299,20 @@ class Jacobian:
         return {name: self._plain(a, name, self.shape_of(name)) for name, a in directions.items()}
 
     def _mv(self, directions, out):
-        dy = self.layer.mv(self.kept, directions)
-        self._own_result("mv", dy, self.y.shape)
+        dy = own_result(self.layer, "mv", self.layer.mv(self.kept, directions), self.y.shape, self.y.dtype)
         return _check.through(out, dy)
 
-    def _own_result(self, method, array, shape):
-        """A user's layer may give anything."""
-        if np.shape(array) != shape:
-            raise ValueError(f"{type(self.layer).__name__}.{method} gave shape {np.shape(array)}; expected {shape}")
-
     def _tmv(self, v, wrt, out):
-        result = self.layer.tmv(self.kept, v, wrt)
+        found, kind = self.layer.tmv(self.kept, v, wrt), type(self.layer).__name__
+        if not isinstance(found, Mapping):
+            raise TypeError(f"{kind}.tmv gave a {type(found).__name__}; expected a dict of arrays by variable")
         for name in wrt:
-            self._own_result(f"tmv by {name!r}", result[name], self.shape_of(name))
-        return {name: _check.fill(out.get(name), result[name]) for name in wrt}
+            if name not in found:
+                raise ValueError(f"{kind}.tmv gave nothing for {name!r}; expected arrays for {', '.join(wrt)}")
+        result = {
+            name: own_result(self.layer, f"tmv by {name!r}", found[name], self.shape_of(name), self.y.dtype) for name in wrt
+        }
+        return {name: _check.fill(out.get(name), a) for name, a in result.items()}
 
     def operator(self, name):
         """J by one variable as a scipy.sparse.linalg.LinearOperator, (y.size, variable's size)."""
@@ -301,6 +366,8 @@ class PlannedJacobian(Jacobian):
     """The Jacobian of a planned layer: one list of jobs for all the variables that are asked for."""
 
     def _mv(self, directions, out):
+        if "mv" in self.layer._overridden:
+            return super()._mv(directions, out)
         plan = kernels.Plan(self.y.dtype.num)
         others = (self.x, self.y, *directions.values(), *self.layer.params.values())
         dy = _check.kernel_output(out, self.y.shape, self.y.dtype, plan, others)
@@ -309,12 +376,12 @@ class PlannedJacobian(Jacobian):
         return dy if dy is out else _check.fill(out, dy)
 
     def _tmv(self, v, wrt, out):
+        if "tmv" in self.layer._overridden:
+            return super()._tmv(v, wrt, out)
         plan = kernels.Plan(self.y.dtype.num)
         inputs = (v, self.x, self.y, *self.layer.params.values())
-        results = {}
-        for name in wrt:
-            taken = _check.kernel_output(out.get(name), self.shape_of(name), self.y.dtype, plan, (*inputs, *results.values()))
-            results[name] = taken
+        own = _check.apart({name: out[name] for name in wrt if name in out}, inputs)
+        results = {name: own[name] if name in own else plan.empty(*self.shape_of(name)) for name in wrt}
         self.layer.plan_tmv(plan, self.kept, v, self.split(results))
         plan.run()
         return {name: a if a is out.get(name) else _check.fill(out.get(name), a) for name, a in results.items()}
@@ -337,19 +404,64 @@ class PlannedLayer(Layer):
 
     outermost : the kernels' number of the activation that is applied last, or None.
     reshapes : whether y is x in another shape, so that within a network it takes no job.
+    planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
+    layer of the user's own is. One that says itself which jobs there are has no attributes that can be changed, for plans are kept.
     """
 
     outermost = None
     reshapes = False
+    planned = True
+    input_shape = None
+    _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
+    _overridden, _plans_itself = frozenset(), False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT + _PLANNING}
+        own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
+        cls._overridden = own.intersection(_CONTRACT)
+        cls.planned = not cls._overridden
+        cls._plans_itself = cls.planned and not own.isdisjoint(_PLANNING)
+
+    def _is_fixed(self, name):
+        return self._plans_itself or super()._is_fixed(name)
+
+    def _instead(self, name):
+        if name in getattr(self, "config", dict)():
+            return f"make another layer, layer.with_settings({name}=...), which has the same parameters, and networks of that"
+        return super()._instead(name)
+
+    def with_settings(self, **settings):
+        """A layer of the same class and settings but for these, arguments of its constructor, with the parameters and buffers of
+        this one, which it shares. ValueError if it has other parameters, or of other shapes."""
+        other = type(self)(**self.config() | settings)
+        check_params(other.params, self.params)
+        Layer.__init__(other, self.params, self.buffers)
+        return other
+
+    def fits(self, shape):
+        if not type(self)._of_fastlec:
+            return super().fits(shape)
+        expected = self.input_shape
+        if expected is not None:
+            shape = expected if shape is None else shape
+            if len(shape) != len(expected) or any(n not in (None, k) for n, k in zip(shape, expected, strict=True) if k):
+                raise ValueError(f"x has samples of shape {_known(shape)}; expected {_known(expected)}")
+            shape = tuple(k or n for n, k in zip(shape, expected, strict=True))
+        return self._partly(shape) if shape is None or None in shape else self.output_shape(shape)
+
+    def _partly(self, shape):
+        """`fits` where not all lengths are known."""
+        return None
 
     def plan_forward(self, plan, x, y):
-        raise NotImplementedError
+        raise self._undefined("plan_forward")
 
     def plan_mv(self, plan, kept, directions, dy):
-        raise NotImplementedError
+        raise self._undefined("plan_mv")
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
-        raise NotImplementedError
+        raise self._undefined("plan_tmv")
 
     def plan_buffers(self, plan, kept):
         pass
@@ -366,6 +478,8 @@ class PlannedLayer(Layer):
             plan.run()
 
     def __call__(self, x, *, out=None):
+        if not self.planned:
+            return super().__call__(x, out=out)
         layer, x = self.prepared(x)
         plan = kernels.Plan(x.dtype.num)
         y = _check.kernel_output(out, (len(x), *layer.output_shape(x.shape[1:])), x.dtype, plan, (x, *layer.params.values()))
@@ -382,8 +496,16 @@ class PlannedLayer(Layer):
         plan.run()
         return y, kept
 
+    def _shape_after(self, shape):
+        return self.output_shape(shape) if type(self)._of_fastlec else super()._shape_after(shape)
+
+    def _evaluated(self, x):
+        return self.evaluate(x) if self.planned else super()._evaluated(x)
+
     def value_and_jac_mv(self, x, /, **directions):
         """(y, J(x) times the directions) in one call: the forward map and the derivative by x share what is packed of W."""
+        if not self.planned:
+            return super().value_and_jac_mv(x, **directions)
         layer, x = self.prepared(x)
         plan = kernels.Plan(x.dtype.num)
         y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
@@ -403,6 +525,43 @@ class PlannedLayer(Layer):
         if isinstance(jac, PlannedJacobian):
             y.flags.writeable = False  # its slopes are taken from it
         return y, jac
+
+
+def as_parameters(arrays, what):
+    """Parameters or buffers as layers hold them; what: which of them. TypeError or ValueError for what cannot be such."""
+    if not isinstance(arrays, Mapping | None):
+        raise TypeError(f"{what} is a {type(arrays).__name__}; expected a dict of arrays by name")
+    for name in arrays or {}:
+        if not isinstance(name, str):
+            raise TypeError(f"{what} has the name {name!r}; expected text")
+    return Parameters({name: _check.parameter(a, f"{what}[{name!r}]") for name, a in (arrays or {}).items()})
+
+
+def one_dtype(params):
+    """Theirs, None of no parameters. TypeError where there are two."""
+    dtypes = {a.dtype for a in params.values()}
+    if len(dtypes) > 1:
+        raise TypeError(f"params have dtypes {sorted(map(str, dtypes))}; expected one of them for all")
+    return dtypes.pop() if dtypes else None
+
+
+def own_result(layer, method, array, shape, dtype, why=""):
+    """What a method of a user's layer gave. TypeError or ValueError, which name it, if it has not this shape and dtype."""
+    what = f"{type(layer).__name__}.{method}"
+    if not isinstance(array, np.ndarray | np.generic):
+        raise TypeError(f"{what} gave a {type(array).__name__}; expected an array")
+    if array.shape != shape:
+        raise ValueError(f"{what} gave shape {array.shape}; expected {shape}{why}")
+    if array.dtype != dtype:
+        raise TypeError(f"{what} gave dtype {array.dtype}; expected {dtype}")
+    return np.asarray(array)
+
+
+def _known(shape):
+    """A shape as text, with letters for the lengths that are not known."""
+    letters = "chw" if len(shape) == 3 else len(shape) * "n"
+    lengths = [letter if n is None else str(n) for n, letter in zip(shape, letters, strict=True)]
+    return f"({', '.join(lengths)}{',' if len(shape) == 1 else ''})"
 
 
 def check_params(own, params):

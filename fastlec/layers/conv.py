@@ -124,7 +124,15 @@ def _diagonal(values):
 # --- layers ----------------------------------------------------------------------------------------------------------
 
 
-class Conv2d(PlannedLayer):
+class _Convolving(PlannedLayer):
+    """A layer with the setting `algorithm`, of `fastlec.conv2d`."""
+
+    @property
+    def _code(self):
+        return algorithm_code(self.algorithm)
+
+
+class Conv2d(_Convolving):
     """y = sigma(W * x + b): x (m, c_in, h, w), y (m, c_out, oh, ow).
 
     params : W (c_out, c_in / groups, r, s), random, and b (c_out,), zeros; no b with bias=False. kernel_size : int or (r, s).
@@ -177,15 +185,18 @@ class Conv2d(PlannedLayer):
         names = ("c_in", "c_out", "kernel_size", "activation", "bias", "stride", "padding", "dilation", "groups", "algorithm")
         return {name: "b" in self.params if name == "bias" else getattr(self, name) for name in names}
 
+    @property
+    def input_shape(self):
+        return (self.c_in, None, None)
+
+    def _partly(self, shape):
+        return (self.c_out, None, None)
+
     def output_shape(self, shape):
         return self._window((1, *_images(shape, self.c_in))).y_shape[1:]
 
     def _window(self, x_shape):
         return _window(x_shape, self.params["W"].shape, self.stride, self.padding, self.dilation, self.groups)
-
-    @property
-    def _code(self):
-        return algorithm_code(self.algorithm)
 
     def plan_forward(self, plan, x, y):
         window, b = self._window(x.shape), self.params.get("b")
@@ -224,13 +235,14 @@ class Conv2d(PlannedLayer):
         return y.size if name == "b" else y.size * self.params["W"][0].size
 
 
-class _TwoConvolutions(PlannedLayer):
+class _TwoConvolutions(_Convolving):
     """W1, b, W2 and h = sigma(W1 * x + b), which both residual layers have. Their kernels are centred: padding that lets an image
     keep its size, the odd row or column at the bottom or right, whatever the stride."""
 
-    def __init__(self, shapes, gain2, activation, dtype, rng):
+    def __init__(self, shapes, gain2, activation, algorithm, dtype, rng):
         op, dtype, rng = setting(activation, dtype, rng)
-        self.activation, self._op = activation, op
+        algorithm_code(algorithm)  # checks it
+        self.activation, self._op, self.algorithm = activation, op, algorithm
         self.kernel_size = shapes["W1"][2:]
         W1 = _weights(rng, shapes["W1"], dtype, GAIN.get(activation, 1.0))
         super().__init__({"W1": W1, "b": np.zeros(shapes["b"], dtype), "W2": _weights(rng, shapes["W2"], dtype, gain2)})
@@ -241,12 +253,12 @@ class _TwoConvolutions(PlannedLayer):
     def _plan_hidden(self, plan, window, x):
         W1, b, _ = self.params.values()
         h = plan.empty(*window.y_shape)
-        conv2d.forward(plan, window, x, W1, h, bias=b, op=self._op)
+        conv2d.forward(plan, window, x, W1, h, bias=b, op=self._op, algorithm=self._code)
         return h
 
     def _plan_hidden_mv(self, plan, window, x, h, directions, dh):
         terms = _terms(window, x, self.params["W1"], directions.get("x"), directions.get("W1"))
-        _plan_sum(plan, terms, dh, bias=directions.get("b"), slope=h, op2=self._op)
+        _plan_sum(plan, terms, dh, bias=directions.get("b"), slope=h, op2=self._op, algorithm=self._code)
 
     def _hidden_explicit(self, window, x, h, name):
         """The Jacobian of h by x, W1 or b."""
@@ -261,15 +273,15 @@ class ConvResidual(_TwoConvolutions):
     """y = x + W2 * sigma(W1 * x + b) (lecture eq. 22 with convolutions): x and y (m, c, h, w), padded to keep h and w.
 
     params : W1 (hidden, c, r, s), random, b (hidden,), zeros, W2 (c, hidden, r, s), random, a tenth of the usual size. hidden : by
-    default c. kernel_size : int or (r, s). activation, dtype, rng as in `Conv2d`.
+    default c. kernel_size : int or (r, s). activation, algorithm, dtype, rng as in `Conv2d`.
     """
 
-    def __init__(self, c, hidden=None, kernel_size=3, activation="tanh", *, dtype=np.float64, rng=None):
-        super().__init__(self.shapes(c, hidden, kernel_size), RESIDUAL_GAIN, activation, dtype, rng)
+    def __init__(self, c, hidden=None, kernel_size=3, activation="tanh", *, algorithm="auto", dtype=np.float64, rng=None):
+        super().__init__(self.shapes(c, hidden, kernel_size), RESIDUAL_GAIN, activation, algorithm, dtype, rng)
         self.hidden, self.c = self.params["W1"].shape[:2]
 
     @staticmethod
-    def shapes(c, hidden=None, kernel_size=3, activation="tanh"):
+    def shapes(c, hidden=None, kernel_size=3, activation="tanh", *, algorithm="auto"):
         """{name: shape} of the parameters for these arguments."""
         c, size = _check.count(c, "c", 1), pair(kernel_size, "kernel_size", 1)
         hidden = c if hidden is None else _check.count(hidden, "hidden", 1)
@@ -277,7 +289,14 @@ class ConvResidual(_TwoConvolutions):
 
     def config(self):
         """The arguments that make such a layer."""
-        return {"c": self.c, "hidden": self.hidden, "kernel_size": self.kernel_size, "activation": self.activation}
+        return {name: getattr(self, name) for name in ("c", "hidden", "kernel_size", "activation", "algorithm")}
+
+    @property
+    def input_shape(self):
+        return (self.c, None, None)
+
+    def _partly(self, shape):
+        return shape
 
     def output_shape(self, shape):
         return _images(shape, self.c)
@@ -289,7 +308,7 @@ class ConvResidual(_TwoConvolutions):
     def plan_forward(self, plan, x, y):
         first, second = self._windows(x)
         h = self._plan_hidden(plan, first, x)
-        conv2d.forward(plan, second, h, self.params["W2"], y, residual=x)
+        conv2d.forward(plan, second, h, self.params["W2"], y, residual=x, algorithm=self._code)
         return x, h
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -300,23 +319,23 @@ class ConvResidual(_TwoConvolutions):
             dh = plan.empty(*h.shape)
             self._plan_hidden_mv(plan, first, x, h, directions, dh)
         terms = _terms(second, h, self.params["W2"], dh, directions.get("W2"))
-        _plan_sum(plan, terms, dy, residual=directions.get("x"))
+        _plan_sum(plan, terms, dy, residual=directions.get("x"), algorithm=self._code)
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         x, h = kept
         first, second = self._windows(x)
-        W1, _, W2 = self.params.values()
+        (W1, _, W2), code = self.params.values(), self._code
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            conv2d.data_gradient(plan, second, v, W2, g, slope=h, op2=self._op)
+            conv2d.data_gradient(plan, second, v, W2, g, slope=h, op2=self._op, algorithm=code)
             if "b" in out:
                 channels.slope(plan, g, total=out["b"], update=update)
             if "x" in out:
-                conv2d.data_gradient(plan, first, g, W1, out["x"], residual=v, **_folding(fold))
+                conv2d.data_gradient(plan, first, g, W1, out["x"], residual=v, algorithm=code, **_folding(fold))
             if "W1" in out:
-                conv2d.weight_gradient(plan, first, g, x, out["W1"], update=update)
+                conv2d.weight_gradient(plan, first, g, x, out["W1"], update=update, algorithm=code)
         if "W2" in out:
-            conv2d.weight_gradient(plan, second, v, h, out["W2"], update=update)
+            conv2d.weight_gradient(plan, second, v, h, out["W2"], update=update, algorithm=code)
 
     def explicit(self, kept, name):
         """The Jacobian by a variable, sparse: that of h through the matrix of W2."""
@@ -341,23 +360,32 @@ class ProjectedConvResidual(_TwoConvolutions):
     ceil(w / stride)). W2 * x is 1x1 with the stride, and takes the pixels that the windows of W1 are centred at.
 
     params : W1 (c_out, c_in, r, s), random, b (c_out,), zeros, W2 (c_out, c_in, 1, 1), random. kernel_size : int or (r, s).
-    stride : int or (vertical, horizontal). activation, dtype, rng as in `Conv2d`.
+    stride : int or (vertical, horizontal). algorithm : of W1 * x; activation, dtype, rng : as in `Conv2d`.
     """
 
-    def __init__(self, c_in, c_out, kernel_size=3, activation="tanh", *, stride=1, dtype=np.float64, rng=None):
+    def __init__(
+        self, c_in, c_out, kernel_size=3, activation="tanh", *, stride=1, algorithm="auto", dtype=np.float64, rng=None
+    ):
         self.stride = pair(stride, "stride", 1)
-        super().__init__(self.shapes(c_in, c_out, kernel_size), 1.0, activation, dtype, rng)
+        super().__init__(self.shapes(c_in, c_out, kernel_size), 1.0, activation, algorithm, dtype, rng)
         self.c_out, self.c_in = self.params["W1"].shape[:2]
 
     @staticmethod
-    def shapes(c_in, c_out, kernel_size=3, activation="tanh", *, stride=1):
+    def shapes(c_in, c_out, kernel_size=3, activation="tanh", *, stride=1, algorithm="auto"):
         """{name: shape} of the parameters for these arguments."""
         c_in, c_out = _check.count(c_in, "c_in", 1), _check.count(c_out, "c_out", 1)
         return {"W1": (c_out, c_in, *pair(kernel_size, "kernel_size", 1)), "b": (c_out,), "W2": (c_out, c_in, 1, 1)}
 
     def config(self):
         """The arguments that make such a layer."""
-        return {name: getattr(self, name) for name in ("c_in", "c_out", "kernel_size", "activation", "stride")}
+        return {name: getattr(self, name) for name in ("c_in", "c_out", "kernel_size", "activation", "stride", "algorithm")}
+
+    @property
+    def input_shape(self):
+        return (self.c_in, None, None)
+
+    def _partly(self, shape):
+        return (self.c_out, None, None)
 
     def output_shape(self, shape):
         return self._centred((1, *_images(shape, self.c_in)), self.params["W1"], self.stride).y_shape[1:]
@@ -385,15 +413,15 @@ class ProjectedConvResidual(_TwoConvolutions):
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         x, h = kept
         first, second = self._windows(x)
-        W1, _, W2 = self.params.values()
+        (W1, _, W2), code = self.params.values(), self._code
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
             channels.slope(plan, v, g, y=h, op=self._op, total=out.get("b"), update=update)
             if "x" in out:
                 conv2d.data_gradient(plan, second, v, W2, out["x"])
-                conv2d.data_gradient(plan, first, g, W1, out["x"], accumulate=True, **_folding(fold))
+                conv2d.data_gradient(plan, first, g, W1, out["x"], accumulate=True, algorithm=code, **_folding(fold))
             if "W1" in out:
-                conv2d.weight_gradient(plan, first, g, x, out["W1"], update=update)
+                conv2d.weight_gradient(plan, first, g, x, out["W1"], update=update, algorithm=code)
         if "W2" in out:
             conv2d.weight_gradient(plan, second, v, x, out["W2"], update=update)
 

@@ -83,6 +83,10 @@ class Dense(PlannedLayer):
         """The arguments that make such a layer."""
         return {"n_in": self.n_in, "n_out": self.n_out, "activation": self.activation, "bias": "b" in self.params}
 
+    @property
+    def input_shape(self):
+        return (self.n_in,)
+
     def output_shape(self, shape):
         _features(shape, self.n_in)
         return (self.n_out,)
@@ -159,6 +163,10 @@ class Residual(_TwoWeights):
         """The arguments that make such a layer."""
         return {"n": self.n, "hidden": self.hidden, "activation": self.activation}
 
+    @property
+    def input_shape(self):
+        return (self.n,)
+
     def output_shape(self, shape):
         _features(shape, self.n)
         return (self.n,)
@@ -224,6 +232,10 @@ class ProjectedResidual(_TwoWeights):
         """The arguments that make such a layer."""
         return {"n_in": self.n_in, "n_out": self.n_out, "activation": self.activation}
 
+    @property
+    def input_shape(self):
+        return (self.n_in,)
+
     def output_shape(self, shape):
         _features(shape, self.n_in)
         return (self.n_out,)
@@ -286,6 +298,9 @@ class Activation(PlannedLayer):
 
     def output_shape(self, shape):
         return tuple(shape)
+
+    def _partly(self, shape):
+        return shape
 
     def plan_forward(self, plan, x, y):
         if self.outermost == kernels.IDENTITY:

@@ -2,6 +2,7 @@
 internal covariate shift", Algorithms 1 and 2)."""
 
 import copy
+import math
 
 import numpy as np
 
@@ -18,7 +19,8 @@ class BatchNorm2d(PlannedLayer):
     (m h w)), or the running ones. A network in which this is False is trained in the first form all the same, and evaluated in the
     second. eps : added to var, at least 0. dtype : float32 or float64.
     momentum : each training step moves the running statistics by this share, in [0, 1], towards those of its batch; there var is
-    the unbiased one, sum (x - mean)^2 / (m h w - 1), or 0 of a single value. Nothing else changes them.
+    the unbiased one, sum (x - mean)^2 / (m h w - 1), so a training step with a single value of a channel is refused. Nothing else
+    changes them.
 
     The derivative of the training form goes through mean and var. With z = (x - mean) / sqrt(var + eps), sums and means over a
     channel's values, J' v is
@@ -60,8 +62,21 @@ class BatchNorm2d(PlannedLayer):
         if self.training:
             return self
         other = copy.copy(self)
-        other.training = True
+        vars(other)["training"] = True
         return other
+
+    def check_batch(self, m, shape):
+        if self.training and m * math.prod(shape[1:]) == 1:
+            raise ValueError(
+                f"x has shape {(m, *shape)}; expected more than one value of each channel, whose variance a training step takes"
+            )
+
+    @property
+    def input_shape(self):
+        return (self.c, None, None)
+
+    def _partly(self, shape):
+        return shape
 
     def output_shape(self, shape):
         if len(shape) != 3 or shape[0] != self.c:
@@ -86,4 +101,5 @@ class BatchNorm2d(PlannedLayer):
         kernels.derivative(plan, *kept, self.params["gamma"], v, out, self.eps, batch=self.training, **more)
 
     def plan_buffers(self, plan, kept):
+        self.check_batch(len(kept[0]), kept[0].shape[1:])
         kernels.running(plan, *kept, self.buffers["running_mean"], self.buffers["running_var"], self.momentum)

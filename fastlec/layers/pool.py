@@ -12,10 +12,12 @@ from .base import PlannedLayer
 MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
 
 
-class _Pool2d(PlannedLayer):
+class Pool2d(PlannedLayer):
     """Windows that slide over each channel by itself."""
 
-    def __init__(self, kernel_size, stride=None, padding=0):
+    input_shape = (None, None, None)
+
+    def __init__(self, kernel_size, stride, padding):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
         self.padding = pair(padding, "padding", 0)
@@ -33,6 +35,9 @@ class _Pool2d(PlannedLayer):
         settings = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
         return {name: a if a == b else [a, b] for name, (a, b) in settings.items()}
 
+    def _partly(self, shape):
+        return (shape[0], None, None)
+
     def output_shape(self, shape):
         if len(shape) != 3 or 0 in shape:
             raise ValueError(f"x has samples of shape {tuple(shape)}; expected (channels, height, width), none of them 0")
@@ -45,13 +50,16 @@ class _Pool2d(PlannedLayer):
         return g
 
 
-class AvgPool2d(_Pool2d):
+class AvgPool2d(Pool2d):
     """y = the mean of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) // stride + 1.
 
     kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
     zeros around the image, at most half of kernel_size; they count: a sum is always divided by the size of a whole window (as
     PyTorch does by default). ValueError where a window is larger than the padded image.
     """
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
@@ -77,7 +85,7 @@ class AvgPool2d(_Pool2d):
         return math.prod(g.y_shape) * g.r * g.s
 
 
-class MaxPool2d(_Pool2d):
+class MaxPool2d(Pool2d):
     """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) //
     stride + 1.
 
@@ -85,6 +93,9 @@ class MaxPool2d(_Pool2d):
     of -inf around the image, at most half of kernel_size. ValueError where a window is larger than the padded image.
     A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
     """
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
@@ -151,6 +162,9 @@ class Flatten(PlannedLayer):
 
     def output_shape(self, shape):
         return (math.prod(shape),)
+
+    def _partly(self, shape):
+        return (None,)
 
     def plan_forward(self, plan, x, y):
         plan.slope(_row(x), _row(y))
