@@ -17,6 +17,7 @@ import numpy as np
 from . import architectures, data, io, network, training
 from .fitting import fit
 from .layers.base import Layer
+from .linear import SoftmaxObjective
 from .losses import SoftmaxCrossEntropy
 from .optim import SGD, Adam, CosineDecay
 
@@ -110,11 +111,9 @@ def predict(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
     Raises DataError, which names row and column, for features or outputs that are not finite: they have no most probable class.
     """
     data.check_finite(X, "X")
-    if not isinstance(model, NetworkModel):
-        return training.predict(model, X)
     with np.errstate(all="ignore"):
         outputs = _outputs(model, X)
-    data.check_finite(outputs, "the network's output")
+    data.check_finite(outputs, "the model's output")
     return outputs.argmax(axis=1)
 
 
@@ -248,8 +247,10 @@ def check_images(dataset: data.Dataset, facts: Facts) -> None:
             raise data.DataError(f"{dataset.name}: its images are {theirs}; the model takes {ours}")
 
 
-def _outputs(model: NetworkModel, X: np.ndarray) -> np.ndarray:
-    """What the network gives (m, n_classes) for each row of X, so many at a time that its layers' results take little memory."""
+def _outputs(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
+    """What the model gives (m, n_classes) for each row of X; a network a chunk at a time, for its layers' results take memory."""
+    if not isinstance(model, NetworkModel):
+        return SoftmaxObjective(X, np.zeros(len(X), np.int64), len(model.b)).predict_proba(model.theta)
     parts = range(0, len(X), _CHUNK)
     return np.concatenate([model.net(model.facts.inputs(X[start : start + _CHUNK])) for start in parts])
 

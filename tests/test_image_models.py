@@ -129,10 +129,12 @@ def test_samples_that_are_not_finite_have_no_class(rng, value):
 
 
 def test_outputs_that_overflow_have_no_class(rng):
-    model = classifier.new_network(images(rng, shape=(2, 3)), "mlp", width=4, seed=0)
-    model.net.theta = np.full_like(model.net.theta, 1e30)
-    with pytest.raises(ValueError, match=r"the network's output\[0, 0\] is inf as float32; expected finite numbers"):
-        classifier.predict(model, np.ones((2, 6), np.float32))
+    network = classifier.new_network(images(rng, shape=(2, 3)), "mlp", width=4, seed=0)
+    network.net.theta = np.full_like(network.net.theta, 1e30)
+    linear = io.SoftmaxModel(np.full((3, 6), 1e38, np.float32), np.zeros(3, np.float32))
+    for model in (network, linear):
+        with pytest.raises(ValueError, match=r"the model's output\[0, 0\] is (inf|nan) as float32; expected finite numbers"):
+            classifier.predict(model, np.ones((2, 6), np.float32))
 
 
 def test_networks_of_images_take_images_of_their_own_size(rng):
