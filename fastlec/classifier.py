@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,13 @@ import numpy as np
 from . import architectures, data, io, network, training
 from .fitting import fit
 from .layers.base import Layer
+from .linear import SoftmaxObjective
 from .losses import SoftmaxCrossEntropy
 from .optim import SGD, Adam, CosineDecay
 
 DEFAULT_EPOCHS = dict.fromkeys(architectures.NAMES, 40) | {"cnn": 20, "resnet-cnn": 20}  # whose epochs cost most
 DEFAULT_LR = {"sgd": 0.1, "adam": 2e-3}
+_CHUNK = 1024  # samples that are predicted at once
 _COPIES = 8  # of parameters and targets in memory at once, at most: theta, the optimizer's, those that making a network takes
 
 
@@ -90,9 +91,30 @@ def facts(model: io.SoftmaxModel | NetworkModel) -> Facts:
     return Facts("softmax", model.W.shape[1], len(model.b), model.image_shape, model.scale)
 
 
+def facts_of_training(dataset: data.Dataset, start: io.SoftmaxModel | NetworkModel | None) -> Facts:
+    """Of the model that comes of training on ``dataset`` from ``start``, or from a new softmax regression.
+
+    Raises DataError if data and model do not match.
+    """
+    if start is None:
+        n_classes = data.class_count(dataset.y, dataset.name)
+        return Facts("softmax", dataset.X.shape[1], n_classes, dataset.image_shape, dataset.scale)
+    found = facts(start)
+    training.check_samples(dataset, found.n_features, found.n_classes)
+    check_images(dataset, found)
+    return replace(found, image_shape=dataset.image_shape or found.image_shape, scale=dataset.scale)
+
+
 def predict(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
-    """The most probable class (m,) int64 of each row of X (m, n), scaled as the model expects."""
-    return model.net(model.facts.inputs(X)).argmax(axis=1) if isinstance(model, NetworkModel) else training.predict(model, X)
+    """The most probable class (m,) int64 of each row of X (m, n), scaled as the model expects.
+
+    Raises DataError, which names row and column, for features or outputs that are not finite: they have no most probable class.
+    """
+    data.check_finite(X, "X")
+    with np.errstate(all="ignore"):
+        outputs = _outputs(model, X)
+    data.check_finite(outputs, "the model's output")
+    return outputs.argmax(axis=1)
 
 
 def feature_maps(model: NetworkModel, sample: np.ndarray) -> dict[str, np.ndarray]:
@@ -144,6 +166,7 @@ def train_network(
     l2: float = 1e-3,
     smoothing: float = 0.1,
     seed: int = 0,
+    checkpoint: str | os.PathLike | None = None,
     callback: Callable[[int, Any], None] | None = None,
 ) -> training.Trained:
     """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates.
@@ -152,8 +175,10 @@ def train_network(
     lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then falls to 0 along a cosine.
     smoothing : the share of each target that is spread evenly over the classes (label smoothing, Szegedy et al. 2016): the
     network is not asked to be certain, and generalises better. Both losses in the history are against such targets.
+    checkpoint : as of :func:`fastlec.fit`: written after every epoch; the training goes on from the one that is there.
     callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.
-    Raises DataError if data and model do not match, FloatingPointError if the loss stops being finite.
+    Raises DataError if data and model do not match, ModelError for a checkpoint of another training, FloatingPointError if the
+    loss stops being finite.
     """
     training.check_samples(dataset, start.facts.n_features, start.facts.n_classes)
     check_images(dataset, start.facts)
@@ -186,19 +211,20 @@ def train_network(
             validation=(X[validation], targets[validation]),
             callbacks=[report],
             rng=seed,
+            checkpoint=checkpoint,
         )
     except FloatingPointError as error:  # which names the rate of the epoch, not lr
         what = str(error).split(";")[0]
         raise FloatingPointError(f"{what}; a lower learning rate than {lr:g} may help") from error
     image_shape = dataset.image_shape or start.facts.image_shape
     model = NetworkModel(net, replace(start.facts, image_shape=image_shape, scale=dataset.scale))
-    test = None if dataset.X_test is None else training.accuracy(dataset.y_test, predict(model, dataset.X_test))
-    predicted = predict(model, dataset.X[validation])
+    test = None if dataset.X_test is None else training.accuracy(dataset.y_test, _outputs(model, dataset.X_test).argmax(axis=1))
+    predicted = _outputs(model, dataset.X[validation]).argmax(axis=1)
     return training.Trained(model, history, len(train), y_val, predicted, test, f"{epochs} epochs")
 
 
 def save_model(path: str | os.PathLike, model: io.SoftmaxModel | NetworkModel) -> None:
-    """Write a model to ``path``, all or nothing. ModelError if it cannot be written."""
+    """Write a model to ``path``, .npz or .safetensors, all or nothing. ModelError if it cannot be written."""
     if isinstance(model, NetworkModel):
         io.save_network(path, model.net, asdict(model.facts))
     else:
@@ -207,7 +233,7 @@ def save_model(path: str | os.PathLike, model: io.SoftmaxModel | NetworkModel) -
 
 def load_model(path: str | os.PathLike) -> io.SoftmaxModel | NetworkModel:
     """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or fact is not as expected."""
-    if Path(path).suffix != ".safetensors" and io.file_kind(path) != "network":
+    if io.file_kind(path) == "softmax":
         return io.load_model(path)
     net, said = io.read_network(path)
     return NetworkModel(net, _facts(path, net, said))
@@ -219,6 +245,14 @@ def check_images(dataset: data.Dataset, facts: Facts) -> None:
         theirs, ours = (" x ".join(map(str, shape[:2])) for shape in (dataset.image_shape, facts.image_shape))
         if theirs != ours:
             raise data.DataError(f"{dataset.name}: its images are {theirs}; the model takes {ours}")
+
+
+def _outputs(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
+    """What the model gives (m, n_classes) for each row of X; a network a chunk at a time, for its layers' results take memory."""
+    if not isinstance(model, NetworkModel):
+        return SoftmaxObjective(X, np.zeros(len(X), np.int64), len(model.b)).predict_proba(model.theta)
+    parts = range(0, len(X), _CHUNK)
+    return np.concatenate([model.net(model.facts.inputs(X[start : start + _CHUNK])) for start in parts])
 
 
 def _layer(kind: str, *, dtype: np.dtype, rng: np.random.Generator, **config) -> Layer:
@@ -244,7 +278,7 @@ def _facts(path, net: network.Network, said: dict[str, Any]) -> Facts:
     require(facts.image_shape is not None or not of_images, f"'meta' says no image shape; {architecture} takes images")
     try:
         output = net.output_shape(facts.input_shape)
-    except ValueError as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise io.ModelError(f"{path}: 'meta' says {n} features, which the layers do not take: {error}") from error
     require(output == (n_classes,), f"'meta' says {n_classes} classes; the layers give {output} for each sample")
     return facts

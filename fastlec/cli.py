@@ -1,22 +1,25 @@
 """The command line: ``fastlec train | check | universal | filter | bench | info``. It needs typer and rich, the extra ``cli``.
 
 Every command ends in one of four ways: 0; 1 where a check failed; 2 with one line on stderr where the input is bad;
-130 after Ctrl-C.
+130 after Ctrl-C. What it is to write is looked at before it begins (`cli_files`), and it goes on if nobody reads what it prints
+(`cli_output`).
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 import fastlec
 
-from . import data as datasets
-from . import images, io, plot
+from . import io, plot
+from .cli_output import outlasting
 
 try:
     import rich  # noqa: F401
@@ -24,6 +27,7 @@ try:
 except ImportError as error:
     _MISSING = error.name
 else:
+    from .cli_files import Overwrite, Target, ready
     from .cli_filter import filter
     from .cli_options import DType
     from .cli_train import train
@@ -31,43 +35,67 @@ else:
 
     _MISSING = None
 
-_BAD_INPUT = (datasets.DataError, io.ModelError, images.ImageError, plot.PlotError)
-_BAD_INPUT += (FloatingPointError, MemoryError, OSError, ImportError)
+_INTERRUPTED = 130
+_BAD_INPUT = (ValueError, FloatingPointError, MemoryError, OSError, ImportError)
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the command line ``args`` (by default the process's own) and return its exit code."""
+    with outlasting() as output:
+        code = _run(args)
+        output.flush()
+        if output.failure and not isinstance(output.failure, BrokenPipeError):  # whose reader wanted no more
+            code = _complain(f"standard output: {io.words(output.failure)}", code or 2)
+    return code
+
+
+def _run(args: Sequence[str] | None) -> int:
     if _MISSING:
         return _complain("the command line needs typer and rich: pip install 'fastlec[cli]'", 2)
     app = typer.Typer(add_completion=False, help="Softmax regression, dense and residual networks of a deep-learning course.")
     for command in (train, check, universal, filter, bench, info):
         app.command()(_guarded(command))
-    usage_error = typer.BadParameter.__base__  # click's own, or the one that newer releases of typer carry
     try:
-        return app(None if args is None else list(args), prog_name="fastlec", standalone_mode=False) or 0
-    except usage_error as error:
+        code = app(None if args is None else list(args), prog_name="fastlec", standalone_mode=False) or 0
+    except _usage_error() as error:
         return _complain(f"{error.format_message().rstrip('.')}; see fastlec --help", 2)
+    except (KeyboardInterrupt, typer.Abort):  # typer makes either Abort or the exit code 130 of the first
+        code = _INTERRUPTED
+    return _complain("interrupted", code) if code == _INTERRUPTED else code
+
+
+def _usage_error() -> type[Exception]:
+    """Click's own, or the one that newer releases of typer carry."""
+    return typer.BadParameter.__base__
 
 
 def _complain(text: object, code: int) -> int:
-    print("fastlec:", " ".join(str(text).split()), file=sys.stderr)
+    """One line on stderr, whatever the text holds."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
+    print("fastlec:", line, file=sys.stderr)
     return code
 
 
 def _guarded(command: Callable[..., int | None]) -> Callable[..., int | None]:
-    """The command, with what may go wrong outside of this program turned into one line and an exit code."""
+    """The command, with what may go wrong turned into one line and an exit code."""
 
     @functools.wraps(command)
     def guarded(*args, **kwargs):
         try:
-            return command(*args, **kwargs)
+            with np.errstate(all="ignore"):  # what overflows is seen in the result, and told in one line
+                return command(*args, **kwargs)
         except KeyboardInterrupt:
-            return _complain("interrupted", 130)
-        except BrokenPipeError:  # the reader of our output, such as head, has left: nobody to tell
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
+            return _INTERRUPTED
+        except _usage_error():
+            raise
         except _BAD_INPUT as error:
-            return _complain(str(error) or f"out of memory ({type(error).__name__})", 2)
+            text = io.words(error) if str(error) else f"out of memory ({type(error).__name__})"
+            named = f"{error.filename}: " if getattr(error, "filename", None) else ""  # of an OSError
+            return _complain(f"{named}{text}", 2)
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            what = f"{type(error).__name__} in {place.filename}, line {place.lineno}: {error}"
+            return _complain(f"a fault of fastlec's own, please report it: {what}", 2)
 
     return guarded
 
@@ -75,12 +103,12 @@ def _guarded(command: Callable[..., int | None]) -> Callable[..., int | None]:
 def check(
     dtype: Annotated[DType | None, typer.Option(help="The precision to check in. (default: both)")] = None,
     picture: Annotated[Path | None, typer.Option("--plot", help="Draw the errors, log-log, into this .png.")] = None,
+    overwrite: Overwrite = False,
 ) -> int:
     """Run the gradient, Jacobian and transpose tests over everything there is; exit code 1 if one fails."""
     from . import checks
 
-    if picture:
-        plot.check_path(picture)
+    (picture,) = ready(Target("--plot", picture, plot.check_path), overwrite=overwrite)
     results = checks.run(dtype=dtype and str(dtype))
     for _, result in results:
         print(f"{result}\n")
@@ -99,6 +127,7 @@ def bench(
     smoke: Annotated[bool, typer.Option("--smoke", help="Small sizes, once: does every case run?")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers there.")] = None,
     picture: Annotated[Path | None, typer.Option("--plot", help="Draw the ratios into this .png.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Time the same work in fastlec and in every peer that is installed."""
     from . import bench as benches
@@ -108,10 +137,7 @@ def bench(
         cases.select(case)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if json:
-        io.writable(json)
-    if picture:
-        plot.check_path(picture)
+    json, picture = ready(Target("--json", json), Target("--plot", picture, plot.check_path), overwrite=overwrite)
     dtypes = [str(one) for one in dtype or DType]
     benches.run(cases=case, dtypes=dtypes, threads=threads, smoke=smoke, json_path=json, plot_path=picture)
 

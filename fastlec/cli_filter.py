@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import numpy as np
 import typer
 
 from . import filters, images
+from .cli_files import Overwrite, Target, ready
 from .cli_options import finite
 
 Kernel = StrEnum("Kernel", {name: name.replace("_", "-") for name in filters.KERNELS})
@@ -56,15 +58,17 @@ def filter(
     ] = None,
     amount: Annotated[float | None, typer.Option(callback=finite(0), help="How much to sharpen, unsharp. (default: 1)")] = None,
     mode: Annotated[Mode, typer.Option(help="What lies beyond the image; constant: black.")] = Mode.reflect,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="OUT may be IN itself.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Filter an image with a kernel (the convolution of lecture 5.1); the result is rounded and clipped to the pixels' range."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())  # which else tells stderr what it thinks of a broken file
     K = _kernel(kernel, matrix, size=size, sigma=sigma, amount=amount)
-    images.check_path(target)
+    (target,) = ready(Target("OUT", target, images.check_path), overwrite=overwrite, inputs={"IN": source})
     picture = images.read(source)
-    if not overwrite and target.exists() and target.samefile(source):
-        raise typer.BadParameter(f"OUT is IN, {source}; expected another file, or --overwrite.")
-    filters.filter2d(picture.colours, K, mode=str(mode), out=picture.colours)
+    try:
+        filters.filter2d(picture.colours, K, mode=str(mode), out=picture.colours)
+    except ValueError as error:
+        raise typer.BadParameter(f"{f'--kernel {kernel}' if kernel else '--matrix'}: {error}.") from error
     images.write(target, picture)
     height, width = picture.pixels.shape[:2]
     print(f"{source}: {width} x {height}; {kernel or 'matrix'} of {K.shape[0]} x {K.shape[1]}, {mode}; written to {target}")

@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import typer
 
+MOST = 2**31 - 1  # of whatever is counted
+
 
 class Model(StrEnum):
     softmax = "softmax"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,8 @@ import fastlec
 
 from . import architectures, classifier, io, plot, training
 from . import data as datasets
-from .cli_options import Activation, DType, Model, Solver, finite
+from .cli_files import Overwrite, Target, ready
+from .cli_options import MOST, Activation, DType, Model, Solver, finite
 
 _SHOWN = 40  # predictions that are printed
 _SOLVERS = dict.fromkeys(architectures.NAMES, tuple(classifier.DEFAULT_LR))
@@ -55,10 +57,11 @@ def train(
         int | None,
         typer.Option(
             min=1,
+            max=MOST,
             help="Epochs, or iterations at most. (default: 60; a network 40, cnn and resnet-cnn 20; lbfgs 1000; newton-cg 100)",
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples in a mini-batch (sgd, adam).")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, max=MOST, help="Samples in a mini-batch (sgd, adam).")] = 32,
     lr: Annotated[
         float | None,
         typer.Option(
@@ -78,7 +81,9 @@ def train(
         float | None,
         typer.Option(callback=finite(0, 1), help="Share of each label spread over all classes (networks). (default: 0.1)"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the validation split, the shuffling and a network's weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MOST, help="Of the validation split, the shuffling and a network's weights.")
+    ] = 0,
     dtype: Annotated[
         DType | None,
         typer.Option(help="Of data and model. (default: float64, a network float32, or the loaded model's)"),
@@ -86,7 +91,10 @@ def train(
     threads: Annotated[
         int | None, typer.Option(min=1, max=1 << 16, help="At most so many threads. (default: no limit)")
     ] = None,
-    save: Annotated[Path, typer.Option(help="Where to write the model.")] = Path("model.npz"),
+    save: Annotated[
+        Path | None,
+        typer.Option(help="Where to write the model, .npz or .safetensors. (default: model.npz, or else model-2.npz, ...)"),
+    ] = None,
     load: Annotated[Path | None, typer.Option(help="A saved model to go on from, or to use with --predict.")] = None,
     predict: Annotated[
         Path | None,
@@ -98,20 +106,23 @@ def train(
     picture: Annotated[
         Path | None, typer.Option("--plot", help="Draw loss curves, weights, feature maps into this picture.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="A file that holds, after each epoch, all it takes to go on with the training of a network."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint, with the same options.")] = False,
+    overwrite: Overwrite = False,
 ) -> None:
     """Train softmax regression, or a network, on real digits or data of your own; save it, plot it, predict with it."""
     console = Console(highlight=False, markup=False)
     only_predict = load is not None and predict is not None and data is None and epochs is None
     if output and not predict:
         raise typer.BadParameter("--output writes predictions and needs --predict.")
-    if picture and only_predict:
-        raise typer.BadParameter("--plot draws a training, and --load with --predict alone trains nothing.")
-    if not only_predict:
-        io.writable(save)
-    if output:
-        io.writable(output)
-    if picture:
-        plot.check_path(picture)
+    for option, given in (("--plot", picture), ("--save", save), ("--checkpoint", checkpoint)):
+        if given and only_predict:
+            raise typer.BadParameter(f"{option} is of a training, and --load with --predict alone trains nothing.")
+    if resume and not checkpoint:
+        raise typer.BadParameter("--resume goes on from a checkpoint and needs --checkpoint.")
     if threads:
         fastlec.set_num_threads(threads)
     if solver is Solver.lbfgs:
@@ -127,21 +138,44 @@ def train(
         raise typer.BadParameter(f"--solver {solver} does not train --model {kind}; expected {', '.join(_SOLVERS[kind])}.")
     if smoothing is not None and not network:
         raise typer.BadParameter("--smoothing is for networks; the model is softmax.")
+    if checkpoint and not network:
+        raise typer.BadParameter("--checkpoint is for networks; the model is softmax.")
+    if resume and not checkpoint.exists():
+        raise typer.BadParameter(f"--resume: there is no file {checkpoint}.")
+    targets = [
+        Target("--save", None if only_predict else save or Path("model.npz"), io.check_path, named=save is not None),
+        Target("--output", output),
+        Target("--plot", picture, plot.check_path),
+        Target("--checkpoint", None if resume else checkpoint, _check_checkpoint, remedy="--resume or --overwrite"),
+    ]
+    inputs = {"--data": data, "--predict": predict, "--load": load, "--checkpoint": checkpoint if resume else None}
+    save, output, picture, _ = ready(*targets, overwrite=overwrite, inputs=inputs)
     dtype = str(dtype or (classifier.dtype(model) if model else DType.float32 if network else DType.float64))
+    facts = classifier.facts(model) if model else None
     if not only_predict:
         if data is None:
             dataset = datasets.digits(dtype)
         else:
-            dataset = datasets.load(data, dtype=dtype, scale=classifier.facts(model).scale if model else None)
+            dataset = datasets.load(data, dtype=dtype, scale=facts.scale if model else None)
         if network and model is None:
             model = classifier.new_network(dataset, kind, seed=seed, **shape)
+        facts = classifier.facts_of_training(dataset, model)
+    samples = _samples(predict, dtype, facts) if predict else None
+    if not only_predict:
         given = {"lr": lr, "l2": l2, "smoothing": smoothing}
         settings = {"solver": str(solver), "batch_size": batch_size, "momentum": momentum, "seed": seed}
         settings |= {name: value for name, value in given.items() if value is not None}
         settings["epochs"] = epochs or (classifier.DEFAULT_EPOCHS[kind] if network else training.DEFAULT_EPOCHS[solver])
+        size = np.dtype(dtype).itemsize * (model.net.n_params if network else (facts.n_features + 1) * facts.n_classes)
+        io.writable(save, size)
+        if checkpoint:
+            place = io.writable(checkpoint, 2 * size)  # parameters, and the optimizer's state
+            if overwrite and not resume:
+                place.unlink(missing_ok=True)  # else the training would go on from it
+            settings["checkpoint"] = checkpoint
         model = _train(console, dataset, model, kind, settings, save, picture)
     if predict:
-        _predict(console, model, predict, dtype, output)
+        _predict(console, model, samples, output)
 
 
 def _kind(kind, model, load, shape) -> str:
@@ -156,6 +190,12 @@ def _kind(kind, model, load, shape) -> str:
         if option not in architectures.OPTIONS[kind]:
             raise typer.BadParameter(f"--{option} does not change --model {kind}, whose layers are fixed.")
     return kind
+
+
+def _check_checkpoint(path: Path | io.FreeName) -> None:
+    if Path(path).suffix.lower() not in ("", ".npz"):
+        raise io.ModelError(f"{path}: cannot be written: a checkpoint's name ends with .npz")
+    io.writable(path)
 
 
 def _train(console, dataset, start, kind, settings, save, picture):
@@ -177,34 +217,43 @@ def _train(console, dataset, start, kind, settings, save, picture):
     seconds = time.perf_counter() - began
     classifier.save_model(save, trained.model)
     counts = training.confusion_matrix(trained.y_val, trained.predicted, classifier.facts(trained.model).n_classes)
-    if picture:
-        title = "Weights of each class" if kind == "softmax" else "Weights of the first layer"
-        maps = classifier.feature_maps(trained.model, dataset.X[0]) if kind in architectures.OF_IMAGES else None
-        plot.training_report(picture, trained.history, trained.model, counts, title, maps)
-
-    console.print(_history_table(trained.history))
-    _print_confusion(console, counts, "validation part")
-    score = training.accuracy(trained.y_val, trained.predicted)
-    console.print(f"trained on {trained.n_train} samples, {trained.message}, {seconds:.2f} s")
-    if trained.test_accuracy is not None:
-        console.print(f"test accuracy {trained.test_accuracy:.2%} of {len(dataset.y_test)} samples")
-    if picture:
-        console.print(f"picture: {picture}", soft_wrap=True)
-    console.print(f"validation accuracy {score:.2%} of {len(trained.y_val)} samples; saved to {save}", soft_wrap=True)
+    try:
+        if picture:
+            title = "Weights of each class" if kind == "softmax" else "Weights of the first layer"
+            maps = classifier.feature_maps(trained.model, dataset.X[0]) if kind in architectures.OF_IMAGES else None
+            plot.training_report(picture, trained.history, trained.model, counts, title, maps)
+            console.print(f"picture: {picture}", soft_wrap=True)
+    finally:  # the model is there, whatever became of the picture
+        _print_scores(console, dataset, trained, counts, seconds)
+        score = training.accuracy(trained.y_val, trained.predicted)
+        console.print(f"validation accuracy {score:.2%} of {len(trained.y_val)} samples; saved to {save}", soft_wrap=True)
     return trained.model
 
 
-def _predict(console, model, path: Path, dtype: str, output: Path | None) -> None:
-    facts = classifier.facts(model)
+def _print_scores(console, dataset, trained, counts, seconds: float) -> None:
+    console.print(_history_table(trained.history))
+    _print_confusion(console, counts, "validation part")
+    console.print(f"trained on {trained.n_train} samples, {trained.message}, {seconds:.2f} s")
+    if trained.test_accuracy is not None:
+        console.print(f"test accuracy {trained.test_accuracy:.2%} of {len(dataset.y_test)} samples")
+
+
+def _samples(path: Path, dtype: str, facts: classifier.Facts) -> datasets.Dataset:
+    """The samples to predict; DataError where the model, with these facts, does not take them."""
     samples = datasets.load(path, dtype=dtype, scale=facts.scale, n_features=facts.n_features)
-    X, y = (samples.X, samples.y) if samples.X_test is None else (samples.X_test, samples.y_test)
-    n_classes = facts.n_classes
-    if y is not None:
-        training.check_labels(y, n_classes, samples.name)
+    if samples.X_test is not None:
+        samples = replace(samples, X=samples.X_test, y=samples.y_test)
+    if samples.y is not None:
+        training.check_labels(samples.y, facts.n_classes, samples.name)
     classifier.check_images(samples, facts)
-    predicted = classifier.predict(model, X)
+    return samples
+
+
+def _predict(console, model, samples: datasets.Dataset, output: Path | io.FreeName | None) -> None:
+    y, n_classes = samples.y, classifier.facts(model).n_classes
+    predicted = classifier.predict(model, samples.X)
     if output:
-        output.write_text("".join(f"{label}\n" for label in predicted))
+        io.save_text(output, "".join(f"{label}\n" for label in predicted))
     else:
         more = f" ... ({len(predicted)} in all; --output writes them)" if len(predicted) > _SHOWN else ""
         console.print(f"predicted: {' '.join(map(str, predicted[:_SHOWN]))}{more}", soft_wrap=True)

@@ -11,7 +11,8 @@ import typer
 
 from . import plot
 from . import universal as theorem
-from .cli_options import Activation
+from .cli_files import Overwrite, Target, ready
+from .cli_options import MOST, Activation
 
 
 def _increasing(text: str) -> str:
@@ -33,16 +34,16 @@ def universal(
     ] = "1,2,4,8,16,32",
     samples: Annotated[int, typer.Option(min=4, max=100_000, help="Of the function, evenly spaced.")] = 200,
     activation: Annotated[Activation, typer.Option(help="Of the hidden layer.")] = Activation.tanh,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of the first weights.")] = 0,
     picture: Annotated[Path | None, typer.Option("--plot", help="Draw the fits and the errors into this picture.")] = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Fit networks of one hidden layer to a function: the error falls with the width (universal approximation)."""
     numbers = _whole_numbers(widths)
     if theorem.n_params(numbers[-1]) > samples:
         text = f"--widths {numbers[-1]} has {theorem.n_params(numbers[-1])} parameters; expected --samples of at least as many"
         raise typer.BadParameter(f"{text}, not {samples}.")
-    if picture:
-        plot.check_path(picture)
+    (picture,) = ready(Target("--plot", picture, plot.check_path), overwrite=overwrite)
     print(f"{theorem.TARGET} on [{theorem.LOW}, {theorem.HIGH}], {samples} samples; {activation}")
     print(f"{'width':>7}{'parameters':>12}{'RMS error':>13}{'largest error':>15}")
     fits = []

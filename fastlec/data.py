@@ -11,6 +11,7 @@ import io
 import math
 import os
 import re
+import stat
 import struct
 import zlib
 from collections.abc import Iterator
@@ -23,9 +24,10 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from .io import DEFLATE_RATIO, memory_size, read_npz
+from .io import DEFLATE_RATIO, memory_size, open_file, read_npz, words
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_AXES = 4  # of samples: height, width and channels of images
 _IDX_NAME = re.compile(r"(train|t10k)-(images|labels)[-.]idx\d-ubyte(\.gz)?")
 
 
@@ -91,11 +93,12 @@ def load(
     """
     path = Path(path)
     name = path.name.lower().removesuffix(".gz")
-    idx = path.is_dir() or re.search(r"idx\d-ubyte$", name)
-    if path.is_dir():
+    kind = _file_type(path)
+    idx = kind == stat.S_IFDIR or re.search(r"idx\d-ubyte$", name)
+    if kind == stat.S_IFDIR:
         raw = _read_folder(path)
-    elif not path.is_file():
-        raise DataError(f"{path}: {'is neither a file nor a folder' if path.exists() else 'there is no such file or folder'}")
+    elif kind != stat.S_IFREG:
+        raise DataError(f"{path}: is neither a file nor a folder")
     elif idx:
         raw = {"X": _read_idx(path)}
     elif name.endswith(".npz"):
@@ -125,6 +128,15 @@ def load(
         if labels in raw:
             parts[labels] = _labels(path, labels, raw[labels], len(parts[features]))
     return Dataset(**parts, image_shape=image_shape, name=path.name, scale=float(scale))
+
+
+def _file_type(path: Path) -> int:
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file or folder") from None
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        raise DataError(f"{path}: cannot be read: {words(error)}") from error
 
 
 def square(n: int) -> tuple[int, int] | None:
@@ -171,13 +183,13 @@ def split(y: np.ndarray, *, fraction: float = 0.2, seed: int = 0) -> tuple[np.nd
 def _open(path: Path) -> Iterator[BinaryIO]:
     """The bytes of ``path``, unpacked if they are gzip's; whatever goes wrong while they are read is a DataError."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             packed = file.peek(2)[:2] == b"\x1f\x8b"
             if path.suffix == ".gz" and not packed:
                 raise DataError(f"{path}: is not gzip-compressed, as its name says")
             yield gzip.GzipFile(fileobj=file) if packed else file
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise DataError(f"{path}: cannot be read: {words(error)}") from error
 
 
 def _read_idx(path: Path) -> np.ndarray:
@@ -186,12 +198,16 @@ def _read_idx(path: Path) -> np.ndarray:
         magic = stream.read(4)
         if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _IDX_TYPES or magic[3] == 0:
             raise DataError(f"{path}: begins with {magic.hex(' ') or 'nothing'}; expected the IDX magic 00 00 TYPE AXES")
+        if magic[3] > _MOST_AXES:
+            raise DataError(f"{path}: its header says {magic[3]} axes; expected 1 to {_MOST_AXES}")
         dtype, axes = np.dtype(_IDX_TYPES[magic[2]]), stream.read(4 * magic[3])
         if len(axes) < 4 * magic[3]:
             raise DataError(f"{path}: ends inside its header; expected {magic[3]} sizes")
         shape = struct.unpack(f">{magic[3]}I", axes)
+        if 0 in shape:
+            raise DataError(f"{path}: its header says shape {shape}; expected one sample or more")
         size = math.prod(shape) * dtype.itemsize
-        most = os.path.getsize(path) * (DEFLATE_RATIO if isinstance(stream, gzip.GzipFile) else 1)
+        most = os.fstat(stream.fileno()).st_size * (DEFLATE_RATIO if isinstance(stream, gzip.GzipFile) else 1)
         if most >= size > memory_size():
             raise DataError(f"{path}: its header says shape {shape}, {size} bytes: more than this machine's memory")
         values = stream.read(size) if size <= most else b""
@@ -204,7 +220,11 @@ def _read_idx(path: Path) -> np.ndarray:
 
 def _read_folder(path: Path) -> dict[str, np.ndarray]:
     found = {}
-    for file in sorted(path.iterdir(), reverse=True):  # so that a plain file comes after, and replaces, its .gz
+    try:
+        files = sorted(path.iterdir(), reverse=True)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {words(error)}") from error
+    for file in files:  # so that a plain file comes after, and replaces, its .gz
         if match := _IDX_NAME.fullmatch(file.name.lower()):
             found[match[1], match[2]] = file
     if not {("train", "images"), ("train", "labels")} <= set(found):
@@ -254,7 +274,7 @@ def _is_number(text: str) -> bool:
 def _samples(path: Path, what: str, X: np.ndarray) -> np.ndarray:
     if X.dtype.kind not in "biuf":
         raise DataError(f"{path}: {what} has dtype {X.dtype}; expected real numbers")
-    if not 2 <= X.ndim <= 4 or X.size == 0:
+    if not 2 <= X.ndim <= _MOST_AXES or X.size == 0:
         raise DataError(f"{path}: {what} has shape {X.shape}; expected (samples, features) or (samples, height, width)")
     return X
 
@@ -273,13 +293,19 @@ def _features(path: Path, what: str, X: np.ndarray, n: int, scale: float, dtype:
     size = X.size * np.dtype(dtype).itemsize
     if X.nbytes + 2 * size > memory_size():  # as it is, converted, and split into the parts that are trained on and not
         raise DataError(f"{path}: {what} takes {size} bytes as {np.dtype(dtype)}, too many for this machine's memory")
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):  # what comes of it is looked at next
         X = X.reshape(len(X), n).astype(dtype)
-    X /= X.dtype.type(scale)
-    if not np.isfinite(X).all():
-        row, column = np.argwhere(~np.isfinite(X))[0]
-        raise DataError(f"{path}: {what}[{row}, {column}] is {X[row, column]} as {X.dtype}; expected finite numbers")
+        X /= X.dtype.type(scale)
+    check_finite(X, f"{path}: {what}")
     return X
+
+
+def check_finite(X: np.ndarray, what: str) -> None:
+    """DataError, which names row and column, if X (m, n) holds NaN or infinity."""
+    finite = np.isfinite(X)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise DataError(f"{what}[{row}, {column}] is {X[row, column]} as {X.dtype}; expected finite numbers")
 
 
 def _labels(path: Path, what: str, y: np.ndarray, m: int) -> np.ndarray:

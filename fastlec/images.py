@@ -36,14 +36,14 @@ class Picture(NamedTuple):
 def read(path: str | os.PathLike) -> Picture:
     """The first picture of an image file, upright: 8-bit gray or colour, with or without alpha or a palette, or 16-bit gray.
 
-    Raises ImageError for what is no image, or is broken, of another kind, or larger than Pillow takes for honest; OSError if the
-    file cannot be opened; ImportError without Pillow. (16-bit colour comes as 8-bit: Pillow has no other.)
+    Raises ImageError for what is no image, or is broken, of another kind, or larger than Pillow takes for honest, or cannot be
+    opened; ImportError without Pillow. (16-bit colour comes as 8-bit: Pillow has no other.)
     """
     pil = _pillow()
-    with open(path, "rb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("error", pil.Image.DecompressionBombWarning)
-        try:
+    try:
+        with io.open_file(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", pil.Image.DecompressionBombWarning)
             image = pil.ImageOps.exif_transpose(pil.Image.open(file))
             if image.mode in ("1", "L", "P", "RGB") and image.has_transparency_data:
                 image = image.convert("LA" if image.mode in ("1", "L") else "RGBA")
@@ -52,11 +52,11 @@ def read(path: str | os.PathLike) -> Picture:
             if image.mode not in ("L", "LA", "RGB", "RGBA") and not image.mode.startswith("I;16"):
                 raise ValueError(f"its pixels are of kind {image.mode}; expected gray, RGB or RGBA")
             pixels = np.array(image)
-        except MemoryError:
-            raise
-        except Exception as problem:  # hostile bytes surface as nearly anything in Pillow's many decoders
-            text = "not a kind that Pillow knows" if isinstance(problem, pil.UnidentifiedImageError) else problem
-            raise ImageError(f"{path}: cannot be read as an image: {text}") from problem
+    except MemoryError:
+        raise
+    except Exception as problem:  # hostile bytes surface as nearly anything in Pillow's many decoders
+        text = "not a kind that Pillow knows" if isinstance(problem, pil.UnidentifiedImageError) else io.words(problem)
+        raise ImageError(f"{path}: cannot be read as an image: {text}") from problem
     return Picture(
         pixels.astype(np.uint8 if pixels.dtype == np.uint8 else np.uint16, copy=False), image.info.get("icc_profile")
     )
@@ -75,14 +75,13 @@ def check_path(path: str | os.PathLike) -> str:
 def write(path: str | os.PathLike, picture: Picture) -> None:
     """Write a picture in the format of ``path``'s ending, all or nothing. ImageError if that format cannot hold it."""
     kind = check_path(path)
-    with io.replacing(path) as beside, open(beside, "xb") as file:
+    with io.replacing(path) as file:
         try:
             _pillow().Image.fromarray(picture.pixels).save(file, kind, icc_profile=picture.icc_profile)
-        except (ValueError, KeyError, OSError) as problem:
-            text = getattr(problem, "strerror", None) or problem
-            raise ImageError(f"{path}: cannot be written as {kind}: {text}") from problem
-        file.flush()
-        os.fsync(file.fileno())
+        except MemoryError:
+            raise
+        except Exception as problem:  # each of Pillow's many encoders has its own
+            raise ImageError(f"{path}: cannot be written as {kind}: {io.words(problem)}") from problem
 
 
 def _pillow():

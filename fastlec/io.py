@@ -1,34 +1,40 @@
-"""Model files: named arrays and a few facts in one ``.npz``, read without pickle and written all or nothing.
+"""Model files: named arrays and a few facts in one ``.npz`` or ``.safetensors``, read without pickle and written all or nothing.
 
 ``save_arrays`` and ``load_arrays`` know nothing of models; ``save_model`` and ``load_model`` add the softmax
 regression's names and checks. A file is believed only where its parts agree with each other: the size of every
 array follows from its header and is compared with the archive's own sizes before any memory is asked for.
+
+All that fastlec writes, models, pictures, predictions, tables, goes through :func:`replacing`, and all that it reads is opened by
+:func:`open_file`.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import itertools
 import json
 import math
 import os
+import re
 import secrets
 import stat
-import struct
 import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 FORMAT, VERSION = "fastlec", 1
 DEFLATE_RATIO = 1032  # deflate cannot pack more than 1032 bytes into one: a header that claims more is lying
 _META_BYTES = 1 << 20  # of text that is packed smaller than it is; other text may be as long as the file is
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, OverflowError)
-_UNREADABLE += (struct.error, zlib.error, zipfile.BadZipFile)
+_WITH_CHECKSUM = re.compile(r'(.*), "crc32": "([0-9a-f]{8})"}', re.DOTALL)
+_TEMPORARY = re.compile(r"\.fastlec-[0-9a-f]{16}\.tmp")
 
 
 class ModelError(ValueError):
@@ -56,7 +62,8 @@ class SoftmaxModel:
 
 
 def save_model(path: str | os.PathLike, model: SoftmaxModel) -> None:
-    """Write ``model`` to ``path``; a file already there is replaced only once the new one is complete.
+    """Write ``model`` to ``path``, .safetensors by that library, else .npz; a file already there is replaced only once the
+    new one is complete.
 
     Raises ModelError if the model is not one that ``load_model`` would accept, or the file cannot be written.
     """
@@ -68,12 +75,12 @@ def save_model(path: str | os.PathLike, model: SoftmaxModel) -> None:
         "scale": float(model.scale),
     }
     _softmax_model(path, {"W": model.W, "b": model.b}, meta)
-    save_arrays(path, {"W": model.W, "b": model.b}, meta)
+    _save(path, {"W": model.W, "b": model.b}, meta)
 
 
 def load_model(path: str | os.PathLike) -> SoftmaxModel:
     """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or value is not as expected."""
-    return _softmax_model(path, *load_arrays(path))
+    return _softmax_model(path, *_load(path))
 
 
 def save_network(path: str | os.PathLike, net, facts: Mapping[str, Any] | None = None) -> None:
@@ -84,10 +91,7 @@ def save_network(path: str | os.PathLike, net, facts: Mapping[str, Any] | None =
     meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config(), "facts": dict(facts or {})}
     arrays = net.params | net.buffers
     _require_finite(path, arrays)
-    if Path(path).suffix == ".safetensors":
-        _save_safetensors(path, arrays, meta)
-    else:
-        save_arrays(path, arrays, meta)
+    _save(path, arrays, meta)
 
 
 def load_network(path: str | os.PathLike):
@@ -118,8 +122,8 @@ def read_network(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
         return build(meta, arrays), facts if isinstance(facts, dict) else {}
     except ModelError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path}: 'meta' describes no network: {error}") from error
+    except Exception as error:  # layers of any kind are made here of any arguments
+        raise ModelError(f"{path}: 'meta' describes no network: {words(error)}") from error
 
 
 def _network_of(path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -153,41 +157,193 @@ def file_kind(path: str | os.PathLike) -> Any:
     return _load(path)[1].get("kind")
 
 
-def _load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    return _load_safetensors(path) if Path(path).suffix == ".safetensors" else load_arrays(path)
+def check_path(path: str | os.PathLike) -> None:
+    """Before long work: ModelError if no model can be written to ``path``, ImportError without the library that this takes."""
+    if _is_safetensors(path, writing=True):
+        _safetensors()
+    writable(path)
+
+
+def _is_safetensors(path, writing: bool = False) -> bool:
+    suffix = Path(path).suffix.lower()
+    if writing and suffix not in ("", ".npz", ".safetensors"):
+        raise ModelError(f"{path}: cannot be written: a model's name ends with .npz or .safetensors")
+    return suffix == ".safetensors"
+
+
+def _save(path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    (_save_safetensors if _is_safetensors(path, writing=True) else save_arrays)(path, arrays, meta)
+
+
+def _load(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    return (_load_safetensors if _is_safetensors(path) else load_arrays)(path)
 
 
 def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     """Write named arrays and ``meta`` (what JSON can hold) to an ``.npz`` at ``path``, all or nothing.
 
-    The file is written beside ``path``, flushed to the disk, then renamed over it, so that a failure, whenever it
-    comes, leaves an older file as it was. The name "meta" is taken. Raises ModelError if it cannot be written.
+    A failure, whenever it comes, leaves an older file as it was (see :func:`replacing`). The name "meta" is taken. Raises
+    ModelError if the file cannot be written.
     """
-    text = json.dumps({"format": FORMAT, "version": VERSION, **meta})
-    with replacing(path) as beside, open(beside, "xb") as file:
-        with zipfile.ZipFile(file, "w") as archive:
+    text = _meta_text(meta)
+    with replacing(path) as file:
+        archive = zipfile.ZipFile(file, "w")
+        try:
             for name, array in {"meta": np.array(text), **arrays}.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
-        file.flush()
-        os.fsync(file.fileno())
+            archive.close()
+        finally:
+            archive.fp = None  # else, where an exception left an entry open, closing would raise another one in its place
+
+
+class FreeName(os.PathLike):
+    """A path to save to where no file is ever replaced: while there is one, model.npz, the name counts up, model-2.npz,
+    model-3.npz, ... Whatever saves takes it for a path; from then on it is the path that was written."""
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = Path(path)
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A new name beside ``path`` to write to; the file there replaces the one at ``path`` once all went well.
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """A new file beside ``path``, open for writing, which takes the place of the one at ``path`` once all went well: it is then
+    complete and on the disk.
 
-    Raises ModelError where the system refuses it.
+    What a process that was killed here has left in the folder is removed by the next one. Raises ModelError where the system
+    refuses to write.
     """
-    path = writable(path)
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    target = _target(path)
     try:
-        yield beside
-        os.replace(beside, path)
+        with _temporary(target.parent) as file:
+            with suppress(OSError):  # there is none yet
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+            if isinstance(path, FreeName):
+                name = _move_to_free_name(file.name, target)
+                path.path = name if path.path.is_symlink() else path.path.with_name(name.name)
+            else:
+                os.replace(file.name, target)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise ModelError(f"{path}: cannot be written: {words(error)}") from error
+
+
+def save_text(path: str | os.PathLike, text: str) -> None:
+    """Write text in UTF-8, all or nothing. ModelError if the file cannot be written."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def writable(path: str | os.PathLike, n_bytes: int = 0) -> Path:
+    """``path`` with links followed; ModelError unless a file can be written, or replaced, there, and the disk has as much room."""
+    target = _target(path)
+    try:
+        with _temporary(target.parent):
+            disk = os.statvfs(target.parent)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {words(error)}") from error
+    free = disk.f_bfree * disk.f_frsize
+    if disk.f_blocks and free < n_bytes:  # a file system that does not say has 0 blocks
+        raise ModelError(f"{path}: cannot be written: it takes {n_bytes} bytes, and {free} are left on the disk")
+    return target
+
+
+def _target(path: str | os.PathLike) -> Path:
+    """``path`` with links followed; ModelError unless it is in a folder, and free, or a file that may be replaced."""
+    try:
+        target = Path(os.path.realpath(path))
+        there = _status(target)
+        folder = target.parent.is_dir()
+    except (OSError, ValueError) as error:  # ValueError: a null byte
+        raise ModelError(f"{path}: cannot be written: {words(error)}") from error
+    if not folder:
+        raise ModelError(f"{path}: cannot be written: there is no folder {target.parent}")
+    if there and not isinstance(path, FreeName):
+        if not stat.S_ISREG(there.st_mode):
+            raise ModelError(f"{path}: cannot be written: it is not a regular file")
+        if not os.access(target, os.W_OK):
+            raise ModelError(f"{path}: cannot be written: {os.strerror(errno.EACCES)}")
+    return target
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+@contextmanager
+def _temporary(folder: Path) -> Iterator[BinaryIO]:
+    """A new file in ``folder``, open for writing, whose name is gone in the end. It is locked as long as its process lives: those
+    of processes that were killed are known by that, and removed."""
+    with suppress(OSError):  # a folder that may not be listed
+        for entry in os.scandir(folder):
+            if _TEMPORARY.fullmatch(entry.name):
+                _remove_if_unlocked(entry.path)
+    while True:
+        path = folder / f".fastlec-{secrets.token_hex(8)}.tmp"
+        file = open(path, "xb")  # noqa: SIM115, closed below
+        with suppress(OSError):  # a file system without locks: then nobody gets one, and nothing is removed
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            break
+        file.close()  # another process saw it before it was locked, and removed it
+    try:
+        with file:
+            yield file
     finally:
-        beside.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+
+def _remove_if_unlocked(path: str) -> None:
+    """Remove a file, unless a process has it locked, or it is another user's."""
+    with suppress(OSError), open(path, "rb+", opener=_open_regular) as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+
+
+def _move_to_free_name(source: str, target: Path) -> Path:
+    """The file's new name: ``target``, or the first that is free of those that count up from it."""
+    for number in itertools.count(1):
+        name = target if number == 1 else target.with_name(f"{target.stem}-{number}{target.suffix}")
+        if os.path.lexists(name):
+            continue
+        try:
+            os.link(source, name)  # which, unlike a rename, never replaces a file that has just come
+        except FileExistsError:
+            continue
+        except OSError:  # a file system without hard links
+            os.rename(source, name)
+        return name
+
+
+def open_file(path: str | os.PathLike) -> BinaryIO:
+    """``path`` open for reading. OSError, at once, for what is no regular file: a device or a pipe may never begin or never end."""
+    return open(path, "rb", opener=_open_regular)
+
+
+def _open_regular(path, flags: int) -> int:
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    mode = os.fstat(descriptor).st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # open() itself refuses folders
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", path)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def words(error: BaseException) -> str:
+    """What an exception says, without the number and the file of an OSError."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _safetensors():
@@ -199,32 +355,45 @@ def _safetensors():
 
 
 def _save_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    library, text = _safetensors(), json.dumps({"format": FORMAT, "version": VERSION, **meta})
-    with replacing(path) as beside:
-        library.numpy.save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, beside, {"meta": text})
-        with open(beside, "rb+") as file:
-            os.fsync(file.fileno())
+    arrays = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")) for name, a in arrays.items()}
+    facts = _meta_text(meta).removesuffix("}")
+    text = f'{facts}, "crc32": "{_checksum(facts, arrays)}"}}'
+    content = _safetensors().numpy.save(arrays, {"meta": text})
+    with replacing(path) as file:
+        file.write(content)
 
 
 def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """As load_arrays. The library compares every size with the file's before it makes an array."""
+    """As load_arrays. The library compares every size with the file's before it makes an array. A file without a checksum is one
+    from before there were any."""
     library = _safetensors()
     try:
-        with library.safe_open(path, framework="numpy") as file:
-            meta = _meta(path, (file.metadata() or {}).get("meta"))
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, a handle is no dict
-    except ModelError:
+        with open_file(path) as file:
+            if os.fstat(file.fileno()).st_size > memory_size():
+                raise ValueError("it is larger than this machine's memory")
+            content = file.read()
+        arrays = library.numpy.load(content)
+        start = 8 + int.from_bytes(content[:8], "little")
+        text = (json.loads(content[8:start]).get("__metadata__") or {}).get("meta")
+        said = text and _WITH_CHECKSUM.fullmatch(text)
+        if said and said[2] != _checksum(said[1], arrays):
+            raise ValueError("its checksum is not that of its content")
+    except MemoryError:
         raise
-    except (
-        OSError,
-        library.SafetensorError,
-        TypeError,
-        AttributeError,
-        ValueError,
-    ) as error:  # the last three: dtypes NumPy lacks
-        raise ModelError(f"{path}: cannot be read as .safetensors: {error}") from error
+    except Exception as error:  # the library's own, and those of NumPy for dtypes that it lacks
+        raise ModelError(f"{path}: cannot be read as .safetensors: {words(error)}") from error
+    meta = _meta(path, text)
     _require_finite(path, arrays)
     return arrays, meta
+
+
+def _checksum(facts: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Of the facts, and of every array with its name, dtype and shape, in whatever order they are."""
+    crc = zlib.crc32(facts.encode())
+    for name in sorted(arrays):
+        a = arrays[name]
+        crc = zlib.crc32(a, zlib.crc32(f"{name} {a.dtype} {a.shape}".encode(), crc))
+    return f"{crc:08x}"
 
 
 def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -237,6 +406,10 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     meta = _meta(path, None if text is None or text.dtype.kind != "U" else str(text))
     _require_finite(path, arrays)
     return arrays, meta
+
+
+def _meta_text(meta: Mapping[str, Any]) -> str:
+    return json.dumps({"format": FORMAT, "version": VERSION, **meta})
 
 
 def _meta(path, text: str | None) -> dict[str, Any]:
@@ -254,6 +427,8 @@ def _meta(path, text: str | None) -> dict[str, Any]:
 
 def _require_finite(path, arrays: Mapping[str, np.ndarray]) -> None:
     for name, array in arrays.items():
+        if array.dtype.kind not in "biuf":
+            raise ModelError(f"{path}: {name} has dtype {array.dtype}; expected real numbers")
         if not np.isfinite(array).all():
             raise ModelError(f"{path}: {name} holds NaN or infinity; expected finite numbers")
 
@@ -265,7 +440,7 @@ def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> d
     the first array is allocated. Raises ``error`` (ModelError, or the caller's own kind) with one line.
     """
     try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             for member in members:
                 _check_member(archive, member)
@@ -274,27 +449,21 @@ def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> d
             if len({member.filename for member in members}) < len(members):
                 raise ValueError("two entries have the same name")
             return {member.filename.removesuffix(".npy"): _read_member(archive, member) for member in members}
-    except _UNREADABLE as problem:
-        text = getattr(problem, "strerror", None) or problem or type(problem).__name__
-        raise error(f"{path}: cannot be read as .npz: {text}") from problem
+    except MemoryError:
+        raise
+    except Exception as problem:  # hostile bytes surface as nearly anything
+        raise error(f"{path}: cannot be read as .npz: {words(problem)}") from problem
 
 
-def writable(path: str | os.PathLike) -> Path:
-    """``path`` with links followed; ModelError unless a file can be written, or replaced, there."""
-    path = Path(os.path.realpath(path))
-    if not path.parent.is_dir():
-        raise ModelError(f"{path}: cannot be written: there is no folder {path.parent}")
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        raise ModelError(f"{path}: cannot be written: it is not a regular file")
-    return path
-
-
-def memory_size() -> int:
-    """Bytes of physical memory, or a number that limits nothing where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize
+def memory_size(root: str = "/sys/fs/cgroup") -> int:
+    """Bytes of physical memory, or of the container's limit, or a number that limits nothing where the system does not say."""
+    sizes = [sys.maxsize]
+    with suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroup v2, then v1
+        with suppress(ValueError, OSError):  # ValueError: "max"
+            sizes.append(int(Path(root, name).read_text()))
+    return min(sizes)
 
 
 def _header(stream, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -332,6 +501,8 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
     with archive.open(member) as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
         stream.read()  # the end of the entry is where zipfile compares its checksum
+    if array.dtype.kind == "U":
+        str(array)  # ValueError for what is no text
     return array
 
 

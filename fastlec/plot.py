@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from . import io
+
 SUFFIXES = (".png", ".pdf", ".svg")
 TILES, LAYERS = 16, 8  # small images: in a row, and rows of them
 TILE = 0.92  # of a square: the rest is gap
@@ -31,13 +33,17 @@ def new_figure(width: float = 6.4, height: float = 4.8):
 
 
 def check_path(path: str | os.PathLike) -> None:
-    """Before long work: ImportError without matplotlib, PlotError if no picture can be written to ``path``."""
+    """Before long work: ImportError without matplotlib, PlotError or io.ModelError if no picture can be written to ``path``."""
     new_figure()
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
+    if Path(path).suffix.lower() not in SUFFIXES:
         raise PlotError(f"{path}: a picture's name ends with {', '.join(SUFFIXES)}")
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise PlotError(f"{path}: cannot be written: {'it is a folder' if path.is_dir() else 'there is no such folder'}")
+    io.writable(path)
+
+
+def save(figure, path: str | os.PathLike) -> None:
+    """Write a matplotlib Figure in the format of ``path``'s ending, all or nothing. io.ModelError if it cannot be written."""
+    with io.replacing(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)
 
 
 def loss_curves(history, ax=None):
@@ -197,7 +203,7 @@ def universal_report(path: str | os.PathLike, fits, target) -> None:
     left, right = figure.subplots(1, 2)
     approximations(fits, target, left)
     errors_by_width(fits, right)
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class", maps=None) -> None:
@@ -222,7 +228,7 @@ def training_report(path: str | os.PathLike, history, model, counts, title: str 
     if maps is not None:
         filters(model.W, axes["filters"])
         feature_maps(maps, axes["maps"])
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def derivative_report(path: str | os.PathLike, results: Iterable[tuple[str, object]]) -> None:
@@ -235,7 +241,7 @@ def derivative_report(path: str | os.PathLike, results: Iterable[tuple[str, obje
     for ax, (dtype, some) in zip(figure.subplots(1, max(len(panels), 1), squeeze=False)[0], panels.items(), strict=False):
         derivative_tests(some, ax)
         ax.set_title(f"{ax.get_title()}, {dtype}")
-    figure.savefig(path, dpi=120)
+    save(figure, path)
 
 
 def _tile_axes(ax, n_rows, title):

@@ -7,6 +7,8 @@ import numpy as np
 
 from fastlec import cli, data
 
+COMMAND = [sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())"]
+
 
 def save_digits(path, rows=slice(100), **changes):
     X, y = data.load_digits()
@@ -28,5 +30,4 @@ def refused(capsys, text, *args):
 
 
 def process(*args, **options):
-    command = [sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())", *args]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    return subprocess.Popen([*COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)

@@ -13,6 +13,7 @@ pytest.importorskip("typer")
 pytest.importorskip("rich")
 pytest.importorskip("PIL")
 from PIL import Image
+from special import special_files
 
 from fastlec import cli
 
@@ -107,7 +108,7 @@ def test_gray_and_16_bits(capsys, rng):
         pixels = rng.integers(0, np.iinfo(dtype).max, (12, 13), dtype, endpoint=True)
         for suffix in ("png", "tif"):
             Image.fromarray(pixels).save(f"in.{suffix}")
-            assert run(capsys, f"in.{suffix}", f"out.{suffix}", "--kernel=sharpen")[0] == 0
+            assert run(capsys, f"in.{suffix}", f"out.{suffix}", "--kernel=sharpen", "--overwrite")[0] == 0
             assert opened(f"out.{suffix}").mode == kind
             np.testing.assert_array_equal(read(f"out.{suffix}"), filtered(pixels, filters.sharpen()))
 
@@ -116,7 +117,7 @@ def test_alpha_stays(capsys, rng):
     for channels, kind in ((2, "LA"), (4, "RGBA")):
         pixels = rng.integers(0, 256, (12, 13, channels), np.uint8)
         Image.fromarray(pixels).save("in.png")
-        assert run(capsys, "in.png", "out.png", "--kernel=gaussian")[0] == 0
+        assert run(capsys, "in.png", "out.png", "--kernel=gaussian", "--overwrite")[0] == 0
         found = read("out.png")
         assert opened("out.png").mode == kind
         np.testing.assert_array_equal(found[..., -1], pixels[..., -1])
@@ -127,13 +128,13 @@ def test_palettes_bits_and_transparent_colours(capsys, photo):
     image = Image.fromarray(photo)
     for given, shown in ((image.quantize(9), "RGB"), (image.convert("1"), "L")):
         given.save("given.png")
-        assert run(capsys, "given.png", "out.png", "--kernel=box")[0] == 0
+        assert run(capsys, "given.png", "out.png", "--kernel=box", "--overwrite")[0] == 0
         assert opened("out.png").mode == shown
         np.testing.assert_array_equal(read("out.png"), filtered(np.array(given.convert(shown)), filters.box()))
     for given, shown in ((image.quantize(9), "RGBA"), (image.convert("L"), "LA"), (image, "RGBA")):
         key = photo[3, 4].tolist() if given is image else given.getpixel((4, 3))
         given.save("given.png", transparency=tuple(key) if given is image else key)
-        assert run(capsys, "given.png", "out.png", "--kernel=box")[0] == 0
+        assert run(capsys, "given.png", "out.png", "--kernel=box", "--overwrite")[0] == 0
         assert opened("out.png").mode == shown
         assert read("out.png")[3, 4, -1] == 0
 
@@ -170,7 +171,9 @@ def test_the_input_is_replaced_only_when_asked(capsys, photo, folder):
 def test_what_cannot_be_written_leaves_an_older_file_as_it_was(capsys, rng, folder):
     Image.fromarray(rng.integers(0, 256, (9, 9, 4), np.uint8)).save("in.png")
     (folder / "out.jpg").write_bytes(b"old")
-    refused(capsys, "out.jpg: cannot be written as JPEG: cannot write mode RGBA as JPEG", "in.png", "out.jpg", "--kernel=box")
+    args = ["in.png", "out.jpg", "--kernel=box"]
+    refused(capsys, "OUT out.jpg exists; expected another file, or --overwrite", *args)
+    refused(capsys, "out.jpg: cannot be written as JPEG: cannot write mode RGBA as JPEG", *args, "--overwrite")
     assert (folder / "out.jpg").read_bytes() == b"old"
     assert sorted(path.name for path in folder.iterdir()) == ["in.png", "out.jpg"]
 
@@ -189,6 +192,21 @@ def damaged(name, photo):
 def test_files_that_are_no_images(capsys, photo, folder, name):
     (folder / "bad.png").write_bytes(damaged(name, photo))
     refused(capsys, "bad.png: cannot be read as an image: ", "bad.png", "out.png", "--kernel=box")
+    assert not (folder / "out.png").exists()
+
+
+@pytest.mark.timeout(60)
+def test_only_files_are_read(capsys, photo, folder):
+    for name, text in special_files(".png").items():
+        refused(capsys, f"{name}: cannot be read as an image: ", name, "out.png", "--kernel=box")
+        refused(capsys, text, name, "out.png", "--kernel=box")
+        if name != "nowhere.png":
+            refused(capsys, "", "in.png", name, "--kernel=box", "--overwrite")
+    assert not (folder / "out.png").exists()
+
+
+def test_results_that_are_no_numbers_are_refused(capsys, photo, folder):
+    refused(capsys, "--matrix: the result holds NaN", "in.png", "out.png", "--matrix=-1e308 1e308; 0 0")
     assert not (folder / "out.png").exists()
 
 
@@ -225,8 +243,8 @@ def test_images_that_are_too_large_to_be_honest(capsys, photo, monkeypatch):
         ("--sigma", ["in.png", "out.png", "--kernel=gaussian", "--sigma=0"]),
         ("--sigma", ["in.png", "out.png", "--kernel=gaussian", "--sigma=nan"]),
         ("--amount", ["in.png", "out.png", "--kernel=sharpen", "--amount=-1"]),
-        ("No such file or directory: 'missing.png'", ["missing.png", "out.png", "--kernel=box"]),
-        ("Is a directory: '.'", [".", "out.png", "--kernel=box"]),
+        ("missing.png: cannot be read as an image: No such file or directory", ["missing.png", "out.png", "--kernel=box"]),
+        (".: cannot be read as an image: Is a directory", [".", "out.png", "--kernel=box"]),
         ("there is no folder", ["in.png", "missing/out.png", "--kernel=box"]),
         ("out.xyz: an image's name ends with its kind, such as .png", ["in.png", "out.xyz", "--kernel=box"]),
         ("out: an image's name ends with its kind", ["in.png", "out", "--kernel=box"]),

@@ -23,7 +23,7 @@ N_PARAMS = {  # for digits of 8 x 8
 
 def trained(capsys, *options):
     """The output and the model of a training that must succeed."""
-    code, out, err = run(capsys, "train", "--save", "new.npz", *options)
+    code, out, err = run(capsys, "train", "--save", "new.npz", "--overwrite", *options)
     assert (code, err) == (0, "")
     return out, classifier.load_model("new.npz")
 
@@ -102,9 +102,9 @@ def test_what_was_learned_is_predicted_whatever_the_file(capsys):
     np.savez("images.npz", X=X[60:], y=y[60:])
     np.savetxt("rows.csv", X[60:].reshape(20, 240), delimiter=",", fmt="%d")
     for name in ("images.npz", "rows.csv"):
-        code, _, err = run(capsys, "train", "--load", "new.npz", "--predict", name, "--output", "labels.txt")
+        code, _, err = run(capsys, "train", "--load", "new.npz", "--predict", name, "--output", f"{name}.txt")
         assert (code, err) == (0, "")
-        assert np.mean(np.loadtxt("labels.txt") == y[60:]) > 0.9
+        assert np.mean(np.loadtxt(f"{name}.txt") == y[60:]) > 0.9
 
 
 def test_colour_images(capsys):

@@ -2,12 +2,14 @@
 
 import gzip
 import importlib.util
+import os
 import struct
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from special import special_files
 
 from fastlec import data
 from fastlec.data import DataError
@@ -110,6 +112,10 @@ IMAGES = idx(np.zeros((3, 2, 2), np.uint8))
         (struct.pack(">4B3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1) + bytes(12), "truncated"),
         (struct.pack(">4B3I", 0, 0, 14, 3, 2**31, 2**31, 4) + bytes(12), "truncated"),  # 2^67 bytes: 8 bytes modulo 2^64
         (struct.pack(">4B3I", 0, 0, 8, 3, 0, 28, 28), "shape"),
+        (struct.pack(">4B3I", 0, 0, 8, 3, 0, 2**32 - 1, 2**32 - 1), "shape"),
+        (bytes([0, 0, 8, 5]) + struct.pack(">5I", 1, 1, 1, 2, 2) + bytes(4), "5 axes; expected 1 to 4"),
+        (bytes([0, 0, 8, 65]) + struct.pack(">65I", *[1] * 65) + bytes(1), "65 axes; expected 1 to 4"),
+        (bytes([0, 0, 8, 255]), "255 axes; expected 1 to 4"),
         (idx(np.zeros(4, np.uint8)), "shape"),
         (idx(np.array([[np.nan, 1, 2, 3]]), 0x0E), "finite"),
     ],
@@ -118,6 +124,32 @@ def test_malformed_idx_is_refused(tmp_path, content, text, packed):
     path = tmp_path / ("t10k-images-idx3-ubyte" + ".gz" * packed)
     path.write_bytes(gzip.compress(content) if packed else content)
     refused(path, text, n_features=4)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".csv", ".csv.gz", "-idx3-ubyte"])
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("folder")
+def test_only_files_are_read(suffix):
+    """The rest is refused at once: some would never end, others would block."""
+    for name, text in special_files(suffix).items():
+        known = {"nowhere": "no such file", "folder": "train-images-idx3-ubyte", "loop": text}
+        refused(name, known.get(name.removesuffix(suffix), "neither a file nor a folder"), n_features=4)
+    for role in ("images-idx3", "labels-idx1"):
+        os.symlink(f"../pipe{suffix}", f"folder{suffix}/train-{role}-ubyte")
+    with pytest.raises(DataError, match="cannot be read: it is not a regular file"):
+        data.load(f"folder{suffix}")
+
+
+def test_names_that_no_file_can_have(tmp_path):
+    refused(tmp_path / ("a" * 300), "cannot be read: File name too long")
+    refused("a\0b", "null byte")
+    (tmp_path / "file").touch()
+    refused(tmp_path / "file" / "a.csv", "cannot be read: Not a directory")
+
+
+def test_features_that_cannot_be_scaled_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", X=[[1.0], [2.0]], y=[0, 1])
+    refused(tmp_path / "a.npz", r"X\[0, 0\] is inf as float32", dtype=np.float32, scale=1e-300)
 
 
 def test_broken_gzip_is_refused(tmp_path):
@@ -246,6 +278,10 @@ def test_csv(tmp_path, head, packed):
         (b"3\n4\n", "shape"),
         (b"1;2;0\n1;2;0\n", "table of numbers"),
         (b"1,\xff\xfe,0\n", "table of numbers"),
+        (b"1," + b"9" * 5000 + b",0\n", r"X\[0, 1\] is inf"),
+        (b"1,2," + b"9" * 400 + b"\n", r"y\[0\] is inf"),
+        (b"1,2,9007199254740993\n", r"y\[0\] is 9"),
+        (b"1,\x00,0\n", "table of numbers"),
     ],
 )
 def test_malformed_csv_is_refused(tmp_path, text, message):

@@ -113,6 +113,30 @@ def test_a_trained_network_is_what_its_file_says(rng, architecture, folder):
     assert classifier.dtype(found) == np.float32
 
 
+def softmax(rng, dtype=np.float64):
+    return io.SoftmaxModel(rng.normal(size=(3, 6)).astype(dtype), rng.normal(size=3).astype(dtype))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_have_no_class(rng, value):
+    network = classifier.new_network(images(rng, shape=(2, 3), dtype=np.float64), "mlp", width=4, seed=0)
+    for model in (softmax(rng), network):
+        X = rng.random((5, 6))
+        assert classifier.predict(model, X).shape == (5,)
+        X[3, 2] = value
+        with pytest.raises(ValueError, match=rf"X\[3, 2\] is {value} as float64; expected finite numbers"):
+            classifier.predict(model, X)
+
+
+def test_outputs_that_overflow_have_no_class(rng):
+    network = classifier.new_network(images(rng, shape=(2, 3)), "mlp", width=4, seed=0)
+    network.net.theta = np.full_like(network.net.theta, 1e30)
+    linear = io.SoftmaxModel(np.full((3, 6), 1e38, np.float32), np.zeros(3, np.float32))
+    for model in (network, linear):
+        with pytest.raises(ValueError, match=r"the model's output\[0, 0\] is (inf|nan) as float32; expected finite numbers"):
+            classifier.predict(model, np.ones((2, 6), np.float32))
+
+
 def test_networks_of_images_take_images_of_their_own_size(rng):
     model = small(images(rng, shape=(9, 8)), "cnn")
     with pytest.raises(data.DataError, match="images: its images are 8 x 9; the model takes 9 x 8"):

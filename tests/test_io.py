@@ -1,10 +1,13 @@
 """Model files: exact round trips, all or nothing, and no trust in what a file claims."""
 
 import json
+import os
 import zipfile
 
 import numpy as np
 import pytest
+from interpreter import output, run
+from special import special_files
 
 from fastlec import io
 from fastlec.io import ModelError, SoftmaxModel
@@ -38,6 +41,25 @@ def test_round_trip_is_exact(path, model, dtype, image_shape):
         np.testing.assert_array_equal(getattr(found, name), getattr(model, name), strict=True)
     assert (found.image_shape, found.scale) == (image_shape, 16.0)
     assert found.theta.tolist() == [*model.W.ravel().tolist(), *model.b.tolist()]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "MODEL.SafeTensors"])
+def test_softmax_models_as_safetensors(tmp_path, model, name):
+    library = pytest.importorskip("safetensors.numpy")
+    io.save_model(tmp_path / name, model)
+    found = io.load_model(tmp_path / name)
+    np.testing.assert_array_equal(found.theta, model.theta, strict=True)
+    assert (found.image_shape, found.scale) == ((2, 3), 255.0)
+    np.testing.assert_array_equal(library.load_file(tmp_path / name)["W"], model.W)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.h5", "model.txt", "model.npz.gz"])
+def test_names_of_other_formats_are_refused(tmp_path, model, name):
+    with pytest.raises(ModelError, match=r"a model's name ends with \.npz or \.safetensors"):
+        io.save_model(tmp_path / name, model)
+    with pytest.raises(ModelError, match=r"a model's name ends with \.npz or \.safetensors"):
+        io.check_path(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_numpy_alone_reads_the_file(path, model):
@@ -95,6 +117,134 @@ def test_interrupt_leaves_the_old_file_and_no_other(path, model, monkeypatch):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_full_disk_leaves_the_old_file_and_no_other(path, model):
+    """A limit on the size of files, as a quota is: for both formats the same error, and the same one line."""
+    pytest.importorskip("safetensors")
+    io.save_model(path, model)
+    before = path.read_bytes()
+    output(
+        f"""
+        import resource
+        import numpy as np
+        from fastlec import Dense, Network, io
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, -1))
+        for name in ({str(path)!r}, {str(path.with_suffix(".safetensors"))!r}):
+            for save in (Network([Dense(100, 100)]).save, lambda name: io.save_text(name, "text" * 5000)):
+                try:
+                    save(name)
+                except io.ModelError as error:
+                    assert str(error) == f"{{name}}: cannot be written: File too large", error
+                else:
+                    raise AssertionError("saved")
+        """
+    )
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_is_cleared_by_the_next(path, model):
+    for _ in range(3):
+        done = run(
+            f"""
+            import os
+            from fastlec import io
+
+            with io.replacing({str(path)!r}) as file:
+                file.write(b"half")
+                file.flush()
+                os._exit(9)
+            """
+        )
+        assert done.returncode == 9
+        assert len(list(path.parent.iterdir())) == 1
+    io.save_model(path, model)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_being_written_or_somebody_elses_is_not_cleared(path, model):
+    others = [path.with_name(name) for name in (".model.npz.1234abcd.tmp", ".fastlec-1234.tmp", "fastlec-0123456789abcdef.tmp")]
+    for other in others:
+        other.touch()
+    pipe = path.with_name(".fastlec-0123456789abcdef.tmp")
+    os.mkfifo(pipe)
+    with io.replacing(path) as file:
+        file.write(b"first")
+        io.save_model(path.with_name("second.npz"), model)
+    assert path.read_bytes() == b"first"
+    assert all(other.exists() for other in [*others, pipe])
+
+
+def test_a_name_that_is_cleared_before_it_is_locked_is_not_used(path, monkeypatch):
+    flock, cleared = io.fcntl.flock, []
+
+    def late(file, how):
+        if not cleared:
+            (name,) = path.parent.iterdir()
+            name.unlink()
+            cleared.append(name)
+        flock(file, how)
+
+    monkeypatch.setattr(io.fcntl, "flock", late)
+    io.save_text(path, "text")
+    assert cleared
+    assert path.read_text() == "text"
+
+
+def test_file_systems_without_locks(path, model, monkeypatch):
+    def refuse(*args):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(io.fcntl, "flock", refuse)
+    left = path.with_name(".fastlec-0123456789abcdef.tmp")
+    left.touch()
+    io.save_model(path, model)
+    assert sorted(path.parent.iterdir()) == [left, path]
+
+
+def test_a_replaced_file_keeps_who_may_read_it(path, model):
+    io.save_model(path, model)
+    path.chmod(0o600)
+    io.save_model(path, model)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_free_names_count_up(path, model, monkeypatch, links):
+    if not links:  # file systems without hard links
+
+        def refuse(*args):
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(io.os, "link", refuse)
+    path.write_bytes(b"old")
+    path.chmod(0o400)
+    path.with_name("model-2.npz").symlink_to("nowhere")
+    path.with_name("model-3.npz").mkdir()
+    target = io.FreeName(path)
+    io.save_model(target, model)
+    assert str(target) == os.fspath(target) == str(path.with_name("model-4.npz"))
+    assert io.load_model(target).scale == 255
+    assert path.read_bytes() == b"old"
+    assert len(list(path.parent.iterdir())) == 4
+
+
+def test_a_free_name_is_never_taken_from_another(path, model, monkeypatch):
+    """Not even where the other file comes at the last moment."""
+    link = os.link
+
+    def late(source, name):
+        if not path.exists():
+            path.write_bytes(b"other")
+        link(source, name)
+
+    monkeypatch.setattr(io.os, "link", late)
+    target = io.FreeName(path)
+    io.save_model(target, model)
+    assert path.read_bytes() == b"other"
+    assert target.path == path.with_name("model-2.npz")
+
+
 def test_a_link_is_followed_not_replaced(path, model, tmp_path):
     link = tmp_path / "latest.npz"
     link.symlink_to(path)
@@ -106,8 +256,31 @@ def test_a_link_is_followed_not_replaced(path, model, tmp_path):
 def test_paths_that_cannot_be_written(tmp_path, model):
     with pytest.raises(ModelError, match="no folder"):
         io.save_model(tmp_path / "nowhere" / "model.npz", model)
-    with pytest.raises(ModelError, match="not a regular file"):
-        io.save_model(tmp_path, model)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name, text in ((folder, "not a regular file"), ("a\0b", "null byte"), (tmp_path / ("a" * 300), "File name too long")):
+        with pytest.raises(ModelError, match=text):
+            io.save_model(name, model)
+        with pytest.raises(ModelError, match=text):
+            io.writable(name)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_name_of_any_length_that_the_system_takes(tmp_path, model):
+    path = tmp_path / ("a" * 251 + ".npz")
+    io.save_model(path, model)
+    assert io.load_model(path).scale == 255
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_what_may_not_be_written(tmp_path, model, path):
+    io.save_model(path, model)
+    path.chmod(0o400)
+    with pytest.raises(ModelError, match="cannot be written: Permission denied"):
+        io.save_model(path, model)
+    tmp_path.chmod(0o500)
+    with pytest.raises(ModelError, match="cannot be written: Permission denied"):
+        io.writable(tmp_path / "new.npz")
 
 
 def test_a_model_that_would_not_load_is_not_saved(path, model):
@@ -167,6 +340,8 @@ def write_meta(path, arrays, **changes):
         ({"image_shape": "23"}, "image shape"),
         ({"scale": 0.0}, "scale"),
         ({"scale": float("nan")}, "scale"),
+        ({"scale": 10**400}, "scale"),
+        ({"n_classes": 10**400}, "classes"),
         ({"scale": float("inf")}, "scale"),
         ({"scale": "1"}, "scale"),
     ],
@@ -189,6 +364,7 @@ def test_facts_that_do_not_fit_are_refused(path, model, changes, text):
         ({"W": np.full((3, 6), np.nan)}, "W holds NaN"),
         ({"b": np.array([0, np.inf, 0])}, "b holds NaN or infinity"),
         ({"b": np.array(["a", "b", "c"])}, "dtype"),
+        ({"b": np.array("text")}, "b has dtype <U4; expected real numbers"),
         ({"b": np.ones(3, complex)}, "complex"),
     ],
 )
@@ -223,6 +399,28 @@ def test_headers_are_checked_before_memory_is_asked_for(path, header, text):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("W.npy", array)
     refused(path, text)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("folder")
+def test_only_files_are_read(suffix):
+    """The rest is refused at once: some would never end, others would block."""
+    pytest.importorskip("safetensors")
+    for name, text in special_files(suffix).items():
+        refused(name, f"cannot be read as {suffix}: (it is )?{text}")
+
+
+def test_a_containers_limit_counts_as_its_memory(tmp_path):
+    whole = io.memory_size(tmp_path)
+    assert whole > 1 << 20
+    (tmp_path / "memory").mkdir()
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        (tmp_path / name).write_text("max\n")
+        assert io.memory_size(tmp_path) == whole
+        (tmp_path / name).write_text("1000000\n")
+        assert io.memory_size(tmp_path) == 1_000_000
+        (tmp_path / name).unlink()
 
 
 def test_archives_that_are_too_large_or_ambiguous(path, model, monkeypatch):

@@ -132,7 +132,9 @@ def test_metadata():
     assert set(distribution.metadata.get_all("Provides-Extra")) == EXTRAS
     needed = {line.split(">")[0] for line in distribution.requires if "extra ==" not in line}
     assert needed == {"numpy", "scipy"}
-    assert [script.value for script in distribution.entry_points if script.group == "console_scripts"] == ["fastlec.cli:main"]
+    assert [script.value for script in distribution.entry_points if script.group == "console_scripts"] == [
+        "fastlec_console:main"
+    ]
 
 
 def test_show_config_tells_what_a_bug_report_needs(capsys):

@@ -1,5 +1,7 @@
 """The report as text and as a picture."""
 
+from ..plot import save
+
 OURS = "fastlec"
 
 
@@ -123,4 +125,4 @@ def plot(report, path):
     axes[0].set_yticks(range(len(labels)), [f"{case}, {mode}" for case, mode in labels])
     axes[-1].legend(loc="lower right")
     figure.suptitle(report["machine"]["processor"])
-    figure.savefig(path, dpi=120)
+    save(figure, path)

@@ -26,13 +26,13 @@ import statistics
 import subprocess
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from time import perf_counter, sleep
 
 import numpy as np
 
 import fastlec
 
+from .. import io
 from . import cases as table
 from . import kinds, machine, peers, report
 
@@ -111,7 +111,7 @@ def run(
                 result.update(event)
     print(report.text(result))
     if json_path is not None:
-        Path(json_path).write_text(json.dumps(result, indent=1) + "\n")
+        io.save_text(json_path, json.dumps(result, indent=1) + "\n")
     if plot_path is not None:
         report.plot(result, plot_path)
     return result
