@@ -222,6 +222,18 @@ def samples(X, name="X"):
     return plain(X, dtype, name)
 
 
+def finite(a, name, *, first=0):
+    """ValueError, which says where, unless all elements of `a`, whose rows count from `first`, are finite numbers."""
+    step = max((1 << 20) * len(a) // max(a.size, 1), 1)
+    for start in range(0, len(a), step):
+        wrong = ~np.isfinite(a[start : start + step])
+        if wrong.any():
+            row, *others = np.argwhere(wrong)[0]
+            value = a[(start + row, *others)]
+            index = ", ".join(map(str, (first + start + row, *others)))
+            raise ValueError(f"{name}[{index}] is {value}; expected finite numbers")
+
+
 def vector(v, size, dtype, name, parts):
     """A flat parameter vector in the dtype of the computation, and the dtype to answer in. parts: what it is made of."""
     v = as_array(v, name)
@@ -240,6 +252,13 @@ def count(n, name, least):
     if value < least:
         raise ValueError(f"{name} is {value}; expected at least {least}")
     return value
+
+
+def flag(value, name):
+    """True or False, of Python or NumPy."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value!r}; expected True or False")
+    return bool(value)
 
 
 def loss(value):
@@ -261,6 +280,8 @@ def number(value, name):
     """A real number, NaN and infinity as well."""
     try:
         return float(None if isinstance(value, str) else value)
+    except OverflowError:
+        raise ValueError(f"{name} is larger than any float; expected a number that float64 holds") from None
     except (TypeError, ValueError):
         raise TypeError(f"{name} is {value!r}; expected a number") from None
 

@@ -1,6 +1,7 @@
 # cython: freethreading_compatible=True
 """Softmax regression over X in one pass: value, gradient, Hessian-vector product, data gradient, probabilities."""
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
@@ -19,12 +20,35 @@ cdef enum:
     SUM_BLOCK = 1024                # elements
 
 
+ctypedef fused real:
+    float
+    double
+
+
 cdef int check(cnp.ndarray a, int typenum, fl_int size, str name) except -1:
     if not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_TYPE(a) != typenum or cnp.PyArray_SIZE(a) != size:
         raise ValueError(f"{name}: expected {size} aligned elements of X's dtype in C order")
     return 0
 
 
+cdef fl_int first_nan(const real *p, fl_int rows, fl_int step) noexcept nogil:
+    cdef fl_int i
+    for i in range(rows):
+        if p[i * step] != p[i * step]:
+            return i
+    return -1
+
+
+def nan_row(cnp.ndarray P not None):
+    """The first row of probabilities P (m, l) that is NaN, or -1. One NaN among the logits makes the whole row NaN."""
+    cdef fl_int m = cnp.PyArray_DIM(P, 0), l = cnp.PyArray_DIM(P, 1)
+    check(P, cnp.PyArray_TYPE(P), m * l, "P")
+    if cnp.PyArray_TYPE(P) == cnp.NPY_FLOAT:
+        return first_nan(<const float *>cnp.PyArray_DATA(P), m, l)
+    return first_nan(<const double *>cnp.PyArray_DATA(P), m, l)
+
+
+@cython.auto_pickle(False)  # arrays come back with other strides than were checked
 cdef class Problem:
     """X, its labels and weights, checked once; every method is one or two jobs and holds no state between calls.
 
