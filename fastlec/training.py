@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from . import _check
 from .data import DataError, Dataset, class_count, split
 from .fitting import History
-from .io import SoftmaxModel
+from .io import SoftmaxModel, memory_size
 from .linear import SoftmaxObjective
 
 SCIPY_METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG"}
@@ -66,8 +66,10 @@ def train_softmax(
         raise ValueError(f"solver is {solver!r}; expected one of {', '.join(DEFAULT_EPOCHS)}")
     epochs = DEFAULT_EPOCHS[solver] if epochs is None else _check.count(epochs, "epochs", 0)
     seed = _check.count(seed, "seed", 0)
-    X, y, X_test, y_test = _checked(dataset)
+    _check_callback(callback)
+    dataset = _checked(dataset)
     n_classes = _matching_classes(dataset, start)
+    X, y = dataset.X, dataset.y
     train, validation = split(y, seed=seed)
     objective = SoftmaxObjective(X[train], y[train], n_classes, l2=l2)
     held_out = SoftmaxObjective(X[validation], y[validation], n_classes)
@@ -108,7 +110,7 @@ def train_softmax(
             del values[epochs:]
         error.history, error.model = history, model()
         raise
-    test = None if X_test is None else accuracy(y_test, predict(model(), X_test))
+    test = None if dataset.X_test is None else accuracy(dataset.y_test, predict(model(), dataset.X_test))
     return Trained(model(), history, len(train), y_val, held_out.predict(theta), test, message)
 
 
@@ -120,7 +122,7 @@ def minimize_sgd(
     batch_size: int,
     lr: float,
     momentum: float = 0.0,
-    rng: np.random.Generator,
+    rng: np.random.Generator | int,
     callback: Callable[[int, np.ndarray, float], None] | None = None,
 ) -> np.ndarray:
     """Stochastic gradient descent with momentum over shuffled mini-batches (lecture 3.2).
@@ -134,6 +136,10 @@ def minimize_sgd(
     """
     epochs, batch_size = _check.count(epochs, "epochs", 0), _check.count(batch_size, "batch_size", 1)
     lr, momentum = _check.non_negative(lr, "lr"), _check.non_negative(momentum, "momentum")
+    if momentum >= 1:
+        raise ValueError(f"momentum is {momentum}; expected a number below 1")
+    _check_callback(callback)
+    rng = np.random.default_rng(rng)
     theta = _check.as_array(theta, "theta")
     theta = np.array(theta, _check.float_dtype(theta.dtype, "theta"))
     _check.finite(theta, "theta")
@@ -185,10 +191,12 @@ def minimize_scipy(
     if solver not in SCIPY_METHODS:
         raise ValueError(f"solver is {solver!r}; expected one of {', '.join(SCIPY_METHODS)}")
     max_iter = _check.count(max_iter, "max_iter", 0)
+    _check_callback(callback)
     iteration, ended = 0, False
 
     def evaluate(theta):
-        loss, gradient = objective.value_and_gradient(theta)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported here, once
+            loss, gradient = objective.value_and_gradient(theta)
         if not math.isfinite(loss):
             raise FloatingPointError(f"training diverged at iteration {iteration + 1}: the loss is {loss}")
         return loss, np.asarray(gradient, np.float64)
@@ -336,6 +344,7 @@ def predict(model: SoftmaxModel, X: np.ndarray) -> np.ndarray:
 
     ValueError, which names the row, for samples that have no probabilities: NaN, or infinite.
     """
+    _check_model(model, "model")
     X = _check.matrix(X, "X", columns=model.W.shape[1])
     return SoftmaxObjective(X, np.zeros(len(X), dtype=np.int64), len(model.b)).predict(model.theta)
 
@@ -355,6 +364,8 @@ def confusion_matrix(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np
     n_classes = _check.count(n_classes, "n_classes", 1)
     y = _check.labels(y, np.size(y), n_classes, "y")
     predicted = _check.labels(predicted, len(y), n_classes, "predicted")
+    if 8 * n_classes**2 > memory_size():
+        raise MemoryError(f"a matrix of {n_classes} x {n_classes} counts takes more memory than this machine has")
     return np.bincount(y * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
@@ -372,22 +383,40 @@ def check_labels(y: np.ndarray, n_classes: int, name: str) -> None:
         raise DataError(f"{name}: has the label {y.max()}; the model knows the classes 0..{n_classes - 1}")
 
 
-def _checked(dataset: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """X, y, X_test, y_test of samples that can be trained on and tested; ValueError or TypeError for others."""
-    checked = []
-    for end in ("", "_test"):
-        X, y = getattr(dataset, f"X{end}"), getattr(dataset, f"y{end}")
-        if end and X is None:
-            checked += [None, None]
-            continue
-        X = _check.samples(_check.matrix(X, f"X{end}", columns=checked[0].shape[1] if end else None), f"X{end}")
-        _check.finite(X, f"X{end}")
-        checked += [X, _check.labels(y, len(X), None, f"y{end}")]
-    return tuple(checked)
+def _checked(dataset: Dataset) -> Dataset:
+    """The same samples as arrays that can be trained on and tested; ValueError or TypeError for others."""
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset is a {type(dataset).__name__}; expected a Dataset")
+    checked, n = {"name": dataset.name or "dataset"}, None
+    for end in ("", "_test") if dataset.X_test is not None else ("",):
+        X, y = f"X{end}", f"y{end}"
+        checked[X] = _check.samples(_check.matrix(getattr(dataset, X), X, columns=n), X)
+        _check.finite(checked[X], X)
+        m, n = checked[X].shape
+        checked[y] = _check.labels(getattr(dataset, y), m, None, y)
+    return replace(dataset, **checked)
+
+
+def _check_model(model: SoftmaxModel, name: str) -> None:
+    if not isinstance(model, SoftmaxModel):
+        raise TypeError(f"{name} is a {type(model).__name__}; expected a SoftmaxModel")
+    arrays = {f"{name}.W": _check.as_array(model.W, f"{name}.W"), f"{name}.b": _check.as_array(model.b, f"{name}.b")}
+    _check.common_dtype(**arrays)
+    W, b = arrays.values()
+    if W.ndim != 2 or b.shape != W.shape[:1]:
+        raise ValueError(f"{name}.W has shape {W.shape}, {name}.b {b.shape}; expected (classes, features) and (classes,)")
+    for what, array in arrays.items():
+        _check.finite(array, what)
+
+
+def _check_callback(callback) -> None:
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback is {callback!r}; expected a function or None")
 
 
 def _matching_classes(dataset: Dataset, start: SoftmaxModel | None) -> int:
     if start is None:
         return class_count(dataset.y, dataset.name)
+    _check_model(start, "start")
     check_samples(dataset, start.W.shape[1], len(start.b))
     return len(start.b)
