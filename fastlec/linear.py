@@ -31,10 +31,12 @@ class _Samples(Problem):
         if n_classes is not None:
             n_classes = _check.count(n_classes, "n_classes", 2)
         y = _check.labels(np.array(_check.as_array(y, "y")), m, n_classes, "y")
-        y.flags.writeable = False
         if n_classes is None:
             n_classes = max(int(y.max()) + 1, 2)
         weight, self.total = (None, m) if weight is None else _check.weights(weight, m)
+        for own in (y, weight):
+            if own is not None:
+                own.flags.writeable = False
         fit_bias, rows = _check.flag(fit_bias, "fit_bias"), n_classes - _check.flag(reduced, "reduced")
         # theta, its gradient, a block's share of that and the weights as the kernel wants them; the logits of a strip
         if X.itemsize * (4 * rows * (n + 1) + STRIP * n_classes) > memory_size():
@@ -90,9 +92,9 @@ class SoftmaxObjective:
 
     @_fixed
     def sample_weight(self):
-        """The weights, float64 (m,), times the power of two that brings the largest near 1; or None."""
+        """The weights, float64 (m,), read-only, times the power of two that brings the largest near 1; or None."""
         weight = self._problem.weight
-        return None if weight is None else weight.copy()
+        return None if weight is None else weight.view()
 
     @_fixed
     def n_samples(self):
@@ -299,8 +301,10 @@ class LogisticObjective(SoftmaxObjective):
 
     @_fixed
     def y(self):
-        """The labels, int64 (m,)."""
-        return 1 - self._problem.y
+        """The labels, int64 (m,), read-only."""
+        y = 1 - self._problem.y
+        y.flags.writeable = False
+        return y
 
     def predict_proba(self, theta, X=None):
         """P(y = 1) = sigmoid(w x + b) (lecture eq. 4) of each sample: (m,)."""

@@ -6,6 +6,7 @@ import pickle
 import cases
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
@@ -537,8 +538,9 @@ def test_what_it_says_of_itself(rng):
     assert_array_equal(f.y, y)
     assert_array_equal(f.sample_weight, np.full(20, 0.75))
     assert SoftmaxObjective(X, y).sample_weight is None
-    with pytest.raises(ValueError, match="read-only"):
-        SoftmaxObjective(X, y).y[0] = 7
+    for own in (f.y, f.sample_weight, SoftmaxObjective(X, y).y):
+        with pytest.raises(ValueError, match="read-only"):
+            own[0] = 7
 
 
 # --- NaN and infinity ------------------------------------------------------------------------------------------------
@@ -586,6 +588,44 @@ def test_the_loss_of_samples_that_are_not_finite(wrong, dtype, rng):
     assert np.isfinite(f.value(theta, slice(2999)))
     theta[3] = np.nan
     assert np.isnan(LogisticObjective(np.ones((2, 500)), [0, 1]).value(theta))
+
+
+# --- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", [SoftmaxObjective, LogisticObjective])
+@pytest.mark.parametrize("form", ["csr_matrix", "csr_array", "coo_array"])
+def test_sparse_samples(form, objective):
+    X = getattr(scipy.sparse, form)(np.eye(3))
+    with pytest.raises(TypeError, match=rf"^X is a {form}; expected an array .*: pass X\.toarray\(\)"):
+        objective(X, [0, 1, 0])
+    f = objective(np.eye(3), [0, 1, 0])
+    with pytest.raises(TypeError, match=rf"^X is a {form}; expected an array"):
+        f.predict(np.zeros(f.n_params), X)
+
+
+@pytest.mark.parametrize("X", [{}, iter([[1.0]]), object()], ids=["dict", "iterator", "object"])
+def test_samples_that_are_no_array(X):
+    with pytest.raises(TypeError, match=rf"^X is a {type(X).__name__}; expected an array"):
+        SoftmaxObjective(X, [0, 1])
+
+
+@pytest.mark.parametrize("n_classes", [10**13, 10**30])
+def test_classes_that_no_memory_holds(n_classes):
+    with pytest.raises(MemoryError, match=f"^{n_classes} classes of 3 features take more memory than this machine has"):
+        SoftmaxObjective(np.eye(3), [0, 1, 2], n_classes)
+
+
+def test_a_label_that_no_memory_holds():
+    with pytest.raises(MemoryError, match=r"^10000000000001 classes of 3 features"):
+        SoftmaxObjective(np.eye(3), [0, 1, 10**13])
+
+
+@pytest.mark.parametrize("option", ["fit_bias", "reduced"])
+@pytest.mark.parametrize("value", ["no", None, 2, [True, False]], ids=str)
+def test_flags(option, value):
+    with pytest.raises(TypeError, match=rf"^{option} is .*; expected True or False"):
+        SoftmaxObjective(np.eye(3), [0, 1, 2], **{option: value})
 
 
 # --- derivatives -----------------------------------------------------------------------------------------------------

@@ -358,6 +358,144 @@ def test_model_and_data_must_match(digits):
         training.train_softmax(digits, start=SoftmaxModel(np.ones((5, 64)), np.ones(5)))
 
 
+X, Y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
+NAN, INFINITE = X.copy(), X.copy()
+NAN[7, 1], INFINITE[3, 0] = np.nan, -np.inf
+DATASETS = {
+    "NaN": ({"X": NAN}, ValueError, r"^X\[7, 1\] is nan; expected finite numbers"),
+    "infinity": ({"X": INFINITE}, ValueError, r"^X\[3, 0\] is -inf; expected finite numbers"),
+    "NaN to test": ({"X_test": NAN, "y_test": Y}, ValueError, r"^X_test\[7, 1\] is nan"),
+    "other features to test": (
+        {"X_test": X[:, :1], "y_test": Y},
+        ValueError,
+        r"^X_test has shape \(30, 1\); expected \(30, 2\)",
+    ),
+    "no labels to test": ({"X_test": X}, TypeError, "^y_test has dtype object; expected integers"),
+    "no labels": ({"y": None}, TypeError, "^y has dtype object; expected integers"),
+    "float labels": ({"y": Y + 0.0}, TypeError, "^y has dtype float64; expected integers"),
+    "text for labels": ({"y": Y.astype(str)}, TypeError, "^y has dtype <U.*; expected integers"),
+    "negative labels": ({"y": Y - 1}, ValueError, "^y has values from -1 to 1; expected 0 or more"),
+    "few labels": ({"y": Y[:9]}, ValueError, r"^y has shape \(9,\); expected \(30,\)"),
+    "huge labels": ({"y": Y + 10**9}, DataError, "^dataset: has the label 1000000002 among 30 samples"),
+    "one class": ({"y": Y * 0}, DataError, "^dataset: every label is 0; expected two classes or more"),
+    "flat": ({"X": X[0]}, ValueError, r"^X has shape \(2,\)"),
+    "empty": ({"X": X[:0], "y": Y[:0]}, ValueError, r"^X has shape \(0, 2\)"),
+    "object": ({"X": X.astype(object)}, TypeError, "^X has dtype object"),
+}
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize(("changed", "error", "match"), DATASETS.values(), ids=DATASETS)
+def test_data_that_cannot_be_trained_on(changed, error, match, solver):
+    with pytest.raises(error, match=match):
+        training.train_softmax(Dataset(**({"X": X, "y": Y} | changed)), solver=solver, epochs=1)
+
+
+def test_data_of_other_types():
+    """Lists and integers are converted."""
+    whole = np.round(4 * X)
+    expected = training.train_softmax(Dataset(whole, Y), epochs=2).model.theta
+    for given in (Dataset(whole.astype(int), Y), Dataset(whole.tolist(), Y.tolist()), Dataset(whole.astype(">f8"), Y)):
+        np.testing.assert_array_equal(training.train_softmax(given, epochs=2).model.theta, expected)
+    with pytest.raises(TypeError, match=r"^dataset is a tuple; expected a Dataset"):
+        training.train_softmax((X, Y))
+
+
+SETTINGS = {
+    "solver": ("adam", ValueError, "^solver is 'adam'; expected one of sgd, lbfgs, newton-cg"),
+    "epochs": (-1, ValueError, "^epochs is -1; expected at least 0"),
+    "batch_size": (0, ValueError, "^batch_size is 0; expected at least 1"),
+    "lr": (np.nan, ValueError, "^lr is nan; expected a finite number >= 0"),
+    "momentum": (1, ValueError, "^momentum is 1.0; expected a number below 1"),
+    "l2": (10**400, ValueError, "^l2 is "),
+    "seed": (1.5, TypeError, "^seed is 1.5; expected an integer"),
+    "callback": (3, TypeError, "^callback is 3; expected a function or None"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "error", "match"), [(name, *row) for name, row in SETTINGS.items()], ids=SETTINGS)
+def test_settings_that_cannot_be(name, value, error, match):
+    with pytest.raises(error, match=match):
+        training.train_softmax(Dataset(X, Y), **{name: value})
+
+
+MODELS = {
+    "NaN": ((np.full((3, 2), np.nan), np.zeros(3)), ValueError, r"\.W\[0, 0\] is nan; expected finite numbers"),
+    "flat": ((np.zeros(6), np.zeros(3)), ValueError, r"\.W has shape \(6,\), .*\.b \(3,\); expected \(classes, features\)"),
+    "few biases": ((np.zeros((3, 2)), np.zeros(2)), ValueError, r"\.W has shape \(3, 2\), .*\.b \(2,\); expected"),
+    "object": ((np.zeros((3, 2), object), np.zeros(3)), TypeError, r"\.W has dtype object"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "error", "match"), MODELS.values(), ids=MODELS)
+def test_models_that_cannot_be(arrays, error, match):
+    with pytest.raises(error, match="^start" + match):
+        training.train_softmax(Dataset(X, Y), start=SoftmaxModel(*arrays))
+    with pytest.raises(error, match="^model" + match):
+        training.predict(SoftmaxModel(*arrays), X)
+
+
+def test_samples_that_cannot_be_predicted():
+    model = SoftmaxModel(np.ones((3, 2)), np.zeros(3))
+    for wrong, match in (
+        (NAN, r"^X\[7, 1\] is nan; expected finite numbers"),
+        (np.full((1, 2), np.inf), r"^X\[0, 0\] is inf; expected finite numbers"),
+        (X[:, :1], r"^X has shape \(30, 1\); expected \(30, 2\)"),
+        (X[0], r"^X has shape \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            training.predict(model, wrong)
+    with pytest.raises(TypeError, match=r"^model is a tuple; expected a SoftmaxModel"):
+        training.predict((model.W, model.b), X)
+
+
+@pytest.mark.parametrize("minimize", ["lbfgs", "newton-cg", "sgd"])
+def test_starts_that_cannot_be(minimize):
+    objective, theta = SoftmaxObjective(X, Y), np.zeros(9)
+
+    def run(theta, objective=objective, **options):
+        if minimize == "sgd":
+            settings = {"epochs": 1, "batch_size": 4, "lr": 0.1, "rng": 0} | options
+            return training.minimize_sgd(objective, theta, **settings)
+        return training.minimize_scipy(objective, theta, minimize, **options)[0]
+
+    for wrong, error, match in (
+        (theta + np.nan, ValueError, r"^theta\[0\] is nan; expected finite numbers"),
+        (theta[:2], ValueError, r"^theta has shape \(2,\); expected \(9,\)"),
+        (theta.astype(str), TypeError, "^theta has dtype <U"),
+        (None, TypeError, "^theta has dtype object"),
+    ):
+        with pytest.raises(error, match=match):
+            run(wrong)
+    with pytest.raises(TypeError, match=r"^callback is 3; expected a function or None"):
+        run(theta, callback=3)
+    with pytest.raises(ValueError, match=r"^X\[7, 1\] is nan; expected finite numbers"):
+        run(theta, SoftmaxObjective(NAN, Y))
+    np.testing.assert_array_equal(run(theta.astype(int)), run(theta))
+
+
+def test_settings_of_scipy_solvers_that_cannot_be():
+    objective = SoftmaxObjective(X, Y)
+    for options, error in (({"max_iter": -1}, ValueError), ({"max_iter": 1.5}, TypeError), ({"tol": np.nan}, ValueError)):
+        with pytest.raises(error, match=f"^{next(iter(options))} is "):
+            training.minimize_scipy(objective, np.zeros(9), "lbfgs", **options)
+
+
+def test_scores_of_labels_that_do_not_fit():
+    for y, predicted in ((Y, Y[:9]), (Y, Y[:, None]), (Y, 3), ([], [])):
+        with pytest.raises(ValueError, match=r"^y has shape .*expected \(m,\) labels of the same samples"):
+            training.accuracy(y, predicted)
+    for y, predicted, n_classes, error, match in (
+        (Y, Y, 2, ValueError, "^y has values from 0 to 2; expected 0 to 1"),
+        (Y, Y + 1, 3, ValueError, "^predicted has values from 1 to 3; expected 0 to 2"),
+        (Y, Y[:9], 3, ValueError, r"^predicted has shape \(9,\); expected \(30,\)"),
+        (Y, Y + 0.0, 3, TypeError, "^predicted has dtype float64"),
+        (Y, Y, 10**9, MemoryError, "^a matrix of 1000000000 x 1000000000 counts"),
+    ):
+        with pytest.raises(error, match=match):
+            training.confusion_matrix(y, predicted, n_classes)
+
+
 def test_the_test_set_is_scored(digits):
     dataset = Dataset(digits.X[:1500], digits.y[:1500], digits.X[1500:], digits.y[1500:])
     trained = training.train_softmax(dataset, epochs=20)
