@@ -481,15 +481,6 @@ def test_joblib(tmp_path, rng):
         assert_array_equal(joblib.load(tmp_path / "f", mmap_mode=mode).gradient(theta), f.gradient(theta))
 
 
-def test_batches_are_not_pickled(rng):
-    """What only the library holds has no way to be restored, rather than a wrong one."""
-    X, y = data(rng, 20, 3, 3, np.float64)
-    problem, _ = SoftmaxObjective(X, y)._select(slice(4))
-    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-        with pytest.raises(TypeError, match=r"cannot pickle '.*Problem' object"):
-            pickle.dumps(problem, protocol)
-
-
 # --- what can be assigned --------------------------------------------------------------------------------------------
 
 

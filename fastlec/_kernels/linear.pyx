@@ -1,7 +1,6 @@
 # cython: freethreading_compatible=True
 """Softmax regression over X in one pass: value, gradient, Hessian-vector product, data gradient, probabilities."""
 
-cimport cython
 cimport numpy as cnp
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
@@ -48,7 +47,6 @@ def nan_row(cnp.ndarray P not None):
     return first_nan(<const double *>cnp.PyArray_DATA(P), m, l)
 
 
-@cython.auto_pickle(False)  # arrays come back with other strides than were checked
 cdef class Problem:
     """X, its labels and weights, checked once; every method is one or two jobs and holds no state between calls.
 
@@ -82,6 +80,9 @@ cdef class Problem:
         self.dtype = dtype_of(X)
         self.X, self.y, self.weight = X, y, weight
         self.l, self.free, self.bias = l, free, bias
+
+    def __reduce__(self):       # X may come back with other strides
+        return Problem, (self.X, self.y, self.weight, self.l, self.free, self.bias)
 
     @property
     def n_params(self):
