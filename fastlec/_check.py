@@ -184,7 +184,9 @@ def labels(y, m, n, name="labels"):
     if y.size:
         low, high = y.min(), y.max()
         if low < 0 or (n is not None and high >= n):
-            raise ValueError(f"{name} has values from {low} to {high}; expected 0 to {'any' if n is None else n - 1}")
+            raise ValueError(
+                f"{name} has values from {low} to {high}; expected {'0 or more' if n is None else f'0 to {n - 1}'}"
+            )
         if high > np.iinfo(np.int64).max:
             raise ValueError(f"{name} has values up to {high}; expected values of int64")
     return np.require(y, np.int64, ["C", "A"])
@@ -218,7 +220,10 @@ def batch(X, y, which):
 
 def matrix(x, name, *, columns=None):
     """A non-empty 2-D array, any dtype that computes."""
-    x = as_array(x, name)
+    given, x = x, as_array(x, name)
+    if x.dtype == object and not x.ndim:  # what NumPy makes of an object that is no array, such as a sparse matrix
+        advice = f": pass {name}.toarray()" if hasattr(given, "toarray") else ""
+        raise TypeError(f"{name} is a {type(given).__name__}; expected an array (samples, features){advice}")
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{name} has shape {x.shape}; expected (samples, features), neither of them 0")
     if columns is not None and x.shape[1] != columns:
@@ -234,6 +239,18 @@ def samples(X, name="X"):
     if fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize):
         return X.view(np.ndarray)
     return plain(X, dtype, name)
+
+
+def finite(a, name, *, first=0):
+    """ValueError, which says where, unless all elements of `a`, whose rows count from `first`, are finite numbers."""
+    step = max((1 << 20) * len(a) // max(a.size, 1), 1)
+    for start in range(0, len(a), step):
+        wrong = ~np.isfinite(a[start : start + step])
+        if wrong.any():
+            row, *others = np.argwhere(wrong)[0]
+            value = a[(start + row, *others)]
+            index = ", ".join(map(str, (first + start + row, *others)))
+            raise ValueError(f"{name}[{index}] is {value}; expected finite numbers")
 
 
 def vector(v, size, dtype, name, parts):

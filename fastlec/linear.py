@@ -7,51 +7,134 @@ samples that stay in cache, so X may be a read-only memmap larger than memory. S
 and W holds one row for each class.
 """
 
+import math
+
 import numpy as np
 
 from . import _check
-from ._kernels.linear import Problem
+from ._kernels.linear import Problem, nan_row
+from .io import memory_size
 
 HESSIAN_BYTES = 1 << 31
-MOST_PARAMETERS = 1 << 48
+STRIP = 64  # samples whose logits a thread holds at once
+
+
+class _Samples(Problem):
+    """Checked samples: X in place where it can be, labels and weights copied, so that they stay what was checked.
+
+    A copy, and what is read from a pickle, is checked anew: by then X may have other strides, or none of it be ours.
+    """
+
+    def __init__(self, X, y, n_classes, weight, fit_bias, reduced):
+        X = _check.samples(X)
+        m, n = X.shape
+        if n_classes is not None:
+            n_classes = _check.count(n_classes, "n_classes", 2)
+        y = _check.labels(np.array(_check.as_array(y, "y")), m, n_classes, "y")
+        if n_classes is None:
+            n_classes = max(int(y.max()) + 1, 2)
+        weight, self.total = (None, m) if weight is None else _check.weights(weight, m)
+        for own in (y, weight):
+            if own is not None:
+                own.flags.writeable = False
+        fit_bias, rows = _check.flag(fit_bias, "fit_bias"), n_classes - _check.flag(reduced, "reduced")
+        # theta, its gradient, a block's share of that and the weights as the kernel wants them; the logits of a strip
+        if X.itemsize * (4 * rows * (n + 1) + STRIP * n_classes) > memory_size():
+            raise MemoryError(f"{n_classes} classes of {n} features take more memory than this machine has")
+        super().__init__(X, y, weight, n_classes, rows, fit_bias)
+
+    def __reduce__(self):
+        return type(self), (self.X, self.y, self.l, self.weight, self.bias, self.free < self.l)
+
+
+def _fixed(get):
+    """A property that cannot be assigned, and says what to do instead."""
+
+    def refuse(self, value):
+        raise AttributeError(f"{get.__name__} cannot be assigned; make a new {type(self).__name__} from the arguments wanted")
+
+    return property(get, refuse, doc=get.__doc__)
 
 
 class SoftmaxObjective:
     """Softmax regression: the mean cross-entropy of softmax(W x + b) as a function of theta.
 
-    X : (m, n) float32 or float64 samples, read in place if each row is contiguous; other dtypes are converted (a copy).
-    y : (m,) integers in [0, n_classes). n_classes : by default the largest label + 1, at least 2.
+    X : (m, n) float32 or float64 samples, read in place if each row is contiguous: a change of X changes what comes after. Other
+    dtypes are converted (a copy).
+    y : (m,) integers in [0, n_classes), copied. n_classes : by default the largest label + 1, at least 2.
     fit_bias : whether theta ends with the biases. l2 : weight of the penalty; scikit-learn's C is 1 / (l2 * m).
     reduced : Remark 2's form without redundancy: the last class has no weights, its logit is zero.
-    sample_weight : (m,), finite, >= 0, not all 0.
+    sample_weight : (m,), finite, >= 0, not all 0; copied.
 
     theta is flat: W (l, n) raveled in C order, then b (l,), where l is n_classes, or n_classes - 1 if reduced. Computing happens in
     X's dtype, losses add up in float64, and arrays come back in theta's dtype: float64 for scipy.optimize. `batch`, an array of
-    indices or a slice, restricts the mean to those samples.
+    indices or a slice, restricts the mean to those samples. Arguments can be read as attributes; only l2 can be assigned.
+
+    ValueError, which names the element, for a value or gradient whose loss is not finite because X is not, and for predictions
+    that are not numbers.
 
         scipy.optimize.minimize(f.value_and_gradient, theta, jac=True, hessp=f.hessian_mv, method="Newton-CG")
     """
 
     def __init__(self, X, y, n_classes=None, *, fit_bias=True, l2=0.0, reduced=False, sample_weight=None):
-        X = _check.samples(X)
-        m, n = X.shape
-        if n_classes is not None:
-            n_classes = _check.count(n_classes, "n_classes", 2)
-        y = _check.labels(y, m, n_classes, "y")
-        self.n_classes = max(int(y.max()) + 1, 2) if n_classes is None else n_classes
-        self._weight, self._total = (None, m) if sample_weight is None else _check.weights(sample_weight, m)
-        self._rows = self.n_classes - bool(reduced)
-        if self._rows * (n + 1) > MOST_PARAMETERS:
-            raise MemoryError(f"{self.n_classes} classes of {n} features have more parameters than memory can hold")
-        self._problem = self._bind(X, y, self._weight, bool(fit_bias))
-        self.n_samples, self.n_features, self.dtype = m, n, X.dtype
-        self.l2 = _check.non_negative(l2, "l2")
-        self.fit_bias, self.reduced = bool(fit_bias), bool(reduced)
+        self._problem = _Samples(X, y, n_classes, sample_weight, fit_bias, reduced)
+        self.l2 = l2
 
-    def _bind(self, X, y, weight, bias):
-        return Problem(X, y, weight, self.n_classes, self._rows, bias)
+    @_fixed
+    def X(self):
+        """The samples (m, n) as they are read: the caller's memory where that could be."""
+        return self._problem.X.view()
+
+    @_fixed
+    def y(self):
+        """The labels, int64 (m,), read-only."""
+        return self._problem.y.view()
+
+    @_fixed
+    def sample_weight(self):
+        """The weights, float64 (m,), read-only, times the power of two that brings the largest near 1; or None."""
+        weight = self._problem.weight
+        return None if weight is None else weight.view()
+
+    @_fixed
+    def n_samples(self):
+        """m, the rows of X."""
+        return self._problem.m
+
+    @_fixed
+    def n_features(self):
+        """n, the columns of X."""
+        return self._problem.n
+
+    @_fixed
+    def n_classes(self):
+        return self._problem.l
+
+    @_fixed
+    def dtype(self):
+        """float32 or float64: what is computed in."""
+        return self._problem.X.dtype
+
+    @_fixed
+    def fit_bias(self):
+        """Whether theta ends with the biases."""
+        return self._problem.bias
+
+    @_fixed
+    def reduced(self):
+        """Whether the last class has no weights."""
+        return self._problem.free < self._problem.l
 
     @property
+    def l2(self):
+        """The weight of the penalty; it can be assigned, and counts from the next call on."""
+        return self._l2
+
+    @l2.setter
+    def l2(self, value):
+        self._l2 = _check.non_negative(value, "l2")
+
+    @_fixed
     def n_params(self):
         """The length of theta."""
         return self._problem.n_params
@@ -60,15 +143,16 @@ class SoftmaxObjective:
         """{"W": (l, n), "b": (l,)}: views of theta; no "b" without bias."""
         theta = _check.as_array(theta, "theta")
         self._vector(theta, "theta")
-        split = self._rows * self.n_features
-        parts = {"W": theta[:split].reshape(self._rows, self.n_features)}
+        rows, n = self._problem.free, self.n_features
+        split = rows * n
+        parts = {"W": theta[:split].reshape(rows, n)}
         return parts | {"b": theta[split:]} if self.fit_bias else parts
 
     def value(self, theta, batch=None):
         """F(theta), a float."""
         theta, _ = self._vector(theta, "theta")
         problem, total = self._select(batch)
-        return problem.value(theta) / total + self._penalty(theta)
+        return self._mean(problem.value(theta), total) + self._penalty(theta)
 
     def gradient(self, theta, batch=None):
         """The gradient of F (lecture 2.3.1 and 2.3.2), as long as theta."""
@@ -79,13 +163,13 @@ class SoftmaxObjective:
         theta, dtype = self._vector(theta, "theta")
         problem, total = self._select(batch)
         loss, gradient = problem.gradient(theta, 1 / total, self.l2)
-        return loss / total + self._penalty(theta), gradient.astype(dtype, copy=False)
+        return self._mean(loss, total) + self._penalty(theta), gradient.astype(dtype, copy=False)
 
     def hessian_mv(self, theta, v):
         """The Hessian of F at theta times v, as long as theta, from one pass over X."""
         theta, dtype = self._vector(theta, "theta")
         v, _ = self._vector(v, "v")
-        return self._problem.hessian_mv(theta, v, 1 / self._total, self.l2).astype(dtype, copy=False)
+        return self._problem.hessian_mv(theta, v, 1 / self._problem.total, self.l2).astype(dtype, copy=False)
 
     def hessian_operator(self, theta):
         """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params).
@@ -95,11 +179,11 @@ class SoftmaxObjective:
         from scipy.sparse.linalg import LinearOperator
 
         theta, dtype = self._vector(theta, "theta")
-        probabilities = self._problem.probabilities(theta)
+        probabilities, l2 = self._problem.probabilities(theta), self.l2
 
         def product(v):
             v, _ = self._vector(np.ravel(v), "v")
-            return self._problem.hessian_mv_at(probabilities, v, 1 / self._total, self.l2).astype(dtype, copy=False)
+            return self._problem.hessian_mv_at(probabilities, v, 1 / self._problem.total, l2).astype(dtype, copy=False)
 
         return LinearOperator((self.n_params, self.n_params), matvec=product, rmatvec=product, dtype=dtype)
 
@@ -110,15 +194,16 @@ class SoftmaxObjective:
             raise MemoryError(
                 f"the Hessian of {self.n_params} parameters is larger than 2 GiB; use hessian_mv or hessian_operator"
             )
-        m, n, rows = self.n_samples, self.n_features, self._rows
-        width = n + self.fit_bias
-        p = self._problem.probabilities(theta)[:, :rows]
-        weight = np.full(m, 1 / self._total) if self._weight is None else self._weight / self._total
+        problem = self._problem
+        m, n, rows = problem.m, problem.n, problem.free
+        width = n + problem.bias
+        p = problem.probabilities(theta)[:, :rows]
+        weight = np.full(m, 1 / problem.total) if problem.weight is None else problem.weight / problem.total
         blocks = np.zeros((rows, width, rows, width), self.dtype)
         step = max((1 << 22) // width, 1)
         for start in range(0, m, step):
             here = slice(start, start + step)
-            X = np.hstack([self._problem.X[here], np.ones((len(p[here]), width - n), self.dtype)])
+            X = np.hstack([problem.X[here], np.ones((len(p[here]), width - n), self.dtype)])
             for c in range(rows):
                 for d in range(c + 1):
                     curvature = (weight[here] * p[here, c] * ((c == d) - p[here, d])).astype(self.dtype)
@@ -135,46 +220,68 @@ class SoftmaxObjective:
     def data_gradient(self, theta):
         """The gradient of F with respect to X (lecture 2.3.3): (m, n) in X's dtype."""
         theta, _ = self._vector(theta, "theta")
-        return self._problem.data_gradient(theta, 1 / self._total)
+        return self._problem.data_gradient(theta, 1 / self._problem.total)
 
     def predict_proba(self, theta, X=None):
-        """Class probabilities (m, n_classes) of the samples X (m, n), by default the objective's own."""
-        theta, _ = self._vector(theta, "theta")
-        return self._other(X).probabilities(theta)
+        """Class probabilities (m, n_classes) of the samples X (m, n), by default the objective's own.
+
+        ValueError, which names the row, where they are not numbers: NaN in X or theta, or logits that are infinite.
+        """
+        return self._probabilities(theta, X)
 
     def predict(self, theta, X=None):
-        """The most probable class of each sample: (m,) integers."""
+        """The most probable class of each sample: (m,) integers. ValueError as in predict_proba."""
+        return self._probabilities(theta, X).argmax(axis=1)
+
+    def _probabilities(self, theta, X):
         theta, _ = self._vector(theta, "theta")
-        return self._other(X).probabilities(theta).argmax(axis=1)
+        problem = self._problem if X is None else self._other(X)
+        p = problem.probabilities(theta)
+        row = nan_row(p)
+        if row >= 0:
+            _check.finite(theta, "theta")
+            _check.finite(problem.X[row : row + 1], "X", first=row)
+            raise ValueError(f"X[{row}] and theta are too large: their product overflows {self.dtype}")
+        return p
 
     def _other(self, X):
-        if X is None:
-            return self._problem
+        """Samples without labels."""
         X = _check.matrix(X, "X", columns=self.n_features)
         _check.float_dtype(X.dtype, "X")
         X = _check.samples(X if X.dtype == self.dtype else _check.plain(X, self.dtype, "X"))
-        return self._bind(X, np.zeros(len(X), np.int64), None, self.fit_bias)
+        return self._bind(X, np.zeros(len(X), np.int64), None)
+
+    def _bind(self, X, y, weight):
+        """Other samples for the same theta."""
+        problem = self._problem
+        return Problem(X, y, weight, problem.l, problem.free, problem.bias)
 
     def _vector(self, v, name):
-        rows, n = self._rows, self.n_features
-        parts = f"{rows} x {n} weights" + (f" and {rows} biases" if self.fit_bias else "")
-        return _check.vector(v, self.n_params, self.dtype, name, parts)
+        problem = self._problem
+        parts = f"{problem.free} x {problem.n} weights" + (f" and {problem.free} biases" if problem.bias else "")
+        return _check.vector(v, problem.n_params, problem.X.dtype, name, parts)
 
     def _select(self, batch):
         """The problem restricted to a batch, and the sum of its weights."""
-        if batch is None:
-            return self._problem, self._total
         problem = self._problem
+        if batch is None:
+            return problem, problem.total
         X, y = _check.batch(problem.X, problem.y, batch)
         weight, total = None, len(X)
         if problem.weight is not None:
             weight, total = _check.weights(problem.weight[batch], len(X), "sample_weight[batch]")
-        return self._bind(_check.samples(X), np.ascontiguousarray(y), weight, self.fit_bias), total
+        return self._bind(_check.samples(X), np.ascontiguousarray(y), weight), total
+
+    def _mean(self, loss, total):
+        """loss / total; where that is not finite, because of X, the error says so."""
+        if not math.isfinite(loss):
+            _check.finite(self._problem.X, "X")
+        return loss / total
 
     def _penalty(self, theta):
         if not self.l2:
             return 0.0
-        W = theta[: self._rows * self.n_features].astype(np.float64, copy=False)
+        W = theta[: self._problem.free * self.n_features].astype(np.float64, copy=False)
         return 0.5 * self.l2 * float(W @ W)
 
 
@@ -191,6 +298,13 @@ class LogisticObjective(SoftmaxObjective):
         X = _check.matrix(X, "X")
         y = _check.labels(y, len(X), 2, "y")
         super().__init__(X, 1 - y, 2, fit_bias=fit_bias, l2=l2, reduced=True, sample_weight=sample_weight)
+
+    @_fixed
+    def y(self):
+        """The labels, int64 (m,), read-only."""
+        y = 1 - self._problem.y
+        y.flags.writeable = False
+        return y
 
     def predict_proba(self, theta, X=None):
         """P(y = 1) = sigmoid(w x + b) (lecture eq. 4) of each sample: (m,)."""

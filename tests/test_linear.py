@@ -1,8 +1,12 @@
 """SoftmaxObjective and LogisticObjective: against fastlec.reference, by derivative tests, and to the optimum with SciPy."""
 
+import copy
+import pickle
+
 import cases
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import minimize
 
@@ -312,8 +316,8 @@ def test_answers_are_fresh(isa, dtype, rng):
     first = answers(theta)
     copies = [a.copy() for a in first]
     answers(other)
-    for answer, copy in zip(first, copies, strict=True):
-        assert_array_equal(answer, copy)
+    for answer, kept in zip(first, copies, strict=True):
+        assert_array_equal(answer, kept)
 
 
 def test_unpack(rng):
@@ -375,6 +379,244 @@ def test_zero_weight_leaves_a_sample_out(isa, dtype, rng):
     theta = parameters(rng, f)
     assert_allclose(f.value(theta), g.value(theta), rtol=4 * np.finfo(dtype).eps)
     assert_allclose(f.gradient(theta), g.gradient(theta), rtol=0, atol=4 * np.finfo(dtype).eps)
+
+
+# --- whose memory ----------------------------------------------------------------------------------------------------
+
+
+def test_labels_and_weights_are_its_own(isa, dtype, rng):
+    X, y = data(rng, 150, 9, 4, dtype)
+    weight = rng.random(150)
+    for objective in (SoftmaxObjective, LogisticObjective):
+        y %= 2 if objective is LogisticObjective else 4
+        f = objective(X, y, sample_weight=weight)
+        theta = parameters(rng, f)
+        value, gradient = f.value_and_gradient(theta)
+        kept = y.copy(), weight.copy()
+        y[:], weight[:] = 10**9, np.nan
+        assert f.value(theta) == value
+        assert_array_equal(f.gradient(theta), gradient)
+        assert_array_equal(f.y, kept[0])
+        y[:], weight[:] = kept
+
+
+def test_a_change_of_X_counts(rng):
+    X, y = data(rng, 20, 3, 3, np.float64)
+    f = SoftmaxObjective(X, y)
+    X *= 2
+    theta = parameters(rng, f)
+    assert f.value(theta) == SoftmaxObjective(X, y).value(theta)
+    assert np.shares_memory(f.X, X)
+
+
+class Tagged(SoftmaxObjective):
+    """A user's class, with something of its own."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.tag = ["kept"]
+
+
+def out_of_band(f):
+    """Through buffers that are not aligned and belong to somebody who clears them, but for those of X."""
+    buffers = []
+    text = pickle.dumps(f, protocol=5, buffer_callback=buffers.append)
+    memory = [bytearray(b" ") + buffer.raw() for buffer in buffers]
+    g = pickle.loads(text, buffers=[memoryview(m)[1:] for m in memory])
+    for m in memory:
+        m[:] = bytes(len(m))
+    return g
+
+
+COPIES = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    **{f"protocol {i}": lambda f, i=i: pickle.loads(pickle.dumps(f, i)) for i in range(pickle.HIGHEST_PROTOCOL + 1)},
+    "out of band": out_of_band,
+    "twice": lambda f: copy.deepcopy(pickle.loads(pickle.dumps(copy.deepcopy(f)))),
+}
+VIEWS = {
+    "plain": lambda X: X,
+    "rows apart": lambda X: X[:, :5],
+    "backwards": lambda X: X[::-1],
+    "a column": lambda X: X[:, 1:2],
+    "every other row": lambda X: X[::2, 3:],
+    "one row again and again": lambda X: np.broadcast_to(X[0], X.shape),
+    "Fortran's order": np.asfortranarray,
+    "read-only": lambda X: np.frombuffer(X.tobytes(), X.dtype).reshape(X.shape),
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
+def test_copies(copied, view, dtype, rng):
+    """Give the same bits, whatever became of strides and alignment on the way, and are of the same class."""
+    X = view(rng.standard_normal((90, 12)).astype(dtype))
+    y, weight = np.arange(len(X)) % 3, rng.random(len(X))
+    for f in (
+        SoftmaxObjective(X, y),
+        LogisticObjective(X, y % 2, l2=0.1, fit_bias=False),
+        Tagged(X, y, 5, reduced=True, l2=0.5, sample_weight=weight),
+    ):
+        theta, v = parameters(rng, f), parameters(rng, f)
+        expected = f.value(theta), f.gradient(theta), f.hessian_mv(theta, v), f.predict_proba(theta)
+        g = copied(f)
+        assert type(g) is type(f)
+        assert (g.n_classes, g.fit_bias, g.reduced, g.l2, g.dtype) == (f.n_classes, f.fit_bias, f.reduced, f.l2, f.dtype)
+        if isinstance(f, Tagged):
+            assert g.tag == ["kept"]
+        for given, right in zip(
+            (g.value(theta), g.gradient(theta), g.hessian_mv(theta, v), g.predict_proba(theta)), expected, strict=True
+        ):
+            assert_array_equal(given, right)
+
+
+def test_joblib(tmp_path, rng):
+    joblib = pytest.importorskip("joblib")
+    X, y = data(rng, 60, 8, 3, np.float32)
+    f = SoftmaxObjective(X[:, :5], y, sample_weight=rng.random(60))
+    theta = parameters(rng, f)
+    joblib.dump(f, tmp_path / "f")
+    for mode in (None, "r"):
+        assert_array_equal(joblib.load(tmp_path / "f", mmap_mode=mode).gradient(theta), f.gradient(theta))
+
+
+# --- what can be assigned --------------------------------------------------------------------------------------------
+
+
+def test_l2_can_be_assigned(isa, dtype, rng):
+    """And counts in all that is computed from then on; an operator stays the Hessian that it was."""
+    X, y = data(rng, 50, 4, 3, dtype)
+    f, g = SoftmaxObjective(X, y, l2=0.1), SoftmaxObjective(X, y, l2=2)
+    theta, v = parameters(rng, f), parameters(rng, f)
+    operator = f.hessian_operator(theta)
+    before = operator @ v
+    f.l2 = 2
+    assert f.value(theta) == g.value(theta)
+    assert f.value(theta, [1, 2]) == g.value(theta, [1, 2])
+    assert_array_equal(f.gradient(theta), g.gradient(theta))
+    assert_array_equal(f.hessian_mv(theta, v), g.hessian_mv(theta, v))
+    assert_array_equal(f.hessian(theta), g.hessian(theta))
+    assert_array_equal(f.hessian_operator(theta) @ v, g.hessian_operator(theta) @ v)
+    assert_array_equal(operator @ v, before)
+    assert copy.deepcopy(f).l2 == 2
+    for wrong, error in ((-1, ValueError), (np.nan, ValueError), (10**400, ValueError), ("2", TypeError), (None, TypeError)):
+        with pytest.raises(error, match=r"^l2 is "):
+            f.l2 = wrong
+    assert f.l2 == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X", "y", "sample_weight", "n_samples", "n_features", "n_classes", "n_params", "dtype", "fit_bias", "reduced"],
+)
+@pytest.mark.parametrize("objective", [SoftmaxObjective, LogisticObjective])
+def test_nothing_else_can(objective, name, rng):
+    X, y = data(rng, 20, 3, 2, np.float64)
+    f = objective(X, y, sample_weight=np.ones(20))
+    before = getattr(f, name)
+    with pytest.raises(AttributeError, match=f"^{name} cannot be assigned; make a new {objective.__name__}"):
+        setattr(f, name, before)
+    with pytest.raises(AttributeError):
+        delattr(f, name)
+    assert_array_equal(getattr(f, name), before)
+
+
+def test_what_it_says_of_itself(rng):
+    X, y = data(rng, 20, 3, 2, np.float64)
+    f = LogisticObjective(X, y, sample_weight=np.full(20, 6))
+    assert_array_equal(f.X, X)
+    assert_array_equal(f.y, y)
+    assert_array_equal(f.sample_weight, np.full(20, 0.75))
+    assert SoftmaxObjective(X, y).sample_weight is None
+    for own in (f.y, f.sample_weight, SoftmaxObjective(X, y).y):
+        with pytest.raises(ValueError, match="read-only"):
+            own[0] = 7
+
+
+# --- NaN and infinity ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 17])
+@pytest.mark.parametrize("reduced", [False, True])
+def test_no_class_for_a_sample_with_nan(n_classes, reduced, isa, dtype, rng):
+    """Wherever it stands: in a vector of features or in the rest, in the last sample of a strip or the first."""
+    X, y = data(rng, 70, 19, n_classes, dtype)
+    f = SoftmaxObjective(X, y, n_classes, reduced=reduced)
+    theta = parameters(rng, f)
+    for row, column in ((0, 0), (3, 18), (63, 7), (64, 16), (69, 18)):
+        Z = X.copy()
+        Z[row, column] = np.nan
+        for method in (f.predict, f.predict_proba, SoftmaxObjective(Z, y, n_classes, reduced=reduced).predict):
+            with pytest.raises(ValueError, match=rf"^X\[{row}, {column}\] is nan; expected finite numbers"):
+                method(theta, *([Z] if method.__self__ is f else []))
+
+
+def test_no_class_without_a_probability(dtype):
+    f = LogisticObjective(np.array([[-1.0], [1.0]], dtype), [0, 1])
+    assert_array_equal(f.predict_proba([5.0, 3.0], [[-np.inf]]), [0])  # the limit is one
+    for x in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=rf"^X\[1, 0\] is {x}; expected finite numbers"):
+            f.predict([5.0, 3.0], [[-np.inf], [x]])
+    with pytest.raises(ValueError, match=r"^theta\[1\] is nan; expected finite numbers"):
+        f.predict([5.0, np.nan], [[1.0]])
+    top = float(np.finfo(dtype).max)
+    with pytest.raises(ValueError, match=rf"^X\[1\] and theta are too large: their product overflows {dtype}"):
+        f.predict_proba([top, 0], [[0], [top]])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_the_loss_of_samples_that_are_not_finite(wrong, dtype, rng):
+    X, y = data(rng, 3000, 500, 2, dtype)  # more than one block of the search
+    f = LogisticObjective(X, y)
+    theta = parameters(rng, f)
+    X[2999, 499] = wrong
+    y[2999] = wrong * theta[499] < 0  # the label that infinity speaks against
+    f = LogisticObjective(X, y)
+    for method in (f.value, f.gradient, f.value_and_gradient):
+        with pytest.raises(ValueError, match=rf"^X\[2999, 499\] is {wrong}; expected finite numbers"):
+            method(theta)
+    assert np.isfinite(f.value(theta, slice(2999)))
+    theta[3] = np.nan
+    assert np.isnan(LogisticObjective(np.ones((2, 500)), [0, 1]).value(theta))
+
+
+# --- what cannot be ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("objective", [SoftmaxObjective, LogisticObjective])
+@pytest.mark.parametrize("form", ["csr_matrix", "csr_array", "coo_array"])
+def test_sparse_samples(form, objective):
+    X = getattr(scipy.sparse, form)(np.eye(3))
+    with pytest.raises(TypeError, match=rf"^X is a {form}; expected an array .*: pass X\.toarray\(\)"):
+        objective(X, [0, 1, 0])
+    f = objective(np.eye(3), [0, 1, 0])
+    with pytest.raises(TypeError, match=rf"^X is a {form}; expected an array"):
+        f.predict(np.zeros(f.n_params), X)
+
+
+@pytest.mark.parametrize("X", [{}, iter([[1.0]]), object()], ids=["dict", "iterator", "object"])
+def test_samples_that_are_no_array(X):
+    with pytest.raises(TypeError, match=rf"^X is a {type(X).__name__}; expected an array"):
+        SoftmaxObjective(X, [0, 1])
+
+
+@pytest.mark.parametrize("n_classes", [10**13, 10**30])
+def test_classes_that_no_memory_holds(n_classes):
+    with pytest.raises(MemoryError, match=f"^{n_classes} classes of 3 features take more memory than this machine has"):
+        SoftmaxObjective(np.eye(3), [0, 1, 2], n_classes)
+
+
+def test_a_label_that_no_memory_holds():
+    with pytest.raises(MemoryError, match=r"^10000000000001 classes of 3 features"):
+        SoftmaxObjective(np.eye(3), [0, 1, 10**13])
+
+
+@pytest.mark.parametrize("option", ["fit_bias", "reduced"])
+@pytest.mark.parametrize("value", ["no", None, 2, [True, False]], ids=str)
+def test_flags(option, value):
+    with pytest.raises(TypeError, match=rf"^{option} is .*; expected True or False"):
+        SoftmaxObjective(np.eye(3), [0, 1, 2], **{option: value})
 
 
 # --- derivatives -----------------------------------------------------------------------------------------------------

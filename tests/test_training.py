@@ -1,5 +1,6 @@
 """Optimisation, scores and pictures of softmax regression on real digits."""
 
+import re
 import sys
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 import scipy.optimize  # noqa: F401  its BLAS must be loaded to be limited
 from threadpoolctl import threadpool_limits
 
-from fastlec import SoftmaxObjective, data, plot, testing, training
+from fastlec import LogisticObjective, SoftmaxObjective, data, plot, testing, training
 from fastlec.data import DataError, Dataset
+from fastlec.fitting import History
 from fastlec.io import SoftmaxModel
 
 
@@ -105,10 +107,145 @@ def test_the_optimum_is_that_of_scikit_learn(digits, solver, bias_error):
 def test_scipy_solvers_say_when_they_were_cut_short(digits):
     objective = SoftmaxObjective(digits.X, digits.y)
     theta, message = training.minimize_scipy(objective, np.zeros(650), "lbfgs", max_iter=3)
-    assert message == "3 iterations, not converged"
+    assert re.fullmatch(r"3 iterations, not converged: gradient \d\.\de-01 of its start", message)
     assert objective.value(theta) < np.log(10)
+    _, message = training.minimize_scipy(objective, np.zeros(650), "lbfgs", max_iter=0)
+    assert message == "0 iterations, not converged: gradient 1.0e+00 of its start"
     with pytest.raises(ValueError, match="solver is 'adam'; expected one of lbfgs, newton-cg"):
         training.minimize_scipy(objective, np.zeros(650), "adam")
+
+
+def unscaled(rng, centre):
+    """Ten features with deviations from 1e-3 to 1e6 and means of up to ``centre`` times that; the same features, standardised."""
+    y = rng.integers(0, 3, 400)
+    Z = rng.normal(size=(400, 10))
+    Z[:, 0] += y
+    Z[:, 9] -= y
+    Z = (Z - Z.mean(axis=0)) / Z.std(axis=0)
+    return (Z + np.linspace(0, centre, 10)) * np.logspace(-3, 6, 10), Z, y
+
+
+def newton(objective):
+    """The least loss, by Newton's method with the whole Hessian."""
+    theta = np.zeros(objective.n_params)
+    for _ in range(20):
+        theta -= np.linalg.lstsq(objective.hessian(theta), objective.gradient(theta), rcond=1e-12)[0]
+    return objective.value(theta)
+
+
+@pytest.mark.parametrize("centre", [0, 3, 30])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_features_of_any_scale(solver, centre, rng):
+    X, Z, y = unscaled(rng, centre)
+    objective = SoftmaxObjective(X, y)
+    theta, message = training.minimize_scipy(objective, np.zeros(33), solver, max_iter=100)
+    assert " converged: gradient" in message
+    assert "not" not in message
+    assert objective.value(theta) == pytest.approx(newton(SoftmaxObjective(Z, y)), rel=1e-9)
+    start = np.abs(objective.gradient(np.zeros(33))).max()
+    assert np.abs(objective.gradient(theta)).max() <= 1e-6 * start
+
+
+@pytest.mark.parametrize("centre", [0, 3, 30])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_features_of_any_scale_in_single_precision(solver, centre, rng):
+    """The optimum, too; whether the gradient can be seen to vanish depends on how far the means are from 0."""
+    X, Z, y = unscaled(rng, centre)
+    objective = SoftmaxObjective(X.astype(np.float32), y)
+    theta, message = training.minimize_scipy(objective, np.zeros(33), solver, max_iter=100)
+    assert objective.value(theta) == pytest.approx(newton(SoftmaxObjective(Z, y)), rel=1e-4)
+    assert centre == 30 or " converged: gradient" in message
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("l2", [1e-4, 0])
+def test_age_and_salary(l2, dtype, rng):
+    """Where SciPy's Newton-CG takes its small steps for the optimum: solvers agree on what it is."""
+    y = rng.integers(0, 2, 200)
+    X = np.c_[rng.normal(40, 10, 200) + 5 * y, rng.normal(60000, 15000, 200) + 30000 * y]
+    objective = SoftmaxObjective(X.astype(dtype), y, l2=l2)
+    losses = []
+    for solver in ("lbfgs", "newton-cg"):
+        theta, message = training.minimize_scipy(objective, np.zeros(6), solver)
+        assert " converged: gradient" in message
+        losses.append(objective.value(theta))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+    assert losses[0] < 0.5
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_separable_classes(solver, dtype, rng):
+    """Without a penalty the loss has no minimum, and the gradient vanishes on the way to 0."""
+    y = rng.integers(0, 2, 300)
+    X = rng.normal(size=(300, 4))
+    X[:, 0] += 20 * y
+    objective = SoftmaxObjective((X * [1e3, 1, 1e-2, 1]).astype(dtype), y)
+    theta, message = training.minimize_scipy(objective, np.zeros(10), solver)
+    assert " converged: gradient" in message
+    assert objective.value(theta) < {np.float32: 1e-3, np.float64: 1e-5}[dtype]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_constant_features_do_not_matter(solver, dtype, rng):
+    y = rng.integers(0, 3, 100)
+    X = rng.normal(size=(100, 4)).astype(dtype)
+    X[:, 0] += y
+    X[:, 1:3] = 0, 1e5
+    objective, without = SoftmaxObjective(X, y), SoftmaxObjective(X[:, [0, 3]].astype(float), y)
+    theta, message = training.minimize_scipy(objective, np.zeros(15), solver)
+    assert " converged: gradient" in message
+    assert objective.value(theta) == pytest.approx(newton(without), rel=1e-5)
+
+
+FORMS = ({}, {"fit_bias": False}, {"reduced": True}, {"l2": 0.1, "sample_weight": np.arange(50) % 3})
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_standardised_parameters(form, rng):
+    """Give the logits of standardised features; of_theta is the inverse of theta, gradient its transpose."""
+    X = rng.normal(3, [1e-3, 1, 1e4], (50, 3))
+    f = SoftmaxObjective(X, np.arange(50) % 4, **form)
+    variables = training._Standardised(f)
+    u, theta, g = rng.normal(size=(3, f.n_params))
+    np.testing.assert_allclose(variables.theta(variables.of_theta(theta)), theta, rtol=1e-9, atol=1e-9)
+    assert variables.gradient(g) @ u == pytest.approx(g @ variables.theta(u), rel=1e-9)
+    Z = (X - variables.mean) / variables.deviation
+    standard = SoftmaxObjective(Z, f.y, **form)
+    np.testing.assert_allclose(f.predict_proba(variables.theta(u)), standard.predict_proba(u), rtol=1e-7)
+    if form.get("fit_bias", True):
+        np.testing.assert_allclose(np.average(Z, axis=0, weights=f.sample_weight), 0, atol=1e-9)
+    if not form.get("l2"):
+        np.testing.assert_allclose((Z**2).mean(axis=0), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_a_start_at_the_optimum(digits, solver):
+    """Is seen to be one, though no gradient can be made much smaller than its own."""
+    objective = SoftmaxObjective(digits.X, digits.y, l2=1e-2)
+    theta, _ = training.minimize_scipy(objective, np.zeros(650), solver)
+    again, message = training.minimize_scipy(objective, theta, solver)
+    assert re.fullmatch(r"0 iterations, converged: gradient \d\.\de-(0[789]|1\d) of that at theta = 0", message)
+    np.testing.assert_array_equal(again, theta)
+    balanced = LogisticObjective([[1.0], [1.0]], [0, 1])
+    _, message = training.minimize_scipy(balanced, np.zeros(2), solver)
+    assert message == "0 iterations, converged: gradient 0.0e+00 of its start"
+
+
+def test_other_objectives_are_minimised_as_they_are(rng):
+    centres = rng.normal(size=(20, 3))
+    theta, message = training.minimize_scipy(Quadratic(centres), np.ones(3), "lbfgs")
+    assert " converged: gradient" in message
+    np.testing.assert_allclose(theta, centres.mean(axis=0), atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs", "newton-cg"])
+def test_what_was_reached_is_said(digits, solver):
+    short, long = (training.train_softmax(digits, solver=solver, epochs=epochs, l2=1e-2).message for epochs in (1, 60))
+    assert "not converged: gradient" in short
+    assert ("not converged" in long) == (solver == "sgd")
+    assert float(re.search(r"gradient (\S+) of its start", long)[1]) < 1
 
 
 def test_scipy_solvers_stop_where_the_loss_is_not_finite():
@@ -128,6 +265,68 @@ def test_digits_are_learnt(solver, dtype):
     assert len(history.train_loss) == len(history.val_loss) == len(history.val_accuracy) <= epochs
     assert history.train_loss[-1] < 0.2 < history.train_loss[0]
     assert history.val_accuracy[-1] == pytest.approx(np.mean(trained.y_val == trained.predicted))
+
+
+class Left(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs", "newton-cg"])
+@pytest.mark.parametrize("error", [Left, KeyboardInterrupt, ValueError])
+def test_what_is_done_survives_an_exception(digits, solver, error):
+    def leave(epoch, history):
+        if epoch == 3:
+            raise error("enough")
+
+    with pytest.raises(error, match="enough") as raised:
+        training.train_softmax(digits, solver=solver, epochs=5, callback=leave)
+    whole = training.train_softmax(digits, solver=solver, epochs=3)
+    assert raised.value.history.train_loss == whole.history.train_loss
+    assert raised.value.history.val_accuracy == whole.history.val_accuracy
+    np.testing.assert_array_equal(raised.value.model.theta, whole.model.theta)
+    assert raised.value.model.image_shape == (8, 8)
+
+
+def test_what_is_done_survives_divergence(digits):
+    start = training.train_softmax(digits, epochs=2).model
+    with pytest.raises(FloatingPointError, match="diverged") as raised:
+        training.train_softmax(digits, start=start, lr=1e300, epochs=3)
+    assert raised.value.history.train_loss == []
+    np.testing.assert_array_equal(raised.value.model.theta, start.theta)
+
+
+def test_an_interruption_between_two_measurements(digits, monkeypatch):
+    """Leaves the lists of the history equally long."""
+
+    class Interrupted(list):
+        def append(self, value):
+            if len(self) == 2:
+                raise KeyboardInterrupt
+            super().append(value)
+
+    monkeypatch.setattr(training, "History", lambda: History(val_loss=Interrupted()))
+    with pytest.raises(KeyboardInterrupt) as raised:
+        training.train_softmax(digits, epochs=5)
+    history = raised.value.history
+    assert [len(history.train_loss), len(history.val_loss), len(history.val_accuracy)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg", "sgd"])
+def test_callbacks_may_keep_theta(digits, solver):
+    """And change it: it is a copy."""
+    objective, kept = SoftmaxObjective(digits.X, digits.y), []
+
+    def callback(iteration, theta, loss):
+        kept.append(theta.copy())
+        theta[:] = np.nan
+
+    if solver == "sgd":
+        settings = {"epochs": 3, "batch_size": 100, "lr": 0.1, "rng": np.random.default_rng(0)}
+        found = training.minimize_sgd(objective, np.zeros(650), callback=callback, **settings)
+    else:
+        found, _ = training.minimize_scipy(objective, np.zeros(650), solver, max_iter=3, callback=callback)
+    np.testing.assert_array_equal(found, kept[-1])
+    assert not np.array_equal(kept[0], kept[1])
 
 
 def test_training_is_deterministic(digits):
@@ -157,6 +356,144 @@ def test_model_and_data_must_match(digits):
         training.train_softmax(digits, start=SoftmaxModel(np.ones((10, 3)), np.ones(10)))
     with pytest.raises(DataError, match=r"the label 9; the model knows the classes 0\.\.4"):
         training.train_softmax(digits, start=SoftmaxModel(np.ones((5, 64)), np.ones(5)))
+
+
+X, Y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
+NAN, INFINITE = X.copy(), X.copy()
+NAN[7, 1], INFINITE[3, 0] = np.nan, -np.inf
+DATASETS = {
+    "NaN": ({"X": NAN}, ValueError, r"^X\[7, 1\] is nan; expected finite numbers"),
+    "infinity": ({"X": INFINITE}, ValueError, r"^X\[3, 0\] is -inf; expected finite numbers"),
+    "NaN to test": ({"X_test": NAN, "y_test": Y}, ValueError, r"^X_test\[7, 1\] is nan"),
+    "other features to test": (
+        {"X_test": X[:, :1], "y_test": Y},
+        ValueError,
+        r"^X_test has shape \(30, 1\); expected \(30, 2\)",
+    ),
+    "no labels to test": ({"X_test": X}, TypeError, "^y_test has dtype object; expected integers"),
+    "no labels": ({"y": None}, TypeError, "^y has dtype object; expected integers"),
+    "float labels": ({"y": Y + 0.0}, TypeError, "^y has dtype float64; expected integers"),
+    "text for labels": ({"y": Y.astype(str)}, TypeError, "^y has dtype <U.*; expected integers"),
+    "negative labels": ({"y": Y - 1}, ValueError, "^y has values from -1 to 1; expected 0 or more"),
+    "few labels": ({"y": Y[:9]}, ValueError, r"^y has shape \(9,\); expected \(30,\)"),
+    "huge labels": ({"y": Y + 10**9}, DataError, "^dataset: has the label 1000000002 among 30 samples"),
+    "one class": ({"y": Y * 0}, DataError, "^dataset: every label is 0; expected two classes or more"),
+    "flat": ({"X": X[0]}, ValueError, r"^X has shape \(2,\)"),
+    "empty": ({"X": X[:0], "y": Y[:0]}, ValueError, r"^X has shape \(0, 2\)"),
+    "object": ({"X": X.astype(object)}, TypeError, "^X has dtype object"),
+}
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize(("changed", "error", "match"), DATASETS.values(), ids=DATASETS)
+def test_data_that_cannot_be_trained_on(changed, error, match, solver):
+    with pytest.raises(error, match=match):
+        training.train_softmax(Dataset(**({"X": X, "y": Y} | changed)), solver=solver, epochs=1)
+
+
+def test_data_of_other_types():
+    """Lists and integers are converted."""
+    whole = np.round(4 * X)
+    expected = training.train_softmax(Dataset(whole, Y), epochs=2).model.theta
+    for given in (Dataset(whole.astype(int), Y), Dataset(whole.tolist(), Y.tolist()), Dataset(whole.astype(">f8"), Y)):
+        np.testing.assert_array_equal(training.train_softmax(given, epochs=2).model.theta, expected)
+    with pytest.raises(TypeError, match=r"^dataset is a tuple; expected a Dataset"):
+        training.train_softmax((X, Y))
+
+
+SETTINGS = {
+    "solver": ("adam", ValueError, "^solver is 'adam'; expected one of sgd, lbfgs, newton-cg"),
+    "epochs": (-1, ValueError, "^epochs is -1; expected at least 0"),
+    "batch_size": (0, ValueError, "^batch_size is 0; expected at least 1"),
+    "lr": (np.nan, ValueError, "^lr is nan; expected a finite number >= 0"),
+    "momentum": (1, ValueError, "^momentum is 1.0; expected a number below 1"),
+    "l2": (10**400, ValueError, "^l2 is "),
+    "seed": (1.5, TypeError, "^seed is 1.5; expected an integer"),
+    "callback": (3, TypeError, "^callback is 3; expected a function or None"),
+}
+
+
+@pytest.mark.parametrize(("name", "value", "error", "match"), [(name, *row) for name, row in SETTINGS.items()], ids=SETTINGS)
+def test_settings_that_cannot_be(name, value, error, match):
+    with pytest.raises(error, match=match):
+        training.train_softmax(Dataset(X, Y), **{name: value})
+
+
+MODELS = {
+    "NaN": ((np.full((3, 2), np.nan), np.zeros(3)), ValueError, r"\.W\[0, 0\] is nan; expected finite numbers"),
+    "flat": ((np.zeros(6), np.zeros(3)), ValueError, r"\.W has shape \(6,\), .*\.b \(3,\); expected \(classes, features\)"),
+    "few biases": ((np.zeros((3, 2)), np.zeros(2)), ValueError, r"\.W has shape \(3, 2\), .*\.b \(2,\); expected"),
+    "object": ((np.zeros((3, 2), object), np.zeros(3)), TypeError, r"\.W has dtype object"),
+}
+
+
+@pytest.mark.parametrize(("arrays", "error", "match"), MODELS.values(), ids=MODELS)
+def test_models_that_cannot_be(arrays, error, match):
+    with pytest.raises(error, match="^start" + match):
+        training.train_softmax(Dataset(X, Y), start=SoftmaxModel(*arrays))
+    with pytest.raises(error, match="^model" + match):
+        training.predict(SoftmaxModel(*arrays), X)
+
+
+def test_samples_that_cannot_be_predicted():
+    model = SoftmaxModel(np.ones((3, 2)), np.zeros(3))
+    for wrong, match in (
+        (NAN, r"^X\[7, 1\] is nan; expected finite numbers"),
+        (np.full((1, 2), np.inf), r"^X\[0, 0\] is inf; expected finite numbers"),
+        (X[:, :1], r"^X has shape \(30, 1\); expected \(30, 2\)"),
+        (X[0], r"^X has shape \(2,\)"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            training.predict(model, wrong)
+    with pytest.raises(TypeError, match=r"^model is a tuple; expected a SoftmaxModel"):
+        training.predict((model.W, model.b), X)
+
+
+@pytest.mark.parametrize("minimize", ["lbfgs", "newton-cg", "sgd"])
+def test_starts_that_cannot_be(minimize):
+    objective, theta = SoftmaxObjective(X, Y), np.zeros(9)
+
+    def run(theta, objective=objective, **options):
+        if minimize == "sgd":
+            settings = {"epochs": 1, "batch_size": 4, "lr": 0.1, "rng": 0} | options
+            return training.minimize_sgd(objective, theta, **settings)
+        return training.minimize_scipy(objective, theta, minimize, **options)[0]
+
+    for wrong, error, match in (
+        (theta + np.nan, ValueError, r"^theta\[0\] is nan; expected finite numbers"),
+        (theta[:2], ValueError, r"^theta has shape \(2,\); expected \(9,\)"),
+        (theta.astype(str), TypeError, "^theta has dtype <U"),
+        (None, TypeError, "^theta has dtype object"),
+    ):
+        with pytest.raises(error, match=match):
+            run(wrong)
+    with pytest.raises(TypeError, match=r"^callback is 3; expected a function or None"):
+        run(theta, callback=3)
+    with pytest.raises(ValueError, match=r"^X\[7, 1\] is nan; expected finite numbers"):
+        run(theta, SoftmaxObjective(NAN, Y))
+    np.testing.assert_array_equal(run(theta.astype(int)), run(theta))
+
+
+def test_settings_of_scipy_solvers_that_cannot_be():
+    objective = SoftmaxObjective(X, Y)
+    for options, error in (({"max_iter": -1}, ValueError), ({"max_iter": 1.5}, TypeError), ({"tol": np.nan}, ValueError)):
+        with pytest.raises(error, match=f"^{next(iter(options))} is "):
+            training.minimize_scipy(objective, np.zeros(9), "lbfgs", **options)
+
+
+def test_scores_of_labels_that_do_not_fit():
+    for y, predicted in ((Y, Y[:9]), (Y, Y[:, None]), (Y, 3), ([], [])):
+        with pytest.raises(ValueError, match=r"^y has shape .*expected \(m,\) labels of the same samples"):
+            training.accuracy(y, predicted)
+    for y, predicted, n_classes, error, match in (
+        (Y, Y, 2, ValueError, "^y has values from 0 to 2; expected 0 to 1"),
+        (Y, Y + 1, 3, ValueError, "^predicted has values from 1 to 3; expected 0 to 2"),
+        (Y, Y[:9], 3, ValueError, r"^predicted has shape \(9,\); expected \(30,\)"),
+        (Y, Y + 0.0, 3, TypeError, "^predicted has dtype float64"),
+        (Y, Y, 10**9, MemoryError, "^a matrix of 1000000000 x 1000000000 counts"),
+    ):
+        with pytest.raises(error, match=match):
+            training.confusion_matrix(y, predicted, n_classes)
 
 
 def test_the_test_set_is_scored(digits):

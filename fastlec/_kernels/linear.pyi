@@ -1,5 +1,7 @@
 import numpy as np
 
+def nan_row(P: np.ndarray) -> int: ...
+
 class Problem:
     X: np.ndarray
     y: np.ndarray

@@ -19,10 +19,32 @@ cdef enum:
     SUM_BLOCK = 1024                # elements
 
 
+ctypedef fused real:
+    float
+    double
+
+
 cdef int check(cnp.ndarray a, int typenum, fl_int size, str name) except -1:
     if not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_TYPE(a) != typenum or cnp.PyArray_SIZE(a) != size:
         raise ValueError(f"{name}: expected {size} aligned elements of X's dtype in C order")
     return 0
+
+
+cdef fl_int first_nan(const real *p, fl_int rows, fl_int step) noexcept nogil:
+    cdef fl_int i
+    for i in range(rows):
+        if p[i * step] != p[i * step]:
+            return i
+    return -1
+
+
+def nan_row(cnp.ndarray P not None):
+    """The first row of probabilities P (m, l) that is NaN, or -1. One NaN among the logits makes the whole row NaN."""
+    cdef fl_int m = cnp.PyArray_DIM(P, 0), l = cnp.PyArray_DIM(P, 1)
+    check(P, cnp.PyArray_TYPE(P), m * l, "P")
+    if cnp.PyArray_TYPE(P) == cnp.NPY_FLOAT:
+        return first_nan(<const float *>cnp.PyArray_DATA(P), m, l)
+    return first_nan(<const double *>cnp.PyArray_DATA(P), m, l)
 
 
 cdef class Problem:
@@ -58,6 +80,9 @@ cdef class Problem:
         self.dtype = dtype_of(X)
         self.X, self.y, self.weight = X, y, weight
         self.l, self.free, self.bias = l, free, bias
+
+    def __reduce__(self):       # X may come back with other strides
+        return Problem, (self.X, self.y, self.weight, self.l, self.free, self.bias)
 
     @property
     def n_params(self):
