@@ -11,29 +11,50 @@ numbers behind it, the classic table as ``str(result)``, ``result.plot()`` and `
 The functions under test get read-only copies of x and of the directions, so one that writes into its input raises.
 """
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
+from . import _check
+
 # The round-off floor of a first-order error.  f(x), f(x + e d) and J e d are each right to about eps times their size; a
-# function may lose more inside (long sums, cancellation), so its noise is measured as well, with NOISE_STEPS steps from eps
-# to eps^(3/4), where the true error, O(eps^(3/2)), is far below eps.  The floor lies 16 times above the greater of the two:
-# an error at the floor then has a few per cent of noise, which moves a fitted order by less than the tolerances below.
-NOISE_MARGIN = 16
+# function may lose more inside (long sums, cancellation), so its noise is measured as well, with NOISE_STEPS steps that move
+# each entry of x by eps to eps^(3/4) of its size, where the true error, O(eps^(3/2)), is far below eps.  The floor lies 4 times
+# above the greater of the two, for noise has tails.
+NOISE_MARGIN = 4
 NOISE_STEPS = 8
-# Fitted are the smallest steps above the floor, where an error of the derivative shows best: 5, and no fewer than 4.
+# The table ends where MIN_STEPS steps in a row are round-off, and a derivative is not believed on fewer.
 MIN_STEPS = 4
+# The orders shown are fitted to the smallest steps above the floor.
 FIT_STEPS = 5
-# A linear map is believed where f changes by 100 floors or more: the derivative is then right to one per cent at the
-# smallest such step and, with MIN_STEPS of them, to about one in a thousand at the largest.
-WELL_ABOVE = 100
-ZEROTH_ORDER = (0.9, 1.1)
-FIRST_ORDER = (1.8, 2.2)
-# An order below this is 1, or worse, rather than 2: used where only that question is asked.
-NOT_SECOND_ORDER = 1.5
+# A linear map's table goes on while f changes by more than 200 floors.
+WELL_ABOVE = 200
+# Neville's scheme for errors in powers of e, halved at each step: 1, 3, 5 for f(x + e d) + f(x - e d) - 2 f(x), which shows
+# kinks, and 2, 4, 6 for f(x + e d) - f(x - e d) - 2 J e d, which shows a wrong J, both over 2 e.
+EVEN, ODD = 0, 1
+PARTS = np.array([[1.0, 1.0], [1.0, -1.0]])
+FACTORS = 2.0 ** np.array([[1, 2], [3, 4], [5, 6]])
+# A first-order error of other orders than these is worth a note.
+SECOND_ORDER = (1.8, 2.2)
+# How much more than by the last extrapolation a limit may be off.
+SAFETY = 2
+# A derivative passes where an error of more than this part of it would have been seen.
+RESOLUTION = 1 / 125
+# An error below this part of the derivative is too small for errors of the gradient's entries to cancel to it by chance.
+FINE = 1e-6
+# Directions that are tried where one shows too little, and how often f may be outside its domain before that is said.
+DIRECTIONS = 3
+OUTSIDE = 200
+# The columns and rows of a Jacobian are compared where x has no more entries: each column is a product.
+COLUMNS = 32
 # <u, Jv> and <J'u, v> are each right to about sqrt(n) eps |u| |Jv| (random signs); 10 allows for what J's code loses inside.
 TRANSPOSE_UNITS = 10
 SHOWN_STEPS = 10
+SHOWN_ENTRIES = 8
+LARGER = "take a larger eps0 or d, or float64"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -205,39 +226,37 @@ def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None
 
     f : callable, f(x) is a number.
     grad : callable, grad(x) has the shape of x; or that array itself.
-    x : array of any shape, float32 or float64 (integers become float64); the arithmetic of f and grad is taken to
-        have that precision.  Choose it away from kinks and from stationary points.
-    d : direction, shape of x.  By default standard normal entries, times the root mean square of x where that exceeds 1,
-        with the signs of grad(x), so that the terms of <d, grad> do not cancel.
-    eps0, steps : the step lengths are eps0 / 2^i, i = 0, 1, ..., until the first-order error has sunk to the
-        round-off floor, at most ``steps`` of them.
-    rng : seed or numpy.random.Generator for d; the same direction at every call by default.
+    x : array of any shape, float32 or float64 (integers become float64, float16 float32); the arithmetic of f and grad is
+        taken to have that precision.  Choose it away from stationary points.
+    d : direction, shape of x.  By default random, each entry between a half and three halves of a scale: the greatest of
+        that entry of x, the median of them and 1; with the signs of grad(x), so that the terms of <d, grad> do not cancel.
+    eps0, steps : the step lengths are eps0 / 2^i, from the largest at which f is defined (real and finite, at x + e d and at
+        x - e d; ValueError, ArithmeticError and RuntimeWarning of f say that it is not) until the first-order error has
+        sunk to the round-off floor, at most ``steps`` of them.
+    rng : seed or numpy.random.Generator for d; the same directions at every call by default.
     name : what the result calls f; by default the function's own name.
 
-    Returns a :class:`TaylorResult`.  Passed means: over the at most 6, at least 4, smallest steps whose first-order
-    error is above the floor, the zeroth-order error shrinks with order 1 (0.9 to 1.1) and the first-order error with
-    order 2 (1.8 or more; above 2.2, where the second derivative along d vanishes, the result says so).  If
-    the first-order error is at the floor at every step while f does change, f is linear along d and that passes as well.
-    ValueError where shapes do not fit, TypeError where x is not real.
+    Returns a :class:`TaylorResult`.  The first-order errors r(e) and r(-e) on both sides of x are extrapolated to e = 0, from
+    the smallest steps up to where a kink or the end of the domain comes in between: r(e) - r(-e) is e times the error of the
+    derivative, r(e) + r(-e) is e times the jump of the slope at a kink at x.  Passed means that both limits are zero as far as
+    round-off lets them be told, which is to 1/125 of the derivative along d or better.  Where that cannot be said, two more
+    directions are tried, one of them with entries of x's own size.  Entries of the gradient that are too small beside the
+    others to be seen are tested by themselves; what is too small even then is named in ``note``.
+    ValueError where shapes or values do not fit, TypeError where an array is not of real numbers.
     """
     x = _real(x)
-
-    def gradient(x):
-        g = grad(x) if callable(grad) else np.asarray(grad)
-        _require_shape("grad", g, x.shape, "x")
-        return g
-
-    def slope(x, v):
-        return _dot(gradient(x), v)
+    g = _real(_call("grad", grad, x) if callable(grad) else grad, "grad")
+    _require_shape("grad", g, x.shape, "x")
 
     def value(x):
-        y = f(x)
-        if np.size(y) != 1:
-            raise ValueError(f"f(x) has shape {np.shape(y)}; gradient_test expects a number (see jacobian_test)")
-        return np.reshape(y, ())
+        y = _check.as_array(f(x), "f(x)")
+        if y.size != 1:
+            raise ValueError(f"f(x) has shape {y.shape}; gradient_test expects a number (see jacobian_test)")
+        return y.reshape(())
 
-    d = np.copysign(_random_direction(x, rng), _call(gradient, x)) if d is None else d
-    return _taylor_test("gradient", value, slope, x, d, eps0, steps, name or _name(f))
+    g64 = _float64(g)
+    lines = _Lines(value, lambda v: np.vdot(g64, _float64(v)), x, eps0, steps)
+    return _taylor_test("gradient", lines, d, rng, name or _name(f), weights=np.abs(g64), signs=g64)
 
 
 def jacobian_test(f, jac_mv, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None):
@@ -246,11 +265,17 @@ def jacobian_test(f, jac_mv, x, *, d=None, eps0=0.5, steps=60, rng=None, name=No
     f : callable, f(x) is an array of any shape.
     jac_mv : callable, the lecture's JacMV: jac_mv(x, v), v of the shape and dtype of x, has the shape of f(x).
 
-    The other arguments, the result and the errors are those of :func:`gradient_test`; d's default has signs of its own.
+    The other arguments, the result and the errors are those of :func:`gradient_test`; d's default has signs of its own.  The
+    parts of the Jacobian that may be too small are columns and rows; they are looked at where x has at most 32 entries.
     """
     x = _real(x)
-    d = _random_direction(x, rng) if d is None else d
-    return _taylor_test("Jacobian", f, jac_mv, x, d, eps0, steps, name or _name(f))
+
+    def product(v):
+        return _real(_call("jac_mv(x, v)", jac_mv, x, v), "jac_mv(x, v)")
+
+    lines = _Lines(f, product, x, eps0, steps)
+    weights, rows = _columns_and_rows(lines) if 1 < x.size <= COLUMNS else (None, None)
+    return _taylor_test("Jacobian", lines, d, rng, name or _name(f), weights, rows)
 
 
 def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
@@ -269,11 +294,11 @@ def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
     x = _real(x)
     rng = np.random.default_rng(0 if rng is None else rng)
     rows = []
-    for _ in range(directions):
+    for _ in range(_check.count(directions, "directions", 1)):
         v = rng.standard_normal(x.shape).astype(x.dtype)
-        Jv = _call(jac_mv, x, v)
+        Jv = _real(_call("jac_mv(x, v)", jac_mv, x, v), "jac_mv(x, v)")
         u = rng.standard_normal(Jv.shape).astype(x.dtype)
-        Jtu = _call(jac_tmv, x, u)
+        Jtu = _real(_call("jac_tmv(x, u)", jac_tmv, x, u), "jac_tmv(x, u)")
         _require_shape("jac_tmv(x, u)", Jtu, x.shape, "x")
         size = max(_norm(u) * _norm(Jv), _norm(Jtu) * _norm(v))
         bound = TRANSPOSE_UNITS * np.sqrt(max(u.size, v.size)) * np.finfo(x.dtype).eps * size
@@ -333,139 +358,362 @@ def check_layer(layer, x, *, rng=None, name=None):
 # --- the gradient and Jacobian test ----------------------------------------------------------------------------------
 
 
-def _taylor_test(kind, f, jac_mv, x, d, eps0, steps, name):
-    if not eps0 > 0:
-        raise ValueError(f"eps0 is {eps0}; expected a positive number")
-    _require_shape("d", d, x.shape, "x")
-    d, y = _float64(d), _call(f, x)
-    y_eps, x_eps = np.finfo(_real(y, "f(x)").dtype).eps, np.finfo(x.dtype).eps
+def _taylor_test(kind, lines, d, rng, name, weights=None, rows=None, signs=None):
+    """The test along d, or along random directions until one shows enough, and that of the parts which are too small there.
 
-    def step(epsilon):
-        """(f(x + e d) - f(x), the same less J e d, its floor).  x + e d is rounded: e d is what was really added."""
-        moved = (x + epsilon * d).astype(x.dtype)
-        y_moved, predicted = _call(f, moved), _call(jac_mv, x, moved - x)
-        _require_shape("f(x + epsilon d)", y_moved, y.shape, "f(x)")
-        _require_shape("jac_mv(x, v)", predicted, y.shape, "f(x)")
-        change = _float64(y_moved) - _float64(y)
-        floor = NOISE_MARGIN * (y_eps * max(_norm(y), _norm(y_moved)) + x_eps * _norm(predicted))
-        return change, change - _float64(predicted), floor
-
-    noise_unit = x_eps * (_norm(x) / _norm(d) if _norm(x) and _norm(d) else 1.0)
-    epsilons, rows, fitted = [], [], np.zeros(0, dtype=bool)
-    orders, note = (np.nan, np.nan), None
-    reason = _not_finite(x=x, d=d, **{"f(x)": y})
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        noise = 0.0
-        if reason is None:
-            probes = noise_unit * np.geomspace(1, x_eps**-0.25, NOISE_STEPS)
-            noise = NOISE_MARGIN * max(_norm(step(e)[1]) for e in probes)
-        while reason is None and len(rows) < steps and not _sunk(rows):
-            epsilons.append(eps0 / 2 ** len(rows))
-            change, residual, floor = step(epsilons[-1])
-            rows.append((_norm(change), _norm(residual), max(floor, noise)))
-            reason = _not_finite(**{f"f or its derivative at a step of {epsilons[-1]:.3g}": (noise, *rows[-1])})
-        zeroth, first, floors = np.array(rows, dtype=np.float64).reshape(-1, 3).T
-        if reason is None and not np.array_equal(_call(f, x), y):
+    weights : how much of J d comes from each entry of x, for a d of ones, None if unknown; rows : how much of it goes to each
+    entry of f(x), None if unknown or if there is only one; signs : those of the random directions.
+    """
+    x, line, note = lines.x, None, None
+    rng = np.random.default_rng(0 if rng is None else rng)
+    given = {"x": x} if d is None else {"x": x, "d": _direction(d, x)}
+    reason = _not_finite(**given, **{"f(x)": lines.y})
+    if not x.size:
+        reason = f"x has shape {x.shape}: there is nothing to test"
+    elif d is not None and not given["d"].any():
+        reason = "d is zero: there is nothing to test"
+    with np.errstate(all="ignore"):
+        directions = _random_directions(x, rng, weights, signs) if d is None else [given["d"]]
+        for direction in [] if reason else directions:
+            seen = lines.along(direction)
+            final, text, remark = seen.verdict()
+            if line is None or final:
+                line, reason, note = seen, text, remark
+            if final:
+                break
+        if line is not None and reason is None and signs is not None and d is None and line.bound > FINE * line.slope:
+            reason = _other_signs(lines, line, direction, rng)
+        if line is not None and reason is None and weights is not None:
+            reason, remark = _small_parts(lines, line, direction, weights * np.abs(direction), rows)
+            note = "; ".join(filter(None, (note, remark))) or None
+        if line is not None and not np.array_equal(lines.value(x), lines.y):
             reason = "f(x) is not the same at a second call"
-        if reason is None:
-            fitted = np.isin(np.arange(len(rows)), np.flatnonzero(first > floors)[-FIT_STEPS:])
-            smallest = np.array(epsilons)[fitted]
-            orders = _slope(smallest, zeroth[fitted]), _slope(smallest, first[fitted])
-            reason, note = _judge_size(zeroth, first, floors, len(smallest))
-        if reason is None and note is None:
-            sides = [step(e)[:2] + step(-e)[:2] for e in smallest]
-            reason, note = _judge_orders(sides, smallest, zeroth[fitted], first[fitted], floors[fitted], orders)
+    line = line or _Line([], 0.0)
     return TaylorResult(
         name=name,
         kind=kind,
         dtype=x.dtype,
         passed=reason is None,
         reason=reason,
-        note=note,
-        epsilons=np.array(epsilons),
-        zeroth_errors=zeroth,
-        first_errors=first,
-        floors=floors,
-        fitted=fitted if fitted.size else np.zeros(len(rows), dtype=bool),
-        zeroth_order=orders[0],
-        first_order=orders[1],
+        note=note if reason is None else None,
+        epsilons=line.epsilons,
+        zeroth_errors=line.zeroth,
+        first_errors=line.first,
+        floors=line.floors,
+        fitted=line.fitted,
+        zeroth_order=line.orders[0],
+        first_order=line.orders[1],
     )
 
 
-def _random_direction(x, rng):
-    rms = _norm(x) / np.sqrt(max(x.size, 1))
-    return (rms if 1 < rms < np.inf else 1.0) * np.random.default_rng(0 if rng is None else rng).standard_normal(x.shape)
+class _Lines:
+    """f and its derivative, product(v) = J(x) v, on straight lines through x."""
+
+    def __init__(self, f, product, x, eps0, steps):
+        self.f, self.product, self.x = f, product, x
+        self.eps0, self.steps = _step_length(eps0), _check.count(steps, "steps", 1)
+        self.y = self.value(x)
+        self.y64 = _float64(self.y)
+        self.y_eps, self.x_eps = np.finfo(self.y.dtype).eps, np.finfo(x.dtype).eps
+        self.outside = None  # what f said where it was not defined, as text
+
+    def value(self, x):
+        with np.errstate(all="ignore"):
+            return _real(_call("f(x)", self.f, x), "f(x)")
+
+    def slope(self, v):
+        product = self.product(v)
+        _require_shape("jac_mv(x, v)", product, self.y.shape, "f(x)")
+        return _float64(product)
+
+    def side(self, step):
+        """[f(x + s) - f(x), J s], None where f is not defined at x + s; s is what the step is after rounding."""
+        moved = (self.x + step).astype(self.x.dtype)
+        try:
+            y = _call("f(x + epsilon d)", self.f, moved)
+        except (ValueError, ArithmeticError, RuntimeWarning) as error:
+            self.outside = f" ({type(error).__name__}: {error})"
+            return None
+        _require_shape("f(x + epsilon d)", y, self.y.shape, "f(x)")
+        if y.dtype.kind in "biuf":
+            side = np.array([y - self.y64, self.slope(moved - self.x)])
+            if np.isfinite(side).all():
+                return side
+        self.outside = ""
+        return None
+
+    @cached_property
+    def residuals(self):
+        """f(x + s) - f(x) - J s for steps so small that it is noise."""
+        lengths = self.x_eps * np.geomspace(1, self.x_eps**-0.25, NOISE_STEPS)
+        sides = (self.side(length * _sizes(self.x)) for length in lengths)
+        return [side[0] - side[1] for side in sides if side is not None]
+
+    def noise(self, rows=...):
+        """The round-off floor of f's entries ``rows`` next to x."""
+        return NOISE_MARGIN * max([self.y_eps * _norm(self.y[rows]), *(_norm(r[rows]) for r in self.residuals)])
+
+    def along(self, d, *, rows=..., eps0=None, steps=None):
+        """What f's entries ``rows`` show along d and -d."""
+        slope = self.slope(d.astype(self.x.dtype))
+        if not np.isfinite(slope).all():
+            return _Line([], np.nan)
+        size, noise, epsilon = _norm(self.y[rows]), self.noise(rows), eps0 or self.eps0
+        table, row, floors, outside = [], [], [], 0
+        while len(table) < (steps or self.steps) and outside < OUTSIDE and not _sunk(table):
+            if not table and np.array_equal((self.x + epsilon * d).astype(self.x.dtype), self.x):
+                break
+            sides = self.side(epsilon * d), self.side(-epsilon * d)
+            if sides[0] is None or sides[1] is None:
+                table, row, floors, outside = [], [], [], outside + 1
+            else:
+                changes, predicted = (np.array([side[i][rows].ravel() for side in sides]) for i in (0, 1))
+                residuals = changes - predicted
+                row = _extrapolated((PARTS @ residuals) / (2 * epsilon), row)
+                sizes = _norms(np.concatenate([changes, predicted, residuals, *row, *(b - a for a, b in pairwise(row))]))
+                sizes = sizes.reshape(-1, 2).tolist()
+                change, along, residual = map(max, sizes[:3])
+                floor = max(noise, NOISE_MARGIN * (self.y_eps * (size + change) + self.x_eps * along))
+                floors = _extrapolated(np.array([floor / epsilon, floor / epsilon]), floors, -1)
+                best = _best(sizes[3 : 3 + len(row)], sizes[3 + len(row) :], floors)
+                table.append((epsilon, sizes[0][0], sizes[2][0], residual, floor, *best))
+            epsilon /= 2
+        return _Line(table, _norm(slope[rows]), self.outside)
 
 
-def _sunk(rows):
-    """Whether the table may end: two steps in a row below the floor, or a linear map's change too near to it."""
-    if not rows:
-        return False
-    zeroth, first, floors = np.array(rows).T
-    below = first <= floors
-    return zeroth[-1] <= WELL_ABOVE * floors[-1] if below.all() else below[-2:].all()
+def _sunk(table):
+    """Whether the table may end: MIN_STEPS steps in a row below the floor, or a linear map's change too near to it."""
+    below = [worst <= floor for _, _, _, worst, floor, *_ in table]
+    if all(below):
+        return bool(table) and table[-1][1] <= WELL_ABOVE * table[-1][4]
+    return len(below) >= MIN_STEPS and all(below[-MIN_STEPS:])
 
 
-def _judge_size(zeroth, first, floors, n_fitted):
-    """(reason, note) where round-off decides: a linear map, or too little to fit an order to; else (None, None)."""
-    if (first <= floors).all():
-        if np.sum(zeroth > WELL_ABOVE * floors) >= MIN_STEPS:
-            return None, "linear: the first-order error is round-off at every step"
-        return f"too few steps change f well beyond round-off: {MIN_STEPS} are needed, so larger eps0 or d, or float64", None
-    if n_fitted < MIN_STEPS:
-        return f"only {n_fitted} steps lie above round-off: {MIN_STEPS} are needed, so larger eps0 or d, or float64", None
-    return None, None
+def _extrapolated(error, before, sign=1):
+    """A row of Neville's scheme from that of the step before, twice as long: of errors, or (sign -1) of their bounds."""
+    row = [error]
+    for factors, previous in zip(FACTORS, before, strict=False):
+        factor = factors.reshape(-1, *[1] * (error.ndim - 1))
+        row.append(row[-1] + (row[-1] - sign * previous) / (factor - 1))
+    return row
 
 
-def _judge_orders(sides, epsilons, zeroth, first, floors, orders):
-    """(reason, note) from the observed orders and from both sides of x.
+def _best(limits, differences, floors):
+    """The limits of the even and of the odd part, and the bounds of their errors: of each the entry of the least bound."""
+    best = []
+    for part in (EVEN, ODD):
+        bounds = [SAFETY * difference[part] + floor[part] for difference, floor in zip(differences, floors, strict=False)]
+        bound = min(bounds, default=np.inf)
+        best.append((limits[bounds.index(bound) if bounds else 0][part], bound))
+    return *best[EVEN], *best[ODD]
 
-    The residual r(e) = f(x + e d) - f(x) - J e d has an even part without J, O(e^2) unless f has a kink, and an odd part
-    e (f' - J) d + O(e^3), which shows an error of J so small that the e^2 term hides it at every step above the floor.
-    Likewise f(x + e d) - f(x - e d) is of order 1 where a large e^2 term keeps the zeroth-order error from it.
+
+def _consistent(limits, bounds, votes, end=0):
+    """(start, low, high): from the smallest step up to ``start``, all limits allow one value, which lies from low to high.
+
+    A larger step that contradicts the smaller ones has a kink in between.  It takes ``votes`` limits to raise ``low``, for one
+    alone may be off by more than its bound, where two terms of the error cancel at one step.
     """
-    even = np.array([_norm(plus + minus) for _, plus, _, minus in sides])
-    odd = np.array([_norm(plus - minus) / 2 for _, plus, _, minus in sides])
-    change = np.array([_norm(plus - minus) / 2 for plus, _, minus, _ in sides])
-    if not np.isfinite([even, odd, change]).all():
-        return "f or its derivative is NaN or infinite at x - epsilon d", None
-    text = f"the first-order error is of order {orders[1]:.2f} in epsilon, not 2"
-    if even[-1] > floors[-1] and _slope(epsilons, even) < NOT_SECOND_ORDER:
-        return f"{text}, and f has a kink or a jump near x along d: move x away from it, or change d", None
-    second_order = orders[1] >= FIRST_ORDER[0]
-    if odd[-1] > floors[-1] and _slope(epsilons, odd) < NOT_SECOND_ORDER:
-        text = "f(x + e d) - f(x - e d) does not approach 2 J e d" if second_order else text
-        return f"{text}: the derivative is wrong, by about {odd[-1] / change[-1]:.2g} of the change along d", None
-    notes = []
-    if not second_order:
-        if not all((part <= floors).all() or _slope(epsilons, part) >= NOT_SECOND_ORDER for part in (even, odd)):
-            return f"{text}: the derivative is wrong, or the steps are too large", None
-        notes.append(f"{text}, for its even and odd parts nearly cancel at one step; each of them is of higher order than 1")
-    elif orders[1] > FIRST_ORDER[1]:
-        notes.append(f"{text}: the second derivative along d is zero or nearly so, which is right")
-    if not _within(orders[0], ZEROTH_ORDER):
-        text = f"the zeroth-order error is of order {orders[0]:.2f} in epsilon, not 1"
-        if not _within(_slope(epsilons, change), ZEROTH_ORDER):
-            return f"{text}: x is too near a stationary point along d, or the steps are too large", None
-        notes.append(f"{text}, for its second-order part is large; |f(x + e d) - f(x - e d)| is of order 1")
+    belows, aboves = (limits - bounds).tolist(), (limits + bounds).tolist()
+    start, lows, high = len(limits), [0.0] * votes, np.inf
+    for i in reversed(range(end, len(limits))):
+        below, above = belows[i], aboves[i]
+        if not math.isfinite(above):
+            continue
+        if below > high or above < lows[0]:
+            break
+        start, lows, high = i, sorted([*lows, below])[-votes:], min(high, above)
+    return start, lows[0], high
+
+
+class _Line:
+    """The table of the steps along one direction, and what it says."""
+
+    def __init__(self, table, slope, outside=None):
+        table = np.array(table, dtype=np.float64).reshape(-1, 9)
+        self.epsilons, self.zeroth, self.first, self.worst, self.floors, even, even_bounds, odd, odd_bounds = table.T
+        self.slope, self.outside = slope, outside
+        start, self.kink, kink_bound = _consistent(even, even_bounds, MIN_STEPS)
+        # beside a kink the odd part is no surer than the even part, whose limit is zero, shows
+        start, self.error, error_bound = _consistent(odd, np.maximum(odd_bounds, SAFETY * even), 2, start)
+        self.bounds, self.bound = (kink_bound, error_bound), max(kink_bound, error_bound)
+        self.start = max(start - 1, 0)
+        smooth = np.arange(len(table)) >= (start if self.start else 0)
+        self.linear = bool((self.worst <= self.floors)[smooth].all())
+        above = np.flatnonzero(smooth & (self.first > self.floors))[-FIT_STEPS:]
+        self.fitted = np.isin(np.arange(len(table)), above if len(above) >= MIN_STEPS else [])
+        self.orders = tuple(_slope(self.epsilons[self.fitted], e[self.fitted]) for e in (self.zeroth, self.first))
+
+    def verdict(self):
+        """(whether another direction would change nothing, reason, note)."""
+        if not np.isfinite(self.slope):
+            return True, "the derivative holds NaN or infinity", None
+        if not len(self.epsilons) and self.outside is None:
+            return False, f"steps of eps0 do not change x: {LARGER}", None
+        if not len(self.epsilons):
+            where = "x + epsilon d or x - epsilon d at any step that changes x"
+            return False, f"f is not finite at {where}: x is at the edge of its domain{self.outside}", None
+        text = f"the first-order error is of order {self.orders[1]:.2f} in epsilon, not 2"
+        if self.kink > 0:
+            jump = self._part(self.kink + self.bounds[EVEN])
+            return False, f"f seems to have a kink at x: the slope along d jumps there by about {jump} of itself", None
+        if self.error > 0:
+            if not self.orders[1] < SECOND_ORDER[0]:
+                text = "f(x + e d) - f(x - e d) does not approach 2 J e d"
+            part = self._part((self.error + self.bounds[ODD]) / 2)
+            sure = not self.start or self.error > self.bounds[ODD] / 2  # many kinks near x may look like a small error
+            return sure, f"{text}: the derivative is wrong, by about {part} of the change along d", None
+        reason = self._too_little()
+        return reason is None, reason, None if reason else self._note(text)
+
+    def _part(self, error):
+        """An error of the slope as a part of the slope of f."""
+        at = max(np.flatnonzero(self.zeroth > WELL_ABOVE * self.floors), default=0)
+        return f"{error * self.epsilons[at] / self.zeroth[at]:.2g}"
+
+    def _too_little(self):
+        """Why there is too little to judge by; None where there is enough."""
+        if (self.zeroth <= WELL_ABOVE * self.floors).all():
+            return f"too few steps change f well beyond round-off: {LARGER}"
+        if (self.slope * self.epsilons <= self.floors).all():
+            return "the derivative along d is zero, as far as round-off shows: x is a stationary point along d"
+        n = len(self.epsilons) - self.start
+        if n >= MIN_STEPS and self.bound <= RESOLUTION * self.slope:
+            return None
+        if self.start:
+            kink = f"f has a kink near x, met at a step of about {self.epsilons[self.start]:.2g}"
+            return f"{kink}, and smaller steps are too near to round-off: move x away from it, change d, or take float64"
+        if n < MIN_STEPS:
+            return f"only {n} steps lie above round-off: {MIN_STEPS} are needed, so {LARGER}"
+        return f"round-off may hide an error of {self._part(self.bound)} of the change along d: {LARGER}"
+
+    def _note(self, text):
+        """What is worth knowing of a right derivative."""
+        notes = []
+        if self.linear:
+            notes.append("linear: the first-order error is round-off at every step")
+        elif self.orders[1] > SECOND_ORDER[1]:
+            notes.append(f"{text}: the second derivative along d is zero or nearly so, which is right")
+        elif self.orders[1] < SECOND_ORDER[0]:
+            notes.append(
+                f"{text}, for its even and odd parts nearly cancel at one step; each of them is of higher order than 1"
+            )
+        if self.start:
+            notes.append(
+                f"f has a kink near x, met at a step of about {self.epsilons[self.start]:.2g}: only smaller steps count"
+            )
+        return "; ".join(notes) or None
+
+
+def _other_signs(lines, line, d, rng):
+    """Why the derivative is wrong, if a direction with other signs shows it: in one number, errors may cancel along d."""
+    d = _random_direction(lines.x, rng, np.abs(d))
+    final, reason, _ = lines.along(d, eps0=line.epsilons[line.start], steps=2 * MIN_STEPS).verdict()
+    return reason if final else None
+
+
+def _small_parts(lines, line, d, columns, rows):
+    """(reason, note): tests the parts of the derivative that are too small for ``line`` by themselves, and names what is left."""
+    retries = lambda seen: lines.along(np.where(seen, 0, d)), lambda seen: lines.along(d, rows=~seen)
+    notes, least = [], 2 * lines.noise() / lines.eps0
+    for name, sizes, along in zip(("x", "f(x)"), (columns, rows), retries, strict=True):
+        if sizes is None:
+            continue
+        seen = sizes > 2 * line.bound
+        while seen.any() and np.any(~seen & (sizes > (least if name == "x" else 0))):
+            tested = along(seen)
+            final, reason, _ = tested.verdict()
+            if final and reason:
+                return f"of the small parts by {_entries(name, ~seen)} alone, {reason}", None
+            now = seen | (sizes > 2 * tested.bound)
+            if not final or (now == seen).all():
+                break
+            seen = now
+        left = ~seen & (sizes > 0)
+        if left.any():
+            notes.append(f"too small beside the others for an error to be seen: {_entries(name, left)}")
     return None, "; ".join(notes) or None
+
+
+def _columns_and_rows(lines):
+    """(what each entry of x adds to J d, what each entry of f(x) gets from it), for a d of x's scale."""
+    scale = _scale(lines.x)
+    units = np.eye(scale.size).reshape(-1, *scale.shape)
+    with np.errstate(all="ignore"):
+        columns = np.array([lines.slope((e * scale).astype(lines.x.dtype)) for e in units])
+    weights = _norms(columns.reshape(scale.size, -1)).reshape(scale.shape) / scale
+    return weights, _norms(np.moveaxis(columns, 0, -1)) if lines.y.size > 1 else None
+
+
+def _entries(name, which):
+    """The entries of x or f(x) in a mask, as text."""
+    indices = [", ".join(map(str, index)) for index in np.argwhere(which).tolist()]
+    more = len(indices) - SHOWN_ENTRIES
+    return ", ".join(f"{name}[{i}]" for i in indices[:SHOWN_ENTRIES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _sizes(x):
+    """The size of each entry; for a zero the least of the others, at most 1."""
+    size = np.abs(_float64(x))
+    return np.where(size > 0, size, size[size > 0].min(initial=1.0))
+
+
+def _scale(x):
+    """How far each entry is moved: by the greatest of itself, the median of all and 1."""
+    own = _sizes(x)
+    return np.maximum(own, max(1.0, np.median(own)))
+
+
+def _random_directions(x, rng, weights=None, signs=None):
+    """DIRECTIONS of them.  An entry that adds more to J d than the median is moved less, down to an eighth of its own size."""
+    for i in range(DIRECTIONS):
+        d = _random_direction(x, rng, _sizes(x) if i == 1 else None)
+        if weights is not None:
+            share = weights * np.abs(d)
+            most = np.median(share[share > 0]) if (share > 0).any() else np.inf
+            d = np.where(share > most, d * np.maximum(most / share, np.minimum(1, _sizes(x) / (8 * np.abs(d)))), d)
+        yield d if signs is None else np.copysign(d, signs)
+
+
+def _random_direction(x, rng, scale=None):
+    """No entry is far from its scale: one that is hardly moved would hardly be tested."""
+    scale = _scale(x) if scale is None else scale
+    return scale * rng.uniform(0.5, 1.5, x.shape) * rng.choice([-1.0, 1.0], x.shape)
+
+
+def _step_length(eps0):
+    try:
+        value = _check.number(eps0, "eps0")
+    except OverflowError:
+        value = np.inf
+    if not 0 < value < np.inf:
+        raise ValueError(f"eps0 is {value:g}; expected a positive number that is finite")
+    return value
+
+
+def _direction(d, x):
+    d = _real(d, "d")
+    _require_shape("d", d, x.shape, "x")
+    return _float64(d)
 
 
 # --- small parts -----------------------------------------------------------------------------------------------------
 
 
-def _call(function, *arrays):
+def _call(name, function, *arrays):
     """function(*arrays) on read-only copies, its result copied as well: it may be a buffer that the next call reuses."""
     frozen = [np.array(a) for a in arrays]
     for a in frozen:
         a.flags.writeable = False
-    return np.array(function(*frozen))
+    return np.array(_check.as_array(function(*frozen), name))
 
 
 def _real(x, name="x"):
-    x = np.asarray(x)
+    x = _check.as_array(x, name)
     if x.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {x.dtype}; expected real numbers")
+    if x.dtype == np.float16:
+        return x.astype(np.float32)
     return x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
 
 
@@ -478,10 +726,15 @@ def _dot(a, b):
 
 
 def _norm(a):
-    """Euclidean norm in float64 that neither overflows nor underflows."""
-    a = np.abs(_float64(a)).ravel()
-    top = a.max(initial=0.0)
-    return float(top * np.linalg.norm(a / top)) if 0 < top < np.inf else float(top)
+    return float(_norms(np.reshape(a, (1, -1)))[0])
+
+
+def _norms(a):
+    """Euclidean norms along the last axis, in float64, that neither overflow nor underflow."""
+    a = np.abs(_float64(a))
+    top = a.max(axis=-1, initial=0.0)
+    unit = np.where((top > 0) & (top < np.inf), top, 1.0)
+    return unit * np.sqrt(np.square(a / unit[..., None]).sum(axis=-1))
 
 
 def _slope(epsilons, errors):
@@ -495,10 +748,6 @@ def _ratios(errors):
     """The order that each step shows against the one before."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.concatenate([[np.nan], np.log2(errors[:-1] / errors[1:])])
-
-
-def _within(order, limits):
-    return limits[0] <= order <= limits[1]
 
 
 def _not_finite(**arrays):

@@ -129,7 +129,11 @@ def test_vanishing_second_derivative_is_noted():
     assert "second derivative along d" in result.note
 
 
-def test_error_that_changes_sign_is_noted():
+def _ratio(errors):
+    return np.log2(errors[:-2] / errors[1:-1])[errors[1:-1] > 0]
+
+
+def test_error_that_changes_sign_passes():
     """r(e) = e^2 - c e^3 vanishes at e = 1/c, amid the few steps that float32 has here: not of order 2 there, and yet right."""
     c, x = np.float32(9), np.zeros(1, np.float32)
 
@@ -138,8 +142,7 @@ def test_error_that_changes_sign_is_noted():
 
     result = gradient_test(f, np.ones(1, np.float32), x, d=np.ones(1))
     result.assert_passed()
-    assert result.first_order < 1.8
-    assert "nearly cancel" in result.note
+    assert _ratio(result.first_errors).min() < 0.5
     assert not gradient_test(f, np.float32([1.01]), x, d=np.ones(1)).passed
 
 
@@ -216,11 +219,11 @@ def test_small_errors_are_found_in_float64(name, relative):
 
 
 def test_small_error_hidden_by_curvature_is_found_in_float32():
-    """Three in a thousand: at every step above the floor the e^2 term is greater, so first order alone looks right."""
+    """Three in a thousand: at most steps above the floor the e^2 term is greater."""
     logits = np.random.default_rng(1).standard_normal(24).astype(np.float32)
     hidden = gradient_test(logsumexp, lambda x: np.float32(1.003) * softmax(x), logits)
-    assert hidden.first_order > 1.8
-    assert "2 J e d" in hidden.reason
+    assert "wrong, by about 0.003 of the change" in hidden.reason
+    gradient_test(logsumexp, softmax, logits).assert_passed()
 
 
 @each_dtype
@@ -271,15 +274,17 @@ def test_nothing_to_test_is_refused(dtype):
     stationary = gradient_test(lambda x: (x * x).sum(), lambda x: 2 * x, np.zeros(3, dtype))
     assert not stationary.passed
     assert "stationary" in stationary.reason
-    assert not gradient_test(log_cosh, np.tanh, x, d=np.zeros(6)).passed
-    assert not gradient_test(log_cosh, np.tanh, np.zeros((0,), dtype)).passed
+    assert "d is zero" in gradient_test(log_cosh, np.tanh, x, d=np.zeros(6)).reason
+    assert "x has shape (0,)" in gradient_test(log_cosh, np.tanh, np.zeros((0,), dtype)).reason
+    assert "x has shape (0,)" in jacobian_test(np.tanh, lambda x, v: v, np.zeros((0,), dtype)).reason
 
 
 def test_too_few_steps_above_round_off_are_refused():
     x = point(np.float32) + np.float32(1)
-    few = gradient_test(log_cosh, np.tanh, x, eps0=2e-3)
-    assert not few.passed
-    assert "steps" in few.reason
+    for eps0, text in [(2e-4, "only 2 steps"), (2e-5, "too few steps change f"), (1e-30, "eps0 do not change x")]:
+        few = gradient_test(log_cosh, np.tanh, x, eps0=eps0)
+        assert not few.passed
+        assert text in few.reason
     few = gradient_test(log_cosh, np.tanh, x.astype(np.float64), steps=3)
     assert not few.passed
     assert "only 3 steps" in few.reason
@@ -306,10 +311,10 @@ def test_values_that_are_not_finite_fail_with_a_reason(bad):
     assert "NaN" in transpose_test(lambda x, v: v * bad, lambda x, u: u, x).reason
     far = gradient_test(lambda x: log_cosh(x) if np.array_equal(x, point(np.float64)) else bad, np.tanh, x)
     assert not far.passed
-    assert "derivative at a step" in far.reason
+    assert "at any step that changes x" in far.reason
     behind = gradient_test(lambda x: log_cosh(x) if x[0] >= 1 else bad, np.tanh, np.ones(2), d=np.ones(2))
     assert not behind.passed
-    assert "x - epsilon d" in behind.reason
+    assert "x is at the edge of its domain" in behind.reason
 
 
 # --- Jacobian test ---------------------------------------------------------------------------------------------------
@@ -476,7 +481,7 @@ def test_hidden_state_is_found():
     calls.clear()
     limit = 10**9
     gradient_test(drifts_late, np.tanh, point(np.float64)).assert_passed()
-    table_ends = len(calls) - 1 - 2 * 5  # then come the second f(x) and both sides of the 5 fitted steps
+    table_ends = len(calls) - 1  # then comes the second f(x)
     calls.clear()
     limit = table_ends
     assert "second call" in gradient_test(drifts_late, np.tanh, point(np.float64)).reason
@@ -494,8 +499,28 @@ def test_wrong_arguments():
         transpose_test(lambda x, v: v, lambda x, u: u[:2], x)
     with pytest.raises(ValueError, match=r"d has shape \(2,\); expected \(6,\) to match x"):
         gradient_test(log_cosh, np.tanh, x, d=np.ones(2))
-    with pytest.raises(ValueError, match=r"eps0 is -1; expected a positive number"):
-        gradient_test(log_cosh, np.tanh, x, eps0=-1)
+    for eps0 in (-1, 0, np.nan, np.inf, 10**400):
+        with pytest.raises(ValueError, match=r"eps0 is .*; expected a positive number that is finite"):
+            gradient_test(log_cosh, np.tanh, x, eps0=eps0)
+    with pytest.raises(TypeError, match=r"eps0 is 'half'; expected a number"):
+        gradient_test(log_cosh, np.tanh, x, eps0="half")
+    with pytest.raises(ValueError, match=r"steps is 0; expected at least 1"):
+        jacobian_test(np.tanh, lambda x, v: v, x, steps=0)
+    with pytest.raises(ValueError, match=r"directions is 0; expected at least 1"):
+        transpose_test(lambda x, v: v, lambda x, u: u, x, directions=0)
+    for function, name in [(lambda x: None, r"f\(x\)"), (lambda x: "text", r"f\(x\)"), (lambda x: 1j, r"f\(x\)")]:
+        with pytest.raises(TypeError, match=rf"{name} has dtype .*; expected real numbers"):
+            gradient_test(function, np.tanh, x)
+    with pytest.raises(ValueError, match=r"f\(x\) is no rectangular array"):
+        jacobian_test(lambda x: [[1.0], [1.0, 2.0]], lambda x, v: v, x)
+    with pytest.raises(TypeError, match=r"grad has dtype complex128; expected real numbers"):
+        gradient_test(log_cosh, lambda x: x + 1j, x)
+    with pytest.raises(TypeError, match=r"jac_mv\(x, v\) has dtype complex128; expected real numbers"):
+        jacobian_test(np.tanh, lambda x, v: v + 1j, x)
+    with pytest.raises(TypeError, match=r"d has dtype complex128; expected real numbers"):
+        gradient_test(log_cosh, np.tanh, x, d=x + 1j)
+    with pytest.raises(TypeError, match="x has dtype object"):
+        gradient_test(log_cosh, np.tanh, x.astype(object))
     with pytest.raises(TypeError, match="x has dtype complex128"):
         gradient_test(log_cosh, np.tanh, x + 1j)
     with pytest.raises(TypeError, match=r"f\(x\) has dtype complex128"):
@@ -515,7 +540,7 @@ def test_result_holds_the_table():
         assert column.shape == (n,)
     assert result.fitted.sum() == 5
     assert (result.first_errors[result.fitted] > result.floors[result.fitted]).all()
-    assert (result.first_errors[-2:] <= result.floors[-2:]).all()  # it stops two steps below the floor
+    assert (result.first_errors[-4:] <= result.floors[-4:]).all()  # it stops four steps below the floor
     assert result.zeroth_order == pytest.approx(1, abs=0.01)
     assert result.first_order == pytest.approx(2, abs=0.05)
     text = str(result)
