@@ -1,9 +1,9 @@
 """The command line, called as a user does, for the tests of its parts."""
 
-import subprocess
 import sys
 
 import numpy as np
+from interpreter import started
 
 from fastlec import cli, data
 
@@ -28,5 +28,5 @@ def refused(capsys, text, *args):
 
 
 def process(*args, **options):
-    command = [sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())", *args]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    """with process(...) as training: the command in a process of its own, as `interpreter.started`."""
+    return started([sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())", *args], **options)
