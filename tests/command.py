@@ -7,6 +7,8 @@ from interpreter import started
 
 from fastlec import cli, data
 
+COMMAND = [sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())"]
+
 
 def save_digits(path, rows=slice(100), **changes):
     X, y = data.load_digits()
@@ -29,4 +31,4 @@ def refused(capsys, text, *args):
 
 def process(*args, **options):
     """with process(...) as training: the command in a process of its own, as `interpreter.started`."""
-    return started([sys.executable, "-c", "import sys; from fastlec.cli import main; sys.exit(main())", *args], **options)
+    return started([*COMMAND, *args], **options)
