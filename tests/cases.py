@@ -5,12 +5,13 @@ transposed), sums in runs of 8 and 16 registers, strips of 64 samples, blocks of
 """
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 import fastlec
+from fastlec._geometry import geometry
 
 ALONG_AXIS = (fastlec.softmax, fastlec.log_softmax, fastlec.logsumexp)
 MAPS = (
@@ -164,6 +165,15 @@ class Conv:
     def windows(self):
         """The options that im2col has too."""
         return {name: getattr(self, name) for name in ("stride", "padding", "dilation")}
+
+    def small(self):
+        """The same windows; fewer images, channels, filters and groups where a loop over all products would take long."""
+        (n, _, h, w), (k, per_group, r, s) = self.x, self.W
+        if np.prod(geometry(self.x, self.W, **self.options).y_shape) * per_group * r * s <= 50_000:
+            return self
+        few = min(self.groups, 3)
+        W = few * min(k // self.groups, 2), min(per_group, 2), r, s
+        return replace(self, x=(min(n, 2), few * W[1], h, w), W=W, groups=few)
 
     def __str__(self):
         options = {"s": self.stride, "p": self.padding, "d": self.dilation, "g": self.groups}

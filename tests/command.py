@@ -1,9 +1,9 @@
 """The command line, called as a user does, for the tests of its parts."""
 
-import subprocess
 import sys
 
 import numpy as np
+from interpreter import started
 
 from fastlec import cli, data
 
@@ -30,4 +30,5 @@ def refused(capsys, text, *args):
 
 
 def process(*args, **options):
-    return subprocess.Popen([*COMMAND, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options)
+    """with process(...) as training: the command in a process of its own, as `interpreter.started`."""
+    return started([*COMMAND, *args], **options)

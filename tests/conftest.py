@@ -1,10 +1,17 @@
 """Shared by the tests: instruction sets, dtypes and team sizes as fixtures, seeded random numbers, THE tolerance table."""
 
+import os
+import re
 import zlib
 from contextlib import contextmanager
 
-import numpy as np
 import pytest
+
+# Products of the references are small. OpenBLAS would spread them over all cores and wait there at full speed, beside the teams
+# that are tested. It reads this when it is loaded.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+import numpy as np
 
 from fastlec._kernels import runner
 
@@ -30,6 +37,12 @@ UNITS = {
     "winograd": (32, 32),
     "slope": (1, 2),  # sigma' from sigma, relative to 1: the rounding of y^2; the error of y itself is added by the test
 }
+
+
+def pytest_collection_modifyitems(items):
+    """The instruction sets take turns at each case: what all must give is computed once then, and kept for the next test alone."""
+    isas, turns = re.compile(rf"\b({'|'.join(runner.isas())})\b"), {}
+    items.sort(key=lambda item: turns.setdefault(isas.sub("", item.nodeid), len(turns)))
 
 
 @pytest.fixture(params=runner.isas())
@@ -90,14 +103,14 @@ def frozen():
     return freeze
 
 
+def units(name, dtype):
+    dtype = np.dtype(dtype)
+    return UNITS[name][DTYPES.index(dtype.name)] * float(np.finfo(dtype).eps)
+
+
 @pytest.fixture
 def tolerance():
     """tolerance(name, dtype): the row of UNITS, times eps."""
-
-    def units(name, dtype):
-        dtype = np.dtype(dtype)
-        return UNITS[name][DTYPES.index(dtype.name)] * float(np.finfo(dtype).eps)
-
     return units
 
 

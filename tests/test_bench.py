@@ -1,12 +1,12 @@
 """The benchmarks: every case is right in fastlec and NumPy, wrong and failing contenders are reported, ratios are ratios."""
 
 import json
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from interpreter import finished
 
 import fastlec
 from fastlec import bench
@@ -368,6 +368,6 @@ def test_python_m_fastlec_bench(tmp_path):
         "--contenders",
         "fastlec",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)  # not beside an uncompiled tree
+    done = finished(command, cwd=tmp_path)  # not beside an uncompiled tree
     assert done.returncode == 0, done.stderr
     assert "4 cases, 4 results agree" in done.stdout

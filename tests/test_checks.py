@@ -10,11 +10,17 @@ from fastlec import checks, functional, layers, linear, losses, network, objecti
 from fastlec.layers import base
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
 def test_everything_passes(dtype, seed):
-    for _, result in checks.run(dtype=dtype, seed=seed):
+    names, results = zip(*checks.run(dtype=dtype, seed=seed), strict=True)
+    for result in results:
         result.assert_passed()
+    assert len(set(names)) == len(names)
+    assert {(result.name, str(result.dtype)) for result in results} == {(name, str(np.dtype(dtype))) for name in checks.CHECKS}
+    assert {result.kind for result in results} == {"gradient", "Jacobian", "transpose", "layer"}
+    kinds = {result.kind for result in results if result.name == "softmax"}
+    assert kinds == {"Jacobian", "transpose"}
 
 
 def test_a_seed_decides_every_number():
@@ -26,16 +32,12 @@ def test_a_seed_decides_every_number():
                 assert np.array_equal(a, b), name
 
 
-def test_run_covers_every_check_in_both_precisions():
-    names, results = zip(*checks.run(), strict=True)
-    assert len(set(names)) == len(names)
-    assert names[0] == "softmax: Jacobian test, float64"
-    assert {(result.name, str(result.dtype)) for result in results} == {
-        (name, dtype) for name in checks.CHECKS for dtype in ("float64", "float32")
-    }
-    assert {result.kind for result in results} == {"gradient", "Jacobian", "transpose", "layer"}
-    kinds = {result.kind for result in results if result.name == "softmax"}
-    assert kinds == {"Jacobian", "transpose"}
+def test_both_precisions_are_run_by_default(monkeypatch):
+    monkeypatch.setattr(checks, "CHECKS", {"softmax": checks.CHECKS["softmax"]})
+    names, _ = zip(*checks.run(), strict=True)
+    assert names == tuple(
+        f"softmax: {kind} test, {dtype}" for dtype in ("float64", "float32") for kind in ("Jacobian", "transpose")
+    )
 
 
 def test_every_derivative_of_the_library_is_in_the_table():

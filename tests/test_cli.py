@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 
 import numpy as np
 import pytest
+from interpreter import finished, output
 
 from fastlec import Dense, Network, classifier, data, io
 
@@ -304,11 +304,11 @@ def test_network_files_without_the_facts_are_refused(capsys):
 
 def test_interrupting_a_network_leaves_the_model(model, folder):
     before = (folder / model).read_bytes()
-    training = process("train", "--model", "resnet", "--epochs", "1000000", bufsize=1)
-    assert "UCI" in training.stdout.readline()
-    time.sleep(0.5)
-    training.send_signal(signal.SIGINT)
-    _, err = training.communicate(timeout=20)
+    with process("train", "--model", "resnet", "--epochs", "1000000", bufsize=1) as training:
+        assert "UCI" in training.stdout.readline()
+        time.sleep(0.5)
+        training.send_signal(signal.SIGINT)
+        _, err = training.communicate(timeout=20)
     assert (training.returncode, err) == (130, "fastlec: interrupted\n")
     assert (folder / model).read_bytes() == before
     assert os.listdir() == [model]
@@ -368,11 +368,11 @@ def test_bad_options_of_universal_are_refused(capsys, folder, options, text):
 
 
 def test_interrupting_universal():
-    fitting = process("universal", "--widths", "1,200", "--samples", "2000", bufsize=1)
-    assert "samples" in fitting.stdout.readline()
-    time.sleep(0.5)
-    fitting.send_signal(signal.SIGINT)
-    _, err = fitting.communicate(timeout=20)
+    with process("universal", "--widths", "1,200", "--samples", "2000", bufsize=1) as fitting:
+        assert "samples" in fitting.stdout.readline()
+        time.sleep(0.5)
+        fitting.send_signal(signal.SIGINT)
+        _, err = fitting.communicate(timeout=20)
     assert (fitting.returncode, err) == (130, "fastlec: interrupted\n")
 
 
@@ -473,19 +473,19 @@ def test_data_that_do_not_fit_the_model_are_refused(capsys, model):
 
 def test_interrupt_ends_in_one_line_and_leaves_the_model(model, folder):
     before = (folder / model).read_bytes()
-    training = process("train", "--epochs", "100000000", bufsize=1)
-    assert "UCI" in training.stdout.readline()
-    time.sleep(0.2)
-    training.send_signal(signal.SIGINT)
-    _, err = training.communicate(timeout=20)
+    with process("train", "--epochs", "100000000", bufsize=1) as training:
+        assert "UCI" in training.stdout.readline()
+        time.sleep(0.2)
+        training.send_signal(signal.SIGINT)
+        _, err = training.communicate(timeout=20)
     assert (training.returncode, err) == (130, "fastlec: interrupted\n")
     assert (folder / model).read_bytes() == before
     assert os.listdir() == [model]
 
 
 def test_output_is_plain_where_only_ascii_can_be_shown():
-    training = process("train", "--epochs", "3", env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "80"})
-    out, err = training.communicate(timeout=60)
+    with process("train", "--epochs", "3", env={**os.environ, "PYTHONIOENCODING": "ascii", "COLUMNS": "80"}) as training:
+        out, err = training.communicate(timeout=60)
     assert (training.returncode, err) == (0, "")
     assert out.isascii()
     assert "\x1b" not in out
@@ -494,14 +494,15 @@ def test_output_is_plain_where_only_ascii_can_be_shown():
 
 def test_without_typer_one_line_says_what_to_install():
     code = "import sys; sys.modules['typer'] = None; from fastlec.cli import main; sys.exit(main(['train']))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    found = finished([sys.executable, "-c", code])
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr == "fastlec: the command line needs typer and rich: pip install 'fastlec[cli]'\n"
 
 
 def test_importing_the_library_stays_light():
     code = "import sys, fastlec, fastlec.data, fastlec.io, fastlec.plot, fastlec.training; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = output(code).split()
+    assert "fastlec" in loaded
     assert not {"scipy", "typer", "rich", "matplotlib"} & set(loaded)
 
 

@@ -1,11 +1,11 @@
 """``fastlec filter`` as a user meets it: what it writes for every kind of image, and how it refuses bad input."""
 
 import io as memory
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from interpreter import finished
 
 from fastlec import filter2d, filters, images
 
@@ -259,11 +259,11 @@ def test_bad_input(capsys, photo, folder, text, args):
 def test_without_pillow(photo):
     code = "import sys; sys.modules['PIL'] = None; from fastlec.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "filter", "in.png", "out.png", "--kernel=box"]
-    found = subprocess.run(command, capture_output=True, text=True)
+    found = finished(command)
     assert found.returncode == 2
     assert found.stderr == "fastlec: image files need Pillow: pip install 'fastlec[image]'\n"
     code = "import sys, fastlec, fastlec.images; sys.exit('PIL' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert finished([sys.executable, "-c", code]).returncode == 0
 
 
 def test_reading_and_writing_without_the_command(photo):

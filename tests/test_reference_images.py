@@ -14,7 +14,8 @@ from test_reference import DIFFERENCE, central_difference
 from fastlec import reference
 from fastlec._geometry import geometry, window_geometry
 
-conv = cases.parametrize("case", cases.CONVOLUTIONS)
+# NumPy loops over the taps alone: of the cases made for kernels, which cut channels, filters and images too, few of these will do.
+conv = cases.parametrize("case", dict.fromkeys(case.small() for case in cases.CONVOLUTIONS))
 
 
 def integers(rng, *shape):

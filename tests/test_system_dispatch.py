@@ -3,12 +3,11 @@ that do not belong where they are."""
 
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from interpreter import output, run
+from interpreter import finished, output, run
 
 import fastlec
 from fastlec._kernels import runner
@@ -24,7 +23,9 @@ needs_sources = pytest.mark.skipif(not (ROOT / "csrc").is_dir(), reason="the C s
 def tool(*command):
     if not shutil.which(command[0]):
         pytest.skip(f"{command[0]} is not installed")
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = finished(command)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def built(pattern):
