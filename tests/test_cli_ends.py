@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import finished
 from interpreter import run as run_code
 
 import fastlec
@@ -57,7 +58,7 @@ def test_a_reader_that_leaves_costs_no_model():
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_streams_that_are_closed_or_full_cost_no_model(redirection, code, text):
     command = ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, "train", "--epochs", "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = finished(command)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", text)
     assert io.load_model("model.npz").W.shape == (10, 64)
     assert os.listdir() == ["model.npz"]

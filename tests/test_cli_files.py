@@ -226,7 +226,7 @@ def test_where_the_output_goes_is_no_place_for_a_model(folder, softmax):
     save_digits("some.npz")
     command = ["train", "--load", softmax, "--predict", "some.npz", "--output", "/dev/stdout", "--overwrite"]
     with open("out.txt", "w") as out:
-        done = subprocess.run([*COMMAND, *command], stdout=out, stderr=subprocess.PIPE, text=True, timeout=120)
+        done = finished([*COMMAND, *command], stdout=out)
     assert done.returncode == 2
     assert "--output /dev/stdout is where the output of this command goes" in done.stderr
     assert (folder / "out.txt").read_text() == ""
