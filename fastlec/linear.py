@@ -13,7 +13,6 @@ import numpy as np
 
 from . import _check
 from ._kernels.linear import Problem, nan_row
-from .io import memory_size
 
 HESSIAN_BYTES = 1 << 31
 STRIP = 64  # samples whose logits a thread holds at once
@@ -26,6 +25,8 @@ class _Samples(Problem):
     """
 
     def __init__(self, X, y, n_classes, weight, fit_bias, reduced):
+        from .io import memory_size
+
         X = _check.samples(X)
         m, n = X.shape
         if n_classes is not None:

@@ -105,9 +105,9 @@ def train_softmax(
             found, message = minimize_scipy(objective, theta, solver, max_iter=epochs, callback=record)
             theta = found.astype(X.dtype)
     except BaseException as error:
-        epochs = min(map(len, (history.train_loss, history.val_loss, history.val_accuracy)))  # it may come between two of them
+        whole = min(map(len, (history.train_loss, history.val_loss, history.val_accuracy)))  # it may come between two of them
         for values in (history.train_loss, history.val_loss, history.val_accuracy):
-            del values[epochs:]
+            del values[whole:]
         error.history, error.model = history, model()
         raise
     test = None if dataset.X_test is None else accuracy(dataset.y_test, predict(model(), dataset.X_test))
