@@ -246,7 +246,8 @@ def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None
     ValueError where shapes or values do not fit, TypeError where an array is not of real numbers.
     """
     x = _real(x)
-    g = _real(_call("grad", grad, x) if callable(grad) else grad, "grad")
+    with np.errstate(all="ignore"):
+        g = _real(_call("grad", grad, x) if callable(grad) else grad, "grad")
     _require_shape("grad", g, x.shape, "x")
 
     def value(x):
@@ -333,8 +334,8 @@ def check_layer(layer, x, *, rng=None, name=None):
     layer : a layer or a network, the library's or one of your own.  Its parameters are where it is tested; random ones, not
         zeros, tell most.
     x : array of samples, (m, ...), in the precision of the layer's parameters or converted to it.  Few are enough: the
-        tests take many calls, and with relu each sample brings kinks, of which none may be too near for the steps.  The
-        steps start at 1/2 and, where that fails, smaller, down to 2^-20, but float32 tells little below 2^-10.
+        tests take many calls, and with relu each sample brings kinks, of which none may be too near for float32 to tell the
+        derivative on this side of it.
     rng : seed or numpy.random.Generator for directions and vectors; the same at every call by default.
     name : what the result calls the layer; by default its class.
 
@@ -584,11 +585,13 @@ class _Line:
         if n >= MIN_STEPS and self.bound <= RESOLUTION * self.slope:
             return None
         if self.start:
-            kink = f"f has a kink near x, met at a step of about {self.epsilons[self.start]:.2g}"
-            return f"{kink}, and smaller steps are too near to round-off: move x away from it, change d, or take float64"
+            return f"{self._kink()}; smaller ones are too near to round-off: move x away from it, change d, or take float64"
         if n < MIN_STEPS:
             return f"only {n} steps lie above round-off: {MIN_STEPS} are needed, so {LARGER}"
         return f"round-off may hide an error of {self._part(self.bound)} of the change along d: {LARGER}"
+
+    def _kink(self):
+        return f"f has a kink near x, or bends sharply, at steps of about {self.epsilons[self.start]:.2g}"
 
     def _note(self, text):
         """What is worth knowing of a right derivative."""
@@ -602,9 +605,7 @@ class _Line:
                 f"{text}, for its even and odd parts nearly cancel at one step; each of them is of higher order than 1"
             )
         if self.start:
-            notes.append(
-                f"f has a kink near x, met at a step of about {self.epsilons[self.start]:.2g}: only smaller steps count"
-            )
+            notes.append(f"{self._kink()}; only smaller ones count")
         return "; ".join(notes) or None
 
 
