@@ -555,8 +555,12 @@ class _Line:
         if not len(self.epsilons) and self.outside is None:
             return False, f"steps of eps0 do not change x: {LARGER}", None
         if not len(self.epsilons):
-            where = "x + epsilon d or x - epsilon d at any step that changes x"
-            return False, f"f is not finite at {where}: x is at the edge of its domain{self.outside}", None
+            where = "x + epsilon d or x - epsilon d at any step that was tried"
+            return (
+                False,
+                f"f is not finite at {where}: x is at the edge of its domain, or eps0 is too large{self.outside}",
+                None,
+            )
         text = f"the first-order error is of order {self.orders[1]:.2f} in epsilon, not 2"
         if self.kink > 0:
             jump = self._part(self.kink + self.bounds[EVEN])
@@ -635,7 +639,9 @@ def _small_parts(lines, line, d, columns, rows):
                 break
             seen = now
         unseen &= sizes > 0
-        if unseen.any():
+        if unseen.all():
+            notes.append(f"no entry of {name} by itself counts enough for an error in it alone to be seen")
+        elif unseen.any():
             notes.append(f"too small beside the others for an error to be seen: {_entries(name, unseen)}")
     return None, "; ".join(notes) or None
 

@@ -306,7 +306,7 @@ def test_values_that_are_not_finite_fail_with_a_reason(bad):
     assert "NaN" in transpose_test(lambda x, v: v * bad, lambda x, u: u, x).reason
     far = gradient_test(lambda x: log_cosh(x) if np.array_equal(x, point(np.float64)) else bad, np.tanh, x)
     assert not far.passed
-    assert "at any step that changes x" in far.reason
+    assert "at any step that was tried" in far.reason
     behind = gradient_test(lambda x: log_cosh(x) if x[0] >= 1 else bad, np.tanh, np.ones(2), d=np.ones(2))
     assert not behind.passed
     assert "x is at the edge of its domain" in behind.reason
@@ -718,6 +718,8 @@ def test_parts_too_small_to_be_judged_are_named():
     result.assert_passed()
     assert "too small beside the others for an error to be seen: x[1]" in result.note
     assert not gradient_test(f, one_of(2, 1.01)(g), x).passed
+    many = np.linspace(1, 2, 100_000).astype(np.float32)
+    assert gradient_test(log_cosh, np.tanh, many).note.startswith("no entry of x by itself")
     matrix = np.array([[1e3, 1e-12], [1.0, 1.0]])
     assert jacobian_test(lambda x: matrix @ x, lambda x, v: matrix @ v, np.ones(2)).note == LINEAR
     matrix = np.array([[1e3, 1e-12], [1.0, 1e-12]])
