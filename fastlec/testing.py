@@ -20,10 +20,10 @@ import numpy as np
 
 from . import _check
 
-# The round-off floor of a first-order error.  f(x), f(x + e d) and J e d are each right to about eps times their size; a
-# function may lose more inside (long sums, cancellation), so its noise is measured as well, with NOISE_STEPS steps that move
-# each entry of x by eps to eps^(3/4) of its size, where the true error, O(eps^(3/2)), is far below eps.  The floor lies 4 times
-# above the greater of the two, for noise has tails.
+# The round-off floor of a first-order error.  f(x) and f(x + e d) are each right to half of eps times their size where only the
+# result is rounded; a function may lose more inside (long sums, cancellation), so its noise is measured as well, with
+# NOISE_STEPS steps that move each entry of x by eps to eps^(3/4) of its size, where the true error, O(eps^(3/2)), is far below
+# eps.  The floor lies 4 times above that, for noise has tails, and above eps times J e d.
 NOISE_MARGIN = 4
 NOISE_STEPS = 8
 # The table ends where MIN_STEPS steps in a row are round-off, and a derivative is not believed on fewer.
@@ -45,11 +45,12 @@ SAFETY = 2
 RESOLUTION = 1 / 125
 # An error below this part of the derivative is too small for errors of the gradient's entries to cancel to it by chance.
 FINE = 1e-6
-# Directions that are tried where one shows too little, and how often f may be outside its domain before that is said.
-DIRECTIONS = 3
+# How often f may be outside its domain, at steps halved each time, before that is said.
 OUTSIDE = 200
 # The columns and rows of a Jacobian are compared where x has no more entries: each column is a product.
 COLUMNS = 32
+# Parts of a derivative that are less than so many times what may be wrong with the whole are tested by themselves.
+WELL_SEEN = 20
 # <u, Jv> and <J'u, v> are each right to about sqrt(n) eps |u| |Jv| (random signs); 10 allows for what J's code loses inside.
 TRANSPOSE_UNITS = 10
 SHOWN_STEPS = 10
@@ -245,7 +246,8 @@ def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None
     ValueError where shapes or values do not fit, TypeError where an array is not of real numbers.
     """
     x = _real(x)
-    g = _real(_call("grad", grad, x) if callable(grad) else grad, "grad")
+    with np.errstate(all="ignore"):
+        g = _real(_call("grad", grad, x) if callable(grad) else grad, "grad")
     _require_shape("grad", g, x.shape, "x")
 
     def value(x):
@@ -332,8 +334,8 @@ def check_layer(layer, x, *, rng=None, name=None):
     layer : a layer or a network, the library's or one of your own.  Its parameters are where it is tested; random ones, not
         zeros, tell most.
     x : array of samples, (m, ...), in the precision of the layer's parameters or converted to it.  Few are enough: the
-        tests take many calls, and with relu each sample brings kinks, of which none may be too near for the steps.  The
-        steps start at 1/2 and, where that fails, smaller, down to 2^-20, but float32 tells little below 2^-10.
+        tests take many calls, and with relu each sample brings kinks, of which none may be too near for float32 to tell the
+        derivative on this side of it.
     rng : seed or numpy.random.Generator for directions and vectors; the same at every call by default.
     name : what the result calls the layer; by default its class.
 
@@ -451,7 +453,8 @@ class _Lines:
 
     def noise(self, rows=...):
         """The round-off floor of f's entries ``rows`` next to x."""
-        return NOISE_MARGIN * max([self.y_eps * _norm(self.y[rows]), *(_norm(r[rows]) for r in self.residuals)])
+        measured = max((_norm(residual[rows]) for residual in self.residuals), default=0.0)
+        return max(self.y_eps * _norm(self.y[rows]), NOISE_MARGIN * measured)
 
     def along(self, d, *, rows=..., eps0=None, steps=None):
         """What f's entries ``rows`` show along d and -d."""
@@ -473,7 +476,7 @@ class _Lines:
                 sizes = _norms(np.concatenate([changes, predicted, residuals, *row, *(b - a for a, b in pairwise(row))]))
                 sizes = sizes.reshape(-1, 2).tolist()
                 change, along, residual = map(max, sizes[:3])
-                floor = max(noise, NOISE_MARGIN * (self.y_eps * (size + change) + self.x_eps * along))
+                floor = max(noise, self.y_eps * (size + change) + NOISE_MARGIN * self.x_eps * along)
                 floors = _extrapolated(np.array([floor / epsilon, floor / epsilon]), floors, -1)
                 best = _best(sizes[3 : 3 + len(row)], sizes[3 + len(row) :], floors)
                 table.append((epsilon, sizes[0][0], sizes[2][0], residual, floor, *best))
@@ -534,8 +537,9 @@ class _Line:
         self.epsilons, self.zeroth, self.first, self.worst, self.floors, even, even_bounds, odd, odd_bounds = table.T
         self.slope, self.outside = slope, outside
         start, self.kink, kink_bound = _consistent(even, even_bounds, MIN_STEPS)
-        # beside a kink the odd part is no surer than the even part, whose limit is zero, shows
-        start, self.error, error_bound = _consistent(odd, np.maximum(odd_bounds, SAFETY * even), 2, start)
+        # beside kinks the odd part is no surer than the even part, whose limit is zero, shows, and many may look like an error
+        votes = 2 if start <= 1 else MIN_STEPS
+        start, self.error, error_bound = _consistent(odd, np.maximum(odd_bounds, SAFETY * even), votes, start)
         self.bounds, self.bound = (kink_bound, error_bound), max(kink_bound, error_bound)
         self.start = max(start - 1, 0)
         smooth = np.arange(len(table)) >= (start if self.start else 0)
@@ -551,8 +555,12 @@ class _Line:
         if not len(self.epsilons) and self.outside is None:
             return False, f"steps of eps0 do not change x: {LARGER}", None
         if not len(self.epsilons):
-            where = "x + epsilon d or x - epsilon d at any step that changes x"
-            return False, f"f is not finite at {where}: x is at the edge of its domain{self.outside}", None
+            where = "x + epsilon d or x - epsilon d at any step that was tried"
+            return (
+                False,
+                f"f is not finite at {where}: x is at the edge of its domain, or eps0 is too large{self.outside}",
+                None,
+            )
         text = f"the first-order error is of order {self.orders[1]:.2f} in epsilon, not 2"
         if self.kink > 0:
             jump = self._part(self.kink + self.bounds[EVEN])
@@ -561,7 +569,7 @@ class _Line:
             if not self.orders[1] < SECOND_ORDER[0]:
                 text = "f(x + e d) - f(x - e d) does not approach 2 J e d"
             part = self._part((self.error + self.bounds[ODD]) / 2)
-            sure = not self.start or self.error > self.bounds[ODD] / 2  # many kinks near x may look like a small error
+            sure = not self.start or self.error > self.bounds[ODD] / 2
             return sure, f"{text}: the derivative is wrong, by about {part} of the change along d", None
         reason = self._too_little()
         return reason is None, reason, None if reason else self._note(text)
@@ -581,11 +589,13 @@ class _Line:
         if n >= MIN_STEPS and self.bound <= RESOLUTION * self.slope:
             return None
         if self.start:
-            kink = f"f has a kink near x, met at a step of about {self.epsilons[self.start]:.2g}"
-            return f"{kink}, and smaller steps are too near to round-off: move x away from it, change d, or take float64"
+            return f"{self._kink()}; smaller ones are too near to round-off: move x away from it, change d, or take float64"
         if n < MIN_STEPS:
             return f"only {n} steps lie above round-off: {MIN_STEPS} are needed, so {LARGER}"
         return f"round-off may hide an error of {self._part(self.bound)} of the change along d: {LARGER}"
+
+    def _kink(self):
+        return f"f has a kink near x, or bends sharply, at steps of about {self.epsilons[self.start]:.2g}"
 
     def _note(self, text):
         """What is worth knowing of a right derivative."""
@@ -599,9 +609,7 @@ class _Line:
                 f"{text}, for its even and odd parts nearly cancel at one step; each of them is of higher order than 1"
             )
         if self.start:
-            notes.append(
-                f"f has a kink near x, met at a step of about {self.epsilons[self.start]:.2g}: only smaller steps count"
-            )
+            notes.append(f"{self._kink()}; only smaller ones count")
         return "; ".join(notes) or None
 
 
@@ -619,19 +627,22 @@ def _small_parts(lines, line, d, columns, rows):
     for name, sizes, along in zip(("x", "f(x)"), (columns, rows), retries, strict=True):
         if sizes is None:
             continue
-        seen = sizes > 2 * line.bound
+        seen, unseen = sizes > WELL_SEEN * line.bound, sizes <= 2 * line.bound
         while seen.any() and np.any(~seen & (sizes > (least if name == "x" else 0))):
             tested = along(seen)
             final, reason, _ = tested.verdict()
             if final and reason:
                 return f"of the small parts by {_entries(name, ~seen)} alone, {reason}", None
-            now = seen | (sizes > 2 * tested.bound)
+            unseen &= sizes <= 2 * tested.bound
+            now = seen | (sizes > WELL_SEEN * tested.bound)
             if not final or (now == seen).all():
                 break
             seen = now
-        left = ~seen & (sizes > 0)
-        if left.any():
-            notes.append(f"too small beside the others for an error to be seen: {_entries(name, left)}")
+        unseen &= sizes > 0
+        if unseen.all():
+            notes.append(f"no entry of {name} by itself counts enough for an error in it alone to be seen")
+        elif unseen.any():
+            notes.append(f"too small beside the others for an error to be seen: {_entries(name, unseen)}")
     return None, "; ".join(notes) or None
 
 
@@ -665,9 +676,12 @@ def _scale(x):
 
 
 def _random_directions(x, rng, weights=None, signs=None):
-    """DIRECTIONS of them.  An entry that adds more to J d than the median is moved less, down to an eighth of its own size."""
-    for i in range(DIRECTIONS):
-        d = _random_direction(x, rng, _sizes(x) if i == 1 else None)
+    """Three of them: of x's scale, of the entries' own sizes, and a long one, where round-off hides what smaller steps change.
+
+    An entry that adds more to J d than the median is moved less, down to an eighth of its own size.
+    """
+    for scale in (_scale(x), _sizes(x), 8 * _scale(x)):
+        d = _random_direction(x, rng, scale)
         if weights is not None:
             share = weights * np.abs(d)
             most = np.median(share[share > 0]) if (share > 0).any() else np.inf

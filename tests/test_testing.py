@@ -125,12 +125,7 @@ def test_vanishing_second_derivative_is_noted():
     result = gradient_test(lambda x: np.sin(x).sum(), np.cos, np.zeros(3))
     assert result.passed
     assert result.first_order == pytest.approx(3, abs=0.1)
-    assert "order 3.0" in result.note
     assert "second derivative along d" in result.note
-
-
-def _ratio(errors):
-    return np.log2(errors[:-2] / errors[1:-1])[errors[1:-1] > 0]
 
 
 def test_error_that_changes_sign_passes():
@@ -142,7 +137,7 @@ def test_error_that_changes_sign_passes():
 
     result = gradient_test(f, np.ones(1, np.float32), x, d=np.ones(1))
     result.assert_passed()
-    assert _ratio(result.first_errors).min() < 0.5
+    assert result.first_errors[2] < 1.2 * result.first_errors[3]
     assert not gradient_test(f, np.float32([1.01]), x, d=np.ones(1)).passed
 
 
@@ -281,7 +276,7 @@ def test_nothing_to_test_is_refused(dtype):
 
 def test_too_few_steps_above_round_off_are_refused():
     x = point(np.float32) + np.float32(1)
-    for eps0, text in [(2e-4, "only 2 steps"), (2e-5, "too few steps change f"), (1e-30, "eps0 do not change x")]:
+    for eps0, text in [(2e-5, "too few steps change f"), (1e-30, "eps0 do not change x")]:
         few = gradient_test(log_cosh, np.tanh, x, eps0=eps0)
         assert not few.passed
         assert text in few.reason
@@ -311,7 +306,7 @@ def test_values_that_are_not_finite_fail_with_a_reason(bad):
     assert "NaN" in transpose_test(lambda x, v: v * bad, lambda x, u: u, x).reason
     far = gradient_test(lambda x: log_cosh(x) if np.array_equal(x, point(np.float64)) else bad, np.tanh, x)
     assert not far.passed
-    assert "at any step that changes x" in far.reason
+    assert "at any step that was tried" in far.reason
     behind = gradient_test(lambda x: log_cosh(x) if x[0] >= 1 else bad, np.tanh, np.ones(2), d=np.ones(2))
     assert not behind.passed
     assert "x is at the edge of its domain" in behind.reason
@@ -588,3 +583,163 @@ def test_plot(result):
     assert ax.get_title() == result.heading
     assert result.plot(ax) is ax
     pyplot.close(ax.figure)
+
+
+# --- kinks near x, bounded domains, small parts: right code passes and wrong code fails at random points ---------------
+
+
+def _hinge(rng, dtype):
+    X, w = rng.standard_normal((20, 10)).astype(dtype), rng.standard_normal(10).astype(dtype)
+    y = np.sign(rng.standard_normal(20)).astype(dtype)
+    return lambda w: np.maximum(0, 1 - y * (X @ w)).sum(), lambda w: -X.T @ (y * (y * (X @ w) < 1)), w
+
+
+def _relu_network(rng, dtype):
+    W, v = rng.standard_normal((12, 10)).astype(dtype), rng.standard_normal(12).astype(dtype)
+    return lambda x: v @ np.maximum(0, W @ x), lambda x: W.T @ (v * (W @ x > 0)), rng.standard_normal(10).astype(dtype)
+
+
+def _smooth_network(rng, dtype):
+    W, v = rng.standard_normal((12, 10)).astype(dtype) / 3, rng.standard_normal(12).astype(dtype)
+    return lambda x: v @ np.tanh(W @ x), lambda x: W.T @ (v / np.cosh(W @ x) ** 2), rng.standard_normal(10).astype(dtype)
+
+
+def _positive(f, grad):
+    return lambda rng, dtype: (f, grad, rng.uniform(1e-3, 1, 10).astype(dtype))
+
+
+def _mixed_scales(rng, dtype):
+    unit = np.array([1e-8, 1, 1e8], dtype)
+    return lambda x: np.sin(x / unit).sum(), lambda x: np.cos(x / unit) / unit, unit * rng.uniform(0.5, 1, 3).astype(dtype)
+
+
+AT_RANDOM = {
+    "smooth network": _smooth_network,
+    "relu": lambda rng, dtype: (lambda x: np.maximum(0, x).sum(), lambda x: (x > 0).astype(dtype), normals(rng, dtype)),
+    "absolute": lambda rng, dtype: (lambda x: np.abs(x).sum(), np.sign, normals(rng, dtype)),
+    "relu network": _relu_network,
+    "hinge": _hinge,
+    "logarithm": _positive(lambda x: -np.log(x).sum(), lambda x: -1 / x),
+    "root": _positive(lambda x: np.sqrt(x).sum(), lambda x: 0.5 / np.sqrt(x)),
+    "inverse": _positive(lambda x: (1 / x).sum(), lambda x: -1 / x**2),
+    "arcsine": _positive(lambda x: np.arcsin(x).sum(), lambda x: 1 / np.sqrt(1 - x**2)),
+    "mixed scales": _mixed_scales,
+}
+
+
+def normals(rng, dtype):
+    """Ten of them at a distance from zero, where the functions have kinks."""
+    x = rng.standard_normal(10)
+    return (x + np.copysign(0.01, x)).astype(dtype)
+
+
+@each_dtype
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_gradients_at_random_points(name, dtype):
+    """One factor, one sign, one entry lost: an error of a tenth of the derivative or more, or of one in a hundred."""
+    for seed in range(8):
+        f, grad, x = AT_RANDOM[name](np.random.default_rng(seed), dtype)
+        gradient_test(f, grad, x, rng=seed).assert_passed()
+        largest = np.abs(grad(x)).argmax()
+        for wrong in (lambda g: g * dtype(1.01), one_of(largest, -1), one_of(largest, 0), lambda g: np.roll(g, 1) - g):
+            assert not gradient_test(f, wrong(grad(x)), x, rng=seed).passed
+
+
+@each_dtype
+@pytest.mark.parametrize("name", ["relu", "absolute", "logarithm", "root", "inverse", "arcsine"])
+def test_jacobians_at_random_points(name, dtype):
+    """The same functions before they are summed."""
+    entries = {"relu": lambda x: np.maximum(0, x), "absolute": np.abs, "logarithm": lambda x: -np.log(x), "root": np.sqrt}
+    f = entries.get(name) or {"inverse": lambda x: 1 / x, "arcsine": np.arcsin}[name]
+    for seed in range(4):
+        _, grad, x = AT_RANDOM[name](np.random.default_rng(seed), dtype)
+        slopes = np.array(grad(x))
+        jacobian_test(f, lambda x, v, slopes=slopes: slopes * v, x, rng=seed).assert_passed()
+        largest = np.abs(slopes).argmax()
+        for wrong in (lambda g: g * dtype(1.01), one_of(largest, -1), one_of(largest, 0)):
+            other = wrong(slopes)
+            assert not jacobian_test(f, lambda x, v, other=other: other * v, x, rng=seed).passed
+
+
+def one_of(index, factor):
+    def mutate(g):
+        g = g.copy()
+        g[index] *= factor
+        return g
+
+    return mutate
+
+
+@pytest.mark.parametrize("name", AT_RANDOM)
+def test_one_entry_off_by_a_thousandth_is_found_in_float64(name):
+    for seed in range(4):
+        f, grad, x = AT_RANDOM[name](np.random.default_rng(seed), np.float64)
+        g = np.array(grad(x))
+        entry = np.flatnonzero(g)[seed % np.count_nonzero(g)]
+        assert not gradient_test(f, one_of(entry, 1.001)(g), x, rng=seed).passed
+
+
+@each_dtype
+@pytest.mark.parametrize("side", [1, -1])
+def test_kink_at_x_does_not_pass_with_the_slope_of_one_side(side, dtype):
+    for x in (np.zeros(4, dtype), np.array([1, 0, -2, 3], dtype)):
+        slopes = np.where(x == 0, side, np.sign(x)).astype(dtype)
+        for f, result in [
+            ("sum", gradient_test(lambda x: np.abs(x).sum(), slopes, x)),
+            ("entries", jacobian_test(np.abs, lambda x, v, slopes=slopes: slopes * v, x)),
+        ]:
+            assert not result.passed, f
+            assert "f seems to have a kink at x" in result.reason
+
+
+@pytest.mark.parametrize("error", [ValueError("math domain error"), FloatingPointError("invalid"), RuntimeWarning("log"), None])
+def test_steps_that_leave_the_domain_are_made_smaller(error):
+    """Whether f raises, is NaN or complex there; RuntimeWarnings are errors in this project's tests."""
+
+    def f(x):
+        if (x <= 0).any() and error:
+            raise error
+        return np.log(x.astype(complex) if (x <= 0).any() else x).sum()
+
+    x = np.array([1e-3, 2e-3, 1e-2])
+    result = gradient_test(f, lambda x: 1 / x, x)
+    result.assert_passed()
+    assert result.epsilons[0] < 0.5
+    assert not gradient_test(f, lambda x: 1.01 / x, x).passed
+    gradient_test(lambda x: -np.log(x).sum(), lambda x: -1 / x, x).assert_passed()
+    edge = gradient_test(lambda x: np.sqrt(x).sum(), np.ones(2), np.array([0.0, 1.0]))
+    assert "edge of its domain" in edge.reason
+
+
+def test_parts_too_small_to_be_judged_are_named():
+    x = np.ones(3)
+    f, g = lambda x: 1e3 * x[0] + 1e-12 * np.sin(x[1]) + x[2], np.array([1e3, 1e-12 * np.cos(1.0), 1.0])
+    result = gradient_test(f, g, x)
+    result.assert_passed()
+    assert "too small beside the others for an error to be seen: x[1]" in result.note
+    assert not gradient_test(f, one_of(2, 1.01)(g), x).passed
+    many = np.linspace(1, 2, 100_000).astype(np.float32)
+    assert gradient_test(log_cosh, np.tanh, many).note.startswith("no entry of x by itself")
+    matrix = np.array([[1e3, 1e-12], [1.0, 1.0]])
+    assert jacobian_test(lambda x: matrix @ x, lambda x, v: matrix @ v, np.ones(2)).note == LINEAR
+    matrix = np.array([[1e3, 1e-12], [1.0, 1e-12]])
+    assert "x[1]" in jacobian_test(lambda x: matrix @ x, lambda x, v: matrix @ v, np.ones(2)).note
+
+
+LINEAR = "linear: the first-order error is round-off at every step"
+
+
+@each_dtype
+def test_small_parts_are_tested_by_themselves(dtype):
+    """Where great ones hide them: entries of x that change f little, entries of f(x) that are small."""
+    x, great, fast = np.ones(2, dtype), dtype(1e8), dtype(np.cbrt(1 / np.finfo(dtype).eps))
+    f, grad = lambda x: np.sin(fast * x[0]) + np.sin(x[1]), lambda x: np.array([fast * np.cos(fast * x[0]), np.cos(x[1])])
+    gradient_test(f, grad, x).assert_passed()
+    assert not gradient_test(f, one_of(1, 1.05)(grad(x)), x).passed
+    outputs = lambda x: np.array([great * x[0] ** 2, np.sin(x[1])])  # noqa: E731
+    jacobian_test(outputs, lambda x, v: np.array([2 * great * x[0] * v[0], np.cos(x[1]) * v[1]]), x).assert_passed()
+    assert not jacobian_test(outputs, lambda x, v: np.array([2 * great * x[0] * v[0], 1.05 * np.cos(x[1]) * v[1]]), x).passed
+
+
+def test_half_precision_is_computed_in_single():
+    assert gradient_test(log_cosh, np.tanh, point(np.float64).astype(np.float16)).dtype == np.float32
