@@ -20,6 +20,9 @@ struct fl_job {
     fl_int n_blocks; /* depends on the problem alone, never on the team: results are the same for every team */
     double work;     /* estimated nanoseconds of all blocks on one core */
     size_t scratch;  /* bytes that one thread needs */
+    fl_block_fn then; /* of a conditional job, whose run is the kernel `conditional`: what runs if *flag == wanted */
+    const int *flag;
+    int wanted;
 };
 
 /* What callers and kernels must agree on, to plan blocks and scratch. */
@@ -302,7 +305,14 @@ enum {
     FL_WINO_TILE = 4,
     FL_WINO_POINTS = 36,
     FL_WINO_RUN = 16,                  /* channels that are summed at a time, */
-    FL_WINO_CHANNELS = 32              /* and whose transforms a block of winograd_few uses at a time */
+    FL_WINO_CHANNELS = 32,             /* and whose transforms a block of winograd_few uses at a time */
+    FL_WINO_ROWS = 32,                 /* of A in a panel, at most */
+    FL_WINO_DIRECT = 16,               /* rows of A that are summed directly at a time */
+    FL_WINO_BUCKETS = 2048,            /* of a histogram of float patterns: sign, exponent and three bits of the fraction */
+    FL_WINO_FAR = 64,                  /* times the median of the tiles' max |x|: larger ones must not reach what does not see them */
+    /* Terms of an output that make direct summation round as much as the transforms do, up to a factor of 3: */
+    FL_WINO_TERMS = 54,                /* measured with normal, sparse and scaled data and weights, 32 to 128 channels */
+    FL_WINO_WEIGHT_TERMS = 60          /* and those of an element of the weights' gradient, against a sum in order */
 };
 
 typedef struct {
@@ -328,6 +338,9 @@ typedef struct {
     const void *x;
     void *y;
     fl_conv_finish finish;
+    const void *bounds;                /* [group][bounds_pitch]: of each tile; summed directly where beyond the density of a row of A */
+    fl_int bounds_pitch;
+    const void *density;               /* winograd: [group][rows]; winograd_few computes them */
 } fl_winograd_job;
 
 /* u: the transforms of the taps. scratch: 9 * FL_WINO_RUN * mr reals and a line. */
@@ -336,7 +349,56 @@ typedef struct {
     fl_int groups, rows, channels, panels;
     fl_conv_taps taps;                 /* place[3 i + j]: of tap (i, j) */
     void *u;
+    void *density;                     /* [group][rows]: the share of a row's taps that count */
 } fl_winograd_pack_job;
+
+/* Maps of x over the channels of a group: max |x|, sum |x|, sum x^2. */
+enum { FL_WINO_LARGEST, FL_WINO_SUM, FL_WINO_SQUARES, FL_WINO_MAPS };
+
+#define FL_WINO_DENSITY 0.25 /* of weights, where they are not known yet: those of networks have 0.4 to 0.64 */
+
+/* Which tiles are summed directly: maps of x over the channels of a group, then measures of the tiles, then bounds.
+ * winograd_guard_tmpl.h */
+typedef struct {
+    fl_job head;
+    fl_int images, groups, channels, pixels; /* pixels: of a plane */
+    fl_int per_block;                  /* pixels */
+    const void *x;                     /* [image][group][channel][pixels] */
+    void *maps;                        /* [group][image][map][pixels] */
+    double *totals;                    /* [block][2]: over its channels, (sum |x|)^2 over the block's pixels, and sum x^2; or NULL */
+} fl_winograd_maps_job;
+
+typedef struct {
+    fl_job head;
+    fl_int images, span;               /* span: pixels of a tile across, 6 of x, 4 of v */
+    fl_wino_tiles tiles;
+    fl_int per_block;                  /* rows of tiles */
+    const void *maps;
+    void *measures;                    /* [group][map][pitch]: the same of each tile, over its pixels */
+    fl_int pitch;
+} fl_winograd_measure_job;
+
+typedef struct {
+    fl_job head;
+    fl_int images;
+    fl_wino_tiles tiles;
+    fl_int groups, channels, rows;     /* channels of a group of x, rows of one of A */
+    fl_int count, pitch;               /* tiles of all images, and rounded up to registers */
+    const void *measures, *v_measures; /* v_measures, totals: of the weights' gradient */
+    const double *totals, *v_totals;   /* [group][part][2] */
+    fl_int x_parts, v_parts;
+    void *bounds;                      /* [group][pitch]; winograd_weights: 1 or 0 */
+    int *direct;                       /* winograd_weights: as below */
+} fl_winograd_bounds_job;
+
+/* *direct = whether so many registers of tiles would be summed directly that all of the call had better be. */
+typedef struct {
+    fl_job head;
+    fl_int groups, rows, count, pitch;
+    const void *bounds, *density;      /* density: [group][rows], or NULL: FL_WINO_DENSITY for all */
+    int *direct;
+    double most;                       /* share of them that may be */
+} fl_winograd_choose_job;
 
 /* The part of the weights' gradient that a block sums: some rows of A and some channels of one group, over one part of the images. */
 typedef struct {
@@ -356,6 +418,8 @@ typedef struct {
     fl_int together;                   /* rows of tiles that are transformed at a time */
     fl_int mr, pitch;                  /* pitch: tiles of `together` rows, rounded up to registers */
     const fl_int *offset;              /* of each tile: tile times the channels of a block, rounded up to registers */
+    const void *bounds;                /* [group][bounds_pitch]: 1 of tiles that are summed directly, else 0 */
+    fl_int bounds_pitch;
 } fl_winograd_weights_job;
 
 /* The same where each row of A has one channel, without stride: rows of the image are read in place. depthwise_tmpl.h */

@@ -17,6 +17,7 @@
 #define vmax FL_FN(vmax)
 #define vmin FL_FN(vmin)
 #define vsqrt FL_FN(vsqrt)
+#define vabs FL_FN(vabs)
 #define vminus_abs FL_FN(vminus_abs)
 #define vmask FL_FN(vmask)
 #define vequal FL_FN(vequal)

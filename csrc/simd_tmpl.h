@@ -209,6 +209,7 @@ FL_INLINE vmask vnegative(vec a) { return (ivec)a >> (REAL_BITS - 1); } /* by th
 FL_INLINE vec vselect(vmask m, vec a, vec b) { return (vec)(((ivec)a & m) | ((ivec)b & ~m)); }
 #endif
 
+FL_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~(ivec)vset((real)-0.0)); }
 FL_INLINE vec vminus_abs(vec x) { return (vec)((ivec)x | (ivec)vset((real)-0.0)); } /* -|x| */
 
 /* |x| with the sign of s; x must not be negative. */

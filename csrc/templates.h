@@ -5,6 +5,7 @@
 
 #include "simd_tmpl.h"
 #include "math_tmpl.h"
+#include "conditional_tmpl.h"
 #include "map_tmpl.h"
 #include "softmax_tmpl.h"
 #include "xent_tmpl.h"
@@ -18,6 +19,8 @@
 #include "conv2d_channels_tmpl.h"
 #include "conv2d_weights_tmpl.h"
 #include "conv2d_images_tmpl.h"
+#include "winograd_tiles_tmpl.h"
+#include "winograd_guard_tmpl.h"
 #include "winograd_tmpl.h"
 #include "depthwise_tmpl.h"
 #include "stencil_tmpl.h"

@@ -2,9 +2,6 @@
  * The points 0, 1, -1, 1/2, -2 and infinity lose least of the usual ones (Barabasz et al. 2020). A tile's 6 x 6 pixels d become
  * B' d B, the taps g become G g G', their products over the channels m become A' m A; lanes lie along the tiles. */
 
-#undef LINE
-#define LINE (64 / (fl_int)sizeof(real)) /* apart from multiples of it, arrays fall into other sets of the caches */
-
 /* B': the coefficients of the product of (x - p) over the other points p. */
 FL_INLINE void FL_FN(wino_data)(vec *r, vec d0, vec d1, vec d2, vec d3, vec d4, vec d5)
 {
@@ -35,8 +32,13 @@ typedef real FL_FN(half) __attribute__((vector_size(VBYTES / sizeof(double) * si
 #define wide FL_FN(wide)
 #define half FL_FN(half)
 
-FL_INLINE wide FL_FN(widen)(const real *p) { return __builtin_convertvector(*(const half *)p, wide); }
+FL_INLINE half FL_FN(half_load)(const real *p) { return *(const half *)p; }
+FL_INLINE wide FL_FN(widen)(const real *p) { return __builtin_convertvector(FL_FN(half_load)(p), wide); }
 FL_INLINE void FL_FN(narrow)(real *p, wide v) { *(half *)p = __builtin_convertvector(v, half); }
+
+typedef bits FL_FN(half_bits) __attribute__((vector_size(VBYTES / sizeof(double) * sizeof(real)), aligned(sizeof(real)), may_alias));
+
+FL_INLINE half FL_FN(half_abs)(half v) { return (half)((FL_FN(half_bits))v & ~((bits)1 << (REAL_BITS - 1))); }
 
 /* G: the powers of the points, over the products of their differences. */
 FL_INLINE void FL_FN(wino_taps)(wide *u, const wide g0, const wide g1, const wide g2)
@@ -51,8 +53,9 @@ FL_INLINE void FL_FN(wino_taps)(wide *u, const wide g0, const wide g1, const wid
 }
 
 /* The transforms u[point * step + c * mr + i] of the taps of `valid` rows of A and some channels. Up to a line more is written of each
- * point. g: 9 * FL_WINO_RUN * mr reals and a line. */
-static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_conv_taps *T, const real *w, fl_int channels, fl_int valid, real *g)
+ * point. sums: adds the rows' |w|, and FL_WINO_ROWS on their w^2. g: 9 * FL_WINO_RUN * mr reals and a line. */
+static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_conv_taps *T, const real *w, fl_int channels, fl_int valid, real *sums,
+                                real *g)
 {
     const fl_int mr = T->mr;
     for (fl_int from = 0; from < channels; from += FL_WINO_RUN) {
@@ -62,10 +65,19 @@ static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_conv_taps *T, con
             for (fl_int t = 0; t < mr; t += PART) {
                 const real *at = g + c * 9 * mr + t;
                 real *to = u + (from + c) * mr + t;
+                half *sum = (half *)(sums + t), *squares = (half *)(sums + FL_WINO_ROWS + t);
                 wide columns[3][6];
                 for (int j = 0; j < 3; j++)
                     FL_FN(wino_taps)(columns[j], FL_FN(widen)(at + T->place[j] * mr), FL_FN(widen)(at + T->place[3 + j] * mr),
                                      FL_FN(widen)(at + T->place[6 + j] * mr));
+                half s = *sum, q = *squares;
+                for (int p = 0; p < 9; p++) {
+                    const half tap = FL_FN(half_load)(at + p * mr);
+                    s += FL_FN(half_abs)(tap);
+                    q += tap * tap;
+                }
+                *sum = s;
+                *squares = q;
                 for (int a = 0; a < 6; a++) {
                     wide out[6];
                     FL_FN(wino_taps)(out, columns[0][a], columns[1][a], columns[2][a]);
@@ -75,130 +87,26 @@ static void FL_FN(wino_taps_in)(real *u, fl_int step, const fl_conv_taps *T, con
     }
 }
 
+/* The densities of `valid` rows from what wino_taps_in summed over all channels. */
+FL_INLINE void FL_FN(wino_densities)(real *density, const real *sums, fl_int channels, fl_int valid)
+{
+    for (fl_int r = 0; r < valid; r++) density[r] = FL_FN(density)((double)sums[r], (double)sums[FL_WINO_ROWS + r], 9 * channels);
+}
+
 /* A block transforms one panel of one group. */
 static void FL_FN(winograd_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_pack_job *job = (const fl_winograd_pack_job *)head;
     const fl_conv_taps *T = &job->taps;
     const fl_int panel = block % job->panels, group = block / job->panels, row = panel * T->mr, step = T->mr * job->channels + LINE;
+    const fl_int valid = job->rows - row < T->mr ? job->rows - row : T->mr;
+    real sums[2 * FL_WINO_ROWS] = {0};
     FL_FN(wino_taps_in)((real *)job->u + (group * job->panels + panel) * FL_WINO_POINTS * step, step, T,
-                        (const real *)T->w + group * T->group_step + row * T->row_step, job->channels,
-                        job->rows - row < T->mr ? job->rows - row : T->mr, scratch);
+                        (const real *)T->w + group * T->group_step + row * T->row_step, job->channels, valid, sums, scratch);
+    FL_FN(wino_densities)((real *)job->density + group * job->rows + row, sums, job->channels, valid);
 }
 
-/* --- pixels of tiles, and their transforms ------------------------------------------------------------------------------- */
-
-/* One channel: images of h x w pixels `step` apart, whose tiles of 4 x 4 begin `top` rows and `left` columns before them. */
-typedef struct {
-    const real *x;
-    fl_int step, h, w, top, left;
-    const fl_wino_tiles *tiles;
-} FL_FN(wino_source);
-
-/* A row of tiles: the i-th of all images. */
-typedef struct {
-    fl_int image, phase, row;
-} FL_FN(wino_place);
-
-FL_INLINE FL_FN(wino_place) FL_FN(wino_place_of)(const fl_wino_tiles *T, fl_int i)
-{
-    return (FL_FN(wino_place)){i / T->rows, i % T->rows / T->down, i % T->rows % T->down};
-}
-
-#if FL_IS_F32 && defined __AVX512F__
-/* Four reals to each out[b * ld], b < span: those of v, then those of w. */
-FL_INLINE void FL_FN(wino_fours)(real *out, fl_int ld, __m512 v, __m512 w, const int span)
-{
-    _mm_storeu_ps(out, _mm512_castps512_ps128(v));
-    _mm_storeu_ps(out + ld, _mm512_extractf32x4_ps(v, 1));
-    _mm_storeu_ps(out + 2 * ld, _mm512_extractf32x4_ps(v, 2));
-    _mm_storeu_ps(out + 3 * ld, _mm512_extractf32x4_ps(v, 3));
-    if (span > 4) {
-        _mm_storeu_ps(out + 4 * ld, _mm512_castps512_ps128(w));
-        _mm_storeu_ps(out + 5 * ld, _mm512_extractf32x4_ps(w, 1));
-    }
-}
-#endif
-
-/* A row of w pixels, NULL: of zeros, to out[b * ld + q] = column 4 q + b - left, b < span, q < across, and to `also` unless that is NULL.
- * Up to a register more is written of each. */
-FL_INLINE void FL_FN(wino_row)(real *out, real *also, fl_int ld, fl_int across, const real *row, fl_int w, fl_int left, const int span)
-{
-#if FL_IS_F32
-#if defined __AVX512F__
-    if (across <= 4) { /* all columns lie in two registers */
-        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-        const fl_int at = -left;
-        const vec lo = row ? FL_FN(load_in_row)(row + at, at, w) : vset(0);
-        const vec hi = row && span > 4 ? FL_FN(load_in_row)(row + at + VL, at + VL, w) : vset(0);
-        const __m512 v = _mm512_permutexvar_ps(order, lo), more = _mm512_permutex2var_ps(lo, _mm512_add_epi32(order, _mm512_set1_epi32(4)), hi);
-        FL_FN(wino_fours)(out, ld, v, more, span);
-        if (also) FL_FN(wino_fours)(also, ld, v, more, span);
-        return;
-    }
-#endif
-    vec here[4], next[4] = {vset(0), vset(0), vset(0), vset(0)};
-    for (fl_int q = 0; q < across; q += VL) {
-        const fl_int from = q == 0 || span == 4 ? 0 : 1, to = span > 4 && q + VL <= across ? 2 : 1;
-        for (int f = 0; f < 4; f++) here[f] = next[f];
-        for (fl_int g = from; row && g < to; g++) {
-            vec v[4];
-            for (int f = 0; f < 4; f++) {
-                const fl_int at = 4 * (q + g * VL) + f * VL - left;
-                v[f] = FL_FN(load_in_row)(row + at, at, w);
-            }
-            vdeinterleave4(v);
-            for (int f = 0; f < 4; f++) *(g == 0 ? here + f : next + f) = v[f];
-        }
-        for (int b = 0; b < span; b++) {
-            const vec v = b < 4 ? here[b] : vnext(here[b - 4], next[b - 4]);
-            vstore(out + b * ld + q, v);
-            if (also) vstore(also + b * ld + q, v);
-        }
-    }
-#else
-    for (int b = 0; b < span; b++)
-        for (fl_int q = 0; q < across; q++) {
-            const fl_int at = 4 * q + b - left;
-            out[b * ld + q] = row && at >= 0 && at < w ? row[at] : 0;
-            if (also) also[b * ld + q] = out[b * ld + q];
-        }
-#endif
-}
-
-/* The same for each phase of the dilation. line: scratch for the pixels of a phase. */
-FL_INLINE void FL_FN(wino_phases)(real *out, real *also, fl_int ld, const FL_FN(wino_source) *S, const real *row, const int span, real *line)
-{
-    const fl_wino_tiles *T = S->tiles;
-    if (T->dw == 1) {
-        FL_FN(wino_row)(out, also, ld, T->across, row, S->w, S->left, span);
-        return;
-    }
-    const fl_int width = 4 * T->across + span - 4;
-    for (fl_int f = 0; f * T->across < T->cols; f++) {
-        if (row) FL_FN(row_in_zeros)(line, width, row, S->w, T->dw, f - S->left);
-        FL_FN(wino_row)(out + f * T->across, also ? also + f * T->across : NULL, ld, T->across, row ? line : NULL, width, 0, span);
-    }
-}
-
-/* d[(a * span + b) * ld + tile]: pixel (a, b) of the tiles of rows [first, end) of all images. Two of six rows are the next tiles' as well. */
-FL_INLINE void FL_FN(wino_tiles)(real *d, fl_int ld, const FL_FN(wino_source) *S, fl_int first, fl_int end, const int span)
-{
-    const fl_wino_tiles *T = S->tiles;
-    for (fl_int i = first; i < end; i++) { /* in this order: what is too much of a row the next one overwrites */
-        const FL_FN(wino_place) P = FL_FN(wino_place_of)(T, i);
-        const fl_int tile = (i - first) * T->cols;
-        for (fl_int a = span > 4 && i > first && P.row > 0 ? 2 : 0; a < span; a++) {
-            const fl_int at = (FL_WINO_TILE * P.row + a) * T->dh + P.phase - S->top;
-            const int shared = a >= FL_WINO_TILE && i + 1 < end && P.row + 1 < T->down;
-            FL_FN(wino_phases)(d + a * span * ld + tile, shared ? d + (a - FL_WINO_TILE) * span * ld + tile + T->cols : NULL, ld, S,
-                               at >= 0 && at < S->h ? S->x + P.image * S->step + at * S->w : NULL, span, d + FL_WINO_POINTS * ld);
-        }
-    }
-}
-
-/* The pitch of d. */
-FL_INLINE fl_int FL_FN(wino_pitch)(fl_int tiles) { return (tiles + VL - 1) / VL * VL + VL; }
+/* --- transforms of tiles -------------------------------------------------------------------------------------------------- */
 
 /* v[point * step + tile] = B' d B. */
 static void FL_FN(wino_in)(real *v, fl_int step, real *d, const FL_FN(wino_source) *S, fl_int first, fl_int end)
@@ -222,8 +130,10 @@ static void FL_FN(wino_in)(real *v, fl_int step, real *d, const FL_FN(wino_sourc
     }
 }
 
-/* lines[a * ld + 4 tile + b] = start + pixel (a, b) of A' m A. */
-FL_INLINE void FL_FN(wino_lines)(real *lines, fl_int ld, const real *m, fl_int step, fl_int tiles, real start)
+/* lines[a * ld + 4 tile + b] = start + pixel (a, b) of A' m A, or of what was summed directly, direct[(4 a + b) * pitch + tile], where
+ * a tile's bound is beyond the density; direct may be NULL, and then none is. */
+static void FL_FN(wino_lines)(real *lines, fl_int ld, const real *m, fl_int step, fl_int tiles, real start, const real *direct,
+                              fl_int pitch, const real *bounds, real density)
 {
     for (fl_int t = 0; t < tiles; t += VL) {
         vec rows[4][6];
@@ -240,6 +150,10 @@ FL_INLINE void FL_FN(wino_lines)(real *lines, fl_int ld, const real *m, fl_int s
             real *to = lines + a * ld + 4 * t;
             vec pixels[4];
             FL_FN(wino_pixels)(pixels, rows[a][0], rows[a][1], rows[a][2], rows[a][3], rows[a][4], rows[a][5]);
+            if (direct) {
+                const vmask beyond = vbelow(vset(density), vload_n(bounds + t, tiles - t < VL ? tiles - t : VL, 0));
+                for (int b = 0; b < 4; b++) pixels[b] = vselect(beyond, vload(direct + (4 * a + b) * pitch + t), pixels[b]);
+            }
             for (int b = 0; b < 4; b++) pixels[b] += start;
 #if FL_IS_F32
             vinterleave4(pixels);
@@ -296,41 +210,51 @@ FL_INLINE void FL_FN(wino_put)(real *y, const real *from, fl_int length, fl_int 
             for (fl_int q = 0; f + q * dw < ow; q++) y[f + q * dw] = from[f * length + q] + (add ? y[f + q * dw] : 0);
 }
 
-/* The pixels of `rows` rows of A from `row` on, rows of tiles [first, end) of all images, from m[point * step + row * pitch + tile]. */
-static void FL_FN(wino_out)(const fl_winograd_job *job, const real *m, fl_int step, fl_int group, fl_int row, fl_int rows, fl_int first,
-                            fl_int end, real *lines)
+/* A row of A: its planes of y, and the rows of tiles [first, end) of all images, from lines. */
+static void FL_FN(wino_store)(const fl_winograd_job *job, const real *lines, fl_int k, fl_int first, fl_int end)
 {
     const fl_wino_tiles *T = &job->tiles;
-    const fl_int oh = T->oh, ow = T->ow, size = oh * ow, tiles = (end - first) * T->cols, ld = 4 * FL_FN(wino_pitch)(tiles);
+    const fl_int oh = T->oh, ow = T->ow, size = oh * ow, ld = 4 * FL_FN(wino_pitch)((end - first) * T->cols);
     const fl_gemm_job last = FL_FN(conv_last)(&job->finish, job->y, size);
-    for (fl_int r = 0; r < rows; r++) {
-        const fl_int k = group * job->rows + row + r;
-        FL_FN(wino_lines)(lines, ld, m + r * job->pitch, step, tiles, job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
-        for (fl_int i = first; i < end; i++) {
-            const FL_FN(wino_place) P = FL_FN(wino_place_of)(T, i);
-            const fl_int plane = P.image * job->groups * job->rows + k, top = P.row * FL_WINO_TILE * T->dh + P.phase;
-            const fl_int bottom = top + FL_WINO_TILE * T->dh < oh ? top + FL_WINO_TILE * T->dh : oh;
-            real *y = (real *)job->y + plane * size;
-            const real *line = lines + (i - first) * 4 * T->cols;
-            for (fl_int p = top; p < bottom; p += T->dh, line += ld)
-                FL_FN(wino_put)(y + p * ow, line, 4 * T->across, ow, T->dw, job->finish.accumulate);
-            const fl_int together = T->dh == 1 ? bottom - top : 1; /* rows that lie one after another */
-            for (fl_int p = top; p < bottom && FL_FN(conv_finishes)(&job->finish); p += together * T->dh)
-                FL_FN(gemm_finish)(&last, y + p * ow, size, plane, 1, p * ow, together * ow);
-        }
+    for (fl_int i = first; i < end; i++) {
+        const FL_FN(wino_place) P = FL_FN(wino_place_of)(T, i);
+        const fl_int plane = P.image * job->groups * job->rows + k, top = P.row * FL_WINO_TILE * T->dh + P.phase;
+        const fl_int bottom = top + FL_WINO_TILE * T->dh < oh ? top + FL_WINO_TILE * T->dh : oh;
+        real *y = (real *)job->y + plane * size;
+        const real *line = lines + (i - first) * 4 * T->cols;
+        for (fl_int p = top; p < bottom; p += T->dh, line += ld)
+            FL_FN(wino_put)(y + p * ow, line, 4 * T->across, ow, T->dw, job->finish.accumulate);
+        const fl_int together = T->dh == 1 ? bottom - top : 1; /* rows that lie one after another */
+        for (fl_int p = top; p < bottom && FL_FN(conv_finishes)(&job->finish); p += together * T->dh)
+            FL_FN(gemm_finish)(&last, y + p * ow, size, plane, 1, p * ow, together * ow);
     }
 }
 
-/* Channel c of images of so many channels: of x, */
-FL_INLINE FL_FN(wino_source) FL_FN(wino_image)(const fl_wino_tiles *T, const void *x, fl_int c, fl_int channels)
+/* The pixels of `rows` rows of A from `row` on, rows of tiles [first, end) of all images, from m[point * step + row * pitch + tile]; those
+ * of tiles whose bounds are beyond the densities of the rows are summed directly. scratch: lines, or what wino_tiles wants, then the
+ * direct sums: FL_WINO_DIRECT * 16 * pitch reals. */
+static void FL_FN(wino_out)(const fl_winograd_job *job, const real *m, fl_int step, fl_int group, fl_int row, fl_int rows, fl_int first,
+                            fl_int end, const real *density, real *scratch)
 {
-    return (FL_FN(wino_source)){(const real *)x + c * T->h * T->w, channels * T->h * T->w, T->h, T->w, T->top, T->left, T};
-}
-
-/* Channel c of a group of x. */
-FL_INLINE FL_FN(wino_source) FL_FN(wino_channel)(const fl_winograd_job *job, fl_int group, fl_int c)
-{
-    return FL_FN(wino_image)(&job->tiles, job->x, group * job->channels + c, job->groups * job->channels);
+    const fl_conv_taps *W = &job->taps;
+    const fl_int tiles = (end - first) * job->tiles.cols, ld = FL_FN(wino_pitch)(tiles), k0 = group * job->rows + row;
+    const real *bounds = (const real *)job->bounds + group * job->bounds_pitch + first * job->tiles.cols;
+    real *sums = scratch + (FL_WINO_POINTS + FL_WINO_TILE) * ld;
+    for (fl_int r0 = 0; r0 < rows; r0 += FL_WINO_DIRECT) {
+        const fl_int here = rows - r0 < FL_WINO_DIRECT ? rows - r0 : FL_WINO_DIRECT;
+        real least = density[r0];
+        for (fl_int r = 1; r < here; r++) least = density[r0 + r] < least ? density[r0 + r] : least;
+        const int direct = FL_FN(any_beyond)(bounds, tiles, least);
+        if (direct)
+            FL_FN(wino_direct)(sums, job->pitch, job, (const real *)W->w + group * W->group_step + (row + r0) * W->row_step, here, group,
+                               first, end, bounds, least, scratch);
+        for (fl_int r = r0; r < r0 + here; r++) {
+            FL_FN(wino_lines)(scratch, 4 * ld, m + r * job->pitch, step, tiles,
+                              job->finish.bias ? ((const real *)job->finish.bias)[k0 + r] : 0,
+                              direct ? sums + (r - r0) * 16 * job->pitch : NULL, job->pitch, bounds, density[r]);
+            FL_FN(wino_store)(job, scratch, k0 + r, first, end);
+        }
+    }
 }
 
 /* Many tiles: a block transforms some of them, for all rows of A, whose transforms u it is given. scratch: transforms of the channels and
@@ -354,7 +278,7 @@ static void FL_FN(winograd)(const fl_job *head, fl_int block, void *scratch)
         for (fl_int panel = 0; panel < job->panels; panel++)
             FL_FN(wino_products)(m + point * m_step + panel * mr * job->pitch, job->pitch, u + (panel * FL_WINO_POINTS + point) * u_step,
                                  v + point * v_step, job->offset, job->channels, tiles, mr, 0);
-    FL_FN(wino_out)(job, m, m_step, group, 0, job->rows, first, end, pixels);
+    FL_FN(wino_out)(job, m, m_step, group, 0, job->rows, first, end, (const real *)job->density + group * job->rows, pixels);
 }
 
 /* Few tiles: a first job transforms them all, a block some channels. v: [group][part of the channels][point][channel][pitch], a line
@@ -385,7 +309,8 @@ FL_INLINE void FL_FN(wino_fetch)(const fl_conv_taps *T, const real *w, fl_int ch
 /* ... and a block transforms the taps of per_block panels of A, FL_WINO_CHANNELS channels at a time, which are used at once: they would
  * be more to write and read than there is to compute. scratch: their transforms, FL_WINO_POINTS times them, and a line; those of the
  * rows, FL_WINO_POINTS times rows times pitch, and a line; with lanes along the rows of A these as well, FL_WINO_POINTS times rows times
- * tiles, and a line; then what wino_taps_in needs, or the pixels of a row of A. */
+ * tiles, and a line; sums over the rows' taps, 2 * FL_WINO_ROWS a panel, and their densities; then what wino_taps_in needs, or
+ * wino_out. */
 static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_job *job = (const fl_winograd_job *)head;
@@ -398,13 +323,14 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
     const real *w = (const real *)T->w + group * T->group_step + row * T->row_step;
     const fl_int turned_step = job->along_rows ? panels * mr * tiles + LINE : 0;
     real *u = scratch, *m = u + panels * FL_WINO_POINTS * u_step, *turned = m + FL_WINO_POINTS * m_step;
-    real *g = turned + FL_WINO_POINTS * turned_step;
+    real *sums = turned + FL_WINO_POINTS * turned_step, *density = sums + panels * 2 * FL_WINO_ROWS, *g = density + panels * mr;
+    memset(sums, 0, (size_t)(panels * 2 * FL_WINO_ROWS) * sizeof *sums);
 
     for (fl_int c = 0; c < job->channels; c += FL_WINO_CHANNELS, v += FL_WINO_POINTS * v_step) {
         const fl_int channels = job->channels - c < FL_WINO_CHANNELS ? job->channels - c : FL_WINO_CHANNELS;
         for (fl_int p = 0; p < panels; p++)
             FL_FN(wino_taps_in)(u + p * FL_WINO_POINTS * u_step, u_step, T, w + p * mr * T->row_step + c * T->channel_step, channels,
-                                rows - p * mr < mr ? rows - p * mr : mr, g);
+                                rows - p * mr < mr ? rows - p * mr : mr, sums + p * 2 * FL_WINO_ROWS, g);
         for (fl_int point = 0; point < FL_WINO_POINTS; point++)
             for (fl_int p = 0; p < panels; p++) {
                 const fl_int next = c + channels, left = job->channels - next;
@@ -420,7 +346,9 @@ static void FL_FN(winograd_few)(const fl_job *head, fl_int block, void *scratch)
     for (fl_int point = 0; job->along_rows && point < FL_WINO_POINTS; point++)
         for (fl_int p = 0; p < panels; p++)
             FL_FN(conv_pack_rows)(m + point * m_step + p * mr * pitch, turned + point * turned_step + p * mr * tiles, mr, mr, pitch, tiles);
-    FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, total, g);
+    for (fl_int p = 0; p < panels; p++)
+        FL_FN(wino_densities)(density + p * mr, sums + p * 2 * FL_WINO_ROWS, job->channels, rows - p * mr < mr ? rows - p * mr : mr);
+    FL_FN(wino_out)(job, m, m_step, group, row, rows, 0, total, density, g);
 }
 
 /* --- the weights' gradient: G' (A v A' times B' d B, summed over the tiles) G ------------------------------------------- */
@@ -489,10 +417,39 @@ static void FL_FN(wino_weights_out)(real *dw, const real *sums, fl_int step, fl_
     }
 }
 
+/* Adds the products of one tile, the i-th row's t-th, to direct[(row * 9 + tap) * ld + channel]. patch: 36 * ld reals. */
+static void FL_FN(wino_direct_weights)(real *direct, fl_int ld, const fl_winograd_weights_job *job, const FL_FN(conv_region) *R, fl_int i,
+                                       fl_int t, real *patch)
+{
+    const fl_conv_regions *all = &job->regions;
+    const fl_wino_tiles *T = &job->tiles;
+    const FL_FN(wino_place) P = FL_FN(wino_place_of)(T, i);
+    const fl_int top = P.row * FL_WINO_TILE * T->dh + P.phase, left = t % T->across * FL_WINO_TILE * T->dw + t / T->across;
+    const real *x = (const real *)job->x + ((P.image * all->groups + R->group) * all->channels + R->channel) * T->h * T->w;
+    const real *v = (const real *)job->v + ((P.image * all->groups + R->group) * all->rows + R->row) * T->oh * T->ow;
+    for (int a = 0; a < 6; a++)
+        for (int b = 0; b < 6; b++) {
+            const fl_int p = top + a * T->dh - T->top, q = left + b * T->dw - T->left;
+            const int inside = p >= 0 && p < T->h && q >= 0 && q < T->w;
+            for (fl_int c = 0; c < ld; c++)
+                patch[(6 * a + b) * ld + c] = inside && c < R->channels ? x[(c * T->h + p) * T->w + q] : 0;
+        }
+    for (fl_int k = 0; k < R->rows; k++)
+        for (int a = 0; a < FL_WINO_TILE && top + a * T->dh < T->oh; a++)
+            for (int b = 0; b < FL_WINO_TILE && left + b * T->dw < T->ow; b++) {
+                const vec one = vset(v[(k * T->oh + top + a * T->dh) * T->ow + left + b * T->dw]);
+                for (int tap = 0; tap < 9; tap++)
+                    for (fl_int c = 0; c < ld; c += VL) {
+                        real *to = direct + (k * 9 + tap) * ld + c;
+                        vstore(to, vload(to) + one * vload(patch + (6 * (a + tap / 3) + b + tap % 3) * ld + c));
+                    }
+            }
+}
+
 /* A block sums over a part of the rows of tiles, for some rows of A and some channels. scratch, in reals, pitch being that of the tiles
  * of `together` rows and ld that of channel_chunk channels: the transforms, points * ((rows + channels) * pitch + 2 lines); for one point its
  * operands, pitch * (rows up to whole panels + ld) and a line; the sums, points * (rows up to whole panels * ld + a line); the pixels of
- * a channel, points * their pitch. */
+ * a channel, points * their pitch; what is summed directly, (9 * rows + points) * ld. */
 static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_weights_job *job = (const fl_winograd_weights_job *)head;
@@ -506,7 +463,11 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
     const fl_int x_step = channels * pitch + LINE, v_step = rows * pitch + LINE, sum_step = panels * mr * ld + LINE;
     real *xs = scratch, *vs = xs + FL_WINO_POINTS * x_step, *a = vs + FL_WINO_POINTS * v_step, *b = a + panels * mr * pitch + LINE;
     real *sums = b + pitch * ld, *pixels = sums + FL_WINO_POINTS * sum_step;
+    real *direct = pixels + (FL_WINO_POINTS + FL_WINO_TILE) * (pitch + VL), *patch = direct + 9 * rows * ld;
+    const real *bounds = (const real *)job->bounds + group * job->bounds_pitch;
+    const int any = FL_FN(any_beyond)(bounds + first * T->cols, (end - first) * T->cols, 0);
     const real zeros[FL_CONV_ROWS] = {0};
+    if (any) memset(direct, 0, (size_t)(9 * rows * ld) * sizeof *direct);
 
     for (fl_int from = first; from < end; from += job->together) {
         const fl_int to = from + job->together < end ? from + job->together : end, tiles = (to - from) * T->cols;
@@ -518,6 +479,14 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
             const FL_FN(wino_source) source = {(const real *)job->v + (group * all->rows + k0 + k) * T->oh * T->ow,
                                                groups * all->rows * T->oh * T->ow, T->oh, T->ow, 0, 0, T};
             FL_FN(wino_back)(vs + k * pitch, v_step, pixels, &source, from, to);
+        }
+        for (fl_int t = 0; any && t < tiles; t++) {
+            if (!(bounds[from * T->cols + t] > 0)) continue;
+            FL_FN(wino_direct_weights)(direct, ld, job, &R, from + t / T->cols, t % T->cols, patch);
+            for (fl_int point = 0; point < FL_WINO_POINTS; point++) {
+                for (fl_int c = 0; c < channels; c++) xs[point * x_step + c * pitch + t] = 0;
+                for (fl_int k = 0; k < rows; k++) vs[point * v_step + k * pitch + t] = 0;
+            }
         }
         for (fl_int point = 0; point < FL_WINO_POINTS; point++) {
             for (fl_int panel = 0; panel < panels; panel++)
@@ -532,8 +501,12 @@ static void FL_FN(winograd_weights)(const fl_job *head, fl_int block, void *scra
                 }
         }
     }
-    for (fl_int k = 0; k < rows; k++)
-        FL_FN(wino_weights_out)((real *)job->dw + (R.at + k * all->channels) * 9, sums + k * ld, sum_step, channels);
+    for (fl_int k = 0; k < rows; k++) {
+        real *dw = (real *)job->dw + (R.at + k * all->channels) * 9;
+        FL_FN(wino_weights_out)(dw, sums + k * ld, sum_step, channels);
+        for (fl_int c = 0; any && c < channels; c++)
+            for (fl_int tap = 0; tap < 9; tap++) dw[9 * c + tap] += direct[(k * 9 + tap) * ld + c];
+    }
 }
 #undef wide
 #undef half

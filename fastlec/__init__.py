@@ -7,7 +7,15 @@ from . import _config
 _config.start()
 
 from ._config import get_num_threads, isa, release_memory, set_num_threads, show_config  # noqa: E402
-from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, im2col  # noqa: E402
+from .convolution import (  # noqa: E402
+    col2im,
+    conv2d,
+    conv2d_jac_mv,
+    conv2d_jac_tmv,
+    get_conv_algorithm,
+    im2col,
+    set_conv_algorithm,
+)
 from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
@@ -82,6 +90,7 @@ __all__ = [
     "filters",
     "fit",
     "fitting",
+    "get_conv_algorithm",
     "get_num_threads",
     "im2col",
     "io",
@@ -94,6 +103,7 @@ __all__ = [
     "release_memory",
     "relu",
     "relu_derivative",
+    "set_conv_algorithm",
     "set_num_threads",
     "show_config",
     "sigmoid",

@@ -33,9 +33,10 @@ def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm
     stride, padding, dilation, groups : see `fastlec.convolution`. algorithm : "auto", or "im2col" (a matrix product with the
     windows of one image at a time; derivatives go the direct way), "direct" (the same product, which reads the image itself) or
     "winograd" (Lavin and Gray 2016, for 3x3 kernels without stride; fewer multiplications, more rounding). "auto" takes
-    the last one in float32 from 32 channels on, where its errors stay within three times those of "direct" (for the weights'
-    gradient: from 16 channels and 256 pixels on, within three times those of a sum in order). out : array of y's shape and dtype,
-    or None.
+    the last one in float32 from 32 channels on (for the weights' gradient: from 16 channels and 256 pixels on). By either name it
+    looks at the data first: tiles, or calls, in which its errors could exceed three times those of "direct" are summed directly, so
+    that no value spoils a pixel that does not see it, and nothing overflows that need not. `set_conv_algorithm` says for the
+    whole process what "auto" is. out : array of y's shape and dtype, or None.
     """
     arrays = {"x": _check.as_array(x, "x"), "W": _check.as_array(W, "W")}
     if b is not None:
@@ -147,6 +148,22 @@ def col2im(columns, shape, kernel_size, *, stride=1, padding=0, dilation=1, out=
     columns_kernels.col2im(plan, g, columns, x)
     plan.run()
     return x if x is out else _check.fill(out, x)
+
+
+def set_conv_algorithm(algorithm):
+    """What "auto" is from the next call on, in all convolutions of the process, those of layers, networks and training steps too.
+
+    algorithm : "auto", the fastest that keeps its promises, "direct", or "im2col". ValueError for another one: "winograd" is
+    for 3x3 kernels without stride alone, and is asked for where there is one.
+    """
+    if algorithm_code(algorithm) == kernels.WINOGRAD:
+        raise ValueError("algorithm is 'winograd'; expected auto, direct or im2col, which any convolution can take")
+    kernels.set_default(ALGORITHMS[algorithm])
+
+
+def get_conv_algorithm():
+    """What "auto" is: "auto" unless :func:`set_conv_algorithm` was called."""
+    return next(name for name, code in ALGORITHMS.items() if code == kernels.get_default())
 
 
 def algorithm_code(algorithm):

@@ -8,6 +8,8 @@ IM2COL: int
 DIRECT: int
 WINOGRAD: int
 
+def set_default(algorithm: int) -> None: ...
+def get_default() -> int: ...
 def forward(
     plan: Plan,
     g: Geometry,

@@ -24,6 +24,19 @@ cdef enum:
 
 AUTO, IM2COL, DIRECT, WINOGRAD = AUTO_CODE, IM2COL_CODE, DIRECT_CODE, WINOGRAD_CODE
 
+cdef int default = AUTO_CODE    # the process's choice: what "auto" is
+
+
+def set_default(int algorithm):
+    """What plans take for AUTO from now on; those that are there stay as they are."""
+    global default
+    default = algorithm
+
+
+def get_default():
+    """What plans take for AUTO."""
+    return default
+
 cdef double DOTS = 1.08     # of dots, whose loads take longer than their products
 cdef double GAIN = 0.95     # where lanes along the images pay
 
@@ -185,7 +198,11 @@ cdef int check_winograd(Layout L) except -1:
 
 
 cdef int convolve(Plan plan, Layout L, int algorithm, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
-    """By the algorithm, or the one that is thought fastest."""
+    """By the algorithm, or the one that is thought fastest; directly where Winograd's would lose too many digits of these data."""
+    cdef cnp.ndarray flag
+    cdef int first
+    if algorithm == AUTO_CODE:
+        algorithm = default
     if algorithm == WINOGRAD_CODE:
         check_winograd(L)
     if not cnp.PyArray_SIZE(y):
@@ -193,7 +210,10 @@ cdef int convolve(Plan plan, Layout L, int algorithm, cnp.ndarray x, cnp.ndarray
     if algorithm == AUTO_CODE and depthwise.fits(L):
         return depthwise.convolve(plan, L, x, W, y, after)
     if algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and winograd.pays(plan, L)):
-        return winograd.convolve(plan, L, x, W, y, after)
+        flag = winograd.convolve(plan, L, x, W, y, after)
+        first = plan.n
+        convolve_direct(plan, L, x, W, y, after)
+        return plan.only_if(first, flag, 1)
     return convolve_direct(plan, L, x, W, y, after)
 
 
@@ -216,7 +236,7 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
         if cnp.PyArray_DIM(bias, 0) != g.k:
             raise ValueError(f"bias has shape {(<object>bias).shape}; expected ({g.k},)")
     after = Finish(bias, op, residual, accumulate, slope, op2)
-    if algorithm == IM2COL_CODE:
+    if (default if algorithm == AUTO_CODE else algorithm) == IM2COL_CODE:
         convolve_columns(plan, g, x, W, y, after)
     else:
         convolve(plan, forward_layout(g), algorithm, x, W, y, after)
@@ -323,9 +343,12 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
                     int algorithm=0, bint update=False):
     """dW = the transpose of the convolution by W, of v; update: dW are parameters and that is their gradient."""
     cdef Layout L
-    cdef cnp.ndarray target = dW
+    cdef cnp.ndarray target = dW, flag
+    cdef int first
     check_all(plan, g, x, dW, v)
     L = forward_layout(g, False)
+    if algorithm == AUTO_CODE:
+        algorithm = default
     if algorithm == WINOGRAD_CODE:
         check_winograd(L)
     if not cnp.PyArray_SIZE(v):
@@ -337,7 +360,10 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     if algorithm == AUTO_CODE and depthwise.weights_fit(L):
         depthwise.weight_gradient(plan, L, v, x, target)
     elif algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and winograd.weights_pay(plan, L)):
-        winograd.weight_gradient(plan, L, v, x, target)
+        flag = winograd.weight_gradient(plan, L, v, x, target)
+        first = plan.n
+        weight_gradient_direct(plan, L, v, x, target)
+        plan.only_if(first, flag, 1)
     else:
         weight_gradient_direct(plan, L, v, x, target)
     if update:

@@ -10,6 +10,9 @@ cdef extern from "fl.h" nogil:
         fl_int n_blocks
         double work
         size_t scratch
+        fl_block_fn then
+        const int *flag
+        int wanted
 
     enum: FL_SHORT_ROW, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES, FL_NORM_CHANNELS
 
@@ -220,7 +223,8 @@ cdef extern from "fl.h" nogil:
         fl_conv_taps taps
         void *a
 
-    enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS
+    enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS, FL_WINO_ROWS, FL_WINO_DIRECT
+    enum: FL_WINO_MAPS, FL_WINO_BUCKETS
     ctypedef struct fl_wino_tiles:
         fl_int h, w, top, left
         fl_int oh, ow
@@ -243,12 +247,55 @@ cdef extern from "fl.h" nogil:
         const void *x
         void *y
         fl_conv_finish finish
+        const void *bounds
+        fl_int bounds_pitch
+        const void *density
 
     ctypedef struct fl_winograd_pack_job:
         fl_job head
         fl_int groups, rows, channels, panels
         fl_conv_taps taps
         void *u
+        void *density
+
+    ctypedef struct fl_winograd_maps_job:
+        fl_job head
+        fl_int images, groups, channels, pixels
+        fl_int per_block
+        const void *x
+        void *maps
+        double *totals
+
+    ctypedef struct fl_winograd_measure_job:
+        fl_job head
+        fl_int images, span
+        fl_wino_tiles tiles
+        fl_int per_block
+        const void *maps
+        void *measures
+        fl_int pitch
+
+    ctypedef struct fl_winograd_bounds_job:
+        fl_job head
+        fl_int images
+        fl_wino_tiles tiles
+        fl_int groups, channels, rows
+        fl_int count, pitch
+        const void *measures
+        const void *v_measures
+        const double *totals
+        const double *v_totals
+        fl_int x_parts, v_parts
+        void *bounds
+        int *direct
+
+    ctypedef struct fl_winograd_choose_job:
+        fl_job head
+        fl_int groups, rows, count, pitch
+        const void *bounds
+        const void *density
+        int *direct
+        double most
 
     ctypedef struct fl_conv_regions:
         fl_int groups, rows, channels
@@ -266,6 +313,8 @@ cdef extern from "fl.h" nogil:
         fl_int together
         fl_int mr, pitch
         const fl_int *offset
+        const void *bounds
+        fl_int bounds_pitch
 
     ctypedef struct fl_depthwise_job:
         fl_job head
@@ -386,7 +435,10 @@ cdef extern from "fl.h" nogil:
     enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
     enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
+    enum: FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_winograd_maps
+    enum: FL_KERNEL_winograd_measure, FL_KERNEL_winograd_bounds, FL_KERNEL_winograd_weights_bounds, FL_KERNEL_winograd_choose
+    enum: FL_KERNEL_conditional
+    enum: FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
     enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
     enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool
     enum: FL_KERNELS

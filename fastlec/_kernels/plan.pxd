@@ -24,6 +24,10 @@ ctypedef union any_job:
     fl_winograd_job winograd
     fl_winograd_pack_job winograd_pack
     fl_winograd_weights_job winograd_weights
+    fl_winograd_maps_job winograd_maps
+    fl_winograd_measure_job winograd_measure
+    fl_winograd_bounds_job winograd_bounds
+    fl_winograd_choose_job winograd_choose
     fl_depthwise_job depthwise
     fl_depthwise_weights_job depthwise_weights
     fl_stencil_job stencil
@@ -58,6 +62,7 @@ cdef class Plan:
 
     cdef any_job *add(self, int which) except NULL
     cdef int keep(self, object a) except -1
+    cdef int only_if(self, int first, cnp.ndarray flag, int wanted) except -1
     cdef int point(self, const void **field, cnp.ndarray a) except -1
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=*) except -1
     cdef int check_shape(self, cnp.ndarray a, str name, fl_int m, fl_int n) except -1

@@ -102,6 +102,17 @@ cdef class Plan:
         self.arrays.append(a)
         return 0
 
+    cdef int only_if(self, int first, cnp.ndarray flag, int wanted) except -1:
+        """Makes the jobs from number `first` on run only if flag, an int32 that a job before them writes, then has this value."""
+        cdef int j
+        for j in range(first, self.n):
+            self.jobs[j].head.then = self.jobs[j].head.run
+            self.jobs[j].head.run = kernel(FL_KERNEL_conditional, self.dtype)
+            self.jobs[j].head.flag = <const int *>cnp.PyArray_DATA(flag)
+            self.jobs[j].head.wanted = wanted
+        self.keep(flag)
+        return 0
+
     def empty(self, *shape):
         """A new array (uninitialised) of the plan's dtype for its jobs to write; it lives as long as somebody holds it."""
         cdef cnp.npy_intp dims[32]

@@ -8,6 +8,7 @@ from fastlec._kernels.fl cimport *
 from fastlec._kernels.layout cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Finish, Layout
 from fastlec._kernels.layout cimport entries, lanes_of, most_rows_of_panel, new_table, rows_of_panel, taps_of
 from fastlec._kernels.plan cimport Plan, blocks, up
+from fastlec._kernels.winograd_guard cimport bounds, choose, new_flag, pitch_of, pixels_of, weights_bounds
 
 cnp.import_array()
 
@@ -28,6 +29,10 @@ cdef enum:
     CYCLES_SUM = 100        # for what becomes of a sum,
     CYCLES_TAPS = 250       # for the transforms of taps,
     CYCLES_FAR_TAPS = 1000  # of those that are written and read again from beyond the caches
+
+# Registers of tiles summed directly cost some eight times as much as by transforms, the whole call summed directly 2.3 times
+# (64 channels of 56 x 56, AVX-512); with few tiles 1.3 times (512 channels of 7 x 7).
+cdef double MOST_DIRECT = 1.0 / 6
 
 
 cdef fl_wino_tiles tiles_of(Layout L) noexcept:
@@ -75,11 +80,6 @@ cdef size_t scratch_of(Plan plan, Layout L, fl_int tile_rows):
     return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch) + 2 * FL_WINO_POINTS * 64 + pixels_of(plan, pitch)
 
 
-cdef size_t pixels_of(Plan plan, fl_int pitch):
-    """Bytes of the pixels of so many tiles of a channel, and of a row of them as it lies in the image."""
-    return plan.size * (FL_WINO_POINTS + FL_WINO_TILE) * (pitch + lanes_of(plan))
-
-
 cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
     """Rows of tiles in a block: few lanes empty, few blocks that read all of W's transforms, an even number of them."""
     cdef fl_int rows, best = 1, tiles, count
@@ -92,6 +92,18 @@ cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
         if rows == 1 or cost < least:
             best, least = rows, cost
     return best
+
+
+cdef size_t direct_of(Plan plan, fl_int pitch):
+    """Bytes of the direct sums of some rows of A for so many tiles."""
+    return plan.size * FL_WINO_DIRECT * FL_WINO_TILE * FL_WINO_TILE * pitch
+
+
+cdef int guard(Plan plan, Layout L, fl_winograd_job *job, cnp.ndarray found) except -1:
+    """For the plan's last job."""
+    plan.point(&job.bounds, found)
+    job.bounds_pitch = pitch_of(plan, L, job.tiles)
+    return 0
 
 
 cdef fl_conv_taps sorted_taps(Layout L, cnp.ndarray W, cnp.ndarray place, fl_int mr):
@@ -119,54 +131,66 @@ cdef fl_winograd_job *new_job(Plan plan, Layout L, int kernel, fl_int tile_rows)
     return job
 
 
-cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after):
+    """Jobs for y, and the flag, int32, whether they will do nothing, since the data want direct summation: the caller adds it."""
     if few(plan, L):
         return convolve_few(plan, L, x, W, y, after)
     return convolve_many(plan, L, x, W, y, after)
 
 
-cdef int convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
-    """Two jobs: the transforms of W, and all the rest."""
+cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after):
+    """After the guard's, two jobs: the transforms of W, and all the rest."""
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int total = L.images * T.rows, per_block = rows_of_block(plan, L, T.cols, total), line = 64 // <fl_int>plan.size
     cdef fl_winograd_pack_job *pack
     cdef fl_winograd_job *job
-    cdef cnp.ndarray u, place = new_table(9)
+    cdef cnp.ndarray u, place = new_table(9), found = bounds(plan, L, T, x), density = plan.empty(L.groups * L.rows)
     cdef fl_conv_taps taps = sorted_taps(L, W, place, rows_of_panel(L.rows))
     cdef fl_int panels = blocks(L.rows, taps.mr)
+    cdef cnp.ndarray flag
+    cdef int first
     u = plan.empty(L.groups * FL_WINO_POINTS * panels * (taps.mr * L.channels + line))
     pack = <fl_winograd_pack_job *>plan.add(FL_KERNEL_winograd_pack)
     pack.groups, pack.rows, pack.channels, pack.panels = L.groups, L.rows, L.channels, panels
     pack.taps = taps
     plan.point(&pack.taps.w, W)
     plan.point(<const void **>&pack.u, u)
+    plan.point(<const void **>&pack.density, density)
     pack.head.n_blocks = L.groups * panels
     pack.head.work = <double>L.groups * panels * taps.mr * L.channels * 5
     pack.head.scratch = plan.size * (9 * FL_WINO_RUN * taps.mr + line)
     plan.keep(place)
 
+    flag = choose(plan, L, T, found, density, MOST_DIRECT)
+    first = plan.n
     job = new_job(plan, L, FL_KERNEL_winograd, per_block)
     job.per_block, job.taps, job.panels = per_block, taps, panels
+    plan.point(&job.taps.w, W)
     plan.point(&job.u, u)
+    plan.point(&job.density, density)
+    guard(plan, L, job, found)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
     after.point(plan, &job.finish)
     job.head.n_blocks = L.groups * blocks(total, per_block)
     job.head.work = (<double>total * T.cols * FL_WINO_POINTS * L.rows * L.channels * L.groups / (40 if plan.dtype == FL_F32 else 20))
-    job.head.scratch = scratch_of(plan, L, per_block)
-    return 0
+    job.head.scratch = scratch_of(plan, L, per_block) + direct_of(plan, job.pitch)
+    plan.only_if(first, flag, 0)
+    return flag
 
 
-cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
-    """Two jobs: the transforms of x, and all the rest."""
+cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after):
+    """After the guard's, two jobs: the transforms of x, and all the rest."""
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int total = L.images * T.rows, tiles = total * T.cols, line = 64 // <fl_int>plan.size
     cdef fl_winograd_job *job
-    cdef cnp.ndarray v, place = new_table(9), offset = None
+    cdef cnp.ndarray v, place = new_table(9), offset = None, found = bounds(plan, L, T, x)
     cdef fl_int lanes = lanes_of(plan), i
     cdef bint turned = along_rows(plan, L) < along_tiles(plan, L)
     cdef fl_conv_taps taps = sorted_taps(L, W, place, 2 * lanes if turned else rows_of_panel(L.rows))
     cdef fl_int panels = blocks(L.rows, taps.mr), parts = blocks(L.channels, FL_WINO_CHANNELS), per_block
+    cdef cnp.ndarray flag = choose(plan, L, T, found, None, 0)
+    cdef int first = plan.n
     plan.keep(place)
     job = new_job(plan, L, FL_KERNEL_winograd_in, total)
     v = plan.empty(L.groups * parts * FL_WINO_POINTS * (FL_WINO_CHANNELS * job.pitch + line))
@@ -187,15 +211,18 @@ cdef int convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.nda
         plan.keep(offset)
     plan.point(&job.taps.w, W)
     plan.point(<const void **>&job.v, v)
+    guard(plan, L, job, found)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
     after.point(plan, &job.finish)
     job.head.n_blocks = L.groups * blocks(panels, per_block)
     job.head.work = (<double>L.groups * L.rows * L.channels * (5 + <double>tiles * FL_WINO_POINTS / (40 if plan.dtype == FL_F32 else 20)))
     job.head.scratch = plan.size * (per_block * FL_WINO_POINTS * (FL_WINO_CHANNELS * taps.mr + line) + FL_WINO_POINTS * (
-        per_block * taps.mr * (job.pitch + turned * tiles) + 2 * line)) + max(
-        plan.size * (9 * FL_WINO_RUN * taps.mr + line), pixels_of(plan, job.pitch))
-    return 0
+        per_block * taps.mr * (job.pitch + turned * tiles) + 2 * line)) + plan.size * per_block * (
+        2 * FL_WINO_ROWS + taps.mr) + max(
+        plan.size * (9 * FL_WINO_RUN * taps.mr + line), pixels_of(plan, job.pitch) + direct_of(plan, job.pitch))
+    plan.only_if(first, flag, 0)
+    return flag
 
 
 cdef bint weights_pay(Plan plan, Layout L) except -1:
@@ -208,14 +235,16 @@ cdef bint weights_pay(Plan plan, Layout L) except -1:
                      blocks(L.channels, SIDE))) + CYCLES_SUM * pairs < 1.2 * 9 * pairs * L.images * L.oh * L.ow)
 
 
-cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
+cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW):
     cdef fl_int lanes = lanes_of(plan), line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int across = T.cols, row_chunk, channel_chunk, together, part_rows
     cdef fl_int most, parts
     cdef double macs
     cdef fl_winograd_weights_job *job
-    cdef cnp.ndarray partial = dW, offset
+    """Jobs for dW, and a flag as convolve's."""
+    cdef cnp.ndarray partial = dW, offset, flag = new_flag(), found = weights_bounds(plan, L, T, v, x, flag)
+    cdef int first = plan.n
     row_chunk, channel_chunk = blocks(L.rows, blocks(L.rows, SIDE)), blocks(L.channels, blocks(L.channels, SIDE))
     total = L.images * T.rows
     regions = L.groups * blocks(L.rows, row_chunk) * blocks(L.channels, channel_chunk)
@@ -238,6 +267,8 @@ cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.
     plan.point(&job.v, v)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.dw, partial)
+    plan.point(&job.bounds, found)
+    job.bounds_pitch = pitch_of(plan, L, T)
     job.part_rows, job.together = part_rows, together
     job.mr = rows_of_panel(row_chunk)
     job.pitch = up(together * across, lanes)
@@ -249,8 +280,9 @@ cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.
     job.head.n_blocks = parts * regions
     job.head.work = <double>total * across * FL_WINO_POINTS * L.rows * L.channels * L.groups / (35 if plan.dtype == FL_F32 else 17)
     job.head.scratch = plan.size * (FL_WINO_POINTS * ((row_chunk + channel_chunk) * job.pitch + 2 * line + rows * ld + line)
-                                    + job.pitch * (rows + ld) + line) + pixels_of(plan, job.pitch)
+                                    + job.pitch * (rows + ld) + line + (9 * row_chunk + FL_WINO_POINTS) * ld) + pixels_of(plan, job.pitch)
     plan.keep(offset)
     if parts > 1:
         plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
-    return 0
+    plan.only_if(first, flag, 0)
+    return flag

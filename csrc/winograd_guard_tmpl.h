@@ -1,0 +1,246 @@
+/* winograd_guard_tmpl.h: which of Winograd's tiles are summed directly, because its errors there could exceed three times those of
+ * direct summation.
+ *
+ * The transforms spread each value of a tile over all of its pixels: a tile's error follows its largest values, while a pixel's error
+ * by direct summation follows what this pixel sees. And direct summation of few terms hardly rounds at all. So a tile is summed
+ * directly
+ *     where its largest |x| is more than FL_WINO_FAR times the median of the tiles' that are not 0;
+ *     where its energy is so large, and the terms are so few, that its error could be the largest of the call;
+ *     where transforms could overflow or lose digits to subnormal numbers, and where it holds NaN or infinity.
+ * Three short jobs before the convolution tell which: maps of x over the channels, measures of the tiles, bounds. */
+
+/* A register of pixels, or their last n if that is not 0, of `channels` planes that lie `step` apart: adds them to the maps and, if
+ * wanted, to the sums of each plane. */
+FL_INLINE void FL_FN(map_pixels)(real *maps, const real *x, fl_int step, const fl_int n, int first, vec *sum, vec *squares,
+                                 const int channels, const int planes)
+{
+    vec m[FL_WINO_MAPS];
+    for (int i = 0; i < FL_WINO_MAPS; i++)
+        m[i] = first ? vset(0) : n ? vload_n(maps + i * step, n, 0) : vload(maps + i * step);
+    for (int c = 0; c < channels; c++) {
+        const vec a = vabs(n ? vload_n(x + c * step, n, 0) : vload(x + c * step));
+        m[FL_WINO_LARGEST] = vmax(m[FL_WINO_LARGEST], a);
+        m[FL_WINO_SUM] += a;
+        m[FL_WINO_SQUARES] += a * a;
+        if (planes) sum[c] += a;
+        if (planes) squares[c] += a * a;
+    }
+    for (int i = 0; i < FL_WINO_MAPS; i++) {
+        if (n) vstore_n(maps + i * step, m[i], n);
+        else vstore(maps + i * step, m[i]);
+    }
+}
+
+/* All pixels of a block, of some channels. totals: as fl_winograd_maps_job has them, if `planes`. */
+FL_INLINE void FL_FN(map_channels)(real *maps, const real *x, fl_int step, fl_int n, int first, double *totals, const int channels,
+                                   const int planes)
+{
+    vec sum[4], squares[4];
+    for (int c = 0; c < channels; c++) sum[c] = squares[c] = vset(0);
+    fl_int i = 0;
+    for (; i + VL <= n; i += VL) FL_FN(map_pixels)(maps + i, x + i, step, 0, first, sum, squares, channels, planes);
+    if (i < n) FL_FN(map_pixels)(maps + i, x + i, step, n - i, first, sum, squares, channels, planes);
+    for (int c = 0; planes && c < channels; c++) {
+        const double s = (double)vsum(sum[c]);
+        totals[0] += s * s / (double)n;
+        totals[1] += (double)vsum(squares[c]);
+    }
+}
+
+FL_INLINE void FL_FN(map_block)(real *maps, const real *x, fl_int step, fl_int n, fl_int channels, double *totals, const int planes)
+{
+    fl_int c = 0;
+    for (; c + 4 <= channels; c += 4) FL_FN(map_channels)(maps, x + c * step, step, n, c == 0, totals, 4, planes);
+    for (; c < channels; c++) FL_FN(map_channels)(maps, x + c * step, step, n, c == 0, totals, 1, planes);
+}
+
+static void FL_FN(winograd_maps)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_maps_job *job = (const fl_winograd_maps_job *)head;
+    const fl_int pieces = (job->pixels + job->per_block - 1) / job->per_block, from = block % pieces * job->per_block;
+    const fl_int n = job->pixels - from < job->per_block ? job->pixels - from : job->per_block;
+    const fl_int image = block / pieces % job->images, group = block / pieces / job->images;
+    const real *x = (const real *)job->x + (image * job->groups + group) * job->channels * job->pixels + from;
+    real *maps = (real *)job->maps + (group * job->images + image) * FL_WINO_MAPS * job->pixels + from;
+    double *totals = job->totals ? job->totals + 2 * block : NULL;
+    (void)scratch;
+    if (!totals) {
+        FL_FN(map_block)(maps, x, job->pixels, n, job->channels, NULL, 0);
+        return;
+    }
+    totals[0] = totals[1] = 0;
+    FL_FN(map_block)(maps, x, job->pixels, n, job->channels, totals, 1);
+}
+
+/* scratch: as wino_tiles wants it. */
+static void FL_FN(winograd_measure)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_measure_job *job = (const fl_winograd_measure_job *)head;
+    const fl_wino_tiles *T = &job->tiles;
+    const fl_int total = job->images * T->rows, per_group = (total + job->per_block - 1) / job->per_block;
+    const fl_int first = block % per_group * job->per_block, group = block / per_group, span = job->span;
+    const fl_int end = first + job->per_block < total ? first + job->per_block : total, tiles = (end - first) * T->cols;
+    const fl_int ld = FL_FN(wino_pitch)(tiles);
+    real *d = scratch, *out = (real *)job->measures + group * FL_WINO_MAPS * job->pitch + first * T->cols;
+    for (int map = 0; map < FL_WINO_MAPS; map++) {
+        const FL_FN(wino_source) source = {(const real *)job->maps + (group * job->images * FL_WINO_MAPS + map) * T->h * T->w,
+                                           FL_WINO_MAPS * T->h * T->w, T->h, T->w, T->top, T->left, T};
+        if (span == 6) FL_FN(wino_tiles)(d, ld, &source, first, end, 6);
+        else FL_FN(wino_tiles)(d, ld, &source, first, end, FL_WINO_TILE);
+        for (fl_int t = 0; t < tiles; t += VL) {
+            const fl_int n = tiles - t < VL ? tiles - t : VL;
+            vec all = vset(0);
+            for (fl_int i = 0; i < span * span; i++) {
+                const vec pixel = vload(d + i * ld + t);
+                if (map == FL_WINO_LARGEST) all = vmax(all, pixel);
+                else all += pixel;
+            }
+            vstore_n(out + map * job->pitch + t, all, n);
+        }
+    }
+}
+
+/* FL_WINO_FAR times the median of those of n numbers that are not 0, from below, to an eighth. counts: FL_WINO_BUCKETS. */
+FL_INLINE double FL_FN(far_from_median)(const real *a, fl_int n, int32_t *counts)
+{
+    fl_int left = 0;
+    uint32_t bucket = 0;
+    memset(counts, 0, FL_WINO_BUCKETS * sizeof *counts);
+    for (fl_int i = 0; i < n; i++) {
+        const float one = (float)a[i];
+        uint32_t pattern;
+        memcpy(&pattern, &one, sizeof pattern);
+        pattern = (pattern & 0x7fffffff) >> 20; /* exponent and three bits of the fraction */
+        counts[pattern] += one != 0;
+        left += one != 0;
+    }
+    for (left = (left + 1) / 2; bucket < FL_WINO_BUCKETS - 1 && left > counts[bucket]; bucket++) left -= counts[bucket];
+    float lower;
+    bucket <<= 20;
+    memcpy(&lower, &bucket, sizeof lower);
+    return FL_WINO_FAR * (double)lower;
+}
+
+/* Whether numbers up to this size, times weights in their own range, keep clear of overflow and of subnormal numbers on all ways. */
+FL_INLINE int FL_FN(in_range)(double largest, double most) { return largest == 0 || (largest >= 1e-15 && largest <= most); }
+
+/* A block is a group. scratch: FL_WINO_BUCKETS of int32_t. */
+static void FL_FN(winograd_bounds)(const fl_job *head, fl_int group, void *scratch)
+{
+    const fl_winograd_bounds_job *job = (const fl_winograd_bounds_job *)head;
+    const fl_int n = job->count, pitch = job->pitch;
+    const real *largest = (const real *)job->measures + group * FL_WINO_MAPS * pitch, *sum = largest + pitch;
+    const real *energy = sum + pitch;
+    real *bound = (real *)job->bounds + group * pitch;
+    const double far = FL_FN(far_from_median)(largest, n, scratch);
+    double most = 0;
+    for (fl_int t = 0; t < n; t++) {
+        const int fits = (double)largest[t] <= far && FL_FN(in_range)((double)largest[t], 1e15) && energy[t] <= FLT_MAX;
+        bound[t] = fits ? energy[t] : (real)INFINITY;
+        if (fits && most < (double)sum[t] * (double)sum[t]) most = (double)sum[t] * (double)sum[t];
+    }
+    for (fl_int t = 0; t < n; t++)
+        if (bound[t] > 0) bound[t] = (real)((double)bound[t] * 4 * FL_WINO_TERMS / most);
+    for (fl_int t = n; t < pitch; t++) bound[t] = 0;
+}
+
+/* Whether any of n tiles has a bound beyond this density. */
+FL_INLINE int FL_FN(any_beyond)(const real *bounds, fl_int n, real density)
+{
+    vec most = vset(0);
+    for (fl_int t = 0; t < n; t += VL) most = vmax(most, vload_n(bounds + t, n - t < VL ? n - t : VL, 0));
+    return vtop(most) > density;
+}
+
+/* Registers of bounds, of all groups and some rows of A at a time, that hold one beyond a density. */
+static void FL_FN(winograd_choose)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_choose_job *job = (const fl_winograd_choose_job *)head;
+    fl_int beyond = 0, all = 0;
+    (void)block, (void)scratch;
+    for (fl_int group = 0; group < job->groups; group++) {
+        const real *bounds = (const real *)job->bounds + group * job->pitch;
+        const real *density = job->density ? (const real *)job->density + group * job->rows : NULL;
+        for (fl_int r0 = 0; r0 < (density ? job->rows : 1); r0 += FL_WINO_DIRECT) {
+            real least = density ? density[r0] : (real)FL_WINO_DENSITY;
+            for (fl_int r = r0; density && r < r0 + FL_WINO_DIRECT && r < job->rows; r++) least = density[r] < least ? density[r] : least;
+            for (fl_int t = 0; t < job->count; t += VL, all++)
+                beyond += FL_FN(any_beyond)(bounds + t, job->count - t < VL ? job->count - t : VL, least);
+        }
+    }
+    *job->direct = (double)beyond > job->most * (double)all;
+}
+
+/* Whether few of a tile's n values make nearly all of its energy. */
+FL_INLINE int FL_FN(is_spike)(double sum, double energy, fl_int n) { return sum * sum * 16 < energy * (double)n; }
+
+/* The same for the weights' gradient. There every tap sees nearly all of a plane: tiles of far larger values can only spoil one that
+ * does not see them at the border, or where single values round less than the transforms do. Terms are counted over the whole call.
+ * One block. */
+static void FL_FN(winograd_weights_bounds)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_winograd_bounds_job *job = (const fl_winograd_bounds_job *)head;
+    const fl_wino_tiles *T = &job->tiles;
+    const fl_int n = job->count, pitch = job->pitch;
+    fl_int direct = 0;
+    (void)block;
+    for (fl_int group = 0; group < job->groups; group++) {
+        const real *x = (const real *)job->measures + group * FL_WINO_MAPS * pitch;
+        const real *v = (const real *)job->v_measures + group * FL_WINO_MAPS * pitch;
+        real *bound = (real *)job->bounds + group * pitch;
+        const double far = FL_FN(far_from_median)(x, n, scratch), v_far = FL_FN(far_from_median)(v, n, scratch);
+        double shares[2] = {0, 0}, v_shares[2] = {0, 0};
+        for (fl_int i = 0; i < 2 * job->x_parts; i++) shares[i % 2] += job->totals[2 * group * job->x_parts + i];
+        for (fl_int i = 0; i < 2 * job->v_parts; i++) v_shares[i % 2] += job->v_totals[2 * group * job->v_parts + i];
+        const double terms = (double)(job->images * T->oh * T->ow) * shares[0] * v_shares[0];
+        const int few = !(terms >= FL_WINO_WEIGHT_TERMS * shares[1] * v_shares[1]);
+        for (fl_int t = 0; t < n; t++) {
+            const fl_int row = t / T->cols % T->rows % T->down, col = t % T->cols % T->across;
+            const int border = row == 0 || row >= T->down - 2 || col == 0 || col >= T->across - 2;
+            const int spike = FL_FN(is_spike)((double)x[pitch + t], (double)x[2 * pitch + t], 36 * job->channels);
+            const int v_spike = FL_FN(is_spike)((double)v[pitch + t], (double)v[2 * pitch + t], 16 * job->rows);
+            const int spoils = ((double)x[t] > far && (border || spike)) || ((double)v[t] > v_far && (border || v_spike));
+            bound[t] = few || spoils || !FL_FN(in_range)((double)x[t], 1e13) || !FL_FN(in_range)((double)v[t], 1e13);
+            direct += bound[t] > 0;
+        }
+        for (fl_int t = n; t < pitch; t++) bound[t] = 0;
+    }
+    *job->direct = 16 * direct > n * job->groups; /* tile by tile they cost more than the whole transforms from some 5 % on */
+}
+
+/* The share of a row's n taps that count: 1 if all are of one size, or zeros, which round nothing; -1 if transforms could overflow or
+ * lose digits. sum, squares: of |w| and of w^2. */
+FL_INLINE real FL_FN(density)(double sum, double squares, fl_int n)
+{
+    if (squares == 0 && sum == 0) return 1;
+    const double size = sqrt(squares / (double)n);
+    return (real)(size >= 1e-15 && size <= 1e13 ? sum * sum / squares / (double)n : -1);
+}
+
+/* sums[(row * 16 + pixel) * pitch + tile] of `rows` rows of A, at w, and the tiles of rows [first, end) of all images, for all registers of
+ * tiles of which one has a bound beyond the density. d: as wino_tiles wants it. */
+static void FL_FN(wino_direct)(real *sums, fl_int pitch, const fl_winograd_job *job, const real *w, fl_int rows, fl_int group,
+                               fl_int first, fl_int end, const real *bounds, real density, real *d)
+{
+    const fl_conv_taps *W = &job->taps;
+    const fl_int tiles = (end - first) * job->tiles.cols, ld = FL_FN(wino_pitch)(tiles);
+    for (fl_int c = 0; c < job->channels; c++) {
+        const FL_FN(wino_source) source = FL_FN(wino_channel)(job, group, c);
+        FL_FN(wino_tiles)(d, ld, &source, first, end, 6);
+        for (fl_int t = 0; t < tiles; t += VL) {
+            if (!FL_FN(any_beyond)(bounds + t, tiles - t < VL ? tiles - t : VL, density)) continue;
+            for (fl_int r = 0; r < rows; r++)
+                for (int a = 0; a < FL_WINO_TILE; a++) {
+                    real *to = sums + (r * FL_WINO_TILE + a) * FL_WINO_TILE * pitch + t;
+                    vec s[FL_WINO_TILE];
+                    for (int b = 0; b < FL_WINO_TILE; b++) s[b] = c == 0 ? vset(0) : vload(to + b * pitch);
+                    for (int i = 0; i < 3; i++)
+                        for (int j = 0; j < 3; j++) {
+                            const vec tap = vset(w[r * W->row_step + c * W->channel_step + W->place[3 * i + j]]);
+                            for (int b = 0; b < FL_WINO_TILE; b++) s[b] += tap * vload(d + (6 * (a + i) + b + j) * ld + t);
+                        }
+                    for (int b = 0; b < FL_WINO_TILE; b++) vstore(to + b * pitch, s[b]);
+                }
+        }
+    }
+}
