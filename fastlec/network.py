@@ -12,6 +12,7 @@ import numpy as np
 
 from . import _check
 from ._kernels import plan as kernels
+from ._kernels.conv2d import get_default as conv_algorithm
 from .layers import base, conv, dense, norm, pool
 from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
 
@@ -311,7 +312,7 @@ class Network(PlannedLayer):
             return Layer.__call__(self, x, out=out)
         net, forward = self, None
         if _check.is_plain(x) and x.dtype is self.dtype:
-            forward = self._idle_plan((x.shape, x.dtype))
+            forward = self._idle_plan((x.shape, x.dtype, conv_algorithm()))
         if forward is None:
             net, x = self.prepared(x)
             chunk = net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
@@ -342,7 +343,7 @@ class Network(PlannedLayer):
 
     def _take(self, shape, dtype):
         """A forward plan for x of this shape that nobody uses."""
-        return self._idle_plan((shape, dtype)) or _Forward(self, shape, dtype)
+        return self._idle_plan((shape, dtype, conv_algorithm())) or _Forward(self, shape, dtype)
 
     def _idle_plan(self, key):
         """One that is kept for this shape and dtype, or None. Threads may take and give at once: each change is one call."""
@@ -480,7 +481,8 @@ class _Forward:
 
     def __init__(self, net, shape, dtype):
         self.plan = plan = _Counted(dtype.num)
-        self.key, self.shape = (shape, dtype), (shape[0], *net.output_shape(shape[1:]))
+        self.key = shape, dtype, conv_algorithm()
+        self.shape = (shape[0], *net.output_shape(shape[1:]))
         x, y = plan.empty(*shape), plan.empty(*self.shape)
         plan.slot(x)
         plan.slot(y)

@@ -16,6 +16,7 @@ import numpy as np
 
 from . import _check, losses
 from ._kernels import plan as kernels
+from ._kernels.conv2d import get_default as conv_algorithm
 from .layers.base import Layer
 from .network import Network, views
 
@@ -207,7 +208,7 @@ class TrainingStep:
             raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
         if not isinstance(y, np.ndarray):
             y = _check.as_array(y, "y")
-        key = X.shape, y.ndim
+        key = X.shape, y.ndim, conv_algorithm()
         plan = self._plans.get(key)
         if plan is None:
             if 0 in self.net.output_shape(X.shape[1:]):

@@ -3,7 +3,6 @@
 import io as memory
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path

@@ -1,11 +1,11 @@
 """What the commands write: nothing is replaced unasked, all that could go wrong in the end is said before the beginning."""
 
 import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+from interpreter import finished
 
 from fastlec import classifier, data, io
 
