@@ -4,6 +4,8 @@
 """
 
 import operator
+import os
+import sys
 
 import numpy as np
 from numpy.exceptions import AxisError
@@ -12,25 +14,47 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ._kernels.plan import is_plain
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_SWAPPED = {dtype: dtype.newbyteorder() for dtype in FLOATS}
+MOST_COUNT = sys.maxsize  # of any integer argument: what memory can be counted in
+LONG = 60  # characters of a value in a message
+MEMORY_FROM = 1 << 28  # bytes that are asked about before they are taken
 
 
 def as_array(x, name):
-    """x as an ndarray. TypeError for what has no such form."""
+    """x as an ndarray. TypeError for what has no such form, and for masked arrays, whose masks no kernel knows."""
     if getattr(x, "requires_grad", False):
         raise TypeError(f"{name} is a tensor that requires grad; expected an array: pass {name}.detach()")
+    if is_masked(x):
+        raise TypeError(f"{name} is a masked array; expected a plain array: fill it, e.g. {name}.filled(0)")
     try:
         return np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{name} is no rectangular array: {error}") from None
 
 
+def is_masked(x):
+    """Whether x is a masked array, or a list or tuple with one."""
+    if type(x) is np.ndarray or "numpy.ma" not in sys.modules:  # NumPy imports it when it is first used
+        return False
+    if isinstance(x, (list, tuple)):
+        return any(is_masked(a) for a in x if isinstance(a, (list, tuple, np.ndarray)))
+    return isinstance(x, np.ma.MaskedArray)
+
+
+def shown(value):
+    """A value that a user gave as a message shows it."""
+    if isinstance(value, int) and value.bit_length() > 3 * LONG:  # Python refuses to write very long ones
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= LONG else f"{text[:LONG]}..."
+
+
 def float_dtype(dtype, name):
-    """float32 for float32 and float16, float64 for float64, integers and bool; TypeError for all others."""
+    """float32 for float32 and float16, float64 for float64, integers and bool, of any byte order; TypeError for all others."""
+    native = dtype if dtype.isnative else dtype.newbyteorder("=")
     for own in FLOATS:
-        if dtype in (own, _SWAPPED[own]):
+        if native == own:
             return own
-    if dtype == np.float16:
+    if native == np.float16:
         return FLOATS[0]
     if dtype.kind in "iub":
         return FLOATS[1]
@@ -38,11 +62,38 @@ def float_dtype(dtype, name):
 
 
 def layer_dtype(dtype):
-    """The dtype argument of a layer."""
-    dtype = np.dtype(dtype)
-    if dtype not in FLOATS:
-        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
-    return dtype
+    """The dtype argument of a layer or a loader: float32 or float64, of any byte order."""
+    try:
+        native = None if dtype is None else np.dtype(dtype).newbyteorder("=")  # None would be float64
+    except Exception:  # NumPy asks the object's own attributes, which may raise anything
+        native = None
+    if native not in FLOATS:
+        raise TypeError(f"dtype is {shown(dtype)}; expected float32 or float64")
+    return native
+
+
+def memory_size() -> int:
+    """Bytes of physical memory, or a number that limits nothing where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return sys.maxsize
+
+
+def memory_left():
+    """Bytes of it that can be had now, as far as the system says."""
+    try:
+        with open("/proc/meminfo") as file:
+            kilobytes = next(line.split()[1] for line in file if line.startswith("MemAvailable:"))
+        return min(int(kilobytes) << 10, memory_size())
+    except (OSError, StopIteration):
+        return memory_size()
+
+
+def memory(n_bytes, what):
+    """MemoryError, before any is taken, where so many bytes cannot be had."""
+    if n_bytes > MEMORY_FROM and n_bytes > memory_left():
+        raise MemoryError(f"{what} would take more memory than this machine has left, {memory_left() >> 20} MiB")
 
 
 def common_dtype(**arrays):
@@ -58,7 +109,7 @@ def plain(a, dtype=None, name="x"):
 
 def output(out, shape, dtype, name="out"):
     """Refuses an `out` that does not have exactly this shape and dtype, or cannot be written to."""
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or is_masked(out):
         raise TypeError(f"{name} is a {type(out).__name__}; expected an ndarray")
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}; expected {dtype}")
@@ -108,9 +159,9 @@ def along_axis(compute, x, axis, out, *, reduces):
     try:
         axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim, "axis")
     except TypeError:
-        raise TypeError(f"axis is {axis!r}; expected an integer, a tuple of integers or None") from None
+        raise TypeError(f"axis is {shown(axis)}; expected an integer, a tuple of integers or None") from None
     except OverflowError:
-        raise AxisError(f"axis is {axis}; x has {x.ndim} axes") from None
+        raise AxisError(f"axis is {shown(axis)}; x has {x.ndim} axes") from None
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept) if reduces else x.shape
     if out is not None:
@@ -236,9 +287,11 @@ def count(n, name, least):
     try:
         value = operator.index(n)
     except TypeError:
-        raise TypeError(f"{name} is {n!r}; expected an integer") from None
+        raise TypeError(f"{name} is {shown(n)}; expected an integer") from None
     if value < least:
-        raise ValueError(f"{name} is {value}; expected at least {least}")
+        raise ValueError(f"{name} is {shown(value)}; expected at least {least}")
+    if value > MOST_COUNT:
+        raise ValueError(f"{name} is {shown(value)}; expected at most {MOST_COUNT}")
     return value
 
 
@@ -254,15 +307,17 @@ def optimizer(value):
 
 def _offers(value, names, what, expected):
     if isinstance(value, type) or not all(hasattr(value, name) for name in names):
-        raise TypeError(f"{what} is {value!r}; expected {expected}")
+        raise TypeError(f"{what} is {shown(value)}; expected {expected}")
 
 
 def number(value, name):
     """A real number, NaN and infinity as well."""
     try:
-        return float(None if isinstance(value, str) else value)
+        return float(None if isinstance(value, (str, bytes, bytearray)) or is_masked(value) else value)
+    except OverflowError:
+        raise ValueError(f"{name} is {shown(value)}; expected a number that float64 holds") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}; expected a number") from None
+        raise TypeError(f"{name} is {shown(value)}; expected a number") from None
 
 
 def non_negative(value, name):

@@ -110,7 +110,7 @@ def _two(value, name, expected):
     if len(both) == 2:
         return both
     kind = TypeError if isinstance(value, str) or not hasattr(value, "__iter__") else ValueError
-    raise kind(f"{name} is {value!r}; expected {expected}")
+    raise kind(f"{name} is {_check.shown(value)}; expected {expected}")
 
 
 def _length(n, name, least):
@@ -125,7 +125,7 @@ def _paddings(padding, lengths, extents, strides):
     expected = 'an integer, a pair (or a pair of pairs) of integers, "same" or "valid"'
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ValueError(f"padding is {padding!r}; expected {expected}")
+            raise ValueError(f"padding is {_check.shown(padding)}; expected {expected}")
         if padding == "valid":
             return (0, 0), (0, 0)
         totals = [

@@ -13,7 +13,6 @@ import os
 import secrets
 import stat
 import struct
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ._check import memory_size
 
 FORMAT, VERSION = "fastlec", 1
 DEFLATE_RATIO = 1032  # deflate cannot pack more than 1032 bytes into one: a header that claims more is lying
@@ -261,14 +262,6 @@ def writable(path: str | os.PathLike) -> Path:
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         raise ModelError(f"{path}: cannot be written: it is not a regular file")
     return path
-
-
-def memory_size() -> int:
-    """Bytes of physical memory, or a number that limits nothing where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return sys.maxsize
 
 
 def _header(stream, name: str) -> tuple[tuple[int, ...], np.dtype]:
