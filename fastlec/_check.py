@@ -64,10 +64,10 @@ def float_dtype(dtype, name):
 def layer_dtype(dtype):
     """The dtype argument of a layer or a loader: float32 or float64, of any byte order."""
     try:
-        native = None if dtype is None else np.dtype(dtype).newbyteorder("=")  # None would be float64
+        native = None if dtype is None else np.dtype(dtype).newbyteorder("=")
     except Exception:  # NumPy asks the object's own attributes, which may raise anything
         native = None
-    if native not in FLOATS:
+    if native is None or native not in FLOATS:  # to NumPy None is float64
         raise TypeError(f"dtype is {shown(dtype)}; expected float32 or float64")
     return native
 
@@ -295,6 +295,24 @@ def count(n, name, least):
     return value
 
 
+def generator(rng, name="rng"):
+    """A numpy.random.Generator from what numpy.random.default_rng takes."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} is {shown(rng)}; expected a seed (an integer >= 0) or a numpy.random.Generator") from None
+
+
+def names(value, name):
+    """A name, or several: a tuple of them."""
+    if isinstance(value, str):
+        return (value,)
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} is {shown(value)}; expected a name or several") from None
+
+
 def loss(value):
     """TypeError unless value is a loss, not its class."""
     _offers(value, ("targets", "value_and_gradient"), "loss", "SoftmaxCrossEntropy(), MeanSquaredError() or the like")
@@ -325,4 +343,12 @@ def non_negative(value, name):
     result = number(value, name)
     if not 0 <= result < np.inf:
         raise ValueError(f"{name} is {result}; expected a finite number >= 0")
+    return result
+
+
+def positive(value, name):
+    """A finite number > 0."""
+    result = non_negative(value, name)
+    if not result:
+        raise ValueError(f"{name} is 0; expected a number > 0")
     return result

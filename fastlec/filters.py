@@ -110,7 +110,7 @@ def _filter(plan, x, kernel, y, mode, cval):
 
 
 def _exponent(kernel, most):
-    """Of the power of two that is taken out of a kernel so large that sums could overflow on their way to a finite result; else 0."""
+    """Of the power of two that is taken out of a kernel so large that sums could overflow before the result does; else 0."""
     largest = np.abs(kernel).max()
     exponent = int(np.frexp(largest)[1]) + kernel.size.bit_length() if np.isfinite(largest) else 0
     return exponent if exponent > most // 2 else 0
@@ -200,9 +200,7 @@ def gaussian(size=None, sigma=None):
     if sigma is None:
         line = _binomial(3 if size is None else size)
     else:
-        sigma = _check.non_negative(sigma, "sigma")
-        if not sigma:
-            raise ValueError("sigma is 0; expected a number > 0")
+        sigma = _check.positive(sigma, "sigma")
         if size is None:
             reach = min(4 * sigma, sys.float_info.max)
             size = _side(2 * int(reach + 0.5) + 1, f"a kernel of sigma {sigma}")

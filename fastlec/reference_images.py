@@ -7,12 +7,13 @@ x is (n, c, h, w), W (k, c / groups, r, s), b (k,), y (n, k, oh, ow). stride, pa
 
 import numpy as np
 
+from . import _check
 from ._geometry import geometry, window_geometry
 
 
 def float64(*arrays):
     """All of them as float64 arrays."""
-    return [np.asarray(a, dtype=np.float64) for a in arrays]
+    return [np.asarray(_check.as_array(a, "array"), dtype=np.float64) for a in arrays]
 
 
 # --- convolution (section 5.1) ---------------------------------------------------------------------------------------

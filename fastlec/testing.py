@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from . import _check
+
 # The round-off floor of a first-order error.  f(x), f(x + e d) and J e d are each right to about eps times their size; a
 # function may lose more inside (long sums, cancellation), so its noise is measured as well, with NOISE_STEPS steps from eps
 # to eps^(3/4), where the true error, O(eps^(3/2)), is far below eps.  The floor lies 16 times above the greater of the two:
@@ -337,7 +339,7 @@ def _taylor_test(kind, f, jac_mv, x, d, eps0, steps, name):
     if not eps0 > 0:
         raise ValueError(f"eps0 is {eps0}; expected a positive number")
     _require_shape("d", d, x.shape, "x")
-    d, y = _float64(d), _call(f, x)
+    d, y = _float64(_real(d, "d")), _call(f, x)
     y_eps, x_eps = np.finfo(_real(y, "f(x)").dtype).eps, np.finfo(x.dtype).eps
 
     def step(epsilon):
@@ -463,7 +465,7 @@ def _call(function, *arrays):
 
 
 def _real(x, name="x"):
-    x = np.asarray(x)
+    x = _check.as_array(x, name)
     if x.dtype.kind not in "biuf":
         raise TypeError(f"{name} has dtype {x.dtype}; expected real numbers")
     return x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
