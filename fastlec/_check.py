@@ -68,7 +68,7 @@ def layer_dtype(dtype):
     except Exception:  # NumPy asks the object's own attributes, which may raise anything
         native = None
     if native is None or native not in FLOATS:  # to NumPy None is float64
-        raise TypeError(f"dtype is {shown(dtype)}; expected float32 or float64")
+        raise TypeError(f"dtype is {shown(dtype) if native is None else native}; expected float32 or float64")
     return native
 
 
