@@ -190,18 +190,14 @@ static void FL_FN(gemm_pack)(const fl_job *head, fl_int block, void *scratch)
     const fl_pack_job *job = (const fl_pack_job *)head;
     const fl_int k = job->k, from = block * job->cols, to = from + job->cols < job->n ? from + job->cols : job->n;
     (void)scratch;
-    if (job->b_step == 1)
-        for (fl_int j = from; j < to; j += VL)
-            FL_FN(pack_columns)((real *)job->out + j / TILE_COLS * TILE_COLS * k + j % TILE_COLS, (const real *)job->b + j * job->b_col,
-                                job->b_col, k, to - j < VL ? to - j : VL);
-    else
-        for (fl_int p = 0; p < k; p++) { /* row after row, as they lie in memory */
-            const real *b = (const real *)job->b + p * job->b_step;
-            for (fl_int j = from; j < to; j += VL) {
-                real *out = (real *)job->out + j / TILE_COLS * TILE_COLS * k + p * TILE_COLS + j % TILE_COLS;
-                vstore(out, to - j >= VL ? vload(b + j) : vload_n(b + j, to - j, 0));
-            }
-        }
+    for (fl_int j = from; j < to; j += VL) {
+        const fl_int lanes = to - j < VL ? to - j : VL;
+        const real *b = (const real *)job->b + j * job->b_col;
+        real *out = (real *)job->out + j / TILE_COLS * TILE_COLS * k + j % TILE_COLS;
+        if (job->b_step == 1) FL_FN(pack_columns)(out, b, job->b_col, k, lanes);
+        else
+            for (fl_int p = 0; p < k; p++) vstore(out + p * TILE_COLS, vload_n(b + p * job->b_step, lanes, 0));
+    }
 }
 
 /* s[c][r] += x_r * w_c for one register of p. */

@@ -13,7 +13,10 @@ from ._geometry import geometry, window_geometry
 
 def float64(*arrays):
     """All of them as float64 arrays."""
-    return [np.asarray(_check.as_array(a, "array"), dtype=np.float64) for a in arrays]
+    arrays = [_check.as_array(a, "array") for a in arrays]
+    for a in arrays:
+        _check.float_dtype(a.dtype, "array")
+    return [np.asarray(a, dtype=np.float64) for a in arrays]
 
 
 # --- convolution (section 5.1) ---------------------------------------------------------------------------------------

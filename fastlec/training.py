@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import _check
 from .data import DataError, Dataset, class_count, split
 from .fitting import History
 from .io import SoftmaxModel
@@ -55,8 +56,10 @@ def train_softmax(
     The same arguments give the same model. Raises DataError if data and model do not match, FloatingPointError if the
     loss stops being finite.
     """
+    if not isinstance(solver, str) or solver not in DEFAULT_EPOCHS:
+        raise ValueError(f"solver is {_check.shown(solver)}; expected one of {', '.join(DEFAULT_EPOCHS)}")
+    epochs = DEFAULT_EPOCHS[solver] if epochs is None else _check.count(epochs, "epochs", 1)
     n_classes = _matching_classes(dataset, start)
-    epochs = epochs or DEFAULT_EPOCHS[solver]
     train, validation = split(dataset.y, seed=seed)
     objective = SoftmaxObjective(dataset.X[train], dataset.y[train], n_classes, l2=l2)
     held_out = SoftmaxObjective(dataset.X[validation], dataset.y[validation], n_classes)

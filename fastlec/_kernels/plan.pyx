@@ -30,7 +30,7 @@ cdef enum:
     STRIP_BYTES = 1 << 18   # of B, of which one strip is used while the next one is fetched
     PACK_ROWS = 48          # of C that make packing B worth its while where it lies badly
     PACK_BYTES = 3 << 16    # and bytes of C with which it is, wherever B lies, for tiles of 6 rows, which read B twice as often: on
-                            # Zen 4 held to AVX2, packing took products of 512 and 1024 from 80 and 60 % of the speed of 256 to 95;
+                            # Zen 4 held to AVX2, packing took products of 512 and 1024 from 70 and 50 % of the speed of 256 to 95;
                             # with a smaller C it cost up to 15 %
     PACK_FROM_B = 1 << 15   # if B is larger than this, L1
     MOST_ROWS = 96          # of C in a block,
