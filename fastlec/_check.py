@@ -62,14 +62,14 @@ def float_dtype(dtype, name):
 
 
 def layer_dtype(dtype):
-    """The dtype argument of a layer or a loader: float32 or float64, of any byte order."""
+    """The dtype argument of a layer or a loader."""
     try:
-        native = None if dtype is None else np.dtype(dtype).newbyteorder("=")
+        own = None if dtype is None else np.dtype(dtype)
     except Exception:  # NumPy asks the object's own attributes, which may raise anything
-        native = None
-    if native is None or native not in FLOATS:  # to NumPy None is float64
-        raise TypeError(f"dtype is {shown(dtype) if native is None else native}; expected float32 or float64")
-    return native
+        own = None
+    if own is None or own not in FLOATS:  # to NumPy None is float64
+        raise TypeError(f"dtype is {shown(dtype) if own is None else own}; expected float32 or float64")
+    return own
 
 
 def memory_size() -> int:
