@@ -128,9 +128,6 @@ static void FL_FN(conv_strip)(const fl_conv_job *job, const fl_conv_phase *phase
         }
 }
 
-#undef MOST_BESIDE
-#define MOST_BESIDE 4 /* phases of columns */
-
 /* mr: lanes of a panel, one register or two. scratch: FL_CONV_STRIP + VL pixels of 2 VL lanes; then as for conv, or no planes where pixels
  * are read in place. */
 static void FL_FN(conv_channels)(const fl_job *head, fl_int block, void *scratch)
@@ -141,7 +138,7 @@ static void FL_FN(conv_channels)(const fl_job *head, fl_int block, void *scratch
     const fl_int plane_rows = P->plane_rows - (P->tile_rows - at.high) * P->step_y, per_channel = P->phases_y * P->phases_x * P->plane;
     const fl_int size = job->oh * job->ow, mr = job->mr, first_row = (at.image * job->groups + at.group) * job->rows;
     const fl_int down = P->pitch * P->step_y; /* to the pixels of the grid's next row */
-    const fl_int beside = job->across > MOST_BESIDE ? 1 : job->across < job->ow ? job->across : job->ow;
+    const fl_int beside = job->beside;
     const real *x = (const real *)job->x + (at.image * job->groups + at.group) * job->channels * P->h * P->w;
     real *buffer = scratch, *copies = buffer + (FL_CONV_STRIP + VL) * 2 * VL;
     const fl_conv_finish *F = &job->finish;

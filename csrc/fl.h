@@ -206,10 +206,13 @@ typedef struct {
 } fl_conv_phase;
 
 /* The part of an image that a block works on. Plane (c, fy, fx), `plane` elements, holds in row p, column q the source pixel
- * (a0 * step_y + p) * sh + fy - top, (b0 * step_x + q) * sw + fx - left; fy < phases_y <= sh, fx < phases_x <= sw. A convolution's stride
- * is that of the planes, or that of the steps from one pixel of the grid to the next in the only plane: the other is 1. */
+ * (a0 * step_y + p) * sh + from_y[fy] - top, (b0 * step_x + q) * sw + from_x[fx] - left, fy < phases_y, fx < phases_x. from_y NULL: fy
+ * itself, the phases of the stride; else where the rows of taps begin, if these lie so far apart that each has planes of its own; from_x
+ * likewise. A convolution's stride is that of the planes, or that of the steps from one pixel of the grid to the next in the only plane:
+ * the other is 1. */
 typedef struct {
     fl_int h, w, sh, sw, top, left, phases_y, phases_x;
+    const fl_int *from_y, *from_x;     /* or NULL */
     fl_int tile_rows, tile_cols;       /* of the grid */
     fl_int plane_rows, pitch, width;   /* width - pitch columns of zeros are the next row's as well */
     fl_int plane;
@@ -242,6 +245,7 @@ typedef struct {
     fl_int grid_rows, grid_cols, tiles_down, tiles_across;
     const fl_conv_phase *phase;
     fl_int phases, down, across;
+    fl_int beside;                     /* conv_channels: phases, neighbours in a row of y, that are stored together */
     const fl_int *offset;
     const void *a;                     /* [phase][group][panel][channel][tap][mr], zeros beyond the last row */
     fl_int mr, panels, per_block;      /* rows of a panel; panels of a group, and of a block */

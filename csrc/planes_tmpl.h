@@ -94,20 +94,23 @@ FL_INLINE void FL_FN(fill_row)(real *row, fl_int n, real value)
     for (fl_int q = 0; q < n; q += VL) vstore_n(row + q, vset(value), n - q < VL ? n - q : VL);
 }
 
+/* Where plane f begins. */
+FL_INLINE fl_int FL_FN(plane_from)(const fl_int *from, fl_int f) { return from ? from[f] : f; }
+
 /* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
 static void FL_FN(planes_of)(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
 {
-    const int both = P->sw == 2 && P->phases_x == 2;
+    const int both = P->sw == 2 && P->phases_x == 2 && !P->from_x, one = P->phases_y == 1 && P->phases_x == 1;
     const fl_int top = a0 * P->step_y - P->top;
-    if (P->sw == 1 && P->sh == 1 && P->width == P->w && P->left == b0 && top >= 0 && top + rows <= P->h) { /* as it is */
+    if (one && P->sw == 1 && P->sh == 1 && P->width == P->w && P->left == b0 && top >= 0 && top + rows <= P->h) { /* as it is */
         FL_FN(row_in_zeros)(out, rows * P->w, x + top * P->w, rows * P->w, 1, 0);
         return;
     }
     for (fl_int fy = 0; fy < P->phases_y; fy++)
         for (fl_int fx = 0; fx < P->phases_x; fx += 1 + both, out += (1 + both) * step) {
-            const fl_int start = b0 * P->step_x * P->sw + fx - P->left, last = (rows - 1) * P->pitch;
+            const fl_int start = b0 * P->step_x * P->sw + FL_FN(plane_from)(P->from_x, fx) - P->left, last = (rows - 1) * P->pitch;
             for (fl_int p = 0; p < rows; p++) { /* in order: what is too much of a row the next one overwrites */
-                const fl_int i = (a0 * P->step_y + p) * P->sh + fy - P->top;
+                const fl_int i = (a0 * P->step_y + p) * P->sh + FL_FN(plane_from)(P->from_y, fy) - P->top;
                 real *row = out + p * P->pitch;
                 if (i < 0 || i >= P->h) {
                     FL_FN(fill_row)(row, P->pitch, 0);

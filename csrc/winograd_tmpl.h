@@ -206,7 +206,7 @@ FL_INLINE void FL_FN(wino_put)(real *y, const real *from, fl_int length, fl_int 
             FL_FN(conv_put)(y + 2 * q, both, ow - 2 * q < 2 * VL ? ow - 2 * q : 2 * VL, add);
         }
     else
-        for (fl_int f = 0; f < dw; f++)
+        for (fl_int f = 0; f < dw && f < ow; f++)
             for (fl_int q = 0; f + q * dw < ow; q++) y[f + q * dw] = from[f * length + q] + (add ? y[f + q * dw] : 0);
 }
 

@@ -4,6 +4,10 @@
 """
 
 import operator
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.exceptions import AxisError
@@ -12,25 +16,47 @@ from numpy.lib.array_utils import byte_bounds, normalize_axis_tuple
 from ._kernels.plan import is_plain
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_SWAPPED = {dtype: dtype.newbyteorder() for dtype in FLOATS}
+MOST_COUNT = sys.maxsize  # of any integer argument: what memory can be counted in
+LONG = 60  # characters of a value in a message
+MEMORY_FROM = 1 << 28  # bytes that are asked about before they are taken
 
 
 def as_array(x, name):
-    """x as an ndarray. TypeError for what has no such form."""
+    """x as an ndarray. TypeError for what has no such form, and for masked arrays, whose masks no kernel knows."""
     if getattr(x, "requires_grad", False):
         raise TypeError(f"{name} is a tensor that requires grad; expected an array: pass {name}.detach()")
+    if is_masked(x):
+        raise TypeError(f"{name} is a masked array; expected a plain array: fill it, e.g. {name}.filled(0)")
     try:
         return np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{name} is no rectangular array: {error}") from None
 
 
+def is_masked(x):
+    """Whether x is a masked array, or a list or tuple with one."""
+    if type(x) is np.ndarray or "numpy.ma" not in sys.modules:  # NumPy imports it when it is first used
+        return False
+    if isinstance(x, (list, tuple)):
+        return any(is_masked(a) for a in x if isinstance(a, (list, tuple, np.ndarray)))
+    return isinstance(x, np.ma.MaskedArray)
+
+
+def shown(value):
+    """A value that a user gave as a message shows it."""
+    if isinstance(value, int) and value.bit_length() > 3 * LONG:  # Python refuses to write very long ones
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= LONG else f"{text[:LONG]}..."
+
+
 def float_dtype(dtype, name):
-    """float32 for float32 and float16, float64 for float64, integers and bool; TypeError for all others."""
+    """float32 for float32 and float16, float64 for float64, integers and bool, of any byte order; TypeError for all others."""
+    native = dtype if dtype.isnative else dtype.newbyteorder("=")
     for own in FLOATS:
-        if dtype in (own, _SWAPPED[own]):
+        if native == own:
             return own
-    if dtype == np.float16:
+    if native == np.float16:
         return FLOATS[0]
     if dtype.kind in "iub":
         return FLOATS[1]
@@ -38,11 +64,41 @@ def float_dtype(dtype, name):
 
 
 def layer_dtype(dtype):
-    """The dtype argument of a layer."""
-    dtype = np.dtype(dtype)
-    if dtype not in FLOATS:
-        raise TypeError(f"dtype is {dtype}; expected float32 or float64")
-    return dtype
+    """The dtype argument of a layer or a loader."""
+    try:
+        own = None if dtype is None else np.dtype(dtype)
+    except Exception:  # NumPy asks the object's own attributes, which may raise anything
+        own = None
+    if own is None or own not in FLOATS:  # to NumPy None is float64
+        raise TypeError(f"dtype is {shown(dtype) if own is None else own}; expected float32 or float64")
+    return own
+
+
+def memory_size(root: str = "/sys/fs/cgroup") -> int:
+    """Bytes of physical memory, or of the container's limit, or a number that limits nothing where the system does not say."""
+    sizes = [sys.maxsize]
+    with suppress(AttributeError, ValueError, OSError):
+        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroup v2, then v1
+        with suppress(ValueError, OSError):  # ValueError: "max"
+            sizes.append(int(Path(root, name).read_text()))
+    return min(sizes)
+
+
+def memory_left():
+    """Bytes of it that can be had now, as far as the system says."""
+    try:
+        with open("/proc/meminfo") as file:
+            kilobytes = next(line.split()[1] for line in file if line.startswith("MemAvailable:"))
+        return min(int(kilobytes) << 10, memory_size())
+    except (OSError, StopIteration):
+        return memory_size()
+
+
+def memory(n_bytes, what):
+    """MemoryError, before any is taken, where so many bytes cannot be had."""
+    if n_bytes > MEMORY_FROM and n_bytes > memory_left():
+        raise MemoryError(f"{what} would take more memory than this machine has left, {memory_left() >> 20} MiB")
 
 
 def common_dtype(**arrays):
@@ -58,7 +114,7 @@ def plain(a, dtype=None, name="x"):
 
 def output(out, shape, dtype, name="out"):
     """Refuses an `out` that does not have exactly this shape and dtype, or cannot be written to."""
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or is_masked(out):
         raise TypeError(f"{name} is a {type(out).__name__}; expected an ndarray")
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}; expected {dtype}")
@@ -122,9 +178,9 @@ def along_axis(compute, x, axis, out, *, reduces):
     try:
         axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim, "axis")
     except TypeError:
-        raise TypeError(f"axis is {axis!r}; expected an integer, a tuple of integers or None") from None
+        raise TypeError(f"axis is {shown(axis)}; expected an integer, a tuple of integers or None") from None
     except OverflowError:
-        raise AxisError(f"axis is {axis}; x has {x.ndim} axes") from None
+        raise AxisError(f"axis is {shown(axis)}; x has {x.ndim} axes") from None
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept) if reduces else x.shape
     if out is not None:
@@ -267,9 +323,11 @@ def count(n, name, least):
     try:
         value = operator.index(n)
     except TypeError:
-        raise TypeError(f"{name} is {n!r}; expected an integer") from None
+        raise TypeError(f"{name} is {shown(n)}; expected an integer") from None
     if value < least:
-        raise ValueError(f"{name} is {value}; expected at least {least}")
+        raise ValueError(f"{name} is {shown(value)}; expected at least {least}")
+    if value > MOST_COUNT:
+        raise ValueError(f"{name} is {shown(value)}; expected at most {MOST_COUNT}")
     return value
 
 
@@ -285,7 +343,17 @@ def generator(rng, name="rng"):
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} is {rng!r}; expected None, a seed (an integer >= 0), or a Generator: {error}") from None
+        raise type(error)(f"{name} is {shown(rng)}; expected None, a seed (an integer >= 0), or a Generator: {error}") from None
+
+
+def names(value, name):
+    """A name, or several: a tuple of them."""
+    if isinstance(value, str):
+        return (value,)
+    try:
+        return tuple(value)
+    except TypeError:
+        raise TypeError(f"{name} is {shown(value)}; expected a name or several") from None
 
 
 def loss(value):
@@ -300,10 +368,10 @@ def optimizer(value, *more):
 
 def _offers(value, names, what, expected):
     if isinstance(value, type):
-        raise TypeError(f"{what} is {value!r}, a class; expected {expected}")
+        raise TypeError(f"{what} is {shown(value)}, a class; expected {expected}")
     missing = [name for name in names if not hasattr(value, name)]
     if missing:
-        raise TypeError(f"{what} is {value!r}; expected {expected}: it has no {', '.join(missing)}")
+        raise TypeError(f"{what} is {shown(value)}; expected {expected}: it has no {', '.join(missing)}")
 
 
 class Settled:
@@ -326,13 +394,13 @@ def number(value, name):
     if type(value) is float:
         return value
     try:
-        if isinstance(value, str | bytes | bytearray) or getattr(value, "ndim", 0) or np.iscomplexobj(value):
+        if isinstance(value, str | bytes | bytearray) or getattr(value, "ndim", 0) or np.iscomplexobj(value) or is_masked(value):
             raise TypeError
         return float(value)
     except OverflowError:
-        raise ValueError(f"{name} is too large for a float; expected a finite number") from None
+        raise ValueError(f"{name} is {shown(value)}; expected a number that float64 holds") from None
     except (TypeError, ValueError):
-        raise TypeError(f"{name} is {value!r}; expected a number") from None
+        raise TypeError(f"{name} is {shown(value)}; expected a number") from None
 
 
 def non_negative(value, name):
@@ -340,4 +408,12 @@ def non_negative(value, name):
     result = number(value, name)
     if not 0 <= result < np.inf:
         raise ValueError(f"{name} is {result}; expected a finite number >= 0")
+    return result
+
+
+def positive(value, name):
+    """A finite number > 0."""
+    result = non_negative(value, name)
+    if not result:
+        raise ValueError(f"{name} is 0; expected a number > 0")
     return result

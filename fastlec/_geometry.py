@@ -3,13 +3,14 @@
 y[n, k, a, b] takes the elements  x[n, c, sh * a + dh * i - top, sw * b + dw * j - left],  i < r, j < s,  zeros outside x
 """
 
+import math
 import operator
 from typing import NamedTuple
 
 from . import _check
 
 MOST = 1 << 40  # of any one length: offsets within a plane cannot overflow
-MOST_ELEMENTS = 1 << 48
+MOST_ELEMENTS = 1 << 48  # of an array, and of one padded image, though none is ever made
 
 
 class Geometry(NamedTuple):
@@ -110,7 +111,7 @@ def _two(value, name, expected):
     if len(both) == 2:
         return both
     kind = TypeError if isinstance(value, str) or not hasattr(value, "__iter__") else ValueError
-    raise kind(f"{name} is {value!r}; expected {expected}")
+    raise kind(f"{name} is {_check.shown(value)}; expected {expected}")
 
 
 def _length(n, name, least):
@@ -125,7 +126,7 @@ def _paddings(padding, lengths, extents, strides):
     expected = 'an integer, a pair (or a pair of pairs) of integers, "same" or "valid"'
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ValueError(f"padding is {padding!r}; expected {expected}")
+            raise ValueError(f"padding is {_check.shown(padding)}; expected {expected}")
         if padding == "valid":
             return (0, 0), (0, 0)
         totals = [
@@ -151,7 +152,7 @@ def _geometry(x_shape, k, size, what, stride, padding, dilation, groups):
         reach = f" and reaches over {extents[0]} x {extents[1]} pixels" if extents != list(size) else ""
         raise ValueError(f"{what}{reach}; expected at most the padded image's {padded[0]} x {padded[1]}")
     oh, ow = ((p - e) // step + 1 for p, e, step in zip(padded, extents, strides, strict=True))
-    if max(n, 1) * max(c * padded[0] * padded[1], k * oh * ow) > MOST_ELEMENTS:
+    if max(padded[0] * padded[1], n * c * math.prod(lengths), n * k * oh * ow) > MOST_ELEMENTS:
         raise MemoryError(f"images padded to {padded[0]} x {padded[1]}, or the result ({n}, {k}, {oh}, {ow}), exceed memory")
     (top, bottom), (left, right) = paddings
     return Geometry(n, c, *lengths, k, *size, *strides, top, bottom, left, right, *dilations, groups, oh, ow)

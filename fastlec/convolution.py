@@ -15,7 +15,7 @@ and oh = (h + top + bottom - dh (r - 1) - 1) // sh + 1, ow likewise. Dtypes, lay
 be 0, the other lengths may not. A ValueError or TypeError names the argument that does not fit.
 """
 
-import numpy as np
+import math
 
 from . import _check
 from ._geometry import MOST_ELEMENTS, geometry, window_geometry
@@ -89,10 +89,10 @@ def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algori
     wrt : the names, or the one, to compute. The other arguments as conv2d's. Of x only the shape is read unless "W" is among the
     names, of W unless "x" is.
     """
-    wrt = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+    wrt = _check.names(wrt, "wrt")
     for name in wrt:
         if name not in ("x", "W", "b"):
-            raise ValueError(f"wrt has {name!r}; expected names out of x, W, b")
+            raise ValueError(f"wrt has {_check.shown(name)}; expected names out of x, W, b")
     arrays = {name: _check.as_array(a, name) for name, a in (("v", v), ("x", x), ("W", W))}
     dtype = _check.common_dtype(**arrays)
     g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
@@ -122,6 +122,8 @@ def im2col(x, kernel_size, *, stride=1, padding=0, dilation=1, out=None):
     x = _check.as_array(x, "x")
     dtype = _check.float_dtype(x.dtype, "x")
     g = _windows(x.shape, "x", kernel_size, stride, padding, dilation)
+    if out is None:
+        _check.memory(math.prod(g.columns_shape) * dtype.itemsize, f"columns of shape {g.columns_shape}")
     x = _check.plain(x, dtype, "x")
     plan = Plan(dtype.num)
     columns = _check.kernel_output(out, g.columns_shape, dtype, plan, (x,))
@@ -138,7 +140,7 @@ def col2im(columns, shape, kernel_size, *, stride=1, padding=0, dilation=1, out=
     try:
         shape = tuple(shape)
     except TypeError:
-        raise TypeError(f"shape is {shape!r}; expected (n, c, h, w)") from None
+        raise TypeError(f"shape is {_check.shown(shape)}; expected (n, c, h, w)") from None
     shape = tuple(_check.count(n, f"shape[{i}]", 0) for i, n in enumerate(shape))
     g = _windows(shape, "shape", kernel_size, stride, padding, dilation)
     _expect(columns, "columns", g.columns_shape)
@@ -169,13 +171,13 @@ def get_conv_algorithm():
 def algorithm_code(algorithm):
     """The kernels' number of an algorithm. ValueError for a name that there is not."""
     if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm is {algorithm!r}; expected one of {', '.join(ALGORITHMS)}")
+        raise ValueError(f"algorithm is {_check.shown(algorithm)}; expected one of {', '.join(ALGORITHMS)}")
     return ALGORITHMS[algorithm]
 
 
 def _windows(shape, name, kernel_size, stride, padding, dilation):
     g = window_geometry(shape, kernel_size, stride, padding, dilation, name)
-    if np.prod(g.columns_shape, dtype=object) > MOST_ELEMENTS:
+    if math.prod(g.columns_shape) > MOST_ELEMENTS:
         raise MemoryError(f"columns of shape {g.columns_shape} are more than memory can hold")
     return g
 

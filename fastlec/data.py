@@ -24,6 +24,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
+from . import _check
 from .io import DEFLATE_RATIO, memory_size, open_file, read_npz, words
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -69,7 +70,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 def digits(dtype: DTypeLike = np.float64) -> Dataset:
     """The digits of :func:`load_digits` as a :class:`Dataset`, X in dtype (float32 or float64)."""
     X, y = load_digits()
-    return Dataset(X.astype(dtype), y, image_shape=(8, 8), name="digits (UCI, 8 x 8)", scale=16.0)
+    return Dataset(X.astype(_check.layer_dtype(dtype)), y, image_shape=(8, 8), name="digits (UCI, 8 x 8)", scale=16.0)
 
 
 def load(
@@ -91,7 +92,9 @@ def load(
 
     Raises DataError if anything is missing, malformed, not finite, or of shapes that do not match.
     """
-    path = Path(path)
+    dtype, path = _check.layer_dtype(dtype), Path(path)
+    scale = None if scale is None else _check.positive(scale, "scale")
+    n_features = None if n_features is None else _check.count(n_features, "n_features", 1)
     name = path.name.lower().removesuffix(".gz")
     kind = _file_type(path)
     idx = kind == stat.S_IFDIR or re.search(r"idx\d-ubyte$", name)

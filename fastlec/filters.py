@@ -5,7 +5,7 @@ Sobel's, https://en.wikipedia.org/wiki/Sobel_operator: float64 arrays to use wit
 those pages do. `KERNELS` maps every name to its function.
 """
 
-import math
+import sys
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ._kernels.plan import Plan, is_plain
 
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
 _PAD = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "mirror": "reflect"}  # the same in numpy.pad
+MOST_AMOUNT = 2.0**1020  # of sharpening: the kernel is finite
 _OUT_DTYPES = tuple(np.dtype(f"{sign}int{bits}") for sign in ("u", "") for bits in (8, 16, 32))
 
 
@@ -90,6 +91,8 @@ def _whole(a, dtype):
 @np.errstate(all="ignore")  # what overflows is infinite, without a word, as in the kernels
 def _filter(plan, x, kernel, y, mode, cval):
     """y = the correlation of every plane of x with an odd kernel, in one pass or in two."""
+    exponent = _exponent(kernel, np.finfo(x.dtype).maxexp)
+    kernel = np.ldexp(kernel, -exponent)
     K, code = kernel.astype(x.dtype), MODES.index(mode)
     factors = _factors(kernel, np.finfo(x.dtype).eps)
     if factors is None:
@@ -102,6 +105,15 @@ def _filter(plan, x, kernel, y, mode, cval):
     plan.run()
     if not K.all() and not np.isfinite(y).all():  # 0 times NaN or infinity is NaN: leave the zeros out
         _correlate_nonzero(x, K, y, mode, cval)
+    if exponent:
+        np.ldexp(y, exponent, out=y)
+
+
+def _exponent(kernel, most):
+    """Of the power of two that is taken out of a kernel so large that sums could overflow before the result does; else 0."""
+    largest = np.abs(kernel).max()
+    exponent = int(np.frexp(largest)[1]) + kernel.size.bit_length() if np.isfinite(largest) else 0
+    return exponent if exponent > most // 2 else 0
 
 
 def _factors(kernel, eps):
@@ -164,12 +176,15 @@ def edge():
 
 def sharpen(amount=1.0):
     """(3, 3): the image and amount (a finite number >= 0) times its `ridge`."""
-    return identity() + _check.non_negative(amount, "amount") * ridge()
+    amount = _check.non_negative(amount, "amount")
+    if amount > MOST_AMOUNT:
+        raise ValueError(f"amount is {amount}; expected at most {MOST_AMOUNT}")
+    return identity() + amount * ridge()
 
 
 def box(size=3):
     """(size, size): the mean over a square."""
-    size = _check.count(size, "size", 1)
+    size = _side(size)
     return np.full((size, size), 1 / size**2)
 
 
@@ -181,18 +196,42 @@ def gaussian(size=None, sigma=None):
     With sigma alone: the density at whole pixels to 4 sigma, as scipy.ndimage.gaussian_filter.
     """
     if size is not None:
-        size = _check.count(size, "size", 1)
+        size = _side(size)
     if sigma is None:
-        size = 3 if size is None else size
-        line = np.array([math.comb(size - 1, i) / 2 ** (size - 1) for i in range(size)])
+        line = _binomial(3 if size is None else size)
     else:
-        sigma = _check.non_negative(sigma, "sigma")
-        if not sigma:
-            raise ValueError("sigma is 0; expected a number > 0")
-        size = 2 * int(4 * sigma + 0.5) + 1 if size is None else size
-        line = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / sigma) ** 2)
-        line /= line.sum()
+        sigma = _check.positive(sigma, "sigma")
+        if size is None:
+            reach = min(4 * sigma, sys.float_info.max)
+            size = _side(2 * int(reach + 0.5) + 1, f"a kernel of sigma {sigma}")
+        line = _normal(size, sigma)
     return np.outer(line, line)
+
+
+def _side(size, what=None):
+    """The side of a square kernel."""
+    if what is None:
+        size = _check.count(size, "size", 1)
+        what = f"a kernel of {size} x {size}"
+    _check.memory(8 * size**2, what)
+    return size
+
+
+def _binomial(size):
+    """Binomial coefficients, divided by their sum; each is exact before it is rounded."""
+    coefficients, n = [1], size - 1
+    for i in range(n):
+        coefficients.append(coefficients[-1] * (n - i) // (i + 1))
+    return np.array([c / 2**n for c in coefficients])
+
+
+def _normal(size, sigma):
+    """The normal density at whole numbers, or (size even) between them, over its sum; relative to what is nearest to the middle, so
+    that this is not 0 for any sigma."""
+    distance = np.abs(np.arange(size) - (size - 1) / 2)
+    with np.errstate(over="ignore"):
+        line = np.exp(-0.5 * (distance**2 - distance.min() ** 2) / sigma / sigma)
+    return line / line.sum()
 
 
 def sobel_x():
@@ -219,9 +258,9 @@ def unsharp(amount=1.0, size=5, sigma=None):
     if len(blur) % 2 == 0:
         raise ValueError(f"size is {size}; expected an odd number")
     amount = _check.non_negative(amount, "amount")
-    kernel = -amount * blur
-    kernel[len(blur) // 2, len(blur) // 2] += 1 + amount
-    return kernel
+    blur *= -amount
+    blur[len(blur) // 2, len(blur) // 2] += 1 + amount
+    return blur
 
 
 KERNELS = {f.__name__: f for f in (identity, ridge, edge, sharpen, box, gaussian, sobel_x, sobel_y, emboss, unsharp)}

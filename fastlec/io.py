@@ -19,7 +19,6 @@ import os
 import re
 import secrets
 import stat
-import sys
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -29,6 +28,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from ._check import memory_size
 
 FORMAT, VERSION = "fastlec", 1
 DEFLATE_RATIO = 1032  # deflate cannot pack more than 1032 bytes into one: a header that claims more is lying
@@ -455,15 +456,6 @@ def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> d
         raise error(f"{path}: cannot be read as .npz: {words(problem)}") from problem
 
 
-def memory_size(root: str = "/sys/fs/cgroup") -> int:
-    """Bytes of physical memory, or of the container's limit, or a number that limits nothing where the system does not say."""
-    sizes = [sys.maxsize]
-    with suppress(AttributeError, ValueError, OSError):
-        sizes.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):  # cgroup v2, then v1
-        with suppress(ValueError, OSError):  # ValueError: "max"
-            sizes.append(int(Path(root, name).read_text()))
-    return min(sizes)
 
 
 def _header(stream, name: str) -> tuple[tuple[int, ...], np.dtype]:

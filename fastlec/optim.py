@@ -31,7 +31,7 @@ class _Settings:
             object.__setattr__(self, name, value)
 
 
-class _Schedule(_Settings):
+class Schedule(_Settings):
     def __call__(self, step):
         """The learning rate of step 0, 1, 2, ...; ValueError where it is too large for a float."""
         step = _check.count(step, "step", 0)
@@ -51,7 +51,7 @@ class _Schedule(_Settings):
 
 
 @dataclass(frozen=True)
-class StepDecay(_Schedule):
+class StepDecay(Schedule):
     """lr, times `factor` after every `every` steps; before that lr rises linearly over `warmup` steps."""
 
     lr: float
@@ -69,7 +69,7 @@ class StepDecay(_Schedule):
 
 
 @dataclass(frozen=True)
-class ExponentialDecay(_Schedule):
+class ExponentialDecay(Schedule):
     """lr factor^step; before that lr rises linearly over `warmup` steps."""
 
     lr: float
@@ -85,7 +85,7 @@ class ExponentialDecay(_Schedule):
 
 
 @dataclass(frozen=True)
-class CosineDecay(_Schedule):
+class CosineDecay(Schedule):
     """From lr down to floor * lr along half a cosine over `steps` steps, then floor * lr (Loshchilov and Hutter 2017, without
     restarts); before that lr rises linearly over `warmup` steps."""
 
@@ -103,7 +103,7 @@ class CosineDecay(_Schedule):
         return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class _Optimizer(_Settings):
+class Optimizer(_Settings):
     state_arrays = 0  # how many vectors like theta it needs
 
     def rate(self, step):
@@ -120,7 +120,7 @@ class _Optimizer(_Settings):
 
 
 @dataclass(frozen=True)
-class SGD(_Optimizer):
+class SGD(Optimizer):
     """Stochastic gradient descent (lecture 3.2), as in PyTorch:
 
         g = gradient + weight_decay theta;  v = momentum v + g;  theta -= lr v     (nesterov: lr (g + momentum v))
@@ -150,7 +150,7 @@ class SGD(_Optimizer):
 
 
 @dataclass(frozen=True)
-class Adam(_Optimizer):
+class Adam(Optimizer):
     """Adam (Kingma and Ba 2015) with decoupled weight decay (Loshchilov and Hutter 2019):
 
         m = b1 m + (1 - b1) g;  s = b2 s + (1 - b2) g^2

@@ -7,11 +7,15 @@ x is (n, c, h, w), W (k, c / groups, r, s), b (k,), y (n, k, oh, ow). stride, pa
 
 import numpy as np
 
+from . import _check
 from ._geometry import geometry, window_geometry
 
 
 def float64(*arrays):
     """All of them as float64 arrays."""
+    arrays = [_check.as_array(a, "array") for a in arrays]
+    for a in arrays:
+        _check.float_dtype(a.dtype, "array")
     return [np.asarray(a, dtype=np.float64) for a in arrays]
 
 

@@ -62,8 +62,8 @@ def train_softmax(
     is raised once training has begun (by Ctrl-C or a callback, too) has as ``history`` and ``model`` those after the last
     whole epoch.
     """
-    if solver not in DEFAULT_EPOCHS:
-        raise ValueError(f"solver is {solver!r}; expected one of {', '.join(DEFAULT_EPOCHS)}")
+    if not isinstance(solver, str) or solver not in DEFAULT_EPOCHS:
+        raise ValueError(f"solver is {_check.shown(solver)}; expected one of {', '.join(DEFAULT_EPOCHS)}")
     epochs = DEFAULT_EPOCHS[solver] if epochs is None else _check.count(epochs, "epochs", 0)
     seed = _check.count(seed, "seed", 0)
     _check_callback(callback)

@@ -199,7 +199,8 @@ def random_convolution(rng):
 
 # The edges: images of one pixel, kernels as large as the padded image, padding that holds whole windows, rows shorter and longer
 # than registers, blocks and strips, strides that skip pixels, odd channels, groups, depthwise; channels that fill registers, with
-# runs of up to 6 or 14 pixels, one or two rows of them, and strips of 112; weights whose transforms are more than 1 MB.
+# runs of up to 6 or 14 pixels, one or two rows of them, and strips of 112; weights whose transforms are more than 1 MB; strides and
+# dilations beyond the kernel and beyond the image.
 CONV_EDGES = [
     Conv((1, 1, 1, 1), (1, 1, 1, 1)),
     Conv((1, 1, 1, 1), (1, 1, 3, 3), padding=1),
@@ -266,6 +267,11 @@ CONV_EDGES = [
     *(Conv((2, 24, 15, 32), (32, 24, 1, 1), stride=s, padding=p) for s, p in ((2, 0), (2, 1), ((3, 1), 0))),
     Conv((16, 12, 16, 16), (20, 12, 3, 3), padding=1),
     Conv((8, 40, 20, 21), (23, 40, 3, 3), padding=1),
+    Conv((2, 3, 40, 37), (4, 3, 3, 3), stride=17),
+    Conv((1, 2, 9, 40), (17, 2, 3, 3), stride=(1, 19), padding=1),
+    Conv((2, 3, 12, 11), (4, 3, 3, 2), dilation=(40, 29), padding=((40, 41), (15, 15))),
+    Conv((2, 17, 9, 9), (16, 17, 3, 3), dilation=(31, 1), padding=(30, 1), stride=(7, 2)),
+    Conv((1, 4, 23, 50), (8, 2, 2, 2), dilation=(9, 30), padding="same", stride=(20, 16), groups=2),
 ]
 CONVOLUTIONS = [*CONV_EDGES, *(random_convolution(np.random.default_rng(seed)) for seed in range(60))]
 

@@ -1,6 +1,7 @@
 """What every public function says to arguments that it cannot take."""
 
 import re
+from fractions import Fraction
 
 import cases
 import numpy as np
@@ -32,6 +33,7 @@ NOT_REAL = {
 }
 not_real = pytest.mark.parametrize("x", NOT_REAL.values(), ids=NOT_REAL)
 RAGGED = [[1.0, 2.0], [3.0]]
+HUGE = 10**400  # no float64
 X = np.arange(12.0).reshape(4, 3)
 Y = np.array([0, 1, 2, 1])
 THETA = np.zeros(12)
@@ -349,3 +351,153 @@ def test_refusals_leave_out_alone():
         with pytest.raises((TypeError, ValueError)):
             call(out)
         assert (out == 7).all()
+
+
+# --- what every argument of a kind has in common ---------------------------------------------------------------------
+
+
+def masked(a):
+    return np.ma.array(a, mask=np.zeros(np.shape(a), bool))
+
+
+IMAGES, KERNELS = np.ones((2, 3, 6, 6)), np.ones((4, 3, 3, 3))
+MASKED = {
+    "softmax": ("x", lambda: fastlec.softmax(masked(X))),
+    "softmax of a list": ("x", lambda: fastlec.softmax([masked(row) for row in X])),
+    "tanh": ("x", lambda: fastlec.tanh(masked(X))),
+    "labels": ("labels", lambda: fastlec.softmax_cross_entropy(X, masked(Y - 1))),
+    "sample_weight": ("sample_weight", lambda: fastlec.softmax_cross_entropy(X, Y, sample_weight=masked(np.ones(4)))),
+    "b": ("b", lambda: fastlec.matmul(X, masked(X.T))),
+    "W": ("W", lambda: fastlec.conv2d(IMAGES, masked(KERNELS))),
+    "dx": ("dx", lambda: fastlec.conv2d_jac_mv(IMAGES, KERNELS, dx=masked(IMAGES))),
+    "v": ("v", lambda: fastlec.conv2d_jac_tmv(masked(np.ones((2, 4, 4, 4))), IMAGES, KERNELS)),
+    "columns": ("columns", lambda: fastlec.col2im(masked(np.ones((1, 4, 1))), (1, 1, 2, 2), 2)),
+    "image": ("image", lambda: fastlec.filter2d(masked(X), KERNELS[0, 0])),
+    "kernel": ("kernel", lambda: fastlec.filter2d(X, masked(KERNELS[0, 0]))),
+    "layer": ("x", lambda: fastlec.Dense(3, 2)(masked(X))),
+    "direction": ("W", lambda: fastlec.Dense(3, 2).linearize(X)[1].mv(W=masked(np.ones((2, 3))))),
+    "objective": ("X", lambda: SoftmaxObjective(masked(X), Y)),
+    "y": ("y", lambda: LogisticObjective(X, masked(Y % 2))),
+    "theta": ("theta", lambda: SoftmaxObjective(X, Y).value(masked(THETA))),
+    "gradient_test": ("x", lambda: fastlec.testing.gradient_test(np.sum, np.ones_like, masked(X))),
+    "jacobian_test": ("d", lambda: fastlec.testing.jacobian_test(np.sin, lambda x, v: np.cos(x) * v, X, d=masked(X))),
+    "reference": ("array", lambda: fastlec.reference.tanh(masked(X))),
+}
+
+
+@pytest.mark.parametrize(("name", "call"), MASKED.values(), ids=MASKED)
+def test_masks_are_refused_for_no_kernel_knows_them(name, call):
+    refuses(TypeError, rf"^{name} is a masked array; expected a plain array: fill it, e\.g\. {name}\.filled\(0\)", call)
+
+
+def test_masked_outs_and_numbers():
+    refuses(TypeError, "^out is a MaskedArray; expected an ndarray", fastlec.relu, X, out=masked(X.copy()))
+    refuses(TypeError, "^cval is .*; expected a number", fastlec.filter2d, X, KERNELS[0, 0], cval=np.ma.masked)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_other_subclasses_are_arrays():
+    np.testing.assert_array_equal(fastlec.softmax(np.matrix(X)), fastlec.softmax(X))
+
+
+@function
+@pytest.mark.parametrize("kind", ["f2", "f4", "f8", "i4", "u2"])
+def test_byte_orders_are_no_other_dtypes(function, kind):
+    swapped = X.astype(np.dtype(kind).newbyteorder("S"))
+    np.testing.assert_array_equal(function(swapped), function(X.astype(kind)))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["int32", "f2", ">f4", "nonsense", None, object(), 5, [("a", float)], "f4,f4", np.floating, complex], ids=repr
+)
+def test_a_wrong_dtype_is_called_a_dtype(dtype):
+    for make in (
+        lambda: fastlec.Dense(3, 2, dtype=dtype),
+        lambda: fastlec.Residual(3, dtype=dtype),
+        lambda: fastlec.Conv2d(3, 2, 3, dtype=dtype),
+        lambda: fastlec.BatchNorm2d(3, dtype=dtype),
+        lambda: fastlec.data.digits(dtype),
+        lambda: fastlec.data.load("none.csv", dtype=dtype),
+    ):
+        refuses(TypeError, "^dtype is .*; expected float32 or float64", make)
+
+
+INTEGERS = {
+    "n_in": lambda n: fastlec.Dense(n, 2),
+    "n": lambda n: fastlec.Residual(n),
+    "c_in": lambda n: fastlec.Conv2d(n, 2, 3),
+    "kernel_size": lambda n: fastlec.MaxPool2d(n),
+    "c": lambda n: fastlec.BatchNorm2d(n),
+    "stride": lambda n: fastlec.conv2d(IMAGES, KERNELS, stride=n),
+    "dilation": lambda n: fastlec.conv2d(IMAGES, KERNELS, dilation=n),
+    "padding": lambda n: fastlec.conv2d(IMAGES, KERNELS, padding=n),
+    "groups": lambda n: fastlec.conv2d(IMAGES, KERNELS, groups=n),
+    "shape[0]": lambda n: fastlec.col2im(np.ones((1, 4, 1)), (n, 1, 2, 2), 2),
+    "n_classes": lambda n: SoftmaxObjective(X, Y, n),
+    "size": lambda n: fastlec.filters.gaussian(n),
+    "n_features": lambda n: fastlec.data.load("none.csv", n_features=n),
+}
+
+
+@pytest.mark.parametrize("n", [2**63, 10**30, HUGE, -HUGE, 10**5000], ids=["2^63", "10^30", "10^400", "-10^400", "10^5000"])
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers_that_count_nothing(name, n):
+    refuses(
+        ValueError, rf"^{re.escape(name)} is (an integer of [0-9]+ bits|[0-9]+); expected at (most|least)", INTEGERS[name], n
+    )
+
+
+NUMBERS = {
+    "l2": lambda a: SoftmaxObjective(X, Y, l2=a),
+    "lr": lambda a: fastlec.SGD(a),
+    "eps": lambda a: fastlec.BatchNorm2d(2, a),
+    "cval": lambda a: fastlec.filter2d(X, KERNELS[0, 0], cval=a),
+    "sigma": lambda a: fastlec.filters.gaussian(sigma=a),
+    "amount": lambda a: fastlec.filters.unsharp(a),
+    "scale": lambda a: fastlec.data.load("none.csv", scale=a),
+}
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_that_are_none(name):
+    for value in (HUGE, -HUGE, 10**5000, Fraction(HUGE)):
+        refuses(ValueError, f"^{name} is .*; expected a number that float64 holds", NUMBERS[name], value)
+    for value in ("1", b"1", 1j, object(), [1.0, 2.0]):
+        refuses(TypeError, f"^{name} is .*; expected a number", NUMBERS[name], value)
+
+
+SIZES = {
+    "Dense": lambda: fastlec.Dense(2**40, 1),
+    "Dense, many outputs": lambda: fastlec.Dense(1, 2**40, dtype=np.float32),
+    "Residual": lambda: fastlec.Residual(2**21),
+    "Conv2d": lambda: fastlec.Conv2d(2**20, 2**20, 3),
+    "BatchNorm2d": lambda: fastlec.BatchNorm2d(2**40),
+    "beyond 64 bits": lambda: fastlec.Dense(2**62, 2**62),
+}
+
+
+@pytest.mark.parametrize("make", SIZES.values(), ids=SIZES)
+def test_layers_that_memory_cannot_hold(make):
+    refuses(
+        MemoryError,
+        r"^(weights of shape \(.*\)|a layer of .* channels) would take more memory than this machine has left",
+        make,
+    )
+
+
+@pytest.mark.parametrize("seed", [object(), -3, "seed", 1.5], ids=repr)
+def test_seeds(seed):
+    with pytest.raises((TypeError, ValueError), match=r"^rng is .*; expected a seed"):
+        fastlec.Dense(3, 2, rng=seed)
+
+
+@pytest.mark.parametrize("wrt", [5, None, object(), 1.5], ids=repr)
+def test_names(wrt):
+    v = np.ones((2, 4, 4, 4))
+    refuses(TypeError, "^wrt is .*; expected a name or several", fastlec.conv2d_jac_tmv, v, IMAGES, KERNELS, wrt=wrt)
+
+
+def test_messages_name_public_classes():
+    for make in (fastlec.AvgPool2d, fastlec.MaxPool2d, fastlec.CosineDecay(0.1, 3)):
+        with pytest.raises(TypeError, match=r"^[A-Z]"):
+            make()

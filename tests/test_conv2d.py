@@ -6,6 +6,7 @@ instruction set and algorithm but Winograd's, whose transforms divide by 3 and 1
 
 import os
 import re
+import tracemalloc
 import zlib
 from functools import lru_cache
 
@@ -14,11 +15,13 @@ import interpreter
 import numpy as np
 import pytest
 from bounds import Near
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 import fastlec
 from fastlec import reference
 from fastlec._geometry import geometry
+from fastlec._kernels import conv2d as kernels
+from fastlec._kernels.plan import RELU, Plan
 from fastlec.convolution import ALGORITHMS
 
 conv = cases.parametrize("case", cases.CONVOLUTIONS)
@@ -511,6 +514,69 @@ def test_a_refusal_leaves_out_alone(dtype):
         with pytest.raises((TypeError, ValueError)):
             fastlec.conv2d(x, w, b, out=out)
     assert (out == 7).all()
+
+
+# --- strides and dilations beyond the image --------------------------------------------------------------------------
+
+TAPS = np.arange(1.0, 10).reshape(1, 1, 3, 3)
+FAR = {"dilation": 2**20, "padding": 2**20}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("channels", [1, 2, 33])
+def test_dilations_beyond_the_image(algorithm, channels, isa, dtype, rng):
+    """Of 3 x 3 taps only the middle one meets the image."""
+    x, v = integers(rng, (2, channels, 3, 2), dtype), integers(rng, (2, 32, 3, 2), dtype)
+    W = integers(rng, (32, channels, 3, 3), dtype)
+    far, one = {**FAR, "algorithm": algorithm}, W[:, :, 1:2, 1:2]
+    close = {"rtol": 0, "atol": 1e-3} if algorithm == "winograd" else {"rtol": 0, "atol": 0}
+    assert_allclose(fastlec.conv2d(x, W, **far), reference.conv2d(x, one), **close)
+    expected, g = reference.conv2d_jac_tmv(v, x, one), fastlec.conv2d_jac_tmv(v, x, W, **far)
+    assert_allclose(g["x"], expected["x"], **close)
+    assert_allclose(g["W"][:, :, 1:2, 1:2], expected["W"], **close)
+    g["W"][:, :, 1, 1] = 0
+    assert_allclose(g["W"], 0, **close)
+
+
+def test_strides_beyond_the_image(isa, dtype):
+    x, v = np.arange(25.0).reshape(1, 1, 5, 5).astype(dtype), np.full((1, 1, 1, 1), 2, dtype)
+    for stride in (5, 2**20, 2**40):
+        assert fastlec.conv2d(x, TAPS, stride=stride) == (x[..., :3, :3] * TAPS).sum()
+        g = fastlec.conv2d_jac_tmv(v, x, TAPS, stride=stride)
+        assert_array_equal(g["x"][..., :3, :3], 2 * TAPS)
+        assert (g["x"][..., 3:, :] == 0).all()
+        assert (g["x"][..., 3:] == 0).all()
+        assert_array_equal(g["W"], 2 * x[..., :3, :3])
+
+
+def test_pixels_that_no_tap_meets_take_no_memory(dtype):
+    """One for each of a stride's 250000 phases would take 14 MB."""
+    x, v, W = np.ones((1, 1, 500, 500), dtype), np.ones((1, 1, 1, 1), dtype), np.ones((1, 1, 1, 1), dtype)
+    tracemalloc.start()
+    try:
+        g = fastlec.conv2d_jac_tmv(v, x, W, stride=500, wrt="x")["x"]
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert g.sum() == g[0, 0, 0, 0] == 1
+    assert most < g.nbytes + 100_000
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [((1, 1), 2, 0), ((2, 1), (3, 4), 0), ((1, 1), 5, 1), ((3, 3), (5, 1), 2)]
+)
+def test_what_follows_a_gradient_follows_it_everywhere(kernel, stride, padding, accumulate, isa, dtype, rng):
+    """Also at pixels that no tap meets, and where none meets any."""
+    shape, W = (2, 3, 3, 9), integers(rng, (4, 3, *kernel), dtype)
+    g = geometry(shape, W.shape, stride, padding)
+    v, dx, residual, slope = (integers(rng, s, dtype) for s in (g.y_shape, shape, shape, shape))
+    expected = reference.conv2d_jac_tmv(v, dx, W, stride, padding)["x"] + (dx if accumulate else 0) + residual
+    plan = Plan(dtype.num)
+    options = {"residual": residual, "accumulate": accumulate, "slope": slope, "op2": RELU}
+    kernels.data_gradient(plan, g, v, W, dx, **options)
+    plan.run()
+    assert_array_equal(dx, expected * (slope > 0))
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

@@ -304,3 +304,21 @@ def test_bad_modes_that_cannot_be_hashed_or_compared():
     for bad in (["reflect"], np.array(["reflect", "wrap"])):
         with pytest.raises(ValueError, match=r"^mode is "):
             filter2d(X, K, mode=bad)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("mode", filters.MODES)
+def test_huge_kernels_overflow_only_where_the_result_does(mode, dtype):
+    """Neither products nor sums on the way to a number that there is are infinite or NaN."""
+    image = np.full((5, 6), 200, dtype)
+    image[2, 3] = 100
+    difference = np.array([[0, 0, 0], [0, 1, -1], [0, 0, 0]]) * 2.0**1023  # whose products are exact
+    y = filter2d(image, difference, mode=mode, cval=200)
+    assert_array_equal(y[2, 2:5], [0, -np.inf, np.inf])
+    assert (y[[0, 1, 3, 4]] == 0).all()
+    column = np.array([[1.0], [-1], [0]]) * float(np.finfo(dtype).max)
+    assert_array_equal(np.isnan(filter2d(image, column @ np.ones((1, 7)), mode=mode, cval=200)), False)
+    out = np.zeros((5, 6), np.uint8)
+    filter2d(image, difference, mode=mode, cval=200, out=out)
+    assert_array_equal(np.argwhere(out), [[2, 4]])
+    assert out[2, 4] == 255

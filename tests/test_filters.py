@@ -1,5 +1,7 @@
 """The kernels of image processing: the pages' numbers, and what SciPy's filters of the same purpose give."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -117,8 +119,33 @@ def test_the_variance_of_a_blur():
         (ValueError, "amount is nan; expected a finite number >= 0", lambda: filters.sharpen(float("nan"))),
         (ValueError, "amount is -1.0; expected a finite number >= 0", lambda: filters.unsharp(-1)),
         (ValueError, "size is 4; expected an odd number", lambda: filters.unsharp(size=4)),
+        (ValueError, "size is an integer of 1329 bits; expected at most", lambda: filters.box(10**400)),
+        (
+            ValueError,
+            "sigma is an integer of 1329 bits; expected a number that float64 holds",
+            lambda: filters.gaussian(sigma=10**400),
+        ),
+        (ValueError, "amount is 1e+308; expected at most", lambda: filters.sharpen(1e308)),
+        (MemoryError, "a kernel of 1099511627776 x 1099511627776 would take more memory than", lambda: filters.gaussian(2**40)),
+        (MemoryError, "a kernel of 1099511627776 x 1099511627776 would take more memory than", lambda: filters.box(2**40)),
+        (MemoryError, "a kernel of 1099511627775 x 1099511627775 would take", lambda: filters.unsharp(size=2**40 - 1)),
+        (MemoryError, "a kernel of 4611686018427387904 x", lambda: filters.gaussian(2**62, sigma=1)),
+        (MemoryError, "a kernel of sigma 1e+300 would take", lambda: filters.gaussian(sigma=1e300)),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_bad_arguments(error, text, call):
-    with pytest.raises(error, match=text):
+    with pytest.raises(error, match=f"^{re.escape(text)}"):
         call()
+
+
+@pytest.mark.filterwarnings("error")
+def test_extreme_blurs():
+    assert_array_equal(filters.gaussian(3, 1e-320), filters.identity())
+    assert_array_equal(filters.gaussian(4, 1e-3), np.pad(filters.box(2), 1))
+    assert_array_equal(filters.gaussian(4, 1e-320), np.pad(filters.box(2), 1))
+    assert_allclose(filters.gaussian(5, 1e308), filters.box(5), rtol=1e-15)
+    wide = filters.gaussian(1201)  # the outer coefficients are subnormal, and 0
+    assert wide.sum() == pytest.approx(1, abs=1e-12)
+    assert_array_equal(wide, wide[::-1, ::-1])
+    assert np.isfinite(filters.unsharp(1.7e308)).all()

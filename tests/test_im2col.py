@@ -253,3 +253,24 @@ def test_sizes_that_cannot_be_had(dtype):
             fastlec.im2col(x, size, padding=size // 2)
     with pytest.raises(MemoryError):
         fastlec.col2im(np.zeros((1, 1, 1), dtype), (1, 1, 2**24, 2**24), 1, stride=2**24)
+
+
+def test_strides_and_dilations_beyond_the_image(dtype):
+    x = np.arange(1, 19, dtype=dtype).reshape(1, 2, 3, 3)
+    for options, taps, pixels in (
+        ({"stride": 2**40}, range(4), x[0, :, :2, :2].ravel()),
+        ({"dilation": 2**20, "padding": ((0, 2**20), (0, 2**20))}, [0], x[0].reshape(2, 1, 9)),
+    ):
+        columns = fastlec.im2col(x, 2, **options).reshape(2, 4, -1)
+        assert_array_equal(columns[:, taps].ravel(), pixels.ravel())
+        assert np.count_nonzero(columns) == pixels.size
+        back = fastlec.col2im(columns.reshape(1, 8, -1), x.shape, 2, **options)
+        assert_array_equal(back[back != 0], pixels.ravel())
+
+
+def test_columns_that_memory_cannot_hold(dtype):
+    x = np.broadcast_to(np.zeros((), dtype), (1, 1, 2**12, 2**12))
+    with pytest.raises(
+        MemoryError, match=r"^columns of shape \(1, 16777216, 4198401\) would take more memory than this machine has"
+    ):
+        fastlec.im2col(x, 2**12, padding=2**10)

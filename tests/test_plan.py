@@ -142,6 +142,18 @@ def test_a_parameter_packed_before_its_update_is_packed_again_after_it(isa, dtyp
     assert_array_equal(second, exact(x, after.T))
 
 
+def test_a_square_parameter_and_its_transpose_are_packed_each_by_itself(isa, dtype, rng):
+    """As a training step has them: x W', then g W."""
+    n = 8192 // dtype.itemsize  # a row of W is two parts, a power of two apart
+    x, W = integers(rng, (48, n), dtype, 3), integers(rng, (n, n), dtype, 3)
+    plan, forward, back = new_plan(dtype), np.zeros((48, n), dtype), np.zeros((48, n), dtype)
+    plan.product(x, W.T, forward)
+    plan.product(x, W, back)
+    plan.run()
+    assert_array_equal(forward, x.astype(np.float64) @ W.T)
+    assert_array_equal(back, x.astype(np.float64) @ W)
+
+
 def test_products_in_a_row_see_one_another(isa, dtype, threads, rng):
     """More jobs than a plan has room for at first; each reads what the one before it wrote."""
     x = integers(rng, (70, 50), dtype, 1)

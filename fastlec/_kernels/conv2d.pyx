@@ -62,19 +62,20 @@ cdef bint reads_in_place(Layout L) noexcept:
             and (L.grid_rows - 1) * L.sh + L.far_y < L.h and (L.grid_cols - 1) * L.sw + L.far_x < L.w)
 
 
-cdef bint reads_one_plane(Layout L) noexcept:
+cdef bint reads_one_plane(Layout L, fl_conv_planes *P) noexcept:
     """For them likewise: no phases of a stride, but steps. Not if the plane would have rows or columns that no tap reads."""
-    return L.sh * L.sw > 1 and L.sw <= MOST_STEP and L.phases_y == L.sh and L.phases_x == L.sw
+    return (L.sh * L.sw > 1 and L.sw <= MOST_STEP and L.phases_y == L.sh and L.phases_x == L.sw
+            and P.from_y is NULL and P.from_x is NULL)
 
 
-cdef double share(Layout L):
+cdef double share(Layout L, fl_conv_planes *P):
     """Planes of the source for each of y."""
-    return <double>L.channels * L.phases_y * L.phases_x / L.rows
+    return <double>L.channels * P.phases_y * P.phases_x / L.rows
 
 
-cdef double share_along_channels(Layout L):
+cdef double share_along_channels(Layout L, fl_conv_planes *P):
     """The same for lanes along the channels; one plane is copied in half the time of its phases."""
-    return 0 if reads_in_place(L) else share(L) / 2 if reads_one_plane(L) else share(L)
+    return 0 if reads_in_place(L) else share(L, P) / 2 if reads_one_plane(L, P) else share(L, P)
 
 
 cdef double cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes):
@@ -82,14 +83,14 @@ cdef double cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes):
     cdef fl_int cols = P.tile_cols, mr = rows_of_panel(L.rows)
     cdef double cost = min(<double>P.tile_rows * up(cols, lanes), <double>up((P.tile_rows - 1) * P.pitch + cols, lanes))
     cost *= blocks(L.rows, mr) * (mr + 0.3) / L.rows / (<double>P.tile_rows * cols)
-    return cost + (COPY * share(L) + (STORE if L.across == 1 else SCATTER)) / depth_of(L)
+    return cost + (COPY * share(L, P) + (STORE if L.across == 1 else SCATTER)) / depth_of(L)
 
 
 cdef double cost_along_channels(Layout L, fl_conv_planes *P, fl_int lanes):
     """The same with lanes along the channels of y, each pixel on its own."""
     cdef fl_int runs = blocks(P.tile_cols, RUN if vector_bytes() == 64 else RUN_AVX2)
     cdef double cost = <double>up(L.rows, lanes) / L.rows * runs * blocks(P.tile_cols, runs) / P.tile_cols
-    return cost * (1 + <double>TURN / depth_of(L)) + COPY * share_along_channels(L) / depth_of(L)
+    return cost * (1 + <double>TURN / depth_of(L)) + COPY * share_along_channels(L, P) / depth_of(L)
 
 
 cdef fl_int panel_along_channels(fl_int rows, fl_int lanes) noexcept:
@@ -127,7 +128,7 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
             L.fill_planes(&P, rows, P.tile_cols)
     while per_block > 1 and macs * rows * P.tile_cols * per_block / panels > MOST_MACS:
         per_block = blocks(per_block, 2)
-    if in_place or (by_channel and reads_one_plane(L)):
+    if in_place or (by_channel and reads_one_plane(L, &P)):
         L.one_plane(&P)
     if in_place:
         P.pitch, P.plane, chunk = L.w, L.h * L.w, L.channels
@@ -145,7 +146,7 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     job.grid_rows, job.grid_cols = L.grid_rows, L.grid_cols
     job.tiles_down, job.tiles_across = blocks(L.grid_rows, P.tile_rows), blocks(L.grid_cols, P.tile_cols)
     job.phase = L.phase
-    job.phases, job.down, job.across = L.n_phases, L.down, L.across
+    job.phases, job.down, job.across, job.beside = L.n_phases, L.down, L.across, L.beside
     job.offset = entries(offset)
     plan.point(&job.a, a)
     job.mr, job.panels, job.per_block = mr, panels, per_block
@@ -165,6 +166,20 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     if not in_place:
         job.head.scratch += plan.size * chunk * P.phases_y * P.phases_x * P.plane
     plan.keep(offset)
+    L.keep_planes(plan)
+    return 0
+
+
+cdef int convolve_part(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+    """Where no tap belongs to some pixels of y: zeros first, then the others, and for all of them what follows the sums."""
+    cdef cnp.ndarray pixels = y.reshape(-1, L.ow), nothing = plan.empty(len(pixels), 0), none = plan.empty(0, L.ow)
+    if not after.accumulate:
+        plan.product(nothing, none, pixels)
+    if L.total:
+        convolve_direct(plan, L, x, W, y, Finish(accumulate=after.accumulate))
+    if after.residual is not None or after.slope is not None:
+        residual, slope = [None if a is None else a.reshape(-1, L.ow) for a in (after.residual, after.slope)]
+        plan.product(nothing, none, pixels, residual=residual, y=slope, op2=after.op2, accumulate=True)
     return 0
 
 
@@ -207,6 +222,8 @@ cdef int convolve(Plan plan, Layout L, int algorithm, cnp.ndarray x, cnp.ndarray
         check_winograd(L)
     if not cnp.PyArray_SIZE(y):
         return 0
+    if not L.whole:
+        return convolve_part(plan, L, x, W, y, after)
     if algorithm == AUTO_CODE and depthwise.fits(L):
         return depthwise.convolve(plan, L, x, W, y, after)
     if algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and winograd.pays(plan, L)):
@@ -253,13 +270,13 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
 cdef double weights_cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes):
     """The same for the weights' gradient: v has planes as x has."""
     return (DOTS * up((P.tile_rows - 1) * P.pitch + L.grid_cols, lanes) / (P.tile_rows * L.grid_cols) * up(L.rows, 4) / L.rows
-            + <double>COPY_V * (share(L) + 1) / depth_of(L))
+            + <double>COPY_V * (share(L, P) + 1) / depth_of(L))
 
 
-cdef double weights_cost_along_channels(Layout L, fl_int channels, fl_int lanes):
+cdef double weights_cost_along_channels(Layout L, fl_conv_planes *P, fl_int channels, fl_int lanes):
     """And here v is turned, its gaps are left out."""
     return (<double>up(L.rows, lanes) / L.rows * (1 + <double>TURN_V / (channels * L.total))
-            + COPY_V * share_along_channels(L) / depth_of(L))
+            + COPY_V * share_along_channels(L, P) / depth_of(L))
 
 
 cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1:
@@ -272,14 +289,14 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     cdef cnp.ndarray partial = dW
     cdef double macs = <double>cnp.PyArray_SIZE(v) * L.channels * L.total, along_pixels, along_channels
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
-    along_pixels, along_channels = weights_cost_along_pixels(L, &P, lanes), weights_cost_along_channels(L, channel_chunk, lanes)
+    along_pixels, along_channels = weights_cost_along_pixels(L, &P, lanes), weights_cost_along_channels(L, &P, channel_chunk, lanes)
     if by_images.fits(plan, L) and DOTS * by_images.weights_cost(L, lanes) < GAIN * min(along_pixels, along_channels):
         return by_images.weight_gradient(plan, L, v, x, dW)
     by_channel = along_channels < along_pixels
     pixels = TAPS_PIXELS if by_channel else DOTS_PIXELS
-    while rows > 1 and (row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size > SCRATCH * 3 // 2:
+    while rows > 1 and (row_chunk + channel_chunk * P.phases_y * P.phases_x) * P.plane * plan.size > SCRATCH * 3 // 2:
         if rows * P.pitch <= pixels and (row_chunk > 16 or channel_chunk > 8):
-            if row_chunk > 4 * channel_chunk * L.phases_y * L.phases_x:
+            if row_chunk > 4 * channel_chunk * P.phases_y * P.phases_x:
                 row_chunk = up(blocks(row_chunk, 2), 4)
             else:
                 channel_chunk = blocks(channel_chunk, 2)
@@ -287,10 +304,10 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
             rows = blocks(rows, 2)
         L.fill_planes(&P, rows, L.grid_cols)
     while ((row_chunk > 4 or channel_chunk > 1)
-           and (row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * <fl_int>plan.size > MOST_SCRATCH):
+           and (row_chunk + channel_chunk * P.phases_y * P.phases_x) * P.plane * <fl_int>plan.size > MOST_SCRATCH):
         row_chunk, channel_chunk = up(blocks(row_chunk, 2), 4), blocks(channel_chunk, 2)
     if rows == L.grid_rows:
-        most = SCRATCH // <fl_int>((row_chunk + channel_chunk * L.phases_y * L.phases_x) * P.plane * plan.size)
+        most = SCRATCH // <fl_int>((row_chunk + channel_chunk * P.phases_y * P.phases_x) * P.plane * plan.size)
         together = min(max(min(most, DOTS_PIXELS // (rows * P.pitch) + 1), 1), L.images)
     if by_channel:
         row_chunk = up(row_chunk, mr)
@@ -306,7 +323,7 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     if parts > 1:
         partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
     in_place = by_channel and reads_in_place(L)
-    if in_place or (by_channel and reads_one_plane(L)):
+    if in_place or (by_channel and reads_one_plane(L, &P)):
         L.one_plane(&P)
     if in_place:
         P.pitch = L.w
@@ -334,6 +351,7 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     else:
         job.head.scratch += row_chunk * (plan.size * together * P.plane + 64)
     plan.keep(offset)
+    L.keep_planes(plan)
     if parts > 1:
         plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
     return 0

@@ -149,6 +149,8 @@ cdef extern from "fl.h" nogil:
 
     ctypedef struct fl_conv_planes:
         fl_int h, w, sh, sw, top, left, phases_y, phases_x
+        const fl_int *from_y
+        const fl_int *from_x
         fl_int tile_rows, tile_cols
         fl_int plane_rows, pitch, width
         fl_int plane
@@ -174,7 +176,7 @@ cdef extern from "fl.h" nogil:
         fl_conv_planes planes
         fl_int grid_rows, grid_cols, tiles_down, tiles_across
         const fl_conv_phase *phase
-        fl_int phases, down, across
+        fl_int phases, down, across, beside
         const fl_int *offset
         const void *a
         fl_int mr, panels, per_block

@@ -31,11 +31,11 @@ def im2col(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray columns no
 def col2im(Plan plan not None, g, cnp.ndarray columns not None, cnp.ndarray x not None):
     """x (n, c, h, w) = the sum of what columns (n, c r s, oh ow) hold of each pixel: the transpose of im2col."""
     cdef fl_columns_job *job = add(plan, FL_KERNEL_col2im, g, x, columns)
-    cdef double elements = <double>g.n * g.c * g.r * g.s * job.oh * job.ow
+    cdef double elements = <double>g.n * g.c * g.r * g.s * job.oh * job.ow, pixels = cnp.PyArray_SIZE(x)
     job.rows = <fl_int>g.n * g.c * g.h
-    job.per_block = max(<fl_int>(job.rows * BLOCK / max(elements, 1)), 1)
+    job.per_block = max(<fl_int>(job.rows * BLOCK / max(elements, pixels, 1)), 1)
     job.head.n_blocks = blocks(job.rows, job.per_block)
-    job.head.work = elements * plan.size * (0.05 if job.sw == 1 else 0.2)
+    job.head.work = (elements * (0.05 if job.sw == 1 else 0.2) + pixels * 0.05) * plan.size
 
 
 cdef fl_columns_job *add(Plan plan, int kernel, g, cnp.ndarray x, cnp.ndarray columns) except NULL:

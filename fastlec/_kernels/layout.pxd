@@ -22,7 +22,10 @@ cdef class Layout:
     cdef fl_int row_step, channel_step                  # of W
     cdef int order                                      # FL_PACK_ROWS, ...: what of A is consecutive in W
     cdef fl_int n_phases, total
+    cdef bint whole                                     # every pixel of the result is in one of the phases
+    cdef fl_int beside                                  # phases, neighbours in a row, that may be stored together
     cdef fl_int far_y, far_x, ext_rows, ext_cols, phases_y, phases_x
+    cdef cnp.ndarray rows_from, cols_from               # where taps begin that lie far apart, or None
     cdef object phases, taps_y, taps_x, place           # intp arrays
     cdef fl_conv_phase *phase
     cdef fl_int *ty
@@ -30,9 +33,10 @@ cdef class Layout:
     cdef fl_int *where
 
     cdef int allot(self, fl_int n_phases, fl_int total) except -1
-    cdef void extend(self) noexcept
+    cdef int extend(self) except -1
     cdef void fill_planes(self, fl_conv_planes *P, fl_int tile_rows, fl_int tile_cols) noexcept
     cdef void one_plane(self, fl_conv_planes *P) noexcept
+    cdef int keep_planes(self, Plan plan) except -1
     cdef object offsets(self, fl_conv_planes *P, fl_int phase_step)
     cdef bint is_3x3(self) noexcept
 

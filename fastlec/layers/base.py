@@ -29,7 +29,6 @@ _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_buffers", "output_shape")  # and what says which they are
 MATRIX_BYTES = 1 << 31
 INDEX_BYTES = 4  # of each entry of a sparse matrix
-MOST_BYTES = 1 << 46
 
 
 class Parameters(dict):
@@ -266,7 +265,7 @@ class Jacobian:
         if name == "x":
             return self.x.shape
         if not isinstance(name, str) or name not in self.layer.params:
-            raise ValueError(f"there is no variable {name!r}; expected one of {', '.join(self.variables)}")
+            raise ValueError(f"there is no variable {_check.shown(name)}; expected one of {', '.join(self.variables)}")
         return self.layer.params[name].shape
 
     def mv(self, *, out=None, **directions):
@@ -280,7 +279,7 @@ class Jacobian:
         """
         if wrt is None:
             wrt = self.layer.variables if out is None else out
-        wrt = (wrt,) if isinstance(wrt, str) else tuple(wrt)
+        wrt = _check.names(wrt, "wrt")
         out = {} if out is None else out
         if not isinstance(out, Mapping):
             raise TypeError(f"out is a {type(out).__name__}; expected a dict of arrays by variable")
@@ -576,13 +575,13 @@ def check_params(own, params):
 def activation_code(activation):
     """The kernels' number of an activation. ValueError for a name that there is not."""
     if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; expected one of {', '.join(ACTIVATIONS)}")
+        raise ValueError(f"activation is {_check.shown(activation)}; expected one of {', '.join(ACTIVATIONS)}")
     return ACTIVATIONS[activation]
 
 
 def setting(activation, dtype, rng):
     """(code, dtype, generator), checked."""
-    return activation_code(activation), _check.layer_dtype(dtype), np.random.default_rng(rng)
+    return activation_code(activation), _check.layer_dtype(dtype), _check.generator(rng)
 
 
 def slope_of(y, op):
@@ -599,7 +598,6 @@ def slope_of(y, op):
 def initial_weights(rng, n_out, n_in, dtype, gain=1.0):
     """Random weights (n_out, n_in): normal of variance gain^2 / n_in, so that sums over the inputs keep their size (LeCun et al.
     1998; gain sqrt(2) for relu: He et al. 2015)."""
-    if n_out * n_in * dtype.itemsize > MOST_BYTES:
-        raise MemoryError(f"weights of shape ({n_out}, {n_in}) are larger than memory can hold")
+    _check.memory(n_out * n_in * (8 + dtype.itemsize), f"weights of shape ({n_out}, {n_in})")  # drawn, then rounded
     scale = gain / np.sqrt(n_in)
     return np.ascontiguousarray((scale * rng.standard_normal((n_out, n_in))).astype(dtype))

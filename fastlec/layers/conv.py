@@ -14,7 +14,7 @@ from .. import _check
 from .._geometry import geometry, pair
 from .._kernels import channels, conv2d
 from .._kernels import plan as kernels
-from ..convolution import algorithm_code
+from ..convolution import algorithm_code, im2col
 from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, initial_weights, setting, slope_of
 
 _window = functools.lru_cache(maxsize=256)(geometry)  # asked for in each call; settings of layers are numbers and tuples
@@ -87,12 +87,10 @@ def _selection(n_out, n_in, step, first, dtype):
 
 def _by_weights(window, x):
     """The Jacobian of W * x by W: in the row of each pixel, in the columns of its channel's weights, what these are times."""
-    g, per_group = window, window.c // window.groups
-    padded = np.pad(x, ((0, 0), (0, 0), (g.top, g.bottom), (g.left, g.right)))
-    reach = g.dh * (g.r - 1) + 1, g.dw * (g.s - 1) + 1
-    seen = np.lib.stride_tricks.sliding_window_view(padded, reach, (2, 3))[:, :, :: g.sh, :: g.sw, :: g.dh, :: g.dw]
-    seen = np.moveaxis(seen.reshape(g.n, g.groups, per_group, *seen.shape[2:]), 2, 4)
-    return _rows(np.repeat(seen, g.k // g.groups, axis=1).reshape(g.n, g.k, g.oh * g.ow, per_group * g.r * g.s))
+    g, padding = window, ((window.top, window.bottom), (window.left, window.right))
+    seen = im2col(x, (g.r, g.s), stride=(g.sh, g.sw), padding=padding, dilation=(g.dh, g.dw))
+    seen = seen.reshape(g.n, g.groups, g.c // g.groups * g.r * g.s, g.oh * g.ow).swapaxes(2, 3)
+    return _rows(np.repeat(seen, g.k // g.groups, axis=1))
 
 
 def _by_bias(window, dtype):

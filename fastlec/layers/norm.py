@@ -37,6 +37,7 @@ class BatchNorm2d(PlannedLayer):
         if self.momentum > 1:
             raise ValueError(f"momentum is {momentum}; expected a share between 0 and 1")
         self.training = bool(training)
+        _check.memory(6 * self.c * dtype.itemsize, f"a layer of {self.c} channels")
         zeros, ones = np.zeros(self.c, dtype), np.ones(self.c, dtype)
         super().__init__({"gamma": ones, "beta": zeros}, {"running_mean": zeros.copy(), "running_var": ones.copy()})
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from .._geometry import pair, window_geometry
 from .._kernels import pool2d
+from .._kernels.plan import Plan
 from .base import PlannedLayer
 
 MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
@@ -78,7 +79,8 @@ class AvgPool2d(Pool2d):
         g, x = kept
         pixels, inside = _taps(g)
         counts = np.tile(inside.sum(axis=1), g.n * g.c)
-        return _csr(g, counts, pixels[inside], np.full(counts.sum(), 1 / (g.r * g.s), x.dtype))
+        columns = (g.h * g.w * np.arange(g.n * g.c)[:, None] + pixels[inside]).ravel()
+        return _csr(g, counts, columns, np.full(counts.sum(), 1 / (g.r * g.s), x.dtype))
 
     def nonzeros(self, kept, name):
         g, _ = kept
@@ -112,12 +114,11 @@ class MaxPool2d(Pool2d):
     def explicit(self, kept, name):
         """A one in each row, for the pixel that is the window's first largest: a scipy.sparse.csr_array."""
         g, x = kept
-        pixels, inside = _taps(g)
-        windows = x.reshape(g.n * g.c, g.h * g.w)[:, np.where(inside, pixels, 0)]  # (planes, windows, taps)
-        top = np.max(windows, axis=2, keepdims=True, where=inside, initial=-np.inf)
-        first = np.argmax(inside & ((windows == top) | np.isnan(windows)), axis=2)
-        counts = np.ones(first.size, int)
-        return _csr(g, counts, np.take_along_axis(pixels, first.T, axis=1).T, np.ones(first.size, x.dtype))
+        plan = Plan(np.dtype(np.float64).num)
+        places, columns = np.arange(x.size, dtype=np.float64).reshape(x.shape), plan.empty(*g.y_shape)
+        pool2d.mv(plan, g, x.astype(np.float64), places, columns)
+        plan.run()
+        return _csr(g, np.ones(columns.size, int), columns.ravel().astype(int), np.ones(columns.size, x.dtype))
 
     def nonzeros(self, kept, name):
         return math.prod(kept[0].y_shape)
@@ -137,11 +138,10 @@ def _taps(g):
     return pixels.reshape(g.oh * g.ow, -1), inside.reshape(g.oh * g.ow, -1)
 
 
-def _csr(g, counts, pixels, data):
-    """The Jacobian with counts[i] entries in row i, at these pixels of each plane: (planes, pixels), or those of all planes."""
+def _csr(g, counts, columns, data):
+    """The Jacobian with counts[i] entries in row i, in these columns."""
     from scipy.sparse import csr_array
 
-    columns = (g.h * g.w * np.arange(g.n * g.c)[:, None] + pixels).ravel()
     return csr_array((data, columns, np.concatenate([[0], np.cumsum(counts)])), shape=(counts.size, math.prod(g.x_shape)))
 
 
