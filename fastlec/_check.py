@@ -394,7 +394,12 @@ def number(value, name):
     if type(value) is float:
         return value
     try:
-        if isinstance(value, str | bytes | bytearray) or getattr(value, "ndim", 0) or np.iscomplexobj(value) or is_masked(value):
+        if (
+            isinstance(value, str | bytes | bytearray)
+            or getattr(value, "ndim", 0)
+            or np.iscomplexobj(value)
+            or is_masked(value)
+        ):
             raise TypeError
         return float(value)
     except OverflowError:

@@ -456,8 +456,6 @@ def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> d
         raise error(f"{path}: cannot be read as .npz: {words(problem)}") from problem
 
 
-
-
 def _header(stream, name: str) -> tuple[tuple[int, ...], np.dtype]:
     try:
         version = np.lib.format.read_magic(stream)
