@@ -305,6 +305,8 @@ class Network(PlannedLayer):
             elif given:
                 dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
                 layer.plan_mv(plan, own, given, dx)
+        if dx is None:  # the direction is theta's, and there are no parameters
+            dy[...] = 0
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         for i in range(len(self.layers) - 1, -1, -1):
@@ -347,7 +349,7 @@ class Network(PlannedLayer):
             given = self._of_layer(i, directions) | ({} if dx is None else {"x": dx})
             if given:
                 dx = jac.mv(**given)
-        return dx
+        return np.zeros_like(kept[-1].y) if dx is None else dx
 
     def tmv(self, kept, v, wrt):
         result = {}
@@ -402,7 +404,8 @@ class _Theta:
         if name != "theta":
             return super().matrix(name)
         self.check_matrix(name)
-        return np.hstack([self.matrix(own) for own in self.layer.params])
+        parts = [self.matrix(own) for own in self.layer.params]
+        return np.hstack(parts) if parts else np.zeros((self.y.size, 0), self.y.dtype)
 
 
 class _NetworkJacobian(_Theta, Jacobian):

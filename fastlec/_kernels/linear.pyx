@@ -28,7 +28,8 @@ cdef int check(cnp.ndarray a, int typenum, fl_int size, str name) except -1:
 cdef class Problem:
     """X, its labels and weights, checked once; every method is one or two jobs and holds no state between calls.
 
-    IN X (m, n) float32 or float64, aligned, unit stride along a row; y, int64 (m,), each in [0, l); weight, float64 (m,) or None.
+    IN X (m, n) float32 or float64, aligned, unit stride along a row; y, int64 (m,), each in [0, l), while any other makes the loss
+    NaN; weight, float64 (m,) or None.
     free: how many classes have weights, l or l - 1. theta arguments: free * n weights, then `free` biases if bias, X's dtype.
     """
     cdef readonly cnp.ndarray X, y, weight
@@ -58,6 +59,9 @@ cdef class Problem:
         self.dtype = dtype_of(X)
         self.X, self.y, self.weight = X, y, weight
         self.l, self.free, self.bias = l, free, bias
+
+    def __reduce__(self):       # X may come back with other strides
+        return Problem, (self.X, self.y, self.weight, self.l, self.free, self.bias)
 
     @property
     def n_params(self):
