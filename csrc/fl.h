@@ -28,6 +28,8 @@ struct fl_job {
 /* What callers and kernels must agree on, to plan blocks and scratch. */
 enum {
     FL_SHORT_ROW = 40, /* rows up to this long are worked on transposed, many at a time */
+    FL_LONG_ROW = 1 << 20, /* rows longer than this are cut into parts, so that no block takes long, */
+    FL_ROW_PART = 1 << 16, /* of so many elements */
     FL_WIDE = 4,       /* 64-byte vectors of independent problems that are worked on together, at most */
     FL_STRIP = 64,     /* samples whose logits are computed together, at most */
     FL_TILE_ROWS = 12, /* rows of the largest tile of a matrix product, */
@@ -36,7 +38,9 @@ enum {
     FL_NORM_CHANNELS = 8      /* of a block of batch normalisation's jobs for channels */
 };
 
-/* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h */
+/* y[i,:] or y[:,i] = softmax, log-softmax or (one number each) log-sum-exp. softmax_tmpl.h
+ * Long ones are cut into parts and computed by three jobs, from the columns' fields alone (rows have inner = 1): softmax_part,
+ * softmax_join and, but for FL_LOGSUMEXP, softmax_last. */
 enum { FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP };
 
 typedef struct {
@@ -48,20 +52,26 @@ typedef struct {
     fl_int m, n, ldx, ldy;     /* rows */
     fl_int outer, inner;       /* columns */
     fl_int per_block;          /* rows: rows of a block. columns: vectors of 64 bytes along inner */
+    fl_int parts, part;        /* of each column, and elements of one; the last may have fewer */
+    void *partial;             /* (2, outer, parts, inner): what is passed on from job to job */
 } fl_softmax_job;
 
-/* loss[block] = sum_i w_i l_i and grad[i,:] = scale * w_i * (softmax(x[i,:]) - target_i). xent_tmpl.h */
+/* loss[block] = sum_i w_i l_i and grad[i,:] = scale * w_i * (softmax(x[i,:]) - target_i). xent_tmpl.h
+ * The labels may change at any time: one outside [0, n) makes the loss NaN and is no class's in the gradient.
+ * Long rows are cut into parts and computed by three jobs: xent_part, xent_join (a block for each row) and, for grad, xent_last. */
 typedef struct {
     fl_job head;
     int stream;
     const void *x;             /* logits (m, n), row stride ldx */
-    const int64_t *labels;     /* (m,), each in [0, n); or NULL, and then */
+    const int64_t *labels;     /* (m,); or NULL, and then */
     const void *targets;       /* (m, n), C order: probabilities */
     const double *weight;      /* (m,) or NULL for ones */
     double scale;
     double *loss;              /* one per block */
     void *grad;                /* (m, n), C order, or NULL. May be x itself */
     fl_int m, n, ldx, per_block;
+    fl_int parts, part;        /* of a row, and elements of one; the last may have fewer */
+    void *partial;             /* (4, m, parts): what is passed on from job to job */
 } fl_xent_job;
 
 /* y = f(x) and, where dy is given, dy = f'(x), elementwise. map_tmpl.h */
@@ -75,14 +85,14 @@ typedef struct {
     fl_int n, per_block;
 } fl_map_job;
 
-/* Softmax regression over blocks of samples, one pass over X. linear_tmpl.h */
+/* Softmax regression over blocks of samples, one pass over X. Labels as in fl_xent_job. linear_tmpl.h */
 enum { FL_VALUE, FL_GRADIENT, FL_HESSIAN_MV, FL_DATA_GRADIENT, FL_PROBABILITIES };
 
 typedef struct {
     fl_job head;
     int mode;
     const void *X;             /* (m, n), row stride ldx */
-    const int64_t *labels;     /* (m,), each in [0, l) */
+    const int64_t *labels;     /* (m,) */
     const double *weight;      /* (m,) or NULL for ones */
     const void *W, *b;         /* (free, n) and (free,) or NULL. Classes free..l-1 have logit 0 */
     const void *V, *vb;        /* FL_HESSIAN_MV: direction, as W and b */
@@ -558,6 +568,7 @@ typedef struct {
     const void *y;             /* Y = op(.) (planes, h, w); only where op is not FL_IDENTITY */
     int op;
     fl_int planes, per_block;
+    fl_int bands, band;        /* of a plane, so that no block takes long; and rows of one: of windows, for transposes of pixels */
     fl_int h, w, oh, ow, r, s, sh, sw;
     fl_int top, left;          /* of the first window, above and left of the plane */
     fl_int inner, outer;       /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */

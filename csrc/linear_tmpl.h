@@ -167,7 +167,10 @@ FL_INLINE vec FL_FN(strip_softmax)(const fl_linear_job *job, real *z, real *u, c
     const fl_int ld = FL_STRIP, l = job->l, free = job->free;
     const real *b = job->b, *vb = job->vb;
     real lanes[VL];
+    fl_int label[VL];
     vec top = vset(0), sum = vset(1), loss = vset(0);
+    if (mode == FL_VALUE || mode == FL_GRADIENT || mode == FL_DATA_GRADIENT)
+        for (fl_int r = 0; r < rows; r++) label[r] = FL_FN(label_of)(labels, r, l);
     if (!job->P) {
         for (fl_int c = 0; c < l; c++) {
             if (c >= free) vstore(z + c * ld, vset(0));
@@ -177,14 +180,15 @@ FL_INLINE vec FL_FN(strip_softmax)(const fl_linear_job *job, real *z, real *u, c
     }
     if (mode == FL_VALUE || mode == FL_GRADIENT) {
         vstore(lanes, top);
-        for (fl_int r = 0; r < rows; r++) lanes[r] = z[labels[r] * ld + r];
+        for (fl_int r = 0; r < rows; r++) lanes[r] = label[r] < 0 ? (real)NAN : z[label[r] * ld + r];
         loss = top - vload(lanes);
     }
     if (!job->P) FL_FN(lanes_exp)(&sum, z, ld, l, &top, NULL, FL_SOFTMAX, 1);
     if (mode == FL_VALUE || mode == FL_GRADIENT) loss += vlog(sum);
     if (mode == FL_GRADIENT || mode == FL_DATA_GRADIENT) {
         vstore(lanes, sum);
-        for (fl_int r = 0; r < rows; r++) z[labels[r] * ld + r] -= lanes[r];
+        for (fl_int r = 0; r < rows; r++)
+            if (label[r] >= 0) z[label[r] * ld + r] -= lanes[r];
         sum = w / sum;
         for (fl_int c = 0; c < l; c++) vstore(z + c * ld, vload(z + c * ld) * sum);
     } else if (mode == FL_PROBABILITIES) {

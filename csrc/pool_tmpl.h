@@ -210,23 +210,41 @@ FL_INLINE void FL_FN(pool_row)(const fl_pool_job *job, const real *x, real *imag
     }
 }
 
-FL_INLINE void FL_FN(pool_plane)(const fl_pool_job *job, const real *x, real *image, real *value, const int mode)
+/* Rows a to end of windows. image: of a plane, from its row `base` on. */
+FL_INLINE void FL_FN(pool_rows)(const fl_pool_job *job, const real *x, real *image, fl_int base, real *value, fl_int a, fl_int end,
+                                const int mode)
 {
-    for (fl_int a = 0; a < job->oh; a++) {
-        const fl_int begin = a * job->sh - job->top, end = begin + job->r;
-        const fl_int from = begin > 0 ? begin : 0, to = end < job->h ? end : job->h;
-        FL_FN(pool_row)(job, x + from * job->w, image + from * job->w, value + a * job->ow, to - from, mode);
+    for (; a < end; a++) {
+        const fl_int begin = a * job->sh - job->top, below = begin + job->r;
+        const fl_int from = begin > 0 ? begin : 0, to = below < job->h ? below : job->h;
+        FL_FN(pool_row)(job, x + from * job->w, image + (from - base) * job->w, value + a * job->ow, to - from, mode);
     }
 }
 
-/* A row of windows is spread over one row of pixels, and that is added to those rows of the image that the windows reach. */
-FL_INLINE void FL_FN(pool_spread)(const fl_pool_job *job, real *image, real *value, real *row)
+/* The first row of windows that reaches row i of the image, or one below it. */
+FL_INLINE fl_int FL_FN(pool_reaches)(const fl_pool_job *job, fl_int i)
 {
-    const fl_int w = job->w;
-    fl_int written = 0; /* rows of the image */
-    for (fl_int a = 0; a < job->oh; a++) {
+    const fl_int above = i + job->top - job->r; /* where windows begin that end above row i */
+    const fl_int a = above < 0 ? 0 : above / job->sh + 1;
+    return a < job->oh ? a : job->oh;
+}
+
+/* The first row of windows that begins at row i of the image, or below it. */
+FL_INLINE fl_int FL_FN(pool_begins)(const fl_pool_job *job, fl_int i)
+{
+    const fl_int a = (i + job->top + job->sh - 1) / job->sh;
+    return a < job->oh ? a : job->oh;
+}
+
+/* A row of windows is spread over one row of pixels, and that is added to those rows of the image, out of top to bottom, that the
+ * windows reach. */
+FL_INLINE void FL_FN(pool_spread)(const fl_pool_job *job, real *image, real *value, real *row, fl_int top, fl_int bottom)
+{
+    const fl_int w = job->w, last = FL_FN(pool_begins)(job, bottom);
+    fl_int written = top; /* rows of the image before this one */
+    for (fl_int a = FL_FN(pool_reaches)(job, top); a < last; a++) {
         const fl_int begin = a * job->sh - job->top, end = begin + job->r;
-        const fl_int from = begin > 0 ? begin : 0, to = end < job->h ? end : job->h;
+        const fl_int from = begin > top ? begin : top, to = end < bottom ? end : bottom;
         memset(row, 0, (size_t)w * sizeof(real));
         FL_FN(pool_row)(job, row, row, value + a * job->ow, 1, FL_MEAN_TMV);
         for (; written < from; written++) memset(image + written * w, 0, (size_t)w * sizeof(real));
@@ -234,7 +252,24 @@ FL_INLINE void FL_FN(pool_spread)(const fl_pool_job *job, real *image, real *val
             for (fl_int j = 0; j < w; j++) image[i * w + j] += row[j];
         for (; written < to; written++) memcpy(image + written * w, row, (size_t)w * sizeof(real));
     }
-    memset(image + written * w, 0, (size_t)((job->h - written) * w) * sizeof(real));
+    memset(image + written * w, 0, (size_t)((bottom - written) * w) * sizeof(real));
+}
+
+/* The transpose of maxima for the rows top to bottom of the image. Of a band, windows reach beyond it: their pixels wait in
+ * scratch, where each gets its terms in the order of all windows. */
+FL_INLINE void FL_FN(pool_scatter)(const fl_pool_job *job, const real *x, real *image, real *value, real *scratch, fl_int top,
+                                   fl_int bottom)
+{
+    const fl_int w = job->w, a = FL_FN(pool_reaches)(job, top), last = FL_FN(pool_begins)(job, bottom);
+    const fl_int first = a * job->sh - job->top, end = (last - 1) * job->sh - job->top + job->r;
+    const fl_int above = first > 0 ? first : 0, below = end < job->h ? end : job->h;
+    const fl_int from = above > top ? above : top, to = below < bottom ? below : bottom;
+    const int band = job->bands > 1;
+    memset(image + top * w, 0, (size_t)((bottom - top) * w) * sizeof(real));
+    if (a >= last) return;
+    if (band) memset(scratch, 0, (size_t)((below - above) * w) * sizeof(real));
+    FL_FN(pool_rows)(job, x, band ? scratch : image, band ? above : 0, value, a, last, FL_MAXIMUM_TMV);
+    if (band && from < to) memcpy(image + from * w, scratch + (from - above) * w, (size_t)((to - from) * w) * sizeof(real));
 }
 
 /* The derivatives for VL windows of 2 x 2, or (part) `left` of them, that share no pixel: transposes write each pixel once. */
@@ -274,16 +309,19 @@ FL_INLINE void FL_FN(pool_quarter)(const real *x, real *image, real *value, fl_i
     FL_FN(pool_store)(lower, image + w, left, POOL_PAIRS, 1, part);
 }
 
-FL_INLINE void FL_FN(pool_quarters)(const fl_pool_job *job, const real *x, real *image, real *value, const int mode)
+/* Rows a to end of windows; transposes write the rows from 2 a to `bottom` of the image. */
+FL_INLINE void FL_FN(pool_quarters)(const fl_pool_job *job, const real *x, real *image, real *value, fl_int a, fl_int end,
+                                    fl_int bottom, const int mode)
 {
     const fl_int w = job->w, ow = job->ow;
-    for (fl_int a = 0; a < job->oh; a++, x += 2 * w, image += 2 * w, value += ow) {
+    x += 2 * a * w, image += 2 * a * w, value += a * ow;
+    for (; a < end; a++, x += 2 * w, image += 2 * w, value += ow) {
         fl_int b = 0;
         for (; b + VL <= ow; b += VL) FL_FN(pool_quarter)(x + 2 * b, image + 2 * b, value + b, w, VL, mode, 0);
         if (b < ow) FL_FN(pool_quarter)(x + 2 * b, image + 2 * b, value + b, w, ow - b, mode, 1);
         if (mode != FL_MAXIMUM_MV && w > 2 * ow) image[w - 1] = image[2 * w - 1] = 0;
     }
-    if (mode != FL_MAXIMUM_MV && job->h > 2 * job->oh) memset(image, 0, (size_t)w * sizeof(real));
+    if (mode != FL_MAXIMUM_MV && bottom > 2 * end) memset(image, 0, (size_t)w * sizeof(real));
 }
 
 /* The pixels times op'(y). */
@@ -294,43 +332,43 @@ FL_INLINE void FL_FN(pool_fold)(real *image, const real *y, fl_int n, const int 
     if (i < n) vstore_n(image + i, vload_n(image + i, n - i, 0) * FL_FN(slope_of)(vload_n(y + i, n - i, 0), op), n - i);
 }
 
-/* Planes stay in L1 or L2 from the first pass over them to the last. scratch: w reals for FL_MEAN_TMV. */
+/* Planes stay in L1 or L2 from the first pass over them to the last. scratch: w reals for FL_MEAN_TMV, w (band + 2 r) for
+ * FL_MAXIMUM_TMV in bands. */
 static void FL_FN(pool)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_pool_job *job = (const fl_pool_job *)head;
-    const fl_int pixels = job->h * job->w, windows = job->oh * job->ow, begin = block * job->per_block;
+    const fl_int pixels = job->h * job->w, windows = job->oh * job->ow, begin = block / job->bands * job->per_block;
     const fl_int end = begin + job->per_block < job->planes ? begin + job->per_block : job->planes;
     const int back = job->mode == FL_MEAN_TMV || job->mode == FL_MAXIMUM_TMV;
     const int quarters = job->r == 2 && job->s == 2 && job->sh == 2 && job->sw == 2 && !job->top && !job->left
                          && 2 * job->oh <= job->h && 2 * job->ow <= job->w;
+    const fl_int rows = back ? job->h : job->oh, first = block % job->bands * job->band;
+    const fl_int last = first + job->band < rows ? first + job->band : rows, half = last / 2 < job->oh ? last / 2 : job->oh;
     for (fl_int p = begin; p < end; p++) {
         const real *x = (const real *)job->x + p * pixels;
         real *from = (real *)job->source + p * (back ? windows : pixels), *to = (real *)job->to + p * (back ? pixels : windows);
         switch (job->mode) {
-        case FL_MEAN: FL_FN(pool_plane)(job, x, from, to, FL_MEAN); break;
+        case FL_MEAN: FL_FN(pool_rows)(job, x, from, 0, to, first, last, FL_MEAN); break;
         case FL_MEAN_TMV:
-            if (quarters) FL_FN(pool_quarters)(job, x, to, from, FL_MEAN_TMV);
-            else FL_FN(pool_spread)(job, to, from, scratch);
+            if (quarters) FL_FN(pool_quarters)(job, x, to, from, first / 2, half, last, FL_MEAN_TMV);
+            else FL_FN(pool_spread)(job, to, from, scratch, first, last);
             break;
-        case FL_MAXIMUM: FL_FN(pool_plane)(job, x, from, to, FL_MAXIMUM); break;
+        case FL_MAXIMUM: FL_FN(pool_rows)(job, x, from, 0, to, first, last, FL_MAXIMUM); break;
         case FL_MAXIMUM_MV:
-            if (quarters) FL_FN(pool_quarters)(job, x, from, to, FL_MAXIMUM_MV);
-            else FL_FN(pool_plane)(job, x, from, to, FL_MAXIMUM_MV);
+            if (quarters) FL_FN(pool_quarters)(job, x, from, to, first, last, 0, FL_MAXIMUM_MV);
+            else FL_FN(pool_rows)(job, x, from, 0, to, first, last, FL_MAXIMUM_MV);
             break;
         default:
-            if (quarters) {
-                FL_FN(pool_quarters)(job, x, to, from, FL_MAXIMUM_TMV);
-            } else {
-                memset(to, 0, (size_t)pixels * sizeof(real));
-                FL_FN(pool_plane)(job, x, to, from, FL_MAXIMUM_TMV);
-            }
+            if (quarters) FL_FN(pool_quarters)(job, x, to, from, first / 2, half, last, FL_MAXIMUM_TMV);
+            else FL_FN(pool_scatter)(job, x, to, from, scratch, first, last);
         }
         if (back && job->op != FL_IDENTITY) {
-            const real *y = (const real *)job->y + p * pixels;
+            const fl_int at = first * job->w, n = (last - first) * job->w;
+            const real *y = (const real *)job->y + p * pixels + at;
             switch (job->op) {
-            case FL_TANH: FL_FN(pool_fold)(to, y, pixels, FL_TANH); break;
-            case FL_SIGMOID: FL_FN(pool_fold)(to, y, pixels, FL_SIGMOID); break;
-            default: FL_FN(pool_fold)(to, y, pixels, FL_RELU); break;
+            case FL_TANH: FL_FN(pool_fold)(to + at, y, n, FL_TANH); break;
+            case FL_SIGMOID: FL_FN(pool_fold)(to + at, y, n, FL_SIGMOID); break;
+            default: FL_FN(pool_fold)(to + at, y, n, FL_RELU); break;
             }
         }
     }

@@ -6,6 +6,7 @@
 #undef REAL_EXPONENT_SHIFT
 #undef REAL_BIAS
 #undef REAL_MIN
+#undef REAL_MAX
 #undef REAL_INF
 #undef VL
 #undef QUAD
@@ -25,6 +26,7 @@ typedef int32_t bits;
 #define REAL_EXPONENT_SHIFT 23
 #define REAL_BIAS 127
 #define REAL_MIN FLT_MIN
+#define REAL_MAX FLT_MAX
 #define REAL_INF ((real)INFINITY)
 #else
 typedef double real;
@@ -33,6 +35,7 @@ typedef int64_t bits;
 #define REAL_EXPONENT_SHIFT 52
 #define REAL_BIAS 1023
 #define REAL_MIN DBL_MIN
+#define REAL_MAX DBL_MAX
 #define REAL_INF ((real)INFINITY)
 #endif
 

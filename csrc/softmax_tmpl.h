@@ -3,7 +3,9 @@
  * Higham 2021). NaN and infinity come out as in scipy.special. Three ways, by where the reduced axis lies:
  *   short rows   FL_WIDE * VL rows at a time, transposed in registers, so that lanes are rows and nothing is summed across lanes;
  *   long rows    one row at a time in L1 or L2: top, exp and sum, scale;
- *   columns      lanes are neighbouring columns, a strip of them in scratch. */
+ *   columns      lanes are neighbouring columns, a strip of them in scratch.
+ * Very long rows and columns are cut into parts, each with its own top, so that no block takes long: of all parts together follows
+ * what each is to be multiplied with. */
 
 #undef FL_GRADIENT_OF_LABEL
 #undef SUM_RUN
@@ -282,13 +284,29 @@ FL_INTERLEAVED static void FL_FN(softmax_rows)(const fl_job *head, fl_int block,
     }
 }
 
-/* `wide` vectors of columns from t, where they are neighbours; the last vector has `lanes` lanes. */
+/* A finite number in the place of -inf: relative to that, elements of -inf are -inf, not NaN. */
+FL_INLINE vec FL_FN(finite_top)(vec top) { return vmax(vset(-REAL_MAX), top); }
+
+/* `wide` vectors of columns from t, where they are neighbours; the last vector has `lanes` lanes. cut: they are parts of columns,
+ * whose tops and sums go to `partial` and `partial + sums`, and y becomes exp(x - top) in mode FL_SOFTMAX only. */
 FL_INLINE void FL_FN(softmax_columns)(real *y, fl_int inner, fl_int n, fl_int lanes, real *t, const vec *top, const FL_FN(coming) *next,
-                                      const int mode, int stream, const int wide)
+                                      real *partial, fl_int sums, const int mode, int stream, const int wide, const int cut)
 {
     const fl_int ld = wide * VL;
     FL_FN(last) last[FL_WIDE];
-    FL_FN(lanes_last)(last, top, t, ld, n, next, mode, wide);
+    if (cut) {
+        vec finite[FL_WIDE], sum[FL_WIDE];
+        for (int v = 0; v < wide; v++) finite[v] = FL_FN(finite_top)(top[v]);
+        FL_FN(lanes_exp)(sum, t, ld, n, finite, next, mode, wide);
+        for (int v = 0; v < wide; v++) {
+            vstore_n(partial + v * VL, finite[v], lanes);
+            vstore_n(partial + sums + v * VL, sum[v], lanes);
+            last[v].factor = vset(1);
+        }
+        if (mode != FL_SOFTMAX) return;
+    } else {
+        FL_FN(lanes_last)(last, top, t, ld, n, next, mode, wide);
+    }
     if (mode == FL_LOGSUMEXP) {
         for (int v = 0; v < wide; v++) vstore_n(y + v * VL, top[v] + last[v].factor, lanes);
         return;
@@ -303,12 +321,11 @@ FL_INLINE void FL_FN(softmax_columns)(real *y, fl_int inner, fl_int n, fl_int la
     }
 }
 
-/* FL_WIDE vectors at a time, each copied to scratch while the one before computes where both fit. */
-FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_int from, fl_int width, real *t, const int mode)
+/* FL_WIDE vectors at a time of n rows of `width` columns, each copied to scratch while the one before computes where both fit. */
+FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, const real *x, real *y, fl_int n, fl_int width, real *t, real *partial,
+                                    fl_int sums, const int mode, const int cut)
 {
-    const fl_int n = job->n, inner = job->inner, whole = FL_WIDE * VL;
-    const real *x = (const real *)job->x + outer * n * inner + from;
-    real *y = (real *)job->y + outer * (mode == FL_LOGSUMEXP ? 1 : n) * inner + from;
+    const fl_int inner = job->inner, whole = FL_WIDE * VL;
     const int stream = job->stream && (uintptr_t)y % VBYTES == 0 && inner % VL == 0;
     const int overlap = n * whole * (fl_int)sizeof(real) <= 1 << 18; /* two strips in half of L2 */
     vec tops[2][FL_WIDE];
@@ -322,28 +339,158 @@ FL_INLINE void FL_FN(softmax_strip)(const fl_softmax_job *job, fl_int outer, fl_
         const int more = overlap && c + 2 * whole <= width;
         next = (FL_FN(coming)){x + c + whole, t + !now * n * whole, tops[!now], inner};
         for (int v = 0; v < FL_WIDE; v++) next.top[v] = vset(-REAL_INF);
-        FL_FN(softmax_columns)(y + c, inner, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, mode, stream, FL_WIDE);
+        FL_FN(softmax_columns)(y + c, inner, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, cut ? partial + c : NULL, sums,
+                               mode, stream, FL_WIDE, cut);
     }
     for (; c < width; c += VL) {
         const fl_int lanes = width - c < VL ? width - c : VL;
         FL_FN(coming) next = {x + c, t, tops[0], inner};
         tops[0][0] = vset(-REAL_INF);
         for (fl_int j = 0; j < n; j++) FL_FN(copy_row)(&next, j, n, VL, lanes, 1);
-        FL_FN(softmax_columns)(y + c, inner, n, lanes, t, tops[0], NULL, mode, 0, 1);
+        FL_FN(softmax_columns)(y + c, inner, n, lanes, t, tops[0], NULL, cut ? partial + c : NULL, sums, mode, 0, 1, cut);
     }
     if (stream) vstream_end();
+}
+
+/* Neighbouring columns, or parts of them, that a block works on. */
+typedef struct {
+    fl_int outer, part;
+    fl_int from, width; /* along inner */
+    fl_int begin, n;    /* along the reduced axis */
+} FL_FN(region);
+
+/* parts: of each column, or 1 for whole columns. */
+FL_INLINE FL_FN(region) FL_FN(region_of)(const fl_softmax_job *job, fl_int block, fl_int parts)
+{
+    const fl_int wide = job->per_block * (64 / (fl_int)sizeof(real)), strips = (job->inner + wide - 1) / wide, number = block / strips;
+    const fl_int from = block % strips * wide, width = job->inner - from < wide ? job->inner - from : wide;
+    const fl_int part = number % parts, begin = part * job->part;
+    const fl_int n = part + 1 < parts ? job->part : job->n - begin;
+    return (FL_FN(region)){number / parts, part, from, width, begin, n};
 }
 
 /* scratch: 2 * n * FL_WIDE * 64 bytes. */
 FL_INTERLEAVED static void FL_FN(softmax_cols)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;
-    fl_int wide = job->per_block * (64 / (fl_int)sizeof(real)), strips = (job->inner + wide - 1) / wide;
-    fl_int outer = block / strips, from = block % strips * wide, width = job->inner - from < wide ? job->inner - from : wide;
-    assert(job->n >= 1 && width >= 1);
+    const FL_FN(region) R = FL_FN(region_of)(job, block, 1);
+    const real *x = (const real *)job->x + R.outer * job->n * job->inner + R.from;
+    real *y = (real *)job->y + R.outer * (job->mode == FL_LOGSUMEXP ? 1 : job->n) * job->inner + R.from;
+    assert(job->n >= 1 && R.width >= 1);
     switch (job->mode) {
-    case FL_SOFTMAX: FL_FN(softmax_strip)(job, outer, from, width, scratch, FL_SOFTMAX); break;
-    case FL_LOG_SOFTMAX: FL_FN(softmax_strip)(job, outer, from, width, scratch, FL_LOG_SOFTMAX); break;
-    default: FL_FN(softmax_strip)(job, outer, from, width, scratch, FL_LOGSUMEXP); break;
+    case FL_SOFTMAX: FL_FN(softmax_strip)(job, x, y, job->n, R.width, scratch, NULL, 0, FL_SOFTMAX, 0); break;
+    case FL_LOG_SOFTMAX: FL_FN(softmax_strip)(job, x, y, job->n, R.width, scratch, NULL, 0, FL_LOG_SOFTMAX, 0); break;
+    default: FL_FN(softmax_strip)(job, x, y, job->n, R.width, scratch, NULL, 0, FL_LOGSUMEXP, 0); break;
     }
+}
+
+/* Columns in parts. partial[0, outer, part, c] is the top of a part, finite or +inf, partial[1, ...] its sum as lanes_exp gives it.
+ * softmax_join puts there what `finish` takes: the top and the factor of a part (FL_SOFTMAX) or, in part 0, of the column.
+ * scratch: 2 * part * FL_WIDE * 64 bytes, where columns are no rows. */
+FL_INTERLEAVED static void FL_FN(softmax_part)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_softmax_job *job = (const fl_softmax_job *)head;
+    const FL_FN(region) R = FL_FN(region_of)(job, block, job->parts);
+    const fl_int at = (R.outer * job->n + R.begin) * job->inner + R.from, sums = job->outer * job->parts * job->inner;
+    const real *x = (const real *)job->x + at;
+    real *y = (real *)job->y + (job->mode == FL_SOFTMAX ? at : 0);
+    real *partial = (real *)job->partial + (R.outer * job->parts + R.part) * job->inner + R.from;
+    if (job->inner == 1) {
+        partial[0] = FL_FN(finite_top)(vset(FL_FN(row_top)(x, R.n)))[0];
+        if (job->mode == FL_SOFTMAX) partial[sums] = (real)FL_FN(row_exp)(y, x, R.n, partial[0], x, FL_SOFTMAX);
+        else partial[sums] = (real)FL_FN(row_exp)(NULL, x, R.n, partial[0], x, FL_LOGSUMEXP);
+    } else if (job->mode == FL_SOFTMAX) {
+        FL_FN(softmax_strip)(job, x, y, R.n, R.width, scratch, partial, sums, FL_SOFTMAX, 1);
+    } else {
+        FL_FN(softmax_strip)(job, x, y, R.n, R.width, scratch, partial, sums, FL_LOGSUMEXP, 1);
+    }
+}
+
+/* The top and the sum of up to VL neighbouring columns from those of their parts, which lie `step` apart; in the place of a part's
+ * sum exp(part's top - top), which is 1 where both are +inf. In every mode but FL_SOFTMAX sums are less 1, the top's own term. */
+FL_INLINE void FL_FN(join_parts)(vec *top, vec *sum, const real *tops, real *sums, fl_int parts, fl_int step, fl_int lanes, const int mode)
+{
+    vec lost = vset(0);
+    vmask found = {0};
+    *top = vset(-REAL_MAX);
+    *sum = vset(0);
+    for (fl_int p = 0; p < parts; p++) *top = vmax(*top, vload_n(tops + p * step, lanes, 0));
+    for (fl_int p = 0; p < parts; p++) {
+        const vec t = vload_n(tops + p * step, lanes, 0), s = vload_n(sums + p * step, lanes, 0);
+        const vmask same = vequal(t, *top);
+        const vec e = vselect(same, vset(1), vexp_nonpositive(t - *top));
+        if (mode == FL_SOFTMAX) FL_FN(add_exactly)(sum, &lost, s * e);
+        else FL_FN(add_exactly)(sum, &lost, vselect(same & ~found, s, (s + 1) * e));
+        found |= same;
+        vstore_n(sums + p * step, e, lanes);
+    }
+    *sum += lost;
+}
+
+static void FL_FN(softmax_join)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_softmax_job *job = (const fl_softmax_job *)head;
+    const FL_FN(region) R = FL_FN(region_of)(job, block, 1);
+    const fl_int inner = job->inner, parts = job->parts;
+    real *tops = (real *)job->partial + R.outer * parts * inner + R.from, *sums = tops + job->outer * parts * inner;
+    (void)scratch;
+    for (fl_int c = 0; c < R.width; c += VL) {
+        const fl_int lanes = R.width - c < VL ? R.width - c : VL;
+        vec top, sum;
+        FL_FN(join_parts)(&top, &sum, tops + c, sums + c, parts, inner, lanes, job->mode);
+        if (job->mode == FL_SOFTMAX) {
+            for (fl_int p = 0; p < parts; p++)
+                vstore_n(sums + p * inner + c, vload_n(sums + p * inner + c, lanes, 0) / sum, lanes);
+            continue;
+        }
+        const vec log_sum = vselect(vequal(sum, vset(-1)), vset(-REAL_INF), vlog1p(sum)); /* -1: all elements are -inf */
+        if (job->mode == FL_LOGSUMEXP) vstore_n((real *)job->y + R.outer * inner + R.from + c, top + log_sum, lanes);
+        vstore_n(tops + c, top, lanes);
+        vstore_n(sums + c, log_sum, lanes);
+    }
+}
+
+/* y = finish(x) for `wide` vectors of columns, the last one of `lanes` lanes. */
+FL_INLINE void FL_FN(softmax_finish)(real *y, const real *x, fl_int inner, fl_int n, fl_int lanes, const real *tops, const real *factors,
+                                     const int mode, const int wide)
+{
+    FL_FN(last) last[FL_WIDE];
+    for (int v = 0; v < wide; v++) {
+        last[v].top = vload_n(tops + v * VL, lanes, 0);
+        last[v].factor = vload_n(factors + v * VL, lanes, 0);
+    }
+    for (fl_int j = 0; j < n; j++)
+        for (int v = 0; v < wide; v++) {
+            const fl_int at = j * inner + v * VL;
+            vstore_n(y + at, FL_FN(finish)(vload_n(x + at, lanes, 0), last + v, j, mode), lanes);
+        }
+}
+
+FL_INLINE void FL_FN(softmax_last_part)(const fl_softmax_job *job, const FL_FN(region) *R, const int mode)
+{
+    const fl_int inner = job->inner, at = (R->outer * job->n + R->begin) * inner + R->from, whole = FL_WIDE * VL;
+    const fl_int part = R->outer * job->parts + (mode == FL_SOFTMAX ? R->part : 0);
+    const real *tops = (const real *)job->partial + part * inner + R->from, *factors = tops + job->outer * job->parts * inner;
+    real *y = (real *)job->y + at;
+    const real *x = mode == FL_SOFTMAX ? y : (const real *)job->x + at;
+    fl_int c = 0;
+    if (inner == 1) {
+        FL_FN(row_store)(y, x, R->n, factors[0], tops[0], mode, 0);
+        return;
+    }
+    for (; c + whole <= R->width; c += whole)
+        FL_FN(softmax_finish)(y + c, x + c, inner, R->n, VL, tops + c, factors + c, mode, FL_WIDE);
+    for (; c < R->width; c += VL) {
+        const fl_int lanes = R->width - c < VL ? R->width - c : VL;
+        FL_FN(softmax_finish)(y + c, x + c, inner, R->n, lanes, tops + c, factors + c, mode, 1);
+    }
+}
+
+static void FL_FN(softmax_last)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_softmax_job *job = (const fl_softmax_job *)head;
+    const FL_FN(region) R = FL_FN(region_of)(job, block, job->parts);
+    (void)scratch;
+    if (job->mode == FL_SOFTMAX) FL_FN(softmax_last_part)(job, &R, FL_SOFTMAX);
+    else FL_FN(softmax_last_part)(job, &R, FL_LOG_SOFTMAX);
 }

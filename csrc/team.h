@@ -4,6 +4,7 @@
 #define FL_TEAM_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <time.h>
 #ifdef _OPENMP
 #include <omp.h>
@@ -20,10 +21,15 @@
 #define FL_OPENMP _OPENMP
 static int fl_omp_max_threads(void) { return omp_get_max_threads(); }
 static int fl_omp_in_parallel(void) { return omp_in_parallel(); }
+static void fl_barrier(void) /* for all threads of the region */
+{
+#pragma omp barrier
+}
 #else
 #define FL_OPENMP 0
 static int fl_omp_max_threads(void) { return 1; }
 static int fl_omp_in_parallel(void) { return 0; }
+static void fl_barrier(void) {}
 #endif
 
 static atomic_int fl_team_taken; /* one Python thread at a time has the team; the others compute alone */
@@ -80,7 +86,16 @@ static double fl_now(void) /* seconds */
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static int fl_flag_get(const int *flag) { return __atomic_load_n(flag, __ATOMIC_RELAXED); }
-static void fl_flag_set(int *flag) { __atomic_store_n(flag, 1, __ATOMIC_RELAXED); }
+static int fl_shared_get(const int *number) { return __atomic_load_n(number, __ATOMIC_RELAXED); }
+static void fl_shared_set(int *number, int value) { __atomic_store_n(number, value, __ATOMIC_RELAXED); }
+
+/* *next, which becomes one more, if it is below end; else -1. */
+static ptrdiff_t fl_take_below(ptrdiff_t *next, ptrdiff_t end)
+{
+    ptrdiff_t taken = __atomic_load_n(next, __ATOMIC_RELAXED);
+    while (taken < end)
+        if (__atomic_compare_exchange_n(next, &taken, taken + 1, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return taken;
+    return -1;
+}
 
 #endif

@@ -1,6 +1,14 @@
 /* xent_tmpl.h: cross-entropy of the softmax and its gradient from logits, in one sweep with one exp for each logit (lecture
  * eq. 11 and 2.3.2 with respect to the logits): l_i = log sum_j exp(x_ij) - x_iy, grad_i = w_i (softmax(x_i) - onehot(y)).
- * With target rows t: l_i = sum_j t_j (lse - x_ij), grad_i = w_i (softmax(x_i) sum_j t_j - t). */
+ * With target rows t: l_i = sum_j t_j (lse - x_ij), grad_i = w_i (softmax(x_i) sum_j t_j - t). Very long rows in parts, as the
+ * softmax's. */
+
+/* The class of sample i of n classes, -1 for a label that is none. Read once: another thread may be writing it. */
+FL_INLINE fl_int FL_FN(label_of)(const int64_t *labels, fl_int i, fl_int n)
+{
+    const int64_t label = *(const volatile int64_t *)(labels + i);
+    return (uint64_t)label < (uint64_t)n ? (fl_int)label : -1;
+}
 
 /* Targets of one vector of problems: adds sum t_j (top - x_j) to *loss and returns sum t_j. A target of 0 weighs nothing, even
  * against a logit of -inf. */
@@ -12,13 +20,14 @@ FL_INLINE vec FL_FN(target_terms)(vec t, vec x, vec top, vec *loss)
 
 /* `wide` vectors of rows, transposed: loss[v] their losses, last[v] for store_transposed, z ready for it. t: the targets as z, or
  * NULL, and then last[v].label. Labels are compared with each class, lane by lane: reading and writing z by label would make vector
- * loads wait for scalar stores. last[v].scale is given. */
+ * loads wait for scalar stores. A label that is no class leaves NaN. last[v].scale is given. */
 FL_INLINE void FL_FN(xent_lanes)(vec *loss, FL_FN(last) *last, real *z, const real *t, fl_int n, const int wide)
 {
     const fl_int ld = FL_WIDE * VL;
     vec top[FL_WIDE], mass[FL_WIDE], sum[FL_WIDE];
     for (int v = 0; v < wide; v++) {
-        loss[v] = top[v] = vload(z + v * VL);
+        top[v] = vload(z + v * VL);
+        loss[v] = t ? vset(0) : vselect(vequal(last[v].label, vset(0)), top[v], vset((real)NAN));
         mass[v] = vset(1);
     }
     for (fl_int j = 1; j < n; j++)
@@ -28,7 +37,7 @@ FL_INLINE void FL_FN(xent_lanes)(vec *loss, FL_FN(last) *last, real *z, const re
             if (!t) loss[v] = vselect(vequal(last[v].label, vset((real)j)), a, loss[v]);
         }
     if (t) {
-        for (int v = 0; v < wide; v++) loss[v] = mass[v] = vset(0);
+        for (int v = 0; v < wide; v++) mass[v] = vset(0);
         for (fl_int j = 0; j < n; j++)
             for (int v = 0; v < wide; v++)
                 mass[v] += FL_FN(target_terms)(vload(t + j * ld + v * VL), vload(z + j * ld + v * VL), top[v], loss + v);
@@ -97,34 +106,42 @@ FL_INLINE double FL_FN(xent_short_rows)(const fl_xent_job *job, fl_int i, fl_int
     return sum;
 }
 
+/* The targets of a row, or of a part of it: *loss = sum t_j (top - x_j), *mass = sum t_j. */
+FL_INLINE void FL_FN(target_row)(const real *targets, const real *x, fl_int n, real top, double *loss, double *mass)
+{
+    vec l = vset(0), t = l;
+    for (fl_int j = 0; j < n; j += VL) {
+        fl_int left = n - j < VL ? n - j : VL;
+        t += FL_FN(target_terms)(vload_n(targets + j, left, 0), vload_n(x + j, left, 0), vset(top), &l);
+    }
+    *loss = (double)vsum(l);
+    *mass = (double)vsum(t);
+}
+
+/* grad = (e * factor - targets) * scale. e may be grad. */
+FL_INLINE void FL_FN(target_gradient)(real *grad, const real *e, const real *targets, fl_int n, real factor, real scale)
+{
+    for (fl_int j = 0; j < n; j += VL) {
+        fl_int left = n - j < VL ? n - j : VL;
+        vstore_n(grad + j, (vload_n(e + j, left, 0) * factor - vload_n(targets + j, left, 0)) * scale, left);
+    }
+}
+
 /* One long row. e: where the exponentials go, grad itself or scratch; grad may be NULL, and then e is too. */
 FL_INLINE double FL_FN(xent_long_row)(real *grad, real *e, const real *x, const real *targets, fl_int label, fl_int n, double scale,
                                       const real *ahead, int stream)
 {
     real top = FL_FN(row_top)(x, n);
     double loss = 0, mass = 1;
-    if (targets) {
-        vec l = vset(0), t = l;
-        for (fl_int j = 0; j < n; j += VL) {
-            fl_int left = n - j < VL ? n - j : VL;
-            t += FL_FN(target_terms)(vload_n(targets + j, left, 0), vload_n(x + j, left, 0), vset(top), &l);
-        }
-        loss = (double)vsum(l);
-        mass = (double)vsum(t);
-    } else {
-        loss = (double)(top - x[label]);
-    }
+    if (targets) FL_FN(target_row)(targets, x, n, top, &loss, &mass);
+    else loss = label < 0 ? (double)NAN : (double)(top - x[label]);
     double sum = FL_FN(row_exp)(e, x, n, top, ahead, FL_SOFTMAX);
     loss += mass * (double)vlog(vset((real)sum))[0];
     if (!grad) return loss;
     if (targets) {
-        vec inverse = vset((real)(mass / sum)), s = vset((real)scale);
-        for (fl_int j = 0; j < n; j += VL) {
-            fl_int left = n - j < VL ? n - j : VL;
-            vstore_n(grad + j, (vload_n(e + j, left, 0) * inverse - vload_n(targets + j, left, 0)) * s, left);
-        }
+        FL_FN(target_gradient)(grad, e, targets, n, (real)(mass / sum), (real)scale);
     } else {
-        e[label] -= (real)sum;
+        if (label >= 0) e[label] -= (real)sum;
         FL_FN(row_store)(grad, e, n, (real)(scale / sum), 0, FL_SOFTMAX, stream);
     }
     return loss;
@@ -148,11 +165,87 @@ FL_INTERLEAVED static void FL_FN(xent)(const fl_job *head, fl_int block, void *s
             double w = job->weight ? job->weight[i] : 1;
             real *g = grad ? grad + i * n : NULL;
             double l = FL_FN(xent_long_row)(g, g && job->stream ? scratch : g, x + i * ldx, targets ? targets + i * n : NULL,
-                                            targets ? 0 : job->labels[i], n, w * job->scale, x + (i + 1 < job->m ? i + 1 : i) * ldx,
+                                            targets ? -1 : FL_FN(label_of)(job->labels, i, n), n, w * job->scale, x + (i + 1 < job->m ? i + 1 : i) * ldx,
                                             job->stream);
             if (w != 0) loss += w * l;
         }
         if (job->stream) vstream_end();
     }
     job->loss[block] = loss;
+}
+
+/* The part of a row that a block works on: it begins at `begin`; `number` is its place in `partial`. */
+typedef struct {
+    fl_int row, begin, n, number;
+} FL_FN(row_part);
+
+FL_INLINE FL_FN(row_part) FL_FN(row_part_of)(const fl_xent_job *job, fl_int block)
+{
+    const fl_int begin = block % job->parts * job->part, n = job->n - begin < job->part ? job->n - begin : job->part;
+    return (FL_FN(row_part)){block / job->parts, begin, n, block};
+}
+
+/* The exponentials less the part's own top to grad, if that is wanted; to `partial` top, sum, and of the part's own targets the
+ * loss relative to its top and the mass. The label is a target of mass 1. */
+FL_INTERLEAVED static void FL_FN(xent_part)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_xent_job *job = (const fl_xent_job *)head;
+    const FL_FN(row_part) p = FL_FN(row_part_of)(job, block);
+    const fl_int all = job->m * job->parts;
+    const real *x = (const real *)job->x + p.row * job->ldx + p.begin;
+    const real top = FL_FN(finite_top)(vset(FL_FN(row_top)(x, p.n)))[0];
+    real *partial = (real *)job->partial + p.number, *grad = job->grad ? (real *)job->grad + p.row * job->n + p.begin : NULL;
+    double loss = 0, mass = 0;
+    (void)scratch;
+    if (job->targets) {
+        FL_FN(target_row)((const real *)job->targets + p.row * job->n + p.begin, x, p.n, top, &loss, &mass);
+    } else {
+        const fl_int label = FL_FN(label_of)(job->labels, p.row, job->n) - p.begin;
+        if (0 <= label && label < p.n) loss = (double)(top - x[label]), mass = 1;
+    }
+    partial[0] = top;
+    partial[all] = (real)FL_FN(row_exp)(grad, x, p.n, top, x, FL_SOFTMAX);
+    partial[2 * all] = (real)loss;
+    partial[3 * all] = (real)mass;
+}
+
+/* The loss of a row, from its parts; their sums become what their exponentials are to be multiplied with. */
+static void FL_FN(xent_join)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_xent_job *job = (const fl_xent_job *)head;
+    const fl_int parts = job->parts, all = job->m * parts;
+    const double w = job->weight ? job->weight[block] : 1;
+    real *tops = (real *)job->partial + block * parts, *sums = tops + all, *losses = sums + all, *masses = losses + all;
+    double loss = 0, mass = 0;
+    vec top, sum;
+    (void)scratch;
+    FL_FN(join_parts)(&top, &sum, tops, sums, parts, 1, 1, FL_SOFTMAX);
+    for (fl_int p = 0; p < parts; p++) {
+        loss += (double)losses[p];
+        if (masses[p] != 0) loss += (double)masses[p] * ((double)top[0] - (double)tops[p]);
+        mass += (double)masses[p];
+    }
+    if (!job->targets && mass != 1) loss = (double)NAN, mass = 1; /* a label that is no class */
+    loss += mass * (double)vlog(sum)[0];
+    for (fl_int p = 0; p < parts; p++) sums[p] = (real)((double)sums[p] * mass / (double)sum[0]);
+    job->loss[block] = w != 0 ? w * loss : 0;
+}
+
+static void FL_FN(xent_last)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_xent_job *job = (const fl_xent_job *)head;
+    const FL_FN(row_part) p = FL_FN(row_part_of)(job, block);
+    const real factor = ((const real *)job->partial)[job->m * job->parts + p.number];
+    const double scale = (job->weight ? job->weight[p.row] : 1) * job->scale;
+    real *grad = (real *)job->grad + p.row * job->n + p.begin;
+    (void)scratch;
+    if (job->targets) {
+        FL_FN(target_gradient)(grad, grad, (const real *)job->targets + p.row * job->n + p.begin, p.n, factor, (real)scale);
+    } else {
+        const fl_int label = FL_FN(label_of)(job->labels, p.row, job->n) - p.begin;
+        const int here = 0 <= label && label < p.n;
+        const double own = here ? (double)grad[label] * (double)factor - 1 : 0;
+        FL_FN(row_store)(grad, grad, p.n, (real)((double)factor * scale), 0, FL_SOFTMAX, 0);
+        if (here) grad[label] = (real)(own * scale);
+    }
 }

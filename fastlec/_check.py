@@ -3,6 +3,7 @@
 "Plain" is what a kernel reads in place: a native, aligned float32 or float64 ndarray in C order. All else is copied here.
 """
 
+import math
 import operator
 import os
 import sys
@@ -195,10 +196,9 @@ def along_axis(compute, x, axis, out, *, reduces):
         result = compute(plain(x, dtype), axes[0], None)
     else:
         moved = x.transpose(kept + axes)
-        flat = moved.reshape([x.shape[i] for i in kept] + [-1])
-        result = compute(plain(flat, dtype), flat.ndim - 1, None)
-        if not reduces:
-            result = result.reshape(moved.shape).transpose(np.argsort(kept + axes))
+        flat = moved.reshape(math.prod(x.shape[i] for i in kept), -1)
+        result = compute(plain(flat, dtype), 1, None)
+        result = result.reshape(shape) if reduces else result.reshape(moved.shape).transpose(np.argsort(kept + axes))
     return fill(out, result)
 
 

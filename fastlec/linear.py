@@ -25,8 +25,6 @@ class _Samples(Problem):
     """
 
     def __init__(self, X, y, n_classes, weight, fit_bias, reduced):
-        from .io import memory_size
-
         X = _check.samples(X)
         m, n = X.shape
         if n_classes is not None:
@@ -40,7 +38,7 @@ class _Samples(Problem):
                 own.flags.writeable = False
         fit_bias, rows = _check.flag(fit_bias, "fit_bias"), n_classes - _check.flag(reduced, "reduced")
         # theta, its gradient, a block's share of that and the weights as the kernel wants them; the logits of a strip
-        if X.itemsize * (4 * rows * (n + 1) + STRIP * n_classes) > memory_size():
+        if X.itemsize * (4 * rows * (n + 1) + STRIP * n_classes) > _check.memory_size():
             raise MemoryError(f"{n_classes} classes of {n} features take more memory than this machine has")
         super().__init__(X, y, weight, n_classes, rows, fit_bias)
 

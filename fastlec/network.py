@@ -415,6 +415,8 @@ class Network(PlannedLayer):
             elif given:
                 dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
                 layer.plan_mv(plan, own, given, dx)
+        if dx is None:  # the direction is theta's, and there are no parameters
+            dy[...] = 0
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         by_layer = _by_layer(out)
@@ -460,7 +462,7 @@ class Network(PlannedLayer):
             given = by_layer.get(i, {}) | ({} if dx is None else {"x": dx})
             if given:
                 dx = jac.mv(**given)
-        return dx
+        return np.zeros_like(kept[-1].y) if dx is None else dx
 
     def tmv(self, kept, v, wrt):
         result, by_layer = {}, _by_layer(dict.fromkeys(wrt))
@@ -528,7 +530,8 @@ class ThetaJacobian:
         if name != "theta":
             return super().matrix(name)
         self.check_matrix(name)
-        return np.hstack([self.matrix(own) for own in self.layer.params])
+        parts = [self.matrix(own) for own in self.layer.params]
+        return np.hstack(parts) if parts else np.zeros((self.y.size, 0), self.y.dtype)
 
 
 class NetworkJacobian(ThetaJacobian, Jacobian):

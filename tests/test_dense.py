@@ -144,8 +144,18 @@ def test_explicit_matrices(make, activation, isa, dtype, rng, tolerance):
             near.check(J[i].reshape(shape))
 
 
+@kinds
+def test_explicit_matrices_of_no_samples(make, dtype, rng):
+    layer = made(make, 4, 3, "tanh", dtype, rng)
+    jac = layer.linearize(np.empty((0, 4), dtype))[1]
+    for name in jac.variables:
+        assert jac.matrix(name).shape == (0, int(np.prod(jac.shape_of(name))))
+
+
 @activations
-@pytest.mark.parametrize("shape", [(0, 3), (1,), (7,), (5, 4), (3, 2, 1, 5), (2, 0, 3), (40, 1000)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(0, 3), (1,), (7,), (5, 4), (3, 2, 1, 5), (2, 0, 3), (40, 1000), (2, *(1,) * 62, 3)], ids=str
+)
 def test_activation_of_any_shape(activation, shape, isa, dtype, rng, frozen, tolerance):
     layer, x = Activation(activation), frozen(normals(rng, shape, dtype, 3))
     expected = linearized(layer, x, Bounds(tolerance, dtype))

@@ -268,5 +268,5 @@ def test_a_refusal_leaves_out_alone(dtype):
 def test_sizes_that_cannot_be_had(m, n, dtype):
     """256 TiB and more, also where the number of bytes is small modulo 2^64."""
     a, b = np.empty((m, 0), dtype), np.empty((0, n), dtype)
-    with pytest.raises((MemoryError, ValueError)):
+    with pytest.raises(MemoryError):
         fastlec.matmul(a, b)

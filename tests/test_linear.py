@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+from copy import copy as shallow
+from copy import deepcopy
 
 import cases
 import numpy as np
@@ -12,6 +14,7 @@ from scipy.optimize import minimize
 
 import fastlec
 from fastlec import LogisticObjective, SoftmaxObjective, reference
+from fastlec._kernels.linear import Problem
 from fastlec.testing import gradient_test, jacobian_test, transpose_test
 
 FORMS = {
@@ -679,3 +682,32 @@ def test_the_stride_of_one_row_means_nothing():
     X[...] = 3
     f = SoftmaxObjective(X, np.array([1]), 3)
     assert f.value(np.zeros(f.n_params)) == pytest.approx(np.log(3))
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 11])
+def test_labels_that_are_no_class(n_classes, isa, dtype, rng):
+    """Those may come from another thread after the check: the loss is NaN, and nothing beyond the arrays is read or written."""
+    x, y = rng.standard_normal((100, 7)).astype(dtype), rng.integers(0, n_classes, 100)
+    theta = rng.standard_normal(n_classes * 8).astype(dtype)
+    for label in (-1, n_classes, 10**9, 2**32, 2**63 - 1, -(2**63)):
+        wrong = y.copy()
+        wrong[40] = label
+        problem = Problem(x, wrong, None, n_classes, n_classes, True)
+        assert np.isnan(problem.value(theta))
+        loss, gradient = problem.gradient(theta, 1, 0)
+        assert np.isnan(loss)
+        W, b = theta[: 7 * n_classes].reshape(n_classes, 7), theta[7 * n_classes :]
+        p = reference.softmax(x[40:41].astype(np.float64) @ W.T + b)
+        rest = Problem(np.delete(x, 40, axis=0), np.delete(y, 40), None, n_classes, n_classes, True)
+        own = np.concatenate([np.outer(p, x[40]).ravel(), p.ravel()])  # no class of the sample is the right one
+        scale = 1000 * np.finfo(dtype).eps
+        assert_allclose(gradient, rest.gradient(theta, 1, 0)[1] + own, rtol=scale, atol=scale)
+        assert_allclose(problem.data_gradient(theta, 1)[40], (p @ W)[0], rtol=scale, atol=scale)
+
+
+def test_a_problem_of_rows_apart_is_copied_and_pickled_whole(rng):
+    X, y = rng.standard_normal((50, 9))[:, :4], np.arange(50) % 3
+    problem, theta = Problem(X, y, None, 3, 3, True), rng.standard_normal(15)
+    for other in (shallow(problem), deepcopy(problem), pickle.loads(pickle.dumps(problem))):
+        assert other.value(theta) == problem.value(theta)
+        assert_array_equal(other.X, X)

@@ -48,6 +48,17 @@ def test_any_shape(function, shape, isa, dtype, rng, tolerance):
 
 
 @function
+@pytest.mark.parametrize("axes", [33, 64])
+def test_many_axes(function, axes, dtype, rng):
+    flat = arguments(rng, (2, 3), dtype)
+    for x in (flat.reshape(2, *(1,) * (axes - 2), 3), flat.T.reshape(3, *(1,) * (axes - 2), 2).T):
+        y = function(x)
+        assert y.shape == x.shape
+        assert_array_equal(y.ravel(), function(flat).ravel())
+        assert_array_equal(function(x, out=np.empty_like(x)), y)
+
+
+@function
 def test_an_element_does_not_depend_on_its_place(function, isa, dtype, rng):
     """in a register, or in the part of one that is left over."""
     x = arguments(rng, 150, dtype)

@@ -868,3 +868,16 @@ def test_bad_arguments(call, error, match):
         call()
     assert caught.type is error
     assert_array_equal(NET.theta, theta)
+
+
+@pytest.mark.parametrize("layers", [[Activation("tanh")], [fastlec.Flatten(), Activation("relu")], [nets.Cube()]], ids=str)
+def test_the_derivative_by_no_parameters_is_zero(layers, dtype, rng):
+    net, x = Network(layers), normals(rng, (3, 4), dtype)
+    y, jac = net.linearize(x)
+    out = np.full_like(y, np.nan)
+    assert_array_equal(jac.mv(theta=np.zeros(0), out=out), np.zeros_like(y), strict=True)
+    assert not out.any()
+    assert not net.value_and_jac_mv(x, theta=np.zeros(0))[1].any()
+    assert not (jac.operator("theta") @ np.zeros(0)).any()
+    assert jac.tmv(y, "theta")["theta"].shape == (0,)
+    assert_array_equal(jac.matrix("theta"), np.zeros((y.size, 0), dtype), strict=True)

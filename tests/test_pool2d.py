@@ -460,3 +460,39 @@ def test_other_samples_with_the_plan_that_is_kept(rng):
         x = rng.standard_normal((5, 2, 3, 3))
         dense = np.tanh(x.reshape(5, 18) @ net.params["1.W"].T).reshape(5, 1, 4, 4)
         assert_allclose(net(x), referred("max_pool2d", "", dense, 2).reshape(5, 4), rtol=1e-14)
+
+
+LARGE = [
+    ((1403, 1510), 2, 2, 0),
+    ((1404, 1510), 2, 2, 0),
+    ((1403, 307), 3, 1, 1),
+    ((703, 1900), (7, 2), (2, 3), (3, 1)),
+    ((1403, 2099), 2, 3, 1),
+]
+
+
+@pytest.mark.parametrize(("shape", "size", "stride", "padding"), LARGE, ids=str)
+@kinds
+def test_large_planes_in_bands(shape, size, stride, padding, name, isa, rng):
+    """Several blocks a plane: as NumPy has it. The numbers are integers, so sums are exact in any order."""
+    (r, s), (sh, sw), (top, left) = (np.broadcast_to(a, 2) for a in (size, stride, padding))
+    (h, w), maximum = shape, name == "max_pool2d"
+    layer = KINDS[name](size, stride, padding)
+    x = rng.integers(1, 99, (1, 1, h, w)).astype(np.float32)
+    y, jac = layer.linearize(x)
+    v = (rng.integers(-9, 9, y.shape) * r * s).astype(np.float32)
+    padded = np.pad(x[0, 0], ((top, top), (left, left)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (r, s))[::sh, ::sw]
+    taps = np.stack([windows[..., i, j] for i in range(r) for j in range(s)])
+    first = taps.argmax(axis=0)
+    assert_array_equal(y[0, 0], taps.max(axis=0) if maximum else taps.sum(axis=0) / np.float32(r * s))
+    back = np.zeros_like(padded)
+    oh, ow = first.shape
+    for q in range(r * s):
+        share = np.where(first == q, v[0, 0], 0) if maximum else v[0, 0] / (r * s)
+        back[q // s :, q % s :][: sh * oh : sh, : sw * ow : sw] += share
+    dx = back[top : top + h, left : left + w]
+    assert_array_equal(jac.tmv(v)["x"][0, 0], dx)
+    assert_array_equal(jac.mv(x=x)[0, 0], y[0, 0])
+    folded = Network([Activation("relu"), layer]).linearize(x)[1].tmv(v)["x"]  # by the pool, with the derivative of relu
+    assert_array_equal(folded[0, 0], dx)

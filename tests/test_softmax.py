@@ -162,6 +162,26 @@ def test_small_probabilities_keep_their_accuracy(function, isa, dtype):
     np.testing.assert_allclose(y, exactly, rtol=8 * np.finfo(dtype).eps)
 
 
+LONG = [cases.Case((1, (1 << 20) + 1)), cases.Case((2, 1_100_000)), cases.Case((65_537, 3), 0), cases.Case((2, 66_000, 5), 1)]
+
+
+@cases.parametrize("case", LONG)
+def test_long_rows_and_columns_in_parts(case, isa, dtype, rng, tolerance):
+    """Those that are cut into parts: near the reference, in place and for every team the same bits."""
+    x = logits(rng, case.shape, dtype)
+    for function in FUNCTIONS:
+        y = function(x, axis=case.axis)
+        assert_close(y, expected(function, x, case.axis, partial(tolerance, dtype=dtype)))
+        fastlec.set_num_threads(1)
+        assert_array_equal(function(x, axis=case.axis), y)
+        fastlec.set_num_threads(None)
+        if function is fastlec.softmax:
+            assert distance_to_one(y, case.axis) <= tolerance("row_sum", dtype)
+        if function is not fastlec.logsumexp:
+            own = x.copy()
+            assert_array_equal(function(own, axis=case.axis, out=own), y)
+
+
 # --- special values --------------------------------------------------------------------------------------------------
 
 SPECIAL = [
@@ -188,6 +208,21 @@ def test_nan_and_infinity_as_in_scipy(function, row, n, axis, isa, dtype, rng):
         x = x if axis == 1 else np.ascontiguousarray(x.T)
         with np.errstate(invalid="ignore"):
             theirs = SCIPY[function](x, axis=axis)
+        np.testing.assert_allclose(function(x, axis=axis), theirs, rtol=1e-5, atol=1e-38)
+
+
+@function
+@pytest.mark.parametrize("axis", [0, 1])
+def test_nan_and_infinity_in_parts(function, axis, isa, dtype):
+    """In one part or two of a long row, the others finite, or all -inf."""
+    n, apart = ((1 << 20) + 70, 1 << 17) if axis == 1 else ((1 << 16) + 70, 1 << 12)
+    rows = [*SPECIAL, [np.finfo(dtype).max, -np.finfo(dtype).max, 0]]
+    for i in range(10) if axis == 0 else (3, 5, 9):
+        x = np.full((n, 2 - axis), -np.inf if i % 2 else -3, dtype)
+        x[:3, 0] = x[n - 3 :, -1] = x[apart : apart + 3, -1] = rows[i]
+        x = x if axis == 0 else np.ascontiguousarray(x.T)
+        with np.errstate(invalid="ignore", over="ignore"):
+            theirs = SCIPY[function](x.astype(np.float64), axis=axis).astype(dtype)
         np.testing.assert_allclose(function(x, axis=axis), theirs, rtol=1e-5, atol=1e-38)
 
 
@@ -331,6 +366,21 @@ def test_nothing_to_reduce(case, dtype):
     assert fastlec.log_softmax(x, axis=case.axis).shape == case.shape
     with pytest.raises(ValueError, match=r"x has shape .* expected at least one element along axis"):
         fastlec.logsumexp(x, axis=case.axis)
+
+
+@function
+@pytest.mark.parametrize("axes", [33, 64])
+def test_many_axes(function, axes, dtype, rng):
+    """As many as NumPy has, in any order of memory, also where none of them is reduced."""
+    flat = logits(rng, (2, 3, 4), dtype)
+    shape = (2, *(1,) * (axes - 3), 3, 4)
+    for x in (flat.reshape(shape), flat.T.reshape(shape[::-1]).T):
+        for axis, own in ((-1, 2), (axes - 2, 1), (0, 0), (-axes, 0), ((0, -1), (0, 2)), (None, None), ((), ())):
+            y = function(x, axis=axis)
+            assert_array_equal(y.ravel(), function(flat, axis=own).ravel())
+            assert_array_equal(function(x, axis=axis, out=np.empty_like(y)), y)
+        with pytest.raises(np.exceptions.AxisError):
+            function(x, axis=axes)
 
 
 # --- outputs beyond the caches ---------------------------------------------------------------------------------------

@@ -199,6 +199,51 @@ def test_a_signal_handler_may_compute_and_the_call_goes_on(threads, alarm):
 
 @needs_fork
 @needs_signals
+@pytest.mark.parametrize("then", ["pass", "assert bits() == before", "raise Left"])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_a_signal_handler_may_fork_during_a_call(then, n_threads):
+    """The child goes on where its parent was, or leaves the call by an exception; either finishes it with the same bits."""
+    code = f"""
+    import signal
+
+    class Left(Exception):
+        pass
+
+    fastlec.set_num_threads({n_threads})
+    before = bits()
+    X = np.broadcast_to(np.linspace(-1, 1, 20_000, dtype=np.float32), (20_000, 20_000))
+    g = fastlec.SoftmaxObjective(X, np.arange(len(X)) % 10)
+    at = np.linspace(-1, 1, g.n_params, dtype=np.float32)
+    expected, children = g.value(at), []
+
+    def handler(*_):
+        if children:
+            return
+        children.append(os.fork())
+        if children[0] == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)       # ends a child that hangs
+            signal.alarm(60)
+            {then}
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.02)
+    try:
+        while not children:
+            value = g.value(at)
+        assert value == expected
+    except Left:
+        pass
+    again = g.value(at) == expected and bits() == before
+    if children[0] == 0:
+        os._exit(0 if again else 3)
+    assert again
+    assert os.waitpid(children[0], 0)[1] == 0
+    """
+    assert forked(code) == ""
+
+
+@needs_fork
+@needs_signals
 def test_control_c_stops_a_script():
     code = """
     import signal

@@ -7,6 +7,7 @@ from numpy.testing import assert_array_equal
 
 import fastlec
 from fastlec import reference
+from fastlec._kernels.plan import Plan
 
 INTEGERS = [np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64, ">i4", np.bool_]
 
@@ -249,3 +250,49 @@ def test_gradients_beyond_the_caches(isa, dtype, threads, rng):
     again, own = fastlec.softmax_cross_entropy(logits, labels, grad_out=logits)
     assert again == loss
     assert_array_equal(own, grad)
+
+
+@kinds
+def test_long_rows_in_parts(kind, isa, dtype, rng, tolerance):
+    """Rows that are cut into parts: near the reference, in place, for every team and as a plan's job the same bits."""
+    m, n = 2, (1 << 20) + 1
+    logits, labels = problem(rng, m, n, dtype, kind)
+    weight = np.array([1.0, 3.0])
+    loss, grad = fastlec.softmax_cross_entropy(logits, labels, sample_weight=weight)
+    assert_close((loss, grad), logits, labels, tolerance, weight)
+    loss, grad = fastlec.softmax_cross_entropy(logits, labels)
+    assert_close((loss, grad), logits, labels, tolerance)
+    fastlec.set_num_threads(1)
+    again, same = fastlec.softmax_cross_entropy(logits, labels)
+    fastlec.set_num_threads(None)
+    assert again == loss
+    assert_array_equal(same, grad)
+    planned, out = in_a_plan(logits, labels)
+    assert planned == loss
+    assert_array_equal(out, grad)
+
+
+def in_a_plan(logits, labels):
+    """(loss, gradient) as a plan's job gives them: it does not look at the labels."""
+    plan, grad = Plan(logits.dtype.num), np.full_like(logits, np.nan)
+    plan.cross_entropy(logits, labels, grad, len(logits))
+    return plan.run(), grad
+
+
+NO_CLASS = [-1, "n", 10**9, 2**32, 2**53 + 1, 2**63 - 1, -(2**63)]
+
+
+@pytest.mark.parametrize("n", [1, 5, 40, 41, 3000, (1 << 20) + 1])
+def test_labels_that_are_no_class(n, isa, dtype, rng):
+    """Those may come from another thread after the check: the loss is NaN, such a row's gradient the softmax, others as ever."""
+    m = 21 if n < 10_000 else 2
+    logits, labels = problem(rng, m, n, dtype)
+    _, right = in_a_plan(logits, labels)
+    for label in NO_CLASS if n < 10_000 else NO_CLASS[:3]:
+        wrong = labels.copy()
+        wrong[::2] = n if label == "n" else label
+        loss, grad = in_a_plan(logits, wrong)
+        assert np.isnan(loss)
+        assert_array_equal(grad[1::2], right[1::2])
+        softmax = fastlec.softmax(logits[::2]).astype(np.float64) / m
+        np.testing.assert_allclose(grad[::2], softmax, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)

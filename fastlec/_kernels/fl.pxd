@@ -14,7 +14,7 @@ cdef extern from "fl.h" nogil:
         const int *flag
         int wanted
 
-    enum: FL_SHORT_ROW, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES, FL_NORM_CHANNELS
+    enum: FL_SHORT_ROW, FL_LONG_ROW, FL_ROW_PART, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES, FL_NORM_CHANNELS
 
     enum: FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
     ctypedef struct fl_softmax_job:
@@ -26,6 +26,8 @@ cdef extern from "fl.h" nogil:
         fl_int m, n, ldx, ldy
         fl_int outer, inner
         fl_int per_block
+        fl_int parts, part
+        void *partial
 
     ctypedef struct fl_xent_job:
         fl_job head
@@ -38,6 +40,8 @@ cdef extern from "fl.h" nogil:
         double *loss
         void *grad
         fl_int m, n, ldx, per_block
+        fl_int parts, part
+        void *partial
 
     enum: FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
     ctypedef struct fl_map_job:
@@ -427,12 +431,14 @@ cdef extern from "fl.h" nogil:
         const void *y
         int op
         fl_int planes, per_block
+        fl_int bands, band
         fl_int h, w, oh, ow, r, s, sh, sw
         fl_int top, left
         fl_int inner, outer
 
     enum: FL_F32, FL_F64, FL_DTYPES
-    enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_xent, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
+    enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_softmax_part, FL_KERNEL_softmax_join, FL_KERNEL_softmax_last
+    enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
     enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights

@@ -50,7 +50,8 @@ def nan_row(cnp.ndarray P not None):
 cdef class Problem:
     """X, its labels and weights, checked once; every method is one or two jobs and holds no state between calls.
 
-    IN X (m, n) float32 or float64, aligned, unit stride along a row; y, int64 (m,), each in [0, l); weight, float64 (m,) or None.
+    IN X (m, n) float32 or float64, aligned, unit stride along a row; y, int64 (m,), each in [0, l), while any other makes the loss
+    NaN; weight, float64 (m,) or None.
     free: how many classes have weights, l or l - 1. theta arguments: free * n weights, then `free` biases if bias, X's dtype.
     """
     cdef readonly cnp.ndarray X, y, weight

@@ -13,7 +13,7 @@ from libc.string cimport memset
 from fastlec._kernels cimport pool
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.runner cimport kernel, run_jobs, vector_bytes
-from fastlec._kernels.xent cimport plan_xent
+from fastlec._kernels.xent cimport plan_xent, xent_jobs, xent_losses, xent_partial
 
 cnp.import_array()
 
@@ -21,6 +21,7 @@ TANH, SIGMOID, RELU, IDENTITY = FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
 SGD, ADAM = FL_SGD, FL_ADAM
 
 cdef enum:
+    AXES = 64               # of an array, at most: NumPy's own limit
     BLOCK = 16384           # elements of an elementwise block
     PIECE = 4096            # and of one that packs, or sums columns
     DOTS_COLS = 16          # up to so many columns, or
@@ -119,9 +120,9 @@ cdef class Plan:
 
     def empty(self, *shape):
         """A new array (uninitialised) of the plan's dtype for its jobs to write; it lives as long as somebody holds it."""
-        cdef cnp.npy_intp dims[32]
-        if len(shape) > 32:
-            raise ValueError(f"shape {shape} has more than 32 axes")
+        cdef cnp.npy_intp dims[AXES]
+        if len(shape) > AXES:
+            raise ValueError(f"shape {shape} has more than {AXES} axes")
         for i, n in enumerate(shape):
             dims[i] = n
         return pool.empty(len(shape), dims, self.typenum)
@@ -432,26 +433,34 @@ cdef class Plan:
 
     def cross_entropy(self, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double count=1):
         """The plan's loss: sum_i l_i / count, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
-        (m,), each in [0, n) whenever the plan runs, or (m, n) probabilities."""
+        (m,), each in [0, n) whenever the plan runs (NaN otherwise), or (m, n) probabilities."""
         cdef fl_xent_job *job
         cdef fl_int m, n
+        cdef double *losses
+        cdef cnp.ndarray partial = None
+        cdef bint by_class = cnp.PyArray_TYPE(labels) == cnp.NPY_INT64
         self.check(logits, "logits", 2)
         m, n = cnp.PyArray_DIM(logits, 0), cnp.PyArray_DIM(logits, 1)
-        job = <fl_xent_job *>self.add(FL_KERNEL_xent)
-        self.point(&job.x, logits)
         if grad is not None:
             self.check_shape(grad, "grad", m, n)
-            self.point(<const void **>&job.grad, grad)
-        if cnp.PyArray_TYPE(labels) == cnp.NPY_INT64:
-            if cnp.PyArray_NDIM(labels) != 1 or cnp.PyArray_DIM(labels, 0) != m or not cnp.PyArray_ISCARRAY_RO(labels):
-                raise ValueError(f"labels: expected ({m},) in C order")
-            self.point(<const void **>&job.labels, labels)
-        else:
+        if not by_class:
             self.check_shape(labels, "labels", m, n)
-            self.point(&job.targets, labels)
-        job.scale = 1 / count
-        plan_xent(job, self.dtype, m, n)
-        job.loss = self.take_losses(job.head.n_blocks, count)
+        elif cnp.PyArray_NDIM(labels) != 1 or cnp.PyArray_DIM(labels, 0) != m or not cnp.PyArray_ISCARRAY_RO(labels):
+            raise ValueError(f"labels: expected ({m},) in C order")
+        losses = self.take_losses(xent_losses(m, n), count)
+        if xent_partial(m, n):
+            partial = self.empty(xent_partial(m, n))
+        for i in range(xent_jobs(n, grad is not None)):
+            job = <fl_xent_job *>self.add(FL_KERNEL_xent)
+            self.point(&job.x, logits)
+            if grad is not None:
+                self.point(<const void **>&job.grad, grad)
+            self.point(<const void **>&job.labels if by_class else &job.targets, labels)
+            if partial is not None:
+                self.point(<const void **>&job.partial, partial)
+            job.scale = 1 / count
+            job.loss = losses
+            plan_xent(job, i, self.dtype, m, n)
 
     def squares(self, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None, double count=1):
         """The plan's loss: sum (x - t)^2 / count, and grad, its gradient by x, which it may overwrite. All of one size, C order."""

@@ -116,12 +116,14 @@ cdef class Buffer:
 
 
 cdef cnp.ndarray empty(int ndim, cnp.npy_intp *dims, int typenum):
-    """A new C-ordered float32 or float64 array; its values are whatever the memory held."""
-    cdef size_t size = 4 if typenum == cnp.NPY_FLOAT else 8
+    """A new C-ordered float32 or float64 array; its values are whatever the memory held. MemoryError if there is no such size."""
+    cdef size_t size = 4 if typenum == cnp.NPY_FLOAT else 8, most = <size_t>1 << 62
     cdef int i
     cdef Buffer buffer
     cdef cnp.ndarray array
     for i in range(ndim):
+        if dims[i] and size > most // <size_t>dims[i]:
+            raise MemoryError(f"cannot allocate an array of shape {tuple([dims[i] for i in range(ndim)])}")
         size *= <size_t>dims[i]
     if size < SMALL:
         return cnp.PyArray_EMPTY(ndim, dims, typenum, 0)

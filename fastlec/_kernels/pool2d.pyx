@@ -8,12 +8,14 @@ r w < 2^31. Arrays are those of a plan: its dtype, C order, aligned.
 cimport numpy as cnp
 
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.plan cimport Plan, blocks
+from fastlec._kernels.plan cimport Plan, blocks, up
 
 cnp.import_array()
 
 cdef enum:
     BLOCK = 16384           # pixels of a block, at least
+    LONG = 1 << 22          # pixels and taps of a plane from which on it is cut into bands,
+    BAND = 1 << 20          # of about so many
 
 
 cdef int check_images(Plan plan, cnp.ndarray a, str name, tuple expected) except -1:
@@ -25,6 +27,9 @@ cdef int check_images(Plan plan, cnp.ndarray a, str name, tuple expected) except
 
 cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, int op, cnp.ndarray y) except -1:
     cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
+    cdef fl_int rows
+    cdef double size
+    cdef bint back
     job.mode, job.op = mode, op
     plan.point(&job.x, x)
     plan.point(&job.source, source)
@@ -38,12 +43,22 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
         job.inner = blocks(job.left, job.sw)
         job.outer = min((job.w + job.left - job.s) // job.sw + 1, job.ow) if job.w + job.left >= job.s else 0
         job.inner = min(job.inner, max(job.outer, 0))
+    back = mode == FL_MEAN_TMV or mode == FL_MAXIMUM_TMV
+    rows = job.h if back else job.oh
+    size = job.h * job.w + <double>job.oh * job.ow * job.r * job.s
+    job.per_block = blocks(BLOCK, job.h * job.w)
+    job.band = rows
+    if size > LONG:
+        job.band = min(max(<fl_int>(BAND / size * rows), 1), rows)
+        if back:        # windows that reach into two bands are computed twice: a quarter of them at most
+            job.band = min(up(max(job.band, 4 * job.r), 2), rows)
+    job.bands = blocks(rows, job.band)
     if mode == FL_MEAN_TMV:
         job.head.scratch = job.w * plan.size
-    job.per_block = blocks(BLOCK, job.h * job.w)
-    job.head.n_blocks = blocks(job.planes, job.per_block)
-    job.head.work = <double>job.planes * (job.h * job.w + <double>job.oh * job.ow * job.r * job.s)
-    job.head.work *= 0.1 if plan.dtype == FL_F32 else 0.2
+    elif mode == FL_MAXIMUM_TMV and job.bands > 1:
+        job.head.scratch = (job.band + 2 * job.r) * job.w * plan.size
+    job.head.n_blocks = blocks(job.planes, job.per_block) * job.bands
+    job.head.work = job.planes * size * (0.1 if plan.dtype == FL_F32 else 0.2)
     return 0
 
 

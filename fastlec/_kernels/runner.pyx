@@ -3,9 +3,12 @@
 
 Thread policy, fork safety, interruption and determinism are here and nowhere else. A block's result depends on the block alone,
 so every team gives the same bits. A team of one never enters libgomp.
+
+Signal handlers run between regions, never inside one: a handler may fork, and the child has none of the threads that the end of a
+region waits for. From time to time a team therefore takes no more blocks, leaves its region, and afterwards goes on in a new one.
 """
 
-from cython.parallel cimport parallel, prange, threadid
+from cython.parallel cimport parallel, threadid
 
 from fastlec._kernels cimport pool
 from fastlec._kernels.fl cimport *
@@ -15,14 +18,16 @@ cdef extern from "team.h" nogil:
     int FL_OPENMP
     int fl_omp_max_threads()
     int fl_omp_in_parallel()
+    void fl_barrier()
     int fl_team_take()
     void fl_team_give()
     int fl_is_forked()
     void fl_team_init()
     int fl_cpus()
     double fl_now()
-    int fl_flag_get(const int *flag)
-    void fl_flag_set(int *flag)
+    int fl_shared_get(const int *number)
+    void fl_shared_set(int *number, int value)
+    fl_int fl_take_below(fl_int *next, fl_int end)
 
 cdef extern from "Python.h" nogil:
     ctypedef int PyGILState_STATE
@@ -51,11 +56,18 @@ cdef int stalls = 0                 # on end; both are the team holder's
 
 
 cdef struct Run:
+    fl_job **jobs
+    int n_jobs
+    fl_int n_blocks                 # of all jobs, which are numbered in their order
     char *scratch
     size_t per_thread
-    int cancelled
-    double next_poll
+    int first                       # the job in which the next region begins,
+    fl_int base                     # and the number of its first block
+    double poll_at                  # s
     double since_clock              # ns, of thread 0
+    int last                        # the job that the team does not finish, to leave the region; n_jobs: none
+    char apart[APART]
+    fl_int next                     # block that nobody has taken
 
 
 cdef fl_block_fn kernel(int kernel, int dtype) noexcept nogil:
@@ -101,36 +113,70 @@ cdef int signalled() noexcept nogil:
     return raised
 
 
-cdef inline void step(const fl_job *job, fl_int block, Run *run, int thread) noexcept nogil:
-    if fl_flag_get(&run.cancelled):
-        return
-    job.run(job, block, run.scratch + thread * run.per_thread)
-    if thread != 0:     # thread 0 is the caller's own
-        return
-    run.since_clock += job.work / job.n_blocks
-    if run.since_clock > CLOCK_EVERY:
-        run.since_clock = 0
-        if fl_now() > run.next_poll:
-            run.next_poll = fl_now() + POLL_EVERY
-            if signalled():
-                fl_flag_set(&run.cancelled)
-
-
-cdef void run_serial(fl_job **jobs, int n_jobs, Run *run) noexcept nogil:
+cdef void share(Run *run, int number, fl_int base, int thread) noexcept nogil:
+    """Computes blocks of a job, as long as there are any that nobody has taken and the team stays."""
+    cdef const fl_job *job = run.jobs[number]
+    cdef void *scratch = run.scratch + thread * run.per_thread
     cdef fl_int block
-    cdef int j
-    for j in range(n_jobs):
-        for block in range(jobs[j].n_blocks):
-            step(jobs[j], block, run, 0)
+    while fl_shared_get(&run.last) != number:
+        block = fl_take_below(&run.next, base + job.n_blocks)
+        if block < 0:
+            return
+        job.run(job, block - base, scratch)
+        if thread != 0:     # thread 0 is the caller's own
+            continue
+        run.since_clock += job.work / job.n_blocks
+        if run.since_clock > CLOCK_EVERY:
+            run.since_clock = 0
+            if fl_now() > run.poll_at:
+                fl_shared_set(&run.last, number)    # no other thread is in another job
 
 
-cdef void run_parallel(fl_job **jobs, int n_jobs, Run *run, int team) noexcept nogil:
-    cdef fl_int block
+cdef void alone(Run *run) noexcept nogil:
+    cdef int j = run.first
+    cdef fl_int base = run.base
+    while j < run.n_jobs and j <= run.last:
+        share(run, j, base, 0)
+        base += run.jobs[j].n_blocks
+        j += 1
+
+
+cdef void together(Run *run, int team) noexcept nogil:
     cdef int j = 0
+    cdef fl_int base = 0
     with nogil, parallel(num_threads=team):
-        for j in range(n_jobs):
-            for block in prange(jobs[j].n_blocks, schedule="dynamic"):
-                step(jobs[j], block, run, threadid())
+        j = run.first
+        base = run.base
+        while j < run.n_jobs and j <= fl_shared_get(&run.last):
+            share(run, j, base, threadid())
+            fl_barrier()        # so that all see the same `last`
+            base = base + run.jobs[j].n_blocks
+            j = j + 1
+
+
+cdef int compute(Run *run, int team, double *busy) noexcept nogil:
+    """All blocks; *busy: the seconds that a team took. -1 if a signal handler raised."""
+    cdef double start
+    run.next = run.first = run.base = 0
+    run.since_clock = busy[0] = 0
+    while True:
+        run.last = run.n_jobs
+        start = fl_now()
+        run.poll_at = start + POLL_EVERY
+        if team > 1:
+            together(run, team)
+            busy[0] += fl_now() - start
+        else:
+            alone(run)
+        if run.next == run.n_blocks:
+            return 0
+        if signalled():
+            return -1
+        if fl_is_forked():      # in the handler, and this is the child
+            team = 1
+        while run.base + run.jobs[run.first].n_blocks <= run.next:
+            run.base += run.jobs[run.first].n_blocks
+            run.first += 1
 
 
 cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
@@ -141,17 +187,19 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
     cdef Run run
     cdef size_t scratch = 0
     cdef fl_int most_blocks = 0, block
-    cdef double work = 0, start
+    cdef double work = 0, busy
     global alone_until, stalls
-    cdef int j, team
+    cdef int j, team, raised
+    run.n_blocks = 0
     for j in range(n_jobs):
         work += jobs[j].work
+        run.n_blocks += jobs[j].n_blocks
         most_blocks = max(most_blocks, jobs[j].n_blocks)
         scratch = max(scratch, jobs[j].scratch)
     team = team_for(work, most_blocks)
 
-    run.cancelled = 0
-    run.since_clock = 0
+    run.jobs = jobs
+    run.n_jobs = n_jobs
     run.per_thread = (scratch + APART - 1) // APART * APART
     if team == 1 and scratch <= STACK:
         run.scratch = <char *>((<size_t>stack + LINE - 1) // LINE * LINE)
@@ -160,10 +208,9 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
                 for block in range(jobs[j].n_blocks):
                     jobs[j].run(jobs[j], block, run.scratch)
             return 0
-        run.next_poll = fl_now() + POLL_EVERY
         with nogil:
-            run_serial(jobs, n_jobs, &run)
-        return -1 if run.cancelled else 0
+            raised = compute(&run, 1, &busy)
+        return raised
 
     run.scratch = NULL
     if scratch:
@@ -173,20 +220,16 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
             if team > 1:
                 fl_team_give()
             raise
-    run.next_poll = fl_now() + POLL_EVERY
     with nogil:
+        raised = compute(&run, team, &busy)
         if team > 1:
-            start = fl_now()
-            run_parallel(jobs, n_jobs, &run, team)
-            stalls = stalls + 1 if fl_now() - start > STALL + 8e-9 * work else 0
+            stalls = stalls + 1 if busy > STALL + 8e-9 * work else 0
             if stalls > 1:
                 alone_until = fl_now() + ALONE
             fl_team_give()
-        else:
-            run_serial(jobs, n_jobs, &run)
     if scratch:
         pool.give(run.scratch, run.per_thread * <size_t>team)
-    return -1 if run.cancelled else 0
+    return raised
 
 
 def set_num_threads(int n):

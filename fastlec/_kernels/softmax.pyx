@@ -6,7 +6,7 @@ cimport numpy as cnp
 from fastlec._kernels cimport pool
 from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_job
+from fastlec._kernels.runner cimport kernel, run_job, run_jobs
 
 cnp.import_array()
 
@@ -15,6 +15,8 @@ SOFTMAX, LOG_SOFTMAX, LOGSUMEXP = FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
 cdef enum:
     STRIPS = 4                  # of columns to a block: each is fetched while the one before computes
     BLOCK = 16384               # elements: some microseconds of work
+    LONG_COLUMN = 1 << 16       # elements of a column that is not cut into parts
+    COLUMN_PART = 1 << 10       # elements of such a part: a strip of it, twice, stays in L2
     STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
     STREAM_ROWS_FROM = 24 << 20 # bytes of output that no cache keeps beside the input,
     STREAM_COLS_FROM = 8 << 20  # or that come in pieces too short for the memory's own fetching
@@ -81,6 +83,9 @@ cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer,
     job.outer = outer
     job.inner = inner
     job.head.work = <double>outer * n * inner * (0.35 if dtype == FL_F32 else 0.9)
+    job.parts, job.part = 1, n
+    if n > (FL_LONG_ROW if inner == 1 else LONG_COLUMN):
+        return run_parts(&job, dtype)
     job.stream = mode != FL_LOGSUMEXP and <double>outer * n * inner * size >= (STREAM_ROWS_FROM if inner == 1 else STREAM_COLS_FROM)
     if inner == 1:
         job.head.run = kernel(FL_KERNEL_softmax_rows, dtype)
@@ -98,3 +103,31 @@ cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer,
         job.head.n_blocks = outer * strips
         job.head.scratch = 2 * n * FL_WIDE * 64
     return run_job(&job)
+
+
+cdef int run_parts(const fl_softmax_job *whole, int dtype) except -1:
+    """The same for long rows or columns, as three jobs."""
+    cdef fl_softmax_job job[3]
+    cdef fl_job *jobs[3]
+    cdef int kernels[3]
+    cdef int i
+    cdef fl_int size = 4 if dtype == FL_F32 else 8, part = FL_ROW_PART if whole.inner == 1 else COLUMN_PART
+    cdef fl_int parts = (whole.n + part - 1) // part, strips = (whole.inner * size - 1) // (FL_WIDE * STRIPS * 64) + 1
+    cdef size_t partial = <size_t>2 * whole.outer * parts * whole.inner * size
+    cdef void *memory = pool.take(partial)
+    kernels[:] = [FL_KERNEL_softmax_part, FL_KERNEL_softmax_join, FL_KERNEL_softmax_last]
+    for i in range(3):
+        job[i] = whole[0]
+        job[i].stream = False
+        job[i].per_block = FL_WIDE * STRIPS
+        job[i].parts, job[i].part = parts, part
+        job[i].partial = memory
+        job[i].head.run = kernel(kernels[i], dtype)
+        job[i].head.n_blocks = whole.outer * strips * (1 if i == 1 else parts)
+        job[i].head.work = whole.head.work / (1 if i == 0 else part if i == 1 else 4)
+        job[i].head.scratch = 2 * part * FL_WIDE * 64 if i == 0 and whole.inner > 1 else 0
+        jobs[i] = &job[i].head
+    try:
+        return run_jobs(jobs, 2 if whole.mode == FL_LOGSUMEXP else 3)
+    finally:
+        pool.give(memory, partial)

@@ -8,7 +8,7 @@ from libc.stdlib cimport free, malloc
 from fastlec._kernels cimport pool
 from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_job
+from fastlec._kernels.runner cimport kernel, run_jobs
 
 cnp.import_array()
 
@@ -18,18 +18,51 @@ cdef enum:
     STREAM_FROM = 24 << 20      # bytes of output that no cache keeps
 
 
-cdef void plan_xent(fl_xent_job *job, int dtype, fl_int m, fl_int n) noexcept:
-    """Everything but the pointers and the scale, which must be there already (job.loss may come later)."""
+cdef fl_int parts_of(fl_int n) noexcept:
+    """Of a row of n classes, which is cut into more than one where it is long."""
+    return (n + FL_ROW_PART - 1) // FL_ROW_PART if n > FL_LONG_ROW else 1
+
+
+cdef fl_int rows_per_block(fl_int n) noexcept:
+    return (BLOCK // n + 15) // 16 * 16 if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
+
+
+cdef int xent_jobs(fl_int n, bint gradient) noexcept:
+    """How many jobs the loss (and its gradient) takes."""
+    return 1 if parts_of(n) == 1 else 3 if gradient else 2
+
+
+cdef fl_int xent_losses(fl_int m, fl_int n) noexcept:
+    """How many numbers the loss is the sum of."""
+    return (m + rows_per_block(n) - 1) // rows_per_block(n)
+
+
+cdef fl_int xent_partial(fl_int m, fl_int n) noexcept:
+    """Elements of a job's `partial`."""
+    return 0 if parts_of(n) == 1 else 4 * m * parts_of(n)
+
+
+cdef void plan_xent(fl_xent_job *job, int i, int dtype, fl_int m, fl_int n) noexcept:
+    """All of job i but the pointers and the scale, which must be there already (job.loss and job.partial may come later)."""
     cdef size_t size = 4 if dtype == FL_F32 else 8
+    cdef int *kernels = [FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last]
     job.m = m
     job.n = job.ldx = n
-    job.per_block = (BLOCK // n + 15) // 16 * 16 if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
+    job.parts = parts_of(n)
+    job.part = FL_ROW_PART
+    job.per_block = rows_per_block(n)
     job.stream = (job.grad is not NULL and job.targets is NULL and n > FL_SHORT_ROW and n * size <= STREAM_ROW
                   and m * n * size >= STREAM_FROM)
-    job.head.run = kernel(FL_KERNEL_xent, dtype)
-    job.head.n_blocks = (m + job.per_block - 1) // job.per_block
     job.head.work = <double>m * n * (0.4 if dtype == FL_F32 else 1.0)
-    job.head.scratch = 2 * FL_SHORT_ROW * FL_WIDE * 64 if n <= FL_SHORT_ROW else (n * size if job.stream else 0)
+    if job.parts > 1:
+        job.head.run = kernel(kernels[i], dtype)
+        job.head.n_blocks = m if i == 1 else m * job.parts
+        job.head.work /= 1 if i == 0 else FL_ROW_PART if i == 1 else 4
+        job.head.scratch = 0
+    else:
+        job.head.run = kernel(FL_KERNEL_xent, dtype)
+        job.head.n_blocks = xent_losses(m, n)
+        job.head.scratch = 2 * FL_SHORT_ROW * FL_WIDE * 64 if n <= FL_SHORT_ROW else (n * size if job.stream else 0)
 
 
 def first_bad_label(cnp.ndarray labels, fl_int n):
@@ -56,8 +89,12 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
         return None
     cdef cnp.ndarray x = <cnp.ndarray>logits, t = <cnp.ndarray>labels, g = None, w = <cnp.ndarray>weight
     cdef fl_xent_job job
+    cdef fl_xent_job each[3]
+    cdef fl_job *jobs[3]
     cdef fl_int m, n, b
+    cdef size_t partial
     cdef double loss = 0
+    cdef int i, count
     if cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_SIZE(x) == 0:
         return None
     m = cnp.PyArray_DIM(x, 0)
@@ -91,14 +128,24 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
     job.x = cnp.PyArray_DATA(x)
     job.grad = cnp.PyArray_DATA(g) if g is not None else NULL
     job.scale = scale
-    plan_xent(&job, dtype_of(x), m, n)
-    job.loss = <double *>malloc(job.head.n_blocks * sizeof(double))
+    job.partial = NULL
+    partial = <size_t>xent_partial(m, n) * cnp.PyArray_ITEMSIZE(x)
+    job.loss = <double *>malloc(xent_losses(m, n) * sizeof(double))
     if job.loss is NULL:
-        raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")
+        raise MemoryError(f"cannot allocate {xent_losses(m, n) * sizeof(double)} bytes")
     try:
-        run_job(&job)
-        for b in range(job.head.n_blocks):
+        if partial:
+            job.partial = pool.take(partial)
+        count = xent_jobs(n, want_grad)
+        for i in range(count):
+            each[i] = job
+            plan_xent(&each[i], i, dtype_of(x), m, n)
+            jobs[i] = &each[i].head
+        run_jobs(jobs, count)
+        for b in range(xent_losses(m, n)):
             loss += job.loss[b]
     finally:
         free(job.loss)
+        if job.partial is not NULL:
+            pool.give(job.partial, partial)
     return loss, g

@@ -209,8 +209,8 @@ class Residual(_TwoWeights):
         if name == "x":
             return np.eye(x.size, dtype=x.dtype) + _diagonal(outer @ W1)
         if name == "b":
-            return outer.reshape(x.size, -1)
-        return (outer[:, :, :, None] * x[:, None, None, :]).reshape(x.size, -1)  # times x' kron I
+            return outer.reshape(x.size, self.hidden)
+        return (outer[:, :, :, None] * x[:, None, None, :]).reshape(x.size, W1.size)  # times x' kron I
 
 
 class ProjectedResidual(_TwoWeights):
