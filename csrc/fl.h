@@ -397,6 +397,7 @@ typedef struct {
     fl_int images;
     fl_wino_tiles tiles;
     fl_int groups, channels, rows;     /* channels of a group of x, rows of one of A */
+    double terms;                      /* FL_WINO_TERMS or FL_WINO_WEIGHT_TERMS; 0: however few, transforms are wanted */
     fl_int count, pitch;               /* tiles of all images, and rounded up to registers */
     const void *measures, *v_measures; /* v_measures, totals: of the weights' gradient */
     const double *totals, *v_totals;   /* [group][part][2] */

@@ -140,7 +140,7 @@ static void FL_FN(winograd_bounds)(const fl_job *head, fl_int group, void *scrat
         if (fits && most < (double)sum[t] * (double)sum[t]) most = (double)sum[t] * (double)sum[t];
     }
     for (fl_int t = 0; t < n; t++)
-        if (bound[t] > 0) bound[t] = (real)((double)bound[t] * 4 * FL_WINO_TERMS / most);
+        if (bound[t] > 0 && bound[t] <= (real)FLT_MAX) bound[t] = (real)((double)bound[t] * 4 * job->terms / most);
     for (fl_int t = n; t < pitch; t++) bound[t] = 0;
 }
 
@@ -193,7 +193,7 @@ static void FL_FN(winograd_weights_bounds)(const fl_job *head, fl_int block, voi
         for (fl_int i = 0; i < 2 * job->x_parts; i++) shares[i % 2] += job->totals[2 * group * job->x_parts + i];
         for (fl_int i = 0; i < 2 * job->v_parts; i++) v_shares[i % 2] += job->v_totals[2 * group * job->v_parts + i];
         const double terms = (double)(job->images * T->oh * T->ow) * shares[0] * v_shares[0];
-        const int few = !(terms >= FL_WINO_WEIGHT_TERMS * shares[1] * v_shares[1]);
+        const int few = !(terms >= job->terms * shares[1] * v_shares[1]);
         for (fl_int t = 0; t < n; t++) {
             const fl_int row = t / T->cols % T->rows % T->down, col = t % T->cols % T->across;
             const int border = row == 0 || row >= T->down - 2 || col == 0 || col >= T->across - 2;

@@ -318,16 +318,16 @@ def vector(v, size, dtype, name, parts):
     return plain(v, dtype, name), answer
 
 
-def count(n, name, least):
-    """An integer argument."""
+def count(n, name, least, most=MOST_COUNT):
+    """An integer argument. most : by default what memory can be counted in."""
     try:
         value = operator.index(n)
     except TypeError:
         raise TypeError(f"{name} is {shown(n)}; expected an integer") from None
     if value < least:
         raise ValueError(f"{name} is {shown(value)}; expected at least {least}")
-    if value > MOST_COUNT:
-        raise ValueError(f"{name} is {shown(value)}; expected at most {MOST_COUNT}")
+    if value > most:
+        raise ValueError(f"{name} is {shown(value)}; expected at most {most}")
     return value
 
 
@@ -343,7 +343,7 @@ def generator(rng, name="rng"):
     try:
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} is {shown(rng)}; expected None, a seed (an integer >= 0), or a Generator: {error}") from None
+        raise type(error)(f"{name} is {shown(rng)}; expected a seed (an integer >= 0), a Generator, or None") from None
 
 
 def names(value, name):

@@ -153,7 +153,7 @@ def fit(
     optimizer = SGD(0.01, momentum=0.9) if optimizer is None else optimizer
     _check.loss(loss)
     _check.optimizer(optimizer, "rate")
-    batch_size = _check.count(batch_size, "batch_size", 1)
+    batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
     epochs = _check.count(epochs, "epochs", 0)
     if callable(callbacks) or not isinstance(callbacks, Iterable):
         raise TypeError(f"callbacks is {callbacks!r}; expected a sequence of functions")

@@ -34,7 +34,7 @@ class _Settings:
 class Schedule(_Settings):
     def __call__(self, step):
         """The learning rate of step 0, 1, 2, ...; ValueError where it is too large for a float."""
-        step = _check.count(step, "step", 0)
+        step = _check.count(step, "step", 0, math.inf)
         if step < self.warmup:
             return self.lr * ((step + 1) / self.warmup)
         try:
@@ -46,7 +46,7 @@ class Schedule(_Settings):
         return rate
 
     def _check(self):
-        lr, warmup = _number(self.lr, "lr", 0, open_low=True), _check.count(self.warmup, "warmup", 0)
+        lr, warmup = _number(self.lr, "lr", 0, open_low=True), _check.count(self.warmup, "warmup", 0, math.inf)
         self._keep(lr=lr, warmup=warmup)
 
 
@@ -61,7 +61,7 @@ class StepDecay(Schedule):
 
     def __post_init__(self):
         self._check()
-        every, factor = _check.count(self.every, "every", 1), _number(self.factor, "factor", 0, open_low=True)
+        every, factor = _check.count(self.every, "every", 1, math.inf), _number(self.factor, "factor", 0, open_low=True)
         self._keep(every=every, factor=factor)
 
     def _factor(self, step):
@@ -96,7 +96,7 @@ class CosineDecay(Schedule):
 
     def __post_init__(self):
         self._check()
-        self._keep(steps=_check.count(self.steps, "steps", 1), floor=_number(self.floor, "floor", 0, 1))
+        self._keep(steps=_check.count(self.steps, "steps", 1, math.inf), floor=_number(self.floor, "floor", 0, 1))
 
     def _factor(self, step):
         share = step / self.steps if step < self.steps else 1.0

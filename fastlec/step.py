@@ -5,6 +5,7 @@ is their gradient, so gradients are never written; nothing is allocated after th
 """
 
 import functools
+import math
 import operator
 import os
 import threading
@@ -141,7 +142,7 @@ class TrainingStep:
         if not net.theta.flags.writeable:
             raise ValueError("net.theta is read-only; expected a network that can be trained")
         self.net, self.loss, self.optimizer = net, loss, optimizer
-        self.batch_size = _check.count(batch_size, "batch_size", 1)
+        self.batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
         self.trainable = trainable_names(net, trainable)
         self._count = 0
         self._states = tuple(_zeros(net) for _ in range(optimizer.state_arrays))

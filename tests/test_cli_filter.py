@@ -205,9 +205,11 @@ def test_only_files_are_read(capsys, photo, folder):
     assert not (folder / "out.png").exists()
 
 
-def test_results_that_are_no_numbers_are_refused(capsys, photo, folder):
-    refused(capsys, "--matrix: the result holds NaN", "in.png", "out.png", "--matrix=-1e308 1e308; 0 0")
-    assert not (folder / "out.png").exists()
+def test_kernels_of_huge_numbers(capsys, photo):
+    """What is beyond float64 is black or white, as all that is beyond a byte."""
+    assert run(capsys, "in.png", "out.png", "--matrix=-1e308 1e308; 0 0")[0] == 0
+    with Image.open("out.png") as image:
+        assert set(np.unique(image)) == {0, 255}
 
 
 def test_kinds_of_pixels_that_are_not_supported(capsys, photo):

@@ -132,8 +132,9 @@ def test_outputs_that_overflow_have_no_class(rng):
     network = classifier.new_network(images(rng, shape=(2, 3)), "mlp", width=4, seed=0)
     network.net.theta = np.full_like(network.net.theta, 1e30)
     linear = io.SoftmaxModel(np.full((3, 6), 1e38, np.float32), np.zeros(3, np.float32))
-    for model in (network, linear):
-        with pytest.raises(ValueError, match=r"the model's output\[0, 0\] is (inf|nan) as float32; expected finite numbers"):
+    output = r"the model's output\[0, 0\] is (inf|nan) as float32; expected finite numbers"
+    for model, text in ((network, output), (linear, r"X\[0\] and theta are too large: their product overflows float32")):
+        with pytest.raises(ValueError, match=text):
             classifier.predict(model, np.ones((2, 6), np.float32))
 
 

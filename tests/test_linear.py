@@ -604,7 +604,7 @@ def test_samples_that_are_no_array(X):
         SoftmaxObjective(X, [0, 1])
 
 
-@pytest.mark.parametrize("n_classes", [10**13, 10**30])
+@pytest.mark.parametrize("n_classes", [10**13, 2**62])
 def test_classes_that_no_memory_holds(n_classes):
     with pytest.raises(MemoryError, match=f"^{n_classes} classes of 3 features take more memory than this machine has"):
         SoftmaxObjective(np.eye(3), [0, 1, 2], n_classes)

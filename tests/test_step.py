@@ -599,7 +599,7 @@ STATES = {
     "axes": (GOOD | {"state0": np.ones((18, 1))}, ValueError, r"^state0 is float64 of shape \(18, 1\); expected"),
     "dtype": (GOOD | {"state0": np.ones(18, np.float32)}, ValueError, "^state0 is float32 of shape .*; expected float64"),
     "count": (GOOD | {"count": np.array(-1)}, ValueError, "^count is -1; expected at least 0"),
-    "count huge": (GOOD | {"count": 10**400}, ValueError, "^count is 10000.*; expected at most"),
+    "count huge": (GOOD | {"count": 10**400}, ValueError, "^count is an integer of 1329 bits; expected at most"),
     "counts": (GOOD | {"count": np.zeros(2, int)}, ValueError, r"^count has shape \(2,\); expected an integer"),
     "no dict": (None, TypeError, "^state is a NoneType; expected a dict"),
     "a list": (["count"], TypeError, "^state is a list; expected a dict"),
@@ -922,7 +922,7 @@ def test_plans_are_kept_for_a_few_shapes(rng):
     for m in range(1, 40):
         step(*batch(loss, m, np.float64, rng))
         assert len(step._plans) <= step_module.MOST_PLANS
-        assert ((m, 5), 1) in step._plans
+        assert ((m, 5), 1) in {key[:2] for key in step._plans}
 
 
 def test_samples_without_values_are_refused():

@@ -227,7 +227,7 @@ cdef int convolve(Plan plan, Layout L, int algorithm, cnp.ndarray x, cnp.ndarray
     if algorithm == AUTO_CODE and depthwise.fits(L):
         return depthwise.convolve(plan, L, x, W, y, after)
     if algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and winograd.pays(plan, L)):
-        flag = winograd.convolve(plan, L, x, W, y, after)
+        flag = winograd.convolve(plan, L, x, W, y, after, algorithm == AUTO_CODE)
         first = plan.n
         convolve_direct(plan, L, x, W, y, after)
         return plan.only_if(first, flag, 1)
@@ -378,7 +378,7 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
     if algorithm == AUTO_CODE and depthwise.weights_fit(L):
         depthwise.weight_gradient(plan, L, v, x, target)
     elif algorithm == WINOGRAD_CODE or (algorithm == AUTO_CODE and winograd.weights_pay(plan, L)):
-        flag = winograd.weight_gradient(plan, L, v, x, target)
+        flag = winograd.weight_gradient(plan, L, v, x, target, algorithm == AUTO_CODE)
         first = plan.n
         weight_gradient_direct(plan, L, v, x, target)
         plan.only_if(first, flag, 1)

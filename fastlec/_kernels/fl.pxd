@@ -230,7 +230,7 @@ cdef extern from "fl.h" nogil:
         void *a
 
     enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS, FL_WINO_ROWS, FL_WINO_DIRECT
-    enum: FL_WINO_MAPS, FL_WINO_BUCKETS
+    enum: FL_WINO_MAPS, FL_WINO_BUCKETS, FL_WINO_TERMS, FL_WINO_WEIGHT_TERMS
     ctypedef struct fl_wino_tiles:
         fl_int h, w, top, left
         fl_int oh, ow
@@ -286,6 +286,7 @@ cdef extern from "fl.h" nogil:
         fl_int images
         fl_wino_tiles tiles
         fl_int groups, channels, rows
+        double terms
         fl_int count, pitch
         const void *measures
         const void *v_measures

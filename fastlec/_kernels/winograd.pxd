@@ -5,5 +5,5 @@ from fastlec._kernels.plan cimport Plan
 
 cdef bint pays(Plan plan, Layout L) except -1
 cdef bint weights_pay(Plan plan, Layout L) except -1
-cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after)
-cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW)
+cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms)
+cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, bint terms)

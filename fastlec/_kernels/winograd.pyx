@@ -131,20 +131,21 @@ cdef fl_winograd_job *new_job(Plan plan, Layout L, int kernel, fl_int tile_rows)
     return job
 
 
-cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after):
-    """Jobs for y, and the flag, int32, whether they will do nothing, since the data want direct summation: the caller adds it."""
+cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms):
+    """Jobs for y, and the flag, int32, whether they will do nothing, since the data want direct summation: the caller adds it.
+    terms: whether tiles of few terms, which direct summation hardly rounds, want it too."""
     if few(plan, L):
-        return convolve_few(plan, L, x, W, y, after)
-    return convolve_many(plan, L, x, W, y, after)
+        return convolve_few(plan, L, x, W, y, after, terms)
+    return convolve_many(plan, L, x, W, y, after, terms)
 
 
-cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after):
+cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms):
     """After the guard's, two jobs: the transforms of W, and all the rest."""
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int total = L.images * T.rows, per_block = rows_of_block(plan, L, T.cols, total), line = 64 // <fl_int>plan.size
     cdef fl_winograd_pack_job *pack
     cdef fl_winograd_job *job
-    cdef cnp.ndarray u, place = new_table(9), found = bounds(plan, L, T, x), density = plan.empty(L.groups * L.rows)
+    cdef cnp.ndarray u, place = new_table(9), found = bounds(plan, L, T, x, terms), density = plan.empty(L.groups * L.rows)
     cdef fl_conv_taps taps = sorted_taps(L, W, place, rows_of_panel(L.rows))
     cdef fl_int panels = blocks(L.rows, taps.mr)
     cdef cnp.ndarray flag
@@ -179,12 +180,12 @@ cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W
     return flag
 
 
-cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after):
+cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms):
     """After the guard's, two jobs: the transforms of x, and all the rest."""
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int total = L.images * T.rows, tiles = total * T.cols, line = 64 // <fl_int>plan.size
     cdef fl_winograd_job *job
-    cdef cnp.ndarray v, place = new_table(9), offset = None, found = bounds(plan, L, T, x)
+    cdef cnp.ndarray v, place = new_table(9), offset = None, found = bounds(plan, L, T, x, terms)
     cdef fl_int lanes = lanes_of(plan), i
     cdef bint turned = along_rows(plan, L) < along_tiles(plan, L)
     cdef fl_conv_taps taps = sorted_taps(L, W, place, 2 * lanes if turned else rows_of_panel(L.rows))
@@ -235,7 +236,7 @@ cdef bint weights_pay(Plan plan, Layout L) except -1:
                      blocks(L.channels, SIDE))) + CYCLES_SUM * pairs < 1.2 * 9 * pairs * L.images * L.oh * L.ow)
 
 
-cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW):
+cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, bint terms):
     cdef fl_int lanes = lanes_of(plan), line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int across = T.cols, row_chunk, channel_chunk, together, part_rows
@@ -243,7 +244,7 @@ cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray
     cdef double macs
     cdef fl_winograd_weights_job *job
     """Jobs for dW, and a flag as convolve's."""
-    cdef cnp.ndarray partial = dW, offset, flag = new_flag(), found = weights_bounds(plan, L, T, v, x, flag)
+    cdef cnp.ndarray partial = dW, offset, flag = new_flag(), found = weights_bounds(plan, L, T, v, x, terms, flag)
     cdef int first = plan.n
     row_chunk, channel_chunk = blocks(L.rows, blocks(L.rows, SIDE)), blocks(L.channels, blocks(L.channels, SIDE))
     total = L.images * T.rows

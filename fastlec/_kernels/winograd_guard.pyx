@@ -68,10 +68,12 @@ cdef fl_winograd_bounds_job *new_bounds(Plan plan, Layout L, fl_wino_tiles T, in
     return job
 
 
-cdef cnp.ndarray bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray x):
-    """[group][pitch_of(plan, L, T)]: of each tile, for the convolution of x. Three jobs."""
+cdef cnp.ndarray bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray x, bint few):
+    """[group][pitch_of(plan, L, T)]: of each tile, for the convolution of x. few: also for tiles of few terms. Three jobs."""
     cdef cnp.ndarray out = plan.empty(L.groups * pitch_of(plan, L, T))
-    new_bounds(plan, L, T, FL_KERNEL_winograd_bounds, measures(plan, L, T, x, L.channels, 6, None), out)
+    cdef cnp.ndarray found = measures(plan, L, T, x, L.channels, 6, None)
+    cdef fl_winograd_bounds_job *job = new_bounds(plan, L, T, FL_KERNEL_winograd_bounds, found, out)
+    job.terms = FL_WINO_TERMS if few else 0
     return out
 
 
@@ -102,7 +104,7 @@ cdef cnp.ndarray new_totals(Layout L, fl_int pixels):
     return cnp.PyArray_EMPTY(1, &size, cnp.NPY_DOUBLE, 0)
 
 
-cdef cnp.ndarray weights_bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray v, cnp.ndarray x, cnp.ndarray flag):
+cdef cnp.ndarray weights_bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray v, cnp.ndarray x, bint few, cnp.ndarray flag):
     """The same for the weights' gradient, of v and x: 1 for tiles that are summed directly, else 0; flag: whether all had better be.
     Five jobs."""
     cdef fl_wino_tiles V = T
@@ -117,6 +119,7 @@ cdef cnp.ndarray weights_bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarra
     job.totals, job.v_totals = <double *>cnp.PyArray_DATA(totals), <double *>cnp.PyArray_DATA(v_totals)
     job.x_parts, job.v_parts = parts_of(L, T.h * T.w), parts_of(L, T.oh * T.ow)
     job.head.n_blocks = 1
+    job.terms = FL_WINO_WEIGHT_TERMS if few else 0
     plan.keep(flag)
     job.direct = <int *>cnp.PyArray_DATA(flag)
     return out
