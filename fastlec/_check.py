@@ -374,21 +374,6 @@ def _offers(value, names, what, expected):
         raise TypeError(f"{what} is {shown(value)}; expected {expected}: it has no {', '.join(missing)}")
 
 
-class Settled:
-    """An attribute that is set once, for others follow from it. instead : how to have another value."""
-
-    def __init__(self, instead):
-        self.instead = instead
-
-    def __set_name__(self, owner, name):
-        self.name = name
-
-    def __set__(self, instance, value):  # without __get__ it is read where it lies, in the instance's dict
-        if self.name in vars(instance):
-            raise AttributeError(f"{type(instance).__name__}.{self.name} cannot be exchanged; {self.instead}")
-        vars(instance)[self.name] = value
-
-
 def number(value, name):
     """A real number, NaN and infinity as well."""
     if type(value) is float:

@@ -1,9 +1,46 @@
-"""Objects that do not change once they are made, because what they were made of is in plans, networks and files by then."""
+"""Objects that do not change once they are made, because what they were made of is in plans, networks and files by then.
+
+`Fixed` is the base class of what is fixed as a whole; `Settled` and `read_only` are for single attributes.
+"""
 
 import inspect
 from abc import ABCMeta
 
 _PACKAGE = __name__.partition(".")[0]
+
+
+def _refusal(kind, name, what, instead):
+    return AttributeError(f"{kind}.{name} cannot be {what}: {instead}")
+
+
+class Settled:
+    """An attribute that is set once, for others follow from it. instead : how to have another value."""
+
+    def __init__(self, instead):
+        self.instead = instead
+
+    def __set_name__(self, owner, name):
+        self.kind, self.name = owner.__name__, name
+
+    def __set__(self, instance, value):  # without __get__ it is read where it lies, in the instance's dict
+        if self.name in vars(instance):
+            raise _refusal(self.kind, self.name, "assigned", self.instead)
+        vars(instance)[self.name] = value
+
+    def __delete__(self, instance):
+        raise _refusal(self.kind, self.name, "deleted", self.instead)
+
+
+def read_only(instead):
+    """As ``property``, for what cannot be assigned. instead : how to have another value."""
+
+    def made(get):
+        def refuse(self, value):
+            raise _refusal(type(self).__name__, get.__name__, "assigned", instead)
+
+        return property(get, refuse, doc=get.__doc__)
+
+    return made
 
 
 class _Maker(ABCMeta):
@@ -49,7 +86,7 @@ class Fixed(metaclass=_Maker):
     def _refuse(self, name, what):
         settable = getattr(getattr(type(self), name, None), "fset", None) is not None
         if "_made" in vars(self) and not settable and self._is_fixed(name):
-            raise AttributeError(f"{type(self).__name__}.{name} cannot be {what}: {self._instead(name)}")
+            raise _refusal(type(self).__name__, name, what, self._instead(name))
 
     def __setattr__(self, name, value):
         self._refuse(name, "assigned")

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from . import _check
+from ._fixed import read_only
 from ._kernels.linear import Problem, nan_row
 
 HESSIAN_BYTES = 1 << 31
@@ -46,13 +47,7 @@ class _Samples(Problem):
         return type(self), (self.X, self.y, self.l, self.weight, self.bias, self.free < self.l)
 
 
-def _fixed(get):
-    """A property that cannot be assigned, and says what to do instead."""
-
-    def refuse(self, value):
-        raise AttributeError(f"{get.__name__} cannot be assigned; make a new {type(self).__name__} from the arguments wanted")
-
-    return property(get, refuse, doc=get.__doc__)
+_given = read_only("make a new objective from the arguments wanted")
 
 
 class SoftmaxObjective:
@@ -79,47 +74,47 @@ class SoftmaxObjective:
         self._problem = _Samples(X, y, n_classes, sample_weight, fit_bias, reduced)
         self.l2 = l2
 
-    @_fixed
+    @_given
     def X(self):
         """The samples (m, n) as they are read: the caller's memory where that could be."""
         return self._problem.X.view()
 
-    @_fixed
+    @_given
     def y(self):
         """The labels, int64 (m,), read-only."""
         return self._problem.y.view()
 
-    @_fixed
+    @_given
     def sample_weight(self):
         """The weights, float64 (m,), read-only, times the power of two that brings the largest near 1; or None."""
         weight = self._problem.weight
         return None if weight is None else weight.view()
 
-    @_fixed
+    @_given
     def n_samples(self):
         """m, the rows of X."""
         return self._problem.m
 
-    @_fixed
+    @_given
     def n_features(self):
         """n, the columns of X."""
         return self._problem.n
 
-    @_fixed
+    @_given
     def n_classes(self):
         return self._problem.l
 
-    @_fixed
+    @_given
     def dtype(self):
         """float32 or float64: what is computed in."""
         return self._problem.X.dtype
 
-    @_fixed
+    @_given
     def fit_bias(self):
         """Whether theta ends with the biases."""
         return self._problem.bias
 
-    @_fixed
+    @_given
     def reduced(self):
         """Whether the last class has no weights."""
         return self._problem.free < self._problem.l
@@ -133,7 +128,7 @@ class SoftmaxObjective:
     def l2(self, value):
         self._l2 = _check.non_negative(value, "l2")
 
-    @_fixed
+    @_given
     def n_params(self):
         """The length of theta."""
         return self._problem.n_params
@@ -298,7 +293,7 @@ class LogisticObjective(SoftmaxObjective):
         y = _check.labels(y, len(X), 2, "y")
         super().__init__(X, 1 - y, 2, fit_bias=fit_bias, l2=l2, reduced=True, sample_weight=sample_weight)
 
-    @_fixed
+    @_given
     def y(self):
         """The labels, int64 (m,), read-only."""
         y = 1 - self._problem.y

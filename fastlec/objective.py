@@ -8,6 +8,7 @@ Large data is gone over in parts, so that memory does not grow with it; each par
 import numpy as np
 
 from . import _check, losses
+from ._fixed import Settled
 from .losses import MeanSquaredError
 from .network import Network
 
@@ -29,7 +30,7 @@ class Objective:
         scipy.optimize.minimize(f.value_and_gradient, theta, jac=True, method="L-BFGS-B")
     """
 
-    net, loss, X, y = (_check.Settled("make a new Objective") for _ in range(4))
+    net, loss, X, y = (Settled("make a new Objective") for _ in range(4))
 
     def __init__(self, net, loss, X, y):
         if not isinstance(net, Network):

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 
 from . import _check, losses
+from ._fixed import Settled
 from ._kernels import plan as kernels
 from ._kernels.conv2d import get_default as conv_algorithm
 from .layers.base import Layer
@@ -131,7 +132,7 @@ class TrainingStep:
     """
 
     net, loss, optimizer, batch_size, trainable = (
-        _check.Settled("make a new step, and hand on the state: new.state = step.state") for _ in range(5)
+        Settled("make a new step, and hand on the state: new.state = step.state") for _ in range(5)
     )
 
     def __init__(self, net, loss, optimizer, batch_size, trainable=None):

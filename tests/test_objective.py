@@ -500,7 +500,7 @@ def test_what_is_written_into_the_samples_takes_effect(rng):
 def test_the_parts_of_an_objective_cannot_be_exchanged(rng):
     f, _, _ = made(nets.PLANNED["dense"], LOSSES["squares"], np.float64, rng)
     for name in ("net", "loss", "X", "y"):
-        with pytest.raises(AttributeError, match=rf"^Objective\.{name} cannot be exchanged; make a new Objective"):
+        with pytest.raises(AttributeError, match=rf"^Objective\.{name} cannot be assigned: make a new Objective"):
             setattr(f, name, None)
 
 

@@ -906,9 +906,9 @@ def test_the_settings_of_a_step_are_refused_with_the_way_to_change_them():
     step = training_step(Network([Dense(5, 3, rng=0)]), SoftmaxCrossEntropy(), SGD(0.1), 4)
     for name in ("net", "loss", "optimizer", "batch_size", "trainable"):
         value = getattr(step, name)
-        with pytest.raises(AttributeError, match=rf"^TrainingStep\.{name} cannot be exchanged; make a new step, and"):
+        with pytest.raises(AttributeError, match=rf"^TrainingStep\.{name} cannot be assigned: make a new step, and"):
             setattr(step, name, value)
-        with pytest.raises(AttributeError):
+        with pytest.raises(AttributeError, match=rf"^TrainingStep\.{name} cannot be deleted: make a new step, and"):
             delattr(step, name)
         assert getattr(step, name) is value
     with pytest.raises(AttributeError):

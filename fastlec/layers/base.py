@@ -19,7 +19,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from .. import _check
-from .._fixed import Fixed
+from .._fixed import Fixed, Settled
 from .._kernels import plan as kernels
 
 GAIN = {"relu": np.sqrt(2.0)}  # of weights before an activation, where it is not 1
@@ -246,14 +246,10 @@ class Jacobian:
     Vectors are arrays of their variable's shape; flat forms are in C order.
     """
 
-    def __init__(self, layer, x, y, kept):
-        own = vars(self)
-        own["layer"], own["x"], own["y"], own["kept"] = layer, x, y, kept
+    layer, x, y, kept = (Settled("linearize at another point: layer.linearize(x)") for _ in range(4))
 
-    def __setattr__(self, name, value):
-        if name in ("layer", "x", "y", "kept"):
-            raise AttributeError(f"{name} of a Jacobian cannot be assigned; linearize at another point: layer.linearize(x)")
-        super().__setattr__(name, value)
+    def __init__(self, layer, x, y, kept):
+        vars(self).update(layer=layer, x=x, y=y, kept=kept)
 
     @property
     def variables(self):
