@@ -1,4 +1,4 @@
-"""The only coercion: what users pass becomes what the kernels take, or a clear error. The only place that builds error texts.
+"""The only coercion: what users pass becomes what the kernels take, or a clear error, whose text shows values as `shown` does.
 
 "Plain" is what a kernel reads in place: a native, aligned float32 or float64 ndarray in C order. All else is copied here.
 """
@@ -20,6 +20,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MOST_COUNT = sys.maxsize  # of any integer argument: what memory can be counted in
 LONG = 60  # characters of a value in a message
 MEMORY_FROM = 1 << 28  # bytes that are asked about before they are taken
+PART_VALUES = 1 << 20  # values that are looked at at once
 
 
 def as_array(x, name):
@@ -297,16 +298,16 @@ def samples(X, name="X"):
     return plain(X, dtype, name)
 
 
-def finite(a, name, *, first=0):
-    """ValueError, which says where, unless all elements of `a`, whose rows count from `first`, are finite numbers."""
-    step = max((1 << 20) * len(a) // max(a.size, 1), 1)
+def finite(a, name, *, first=0, error=ValueError):
+    """Raises ``error``, which says where, unless all elements of `a`, whose rows count from `first`, are finite numbers."""
+    step = max(PART_VALUES * len(a) // max(a.size, 1), 1)
     for start in range(0, len(a), step):
         wrong = ~np.isfinite(a[start : start + step])
         if wrong.any():
             row, *others = np.argwhere(wrong)[0]
             value = a[(start + row, *others)]
             index = ", ".join(map(str, (first + start + row, *others)))
-            raise ValueError(f"{name}[{index}] is {value}; expected finite numbers")
+            raise error(f"{name}[{index}] is {value} as {a.dtype}; expected finite numbers")
 
 
 def vector(v, size, dtype, name, parts):
@@ -319,7 +320,7 @@ def vector(v, size, dtype, name, parts):
 
 
 def count(n, name, least, most=MOST_COUNT):
-    """An integer argument. most : by default what memory can be counted in."""
+    """An integer argument."""
     try:
         value = operator.index(n)
     except TypeError:
@@ -334,8 +335,15 @@ def count(n, name, least, most=MOST_COUNT):
 def flag(value, name):
     """True or False, of Python or NumPy."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} is {value!r}; expected True or False")
+        raise TypeError(f"{name} is {shown(value)}; expected True or False")
     return bool(value)
+
+
+def choice(value, options, name):
+    """One of the names that there are."""
+    if not isinstance(value, str) or value not in options:
+        raise ValueError(f"{name} is {shown(value)}; expected one of {', '.join(options)}")
+    return value
 
 
 def generator(rng, name="rng"):

@@ -21,6 +21,8 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
+from . import _check
+
 Described = list[dict[str, Any]]
 _LEAST_SIDE = 4  # that pooling leaves
 
@@ -116,9 +118,7 @@ def describe(name: str, sample: tuple[int, ...], n_classes: int, **options) -> D
 
     options : of `OPTIONS`[name], which has the defaults.  ValueError for an unknown name, or an option that it does not have.
     """
-    if name not in _MAKERS:
-        raise ValueError(f"architecture is {name!r}; expected one of {', '.join(NAMES)}")
-    make, defaults = _MAKERS[name]
+    make, defaults = _MAKERS[_check.choice(name, NAMES, "architecture")]
     for option in options.keys() - defaults.keys():
         raise ValueError(f"architecture {name} has no option {option}; expected {', '.join(defaults)}")
     return make(sample if name in OF_IMAGES else sample[0], n_classes, **defaults | options)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from . import architectures, data, io, network, training
+from . import _check, architectures, data, io, network, training
 from .fitting import fit
 from .layers.base import Layer
 from .linear import SoftmaxObjective
@@ -108,12 +108,12 @@ def facts_of_training(dataset: data.Dataset, start: io.SoftmaxModel | NetworkMod
 def predict(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
     """The most probable class (m,) int64 of each row of X (m, n), scaled as the model expects.
 
-    Raises DataError, which names row and column, for features or outputs that are not finite: they have no most probable class.
+    Raises ValueError, which names the row, for features or outputs that are not finite: they have no most probable class.
     """
-    data.check_finite(X, "X")
+    _check.finite(X, "X", error=data.DataError)
     with np.errstate(all="ignore"):
         outputs = _outputs(model, X)
-    data.check_finite(outputs, "the model's output")
+    _check.finite(outputs, "the model's output", error=data.DataError)
     return outputs.argmax(axis=1)
 
 
@@ -147,10 +147,10 @@ def new_network(dataset: data.Dataset, architecture: str, *, seed: int, **option
     facts = Facts(architecture, n, n_classes, image_shape, dataset.scale)
     layers = architectures.describe(architecture, facts.input_shape, n_classes, **options)
     n_params = sum(math.prod(shape) for shape in network.shapes({"layers": layers}).values())
-    if _COPIES * (n_params + len(dataset.y) * n_classes) * dtype.itemsize > io.memory_size():
+    if _COPIES * (n_params + len(dataset.y) * n_classes) * dtype.itemsize > _check.memory_size():
         what = f"a network of {n_params} parameters, with {n_classes} classes for each of {len(dataset.y)} samples,"
         raise MemoryError(f"{what} is too large to be trained in this machine's memory")
-    rng = np.random.default_rng(seed)
+    rng = _check.generator(seed, "seed")
     return NetworkModel(network.Network([_layer(dtype=dtype, rng=rng, **layer) for layer in layers]), facts)
 
 
@@ -178,7 +178,8 @@ def train_network(
     checkpoint : as of :func:`fastlec.fit`: written after every epoch; the training goes on from the one that is there.
     callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.
     Raises DataError if data and model do not match, ModelError for a checkpoint of another training, FloatingPointError if the
-    loss stops being finite.
+    samples or the loss are not finite. Whatever is raised once training has begun (by Ctrl-C or a callback, too) has as ``history``
+    and ``model`` those after the last whole epoch.
     """
     training.check_samples(dataset, start.facts.n_features, start.facts.n_classes)
     check_images(dataset, start.facts)
@@ -199,6 +200,8 @@ def train_network(
         if callback:
             callback(progress.epoch, progress.history)
 
+    image_shape = dataset.image_shape or start.facts.image_shape
+    model = NetworkModel(net, replace(start.facts, image_shape=image_shape, scale=dataset.scale))
     try:
         history = fit(
             net,
@@ -213,11 +216,12 @@ def train_network(
             rng=seed,
             checkpoint=checkpoint,
         )
-    except FloatingPointError as error:  # which names the rate of the epoch, not lr
-        what = str(error).split(";")[0]
-        raise FloatingPointError(f"{what}; a lower learning rate than {lr:g} may help") from error
-    image_shape = dataset.image_shape or start.facts.image_shape
-    model = NetworkModel(net, replace(start.facts, image_shape=image_shape, scale=dataset.scale))
+    except BaseException as error:
+        if hasattr(error, "history"):  # else training has not begun
+            error.model = model
+            if isinstance(error, FloatingPointError):  # which names the rate of the epoch, not lr
+                error.args = (f"{str(error).split(';')[0]}; a lower learning rate than {lr:g} may help",)
+        raise
     test = None if dataset.X_test is None else training.accuracy(dataset.y_test, _outputs(model, dataset.X_test).argmax(axis=1))
     predicted = _outputs(model, dataset.X[validation]).argmax(axis=1)
     return training.Trained(model, history, len(train), y_val, predicted, test, f"{epochs} epochs")

@@ -170,9 +170,7 @@ def get_conv_algorithm():
 
 def algorithm_code(algorithm):
     """The kernels' number of an algorithm. ValueError for a name that there is not."""
-    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
-        raise ValueError(f"algorithm is {_check.shown(algorithm)}; expected one of {', '.join(ALGORITHMS)}")
-    return ALGORITHMS[algorithm]
+    return ALGORITHMS[_check.choice(algorithm, ALGORITHMS, "algorithm")]
 
 
 def _windows(shape, name, kernel_size, stride, padding, dilation):

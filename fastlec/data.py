@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from . import _check
-from .io import DEFLATE_RATIO, memory_size, open_file, read_npz, words
+from ._check import memory_size
+from .io import DEFLATE_RATIO, open_file, read_npz, words
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 4  # of samples: height, width and channels of images
@@ -171,7 +172,7 @@ def split(y: np.ndarray, *, fraction: float = 0.2, seed: int = 0) -> tuple[np.nd
     """
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction}; expected a number between 0 and 1")
-    rng = np.random.default_rng(seed)
+    rng = _check.generator(seed, "seed")
     validation = np.zeros(len(y), dtype=bool)
     for label in np.unique(y):
         rows = np.flatnonzero(y == label)
@@ -299,16 +300,8 @@ def _features(path: Path, what: str, X: np.ndarray, n: int, scale: float, dtype:
     with np.errstate(all="ignore"):  # what comes of it is looked at next
         X = X.reshape(len(X), n).astype(dtype)
         X /= X.dtype.type(scale)
-    check_finite(X, f"{path}: {what}")
+    _check.finite(X, f"{path}: {what}", error=DataError)
     return X
-
-
-def check_finite(X: np.ndarray, what: str) -> None:
-    """DataError, which names row and column, if X (m, n) holds NaN or infinity."""
-    finite = np.isfinite(X)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise DataError(f"{what}[{row}, {column}] is {X[row, column]} as {X.dtype}; expected finite numbers")
 
 
 def _labels(path: Path, what: str, y: np.ndarray, m: int) -> np.ndarray:

@@ -43,8 +43,7 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
     if image.ndim not in (2, 3):
         raise ValueError(f"image has shape {image.shape}; expected (height, width) or (height, width, channels)")
     kernel = _turned(kernel)
-    if not isinstance(mode, str) or mode not in MODES:
-        raise ValueError(f"mode is {mode!r}; expected one of {', '.join(MODES)}")
+    _check.choice(mode, MODES, "mode")
     cval = _check.number(cval, "cval")
     if out is not None:
         integers = isinstance(out, np.ndarray) and out.dtype in _OUT_DTYPES

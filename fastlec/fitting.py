@@ -29,7 +29,6 @@ _LISTS = ("train_loss", "val_loss", "val_accuracy", "seconds", "learning_rate") 
 _MONITORS = ("val_loss", "train_loss", "val_accuracy")
 _MAY_CHANGE = ("lr", "batch_size")  # between the calls that go on with one checkpoint
 _CHUNK = 1024  # validation samples that are evaluated at once: what the layers keep of them is bounded
-_PART = 1 << 20  # values that are looked at at once
 
 
 @dataclass(eq=False)
@@ -80,8 +79,7 @@ class EarlyStopping:
         _check.count(self.patience, "patience", 1)
         _check.non_negative(self.min_delta, "min_delta")
         _check.flag(self.restore_best, "restore_best")
-        if self.monitor not in _MONITORS:
-            raise ValueError(f"monitor is {self.monitor!r}; expected one of {', '.join(_MONITORS)}")
+        _check.choice(self.monitor, _MONITORS, "monitor")
 
     def improves(self, value: float, best: float) -> bool:
         """Whether ``value`` of the monitor is better than ``best`` by more than min_delta."""
@@ -156,11 +154,11 @@ def fit(
     batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
     epochs = _check.count(epochs, "epochs", 0)
     if callable(callbacks) or not isinstance(callbacks, Iterable):
-        raise TypeError(f"callbacks is {callbacks!r}; expected a sequence of functions")
+        raise TypeError(f"callbacks is {_check.shown(callbacks)}; expected a sequence of functions")
     callbacks = list(callbacks)
     for callback in callbacks:
         if not callable(callback):
-            raise TypeError(f"callbacks holds {callback!r}; expected functions")
+            raise TypeError(f"callbacks holds {_check.shown(callback)}; expected functions")
     samples = _samples(net, loss, X, y)
     held_out = _validation(net, loss, validation)
     scored = held_out if isinstance(held_out, _Samples) else samples
@@ -391,15 +389,8 @@ def _samples(net, loss, X, y) -> _Samples:
     with np.errstate(over="ignore"):  # infinity is then found
         X = _check.plain(X, dtype, "X")
     y = np.array(loss.targets(y, shape, dtype), order="C")
-    for name, array in (("X", X), ("y", y)):
-        part = max(_PART // max(array[:1].size, 1), 1)
-        for start in range(0, len(array), part):
-            finite = np.isfinite(array[start : start + part])
-            if not finite.all():
-                sample = start + int(np.argwhere(~finite)[0, 0])
-                raise FloatingPointError(
-                    f"{name} has NaN or infinity in sample {sample} ({array.dtype}); expected finite numbers"
-                )
+    _check.finite(X, "X", error=FloatingPointError)
+    _check.finite(y, "y", error=FloatingPointError)
     classes = None
     if y.ndim == 1 and y.dtype.kind in "iu" and shape[-1] > 1:
         classes = y
@@ -452,7 +443,7 @@ def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:
         monitor = "train_loss" if held_out is None else "val_loss"
         return EarlyStopping(patience=sys.maxsize, monitor=monitor, restore_best=False)
     if not isinstance(early_stopping, EarlyStopping):
-        raise TypeError(f"early_stopping is {early_stopping!r}; expected None or an EarlyStopping")
+        raise TypeError(f"early_stopping is {_check.shown(early_stopping)}; expected None or an EarlyStopping")
     monitor = early_stopping.monitor
     if monitor.startswith("val_") and held_out is None:
         raise ValueError(f"early_stopping monitors {monitor} and validation is None; expected validation samples")
@@ -481,7 +472,7 @@ def _not_finite(arrays: dict[str, Any]) -> str | None:
 
 def _checkpoint_path(checkpoint) -> Path:
     if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint is {checkpoint!r}; expected the path of a file")
+        raise TypeError(f"checkpoint is {_check.shown(checkpoint)}; expected the path of a file")
     path = io.writable(checkpoint)
     if path.suffix == ".safetensors":
         raise ValueError(f"checkpoint is {str(checkpoint)!r}; expected another ending: checkpoints are .npz files")

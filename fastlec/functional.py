@@ -137,9 +137,7 @@ def value_and_derivative(x, activation, *, out=None):
     x : any shape. activation : "tanh", "sigmoid" or "relu". out : pair of arrays for the value and the derivative, or None.
     Returns (f(x), f'(x)).
     """
-    if not isinstance(activation, str) or activation not in _ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; expected one of {', '.join(_ACTIVATIONS)}")
-    op = _ACTIVATIONS[activation]
+    op = _ACTIVATIONS[_check.choice(activation, _ACTIVATIONS, "activation")]
     try:
         y, dy = (None, None) if out is None else out
     except (TypeError, ValueError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from . import _check
 from ._kernels import plan as kernels
 
-MOST_STEPS = 1 << 1000  # the largest exponent: a float still holds it
+MOST_EXPONENT = 1 << 1000  # a float still holds it
 
 
 def _number(value, name, low, high=math.inf, *, open_low=False):
@@ -21,6 +21,11 @@ def _number(value, name, low, high=math.inf, *, open_low=False):
         limit = f" and < {high:g}" if high < math.inf else ""
         raise ValueError(f"{name} is {value}; expected a number {'>' if open_low else '>='} {low:g}{limit}")
     return value
+
+
+def _count(value, name, least):
+    """An integer of any size: schedules go on for ever."""
+    return _check.count(value, name, least, most=math.inf)
 
 
 class _Settings:
@@ -34,7 +39,7 @@ class _Settings:
 class Schedule(_Settings):
     def __call__(self, step):
         """The learning rate of step 0, 1, 2, ...; ValueError where it is too large for a float."""
-        step = _check.count(step, "step", 0, math.inf)
+        step = _count(step, "step", 0)
         if step < self.warmup:
             return self.lr * ((step + 1) / self.warmup)
         try:
@@ -46,7 +51,7 @@ class Schedule(_Settings):
         return rate
 
     def _check(self):
-        lr, warmup = _number(self.lr, "lr", 0, open_low=True), _check.count(self.warmup, "warmup", 0, math.inf)
+        lr, warmup = _number(self.lr, "lr", 0, open_low=True), _count(self.warmup, "warmup", 0)
         self._keep(lr=lr, warmup=warmup)
 
 
@@ -61,11 +66,11 @@ class StepDecay(Schedule):
 
     def __post_init__(self):
         self._check()
-        every, factor = _check.count(self.every, "every", 1, math.inf), _number(self.factor, "factor", 0, open_low=True)
+        every, factor = _count(self.every, "every", 1), _number(self.factor, "factor", 0, open_low=True)
         self._keep(every=every, factor=factor)
 
     def _factor(self, step):
-        return self.factor ** min(step // self.every, MOST_STEPS)
+        return self.factor ** min(step // self.every, MOST_EXPONENT)
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,7 @@ class ExponentialDecay(Schedule):
         self._keep(factor=_number(self.factor, "factor", 0, open_low=True))
 
     def _factor(self, step):
-        return self.factor ** min(step, MOST_STEPS)
+        return self.factor ** min(step, MOST_EXPONENT)
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class CosineDecay(Schedule):
 
     def __post_init__(self):
         self._check()
-        self._keep(steps=_check.count(self.steps, "steps", 1, math.inf), floor=_number(self.floor, "floor", 0, 1))
+        self._keep(steps=_count(self.steps, "steps", 1), floor=_number(self.floor, "floor", 0, 1))
 
     def _factor(self, step):
         share = step / self.steps if step < self.steps else 1.0
@@ -113,7 +118,7 @@ class Optimizer(_Settings):
     def _check_lr(self):
         if isinstance(self.lr, type):
             raise TypeError(
-                f"lr is {self.lr!r}, a class; expected a number, or a schedule such as CosineDecay(0.1, steps=1000)"
+                f"lr is {_check.shown(self.lr)}, a class; expected a number, or a schedule such as CosineDecay(0.1, steps=1000)"
             )
         if not callable(self.lr):
             self._keep(lr=_number(self.lr, "lr", 0, open_low=True))
@@ -168,7 +173,7 @@ class Adam(Optimizer):
     def __post_init__(self):
         self._check_lr()
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
-            raise ValueError(f"betas is {self.betas!r}; expected two numbers")
+            raise ValueError(f"betas is {_check.shown(self.betas)}; expected two numbers")
         betas = tuple(_number(beta, f"betas[{i}]", 0, 1) for i, beta in enumerate(self.betas))
         eps, weight_decay = _number(self.eps, "eps", 0, open_low=True), _number(self.weight_decay, "weight_decay", 0)
         self._keep(betas=betas, eps=eps, weight_decay=weight_decay)

@@ -24,7 +24,7 @@ from .network import Network, views
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
 MOST_NAMES = 50  # of parameters that an error lists
-MOST_COUNT = 1 << 62  # of steps: an int64 with room for more
+MOST_STEPS = 1 << 62  # an int64 with room for more
 
 
 def training_step(net, loss, optimizer, batch_size, trainable=None):
@@ -53,7 +53,9 @@ def trainable_names(net, trainable):
     for item in trainable if several else [trainable]:
         chosen.update(_named(net, item, names))
     if chosen.isdisjoint(net.params):
-        raise ValueError(f"trainable is {trainable!r}, which leaves nothing to train; expected one or more of {_listed(net)}")
+        raise ValueError(
+            f"trainable is {_check.shown(trainable)}, which leaves nothing to train; expected one or more of {_listed(net)}"
+        )
     layers = {name.rpartition(".")[0] for name in chosen}
     changed = tuple(name for name in names if name in chosen or (name in net.buffers and name.rpartition(".")[0] in layers))
     return None if changed == names else changed
@@ -64,7 +66,9 @@ def _named(net, item, names):
     if isinstance(item, str):
         found = [name for name in names if name == item] or [name for name in names if fnmatchcase(name, item)]
         if not found:
-            raise ValueError(f"trainable has {item!r}, which names no parameter; expected names or patterns of {_listed(net)}")
+            raise ValueError(
+                f"trainable has {_check.shown(item)}, which names no parameter; expected names or patterns of {_listed(net)}"
+            )
         return found
     if isinstance(item, Layer):
         prefix = _prefix(net, item)
@@ -75,7 +79,7 @@ def _named(net, item, names):
         try:
             index = operator.index(None if isinstance(item, bool) else item)
         except TypeError:
-            raise TypeError(f"trainable has {item!r}; expected names, patterns, layers or their indices") from None
+            raise TypeError(f"trainable has {_check.shown(item)}; expected names, patterns, layers or their indices") from None
         count = len(net.layers)
         if not -count <= index < count:
             raise ValueError(f"trainable has the index {index}; net has {count} layers")
@@ -191,10 +195,7 @@ class TrainingStep:
         count = np.asarray(state["count"])
         if count.ndim:
             raise ValueError(f"count has shape {count.shape}; expected an integer")
-        count = _check.count(count.item(), "count", 0)
-        if count > MOST_COUNT:
-            raise ValueError(f"count is {count}; expected at most {MOST_COUNT}")
-        self._count = count
+        self._count = _check.count(count.item(), "count", 0, MOST_STEPS)
         for a, own in zip(arrays, self._states, strict=True):
             own[...] = a
 

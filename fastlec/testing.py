@@ -294,7 +294,7 @@ def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
     ValueError where shapes do not fit, TypeError where x is not real.
     """
     x = _real(x)
-    rng = np.random.default_rng(0 if rng is None else rng)
+    rng = _check.generator(0 if rng is None else rng)
     rows = []
     for _ in range(_check.count(directions, "directions", 1)):
         v = rng.standard_normal(x.shape).astype(x.dtype)
@@ -367,7 +367,7 @@ def _taylor_test(kind, lines, d, rng, name, weights=None, rows=None, signs=None)
     entry of f(x), None if unknown or if there is only one; signs : those of the random directions.
     """
     x, line, note = lines.x, None, None
-    rng = np.random.default_rng(0 if rng is None else rng)
+    rng = _check.generator(0 if rng is None else rng)
     given = {"x": x} if d is None else {"x": x, "d": _direction(d, x)}
     reason = _not_finite(**given, **{"f(x)": lines.y})
     if not x.size:
@@ -413,7 +413,7 @@ class _Lines:
 
     def __init__(self, f, product, x, eps0, steps):
         self.f, self.product, self.x = f, product, x
-        self.eps0, self.steps = _step_length(eps0), _check.count(steps, "steps", 1)
+        self.eps0, self.steps = _check.positive(eps0, "eps0"), _check.count(steps, "steps", 1)
         self.y = self.value(x)
         self.y64 = _float64(self.y)
         self.y_eps, self.x_eps = np.finfo(self.y.dtype).eps, np.finfo(x.dtype).eps
@@ -693,16 +693,6 @@ def _random_direction(x, rng, scale=None):
     """No entry is far from its scale: one that is hardly moved would hardly be tested."""
     scale = _scale(x) if scale is None else scale
     return scale * rng.uniform(0.5, 1.5, x.shape) * rng.choice([-1.0, 1.0], x.shape)
-
-
-def _step_length(eps0):
-    try:
-        value = _check.number(eps0, "eps0")
-    except OverflowError:
-        value = np.inf
-    if not 0 < value < np.inf:
-        raise ValueError(f"eps0 is {value:g}; expected a positive number that is finite")
-    return value
 
 
 def _direction(d, x):

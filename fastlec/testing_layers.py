@@ -5,6 +5,7 @@ Unmodified inputs and shapes come first: the other tests take both for granted, 
 
 import numpy as np
 
+from . import _check
 from .testing import (
     ContractResult,
     LayerResult,
@@ -26,7 +27,7 @@ EXPLICIT_PRODUCTS = 1024
 
 def check(layer, x, rng, name):
     """All tests; see :func:`fastlec.testing.check_layer`."""
-    subject = _Subject(layer, x, np.random.default_rng(0 if rng is None else rng), name or type(layer).__name__)
+    subject = _Subject(layer, x, _check.generator(0 if rng is None else rng), name or type(layer).__name__)
     results, notes = [subject.unmodified(), subject.shapes()], []
     if all(result.passed for result in results):
         results += [subject.repeated(), subject.forms(), subject.buffers(), subject.operators(), subject.sums()]

@@ -11,7 +11,7 @@ import numpy as np
 from . import _check
 from .data import DataError, Dataset, class_count, split
 from .fitting import History
-from .io import SoftmaxModel, memory_size
+from .io import SoftmaxModel
 from .linear import SoftmaxObjective
 
 SCIPY_METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG"}
@@ -62,9 +62,8 @@ def train_softmax(
     is raised once training has begun (by Ctrl-C or a callback, too) has as ``history`` and ``model`` those after the last
     whole epoch.
     """
-    if not isinstance(solver, str) or solver not in DEFAULT_EPOCHS:
-        raise ValueError(f"solver is {_check.shown(solver)}; expected one of {', '.join(DEFAULT_EPOCHS)}")
-    epochs = DEFAULT_EPOCHS[solver] if epochs is None else _check.count(epochs, "epochs", 0)
+    default = DEFAULT_EPOCHS[_check.choice(solver, DEFAULT_EPOCHS, "solver")]
+    epochs = default if epochs is None else _check.count(epochs, "epochs", 0)
     seed = _check.count(seed, "seed", 0)
     _check_callback(callback)
     dataset = _checked(dataset)
@@ -139,7 +138,7 @@ def minimize_sgd(
     if momentum >= 1:
         raise ValueError(f"momentum is {momentum}; expected a number below 1")
     _check_callback(callback)
-    rng = np.random.default_rng(rng)
+    rng = _check.generator(rng)
     theta = _check.as_array(theta, "theta")
     theta = np.array(theta, _check.float_dtype(theta.dtype, "theta"))
     _check.finite(theta, "theta")
@@ -188,8 +187,7 @@ def minimize_scipy(
     """
     from scipy.optimize import minimize
 
-    if solver not in SCIPY_METHODS:
-        raise ValueError(f"solver is {solver!r}; expected one of {', '.join(SCIPY_METHODS)}")
+    method = SCIPY_METHODS[_check.choice(solver, SCIPY_METHODS, "solver")]
     max_iter = _check.count(max_iter, "max_iter", 0)
     _check_callback(callback)
     iteration, ended = 0, False
@@ -241,7 +239,7 @@ def minimize_scipy(
             value_and_gradient,
             variables.of_theta(theta),
             jac=True,
-            method=SCIPY_METHODS[solver],
+            method=method,
             hessp=hessian_mv if solver == "newton-cg" else None,
             callback=after_iteration,
             options={"maxiter": max_iter - iteration, **stop},
@@ -364,8 +362,7 @@ def confusion_matrix(y: np.ndarray, predicted: np.ndarray, n_classes: int) -> np
     n_classes = _check.count(n_classes, "n_classes", 1)
     y = _check.labels(y, np.size(y), n_classes, "y")
     predicted = _check.labels(predicted, len(y), n_classes, "predicted")
-    if 8 * n_classes**2 > memory_size():
-        raise MemoryError(f"a matrix of {n_classes} x {n_classes} counts takes more memory than this machine has")
+    _check.memory(8 * n_classes**2, f"a matrix of {n_classes} x {n_classes} counts")
     return np.bincount(y * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
@@ -411,7 +408,7 @@ def _check_model(model: SoftmaxModel, name: str) -> None:
 
 def _check_callback(callback) -> None:
     if callback is not None and not callable(callback):
-        raise TypeError(f"callback is {callback!r}; expected a function or None")
+        raise TypeError(f"callback is {_check.shown(callback)}; expected a function or None")
 
 
 def _matching_classes(dataset: Dataset, start: SoftmaxModel | None) -> int:

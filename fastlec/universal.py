@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from . import _check
 from .layers import Dense
 from .losses import MeanSquaredError
 from .network import Network
@@ -55,7 +56,7 @@ def fits(widths: Sequence[int], *, samples: int = 200, activation: str = "tanh",
     """
     x = np.linspace(LOW, HIGH, samples)[:, None]
     grid = np.linspace(LOW, HIGH, _GRID)[:, None]
-    rng = np.random.default_rng(seed)
+    rng = _check.generator(seed, "seed")
     net, before, y = None, 0, target(x)
     for width in widths:
         if width <= before:

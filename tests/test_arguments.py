@@ -487,7 +487,7 @@ def test_layers_that_memory_cannot_hold(make):
 
 @pytest.mark.parametrize("seed", [object(), -3, "seed", 1.5], ids=repr)
 def test_seeds(seed):
-    with pytest.raises((TypeError, ValueError), match=r"^rng is .*; expected a seed"):
+    with pytest.raises((TypeError, ValueError), match=r"^rng is .*; expected None, a seed"):
         fastlec.Dense(3, 2, rng=seed)
 
 

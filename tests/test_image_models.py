@@ -113,6 +113,35 @@ def test_a_trained_network_is_what_its_file_says(rng, architecture, folder):
     assert classifier.dtype(found) == np.float32
 
 
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, FloatingPointError])
+def test_what_is_done_survives_an_exception(rng, ended):
+    dataset = images(rng, shape=(4, 4))
+    seen = []
+
+    def callback(epoch, history):
+        seen.append(list(history.train_loss))
+        if epoch == 2:
+            raise ended("the loss is inf; and more")
+
+    start = small(dataset, "cnn")
+    with pytest.raises(ended) as caught:
+        classifier.train_network(dataset, start, epochs=5, lr=0.25, callback=callback)
+    assert caught.value.history.train_loss == seen[-1]
+    assert caught.value.model.facts == start.facts
+    assert np.isfinite(caught.value.model.net.theta).all()
+    assert not np.array_equal(caught.value.model.net.theta, start.net.theta)
+    if ended is FloatingPointError:
+        assert str(caught.value) == "the loss is inf; a lower learning rate than 0.25 may help"
+
+
+def test_samples_that_are_not_finite_are_not_trained_on(rng):
+    """Nor is a lower learning rate the remedy."""
+    dataset = images(rng, shape=(2, 3))
+    dataset.X[:, 2] = np.inf
+    with pytest.raises(FloatingPointError, match=r"^X\[0, 2\] is inf as float32; expected finite numbers$"):
+        classifier.train_network(dataset, classifier.new_network(dataset, "mlp", width=4, seed=0), epochs=1)
+
+
 def softmax(rng, dtype=np.float64):
     return io.SoftmaxModel(rng.normal(size=(3, 6)).astype(dtype), rng.normal(size=3).astype(dtype))
 
@@ -132,9 +161,11 @@ def test_outputs_that_overflow_have_no_class(rng):
     network = classifier.new_network(images(rng, shape=(2, 3)), "mlp", width=4, seed=0)
     network.net.theta = np.full_like(network.net.theta, 1e30)
     linear = io.SoftmaxModel(np.full((3, 6), 1e38, np.float32), np.zeros(3, np.float32))
-    output = r"the model's output\[0, 0\] is (inf|nan) as float32; expected finite numbers"
-    for model, text in ((network, output), (linear, r"X\[0\] and theta are too large: their product overflows float32")):
-        with pytest.raises(ValueError, match=text):
+    for model, text in (
+        (network, r"the model's output\[0, 0\] is (inf|nan) as float32; expected finite numbers"),
+        (linear, r"X\[0\] and theta are too large: their product overflows float32"),
+    ):
+        with pytest.raises(ValueError, match=f"^{text}"):
             classifier.predict(model, np.ones((2, 6), np.float32))
 
 

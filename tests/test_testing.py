@@ -495,7 +495,7 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"d has shape \(2,\); expected \(6,\) to match x"):
         gradient_test(log_cosh, np.tanh, x, d=np.ones(2))
     for eps0 in (-1, 0, np.nan, np.inf, 10**400):
-        with pytest.raises(ValueError, match=r"eps0 is .*; expected a (positive number|number that float64 holds)"):
+        with pytest.raises(ValueError, match=r"^eps0 is .*; expected a (finite )?number (>= 0|> 0|that float64 holds)"):
             gradient_test(log_cosh, np.tanh, x, eps0=eps0)
     with pytest.raises(TypeError, match=r"eps0 is 'half'; expected a number"):
         gradient_test(log_cosh, np.tanh, x, eps0="half")

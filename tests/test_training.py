@@ -362,8 +362,8 @@ X, Y = np.random.default_rng(0).normal(size=(30, 2)), np.arange(30) % 3
 NAN, INFINITE = X.copy(), X.copy()
 NAN[7, 1], INFINITE[3, 0] = np.nan, -np.inf
 DATASETS = {
-    "NaN": ({"X": NAN}, ValueError, r"^X\[7, 1\] is nan; expected finite numbers"),
-    "infinity": ({"X": INFINITE}, ValueError, r"^X\[3, 0\] is -inf; expected finite numbers"),
+    "NaN": ({"X": NAN}, ValueError, r"^X\[7, 1\] is nan as float\d\d; expected finite numbers"),
+    "infinity": ({"X": INFINITE}, ValueError, r"^X\[3, 0\] is -inf as float\d\d; expected finite numbers"),
     "NaN to test": ({"X_test": NAN, "y_test": Y}, ValueError, r"^X_test\[7, 1\] is nan"),
     "other features to test": (
         {"X_test": X[:, :1], "y_test": Y},
@@ -420,7 +420,7 @@ def test_settings_that_cannot_be(name, value, error, match):
 
 
 MODELS = {
-    "NaN": ((np.full((3, 2), np.nan), np.zeros(3)), ValueError, r"\.W\[0, 0\] is nan; expected finite numbers"),
+    "NaN": ((np.full((3, 2), np.nan), np.zeros(3)), ValueError, r"\.W\[0, 0\] is nan as float\d\d; expected finite numbers"),
     "flat": ((np.zeros(6), np.zeros(3)), ValueError, r"\.W has shape \(6,\), .*\.b \(3,\); expected \(classes, features\)"),
     "few biases": ((np.zeros((3, 2)), np.zeros(2)), ValueError, r"\.W has shape \(3, 2\), .*\.b \(2,\); expected"),
     "object": ((np.zeros((3, 2), object), np.zeros(3)), TypeError, r"\.W has dtype object"),
@@ -438,8 +438,8 @@ def test_models_that_cannot_be(arrays, error, match):
 def test_samples_that_cannot_be_predicted():
     model = SoftmaxModel(np.ones((3, 2)), np.zeros(3))
     for wrong, match in (
-        (NAN, r"^X\[7, 1\] is nan; expected finite numbers"),
-        (np.full((1, 2), np.inf), r"^X\[0, 0\] is inf; expected finite numbers"),
+        (NAN, r"^X\[7, 1\] is nan as float\d\d; expected finite numbers"),
+        (np.full((1, 2), np.inf), r"^X\[0, 0\] is inf as float\d\d; expected finite numbers"),
         (X[:, :1], r"^X has shape \(30, 1\); expected \(30, 2\)"),
         (X[0], r"^X has shape \(2,\)"),
     ):
@@ -460,7 +460,7 @@ def test_starts_that_cannot_be(minimize):
         return training.minimize_scipy(objective, theta, minimize, **options)[0]
 
     for wrong, error, match in (
-        (theta + np.nan, ValueError, r"^theta\[0\] is nan; expected finite numbers"),
+        (theta + np.nan, ValueError, r"^theta\[0\] is nan as float\d\d; expected finite numbers"),
         (theta[:2], ValueError, r"^theta has shape \(2,\); expected \(9,\)"),
         (theta.astype(str), TypeError, "^theta has dtype <U"),
         (None, TypeError, "^theta has dtype object"),
@@ -469,7 +469,7 @@ def test_starts_that_cannot_be(minimize):
             run(wrong)
     with pytest.raises(TypeError, match=r"^callback is 3; expected a function or None"):
         run(theta, callback=3)
-    with pytest.raises(ValueError, match=r"^X\[7, 1\] is nan; expected finite numbers"):
+    with pytest.raises(ValueError, match=r"^X\[7, 1\] is nan as float\d\d; expected finite numbers"):
         run(theta, SoftmaxObjective(NAN, Y))
     np.testing.assert_array_equal(run(theta.astype(int)), run(theta))
 

@@ -570,9 +570,7 @@ def check_params(own, params):
 
 def activation_code(activation):
     """The kernels' number of an activation. ValueError for a name that there is not."""
-    if not isinstance(activation, str) or activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {_check.shown(activation)}; expected one of {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[activation]
+    return ACTIVATIONS[_check.choice(activation, ACTIVATIONS, "activation")]
 
 
 def setting(activation, dtype, rng):
