@@ -20,7 +20,7 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MOST_COUNT = sys.maxsize  # of any integer argument: what memory can be counted in
 LONG = 60  # characters of a value in a message
 MEMORY_FROM = 1 << 28  # bytes that are asked about before they are taken
-PART_VALUES = 1 << 20  # values that are looked at at once
+PART_VALUES = 1 << 20  # values that are looked at together
 
 
 def as_array(x, name):

@@ -39,8 +39,7 @@ class _Samples(Problem):
                 own.flags.writeable = False
         fit_bias, rows = _check.flag(fit_bias, "fit_bias"), n_classes - _check.flag(reduced, "reduced")
         # theta, its gradient, a block's share of that and the weights as the kernel wants them; the logits of a strip
-        if X.itemsize * (4 * rows * (n + 1) + STRIP * n_classes) > _check.memory_size():
-            raise MemoryError(f"{n_classes} classes of {n} features take more memory than this machine has")
+        _check.memory(X.itemsize * (4 * rows * (n + 1) + STRIP * n_classes), f"{n_classes} classes of {n} features")
         super().__init__(X, y, weight, n_classes, rows, fit_bias)
 
     def __reduce__(self):

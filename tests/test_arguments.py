@@ -10,7 +10,7 @@ from cases import ALONG_AXIS
 from numpy.exceptions import AxisError
 
 import fastlec
-from fastlec import LogisticObjective, SoftmaxObjective
+from fastlec import LogisticObjective, SoftmaxObjective, _check
 
 MAPS = (*cases.MAPS, lambda x, **options: fastlec.value_and_derivative(x, "tanh", **options))
 ids = [f.__name__.replace("<lambda>", "value_and_derivative") for f in ALONG_AXIS + MAPS]
@@ -483,6 +483,26 @@ def test_layers_that_memory_cannot_hold(make):
         r"^(weights of shape \(.*\)|a layer of .* channels) would take more memory than this machine has left",
         make,
     )
+
+
+def test_a_containers_limit_counts_as_its_memory(tmp_path):
+    whole = _check.memory_size(tmp_path)
+    assert whole > 1 << 20
+    (tmp_path / "memory").mkdir()
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        (tmp_path / name).write_text("max\n")
+        assert _check.memory_size(tmp_path) == whole
+        (tmp_path / name).write_text("1000000\n")
+        assert _check.memory_size(tmp_path) == 1_000_000
+        (tmp_path / name).unlink()
+
+
+@pytest.mark.parametrize("value", ["no", None, 2, np.zeros(2)], ids=repr)
+def test_flags(value):
+    refuses(TypeError, "^bias is .*; expected True or False", fastlec.Dense, 3, 2, bias=value)
+    refuses(TypeError, "^bias is .*; expected True or False", fastlec.Conv2d, 3, 2, 3, bias=value)
+    refuses(TypeError, "^training is .*; expected True or False", fastlec.BatchNorm2d, 3, training=value)
+    assert list(fastlec.Dense(3, 2, bias=np.False_).params) == ["W"]
 
 
 @pytest.mark.parametrize("seed", [object(), -3, "seed", 1.5], ids=repr)

@@ -411,18 +411,6 @@ def test_only_files_are_read(suffix):
         refused(name, f"cannot be read as {suffix}: (it is )?{text}")
 
 
-def test_a_containers_limit_counts_as_its_memory(tmp_path):
-    whole = io.memory_size(tmp_path)
-    assert whole > 1 << 20
-    (tmp_path / "memory").mkdir()
-    for name in ("memory.max", "memory/memory.limit_in_bytes"):
-        (tmp_path / name).write_text("max\n")
-        assert io.memory_size(tmp_path) == whole
-        (tmp_path / name).write_text("1000000\n")
-        assert io.memory_size(tmp_path) == 1_000_000
-        (tmp_path / name).unlink()
-
-
 def test_archives_that_are_too_large_or_ambiguous(path, model, monkeypatch):
     np.savez_compressed(path, W=np.zeros(10_000_000))
     monkeypatch.setattr(io, "memory_size", lambda: 1_000_000)

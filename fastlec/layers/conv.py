@@ -158,6 +158,7 @@ class Conv2d(_Convolving):
     ):
         op, dtype, rng = setting(activation, dtype, rng)
         algorithm_code(algorithm)  # checks it
+        bias = _check.flag(bias, "bias")
         shapes = self.shapes(c_in, c_out, kernel_size, bias=bias, groups=groups)
         self.groups, self.algorithm = _check.count(groups, "groups", 1), algorithm
         self.c_out, self.c_in = shapes["W"][0], shapes["W"][1] * self.groups

@@ -70,7 +70,7 @@ class Dense(PlannedLayer):
     def __init__(self, n_in, n_out, activation="tanh", bias=True, *, dtype=np.float64, rng=None):
         self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
         op, dtype, rng = setting(activation, dtype, rng)
-        self.activation, self.outermost = activation, op
+        self.activation, self.outermost, bias = activation, op, _check.flag(bias, "bias")
         params = {"W": initial_weights(rng, self.n_out, self.n_in, dtype, GAIN.get(activation, 1.0))}
         super().__init__(params | {"b": np.zeros(self.n_out, dtype)} if bias else params)
 

@@ -36,7 +36,7 @@ class BatchNorm2d(PlannedLayer):
         self.eps, self.momentum = _check.non_negative(eps, "eps"), _check.non_negative(momentum, "momentum")
         if self.momentum > 1:
             raise ValueError(f"momentum is {momentum}; expected a share between 0 and 1")
-        self.training = bool(training)
+        self.training = _check.flag(training, "training")
         _check.memory(6 * self.c * dtype.itemsize, f"a layer of {self.c} channels")
         zeros, ones = np.zeros(self.c, dtype), np.ones(self.c, dtype)
         super().__init__({"gamma": ones, "beta": zeros}, {"running_mean": zeros.copy(), "running_var": ones.copy()})
