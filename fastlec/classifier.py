@@ -167,15 +167,17 @@ def train_network(
     smoothing: float = 0.1,
     seed: int = 0,
     checkpoint: str | os.PathLike | None = None,
+    resume: bool = True,
     callback: Callable[[int, Any], None] | None = None,
 ) -> training.Trained:
-    """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates.
+    """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates, the same ones
+    whatever the seed, so that no training that goes on from a model is on what that one has set aside.
 
     solver : "sgd" or "adam".  epochs : by default 40, of cnn and resnet-cnn 20.  l2 : weight decay.
     lr : by default 0.1 for sgd, 0.002 for adam; it rises over the first twentieth of the steps, then falls to 0 along a cosine.
     smoothing : the share of each target that is spread evenly over the classes (label smoothing, Szegedy et al. 2016): the
     network is not asked to be certain, and generalises better. Both losses in the history are against such targets.
-    checkpoint : as of :func:`fastlec.fit`: written after every epoch; the training goes on from the one that is there.
+    checkpoint, resume : as of :func:`fastlec.fit`: written after every epoch; whether to go on from the one that is there.
     callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.
     Raises DataError if data and model do not match, ModelError for a checkpoint of another training, FloatingPointError if the
     samples or the loss are not finite. Whatever is raised once training has begun (by Ctrl-C or a callback, too) has as ``history``
@@ -185,7 +187,7 @@ def train_network(
     check_images(dataset, start.facts)
     dtype, n_classes = dataset.X.dtype, start.facts.n_classes
     net = start.net.with_params({name: array.astype(dtype) for name, array in start.net.params.items()})
-    X, (train, validation) = start.facts.inputs(dataset.X), data.split(dataset.y, seed=seed)
+    X, (train, validation) = start.facts.inputs(dataset.X), data.split(dataset.y)
     y_val = dataset.y[validation]
     targets = np.full((len(dataset.y), n_classes), smoothing / n_classes, dtype)
     targets[np.arange(len(targets)), dataset.y] += 1 - smoothing
@@ -215,6 +217,7 @@ def train_network(
             callbacks=[report],
             rng=seed,
             checkpoint=checkpoint,
+            resume=resume,
         )
     except BaseException as error:
         if hasattr(error, "history"):  # else training has not begun

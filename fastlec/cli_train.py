@@ -81,9 +81,7 @@ def train(
         float | None,
         typer.Option(callback=finite(0, 1), help="Share of each label spread over all classes (networks). (default: 0.1)"),
     ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=MOST, help="Of the validation split, the shuffling and a network's weights.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of the shuffling and a network's weights.")] = 0,
     dtype: Annotated[
         DType | None,
         typer.Option(help="Of data and model. (default: float64, a network float32, or the loaded model's)"),
@@ -169,10 +167,8 @@ def train(
         size = np.dtype(dtype).itemsize * (model.net.n_params if network else (facts.n_features + 1) * facts.n_classes)
         io.writable(save, size)
         if checkpoint:
-            place = io.writable(checkpoint, 2 * size)  # parameters, and the optimizer's state
-            if overwrite and not resume:
-                place.unlink(missing_ok=True)  # else the training would go on from it
-            settings["checkpoint"] = checkpoint
+            io.writable(checkpoint, 2 * size)  # parameters, and the optimizer's state
+            settings |= {"checkpoint": checkpoint, "resume": resume}
         model = _train(console, dataset, model, kind, settings, save, picture)
     if predict:
         _predict(console, model, samples, output)
@@ -233,6 +229,8 @@ def _train(console, dataset, start, kind, settings, save, picture):
 def _print_scores(console, dataset, trained, counts, seconds: float) -> None:
     console.print(_history_table(trained.history))
     _print_confusion(console, counts, "validation part")
+    for note in trained.history.notes:
+        console.print(note, soft_wrap=True)
     console.print(f"trained on {trained.n_train} samples, {trained.message}, {seconds:.2f} s")
     if trained.test_accuracy is not None:
         console.print(f"test accuracy {trained.test_accuracy:.2%} of {len(dataset.y_test)} samples")

@@ -10,7 +10,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from numbers import Real
 from pathlib import Path
@@ -112,6 +112,7 @@ def fit(
     rng=0,
     early_stopping: EarlyStopping | None = None,
     checkpoint: str | os.PathLike | None = None,
+    resume: bool = True,
     trainable=None,
     progress: bool = False,
 ) -> History:
@@ -134,6 +135,7 @@ def fit(
     are noted in history.notes. Nothing else may; a Generator is set to where it was. Of functions and layers of your own it knows
     little more than the name. ``Network.load`` reads the network from it: the best where early stopping restores that, else
     the last.
+    resume : whether to go on from a checkpoint that exists. If not, the training begins anew and replaces it after its first epoch.
     trainable : what is trained, by default everything: names, patterns, layers, as in :func:`training_step`.
     progress : show a bar (rich, where installed, or else lines) on stderr.
 
@@ -164,6 +166,7 @@ def fit(
     scored = held_out if isinstance(held_out, _Samples) else samples
     rule = _stopping_rule(early_stopping, held_out, scored.classes)
     path = None if checkpoint is None else _checkpoint_path(checkpoint)
+    resume = _check.flag(resume, "resume")
     trainable = trainable_names(net, trainable)
     batch_size = min(batch_size, len(samples))
     run = _Run(net, loss, optimizer, batch_size, trainable, rule, _check.generator(rng))
@@ -180,7 +183,7 @@ def fit(
         "trainable": trainable and list(trainable),
         "rng": _seed(rng),
     }
-    if path and path.exists():
+    if path and resume and path.exists():
         run.load(path, settings, epochs)
     rows = np.arange(len(samples))
     if isinstance(held_out, float):
@@ -202,7 +205,8 @@ def fit(
                 if stop:
                     break
     except BaseException as error:
-        error.history = run.history
+        with suppress(Exception):  # there are exceptions that take no attributes
+            error.history = run.history
         raise
     finally:
         if run.best is not None:
@@ -232,6 +236,7 @@ class _Run:
     """A network in training, and all that changes on the way: what a checkpoint holds.
 
     best : the values of `values` after the best epoch, or None where nobody wants them back. steps : how many were made.
+    began : the number of the last epoch's first step, of which history.learning_rate tells.
     """
 
     def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator):
@@ -239,7 +244,7 @@ class _Run:
         self.step = training_step(net, loss, optimizer, batch_size, trainable)
         self.history = History()
         self.best = self.values() if rule.restore_best else None
-        self.rng, self.steps = rng, 0
+        self.rng, self.began, self.steps = rng, 0, 0
 
     def values(self) -> dict[str, np.ndarray]:
         """Copies of all that training changes of the network."""
@@ -276,7 +281,7 @@ class _Run:
                 history.best_epoch = len(history)
                 if best is not None:
                     self.best = self.values()
-            self.steps = steps
+            self.began, self.steps = self.steps, steps
         except BaseException:
             self.restore(before)
             self.best, history.best_epoch = best, best_epoch
@@ -322,7 +327,8 @@ class _Run:
                 f"{spoilt} has NaN or infinity after the callbacks of epoch {done}; {path} is left as it was"
             )
         lists = {f"history.{name}": np.array(getattr(self.history, name), np.float64) for name in _LISTS}
-        facts = {"best_epoch": self.history.best_epoch, "notes": self.history.notes, "rng": self.rng.bit_generator.state}
+        facts = {"best_epoch": self.history.best_epoch, "notes": self.history.notes, "began": self.began}
+        facts["rng"] = self.rng.bit_generator.state
         facts = json.loads(json.dumps(facts, default=lambda array: array.tolist()))  # some bit generators' states are arrays
         io.save_arrays(path, arrays | lists, {"kind": "checkpoint", "settings": settings, **facts})
 
@@ -339,9 +345,8 @@ class _Run:
         settings = json.loads(json.dumps(settings))  # as the file has it: lists for tuples
         changes = [name for name, ours in settings.items() if theirs.get(name) != ours]
         for name in changes:
-            text = (
-                f"is the checkpoint of another training: its {name} is {theirs.get(name)}, that of this one is {settings[name]}"
-            )
+            found, wanted = _where_they_differ(str(theirs.get(name)), str(settings[name]))
+            text = f"is the checkpoint of another training: its {name} is {found}, that of this one is {wanted}"
             require(name in _MAY_CHANGE, f"{text}; only lr, batch_size, epochs and patience may change")
         expected = self._arrays()
         lists = {name: arrays.pop(f"history.{name}", np.empty((0, 0))) for name in _LISTS}
@@ -350,6 +355,7 @@ class _Run:
             found, wanted = (f"{a.dtype} of shape {a.shape}" for a in (array, expected[name]))
             require(found == wanted, f"{name} is {found}; expected {wanted}")
         done, best_epoch, notes = lists["train_loss"].size, meta.get("best_epoch"), meta.get("notes")
+        began, count = meta.get("began"), arrays["state.count"]
         for name, values in lists.items():
             unmeasured = name.startswith("val_") and name != self.rule.monitor and not values.size
             fits = values.dtype == np.float64 and (values.shape == (done,) or unmeasured)
@@ -357,7 +363,8 @@ class _Run:
         require(type(best_epoch) is int and 1 <= best_epoch <= done, f"best_epoch is {best_epoch!r}; expected 1 to {done}")
         texts = isinstance(notes, list) and all(isinstance(note, str) for note in notes)
         require(texts, f"notes is {notes!r}; expected a list of texts")
-        require(arrays["state.count"] >= 0, f"state.count is {arrays['state.count']}; expected an integer >= 0")
+        require(count >= 0, f"state.count is {count}; expected an integer >= 0")
+        require(type(began) is int and 0 <= began <= count, f"began is {began!r}; expected 0 to {count}")
         require(done <= epochs, f"holds {done} epochs of training; epochs is {epochs}, expected at least as many")
         rng = type(self.rng.bit_generator)()
         try:
@@ -369,10 +376,29 @@ class _Run:
         self.restore(arrays)
         self.best = self.best and {name: arrays[_best(name)] for name in self.best}
         notes += [f"from epoch {done + 1} on {name} is {settings[name]}; it was {theirs.get(name)}" for name in changes]
+        if "lr" not in changes:  # functions of one's own may look the same
+            now, before = _rate(self.optimizer, began), float(lists["learning_rate"][-1])
+            if now != before:
+                notes.append(f"from epoch {done + 1} on lr is another function: {now} for step {began}; it was {before}")
         measured = {name: values.tolist() for name, values in lists.items()}
         self.history = History(**measured, best_epoch=best_epoch, notes=notes)
         self.rng.bit_generator.state = rng.state
-        self.steps = int(arrays["state.count"])
+        self.began, self.steps = began, int(count)
+
+
+def _rate(optimizer, step: int) -> float | None:
+    """The learning rate of a step of the past; None where a schedule of one's own has none for it."""
+    try:
+        return optimizer.rate(step)
+    except Exception:
+        return None
+
+
+def _where_they_differ(a: str, b: str, most: int = 200) -> tuple[str, str]:
+    """Two texts; of a long one the part from shortly before the first difference on."""
+    same = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), 0)
+    start = max(same - most // 2, 0) if max(len(a), len(b)) > most else 0
+    return tuple("..." * (start > 0) + text[start : start + most] + "..." * (len(text) > start + most) for text in (a, b))
 
 
 def _best(name: str) -> str:
@@ -474,7 +500,7 @@ def _checkpoint_path(checkpoint) -> Path:
     if not isinstance(checkpoint, str | os.PathLike):
         raise TypeError(f"checkpoint is {_check.shown(checkpoint)}; expected the path of a file")
     path = io.writable(checkpoint)
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         raise ValueError(f"checkpoint is {str(checkpoint)!r}; expected another ending: checkpoints are .npz files")
     return path
 

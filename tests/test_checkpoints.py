@@ -336,6 +336,22 @@ def test_the_same_settings_in_other_words_are_no_change(digits, tmp_path):
     assert fit(network(), *digits, epochs=2, checkpoint=path, **more).notes == []
 
 
+def test_another_function_of_the_same_name_is_noted(digits, tmp_path):
+    path = tmp_path / "run.npz"
+
+    def constant(rate):
+        return SGD(lambda step: rate)
+
+    fit(network(), *digits, epochs=1, optimizer=constant(0.1), checkpoint=path)
+    assert fit(network(), *digits, epochs=2, optimizer=constant(0.1), checkpoint=path).notes == []
+    history = fit(network(), *digits, epochs=3, optimizer=constant(0.02), batch_size=16, checkpoint=path)
+    assert history.learning_rate == [0.1, 0.1, 0.02]
+    assert history.notes == [
+        "from epoch 3 on batch_size is 16; it was 32",
+        "from epoch 3 on lr is another function: 0.02 for step 10; it was 0.1",
+    ]
+
+
 def test_the_samples_set_aside_stay_so_when_another_generator_goes_on(digits, tmp_path, monkeypatch):
     X, y = digits
     seen, path = [], tmp_path / "run.npz"
@@ -360,6 +376,20 @@ def test_the_samples_set_aside_stay_so_when_another_generator_goes_on(digits, tm
 
 
 # ---- writing
+
+
+def test_without_resume_a_training_begins_anew_and_the_old_checkpoint_stays_until_it_is_replaced(digits, tmp_path):
+    path, net, alone = tmp_path / "run.npz", network(), network()
+    fit(network(), *digits, epochs=3, checkpoint=path)
+    before = path.read_bytes()
+    with pytest.raises(FloatingPointError):
+        fit(network(), *digits, optimizer=SGD(1e300), epochs=1, checkpoint=path, resume=False)
+    assert path.read_bytes() == before
+    history = fit(net, *digits, epochs=1, rng=7, checkpoint=path, resume=False)
+    assert len(history) == 1
+    assert io.load_arrays(path)[0]["history.train_loss"].shape == (1,)
+    fit(alone, *digits, epochs=1, rng=7)
+    np.testing.assert_array_equal(net.theta, alone.theta)
 
 
 @pytest.mark.parametrize("best", [False, True])
@@ -409,8 +439,9 @@ def test_callbacks_come_before_the_checkpoint(digits, tmp_path):
 
 
 def test_a_checkpoint_is_an_npz_file(digits, tmp_path):
-    with pytest.raises(ValueError, match=r"^checkpoint is .*run\.safetensors'; expected another ending: checkpoints are \.npz"):
-        fit(network(), *digits, epochs=1, checkpoint=tmp_path / "run.safetensors")
+    for name in ("run.safetensors", "run.SafeTensors"):
+        with pytest.raises(ValueError, match=r"^checkpoint is .*run\.[\w]+'; expected another ending: checkpoints are \.npz"):
+            fit(network(), *digits, epochs=1, checkpoint=tmp_path / name)
 
 
 # ---- the network of a checkpoint

@@ -118,6 +118,33 @@ def test_interrupting_the_console_script_while_it_starts(name):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "fastlec: interrupted\n")
 
 
+def test_the_console_script_imports_nothing_before_it_can_be_interrupted():
+    """Beyond what every Python has loaded: Ctrl-C within an import would end in a traceback."""
+    code = f"import sys; before = set(sys.modules); exec(open({str(SCRIPT)!r}).read()); print(set(sys.modules) - before)"
+    done = finished([sys.executable, "-c", code])
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+@pytest.mark.parametrize("whom", [os.kill, os.killpg], ids=["process", "terminal"])
+def test_interrupting_bench_ends_its_child_in_one_line(whom):
+    """Nothing holds its outputs open any more."""
+    if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+        pytest.skip("the system does not tell a process's children")
+    with process("bench", "--smoke", "--case", "tanh") as bench:
+        deadline = time.monotonic() + 60
+        children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
+        while time.monotonic() < deadline:
+            if child := children.read_text().split():
+                command, maps = (Path(f"/proc/{child[0]}/{name}").read_text() for name in ("cmdline", "maps"))
+                if "bench.timing" in command and "numpy" in maps:  # it is well on its way, no fork of its parent any more
+                    break
+            time.sleep(0.001)
+        whom(bench.pid, signal.SIGINT)
+        _, err = bench.communicate(timeout=60)
+    assert (bench.returncode, err.splitlines()[-1]) == (130, "fastlec: interrupted")
+    assert "Traceback" not in err
+
+
 def test_the_console_script_runs_commands():
     code = f"import runpy, sys; sys.argv = ['fastlec', 'fly']; sys.exit(runpy.run_path({str(SCRIPT)!r})['main']())"
     done = run_code(code)
@@ -185,5 +212,14 @@ def test_a_checkpoint_of_another_training_is_refused(capsys, folder):
         assert code == 2
         assert text in err
     assert (folder / "run.npz").read_bytes() == before
-    assert run(capsys, *NETWORK, "--seed", 3, "--epochs", 2, "--checkpoint", "run.npz", "--overwrite")[0] == 0
+    again = [*NETWORK, "--seed", 3, "--epochs", 2, "--checkpoint", "run.npz", "--overwrite"]
+    assert run(capsys, *again, "--lr", 1e38)[0] == 2
+    assert (folder / "run.npz").read_bytes() == before  # nothing has come in its place
+    assert run(capsys, *again)[0] == 0
     assert io.load_arrays("run.npz")[0]["history.train_loss"].shape == (2,)
+
+
+def test_what_a_resumed_training_changes_is_noted(capsys, folder):
+    assert run(capsys, *NETWORK, "--epochs", 1, "--checkpoint", "run.npz")[0] == 0
+    options = ["--epochs", 2, "--batch-size", 64, "--checkpoint", "run.npz", "--resume"]
+    assert "from epoch 2 on batch_size is 64; it was 32" in run(capsys, *NETWORK, *options)[1]

@@ -372,6 +372,19 @@ def test_an_exception_within_an_epoch_leaves_whole_epochs(error, digits):
     np.testing.assert_array_equal(net.theta, two.theta)
 
 
+class Sealed(Exception):
+    """An exception that takes no attributes but Python's own."""
+
+    def __setattr__(self, name, value):
+        if not name.startswith("__"):
+            raise TypeError("sealed")
+        super().__setattr__(name, value)
+
+
+def test_an_exception_that_takes_no_history_is_raised_as_it_is(digits):
+    assert isinstance(stopped(network(), *digits, 25, Sealed(), epochs=9), Sealed)
+
+
 def images():
     """A network with buffers, samples and labels of two classes."""
     rng = np.random.default_rng(0)

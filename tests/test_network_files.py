@@ -179,6 +179,18 @@ def test_every_flipped_bit_of_the_numbers_is_found(path, bit):
         refused(path, "CRC|checksum|NaN or infinity")
 
 
+def test_every_flipped_bit_of_the_checksum_is_found(tmp_path):
+    pytest.importorskip("safetensors")
+    path = tmp_path / "net.safetensors"
+    NET.save(path)
+    content = path.read_bytes()
+    start = content.index(b"crc32")
+    for position in range(start, content.index(b"}", start)):
+        for bit in range(8):
+            path.write_bytes(content[:position] + bytes([content[position] ^ 1 << bit]) + content[position + 1 :])
+            refused(path, "as .safetensors|no fastlec model|not JSON")
+
+
 def test_safetensors_of_before_there_was_a_checksum(tmp_path):
     library = pytest.importorskip("safetensors.numpy")
     path, meta = tmp_path / "net.safetensors", {"format": "fastlec", "version": 1, **described(NET)}

@@ -8,7 +8,7 @@ import pytest
 import scipy.optimize  # noqa: F401  its BLAS must be loaded to be limited
 from threadpoolctl import threadpool_limits
 
-from fastlec import LogisticObjective, SoftmaxObjective, data, plot, testing, training
+from fastlec import LogisticObjective, SoftmaxObjective, classifier, data, plot, testing, training
 from fastlec.data import DataError, Dataset
 from fastlec.fitting import History
 from fastlec.io import SoftmaxModel
@@ -335,13 +335,25 @@ def test_training_is_deterministic(digits):
     assert not np.array_equal(first, other)
 
 
-def test_validation_samples_are_not_trained_on(digits):
-    _, validation = data.split(digits.y, seed=0)
+@pytest.mark.parametrize("seed", [0, 7])
+def test_validation_samples_are_not_trained_on(digits, seed):
+    """The same ones whatever the seed: a training that goes on with another one is not on what the first has set aside."""
+    _, validation = data.split(digits.y)
     X = digits.X.copy()
     X[validation] = 0
     blind = Dataset(X, digits.y, image_shape=(8, 8), scale=16.0)
-    kept, blinded = (training.train_softmax(dataset, epochs=2, seed=0) for dataset in (digits, blind))
+    kept, blinded = (training.train_softmax(dataset, epochs=2, seed=seed) for dataset in (digits, blind))
     np.testing.assert_array_equal(kept.model.W, blinded.model.W)
+    start = classifier.new_network(digits, "mlp", depth=1, width=4, seed=0)
+    kept, blinded = (classifier.train_network(dataset, start, epochs=1, seed=seed) for dataset in (digits, blind))
+    np.testing.assert_array_equal(kept.model.net.theta, blinded.model.net.theta)
+
+
+def test_a_network_that_diverges_has_its_history(digits):
+    start = classifier.new_network(digits, "mlp", depth=1, width=4, seed=0)
+    with pytest.raises(FloatingPointError, match="a lower learning rate than 1e") as caught:
+        classifier.train_network(digits, start, epochs=2, lr=1e300)
+    assert len(caught.value.history) == 0
 
 
 def test_training_goes_on_from_a_model(digits):

@@ -44,6 +44,9 @@ PATIENCE = 5.0  # s: whose turns would take longer in all gets fewer
 COPY = "copy"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 CHILD = """
+import _signal
+if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # Ctrl-C, which the terminal sends both, is the parent's to tell
 import json, os, sys
 plan = json.load(sys.stdin)
 if hasattr(os, "sched_setaffinity"):
@@ -124,16 +127,20 @@ def _events(plan, progress):
     with subprocess.Popen(
         [sys.executable, "-c", CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
-        json.dump({**plan, "path": sys.path}, process.stdin)
-        process.stdin.close()
-        for line in process.stdout:
-            event = json.loads(line)
-            if "at" in event:
-                at = event["at"]
-                if progress:
-                    progress(f"{at}, {report.count_of(count)}")
-            else:
-                yield event
+        try:
+            json.dump({**plan, "path": sys.path}, process.stdin)
+            process.stdin.close()
+            for line in process.stdout:
+                event = json.loads(line)
+                if "at" in event:
+                    at = event["at"]
+                    if progress:
+                        progress(f"{at}, {report.count_of(count)}")
+                else:
+                    yield event
+        except BaseException:  # Ctrl-C, or whoever takes the events wants no more
+            process.kill()
+            raise
     if process.returncode:
         raise RuntimeError(f"the process with {report.count_of(count)} ended with code {process.returncode} at {at}")
 

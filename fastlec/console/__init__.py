@@ -1,8 +1,8 @@
 """The console script ``fastlec``, installed as a package of its own, ``fastlec_console``: importing a part of fastlec imports
 fastlec first, which takes a good part of a second, and Ctrl-C is to end the command in one line from the script's first line on."""
 
+import _signal as signal  # signal itself imports others for some milliseconds, in which Ctrl-C would be a traceback
 import os
-import signal
 
 
 def main() -> int:
