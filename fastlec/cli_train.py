@@ -167,7 +167,9 @@ def train(
         size = np.dtype(dtype).itemsize * (model.net.n_params if network else (facts.n_features + 1) * facts.n_classes)
         io.writable(save, size)
         if checkpoint:
-            io.writable(checkpoint, 2 * size)  # parameters, and the optimizer's state
+            arrays = 3 if solver is Solver.adam else 2  # parameters, and the optimizer's state
+            files = 1 if checkpoint.exists() else 2  # each is whole before it takes the last one's place
+            io.writable(checkpoint, files * arrays * size)
             settings |= {"checkpoint": checkpoint, "resume": resume}
         model = _train(console, dataset, model, kind, settings, save, picture)
     if predict:

@@ -212,12 +212,13 @@ def test_libraries_that_are_missing_are_named_before(capsys, monkeypatch, module
     assert os.listdir() == []
 
 
-@pytest.mark.parametrize(("free", "options"), [(100_000, []), (150_000, ["--checkpoint", "c.npz"])])
+@pytest.mark.parametrize(("free", "options"), [(100_000, []), (350_000, ["--checkpoint", "c.npz"])])
 @pytest.mark.usefixtures("untrained")
 def test_a_disk_that_is_too_full_is_told_before(capsys, monkeypatch, free, options):
+    """A checkpoint is parameters and velocities, and there are two where one takes the other's place."""
     disk = os.statvfs_result((1, 1, 10**6, free, free, 1000, 1000, 1000, 0, 255))
     monkeypatch.setattr(io.os, "statvfs", lambda path: disk)
-    text = f"cannot be written: it takes {208_976 if options else 104_488} bytes, and {free} are left on the disk"
+    text = f"cannot be written: it takes {417_952 if options else 104_488} bytes, and {free} are left on the disk"
     refused(capsys, text, "train", "--model", "mlp", *options)
     assert os.listdir() == []
 
