@@ -282,8 +282,9 @@ static void FL_FN(sum)(const fl_job *head, fl_int block, void *scratch)
     for (fl_int j = 0; j < len; j++) sums[j] = 0;
     for (fl_int p = 0; p < job->parts; p++)
         for (fl_int j = 0; j < len; j++) sums[j] += (double)part[p * job->stride + j];
-    for (fl_int j = 0; j < len; j++) {
-        const double penalty = theta && from + j < job->penalised ? job->l2 * (double)theta[from + j] : 0;
-        out[j] = (real)(job->scale * sums[j] + penalty);
-    }
+    /* one product in each sum: of two, a loop's vector and scalar forms, which memory's overlap chooses from, might fuse either */
+    const fl_int left = theta ? job->penalised - from : 0, penalised = left < 0 ? 0 : left < len ? left : len;
+    for (fl_int j = 0; j < len; j++) sums[j] *= job->scale;
+    for (fl_int j = 0; j < penalised; j++) out[j] = (real)(sums[j] + job->l2 * (double)theta[from + j]);
+    for (fl_int j = penalised; j < len; j++) out[j] = (real)sums[j];
 }
