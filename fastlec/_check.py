@@ -265,6 +265,8 @@ def weights(w, m, name="sample_weight"):
 
 def batch(X, y, which):
     """X[which] and y[which]: at least one sample, by a slice or an index array."""
+    if is_masked(which):
+        as_array(which, "batch")
     try:
         chosen, targets = X[which], y[which]
     except (IndexError, TypeError) as error:

@@ -29,7 +29,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ._check import memory_size
+from . import _check
 
 FORMAT, VERSION = "fastlec", 1
 DEFLATE_RATIO = 1032  # deflate cannot pack more than 1032 bytes into one: a header that claims more is lying
@@ -68,15 +68,16 @@ def save_model(path: str | os.PathLike, model: SoftmaxModel) -> None:
 
     Raises ModelError if the model is not one that ``load_model`` would accept, or the file cannot be written.
     """
+    W, b = _check.as_array(model.W, "W"), _check.as_array(model.b, "b")
     meta = {
         "kind": "softmax",
-        "n_classes": len(model.b),
-        "dtype": str(model.W.dtype),
+        "n_classes": len(b),
+        "dtype": str(W.dtype),
         "image_shape": model.image_shape and [int(size) for size in model.image_shape],
         "scale": float(model.scale),
     }
-    _softmax_model(path, {"W": model.W, "b": model.b}, meta)
-    _save(path, {"W": model.W, "b": model.b}, meta)
+    _softmax_model(path, {"W": W, "b": b}, meta)
+    _save(path, {"W": W, "b": b}, meta)
 
 
 def load_model(path: str | os.PathLike) -> SoftmaxModel:
@@ -192,7 +193,7 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
         try:
             for name, array in {"meta": np.array(text), **arrays}.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+                    np.lib.format.write_array(member, _check.as_array(array, name), allow_pickle=False)
             archive.close()
         finally:
             archive.fp = None  # else, where an exception left an entry open, closing would raise another one in its place
@@ -370,7 +371,7 @@ def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], d
     library = _safetensors()
     try:
         with open_file(path) as file:
-            if os.fstat(file.fileno()).st_size > memory_size():
+            if os.fstat(file.fileno()).st_size > _check.memory_size():
                 raise ValueError("it is larger than this machine's memory")
             content = file.read()
         arrays = library.numpy.load(content)
@@ -445,7 +446,7 @@ def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> d
             members = archive.infolist()
             for member in members:
                 _check_member(archive, member)
-            if sum(member.file_size for member in members) > memory_size():
+            if sum(member.file_size for member in members) > _check.memory_size():
                 raise ValueError("its arrays are larger than this machine's memory")
             if len({member.filename for member in members}) < len(members):
                 raise ValueError("two entries have the same name")

@@ -28,6 +28,14 @@ def value_and_gradient(loss, output, y):
     return _check.number(found[0], f"the loss that {name} gave"), gradient
 
 
+def planned(loss):
+    """Whether loss.plan says what loss.value_and_gradient does: not where a subclass has another one of that and no other plan."""
+    for base in type(loss).__mro__:  # the class itself first
+        if "plan" in vars(base) or "value_and_gradient" in vars(base):
+            return "plan" in vars(base)
+    return False
+
+
 class SoftmaxCrossEntropy:
     """The mean over samples of -log softmax(z)_y, z (m, l) the network's output (lecture eq. 11 and 12).
 

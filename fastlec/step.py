@@ -48,6 +48,8 @@ def trainable_names(net, trainable):
     names = (*net.params, *net.buffers)
     if trainable is None:
         return None
+    if isinstance(trainable, Mapping):
+        raise TypeError("trainable is a dict; expected names, patterns, layers or their indices: what it names is trained")
     several = isinstance(trainable, Iterable) and not isinstance(trainable, str | bytes | Layer)
     chosen = set()
     for item in trainable if several else [trainable]:
@@ -188,7 +190,7 @@ class TrainingStep:
         expected = {"count", *(f"state{i}" for i in range(len(self._states)))}
         if set(state) != expected:
             raise ValueError(f"state has {sorted(state)}; expected {sorted(expected)}")
-        arrays = [np.asarray(state[f"state{i}"]) for i in range(len(self._states))]
+        arrays = [_check.as_array(state[name], name) for name in (f"state{i}" for i in range(len(self._states)))]
         for i, (a, own) in enumerate(zip(arrays, self._states, strict=True)):
             if a.shape != own.shape or a.dtype != own.dtype:
                 raise ValueError(f"state{i} is {a.dtype} of shape {a.shape}; expected {own.dtype} of shape {own.shape}")
@@ -217,7 +219,7 @@ class TrainingStep:
             if 0 in self.net.output_shape(X.shape[1:]):
                 raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
             self._form.check_batch(len(X), X.shape[1:])
-            kind = _Planned if self._form.planned and hasattr(self.loss, "plan") else _ByLayers
+            kind = _Planned if self._form.planned and losses.planned(self.loss) else _ByLayers
             plan = kind(self, X, y)
             if len(self._plans) >= MOST_PLANS:
                 del self._plans[next(iter(self._plans))]  # the oldest

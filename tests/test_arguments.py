@@ -360,6 +360,11 @@ def masked(a):
     return np.ma.array(a, mask=np.zeros(np.shape(a), bool))
 
 
+def momentum_step():
+    net = fastlec.Network([fastlec.Dense(3, 2)])
+    return fastlec.training_step(net, fastlec.MeanSquaredError(), fastlec.SGD(0.1, momentum=0.9), 4)
+
+
 IMAGES, KERNELS = np.ones((2, 3, 6, 6)), np.ones((4, 3, 3, 3))
 MASKED = {
     "softmax": ("x", lambda: fastlec.softmax(masked(X))),
@@ -379,6 +384,10 @@ MASKED = {
     "objective": ("X", lambda: SoftmaxObjective(masked(X), Y)),
     "y": ("y", lambda: LogisticObjective(X, masked(Y % 2))),
     "theta": ("theta", lambda: SoftmaxObjective(X, Y).value(masked(THETA))),
+    "batch": ("batch", lambda: SoftmaxObjective(X, Y).value(THETA, batch=masked([0, 1]))),
+    "state": ("state0", lambda: setattr(momentum_step(), "state", {"count": 0, "state0": masked(np.zeros(8))})),
+    "model": ("W", lambda: fastlec.io.save_model("none.npz", fastlec.io.SoftmaxModel(masked(np.ones((2, 3))), np.ones(2)))),
+    "saved": ("a", lambda: fastlec.io.save_arrays("none.npz", {"a": masked(X)}, {})),
     "gradient_test": ("x", lambda: fastlec.testing.gradient_test(np.sum, np.ones_like, masked(X))),
     "jacobian_test": ("d", lambda: fastlec.testing.jacobian_test(np.sin, lambda x, v: np.cos(x) * v, X, d=masked(X))),
     "reference": ("array", lambda: fastlec.reference.tanh(masked(X))),

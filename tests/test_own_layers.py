@@ -77,6 +77,11 @@ RESULTS = {  # (methods, error, text), of y
     "nothing": ({"evaluate": lambda s, x: None}, TypeError, "Mine.evaluate gave a NoneType; expected a pair (y, kept)"),
     "no y": ({"evaluate": lambda s, x: (None, x)}, TypeError, "Mine.evaluate gave a NoneType; expected an array"),
     "a list": ({"evaluate": lambda s, x: (x.tolist(), x)}, TypeError, "Mine.evaluate gave a list; expected an array"),
+    "a mask": (
+        {"evaluate": lambda s, x: (np.ma.array(x), x)},
+        TypeError,
+        "Mine.evaluate gave a MaskedArray; expected an array",
+    ),
     "y's shape": (
         {"evaluate": lambda s, x: (x[:, :2], x)},
         ValueError,

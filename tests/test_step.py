@@ -711,6 +711,7 @@ NOT_NAMED = {
     "bytes": (b"0.W", TypeError, "trainable has b'0.W'; expected names"),
     "None within": ([None], TypeError, "trainable has None; expected names"),
     "a class": (Dense, TypeError, "trainable has <class"),
+    "a dict": ({"0.W": False}, TypeError, "trainable is a dict; expected names"),
 }
 
 
@@ -965,3 +966,34 @@ def test_an_error_lists_some_of_the_names():
     net = Network([Dense(2, 2, rng=0) for _ in range(30)])
     with pytest.raises(ValueError, match=r"names or patterns of 0\.W, 0\.b, .*, 24\.b, and 10 more$"):
         trainable_names(net, "a")
+
+
+class Weighted(MeanSquaredError):
+    """A loss of fastlec's with another value and gradient."""
+
+    def value_and_gradient(self, output, y, *, grad_out=None):
+        loss, gradient = super().value_and_gradient(output, y)
+        return 10 * loss, 10 * gradient
+
+
+class Planned(Weighted):
+    """That says itself which jobs it is."""
+
+    def value_and_gradient(self, output, y, *, grad_out=None):
+        return MeanSquaredError.value_and_gradient(self, output, y, grad_out=grad_out)
+
+    def plan(self, plan, output, y, grad):
+        super().plan(plan, output, y, grad)
+
+
+def test_a_loss_that_is_a_subclass_is_what_trains(rng):
+    """Jobs of the base class would not know what it overrides."""
+    X, y = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
+    start = Network([Dense(3, 2, rng=0)])
+    change = {}
+    for loss in (MeanSquaredError(), Weighted(), Planned()):
+        net = start.with_theta(start.theta.copy())
+        value = training_step(net, loss, SGD(0.01), 6)(X, y)
+        change[type(loss)] = np.array([value, *(net.theta - start.theta)])
+    np.testing.assert_allclose(change[Weighted], 10 * change[MeanSquaredError], rtol=1e-9)
+    np.testing.assert_array_equal(change[Planned], change[MeanSquaredError])

@@ -543,7 +543,7 @@ def one_dtype(params):
 def own_result(layer, method, array, shape, dtype, why=""):
     """What a method of a user's layer gave. TypeError or ValueError, which name it, if it has not this shape and dtype."""
     what = f"{type(layer).__name__}.{method}"
-    if not isinstance(array, np.ndarray | np.generic):
+    if not isinstance(array, np.ndarray | np.generic) or _check.is_masked(array):
         raise TypeError(f"{what} gave a {type(array).__name__}; expected an array")
     if array.shape != shape:
         raise ValueError(f"{what} gave shape {array.shape}; expected {shape}{why}")
