@@ -77,6 +77,8 @@ def _cross_entropy_of_any(logits, labels, sample_weight, grad_out):
     m, n = logits.shape
     labels = _check.as_array(labels, "labels")
     if labels.ndim == 2 or labels.dtype.kind == "f":
+        if labels.shape == (m,):
+            raise TypeError(f"labels has dtype {labels.dtype}; expected integers, or probabilities of shape {(m, n)}")
         if labels.shape != (m, n):
             raise ValueError(f"labels has shape {labels.shape}; expected ({m},) integers or ({m}, {n}) probabilities")
         dtype = _check.common_dtype(logits=logits, labels=labels)
