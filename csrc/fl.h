@@ -323,10 +323,13 @@ enum {
     FL_WINO_ROWS = 32,                 /* of A in a panel, at most */
     FL_WINO_DIRECT = 16,               /* rows of A that are summed directly at a time */
     FL_WINO_BUCKETS = 2048,            /* of a histogram of float patterns: sign, exponent and three bits of the fraction */
-    FL_WINO_FAR = 64,                  /* times the median of the tiles' max |x|: larger ones must not reach what does not see them */
+    FL_WINO_FAR = 64,                  /* times the usual max |x| of a tile: larger ones must not reach what does not see them */
     /* Terms of an output that make direct summation round as much as the transforms do, up to a factor of 3: */
     FL_WINO_TERMS = 54,                /* measured with normal, sparse and scaled data and weights, 32 to 128 channels */
-    FL_WINO_WEIGHT_TERMS = 60          /* and those of an element of the weights' gradient, against a sum in order */
+    FL_WINO_WEIGHT_TERMS = 60,         /* and those of an element of the weights' gradient, against a sum in order */
+    FL_WINO_BITS = 21,                 /* of two float32 factors together, with which direct summation rounds less than the transforms do:
+                                        * measured with integers and short floats, 32 to 128 channels; float64 has 29 more */
+    FL_WINO_SAMPLE = 256               /* numbers whose bits are looked at, about */
 };
 
 typedef struct {
@@ -404,15 +407,20 @@ typedef struct {
     fl_int x_parts, v_parts;
     void *bounds;                      /* [group][pitch]; winograd_weights: 1 or 0 */
     int *direct;                       /* winograd_weights: as below */
+    const void *x, *v;
+    fl_int x_size, v_size;
 } fl_winograd_bounds_job;
 
-/* *direct = whether so many registers of tiles would be summed directly that all of the call had better be. */
+/* *direct = whether so many registers of tiles would be summed directly that all of the call had better be, or x and w have so few
+ * significant bits that direct summation hardly rounds. */
 typedef struct {
     fl_job head;
     fl_int groups, rows, count, pitch;
     const void *bounds, *density;      /* density: [group][rows], or NULL: FL_WINO_DENSITY for all */
     int *direct;
     double most;                       /* share of them that may be */
+    const void *x, *w;
+    fl_int x_size, w_size;             /* w_size 0: however few bits, transforms are wanted */
 } fl_winograd_choose_job;
 
 /* The part of the weights' gradient that a block sums: some rows of A and some channels of one group, over one part of the images. */

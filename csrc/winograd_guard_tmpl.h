@@ -4,9 +4,10 @@
  * The transforms spread each value of a tile over all of its pixels: a tile's error follows its largest values, while a pixel's error
  * by direct summation follows what this pixel sees. And direct summation of few terms hardly rounds at all. So a tile is summed
  * directly
- *     where its largest |x| is more than FL_WINO_FAR times the median of the tiles' that are not 0;
+ *     where its largest |x| is more than FL_WINO_FAR times that of a third of the tiles;
  *     where its energy is so large, and the terms are so few, that its error could be the largest of the call;
- *     where transforms could overflow or lose digits to subnormal numbers, and where it holds NaN or infinity.
+ *     where transforms could overflow or lose digits to subnormal numbers, and where it holds NaN or infinity;
+ * and all of them where the numbers have so few bits (integers, weights of one size) that direct summation is exact, or nearly so.
  * Three short jobs before the convolution tell which: maps of x over the channels, measures of the tiles, bounds. */
 
 /* A register of pixels, or their last n if that is not 0, of `channels` planes that lie `step` apart: adds them to the maps and, if
@@ -100,10 +101,11 @@ static void FL_FN(winograd_measure)(const fl_job *head, fl_int block, void *scra
     }
 }
 
-/* FL_WINO_FAR times the median of those of n numbers that are not 0, from below, to an eighth. counts: FL_WINO_BUCKETS. */
-FL_INLINE double FL_FN(far_from_median)(const real *a, fl_int n, int32_t *counts)
+/* FL_WINO_FAR times what a third of n numbers do not exceed, from below, to an eighth: no more than the median, however the tiles lie,
+ * for those at the border are many of a small image's, and of a dilated one's phases. counts: FL_WINO_BUCKETS. */
+FL_INLINE double FL_FN(far_from_usual)(const real *a, fl_int n, int32_t *counts)
 {
-    fl_int left = 0;
+    fl_int left = (n + 2) / 3;
     uint32_t bucket = 0;
     memset(counts, 0, FL_WINO_BUCKETS * sizeof *counts);
     for (fl_int i = 0; i < n; i++) {
@@ -111,10 +113,9 @@ FL_INLINE double FL_FN(far_from_median)(const real *a, fl_int n, int32_t *counts
         uint32_t pattern;
         memcpy(&pattern, &one, sizeof pattern);
         pattern = (pattern & 0x7fffffff) >> 20; /* exponent and three bits of the fraction */
-        counts[pattern] += one != 0;
-        left += one != 0;
+        counts[pattern]++;
     }
-    for (left = (left + 1) / 2; bucket < FL_WINO_BUCKETS - 1 && left > counts[bucket]; bucket++) left -= counts[bucket];
+    for (; bucket < FL_WINO_BUCKETS - 1 && left > counts[bucket]; bucket++) left -= counts[bucket];
     float lower;
     bucket <<= 20;
     memcpy(&lower, &bucket, sizeof lower);
@@ -132,7 +133,7 @@ static void FL_FN(winograd_bounds)(const fl_job *head, fl_int group, void *scrat
     const real *largest = (const real *)job->measures + group * FL_WINO_MAPS * pitch, *sum = largest + pitch;
     const real *energy = sum + pitch;
     real *bound = (real *)job->bounds + group * pitch;
-    const double far = FL_FN(far_from_median)(largest, n, scratch);
+    const double far = FL_FN(far_from_usual)(largest, n, scratch);
     double most = 0;
     for (fl_int t = 0; t < n; t++) {
         const int fits = (double)largest[t] <= far && FL_FN(in_range)((double)largest[t], 1e15) && energy[t] <= FLT_MAX;
@@ -152,6 +153,32 @@ FL_INLINE int FL_FN(any_beyond)(const real *bounds, fl_int n, real density)
     return vtop(most) > density;
 }
 
+/* Significant bits of n numbers: as many as 15 in 16 of them need, of a sample and without zeros; at least 1. Those as large as the
+ * first one of the sample count as one bit. */
+FL_INLINE int FL_FN(bits_of)(const real *a, fl_int n)
+{
+    const int fraction = FL_IS_F32 ? 23 : 52;
+    int counts[54] = {0}, all = 0, found = 1;
+    bits unit = 0;
+    for (fl_int i = 0; i < n; i += n / FL_WINO_SAMPLE | 1) {
+        bits one;
+        memcpy(&one, a + i, sizeof one);
+        one &= ~((bits)1 << (REAL_BITS - 1));
+        if (one == 0) continue;
+        if (unit == 0) unit = one;
+        counts[one == unit ? 1 : fraction + 1 - __builtin_ctzll(one | (bits)1 << fraction)]++;
+        all++;
+    }
+    for (int beyond = all - counts[1]; 16 * beyond > all; beyond -= counts[found]) found++;
+    return found;
+}
+
+/* Whether products of x and w have so few bits that sums of them are rounded less than usual, or not at all. */
+FL_INLINE int FL_FN(nearly_exact)(const real *x, fl_int n, const real *w, fl_int m)
+{
+    return FL_FN(bits_of)(x, n) + FL_FN(bits_of)(w, m) <= (FL_IS_F32 ? FL_WINO_BITS : FL_WINO_BITS + 29);
+}
+
 /* Registers of bounds, of all groups and some rows of A at a time, that hold one beyond a density. */
 static void FL_FN(winograd_choose)(const fl_job *head, fl_int block, void *scratch)
 {
@@ -169,6 +196,8 @@ static void FL_FN(winograd_choose)(const fl_job *head, fl_int block, void *scrat
         }
     }
     *job->direct = (double)beyond > job->most * (double)all;
+    if (job->w_size)
+        *job->direct |= FL_FN(bits_of)(job->w, job->w_size) == 1 || FL_FN(nearly_exact)(job->x, job->x_size, job->w, job->w_size);
 }
 
 /* Whether few of a tile's n values make nearly all of its energy. */
@@ -188,7 +217,7 @@ static void FL_FN(winograd_weights_bounds)(const fl_job *head, fl_int block, voi
         const real *x = (const real *)job->measures + group * FL_WINO_MAPS * pitch;
         const real *v = (const real *)job->v_measures + group * FL_WINO_MAPS * pitch;
         real *bound = (real *)job->bounds + group * pitch;
-        const double far = FL_FN(far_from_median)(x, n, scratch), v_far = FL_FN(far_from_median)(v, n, scratch);
+        const double far = FL_FN(far_from_usual)(x, n, scratch), v_far = FL_FN(far_from_usual)(v, n, scratch);
         double shares[2] = {0, 0}, v_shares[2] = {0, 0};
         for (fl_int i = 0; i < 2 * job->x_parts; i++) shares[i % 2] += job->totals[2 * group * job->x_parts + i];
         for (fl_int i = 0; i < 2 * job->v_parts; i++) v_shares[i % 2] += job->v_totals[2 * group * job->v_parts + i];
@@ -206,6 +235,7 @@ static void FL_FN(winograd_weights_bounds)(const fl_job *head, fl_int block, voi
         for (fl_int t = n; t < pitch; t++) bound[t] = 0;
     }
     *job->direct = 16 * direct > n * job->groups; /* tile by tile they cost more than the whole transforms from some 5 % on */
+    *job->direct |= job->terms > 0 && FL_FN(nearly_exact)(job->x, job->x_size, job->v, job->v_size);
 }
 
 /* The share of a row's n taps that count: 1 if all are of one size, or zeros, which round nothing; -1 if transforms could overflow or

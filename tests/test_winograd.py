@@ -181,6 +181,74 @@ def test_it_overflows_where_direct_summation_does(scales, isa, rng):
         np.testing.assert_array_equal(np.isfinite(forward(x, W, "auto")), np.isfinite(forward(x, W, "direct")))
 
 
+def whole(rng, shape):
+    return rng.integers(0, 256, shape)
+
+
+def signs(rng, shape):
+    return rng.choice([-1, 1], shape)
+
+
+def halves(rng, shape):
+    return rng.normal(size=shape).astype(np.float16)
+
+
+def constant(rng, shape):
+    return np.full(shape, 3.7)
+
+
+def checkered(rng, shape):
+    return np.indices(shape).sum(axis=0) % 2 - 0.5
+
+
+SHORT = [whole, signs, halves, constant, checkered]
+TAPS = {
+    "small": lambda rng, shape: rng.integers(-2, 3, shape),
+    "signs": signs,
+    "box": lambda rng, shape: np.full(shape, 1 / 9),
+    "normal": lambda rng, shape: rng.normal(size=shape),
+}
+
+
+@pytest.mark.parametrize("name", TAPS)
+@pytest.mark.parametrize("make", SHORT)
+def test_numbers_of_few_bits_whose_sums_are_exact(make, name, isa, rng):
+    """With and without a value that marks missing ones."""
+    for size in (16, 48):  # the tiles that see it are few of the larger image's
+        x, W = make(rng, (1, 48, size, size)).astype(np.float32), TAPS[name](rng, (32, 48, 3, 3)).astype(np.float32)
+        check(forward, x, W)
+        x[0, 7, 3, 9] = np.finfo(np.float32).min
+        check(forward, x, W)
+        check(data_gradient, x, np.ascontiguousarray(W.swapaxes(0, 1)))
+
+
+@pytest.mark.parametrize("make", [whole, signs])
+def test_weights_gradients_of_few_bits(make, isa, rng):
+    x, v = make(rng, (2, 16, 24, 24)).astype(np.float32), rng.integers(-3, 4, (2, 16, 24, 24)).astype(np.float32)
+    np.testing.assert_array_equal(weight_gradient(v, x, "auto"), exact(weight_gradient, v, x))
+
+
+def test_the_median_is_over_all_tiles(isa, rng):
+    """Those of zeros alone as well: here the tiles that hold something are mostly of large values."""
+    x = np.zeros((1, 48, 32, 32), np.float32)
+    x[..., :6] = 300
+    x[..., 12:14] = rng.normal(size=(48, 32, 2))
+    check(forward, x, weights(rng))
+    check(data_gradient, x, weights(rng, 32, 48))
+
+
+def test_a_border_that_more_than_half_of_the_tiles_see(isa, rng):
+    """Of a dilated convolution, whose phases have tiles of their own; by pixels it is little of the image."""
+    x, W = images(rng, size=31, count=2), weights(rng)
+    x = x[..., :26].copy()
+    x[..., 0, :] = x[..., -1, :] = x[..., 0] = x[..., -1] = 1e4
+    options = {"padding": (2, 3), "dilation": (2, 1)}
+    y, direct = (fastlec.conv2d(x, W, algorithm=name, **options) for name in ("auto", "direct"))
+    wanted = fastlec.conv2d(x.astype(float), W.astype(float), algorithm="direct", **options)
+    inside = np.s_[..., 3:-3, 4:-4]  # what does not see it
+    assert np.abs(y - wanted)[inside].max() <= 3 * np.abs(direct - wanted)[inside].max()
+
+
 def spoil_x(x, v):
     x[0, 2, 5, 6] = 1e6
 
@@ -217,12 +285,12 @@ def thin_out(x, v):
 )
 def test_weights_gradients_of_all_sizes(change, isa, rng):
     """By a sum in order, as README has it; planes that hold no such value, and taps that do not reach it, are as good as ever."""
-    x, v = images(rng, 16, 20, 2), images(rng, 16, 20, 2)
+    x, v = images(rng, 16, 24, 2), images(rng, 16, 24, 2)
     change(x, v)
     wanted = exact(weight_gradient, v, x)
     errors = np.abs(weight_gradient(v, x, "auto") - wanted)
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    terms = [padded[:, :, i : i + 20, j : j + 20].swapaxes(0, 1).reshape(16, -1) for i in range(3) for j in range(3)]
+    terms = [padded[:, :, i : i + 24, j : j + 24].swapaxes(0, 1).reshape(16, -1) for i in range(3) for j in range(3)]
     rows = v.swapaxes(0, 1).reshape(16, -1)
     in_order = np.stack([(rows[:, None] * term).cumsum(axis=-1, dtype=np.float32)[..., -1] for term in terms], axis=-1)
     limits = np.abs(in_order.reshape(wanted.shape) - wanted)
@@ -237,7 +305,7 @@ def test_weights_gradients_of_all_sizes(change, isa, rng):
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
 def test_weights_gradient_of_what_is_not_finite(value, isa, rng):
     """NaN and infinity reach the rows or columns of dW that read them, and no others."""
-    x, v = images(rng, 16, 20), images(rng, 16, 20)
+    x, v = images(rng, 16, 24, 2), images(rng, 16, 24, 2)
     x[0, 3, 7, 7] = value
     with np.errstate(all="ignore"):
         found, direct = weight_gradient(v, x, "auto"), weight_gradient(v, x, "direct")

@@ -295,6 +295,9 @@ cdef extern from "fl.h" nogil:
         fl_int x_parts, v_parts
         void *bounds
         int *direct
+        const void *x
+        const void *v
+        fl_int x_size, v_size
 
     ctypedef struct fl_winograd_choose_job:
         fl_job head
@@ -303,6 +306,9 @@ cdef extern from "fl.h" nogil:
         const void *density
         int *direct
         double most
+        const void *x
+        const void *w
+        fl_int x_size, w_size
 
     ctypedef struct fl_conv_regions:
         fl_int groups, rows, channels

@@ -15,7 +15,7 @@ cnp.import_array()
 cdef enum:
     LEAST_ROWS = 16         # of A, for which it pays,
     LEAST_CHANNELS = 32     # and channels: few of them lose more digits to the transforms than direct summation does;
-    LEAST_PIXELS = 256      # of all images, likewise, for the weights' gradient
+    LEAST_PIXELS = 768      # of all images, likewise, for the weights' gradient
     TRANSFORMS = 5 << 20    # bytes of them in a block,
     MOST_TILES = 128        # whose tiles are no more than these;
     FEW_TILES = 128         # all in all, with transforms of taps that are more than
@@ -162,7 +162,7 @@ cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W
     pack.head.scratch = plan.size * (9 * FL_WINO_RUN * taps.mr + line)
     plan.keep(place)
 
-    flag = choose(plan, L, T, found, density, MOST_DIRECT)
+    flag = choose(plan, L, T, x, W, found, density, MOST_DIRECT, terms)
     first = plan.n
     job = new_job(plan, L, FL_KERNEL_winograd, per_block)
     job.per_block, job.taps, job.panels = per_block, taps, panels
@@ -190,7 +190,7 @@ cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W,
     cdef bint turned = along_rows(plan, L) < along_tiles(plan, L)
     cdef fl_conv_taps taps = sorted_taps(L, W, place, 2 * lanes if turned else rows_of_panel(L.rows))
     cdef fl_int panels = blocks(L.rows, taps.mr), parts = blocks(L.channels, FL_WINO_CHANNELS), per_block
-    cdef cnp.ndarray flag = choose(plan, L, T, found, None, 0)
+    cdef cnp.ndarray flag = choose(plan, L, T, x, W, found, None, 0, terms)
     cdef int first = plan.n
     plan.keep(place)
     job = new_job(plan, L, FL_KERNEL_winograd_in, total)

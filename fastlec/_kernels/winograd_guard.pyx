@@ -83,8 +83,10 @@ cdef cnp.ndarray new_flag():
     return cnp.PyArray_EMPTY(1, &size, cnp.NPY_INT32, 0)
 
 
-cdef cnp.ndarray choose(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray found, cnp.ndarray density, double most):
-    """A flag: whether more than this share of the registers of tiles would be summed directly. density: of A's rows, None if unknown."""
+cdef cnp.ndarray choose(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray x, cnp.ndarray W, cnp.ndarray found, cnp.ndarray density,
+                        double most, bint few):
+    """A flag: whether x and W had better be convolved directly, as more than this share of the registers of tiles would be or, if
+    few, as hardly a sum would be rounded. density: of A's rows, None if unknown."""
     cdef fl_winograd_choose_job *job = <fl_winograd_choose_job *>plan.add(FL_KERNEL_winograd_choose)
     cdef cnp.ndarray flag = new_flag()
     job.groups, job.rows, job.count, job.pitch = L.groups, L.rows, L.images * T.rows * T.cols, pitch_of(plan, L, T)
@@ -92,6 +94,9 @@ cdef cnp.ndarray choose(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray found,
     if density is not None:
         plan.point(&job.density, density)
     job.most = most
+    plan.point(&job.x, x)
+    plan.point(&job.w, W)
+    job.x_size, job.w_size = cnp.PyArray_SIZE(x), cnp.PyArray_SIZE(W) if few else 0
     plan.keep(flag)
     job.direct = <int *>cnp.PyArray_DATA(flag)
     job.head.n_blocks = 1
@@ -119,6 +124,9 @@ cdef cnp.ndarray weights_bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarra
     job.totals, job.v_totals = <double *>cnp.PyArray_DATA(totals), <double *>cnp.PyArray_DATA(v_totals)
     job.x_parts, job.v_parts = parts_of(L, T.h * T.w), parts_of(L, T.oh * T.ow)
     job.head.n_blocks = 1
+    plan.point(&job.x, x)
+    plan.point(&job.v, v)
+    job.x_size, job.v_size = cnp.PyArray_SIZE(x), cnp.PyArray_SIZE(v)
     job.terms = FL_WINO_WEIGHT_TERMS if few else 0
     plan.keep(flag)
     job.direct = <int *>cnp.PyArray_DATA(flag)
