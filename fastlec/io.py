@@ -30,6 +30,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from . import _check
+from ._check import memory_size
 
 FORMAT, VERSION = "fastlec", 1
 DEFLATE_RATIO = 1032  # deflate cannot pack more than 1032 bytes into one: a header that claims more is lying
@@ -371,7 +372,7 @@ def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], d
     library = _safetensors()
     try:
         with open_file(path) as file:
-            if os.fstat(file.fileno()).st_size > _check.memory_size():
+            if os.fstat(file.fileno()).st_size > memory_size():
                 raise ValueError("it is larger than this machine's memory")
             content = file.read()
         arrays = library.numpy.load(content)
@@ -446,7 +447,7 @@ def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> d
             members = archive.infolist()
             for member in members:
                 _check_member(archive, member)
-            if sum(member.file_size for member in members) > _check.memory_size():
+            if sum(member.file_size for member in members) > memory_size():
                 raise ValueError("its arrays are larger than this machine's memory")
             if len({member.filename for member in members}) < len(members):
                 raise ValueError("two entries have the same name")
