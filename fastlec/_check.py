@@ -18,6 +18,7 @@ from ._kernels.plan import is_plain
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 MOST_COUNT = sys.maxsize  # of any integer argument: what memory can be counted in
+MOST_AXES = 64  # of a NumPy array
 LONG = 60  # characters of a value in a message
 MEMORY_FROM = 1 << 28  # bytes that are asked about before they are taken
 PART_VALUES = 1 << 20  # values that are looked at together
@@ -35,20 +36,23 @@ def as_array(x, name):
         raise ValueError(f"{name} is no rectangular array: {error}") from None
 
 
-def is_masked(x):
+def is_masked(x, depth=MOST_AXES):
     """Whether x is a masked array, or a list or tuple with one."""
     if type(x) is np.ndarray or "numpy.ma" not in sys.modules:  # NumPy imports it when it is first used
         return False
-    if isinstance(x, (list, tuple)):
-        return any(is_masked(a) for a in x if isinstance(a, (list, tuple, np.ndarray)))
-    return isinstance(x, np.ma.MaskedArray)
+    if not depth or not isinstance(x, (list, tuple)):
+        return isinstance(x, np.ma.MaskedArray)
+    return any(is_masked(a, depth - 1) for a in x if isinstance(a, (list, tuple, np.ndarray)))
 
 
 def shown(value):
     """A value that a user gave as a message shows it."""
     if isinstance(value, int) and value.bit_length() > 3 * LONG:  # Python refuses to write very long ones
         return f"an integer of {value.bit_length()} bits"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # of the user's own, or a list with such an integer
+        text = f"a {type(value).__name__}"
     return text if len(text) <= LONG else f"{text[:LONG]}..."
 
 
@@ -172,17 +176,22 @@ def apart(outs, others):
     return {name: a for name, a in outs.items() if name not in overlapping and is_plain(a)}
 
 
+def axis_tuple(axis, ndim):
+    """The argument `axis` as a tuple of numbers from 0 on; None means all."""
+    try:
+        return normalize_axis_tuple(range(ndim) if axis is None else axis, ndim, "axis")
+    except TypeError:
+        raise TypeError(f"axis is {shown(axis)}; expected an integer, a tuple of integers or None") from None
+    except OverflowError:
+        raise AxisError(f"axis is {shown(axis)}; x has {ndim} axes") from None
+
+
 def along_axis(compute, x, axis, out, *, reduces):
     """compute(plain x, axis) along any axis or tuple of axes of any array; None means all. The general way round a kernel that
     declined: through copies, so overlap of x and out does not matter."""
     x = as_array(x, "x")
     dtype = float_dtype(x.dtype, "x")
-    try:
-        axes = normalize_axis_tuple(range(x.ndim) if axis is None else axis, x.ndim, "axis")
-    except TypeError:
-        raise TypeError(f"axis is {shown(axis)}; expected an integer, a tuple of integers or None") from None
-    except OverflowError:
-        raise AxisError(f"axis is {shown(axis)}; x has {x.ndim} axes") from None
+    axes = axis_tuple(axis, x.ndim)
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept) if reduces else x.shape
     if out is not None:
@@ -269,8 +278,8 @@ def batch(X, y, which):
         as_array(which, "batch")
     try:
         chosen, targets = X[which], y[which]
-    except (IndexError, TypeError) as error:
-        kind = ValueError if isinstance(error, IndexError) else TypeError
+    except (IndexError, TypeError, ValueError, OverflowError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(f"batch does not select samples of {len(X)}: {error}") from None
     if chosen.ndim != X.ndim or not len(chosen):
         raise ValueError(f"batch selects shape {chosen.shape}; expected at least one sample, by a slice or an index array")
@@ -334,6 +343,28 @@ def count(n, name, least, most=MOST_COUNT):
     return value
 
 
+def function(value, name):
+    """TypeError unless value can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} is {shown(value)}; expected a function")
+    return value
+
+
+def path(value, name="path"):
+    """TypeError unless value can be the path of a file."""
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"{name} is {shown(value)}; expected the path of a file")
+    return value
+
+
+def shape(value, name="shape"):
+    """A tuple of integers."""
+    try:
+        return tuple(map(operator.index, value))
+    except TypeError:
+        raise TypeError(f"{name} is {shown(value)}; expected a tuple of integers") from None
+
+
 def flag(value, name):
     """True or False, of Python or NumPy."""
     if not isinstance(value, bool | np.bool_):
@@ -351,6 +382,8 @@ def choice(value, options, name):
 def generator(rng, name="rng"):
     """The numpy.random.Generator of a seed, or the one given."""
     try:
+        if isinstance(rng, list | tuple) and any(isinstance(n, list | tuple) for n in rng):
+            raise TypeError("a sequence of integers has no sequences in it")  # NumPy follows one that holds itself without end
         return np.random.default_rng(rng)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{name} is {shown(rng)}; expected a seed (an integer >= 0), a Generator, or None") from None
@@ -361,9 +394,13 @@ def names(value, name):
     if isinstance(value, str):
         return (value,)
     try:
-        return tuple(value)
+        found = tuple(value)
     except TypeError:
         raise TypeError(f"{name} is {shown(value)}; expected a name or several") from None
+    for item in found:
+        if not isinstance(item, str):
+            raise TypeError(f"{name} has {shown(item)}; expected names")
+    return found
 
 
 def loss(value):

@@ -42,6 +42,8 @@ def show_config(mode="stdout"):
     """Versions, compiler, instruction sets, OpenMP, threads and memory pool. mode : "stdout" prints them, "dict" returns them."""
     from . import __version__
 
+    if not isinstance(mode, str) or mode not in ("stdout", "dict"):
+        raise ValueError(f"mode is {_check.shown(mode)}; expected 'stdout' or 'dict'")
     facts = {
         "fastlec": __version__,
         "compiler": runner.compiler(),
@@ -57,8 +59,6 @@ def show_config(mode="stdout"):
     }
     if mode == "dict":
         return facts
-    if mode != "stdout":
-        raise ValueError(f"mode is {mode!r}; expected 'stdout' or 'dict'")
     for name, fact in facts.items():
         if isinstance(fact, dict):
             fact = "; ".join(f"{key} {' '.join(value) if isinstance(value, list) else value}" for key, value in fact.items())

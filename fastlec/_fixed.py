@@ -43,7 +43,7 @@ def read_only(instead):
     return made
 
 
-class _Maker(ABCMeta):
+class FixedType(ABCMeta):
     """Tells an object when its constructor has returned."""
 
     def __call__(cls, *args, **kwargs):
@@ -57,7 +57,7 @@ class _Maker(ABCMeta):
         return inspect.Signature([*inspect.signature(cls.__init__).parameters.values()][1:])
 
 
-class Fixed(metaclass=_Maker):
+class Fixed(metaclass=FixedType):
     """What cannot be assigned or deleted once the object is made: any attribute but properties that have a setter; of a class
     outside fastlec the names that fastlec's classes define or take, for the others are its own. AttributeError says what to do.
     """

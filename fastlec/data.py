@@ -93,7 +93,7 @@ def load(
 
     Raises DataError if anything is missing, malformed, not finite, or of shapes that do not match.
     """
-    dtype, path = _check.layer_dtype(dtype), Path(path)
+    dtype, path = _check.layer_dtype(dtype), Path(_check.path(path))
     scale = None if scale is None else _check.positive(scale, "scale")
     n_features = None if n_features is None else _check.count(n_features, "n_features", 1)
     name = path.name.lower().removesuffix(".gz")

@@ -155,7 +155,8 @@ def fit(
     _check.optimizer(optimizer, "rate")
     batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
     epochs = _check.count(epochs, "epochs", 0)
-    if callable(callbacks) or not isinstance(callbacks, Iterable):
+    progress = _check.flag(progress, "progress")
+    if callable(callbacks) or not isinstance(callbacks, Iterable) or isinstance(callbacks, np.ndarray):
         raise TypeError(f"callbacks is {_check.shown(callbacks)}; expected a sequence of functions")
     callbacks = list(callbacks)
     for callback in callbacks:
@@ -431,7 +432,9 @@ def _validation(net, loss, validation) -> _Samples | float | None:
         return None
     if isinstance(validation, Real):
         if not 0 < validation < 1:
-            raise ValueError(f"validation is {validation}; expected a share between 0 and 1, or a pair (X_val, y_val)")
+            raise ValueError(
+                f"validation is {_check.shown(validation)}; expected a share between 0 and 1, or a pair (X_val, y_val)"
+            )
         return float(validation)
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise TypeError(f"validation is a {type(validation).__name__}; expected None, a share, or a pair (X_val, y_val)")
@@ -497,9 +500,7 @@ def _not_finite(arrays: dict[str, Any]) -> str | None:
 
 
 def _checkpoint_path(checkpoint) -> Path:
-    if not isinstance(checkpoint, str | os.PathLike):
-        raise TypeError(f"checkpoint is {_check.shown(checkpoint)}; expected the path of a file")
-    path = io.writable(checkpoint)
+    path = io.writable(_check.path(checkpoint, "checkpoint"))
     if path.suffix.lower() == ".safetensors":
         raise ValueError(f"checkpoint is {str(checkpoint)!r}; expected another ending: checkpoints are .npz files")
     return path

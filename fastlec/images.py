@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import io
+from . import _check, io
 
 
 class ImageError(ValueError):
@@ -39,7 +39,7 @@ def read(path: str | os.PathLike) -> Picture:
     Raises ImageError for what is no image, or is broken, of another kind, or larger than Pillow takes for honest, or cannot be
     opened; ImportError without Pillow. (16-bit colour comes as 8-bit: Pillow has no other.)
     """
-    pil = _pillow()
+    pil, path = _pillow(), _check.path(path)
     try:
         with io.open_file(path) as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")

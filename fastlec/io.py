@@ -168,7 +168,7 @@ def check_path(path: str | os.PathLike) -> None:
 
 
 def _is_safetensors(path, writing: bool = False) -> bool:
-    suffix = Path(path).suffix.lower()
+    suffix = Path(_check.path(path)).suffix.lower()
     if writing and suffix not in ("", ".npz", ".safetensors"):
         raise ModelError(f"{path}: cannot be written: a model's name ends with .npz or .safetensors")
     return suffix == ".safetensors"
@@ -262,7 +262,7 @@ def writable(path: str | os.PathLike, n_bytes: int = 0) -> Path:
 def _target(path: str | os.PathLike) -> Path:
     """``path`` with links followed; ModelError unless it is in a folder, and free, or a file that may be replaced."""
     try:
-        target = Path(os.path.realpath(path))
+        target = Path(os.path.realpath(_check.path(path)))
         there = _status(target)
         folder = target.parent.is_dir()
     except (OSError, ValueError) as error:  # ValueError: a null byte
@@ -331,7 +331,7 @@ def _move_to_free_name(source: str, target: Path) -> Path:
 
 def open_file(path: str | os.PathLike) -> BinaryIO:
     """``path`` open for reading. OSError, at once, for what is no regular file: a device or a pipe may never begin or never end."""
-    return open(path, "rb", opener=_open_regular)
+    return open(_check.path(path), "rb", opener=_open_regular)
 
 
 def _open_regular(path, flags: int) -> int:

@@ -6,7 +6,6 @@ fastlec's own, forward and backward pass are one list of jobs each, run by one c
 
 import math
 import sys
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -86,9 +85,10 @@ class Network(PlannedLayer):
     _still = frozenset()  # layers whose buffers training steps leave as they are
 
     def __init__(self, layers):
-        if isinstance(layers, Layer) or not isinstance(layers, Iterable):
-            raise TypeError(f"layers is a {type(layers).__name__}; expected a sequence of layers")
-        layers = list(layers)
+        try:
+            layers = list(layers)
+        except TypeError:
+            raise TypeError(f"layers is a {type(layers).__name__}; expected a sequence of layers") from None
         if not layers:
             raise ValueError("layers is empty; expected one layer or more")
         for i, layer in enumerate(layers):
@@ -189,7 +189,8 @@ class Network(PlannedLayer):
         trainable : names of parameters and buffers, by default all. A layer that has some, but none of these, stays what net(x)
         makes of it, and `plan_buffers` and `update_buffers` pass it by.
         """
-        layers, still, by_layer = [], set(), _by_layer(dict.fromkeys(trainable or ()))
+        names = () if trainable is None else _check.names(trainable, "trainable")
+        layers, still, by_layer = [], set(), _by_layer(dict.fromkeys(names))
         for i, layer in enumerate(self.layers):
             own = None if trainable is None else by_layer.get(i, ())
             if own == () and (layer.params or layer.buffers):
@@ -263,7 +264,7 @@ class Network(PlannedLayer):
             shape = self.input_shape
             shape = None if shape is None or None in shape else shape
         else:
-            shape = tuple(_check.count(n, f"input_shape[{i}]", 1) for i, n in enumerate(np.atleast_1d(input_shape)))
+            shape = tuple(_check.count(n, f"input_shape[{i}]", 1) for i, n in enumerate(_sizes(input_shape)))
             self.output_shape(shape)  # which tells the layer that does not fit
         rows = [("layer", "output", "parameters", "")]
         for i, layer in enumerate(self.layers):
@@ -558,6 +559,11 @@ class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
     def split(self, results):
         results = dict(results)
         return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results
+
+
+def _sizes(shape):
+    """What a user gives for a shape: an integer or several."""
+    return shape if np.ndim(_check.as_array(shape, "input_shape")) else (shape,)
 
 
 def _through(layers, shape, step):

@@ -146,7 +146,7 @@ class Objective:
         """The Jacobian of `residuals` as a LinearOperator, for least_squares(..., jac=f.jacobian, tr_solver="lsmr") or lsmr."""
         from scipy.sparse.linalg import LinearOperator
 
-        net, scale, answer = self._least_squares(np.array(theta))
+        net, scale, answer = self._least_squares(np.array(_check.as_array(theta, "theta")))
         _, jac = net.linearize(self.X)
         J = jac.operator("theta")
         return LinearOperator(
@@ -155,7 +155,7 @@ class Objective:
 
     def _least_squares(self, theta):
         if not isinstance(self.loss, MeanSquaredError):
-            raise ValueError(f"loss is {self.loss!r}; expected MeanSquaredError(), whose F is a sum of squares")
+            raise ValueError(f"loss is {_check.shown(self.loss)}; expected MeanSquaredError(), whose F is a sum of squares")
         theta, answer = self._vector(theta, "theta")
         return self.net.with_theta(theta), np.sqrt(2 / self.y.size), answer
 

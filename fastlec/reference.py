@@ -7,8 +7,8 @@ what NumPy checks.  NaN and infinity behave as in ``scipy.special``, without war
 """
 
 import numpy as np
-from numpy.lib.array_utils import normalize_axis_tuple
 
+from . import _check
 from .reference_images import (  # noqa: F401
     avg_pool2d,
     avg_pool2d_jac_mv,
@@ -39,7 +39,8 @@ def softmax(x, axis=-1):
 
     A slice with a NaN or +inf, or of -inf alone, becomes NaN.
     """
-    (x,) = _float64(x)
+    (x,) = _float64(x=x)
+    axis = _check.axis_tuple(axis, x.ndim)
     with np.errstate(invalid="ignore", over="ignore"):
         e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
         return e / np.sum(e, axis=axis, keepdims=True)
@@ -50,8 +51,8 @@ def logsumexp(x, axis=-1):
 
     ``axis`` is an integer, a tuple or None (all of x).  The sum over nothing is log 0 = -inf.
     """
-    (x,) = _float64(x)
-    axes = tuple(range(x.ndim)) if axis is None else normalize_axis_tuple(axis, x.ndim)
+    (x,) = _float64(x=x)
+    axes = _check.axis_tuple(axis, x.ndim)
     kept = [size for k, size in enumerate(x.shape) if k not in axes]
     rows = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim)).reshape(*kept, -1 if x.size else 0)
     shift, log_sum = _shift_and_log_sum(rows)
@@ -60,16 +61,21 @@ def logsumexp(x, axis=-1):
 
 def log_softmax(x, axis=-1):
     """(x_j - top) - log1p(...), the logarithm of softmax that neither overflows nor takes log(0)."""
-    rows = np.moveaxis(_float64(x)[0], axis, -1)
+    (x,) = _float64(x=x)
+    axes = _check.axis_tuple(axis, x.ndim)
+    if axis is None or len(axes) != 1:
+        raise TypeError(f"axis is {_check.shown(axis)}; expected an integer")
+    rows = np.moveaxis(x, axes, -1)
     shift, log_sum = _shift_and_log_sum(rows)
     with np.errstate(invalid="ignore", over="ignore"):
-        return np.moveaxis(rows - shift - log_sum, -1, axis)
+        return np.moveaxis(rows - shift - log_sum, -1, axes)
 
 
 def _shift_and_log_sum(rows):
     """(shift, s) of shape (..., 1) with log sum exp(rows) = shift + s; the shift is 0 where the top is not finite."""
     if rows.shape[-1] == 0:
         return np.zeros((*rows.shape[:-1], 1)), np.full((*rows.shape[:-1], 1), -np.inf)
+    shape, rows = (*rows.shape[:-1], 1), rows.reshape(-1, rows.shape[-1])  # NumPy's indexing takes fewer axes than its arrays
     at = np.argmax(rows, axis=-1, keepdims=True)
     top = np.take_along_axis(rows, at, axis=-1)
     shift = np.where(np.isfinite(top), top, 0.0)
@@ -77,7 +83,7 @@ def _shift_and_log_sum(rows):
         e = np.exp(rows - shift)
     np.put_along_axis(e, at, 0.0, axis=-1)
     rest = np.sum(e, axis=-1, keepdims=True)
-    return shift, np.where(np.isfinite(top), np.log1p(rest), top)
+    return shift.reshape(shape), np.where(np.isfinite(top), np.log1p(rest), top).reshape(shape)
 
 
 def softmax_cross_entropy(logits, labels, sample_weight=None):
@@ -86,7 +92,7 @@ def softmax_cross_entropy(logits, labels, sample_weight=None):
     ``labels`` are (m,) integers or (m, l) rows c of probabilities; 0 log 0 counts as 0.  The gradient with respect to
     the logits, (m, l), is w_i (softmax - c) (2.3.2, where the rows of c sum to 1).
     """
-    (logits,) = _float64(logits)
+    (logits,) = _float64(logits=logits)
     c, w = _indicators(labels, logits.shape[1]), _mean_weights(sample_weight, logits.shape[0])
     terms = np.multiply(c, log_softmax(logits), out=np.zeros_like(logits), where=c != 0)
     gradient = c.sum(axis=1, keepdims=True) * softmax(logits) - c
@@ -109,47 +115,48 @@ def _mean_weights(sample_weight, m):
 
 def tanh(x):
     """The hyperbolic tangent of each element."""
-    return np.tanh(*_float64(x))
+    return np.tanh(*_float64(x=x))
 
 
 def tanh_derivative(x):
     """1 - tanh(x)^2 = 1 / cosh(x)^2 = 4 e / (1 + e)^2 with e = exp(-2 |x|): exact in the tails, never overflows."""
-    e = np.exp(-2.0 * np.abs(*_float64(x)))
+    with np.errstate(over="ignore"):
+        e = np.exp(-2.0 * np.abs(*_float64(x=x)))
     return 4.0 * e / (1.0 + e) ** 2
 
 
 def sigmoid(x):
     """1 / (1 + exp(-x)) (eq. 3), from exp(-|x|), which never overflows."""
-    (x,) = _float64(x)
+    (x,) = _float64(x=x)
     e = np.exp(-np.abs(x))
     return np.where(x < 0, e, 1.0) / (1.0 + e)
 
 
 def sigmoid_derivative(x):
     """sigma(x) (1 - sigma(x)) = e / (1 + e)^2 with e = exp(-|x|) (2.3.1)."""
-    e = np.exp(-np.abs(*_float64(x)))
+    e = np.exp(-np.abs(*_float64(x=x)))
     return e / (1.0 + e) ** 2
 
 
 def relu(x):
     """max(x, 0) of each element; NaN stays NaN."""
-    return np.maximum(*_float64(x), 0.0)
+    return np.maximum(*_float64(x=x), 0.0)
 
 
 def relu_derivative(x):
     """1 where x > 0, else 0 (0 at the kink); NaN stays NaN."""
-    (x,) = _float64(x)
+    (x,) = _float64(x=x)
     return np.where(np.isnan(x), x, (x > 0).astype(np.float64))
 
 
 def identity(x):
     """x itself, a copy: the activation of a layer that has none."""
-    return np.array(*_float64(x))
+    return np.array(*_float64(x=x))
 
 
 def identity_derivative(x):
     """1 everywhere."""
-    return np.ones_like(*_float64(x))
+    return np.ones_like(*_float64(x=x))
 
 
 _ACTIVATIONS = {
@@ -182,7 +189,7 @@ def softmax_regression_gradient(theta, X, y, n_classes=None, *, fit_bias=True, l
     """grad F, (n_params,): sum_i w_i (softmax - c)_i x_i' + l2 W, and the same with x_i = 1 for b (2.3.2)."""
     logits, W = _logits(theta, X, _count(y, n_classes), fit_bias, reduced)
     residual = softmax_cross_entropy(logits, y, sample_weight)[1][:, : len(W)]
-    return _flat(residual.T @ _float64(X)[0] + l2 * W, residual.sum(axis=0), fit_bias)
+    return _flat(residual.T @ _float64(X=X)[0] + l2 * W, residual.sum(axis=0), fit_bias)
 
 
 def softmax_regression_hessian(theta, X, y, n_classes=None, *, fit_bias=True, l2=0.0, reduced=False, sample_weight=None):
@@ -194,7 +201,7 @@ def softmax_regression_hessian(theta, X, y, n_classes=None, *, fit_bias=True, l2
     probabilities, w = softmax(logits)[:, : len(W)], _mean_weights(sample_weight, len(logits))
     identity = np.eye(len(W))
     hessian = np.diag(_flat(np.full(W.shape, l2), np.zeros(len(W)), fit_bias))
-    for x_i, p_i, w_i in zip(_float64(X)[0], probabilities, w, strict=True):
+    for x_i, p_i, w_i in zip(_float64(X=X)[0], probabilities, w, strict=True):
         J_i = np.kron(identity, x_i[None, :])
         if fit_bias:
             J_i = np.hstack([J_i, identity])
@@ -213,7 +220,7 @@ def softmax_regression_hessian_mv(theta, v, X, y, n_classes=None, *, fit_bias=Tr
     p, w = softmax(logits), _mean_weights(sample_weight, len(logits))
     dp = p * (d_logits - np.sum(p * d_logits, axis=1, keepdims=True))
     residual = (w[:, None] * dp)[:, : len(dW)]
-    return _flat(residual.T @ _float64(X)[0] + l2 * dW, residual.sum(axis=0), fit_bias)
+    return _flat(residual.T @ _float64(X=X)[0] + l2 * dW, residual.sum(axis=0), fit_bias)
 
 
 def softmax_regression_data_gradient(theta, X, y, n_classes=None, *, fit_bias=True, l2=0.0, reduced=False, sample_weight=None):
@@ -234,7 +241,7 @@ def _count(y, n_classes):
 
 def _logits(theta, X, n_classes, fit_bias, reduced):
     """(X W' + b, W); with ``reduced`` the logits get the fixed class's column of zeros, W has no row for it."""
-    theta, X = _float64(theta, X)
+    theta, X = _float64(theta=theta, X=X)
     rows, n = n_classes - reduced, X.shape[1]
     W = theta[: rows * n].reshape(rows, n)
     logits = X @ W.T
@@ -265,13 +272,13 @@ def logistic_regression_gradient(theta, X, y, *, fit_bias=True, l2=0.0, sample_w
     """grad F, (n_params,): sum_i weight_i (sigma(z_i) - y_i) (x_i, 1) + l2 (w, 0) (eq. 17)."""
     z, w, y, weights = _logistic(theta, X, y, sample_weight)
     residual = weights * (sigmoid(z) - y)
-    return _flat(residual @ _float64(X)[0] + l2 * w, residual.sum(keepdims=True), fit_bias)
+    return _flat(residual @ _float64(X=X)[0] + l2 * w, residual.sum(keepdims=True), fit_bias)
 
 
 def logistic_regression_hessian(theta, X, y, *, fit_bias=True, l2=0.0, sample_weight=None):
     """The Hessian, X' D X with D = diag(weight_i sigma'(z_i)) and a column of ones in X for b, + l2 on w's diagonal."""
     z, w, y, weights = _logistic(theta, X, y, sample_weight)
-    (X,) = _float64(X)
+    (X,) = _float64(X=X)
     if fit_bias:
         X = np.hstack([X, np.ones((len(X), 1))])
     penalty = np.diag(_flat(np.full(w.shape, l2), np.zeros(1), fit_bias))
@@ -283,7 +290,7 @@ def logistic_regression_hessian_mv(theta, v, X, y, *, fit_bias=True, l2=0.0, sam
     z, _, y, weights = _logistic(theta, X, y, sample_weight)
     dz, dw, _, _ = _logistic(v, X, y, sample_weight)
     residual = weights * sigmoid_derivative(z) * dz
-    return _flat(residual @ _float64(X)[0] + l2 * dw, residual.sum(keepdims=True), fit_bias)
+    return _flat(residual @ _float64(X=X)[0] + l2 * dw, residual.sum(keepdims=True), fit_bias)
 
 
 def logistic_regression_data_gradient(theta, X, y, *, fit_bias=True, l2=0.0, sample_weight=None):
@@ -299,7 +306,7 @@ def logistic_regression_predict_proba(theta, X):
 
 def _logistic(theta, X, y=(), sample_weight=None):
     """(z, w, y, weights); theta's length says whether it holds a bias."""
-    theta, X, y = _float64(theta, X, y)
+    theta, X, y = _float64(theta=theta, X=X, y=y)
     w, b = theta[: X.shape[1]], theta[X.shape[1] :]
     return X @ w + b.sum(), w, y, _mean_weights(sample_weight, len(X))
 
@@ -328,7 +335,7 @@ def dense_jac_mv(x, W, b, activation, dx=None, dW=None, db=None):
 
 def dense_jac_tmv(v, x, W, b, activation):
     """With s = sigma'(z) o v: s W for x, s' x = sum_i s_i x_i' for W (eq. 37), the sum of s_i for b (4.1.2)."""
-    x, W = _float64(x, W)
+    x, W = _float64(x=x, W=W)
     s = _slope(x, W, b, activation) * v
     return {"x": s @ W, "W": s.T @ x} | ({} if b is None else {"b": s.sum(axis=0)})
 
@@ -352,7 +359,7 @@ def residual_jac_mv(x, W1, b, W2, activation, dx=None, dW1=None, db=None, dW2=No
 
 def residual_jac_tmv(v, x, W1, b, W2, activation):
     """v' a for W2, a = sigma(x W1' + b); what a's Jacobian makes of v W2 for the others, plus v itself for x (4.1.3)."""
-    v, W2 = _float64(v, W2)
+    v, W2 = _float64(v=v, W2=W2)
     inner = dense_jac_tmv(v @ W2, x, W1, b, activation)
     return _renamed(inner, x=v + inner["x"], W2=v.T @ dense(x, W1, b, activation))
 
@@ -378,7 +385,7 @@ def projected_residual_jac_mv(x, W1, b, W2, activation, dx=None, dW1=None, db=No
 
 def projected_residual_jac_tmv(v, x, W1, b, W2, activation):
     """v' x for W2; what the Jacobian of sigma(x W1' + b) makes of v for the others, plus v W2 for x."""
-    v, x, W2 = _float64(v, x, W2)
+    v, x, W2 = _float64(v=v, x=x, W2=W2)
     inner = dense_jac_tmv(v, x, W1, b, activation)
     return _renamed(inner, x=v @ W2 + inner["x"], W2=v.T @ x)
 
@@ -400,7 +407,7 @@ def _renamed(inner, x, W2):
 
 
 def _affine(x, W, b):
-    x, W = _float64(x, W)
+    x, W = _float64(x=x, W=W)
     return x @ W.T + (0.0 if b is None else b)
 
 
@@ -410,7 +417,7 @@ def _slope(x, W, b, activation):
 
 def _affine_jac_mv(x, W, dx, dW, db):
     """dx W' + x dW' + db of those that are given."""
-    x, W = _float64(x, W)
+    x, W = _float64(x=x, W=W)
     dy = np.zeros((len(x), len(W)))
     if dx is not None:
         dy += dx @ W.T
@@ -421,7 +428,7 @@ def _affine_jac_mv(x, W, dx, dW, db):
 
 def _affine_jacobian(x, W, variable):
     """The Jacobian of x W' + b: I kron W, X' kron I with its columns in C order, 1 kron I."""
-    x, W = _float64(x, W)
+    x, W = _float64(x=x, W=W)
     (m, n), k = x.shape, len(W)
     if variable == "x":
         return np.kron(np.eye(m), W)
@@ -440,6 +447,6 @@ def mean_squared_error(output, y):
 
     ``y`` is (m, k), or (m,) where output has one column.
     """
-    (output,) = _float64(output)
+    (output,) = _float64(output=output)
     difference = output - np.reshape(y, output.shape)
     return float(np.mean(difference**2)), 2.0 * difference / difference.size

@@ -11,12 +11,12 @@ from . import _check
 from ._geometry import geometry, window_geometry
 
 
-def float64(*arrays):
-    """All of them as float64 arrays."""
-    arrays = [_check.as_array(a, "array") for a in arrays]
-    for a in arrays:
-        _check.float_dtype(a.dtype, "array")
-    return [np.asarray(a, dtype=np.float64) for a in arrays]
+def float64(**arrays):
+    """All of them, by the names of the arguments, as float64 arrays."""
+    arrays = {name: _check.as_array(a, name) for name, a in arrays.items()}
+    for name, a in arrays.items():
+        _check.float_dtype(a.dtype, name)
+    return [np.asarray(a, dtype=np.float64) for a in arrays.values()]
 
 
 # --- convolution (section 5.1) ---------------------------------------------------------------------------------------
@@ -27,7 +27,7 @@ def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
 
     The cross-correlation of deep learning: the kernel is not turned around. Outside the image x is 0.
     """
-    x, W = float64(x, W)
+    x, W = float64(x=x, W=W)
     g = geometry(x.shape, W.shape, stride, padding, dilation, groups)
     weights = _by_taps(W, g)
     y = np.zeros((g.n, g.groups, g.k // g.groups, g.oh * g.ow))
@@ -38,7 +38,7 @@ def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
 
 def conv2d_jac_mv(x, W, dx=None, dW=None, db=None, **options):
     """conv(dx, W) + conv(x, dW) + db of those that are given: y is linear in x and in (W, b). Options as conv2d's."""
-    x, W = float64(x, W)
+    x, W = float64(x=x, W=W)
     dy = np.zeros(geometry(x.shape, W.shape, **options).y_shape)
     if dx is not None:
         dy += conv2d(dx, W, **options)
@@ -52,7 +52,7 @@ def conv2d_jac_tmv(v, x, W, stride=1, padding=0, dilation=1, groups=1):
 
     x[n,c,..] gets sum_kij W[k,c,i,j] v[n,k,a,b] at (sh a + dh i - top, sw b + dw j - left); W[k,c,i,j] the sum of x there times v.
     """
-    v, x, W = float64(v, x, W)
+    v, x, W = float64(v=v, x=x, W=W)
     g = geometry(x.shape, W.shape, stride, padding, dilation, groups)
     weights = _by_taps(W, g)
     v = v.reshape(g.n, g.groups, g.k // g.groups, g.oh * g.ow)
@@ -76,7 +76,7 @@ def conv2d_matrix(W, shape, stride=1, padding=0, dilation=1, groups=1):
     """
     from scipy.sparse import coo_array, csr_array
 
-    (W,) = float64(W)
+    (W,) = float64(W=W)
     g = geometry(shape, W.shape, stride, padding, dilation, groups)
     size = int(np.prod(g.y_shape)), int(np.prod(g.x_shape))
     per_group = g.c // g.groups
@@ -100,7 +100,7 @@ def conv2d_jacobian(x, W, variable, **options):
     """
     from scipy.sparse import block_diag, csr_array, eye_array, kron, vstack
 
-    x, W = float64(x, W)
+    x, W = float64(x=x, W=W)
     if variable == "x":
         return conv2d_matrix(W, x.shape, **options)
     g = geometry(x.shape, W.shape, **options)
@@ -117,7 +117,7 @@ def conv2d_jacobian(x, W, variable, **options):
 
 def im2col(x, kernel_size, stride=1, padding=0, dilation=1):
     """(n, c r s, oh ow): column (a, b) is the window of y[.., a, b], row (c, i, j) its tap: conv2d is vec(W)' im2col(x)."""
-    (x,) = float64(x)
+    (x,) = float64(x=x)
     g = window_geometry(x.shape, kernel_size, stride, padding, dilation)
     columns = np.empty((g.n, g.c, g.r, g.s, g.oh, g.ow))
     for i, j, pixels in _taps(_padded(x, g), g):
@@ -127,7 +127,7 @@ def im2col(x, kernel_size, stride=1, padding=0, dilation=1):
 
 def col2im(columns, shape, kernel_size, stride=1, padding=0, dilation=1):
     """The transpose of im2col, (n, c, h, w) = shape: every pixel gets the sum of the places that it was copied to."""
-    (columns,) = float64(columns)
+    (columns,) = float64(columns=columns)
     g = window_geometry(shape, kernel_size, stride, padding, dilation)
     columns = columns.reshape(g.n, g.c, g.r, g.s, g.oh, g.ow)
     back = np.zeros(_padded_shape(g))
@@ -175,7 +175,7 @@ def _windows(shape, kernel_size, stride, padding):
 
 def avg_pool2d(x, kernel_size, stride=None, padding=0):
     """The mean of each window, zeros of the padding included: sum_ij x[n, c, sh a + i - top, sw b + j - left] / (r s)."""
-    (x,) = float64(x)
+    (x,) = float64(x=x)
     g = _windows(x.shape, kernel_size, stride, padding)
     return sum(pixels for _, _, pixels in _taps(_padded(x, g), g)) / (g.r * g.s)
 
@@ -187,7 +187,7 @@ def avg_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
 
 def avg_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
     """{"x"}: every pixel gets v / (r s) from each window that it is in."""
-    (v,) = float64(v)
+    (v,) = float64(v=v)
     g = _windows(np.shape(x), kernel_size, stride, padding)
     back = np.zeros(_padded_shape(g))
     for _, _, pixels in _taps(back, g):
@@ -202,7 +202,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0):
 
 def max_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
     """dx of the pixel that is the largest of its window: the first of several that are, the first NaN if there is one."""
-    (dx,) = float64(dx)
+    (dx,) = float64(dx=dx)
     g, y, at = _largest(x, kernel_size, stride, padding)
     dy = np.zeros_like(y)
     for i, j, pixels in _taps(_padded(dx, g), g):
@@ -212,7 +212,7 @@ def max_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
 
 def max_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
     """{"x"}: v goes to the pixel that max_pool2d_jac_mv reads."""
-    (v,) = float64(v)
+    (v,) = float64(v=v)
     g, _, at = _largest(x, kernel_size, stride, padding)
     back = np.zeros(_padded_shape(g))
     for i, j, pixels in _taps(back, g):
@@ -222,7 +222,7 @@ def max_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
 
 def _largest(x, kernel_size, stride, padding):
     """(geometry, the largest, which tap it is: i s + j, or -1 where a window is all padding)."""
-    (x,) = float64(x)
+    (x,) = float64(x=x)
     g = _windows(x.shape, kernel_size, stride, padding)
     largest, at = np.full(g.y_shape, -np.inf), np.full(g.y_shape, -1)
     inside = _padded(np.ones(x.shape, bool), g, False)
@@ -240,7 +240,7 @@ def _largest(x, kernel_size, stride, padding):
 
 def batch_statistics(x):
     """(mean, var), (c,) each: of every channel over images and pixels, the variance divided by their number n h w."""
-    (x,) = float64(x)
+    (x,) = float64(x=x)
     return x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
 
 
@@ -259,7 +259,7 @@ def batch_norm2d_jac_mv(x, gamma, beta, mean=None, var=None, eps=1e-5, dx=None, 
     z, s = _normalized(x, mean, var, eps)
     dy = np.zeros(z.shape)
     if dx is not None:
-        dy += _channels(gamma) * _through(*float64(dx), z, s, mean)
+        dy += _channels(gamma) * _through(*float64(dx=dx), z, s, mean)
     if dgamma is not None:
         dy += z * _channels(dgamma)
     return dy if dbeta is None else dy + _channels(dbeta)
@@ -267,7 +267,7 @@ def batch_norm2d_jac_mv(x, gamma, beta, mean=None, var=None, eps=1e-5, dx=None, 
 
 def batch_norm2d_jac_tmv(v, x, gamma, beta, mean=None, var=None, eps=1e-5):
     """{"x", "gamma", "beta"}: the map from dx to dz is symmetric, so it takes gamma v to x; sums of z v and of v for the others."""
-    (v,) = float64(v)
+    (v,) = float64(v=v)
     z, s = _normalized(x, mean, var, eps)
     dx = _through(_channels(gamma) * v, z, s, mean)
     return {"x": dx, "gamma": (z * v).sum(axis=(0, 2, 3)), "beta": v.sum(axis=(0, 2, 3))}
@@ -278,7 +278,7 @@ def _channels(a):
 
 
 def _normalized(x, mean, var, eps):
-    (x,) = float64(x)
+    (x,) = float64(x=x)
     if mean is None:
         mean, var = batch_statistics(x)
     s = np.sqrt(_channels(var) + eps)
@@ -306,7 +306,7 @@ def filter2d(image, kernel, mode="reflect", cval=0.0):
         reflect  d c b a | a b c d | d c b a      mirror  d c b | a b c d | c b a      nearest  a a a | a b c d | d d d
         wrap     a b c d | a b c d | a b c d      constant: cval
     """
-    image, kernel = float64(image, kernel)
+    image, kernel = float64(image=image, kernel=kernel)
     r, s = kernel.shape
     h, w = image.shape[:2]
     y = np.zeros(image.shape)

@@ -84,7 +84,7 @@ def _named(net, item, names):
             raise TypeError(f"trainable has {_check.shown(item)}; expected names, patterns, layers or their indices") from None
         count = len(net.layers)
         if not -count <= index < count:
-            raise ValueError(f"trainable has the index {index}; net has {count} layers")
+            raise ValueError(f"trainable has the index {_check.shown(index)}; net has {count} layers")
         prefix = f"{index % count}."
     return [name for name in names if name.startswith(prefix)]
 
@@ -194,7 +194,7 @@ class TrainingStep:
         for i, (a, own) in enumerate(zip(arrays, self._states, strict=True)):
             if a.shape != own.shape or a.dtype != own.dtype:
                 raise ValueError(f"state{i} is {a.dtype} of shape {a.shape}; expected {own.dtype} of shape {own.shape}")
-        count = np.asarray(state["count"])
+        count = _check.as_array(state["count"], "count")
         if count.ndim:
             raise ValueError(f"count has shape {count.shape}; expected an integer")
         self._count = _check.count(count.item(), "count", 0, MOST_STEPS)

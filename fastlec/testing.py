@@ -59,7 +59,7 @@ LARGER = "take a larger eps0 or d, or float64"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Result:
+class Result:
     name: str
     kind: str
     dtype: np.dtype
@@ -86,7 +86,7 @@ class _Result:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TaylorResult(_Result):
+class TaylorResult(Result):
     """Result of a gradient or Jacobian test.  The arrays have one entry per step, largest epsilon first.
 
     epsilons : the step lengths epsilon_i = epsilon_0 / 2^i.
@@ -146,7 +146,7 @@ class TaylorResult(_Result):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class TransposeResult(_Result):
+class TransposeResult(Result):
     """Result of a transpose test.  The arrays have one entry per pair of directions (u, v).
 
     forward, backward : <u, J v> and <J' u, v>.
@@ -182,7 +182,7 @@ class TransposeResult(_Result):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ContractResult(_Result):
+class ContractResult(Result):
     """Result of a test that compares arrays, shapes or names.
 
     comparisons : how many there were.
@@ -200,10 +200,10 @@ class ContractResult(_Result):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LayerResult(_Result):
+class LayerResult(Result):
     """Result of :func:`check_layer`: ``results``, a list of the single tests' results, printed as one line for each."""
 
-    results: list[_Result] = field(repr=False)
+    results: list[Result] = field(repr=False)
 
     def _table(self):
         lines = []
@@ -246,6 +246,7 @@ def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None
     ValueError where shapes or values do not fit, TypeError where an array is not of real numbers.
     """
     x = _real(x)
+    _check.function(f, "f")
     with np.errstate(all="ignore"):
         g = _real(_call("grad", grad, x) if callable(grad) else grad, "grad")
     _require_shape("grad", g, x.shape, "x")
@@ -258,7 +259,7 @@ def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None
 
     g64 = _float64(g)
     lines = _Lines(value, lambda v: np.vdot(g64, _float64(v)), x, eps0, steps)
-    return _taylor_test("gradient", lines, d, rng, name or _name(f), weights=np.abs(g64), signs=g64)
+    return _taylor_test("gradient", lines, d, rng, _name(name, f), weights=np.abs(g64), signs=g64)
 
 
 def jacobian_test(f, jac_mv, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None):
@@ -271,13 +272,15 @@ def jacobian_test(f, jac_mv, x, *, d=None, eps0=0.5, steps=60, rng=None, name=No
     parts of the Jacobian that may be too small are columns and rows; they are looked at where x has at most 32 entries.
     """
     x = _real(x)
+    _check.function(f, "f")
+    _check.function(jac_mv, "jac_mv")
 
     def product(v):
         return _real(_call("jac_mv(x, v)", jac_mv, x, v), "jac_mv(x, v)")
 
     lines = _Lines(f, product, x, eps0, steps)
     weights, rows = _columns_and_rows(lines) if 1 < x.size <= COLUMNS else (None, None)
-    return _taylor_test("Jacobian", lines, d, rng, name or _name(f), weights, rows)
+    return _taylor_test("Jacobian", lines, d, rng, _name(name, f), weights, rows)
 
 
 def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
@@ -294,6 +297,8 @@ def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
     ValueError where shapes do not fit, TypeError where x is not real.
     """
     x = _real(x)
+    _check.function(jac_mv, "jac_mv")
+    _check.function(jac_tmv, "jac_tmv")
     rng = _check.generator(0 if rng is None else rng)
     rows = []
     for _ in range(_check.count(directions, "directions", 1)):
@@ -316,7 +321,7 @@ def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
     elif not bounds.any():
         reason = "J v and J^T u are zero in every direction: nothing was tested"
     return TransposeResult(
-        name=name or _name(jac_mv),
+        name=_name(name, jac_mv),
         kind="transpose",
         dtype=x.dtype,
         passed=reason is None,
@@ -354,7 +359,8 @@ def check_layer(layer, x, *, rng=None, name=None):
     """
     from .testing_layers import check  # which imports this module
 
-    return check(layer, x, rng, name)
+    with np.errstate(all="ignore"):
+        return check(layer, x, rng, name)
 
 
 # --- the gradient and Jacobian test ----------------------------------------------------------------------------------
@@ -429,7 +435,7 @@ class _Lines:
         return _float64(product)
 
     def side(self, step):
-        """[f(x + s) - f(x), J s], None where f is not defined at x + s; s is what the step is after rounding."""
+        """(f(x + s) - f(x), J s), None where f is not defined at x + s; s is what the step is after rounding."""
         moved = (self.x + step).astype(self.x.dtype)
         try:
             y = _call("f(x + epsilon d)", self.f, moved)
@@ -438,8 +444,8 @@ class _Lines:
             return None
         _require_shape("f(x + epsilon d)", y, self.y.shape, "f(x)")
         if y.dtype.kind in "biuf":
-            side = np.array([y - self.y64, self.slope(moved - self.x)])
-            if np.isfinite(side).all():
+            side = y - self.y64, self.slope(moved - self.x)
+            if all(np.isfinite(part).all() for part in side):
                 return side
         self.outside = ""
         return None
@@ -649,11 +655,11 @@ def _small_parts(lines, line, d, columns, rows):
 def _columns_and_rows(lines):
     """(what each entry of x adds to J d, what each entry of f(x) gets from it), for a d of x's scale."""
     scale = _scale(lines.x)
-    units = np.eye(scale.size).reshape(-1, *scale.shape)
+    units = [e.reshape(scale.shape) for e in np.eye(scale.size)]
     with np.errstate(all="ignore"):
-        columns = np.array([lines.slope((e * scale).astype(lines.x.dtype)) for e in units])
-    weights = _norms(columns.reshape(scale.size, -1)).reshape(scale.shape) / scale
-    return weights, _norms(np.moveaxis(columns, 0, -1)) if lines.y.size > 1 else None
+        columns = np.array([lines.slope((e * scale).astype(lines.x.dtype)).ravel() for e in units])
+    weights = _norms(columns).reshape(scale.shape) / scale
+    return weights, _norms(columns.T).reshape(lines.y.shape) if lines.y.size > 1 else None
 
 
 def _entries(name, which):
@@ -672,7 +678,7 @@ def _sizes(x):
 def _scale(x):
     """How far each entry is moved: by the greatest of itself, the median of all and 1."""
     own = _sizes(x)
-    return np.maximum(own, max(1.0, np.median(own)))
+    return np.maximum(own, max(1.0, 2 * np.median(own / 2)))  # the mean of two may not overflow
 
 
 def _random_directions(x, rng, weights=None, signs=None):
@@ -763,8 +769,11 @@ def _require_shape(name, array, shape, what):
         raise ValueError(f"{name} has shape {np.shape(array)}; expected {tuple(shape)} to match {what}")
 
 
-def _name(function):
-    return getattr(function, "__name__", type(function).__name__)
+def _name(name, function):
+    """What the result calls the function."""
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"name is {_check.shown(name)}; expected text or None")
+    return name or getattr(function, "__name__", type(function).__name__)
 
 
 def _axes(ax):

@@ -6,11 +6,13 @@ Unmodified inputs and shapes come first: the other tests take both for granted, 
 import numpy as np
 
 from . import _check
+from .layers.base import Layer
 from .testing import (
     ContractResult,
     LayerResult,
     _dot,
     _float64,
+    _name,
     _random_direction,
     _real,
     gradient_test,
@@ -27,7 +29,9 @@ EXPLICIT_PRODUCTS = 1024
 
 def check(layer, x, rng, name):
     """All tests; see :func:`fastlec.testing.check_layer`."""
-    subject = _Subject(layer, x, _check.generator(0 if rng is None else rng), name or type(layer).__name__)
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer is {_check.shown(layer)}; expected a Layer or a Network")
+    subject = _Subject(layer, x, _check.generator(0 if rng is None else rng), _name(name, type(layer)))
     results, notes = [subject.unmodified(), subject.shapes()], []
     if all(result.passed for result in results):
         results += [subject.repeated(), subject.forms(), subject.buffers(), subject.operators(), subject.sums()]

@@ -96,7 +96,7 @@ def train_softmax(
 
     try:
         if solver == "sgd":
-            rng = np.random.default_rng(seed)
+            rng = _check.generator(seed, "seed")
             settings = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "momentum": momentum}
             theta = minimize_sgd(objective, theta, **settings, rng=rng, callback=record)
             progress = _Progress(objective, begin, objective.gradient(begin))

@@ -390,7 +390,7 @@ MASKED = {
     "saved": ("a", lambda: fastlec.io.save_arrays("none.npz", {"a": masked(X)}, {})),
     "gradient_test": ("x", lambda: fastlec.testing.gradient_test(np.sum, np.ones_like, masked(X))),
     "jacobian_test": ("d", lambda: fastlec.testing.jacobian_test(np.sin, lambda x, v: np.cos(x) * v, X, d=masked(X))),
-    "reference": ("array", lambda: fastlec.reference.tanh(masked(X))),
+    "reference": ("x", lambda: fastlec.reference.tanh(masked(X))),
 }
 
 
@@ -530,3 +530,66 @@ def test_messages_name_public_classes():
     for make in (fastlec.AvgPool2d, fastlec.MaxPool2d, fastlec.CosineDecay(0.1, 3)):
         with pytest.raises(TypeError, match=r"^[A-Z]"):
             make()
+
+
+ITSELF = []
+ITSELF.append(ITSELF)
+VERY_LONG = 10**5000  # Python refuses to write it as text
+RAGGED = [[1, 2], [3]]
+DEEP = np.ones((1,) * 63 + (3,))
+NET = fastlec.Network([fastlec.Dense(3, 2, rng=0)])
+
+ODD = {
+    "a list that holds itself": ("x", lambda: fastlec.softmax(ITSELF)),
+    "a seed that holds itself": ("rng", lambda: fastlec.Dense(3, 2, rng=ITSELF)),
+    "a class": ("out", lambda: fastlec.softmax(X, out=fastlec.Dense)),
+    "bias": ("bias", lambda: fastlec.Dense(3, 2, "tanh", 10)),
+    "bias of filters": ("bias", lambda: fastlec.Conv2d(3, 2, 3, "tanh", "no")),
+    "training": ("training", lambda: fastlec.BatchNorm2d(3, training="no")),
+    "a very long integer": ("fit_bias", lambda: SoftmaxObjective(X, Y, fit_bias=VERY_LONG)),
+    "one in a list": ("betas", lambda: fastlec.Adam(betas=[VERY_LONG])),
+    "monitor": ("monitor", lambda: fastlec.EarlyStopping(monitor=np.zeros(0))),
+    "mode": ("mode", lambda: fastlec.show_config(np.zeros(0))),
+    "batch": ("batch", lambda: SoftmaxObjective(X, Y).value(THETA, 2**63)),
+    "ragged batch": ("batch", lambda: SoftmaxObjective(X, Y).value(THETA, RAGGED)),
+    "params": ("params", lambda: NET.with_params(None)),
+    "text for params": ("params", lambda: fastlec.Flatten().with_params("")),
+    "a ragged parameter": ("params['W']", lambda: fastlec.Dense(3, 2).with_params({"W": RAGGED, "b": np.zeros(2)})),
+    "wrt": ("wrt", lambda: NET.linearize(X)[1].tmv(np.ones((4, 2)), wrt=np.ones((3, 0)))),
+    "shape": ("shape", lambda: NET.output_shape(None)),
+    "shape of images": ("shape", lambda: fastlec.AvgPool2d(2).output_shape(None)),
+    "input_shape": ("input_shape", lambda: NET.summary(RAGGED)),
+    "layers": ("layers", lambda: fastlec.Network(np.array(2.0))),
+    "path": ("path", lambda: NET.save(None)),
+    "path of bytes": ("path", lambda: fastlec.Network.load(b"net.npz")),
+    "path of data": ("path", lambda: fastlec.data.load(None)),
+    "seed": ("seed", lambda: fastlec.data.split(Y, seed="one")),
+    "axis": ("axis", lambda: fastlec.reference.softmax(X, axis=10**30)),
+    "no axis": ("axis", lambda: fastlec.reference.log_softmax(X, axis=())),
+    "f": ("f", lambda: fastlec.testing.gradient_test(None, np.cos, X)),
+    "jac_mv": ("jac_mv", lambda: fastlec.testing.jacobian_test(np.sin, None, X)),
+    "jac_tmv": ("jac_tmv", lambda: fastlec.testing.transpose_test(np.multiply, None, X)),
+    "layer": ("layer", lambda: fastlec.testing.check_layer(np.sin, X)),
+    "name": ("name", lambda: fastlec.testing.gradient_test(np.sum, np.ones_like, X, name=3)),
+}
+
+
+@pytest.mark.parametrize(("name", "call"), ODD.values(), ids=ODD)
+def test_odd_arguments_are_named(name, call):
+    with pytest.raises((TypeError, ValueError), match=rf"^{re.escape(name)} .*") as caught:
+        call()
+    assert not re.search(r"\b_\w", str(caught.value))
+
+
+def test_derivative_tests_take_as_many_axes_as_numpy():
+    def product(x, v):
+        return np.cos(x) * v
+
+    fastlec.testing.jacobian_test(np.sin, product, DEEP).assert_passed()
+    assert fastlec.reference.log_softmax(DEEP).shape == DEEP.shape
+
+
+def test_derivative_tests_of_huge_values_do_not_warn():
+    huge = np.full((2, 3), 1e308)
+    assert not fastlec.testing.jacobian_test(np.tanh, lambda x, v: v, huge).passed
+    assert not fastlec.testing.check_layer(fastlec.Dense(3, 2, rng=0), huge).passed

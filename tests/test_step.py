@@ -705,7 +705,7 @@ NOT_NAMED = {
     "another layer": (Dense(3, 2), ValueError, "trainable has a Dense that is no layer of net; expected one of net.layers"),
     "an index too high": (4, ValueError, "trainable has the index 4; net has 4 layers"),
     "an index too low": (-5, ValueError, "trainable has the index -5; net has 4 layers"),
-    "a huge index": (10**400, ValueError, "trainable has the index 1000"),
+    "a huge index": (10**400, ValueError, "trainable has the index an integer of 1329 bits"),
     "True": (True, TypeError, "trainable has True; expected names, patterns, layers or their indices"),
     "a float": (1.0, TypeError, "trainable has 1.0; expected names"),
     "bytes": (b"0.W", TypeError, "trainable has b'0.W'; expected names"),

@@ -202,7 +202,8 @@ class Layer(Fixed):
         try:
             return tuple(map(operator.index, found))
         except TypeError:
-            raise TypeError(f"{type(self).__name__}.output_shape gave {found!r}; expected a tuple of integers") from None
+            what = f"{type(self).__name__}.output_shape gave {_check.shown(found)}"
+            raise TypeError(f"{what}; expected a tuple of integers") from None
 
     def _evaluated(self, x):
         """What a user's `evaluate` gives, checked."""
@@ -528,7 +529,7 @@ def as_parameters(arrays, what):
         raise TypeError(f"{what} is a {type(arrays).__name__}; expected a dict of arrays by name")
     for name in arrays or {}:
         if not isinstance(name, str):
-            raise TypeError(f"{what} has the name {name!r}; expected text")
+            raise TypeError(f"{what} has the name {_check.shown(name)}; expected text")
     return Parameters({name: _check.parameter(a, f"{what}[{name!r}]") for name, a in (arrays or {}).items()})
 
 
@@ -561,11 +562,14 @@ def _known(shape):
 
 def check_params(own, params):
     """ValueError unless params has the names and shapes of a layer's own."""
+    if not isinstance(params, Mapping):
+        raise TypeError(f"params is a {type(params).__name__}; expected a dict of arrays by name")
     if list(params) != list(own):
-        raise ValueError(f"params has the names {list(params)}; expected {list(own)}")
+        raise ValueError(f"params has the names {_check.shown(list(params))}; expected {list(own)}")
     for name, array in params.items():
-        if np.shape(array) != own[name].shape:
-            raise ValueError(f"params[{name!r}] has shape {np.shape(array)}; expected {own[name].shape}")
+        shape = _check.as_array(array, f"params[{name!r}]").shape
+        if shape != own[name].shape:
+            raise ValueError(f"params[{name!r}] has shape {shape}; expected {own[name].shape}")
 
 
 def activation_code(activation):

@@ -26,7 +26,7 @@ def _weights(rng, shape, dtype, gain):
 
 
 def _images(shape, c):
-    shape = tuple(shape)
+    shape = _check.shape(shape)
     if len(shape) != 3 or shape[0] != c or 0 in shape:
         raise ValueError(f"x has samples of shape {shape}; expected ({c}, h, w), neither h nor w 0")
     return shape

@@ -12,8 +12,9 @@ from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, activation_code, initial_we
 
 
 def _features(shape, n):
-    if tuple(shape) != (n,):
-        raise ValueError(f"x has samples of shape {tuple(shape)}; expected ({n},)")
+    shape = _check.shape(shape)
+    if shape != (n,):
+        raise ValueError(f"x has samples of shape {shape}; expected ({n},)")
 
 
 def _by_input(slope, W):
@@ -297,7 +298,7 @@ class Activation(PlannedLayer):
         return {"activation": self.activation}
 
     def output_shape(self, shape):
-        return tuple(shape)
+        return _check.shape(shape)
 
     def _partly(self, shape):
         return shape

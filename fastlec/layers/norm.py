@@ -80,9 +80,10 @@ class BatchNorm2d(PlannedLayer):
         return shape
 
     def output_shape(self, shape):
+        shape = _check.shape(shape)
         if len(shape) != 3 or shape[0] != self.c:
-            raise ValueError(f"x has samples of shape {tuple(shape)}; expected ({self.c}, height, width)")
-        return tuple(shape)
+            raise ValueError(f"x has samples of shape {shape}; expected ({self.c}, height, width)")
+        return shape
 
     def plan_forward(self, plan, x, y):
         statistics = self.buffers["running_mean"], self.buffers["running_var"]

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from .. import _check
 from .._geometry import pair, window_geometry
 from .._kernels import pool2d
 from .._kernels.plan import Plan
@@ -40,8 +41,9 @@ class Pool2d(PlannedLayer):
         return (shape[0], None, None)
 
     def output_shape(self, shape):
+        shape = _check.shape(shape)
         if len(shape) != 3 or 0 in shape:
-            raise ValueError(f"x has samples of shape {tuple(shape)}; expected (channels, height, width), none of them 0")
+            raise ValueError(f"x has samples of shape {shape}; expected (channels, height, width), none of them 0")
         return self._geometry((1, *shape)).y_shape[1:]
 
     def _geometry(self, shape):
@@ -161,7 +163,7 @@ class Flatten(PlannedLayer):
         return {}
 
     def output_shape(self, shape):
-        return (math.prod(shape),)
+        return (math.prod(_check.shape(shape)),)
 
     def _partly(self, shape):
         return (None,)
