@@ -110,6 +110,10 @@ def predict(model: io.SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
 
     Raises ValueError, which names the row, for features or outputs that are not finite: they have no most probable class.
     """
+    if not isinstance(model, io.SoftmaxModel | NetworkModel):
+        raise TypeError(f"model is a {type(model).__name__}; expected a SoftmaxModel or a NetworkModel")
+    X = _check.matrix(X, "X", columns=facts(model).n_features)
+    _check.float_dtype(X.dtype, "X")
     _check.finite(X, "X", error=data.DataError)
     with np.errstate(all="ignore"):
         outputs = _outputs(model, X)

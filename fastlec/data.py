@@ -149,12 +149,19 @@ def square(n: int) -> tuple[int, int] | None:
     return (side, side) if side * side == n else None
 
 
+def _whole_labels(y) -> np.ndarray:
+    """Labels (m,) that are not negative."""
+    y = _check.as_array(y, "y")
+    return _check.labels(y, y.size, None, "y")
+
+
 def class_count(y: np.ndarray, name: str) -> int:
     """Number of classes in the labels ``y`` of the data called ``name``: the largest label + 1.
 
     Raises DataError if there is one class only, or more classes than samples: labels that are no class numbers.
     """
-    n_classes, m = int(y.max()) + 1, len(y)
+    y = _whole_labels(y)
+    n_classes, m = int(y.max(initial=0)) + 1, len(y)
     if n_classes < 2:
         raise DataError(f"{name}: every label is 0; expected two classes or more")
     if n_classes > m:
@@ -170,6 +177,7 @@ def split(y: np.ndarray, *, fraction: float = 0.2, seed: int = 0) -> tuple[np.nd
     Returns two sorted arrays of row numbers, the same ones for the same labels, fraction and seed.
     Raises ValueError if fraction is not inside (0, 1), DataError if no class has two samples.
     """
+    y, fraction = _whole_labels(y), _check.number(fraction, "fraction")
     if not 0 < fraction < 1:
         raise ValueError(f"fraction is {fraction}; expected a number between 0 and 1")
     rng = _check.generator(seed, "seed")

@@ -69,6 +69,8 @@ def save_model(path: str | os.PathLike, model: SoftmaxModel) -> None:
 
     Raises ModelError if the model is not one that ``load_model`` would accept, or the file cannot be written.
     """
+    if not isinstance(model, SoftmaxModel):
+        raise TypeError(f"model is a {type(model).__name__}; expected a SoftmaxModel")
     W, b = _check.as_array(model.W, "W"), _check.as_array(model.b, "b")
     meta = {
         "kind": "softmax",
@@ -188,7 +190,13 @@ def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta:
     A failure, whenever it comes, leaves an older file as it was (see :func:`replacing`). The name "meta" is taken. Raises
     ModelError if the file cannot be written.
     """
-    text = _meta_text(meta)
+    for name, given in (("arrays", arrays), ("meta", meta)):
+        if not isinstance(given, Mapping):
+            raise TypeError(f"{name} is a {type(given).__name__}; expected a dict")
+    text, arrays = _meta_text(meta), {name: _check.as_array(a, f"arrays[{name!r}]") for name, a in arrays.items()}
+    for name, a in arrays.items():
+        if a.dtype.hasobject:
+            raise TypeError(f"arrays[{name!r}] has dtype {a.dtype}; expected numbers or text")
     with replacing(path) as file:
         archive = zipfile.ZipFile(file, "w")
         try:
@@ -412,7 +420,10 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
 
 
 def _meta_text(meta: Mapping[str, Any]) -> str:
-    return json.dumps({"format": FORMAT, "version": VERSION, **meta})
+    try:
+        return json.dumps({"format": FORMAT, "version": VERSION, **meta})
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TypeError(f"meta holds what JSON cannot: {error}") from None
 
 
 def _meta(path, text: str | None) -> dict[str, Any]:

@@ -275,7 +275,8 @@ class SoftmaxObjective:
         if not self.l2:
             return 0.0
         W = theta[: self._problem.free * self.n_features].astype(np.float64, copy=False)
-        return 0.5 * self.l2 * float(W @ W)
+        with np.errstate(over="ignore"):  # infinity says it
+            return 0.5 * self.l2 * float(W @ W)
 
 
 class LogisticObjective(SoftmaxObjective):

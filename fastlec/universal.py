@@ -54,6 +54,8 @@ def fits(widths: Sequence[int], *, samples: int = 200, activation: str = "tanh",
         up to rounding (the steps SciPy's MINPACK takes depend in the last bits on where its arrays lie in memory).
     Raises ValueError for widths that do not increase, or fewer samples than a network has parameters.
     """
+    samples = _check.count(samples, "samples", 1)
+    widths = [_check.count(width, f"widths[{i}]", 0) for i, width in enumerate(widths)]
     x = np.linspace(LOW, HIGH, samples)[:, None]
     grid = np.linspace(LOW, HIGH, _GRID)[:, None]
     rng = _check.generator(seed, "seed")

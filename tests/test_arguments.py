@@ -10,7 +10,7 @@ from cases import ALONG_AXIS
 from numpy.exceptions import AxisError
 
 import fastlec
-from fastlec import LogisticObjective, SoftmaxObjective, _check
+from fastlec import LogisticObjective, SoftmaxObjective, _check, classifier
 
 MAPS = (*cases.MAPS, lambda x, **options: fastlec.value_and_derivative(x, "tanh", **options))
 ids = [f.__name__.replace("<lambda>", "value_and_derivative") for f in ALONG_AXIS + MAPS]
@@ -593,3 +593,25 @@ def test_derivative_tests_of_huge_values_do_not_warn():
     huge = np.full((2, 3), 1e308)
     assert not fastlec.testing.jacobian_test(np.tanh, lambda x, v: v, huge).passed
     assert not fastlec.testing.check_layer(fastlec.Dense(3, 2, rng=0), huge).passed
+
+
+MODEL = fastlec.io.SoftmaxModel(np.ones((3, 3)), np.zeros(3))
+ODD_FILES = {
+    "y": ("y", lambda: fastlec.data.split(Y[:, None])),
+    "fraction": ("fraction", lambda: fastlec.data.split(Y, fraction=None)),
+    "labels": ("y", lambda: fastlec.data.class_count([0.0, np.inf], "data")),
+    "model": ("model", lambda: fastlec.io.save_model("model.npz", None)),
+    "arrays": ("arrays", lambda: fastlec.io.save_arrays("arrays.npz", None, {})),
+    "an array": ("arrays['a']", lambda: fastlec.io.save_arrays("arrays.npz", {"a": None}, {})),
+    "meta": ("meta", lambda: fastlec.io.save_arrays("arrays.npz", {}, {"a": 1j})),
+    "solver": ("solver", lambda: fastlec.training.minimize_scipy(SoftmaxObjective(X, Y), THETA, ["lbfgs"])),
+    "model to predict": ("model", lambda: classifier.predict(None, X)),
+    "features": ("X", lambda: classifier.predict(MODEL, None)),
+    "a sample": ("X", lambda: classifier.predict(MODEL, X[0])),
+}
+
+
+@pytest.mark.parametrize(("name", "call"), ODD_FILES.values(), ids=ODD_FILES)
+def test_odd_arguments_of_models_and_files_are_named(name, call):
+    with pytest.raises((TypeError, ValueError), match=rf"^{re.escape(name)} .*"):
+        call()
