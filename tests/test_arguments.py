@@ -387,7 +387,7 @@ MASKED = {
     "batch": ("batch", lambda: SoftmaxObjective(X, Y).value(THETA, batch=masked([0, 1]))),
     "state": ("state0", lambda: setattr(momentum_step(), "state", {"count": 0, "state0": masked(np.zeros(8))})),
     "model": ("W", lambda: fastlec.io.save_model("none.npz", fastlec.io.SoftmaxModel(masked(np.ones((2, 3))), np.ones(2)))),
-    "saved": ("a", lambda: fastlec.io.save_arrays("none.npz", {"a": masked(X)}, {})),
+    "saved": (r"arrays\['a'\]", lambda: fastlec.io.save_arrays("none.npz", {"a": masked(X)}, {})),
     "gradient_test": ("x", lambda: fastlec.testing.gradient_test(np.sum, np.ones_like, masked(X))),
     "jacobian_test": ("d", lambda: fastlec.testing.jacobian_test(np.sin, lambda x, v: np.cos(x) * v, X, d=masked(X))),
     "reference": ("x", lambda: fastlec.reference.tanh(masked(X))),
@@ -516,7 +516,7 @@ def test_flags(value):
 
 @pytest.mark.parametrize("seed", [object(), -3, "seed", 1.5], ids=repr)
 def test_seeds(seed):
-    with pytest.raises((TypeError, ValueError), match=r"^rng is .*; expected None, a seed"):
+    with pytest.raises((TypeError, ValueError), match=r"^rng is .*; expected a seed"):
         fastlec.Dense(3, 2, rng=seed)
 
 
