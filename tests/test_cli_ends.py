@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,8 @@ from command import COMMAND, process, run
 from fastlec.cli_output import Output
 
 pytestmark = pytest.mark.usefixtures("folder")
-SCRIPT = Path(fastlec.__file__).parent / "console" / "__init__.py"
+INSTALLED = find_spec("fastlec_console")  # not where the library is used from its folder
+SCRIPT = Path(INSTALLED.origin if INSTALLED else Path(fastlec.__file__).parent / "console" / "__init__.py")
 FULL = OSError(28, "No space left on device")
 
 
