@@ -20,11 +20,12 @@ import numpy as np
 
 from . import _check
 
-# The round-off floor of a first-order error.  f(x) and f(x + e d) are each right to half of eps times their size where only the
-# result is rounded; a function may lose more inside (long sums, cancellation), so its noise is measured as well, with
-# NOISE_STEPS steps that move each entry of x by eps to eps^(3/4) of its size, where the true error, O(eps^(3/2)), is far below
-# eps.  The floor lies 4 times above that, for noise has tails, and above eps times J e d.
-NOISE_MARGIN = 4
+# The round-off floor of a first-order error.  f(x) and f(x + e d) are each right to about eps times their size, eps of the greater
+# of x's precision, in which f computes, and f's own.  A function may lose more inside (long sums, cancellation), so its noise is
+# measured as well, with NOISE_STEPS steps that move each entry of x by eps to eps^(3/4) of its size, where the true error,
+# O(eps^(3/2)), is far below eps.  The floor lies 8 times above that, for noise has tails, and above eps times J e d: with 4 times
+# right float32 layers were refused where such short steps leave the roundings of a large part of f as they are.
+NOISE_MARGIN = 8
 NOISE_STEPS = 8
 # The table ends where MIN_STEPS steps in a row are round-off, and a derivative is not believed on fewer.
 MIN_STEPS = 4
@@ -460,7 +461,7 @@ class _Lines:
     def noise(self, rows=...):
         """The round-off floor of f's entries ``rows`` next to x."""
         measured = max((_norm(residual[rows]) for residual in self.residuals), default=0.0)
-        return max(self.y_eps * _norm(self.y[rows]), NOISE_MARGIN * measured)
+        return max(max(self.x_eps, self.y_eps) * _norm(self.y[rows]), NOISE_MARGIN * measured)
 
     def along(self, d, *, rows=..., eps0=None, steps=None):
         """What f's entries ``rows`` show along d and -d."""
