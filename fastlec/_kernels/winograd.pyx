@@ -237,13 +237,13 @@ cdef bint weights_pay(Plan plan, Layout L) except -1:
 
 
 cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, bint terms):
+    """Jobs for dW, and a flag as convolve's."""
     cdef fl_int lanes = lanes_of(plan), line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int across = T.cols, row_chunk, channel_chunk, together, part_rows
     cdef fl_int most, parts
     cdef double macs
     cdef fl_winograd_weights_job *job
-    """Jobs for dW, and a flag as convolve's."""
     cdef cnp.ndarray partial = dW, offset, flag = new_flag(), found = weights_bounds(plan, L, T, v, x, terms, flag)
     cdef int first = plan.n
     row_chunk, channel_chunk = blocks(L.rows, blocks(L.rows, SIDE)), blocks(L.channels, blocks(L.channels, SIDE))
