@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import zlib
 from contextlib import contextmanager
 
@@ -84,10 +85,25 @@ def alone():
 
 @pytest.fixture
 def rng(request):
-    """Random numbers that differ from test to test and never from run to run; the seed is printed where the test fails."""
-    seed = zlib.crc32(request.node.nodeid.encode())
+    """Random numbers that differ from test to test and never from run to run, whatever folder the test is in. The seed is printed
+    where the test fails."""
+    seed = zlib.crc32(re.sub(r"^tests/[\w/]+/", "tests/", request.node.nodeid).encode())
     print(f"seed {seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def alarm():
+    """alarm(handler, seconds): calls it after so long. The signal is SIGALRM."""
+    before = signal.getsignal(signal.SIGALRM)
+
+    def after(handler, seconds):
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    yield after
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture

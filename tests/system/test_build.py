@@ -15,7 +15,7 @@ from interpreter import output
 
 import fastlec
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fastlec.__file__).parent
 EXTRAS = {"cli", "image", "plot", "safetensors", "sklearn", "torch", "mpi", "bench", "test"}
 

@@ -12,7 +12,7 @@ from interpreter import finished, output, run
 import fastlec
 from fastlec._kernels import runner
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MODULES = sorted(Path(runner.__file__).parent.glob("*.so"))
 V3 = {"avx2", "bmi1", "bmi2", "f16c", "fma", "abm", "movbe"}  # beyond x86-64-v2, as /proc/cpuinfo calls them
 V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}

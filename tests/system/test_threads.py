@@ -1,7 +1,6 @@
 """Forks, Python threads, limits and signals: a call gives the same bits wherever it runs, and never hangs."""
 
 import os
-import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,41 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from interpreter import output
+from signals import Alarm, forked, needs_fork, needs_signals
 
 import fastlec
 from fastlec import _config
 from fastlec._kernels import runner
-
-SETUP = """
-    import multiprocessing, os, threading
-    import numpy as np
-    import fastlec
-    from fastlec._kernels import runner
-
-    x = np.random.default_rng(0).normal(size=(30_000, 20))
-    f = fastlec.SoftmaxObjective(x, np.arange(len(x)) % 10)
-    theta = np.ones(f.n_params)
-
-    def bits():
-        loss, gradient = f.value_and_gradient(theta)
-        return fastlec.softmax(x).tobytes(), loss, gradient.tobytes()
-
-    def in_child(function):
-        receive, send = os.pipe()
-        if os.fork() == 0:
-            os.write(send, repr(function()).encode())
-            os._exit(0)
-        os.close(send)
-        assert os.wait()[1] == 0
-        return eval(os.read(receive, 1 << 16))
-"""
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-needs_signals = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs timer signals")
-
-
-def forked(code, **options):
-    """The output of SETUP and this code. Newer versions of Python warn of any fork beside threads."""
-    return output(SETUP + code, flags=("-W", "error", "-W", "ignore::DeprecationWarning"), **options)
 
 
 @needs_fork
@@ -129,24 +98,6 @@ def test_other_threads_run_while_a_call_computes(rng):
     stop.set()
     thread.join()
     assert turns == [4.0] * 20
-
-
-class Alarm(KeyboardInterrupt):
-    """What the handler of the tests raises: Ctrl-C by another name, so that pytest does not take it for its own."""
-
-
-@pytest.fixture
-def alarm():
-    """alarm(handler, seconds): calls it after so long. The signal is SIGALRM."""
-    before = signal.getsignal(signal.SIGALRM)
-
-    def after(handler, seconds):
-        signal.signal(signal.SIGALRM, handler)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-    yield after
-    signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
 
 
 def repeated_row(m, n=20_000):

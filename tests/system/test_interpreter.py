@@ -6,6 +6,7 @@ import signal
 import sys
 import textwrap
 
+import interpreter
 import pytest
 from interpreter import finished, output, started
 
@@ -44,7 +45,7 @@ def test_a_process_and_its_children_end_when_the_tests_are_killed(pipe):
     reading, writing = pipe
     tests = f"""
         import os, signal, sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path.insert(0, {os.path.dirname(interpreter.__file__)!r})
         from interpreter import started
         with started({FOREVER!r}, pass_fds=[{writing}]) as process:
             assert process.stdout.read(2) == ".."

@@ -10,9 +10,9 @@ import cases
 import nets
 import numpy as np
 import pytest
-import test_system_threads as system
 from bounds import Bounds, linearized
 from numpy.testing import assert_allclose, assert_array_equal
+from signals import Alarm, forked, needs_fork, needs_signals
 
 import fastlec
 from fastlec import (
@@ -37,7 +37,6 @@ from fastlec import (
 from fastlec import network as network_module
 from fastlec.testing import check_layer
 
-alarm, needs_fork, needs_signals = system.alarm, system.needs_fork, system.needs_signals
 ALL = nets.PLANNED | nets.OWN
 planned = pytest.mark.parametrize("layers", nets.PLANNED.values(), ids=nets.PLANNED)
 own = pytest.mark.parametrize("layers", nets.OWN.values(), ids=nets.OWN)
@@ -778,7 +777,7 @@ def test_a_forked_child_gets_the_same_bits():
     assert in_child(lambda: bits() == expected)
     assert bits() == expected
     """
-    assert system.forked(code) == ""
+    assert forked(code) == ""
 
 
 @needs_signals
@@ -790,15 +789,15 @@ def test_a_long_call_is_interrupted(threads, alarm, rng):
     out = np.full((30_000, 512), np.nan, np.float32)
 
     def interrupt(*_):
-        raise system.Alarm
+        raise Alarm
 
     alarm(interrupt, 0.05)
-    with pytest.raises(system.Alarm):
+    with pytest.raises(Alarm):
         net(x, out=out)
     assert np.isnan(out[-1]).all()
     assert_array_equal(net(x[:50]), few)
     alarm(interrupt, 0.05)
-    with pytest.raises(system.Alarm):
+    with pytest.raises(Alarm):
         net.linearize(x)
     assert_array_equal(net(x[:50]), few)
 

@@ -1,0 +1,268 @@
+"""A corpus of calls of all public functions, layers and training steps, and the hashes of what they give, bit by bit.
+
+While the library is rearranged, results stay what they were: `bits.json` has the hashes of the build before, for each instruction
+set, and kernels/test_bits.py compares. They hold for one compiler, since which products and sums it contracts is its choice.
+
+    python tests/bits.py write          hashes of the library that is imported, to bits.json
+    python tests/bits.py compare        the cases whose hashes differ
+"""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import cases
+import nets
+import numpy as np
+
+import fastlec
+from fastlec._kernels import runner
+
+FILE = Path(__file__).with_name("bits.json")
+ALGORITHMS = ("auto", "direct", "im2col", "winograd")
+OPTIMIZERS = {
+    "sgd": fastlec.SGD(0.05),
+    "decay": fastlec.SGD(0.05, weight_decay=0.01),
+    "momentum": fastlec.SGD(0.05, momentum=0.9),
+    "nesterov": fastlec.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": fastlec.Adam(0.01),
+    "adamw": fastlec.Adam(0.01, weight_decay=0.01),
+}
+CONVOLUTIONS = [  # shapes of which most algorithms are somebody's fastest, beside those of the table
+    *(cases.Conv((m, c, n, n), (c, c, 3, 3), padding=1) for c, n in ((64, 28), (40, 14), (128, 7)) for m in (1, 8)),
+    cases.Conv((64, 1, 28, 28), (32, 1, 3, 3), padding=1),
+    cases.Conv((64, 1, 28, 28), (6, 1, 5, 5), padding=2),
+    cases.Conv((2, 3, 96, 96), (64, 3, 7, 7), padding=3, stride=2),
+    cases.Conv((64, 6, 14, 14), (16, 6, 5, 5)),
+    cases.Conv((16, 12, 16, 16), (20, 12, 3, 3), padding=1),
+    cases.Conv((16, 17, 33, 29), (23, 17, 3, 3), padding=1),
+    cases.Conv((2, 256, 28, 28), (64, 256, 1, 1)),
+    cases.Conv((2, 32, 56, 56), (32, 1, 3, 3), padding=1, groups=32),
+    cases.Conv((2, 64, 28, 28), (64, 64, 3, 3), padding=2, dilation=2),
+    cases.Conv((2, 128, 28, 28), (128, 32, 3, 3), padding=1, stride=2, groups=4),
+]
+
+
+def normal(name, *shapes, dtype):
+    """Arrays of normal numbers that depend on the name alone."""
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
+    random = np.random.RandomState(seed)
+    return [random.standard_normal(shape).astype(dtype) for shape in shapes]
+
+
+def along_axis(case, dtype):
+    (x,) = normal(f"along {case}", case.shape, dtype=dtype)
+    return [f(x, axis=case.axis) for f in cases.ALONG_AXIS]
+
+
+def maps(size, dtype):
+    (x,) = normal(f"maps {size}", (size,), dtype=dtype)
+    return [f(x * 5) for f in cases.MAPS] + [
+        a for name in ("tanh", "sigmoid", "relu") for a in fastlec.value_and_derivative(x, name)
+    ]
+
+
+def cross_entropy(shape, dtype):
+    m, n = shape
+    logits, targets, weight = normal(f"xent {shape}", shape, shape, (m,), dtype=dtype)
+    targets = fastlec.softmax(targets)
+    found = []
+    for labels in (np.arange(m) % n, targets):
+        for w in (None, np.abs(weight)):
+            found += fastlec.softmax_cross_entropy(logits, labels, sample_weight=w)
+    return found
+
+
+def regression(shape, dtype):
+    m, n, k = shape
+    X, theta, direction = normal(f"regression {shape}", (m, n), (k * (n + 1),), (k * (n + 1),), dtype=dtype)
+    softmax = fastlec.SoftmaxObjective(X, np.arange(m) % k, n_classes=k, l2=0.1)
+    logistic = fastlec.LogisticObjective(X, np.arange(m) % 2)
+    found = []
+    for f in (softmax, logistic):
+        t, d = theta[: f.n_params], direction[: f.n_params]
+        found += [*f.value_and_gradient(t), f.value(t), f.gradient(t), f.hessian_mv(t, d), f.predict_proba(t, X)]
+    return found
+
+
+def product(shape, dtype):
+    m, n, k = shape
+    a, b = normal(f"product {shape}", (m, k), (k, n), dtype=dtype)
+    columns = np.asfortranarray(b)
+    return [fastlec.matmul(a, b), fastlec.matmul(a, columns), fastlec.matmul(np.asfortranarray(a), b)]
+
+
+def convolution(case, dtype):
+    x, W, b, dx, dW = normal(f"conv {case}", case.x, case.W, case.W[:1], case.x, case.W, dtype=dtype)
+    found = []
+    for algorithm in ALGORITHMS:
+        if algorithm == "winograd" and (case.W[2:] != (3, 3) or case.stride != 1):
+            continue
+        y = fastlec.conv2d(x, W, b, algorithm=algorithm, **case.options)
+        found += [y, fastlec.conv2d_jac_mv(x, W, dx=dx, dW=dW, db=b, algorithm=algorithm, **case.options)]
+        found += fastlec.conv2d_jac_tmv(y, x, W, algorithm=algorithm, **case.options).values()
+    columns = fastlec.im2col(x, case.W[2:], **case.windows)
+    return [*found, columns, fastlec.col2im(columns, case.x, case.W[2:], **case.windows)]
+
+
+def filters(shape, dtype):
+    found = []
+    for size in (3, 5, 7, (1, 9), (2, 4)):
+        image, kernel = normal(f"filter {shape} {size}", shape, size if isinstance(size, tuple) else (size, size), dtype=dtype)
+        smooth = np.outer(kernel[:, 0], kernel[0])
+        found += [fastlec.filter2d(image, k, mode=mode) for k in (kernel, smooth) for mode in ("reflect", "constant", "wrap")]
+    return found
+
+
+def layers(dtype):
+    """name -> (layer, shape of x)"""
+    rng = np.random.default_rng(3)
+    dense, conv = {"dtype": dtype, "rng": rng}, {"dtype": dtype, "rng": rng, "padding": 1}
+    made = {}
+    for activation in ("tanh", "sigmoid", "relu", "identity"):
+        made |= {
+            f"Dense {activation}": (fastlec.Dense(37, 21, activation, **dense), (19, 37)),
+            f"Residual {activation}": (fastlec.Residual(21, 34, activation, **dense), (19, 21)),
+            f"ProjectedResidual {activation}": (fastlec.ProjectedResidual(37, 21, activation, **dense), (19, 37)),
+            f"Conv2d {activation}": (fastlec.Conv2d(5, 18, 3, activation=activation, **conv), (3, 5, 14, 17)),
+            f"Conv2d wide {activation}": (fastlec.Conv2d(40, 48, 3, activation=activation, **conv), (2, 40, 21, 22)),
+            f"Conv2d many {activation}": (fastlec.Conv2d(3, 8, 3, activation=activation, **conv), (32, 3, 9, 8)),
+            f"Conv2d depthwise {activation}": (
+                fastlec.Conv2d(9, 9, 3, activation=activation, groups=9, **conv),
+                (3, 9, 20, 18),
+            ),
+            f"ConvResidual {activation}": (fastlec.ConvResidual(16, activation=activation, **dense), (2, 16, 9, 12)),
+            f"ProjectedConvResidual {activation}": (
+                fastlec.ProjectedConvResidual(8, 16, activation=activation, stride=2, **dense),
+                (2, 8, 11, 12),
+            ),
+            f"Activation {activation}": (fastlec.Activation(activation), (7, 33)),
+        }
+    return made | {
+        "large Dense": (fastlec.Dense(784, 300, **dense), (130, 784)),
+        "AvgPool2d": (fastlec.AvgPool2d(2), (3, 4, 13, 34)),
+        "AvgPool2d overlapping": (fastlec.AvgPool2d(3, stride=2, padding=1), (3, 4, 13, 34)),
+        "MaxPool2d": (fastlec.MaxPool2d(2), (3, 4, 13, 34)),
+        "MaxPool2d overlapping": (fastlec.MaxPool2d(3, stride=2, padding=1), (3, 4, 13, 34)),
+        "BatchNorm2d": (fastlec.BatchNorm2d(7, dtype=dtype), (5, 7, 11, 9)),
+        "BatchNorm2d trains": (fastlec.BatchNorm2d(7, dtype=dtype).for_training(), (5, 7, 11, 9)),
+        "Flatten": (fastlec.Flatten(), (3, 4, 5, 6)),
+    }
+
+
+def layer(name, dtype):
+    made, shape = layers(dtype)[name]
+    x, dx = normal(f"layer {name}", shape, shape, dtype=dtype)
+    y, jac = made.linearize(x)
+    (v,) = normal(f"layer {name} v", y.shape, dtype=dtype)
+    found = [made(x), y, *jac.tmv(v).values(), *jac.tmv(v, wrt="x").values(), jac.mv(x=dx)]
+    for name, value in made.params.items():
+        found += [*jac.tmv(v, wrt=name).values(), jac.mv(**{name: value + 1})]
+    return found
+
+
+def networks(dtype):
+    """name -> (layers, shape of x)"""
+    o = {"dtype": dtype, "rng": np.random.default_rng(4)}
+    image = [
+        fastlec.Conv2d(1, 6, 5, padding=2, **o),
+        fastlec.AvgPool2d(2),
+        fastlec.Conv2d(6, 32, 3, activation="identity", bias=False, **o),
+        fastlec.BatchNorm2d(32, dtype=dtype),
+        fastlec.Activation("relu"),
+        fastlec.ConvResidual(32, activation="tanh", **o),
+        fastlec.ProjectedConvResidual(32, 40, activation="sigmoid", stride=2, **o),
+        fastlec.MaxPool2d(2),
+        fastlec.Flatten(),
+        fastlec.Dense(40 * 3 * 3, 3, "identity", **o),
+    ]
+    made = {name: (make(o), (41, 5)) for name, make in nets.PLANNED.items()}
+    wide = [fastlec.Dense(784, 256, "relu", **o), fastlec.Dense(256, 256, "relu", **o), fastlec.Dense(256, 3, "identity", **o)]
+    return made | {"wide": (wide, (128, 784)), "images": (image, (16, 1, 28, 28))}
+
+
+def network(name, dtype):
+    """A network, its Jacobian, its objective's derivatives and steps of each optimizer with each loss."""
+    made, shape = networks(dtype)[name]
+    net = fastlec.Network(made)
+    x, dx = normal(f"network {name}", shape, shape, dtype=dtype)
+    v, theta = normal(f"network {name} v", (shape[0], 3), net.theta.shape, dtype=dtype)
+    y, jac = net.linearize(x)
+    found = [net(x), y, *jac.tmv(v).values(), jac.mv(x=dx), jac.mv(theta=theta), *jac.tmv(v, "theta").values()]
+    start, buffers = net.theta.copy(), {key: a.copy() for key, a in net.buffers.items()}
+    labels = np.arange(len(x)) % 3
+    for loss, target in ((fastlec.SoftmaxCrossEntropy(), labels), (fastlec.MeanSquaredError(), v)):
+        found += fastlec.Objective(net, loss, x, target).value_and_gradient(start)
+        for optimizer in OPTIMIZERS.values():
+            net.theta[...] = start
+            for key, a in buffers.items():
+                net.buffers[key][...] = a
+            step = fastlec.training_step(net, loss, optimizer, len(x))
+            found += [step(x, target) for _ in range(3)]
+            found += [net.theta.copy(), *(a.copy() for a in net.buffers.values())]
+    return found
+
+
+def fit(dtype):
+    X, y = fastlec.data.load_digits()
+    o = {"dtype": dtype, "rng": np.random.default_rng(5)}
+    net = fastlec.Network([fastlec.Dense(64, 20, **o), fastlec.Dense(20, 10, "identity", **o)])
+    options = {"optimizer": fastlec.Adam(0.01), "batch_size": 32, "epochs": 2, "rng": np.random.default_rng(6)}
+    history = fastlec.fit(net, X[:500].astype(dtype), y[:500], loss=fastlec.SoftmaxCrossEntropy(), **options)
+    return [net.theta, *history.train_loss]
+
+
+def corpus():
+    """(name, function of a dtype) of all calls."""
+    for kind, table in {
+        along_axis: cases.REDUCTIONS + cases.TUPLES + cases.TEAM + [cases.Case((2, 2**20 + 5)), cases.Case((2**20 + 5, 2), 0)],
+        maps: cases.SIZES,
+        cross_entropy: cases.CROSS_ENTROPY + cases.CROSS_ENTROPY_TEAM,
+        regression: cases.LINEAR + cases.LINEAR_TEAM,
+        product: [*cases.PRODUCTS, *cases.PRODUCTS_TEAM, (256, 256, 256), (512, 512, 512), (128, 512, 784)],
+        convolution: [*cases.CONVOLUTIONS, *CONVOLUTIONS],
+        filters: [(23, 31), (40, 70, 3), (200, 300)],
+        layer: list(layers(np.float64)),
+        network: list(networks(np.float64)),
+    }.items():
+        for entry in table:
+            yield f"{kind.__name__} {entry}", lambda dtype, kind=kind, entry=entry: kind(entry, dtype)
+    yield "fit", fit
+
+
+def bits_of(call):
+    """A hash of what the call gives in both dtypes. -0 and 0 differ; all NaN are one."""
+    found = hashlib.sha256()
+    for dtype in (np.float32, np.float64):
+        for a in call(dtype):
+            a = np.asarray(a)
+            found.update(f"{a.shape} {a.dtype}".encode())
+            found.update(np.where(np.isnan(a), np.nan, a).astype(a.dtype).tobytes())
+    return found.hexdigest()[:12]
+
+
+def hashes():
+    """{instruction set: {name: hash}} of all that this machine runs."""
+    before, found = runner.isa(), {}
+    for isa in runner.isas():
+        runner.select_isa(isa)
+        found[isa] = {name: bits_of(call) for name, call in corpus()}
+    runner.select_isa(before)
+    return found
+
+
+def main(command):
+    found = hashes()
+    if command == "write":
+        FILE.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n")
+        return
+    expected = json.loads(FILE.read_text())
+    for isa, table in found.items():
+        for name in sorted(table.keys() | expected[isa].keys()):
+            if table.get(name) != expected[isa].get(name):
+                print(f"{isa}: {name}: {expected[isa].get(name)} -> {table.get(name)}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
