@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+from numpy.testing import assert_array_equal
 
 from fastlec import Activation, Dense, Layer, Network, ProjectedResidual, Residual
 
@@ -130,3 +131,32 @@ def network(layers, dtype, rng):
         if a.ndim == 1:
             a[...] = rng.standard_normal(a.shape) / 2
     return net
+
+
+NET = Network([Dense(5, 4, rng=0), Dense(4, 3, rng=1)])
+
+
+def data(net, rng, m=9):
+    """x, v, a direction for each variable and for theta."""
+    dtype = net.theta.dtype
+    x, v = _normals(rng, (m, 5), dtype), _normals(rng, (m, 3), dtype)
+    directions = {name: _normals(rng, a.shape, dtype) for name, a in {"x": x, **net.params}.items()}
+    return x, v, directions, _normals(rng, net.n_params, dtype)
+
+
+def answers(net, x, v, directions, direction):
+    """Everything that a network computes, by name."""
+    y, jac = net.linearize(x)
+    found = {"y": net(x), "linearize": y, "mv": jac.mv(**directions), "theta": jac.mv(theta=direction)}
+    found |= {f"tmv {name}": g for name, g in jac.tmv(v).items()}
+    return found | {"tmv theta": jac.tmv(v, "theta")["theta"]}
+
+
+def assert_same(found, expected):
+    assert found.keys() == expected.keys()
+    for name, a in found.items():
+        assert_array_equal(a, expected[name], err_msg=name, strict=True)
+
+
+def _normals(rng, shape, dtype):
+    return rng.standard_normal(shape).astype(dtype)

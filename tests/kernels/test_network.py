@@ -11,6 +11,7 @@ import nets
 import numpy as np
 import pytest
 from bounds import Bounds, linearized
+from nets import NET, answers, assert_same, data
 from numpy.testing import assert_allclose, assert_array_equal
 from signals import Alarm, forked, needs_fork, needs_signals
 
@@ -45,28 +46,6 @@ every = pytest.mark.parametrize("layers", ALL.values(), ids=ALL)
 
 def normals(rng, shape, dtype):
     return rng.standard_normal(shape).astype(dtype)
-
-
-def data(net, rng, m=9):
-    """x, v, a direction for each variable and for theta."""
-    dtype = net.theta.dtype
-    x, v = normals(rng, (m, 5), dtype), normals(rng, (m, 3), dtype)
-    directions = {name: normals(rng, a.shape, dtype) for name, a in {"x": x, **net.params}.items()}
-    return x, v, directions, normals(rng, net.n_params, dtype)
-
-
-def answers(net, x, v, directions, direction):
-    """Everything that a network computes, by name."""
-    y, jac = net.linearize(x)
-    found = {"y": net(x), "linearize": y, "mv": jac.mv(**directions), "theta": jac.mv(theta=direction)}
-    found |= {f"tmv {name}": g for name, g in jac.tmv(v).items()}
-    return found | {"tmv theta": jac.tmv(v, "theta")["theta"]}
-
-
-def assert_same(found, expected):
-    assert found.keys() == expected.keys()
-    for name, a in found.items():
-        assert_array_equal(a, expected[name], err_msg=name, strict=True)
 
 
 # --- derivatives -----------------------------------------------------------------------------------------------------
@@ -804,7 +783,6 @@ def test_a_long_call_is_interrupted(threads, alarm, rng):
 
 # --- what they cannot take -------------------------------------------------------------------------------------------
 
-NET = Network([Dense(5, 4, rng=0), Dense(4, 3, rng=1)])
 X, V = np.ones((6, 5)), np.ones((6, 3))
 REFUSED = {
     "no layers": (lambda: Network([]), ValueError, "layers is empty; expected one layer or more"),

@@ -7,8 +7,8 @@ import zipfile
 import nets
 import numpy as np
 import pytest
+from nets import NET, answers, assert_same, data
 from numpy.testing import assert_array_equal
-from test_network import NET, answers, assert_same, data
 
 from fastlec import Activation, Dense, Network, io
 from fastlec.io import ModelError
