@@ -29,7 +29,8 @@ def untrained(monkeypatch):
     def began(*args, **kwargs):
         pytest.fail("the work began")
 
-    from fastlec import bench, checks, filters, training, universal
+    from fastlec import bench, filters, training, universal
+    from fastlec.testing import checks
 
     for module, name in (
         (training, "train_softmax"),

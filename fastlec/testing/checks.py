@@ -10,8 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from . import functional, linear, testing
-from .layers import (
+from .. import functional, linear
+from ..layers import (
     Activation,
     AvgPool2d,
     BatchNorm2d,
@@ -25,9 +25,11 @@ from .layers import (
     ProjectedResidual,
     Residual,
 )
-from .losses import MeanSquaredError, SoftmaxCrossEntropy
-from .network import Network
-from .objective import Objective
+from ..losses import MeanSquaredError, SoftmaxCrossEntropy
+from ..network import Network
+from ..objective import Objective
+from .derivatives import gradient_test, jacobian_test, transpose_test
+from .layers import check_layer
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
@@ -44,7 +46,7 @@ class Scalar:
     x: np.ndarray
 
     def tests(self, name, rng):
-        yield testing.gradient_test(self.f, self.grad, self.x, rng=rng, name=name)
+        yield gradient_test(self.f, self.grad, self.x, rng=rng, name=name)
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,8 @@ class Map:
     x: np.ndarray
 
     def tests(self, name, rng):
-        yield testing.jacobian_test(self.f, self.jac_mv, self.x, rng=rng, name=name)
-        yield testing.transpose_test(self.jac_mv, self.jac_tmv, self.x, rng=rng, name=name)
+        yield jacobian_test(self.f, self.jac_mv, self.x, rng=rng, name=name)
+        yield transpose_test(self.jac_mv, self.jac_tmv, self.x, rng=rng, name=name)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class LayerAt:
     x: np.ndarray
 
     def tests(self, name, rng):
-        yield testing.check_layer(self.layer, self.x, rng=rng, name=name)
+        yield check_layer(self.layer, self.x, rng=rng, name=name)
 
 
 def run(*, dtype=None, seed=0):
