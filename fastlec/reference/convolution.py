@@ -62,6 +62,14 @@ def conv2d_matrix(W, shape, stride=1, padding=0, dilation=1, groups=1):
 
     scipy.sparse.csr_array, (y.size, x.size), x and y raveled in C order. Row (n, k, a, b) holds W[k], each weight in the column
     of the pixel that it meets, so at most c r s / groups entries; those that meet the padding are left out.
+
+    >>> import numpy as np
+    >>> from fastlec import reference
+    >>> reference.conv2d_matrix(np.array([[[[1.0, -1.0]]]]), (1, 1, 2, 3)).toarray().astype(int)
+    array([[ 1, -1,  0,  0,  0,  0],
+           [ 0,  1, -1,  0,  0,  0],
+           [ 0,  0,  0,  1, -1,  0],
+           [ 0,  0,  0,  0,  1, -1]])
     """
     from scipy.sparse import coo_array, csr_array
 

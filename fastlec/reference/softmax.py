@@ -10,6 +10,10 @@ def softmax(x, axis=-1):
     """exp(x_j - top) / sum_i exp(x_i - top), top = max(x) (eq. 10, computed "safely").
 
     A slice with a NaN or +inf, or of -inf alone, becomes NaN.
+
+    >>> from fastlec import reference
+    >>> reference.softmax([0.0, 1.0, 1000.0])
+    array([0., 0., 1.])
     """
     (x,) = float64(x=x)
     axis = _check.axis_tuple(axis, x.ndim)

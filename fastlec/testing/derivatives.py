@@ -41,6 +41,15 @@ def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None
     directions are tried, one of them with entries of x's own size.  Entries of the gradient that are too small beside the
     others to be seen are tested by themselves; what is too small even then is named in ``note``.
     ValueError where shapes or values do not fit, TypeError where an array is not of real numbers.
+
+    >>> import numpy as np
+    >>> from fastlec.testing import gradient_test
+    >>> x = np.array([1.0, 2.0, 3.0])
+    >>> result = gradient_test(lambda x: np.sum(x**4), lambda x: 4 * x**3, x)
+    >>> result.passed
+    True
+    >>> gradient_test(lambda x: np.sum(x**4), lambda x: 4 * x**2, x).passed
+    False
     """
     x = real(x)
     _check.function(f, "f")
@@ -67,6 +76,11 @@ def jacobian_test(f, jac_mv, x, *, d=None, eps0=0.5, steps=60, rng=None, name=No
 
     The other arguments, the result and the errors are those of :func:`gradient_test`; d's default has signs of its own.  The
     parts of the Jacobian that may be too small are columns and rows; they are looked at where x has at most 32 entries.
+
+    >>> import numpy as np
+    >>> from fastlec.testing import jacobian_test
+    >>> jacobian_test(np.sin, lambda x, v: np.cos(x) * v, np.linspace(0.1, 1, 5)).passed
+    True
     """
     x = real(x)
     _check.function(f, "f")
@@ -92,6 +106,14 @@ def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
     Returns a :class:`TransposeResult`.  Passed means that each distance is at most C sqrt(n) eps max(|u| |Jv|, |J'u| |v|),
     n the greater number of entries and eps that of x's dtype; dot products and norms are taken in float64.
     ValueError where shapes do not fit, TypeError where x is not real.
+
+    >>> import numpy as np
+    >>> from fastlec.testing import transpose_test
+    >>> A = np.array([[1.0, 2.0], [0.0, 3.0]])
+    >>> transpose_test(lambda x, v: A @ v, lambda x, u: A.T @ u, np.ones(2)).passed
+    True
+    >>> transpose_test(lambda x, v: A @ v, lambda x, u: A @ u, np.ones(2)).passed
+    False
     """
     x = real(x)
     _check.function(jac_mv, "jac_mv")

@@ -42,6 +42,13 @@ def check_layer(layer, x, *, rng=None, name=None):
       is left out, and said so, where the matrix has more than 1024 rows and columns together.
 
     A derivative of zero fails, for nothing was tested.  What the layer itself raises is not caught.
+
+    >>> import numpy as np
+    >>> from fastlec import Dense
+    >>> from fastlec.testing import check_layer
+    >>> result = check_layer(Dense(3, 2, "tanh", rng=0), np.random.default_rng(0).normal(size=(4, 3)))
+    >>> result.passed, len(result.results)
+    (True, 19)
     """
     with np.errstate(all="ignore"):
         return _check_layer(layer, x, rng, name)

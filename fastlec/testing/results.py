@@ -11,6 +11,12 @@ SHOWN_STEPS = 10
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Result:
+    """What all results have: what was tested, in which precision, whether it passed, and why not.
+
+    name : what was tested. kind : by which test. dtype : of the arithmetic.
+    reason : why it failed, or None. note : what is worth knowing though it passed, or None.
+    """
+
     name: str
     kind: str
     dtype: np.dtype
