@@ -17,6 +17,7 @@ import numpy as np
 
 from . import _check, losses
 from ._fixed import Settled
+from ._kernels import epilogue, update
 from ._kernels import plan as kernels
 from ._kernels.conv2d import get_default as conv_algorithm
 from .layers.base import Layer
@@ -264,7 +265,7 @@ class _Planned:
         plan.slot(targets)
         plan.set_states(net.theta, step._states)
         kept = net.plan_forward(plan, x, output)
-        v = output if net.outermost in (None, kernels.IDENTITY) else plan.empty(*self.shape)  # sigma' follows from the output
+        v = output if net.outermost in (None, epilogue.IDENTITY) else plan.empty(*self.shape)  # sigma' follows from the output
         loss.plan(plan, output, targets, v)
         net.plan_tmv(plan, kept, v, step._trained(net.params), update=True)
         net.plan_buffers(plan, kept)
@@ -291,7 +292,7 @@ class _ByLayers:
         self._plan = plan = kernels.Plan(net.theta.dtype.num)
         plan.set_states(net.theta, step._states)
         for name, a in self._out.items():
-            plan.update(theta[name], a)
+            update.step(plan, theta[name], a)
 
     def __call__(self, X, targets, count):
         step = self._step
