@@ -25,9 +25,8 @@ from .layers import (
     ProjectedResidual,
     Residual,
 )
-from .losses import MeanSquaredError, SoftmaxCrossEntropy
 from .network import Network
-from .objective import Objective
+from .training import MeanSquaredError, Objective, SoftmaxCrossEntropy
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import fastlec
-from fastlec import checks, functional, layers, linear, losses, network, objective
+from fastlec import checks, functional, layers, linear, network
 from fastlec.layers import base
+from fastlec.training import losses, objective
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -1,8 +1,8 @@
 """The command line: ``fastlec train | check | universal | filter | bench | info``. It needs typer and rich, the extra ``cli``.
 
 Every command ends in one of four ways: 0; 1 where a check failed; 2 with one line on stderr where the input is bad;
-130 after Ctrl-C. What it is to write is looked at before it begins (`cli_files`), and it goes on if nobody reads what it prints
-(`cli_output`).
+130 after Ctrl-C. What it is to write is looked at before it begins (`files`), and it goes on if nobody reads what it prints
+(`output`).
 """
 
 from __future__ import annotations
@@ -11,15 +11,13 @@ import functools
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 
 import fastlec
 
-from . import io, plot
-from .cli_output import outlasting
+from .. import io
+from .output import outlasting
 
 try:
     import rich  # noqa: F401
@@ -27,11 +25,11 @@ try:
 except ImportError as error:
     _MISSING = error.name
 else:
-    from .cli_files import Overwrite, Target, ready
-    from .cli_filter import filter
-    from .cli_options import DType
-    from .cli_train import train
-    from .cli_universal import universal
+    from .bench import bench
+    from .check import check
+    from .filter import filter
+    from .train import train
+    from .universal import universal
 
     _MISSING = None
 
@@ -98,48 +96,6 @@ def _guarded(command: Callable[..., int | None]) -> Callable[..., int | None]:
             return _complain(f"a fault of fastlec's own, please report it: {what}", 2)
 
     return guarded
-
-
-def check(
-    dtype: Annotated[DType | None, typer.Option(help="The precision to check in. (default: both)")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the errors, log-log, into this .png.")] = None,
-    overwrite: Overwrite = False,
-) -> int:
-    """Run the gradient, Jacobian and transpose tests over everything there is; exit code 1 if one fails."""
-    from . import checks
-
-    (picture,) = ready(Target("--plot", picture, plot.check_path), overwrite=overwrite)
-    results = checks.run(dtype=dtype and str(dtype))
-    for _, result in results:
-        print(f"{result}\n")
-    if picture:
-        plot.derivative_report(picture, results)
-        print(f"picture: {picture}")
-    failed = [name for name, result in results if not result.passed]
-    print(f"{len(results) - len(failed)} of {len(results)} tests passed" + (f"; failed: {', '.join(failed)}" if failed else ""))
-    return 1 if failed else 0
-
-
-def bench(
-    case: Annotated[list[str] | None, typer.Option(help="Only this case; may be repeated. (default: all)")] = None,
-    dtype: Annotated[list[DType] | None, typer.Option(help="Only this precision; may be repeated. (default: both)")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, max=1 << 16, help="Threads of every library. (default: all)")] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="Small sizes, once: does every case run?")] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the numbers there.")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the ratios into this .png.")] = None,
-    overwrite: Overwrite = False,
-) -> None:
-    """Time the same work in fastlec and in every peer that is installed."""
-    from . import bench as benches
-    from .bench import cases
-
-    try:
-        cases.select(case)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    json, picture = ready(Target("--json", json), Target("--plot", picture, plot.check_path), overwrite=overwrite)
-    dtypes = [str(one) for one in dtype or DType]
-    benches.run(cases=case, dtypes=dtypes, threads=threads, smoke=smoke, json_path=json, plot_path=picture)
 
 
 def info() -> None:
