@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import fastlec
-from fastlec import functional, layers, linear, losses, network, objective
+from fastlec import functional, layers, linear, network
 from fastlec.layers import base
 from fastlec.testing import checks
+from fastlec.training import losses, objective
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from . import plot
-from . import universal as theorem
-from .cli_files import Overwrite, Target, ready
-from .cli_options import MOST, Activation
+from .. import plot
+from ..course import universal as theorem
+from .files import Overwrite, Target, ready
+from .options import MOST, Activation
 
 
 def _increasing(text: str) -> str:

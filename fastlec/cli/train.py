@@ -17,10 +17,12 @@ from rich.table import Table
 
 import fastlec
 
-from . import architectures, classifier, io, plot, training
-from . import data as datasets
-from .cli_files import Overwrite, Target, ready
-from .cli_options import MOST, Activation, DType, Model, Solver, finite
+from .. import data as datasets
+from .. import io, plot
+from ..course import architectures, classifier, models, softmax
+from ..course.trained import accuracy, confusion_matrix, default_epochs
+from .files import Overwrite, Target, ready
+from .options import MOST, Activation, DType, Model, Solver, finite
 
 _SHOWN = 40  # predictions that are printed
 _SOLVERS = dict.fromkeys(architectures.NAMES, tuple(classifier.DEFAULT_LR))
@@ -129,7 +131,7 @@ def train(
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     shape = {"depth": depth, "width": width, "activation": activation and str(activation)}
     shape = {name: value for name, value in shape.items() if value is not None}
-    model = classifier.load_model(load) if load else None
+    model = models.load_model(load) if load else None
     kind = _kind(kind, model, load, shape)
     network = kind != "softmax"
     if solver not in _SOLVERS[kind]:
@@ -148,8 +150,8 @@ def train(
     ]
     inputs = {"--data": data, "--predict": predict, "--load": load, "--checkpoint": checkpoint if resume else None}
     save, output, picture, _ = ready(*targets, overwrite=overwrite, inputs=inputs)
-    dtype = str(dtype or (classifier.dtype(model) if model else DType.float32 if network else DType.float64))
-    facts = classifier.facts(model) if model else None
+    dtype = str(dtype or (model.dtype if model else DType.float32 if network else DType.float64))
+    facts = model.facts if model else None
     if not only_predict:
         if data is None:
             dataset = datasets.digits(dtype)
@@ -157,13 +159,13 @@ def train(
             dataset = datasets.load(data, dtype=dtype, scale=facts.scale if model else None)
         if network and model is None:
             model = classifier.new_network(dataset, kind, seed=seed, **shape)
-        facts = classifier.facts_of_training(dataset, model)
+        facts = _facts_of_training(dataset, model)
     samples = _samples(predict, dtype, facts) if predict else None
     if not only_predict:
         given = {"lr": lr, "l2": l2, "smoothing": smoothing}
         settings = {"solver": str(solver), "batch_size": batch_size, "momentum": momentum, "seed": seed}
         settings |= {name: value for name, value in given.items() if value is not None}
-        settings["epochs"] = epochs or (classifier.DEFAULT_EPOCHS[kind] if network else training.DEFAULT_EPOCHS[solver])
+        settings["epochs"] = epochs or default_epochs(kind, solver)
         size = np.dtype(dtype).itemsize * (model.net.n_params if network else (facts.n_features + 1) * facts.n_classes)
         io.writable(save, size)
         if checkpoint:
@@ -176,11 +178,21 @@ def train(
         _predict(console, model, samples, output)
 
 
+def _facts_of_training(dataset: datasets.Dataset, start) -> models.Facts:
+    """Of the model that comes of training on the data from ``start``, or from a new softmax regression. DataError if data and model
+    do not match."""
+    if start is None:
+        n_classes = datasets.class_count(dataset.y, dataset.name)
+        return models.Facts("softmax", dataset.X.shape[1], n_classes, dataset.image_shape, dataset.scale)
+    start.facts.check(dataset)
+    return replace(start.facts, image_shape=dataset.image_shape or start.facts.image_shape, scale=dataset.scale)
+
+
 def _kind(kind, model, load, shape) -> str:
     """The kind of model to train or predict with; BadParameter where options contradict each other."""
-    if model and kind not in (None, classifier.kind(model)):
-        raise typer.BadParameter(f"--model is {kind}; {load} holds the model {classifier.kind(model)}.")
-    kind = classifier.kind(model) if model else str(kind or Model.softmax)
+    if model and kind not in (None, model.facts.architecture):
+        raise typer.BadParameter(f"--model is {kind}; {load} holds the model {model.facts.architecture}.")
+    kind = model.facts.architecture if model else str(kind or Model.softmax)
     if shape and (model or kind == "softmax"):
         why = f"{load} has its own" if model else "the model is softmax"
         raise typer.BadParameter(f"--{next(iter(shape))} is for new networks; {why}.")
@@ -209,21 +221,21 @@ def _train(console, dataset, start, kind, settings, save, picture):
         def report(epoch: int, history) -> None:
             progress.update(task, completed=epoch, loss=f"loss {history.train_loss[-1]:.4f}")
 
-        run = training.train_softmax if kind == "softmax" else classifier.train_network
+        run = softmax.train_softmax if kind == "softmax" else classifier.train_network
         trained = run(dataset, start=start, callback=report, **settings)
         progress.update(task, total=max(len(trained.history.train_loss), 1))
     seconds = time.perf_counter() - began
-    classifier.save_model(save, trained.model)
-    counts = training.confusion_matrix(trained.y_val, trained.predicted, classifier.facts(trained.model).n_classes)
+    models.save_model(save, trained.model)
+    counts = confusion_matrix(trained.y_val, trained.predicted, trained.model.facts.n_classes)
     try:
         if picture:
             title = "Weights of each class" if kind == "softmax" else "Weights of the first layer"
-            maps = classifier.feature_maps(trained.model, dataset.X[0]) if kind in architectures.OF_IMAGES else None
+            maps = models.feature_maps(trained.model, dataset.X[0]) if kind in architectures.OF_IMAGES else None
             plot.training_report(picture, trained.history, trained.model, counts, title, maps)
             console.print(f"picture: {picture}", soft_wrap=True)
     finally:  # the model is there, whatever became of the picture
         _print_scores(console, dataset, trained, counts, seconds)
-        score = training.accuracy(trained.y_val, trained.predicted)
+        score = accuracy(trained.y_val, trained.predicted)
         console.print(f"validation accuracy {score:.2%} of {len(trained.y_val)} samples; saved to {save}", soft_wrap=True)
     return trained.model
 
@@ -238,20 +250,18 @@ def _print_scores(console, dataset, trained, counts, seconds: float) -> None:
         console.print(f"test accuracy {trained.test_accuracy:.2%} of {len(dataset.y_test)} samples")
 
 
-def _samples(path: Path, dtype: str, facts: classifier.Facts) -> datasets.Dataset:
+def _samples(path: Path, dtype: str, facts: models.Facts) -> datasets.Dataset:
     """The samples to predict; DataError where the model, with these facts, does not take them."""
     samples = datasets.load(path, dtype=dtype, scale=facts.scale, n_features=facts.n_features)
     if samples.X_test is not None:
         samples = replace(samples, X=samples.X_test, y=samples.y_test)
-    if samples.y is not None:
-        training.check_labels(samples.y, facts.n_classes, samples.name)
-    classifier.check_images(samples, facts)
+    facts.check(samples)
     return samples
 
 
 def _predict(console, model, samples: datasets.Dataset, output: Path | io.FreeName | None) -> None:
-    y, n_classes = samples.y, classifier.facts(model).n_classes
-    predicted = classifier.predict(model, samples.X)
+    y, n_classes = samples.y, model.facts.n_classes
+    predicted = models.predict(model, samples.X)
     if output:
         io.save_text(output, "".join(f"{label}\n" for label in predicted))
     else:
@@ -261,8 +271,8 @@ def _predict(console, model, samples: datasets.Dataset, output: Path | io.FreeNa
     found = ", ".join(f"{count} of class {label}" for label, count in enumerate(counts) if count)
     console.print(f"{samples.name}: {len(predicted)} samples; {found}", soft_wrap=True)
     if y is not None:
-        _print_confusion(console, training.confusion_matrix(y, predicted, n_classes), samples.name)
-        console.print(f"accuracy {training.accuracy(y, predicted):.2%} of {len(y)} samples")
+        _print_confusion(console, confusion_matrix(y, predicted, n_classes), samples.name)
+        console.print(f"accuracy {accuracy(y, predicted):.2%} of {len(y)} samples")
     if output:
         console.print(f"predictions: {output}", soft_wrap=True)
 

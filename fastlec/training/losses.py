@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from . import _check
-from ._kernels import plan as kernels
-from ._kernels import squares as _squares
-from ._kernels import xent as _xent
-from .functional import softmax, softmax_cross_entropy
+from .. import _check
+from .._kernels import plan as kernels
+from .._kernels import squares as _squares
+from .._kernels import xent as _xent
+from ..functional import softmax, softmax_cross_entropy
 
 _INT64 = np.dtype(np.int64)
 
@@ -27,6 +27,13 @@ def value_and_gradient(loss, output, y):
     if gradient.shape != output.shape:
         raise ValueError(f"{name} gave a gradient of shape {gradient.shape}; expected {output.shape}")
     return _check.number(found[0], f"the loss that {name} gave"), gradient
+
+
+def classes_of(loss, y, shape):
+    """The classes (m,) in targets y of an output of this shape, or None where the targets are no classes."""
+    if y.ndim == 1 and y.dtype.kind in "iu" and shape[-1] > 1:
+        return y
+    return loss.classes(y) if hasattr(loss, "classes") else None
 
 
 def planned(loss):
@@ -62,6 +69,10 @@ class SoftmaxCrossEntropy:
             _check.float_dtype(y.dtype, "y")
             return _check.plain(y, dtype, "y")
         return _check.labels(y, *shape, "y")
+
+    def classes(self, y):
+        """The class (m,) that each target, a label or a row of probabilities, speaks for."""
+        return y if y.ndim == 1 else y.argmax(axis=1)
 
     def value(self, output, y):
         """The loss, a float."""

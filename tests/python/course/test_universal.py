@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from fastlec import plot, universal
+from fastlec import plot
+from fastlec.course import universal
 
 
 @pytest.fixture(scope="module")

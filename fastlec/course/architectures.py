@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from . import _check
+from .. import _check
 
 Described = list[dict[str, Any]]
 _LEAST_SIDE = 4  # that pooling leaves

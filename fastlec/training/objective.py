@@ -7,10 +7,11 @@ Large data is gone over in parts, so that memory does not grow with it; each par
 
 import numpy as np
 
-from . import _check, losses
-from ._fixed import Settled
+from .. import _check
+from .._fixed import Settled
+from ..network import Network
+from . import losses
 from .losses import MeanSquaredError
-from .network import Network
 
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
 

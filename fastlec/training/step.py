@@ -15,13 +15,14 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from . import _check, losses
-from ._fixed import Settled
-from ._kernels import epilogue, update
-from ._kernels import plan as kernels
-from ._kernels.conv2d import get_default as conv_algorithm
-from .layers.base import Layer
-from .network import Network, views
+from .. import _check
+from .._fixed import Settled
+from .._kernels import epilogue, update
+from .._kernels import plan as kernels
+from .._kernels.conv2d import get_default as conv_algorithm
+from ..layers.base import Layer
+from ..network import Network, views
+from . import losses
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
 MOST_NAMES = 50  # of parameters that an error lists

@@ -9,8 +9,8 @@ A schedule is a function of the step's number 0, 1, 2, ... that gives the learni
 import math
 from dataclasses import dataclass
 
-from . import _check
-from ._kernels import plan as kernels
+from .. import _check
+from .._kernels import plan as kernels
 
 MOST_EXPONENT = 1 << 1000  # a float still holds it
 

@@ -11,9 +11,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from . import filters, images
-from .cli_files import Overwrite, Target, ready
-from .cli_options import finite
+from .. import filters, images
+from .files import Overwrite, Target, ready
+from .options import finite
 
 Kernel = StrEnum("Kernel", {name: name.replace("_", "-") for name in filters.KERNELS})
 Mode = StrEnum("Mode", {mode: mode for mode in filters.MODES})

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from . import io
+from .. import io
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist; without it, they are refused.")]
 _MAY_REPLACE = (("--save", "--load"), ("OUT", "IN"))  # which may be one file, with --overwrite

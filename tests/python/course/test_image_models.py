@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from fastlec import Network, architectures, classifier, data, io, plot, training
-from fastlec.fitting import History
+from fastlec import History, Network, data, io, plot
+from fastlec.course import architectures, classifier, models
+from fastlec.course.trained import confusion_matrix
 
 OF_IMAGES = architectures.OF_IMAGES
 
@@ -49,19 +50,19 @@ def test_images_of_any_size_and_colour_give_classes(rng, architecture, shape):
     assert model.facts.input_shape == (*shape[2:], *shape[:2]) if shape[2:] else (1, *shape)
     assert np.isfinite(model.net(model.facts.inputs(dataset.X))).all()
     assert model.net.output_shape(model.facts.input_shape) == (2,)
-    np.testing.assert_array_equal(classifier.predict(model, dataset.X), classifier.predict(model, dataset.X[::-1])[::-1])
+    np.testing.assert_array_equal(models.predict(model, dataset.X), models.predict(model, dataset.X[::-1])[::-1])
 
 
 def test_rows_become_images_with_their_channels_first(rng):
-    facts = classifier.Facts("cnn", 24, 2, (4, 2, 3))
+    facts = models.Facts("cnn", 24, 2, (4, 2, 3))
     X = rng.random((5, 24))
     x = facts.inputs(X)
     assert (x.shape, x.flags.c_contiguous) == ((5, 3, 4, 2), True)
     np.testing.assert_array_equal(x[2, 1], X[2].reshape(4, 2, 3)[:, :, 1])
-    grey = classifier.Facts("cnn", 24, 2, (4, 6)).inputs(X)
+    grey = models.Facts("cnn", 24, 2, (4, 6)).inputs(X)
     assert grey.shape == (5, 1, 4, 6)
     assert np.shares_memory(grey, X)
-    assert classifier.Facts("mlp", 24, 2, (4, 6)).inputs(X) is X
+    assert models.Facts("mlp", 24, 2, (4, 6)).inputs(X) is X
 
 
 @pytest.mark.parametrize("architecture", OF_IMAGES)
@@ -103,14 +104,14 @@ def test_a_trained_network_is_what_its_file_says(rng, architecture, folder):
     trained = classifier.train_network(dataset, start, epochs=2)
     np.testing.assert_array_equal(start.net.theta, before)
     assert len(trained.history) == 2
-    np.testing.assert_array_equal(trained.predicted, classifier.predict(trained.model, dataset.X[data.split(dataset.y)[1]]))
-    classifier.save_model("a.npz", trained.model)
-    found = classifier.load_model("a.npz")
-    assert found.facts == trained.model.facts == classifier.Facts(architecture, 72, 3, (9, 8), 1.0)
+    np.testing.assert_array_equal(trained.predicted, models.predict(trained.model, dataset.X[data.split(dataset.y)[1]]))
+    models.save_model("a.npz", trained.model)
+    found = models.load_model("a.npz")
+    assert found.facts == trained.model.facts == models.Facts(architecture, 72, 3, (9, 8), 1.0)
     np.testing.assert_array_equal(found.net.theta, trained.model.net.theta)
-    np.testing.assert_array_equal(classifier.predict(found, dataset.X), classifier.predict(trained.model, dataset.X))
+    np.testing.assert_array_equal(models.predict(found, dataset.X), models.predict(trained.model, dataset.X))
     np.testing.assert_array_equal(Network.load("a.npz").theta, trained.model.net.theta)
-    assert classifier.dtype(found) == np.float32
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("ended", [KeyboardInterrupt, FloatingPointError])
@@ -143,7 +144,7 @@ def test_samples_that_are_not_finite_are_not_trained_on(rng):
 
 
 def softmax(rng, dtype=np.float64):
-    return io.SoftmaxModel(rng.normal(size=(3, 6)).astype(dtype), rng.normal(size=3).astype(dtype))
+    return models.SoftmaxModel(rng.normal(size=(3, 6)).astype(dtype), rng.normal(size=3).astype(dtype))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -151,22 +152,22 @@ def test_samples_that_are_not_finite_have_no_class(rng, value):
     network = classifier.new_network(images(rng, shape=(2, 3), dtype=np.float64), "mlp", width=4, seed=0)
     for model in (softmax(rng), network):
         X = rng.random((5, 6))
-        assert classifier.predict(model, X).shape == (5,)
+        assert models.predict(model, X).shape == (5,)
         X[3, 2] = value
         with pytest.raises(ValueError, match=rf"X\[3, 2\] is {value} as float64; expected finite numbers"):
-            classifier.predict(model, X)
+            models.predict(model, X)
 
 
 def test_outputs_that_overflow_have_no_class(rng):
     network = classifier.new_network(images(rng, shape=(2, 3)), "mlp", width=4, seed=0)
     network.net.theta = np.full_like(network.net.theta, 1e30)
-    linear = io.SoftmaxModel(np.full((3, 6), 1e38, np.float32), np.zeros(3, np.float32))
+    linear = models.SoftmaxModel(np.full((3, 6), 1e38, np.float32), np.zeros(3, np.float32))
     for model, text in (
         (network, r"the model's output\[0, 0\] is (inf|nan) as float32; expected finite numbers"),
         (linear, r"X\[0\] and theta are too large: their product overflows float32"),
     ):
         with pytest.raises(ValueError, match=f"^{text}"):
-            classifier.predict(model, np.ones((2, 6), np.float32))
+            models.predict(model, np.ones((2, 6), np.float32))
 
 
 def test_networks_of_images_take_images_of_their_own_size(rng):
@@ -188,17 +189,17 @@ def test_networks_of_images_take_images_of_their_own_size(rng):
     ],
 )
 def test_files_that_contradict_themselves_are_refused(rng, facts, text, folder):
-    classifier.save_model("a.npz", small(images(rng), "cnn"))
+    models.save_model("a.npz", small(images(rng), "cnn"))
     arrays, meta = io.load_arrays("a.npz")
     io.save_arrays("a.npz", arrays, meta | {"facts": meta["facts"] | facts})
     with pytest.raises(io.ModelError, match=text):
-        classifier.load_model("a.npz")
+        models.load_model("a.npz")
 
 
 def test_feature_maps_are_those_of_the_layers(rng):
     dataset = images(rng)
     model = small(dataset, "resnet-cnn")
-    maps = classifier.feature_maps(model, dataset.X[3])
+    maps = models.feature_maps(model, dataset.X[3])
     assert list(maps) == ["image", "0 Conv2d", "1 ConvResidual", "2 ConvResidual", "3 AvgPool2d"]
     np.testing.assert_array_equal(maps["image"], dataset.X[3].reshape(1, 8, 8))
     np.testing.assert_array_equal(maps["0 Conv2d"], model.net.layers[0](dataset.X[3].reshape(1, 1, 8, 8))[0])
@@ -242,8 +243,8 @@ def test_the_report_of_a_network_of_images(rng, tmp_path):
     pytest.importorskip("matplotlib")
     dataset = images(rng, n_classes=2)
     model = small(dataset, "cnn")
-    history, counts = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75]), training.confusion_matrix(dataset.y, dataset.y, 2)
-    plot.training_report(tmp_path / "a.svg", history, model, counts, maps=classifier.feature_maps(model, dataset.X[0]))
+    history, counts = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75]), confusion_matrix(dataset.y, dataset.y, 2)
+    plot.training_report(tmp_path / "a.svg", history, model, counts, maps=models.feature_maps(model, dataset.X[0]))
     text = (tmp_path / "a.svg").read_text()
     for title in ("Loss", "Confusion (validation)", "Filters of the first convolution", "Feature maps of one image"):
         assert title in text

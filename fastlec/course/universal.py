@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import _check
-from .layers import Dense
-from .losses import MeanSquaredError
-from .network import Network
-from .objective import Objective
+from .. import _check
+from ..layers import Dense
+from ..network import Network
+from ..training import MeanSquaredError, Objective
 
 TARGET = "0.3 x + sin(10 x) + 0.5 exp(2 x)"
 LOW, HIGH = 0.01, 1.01
