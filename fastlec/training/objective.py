@@ -11,7 +11,6 @@ from .. import _check
 from .._fixed import Settled
 from ..network import Network
 from . import losses
-from .losses import MeanSquaredError
 
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
 
@@ -155,10 +154,10 @@ class Objective:
         )
 
     def _least_squares(self, theta):
-        if not isinstance(self.loss, MeanSquaredError):
+        if not hasattr(self.loss, "residual_scale"):
             raise ValueError(f"loss is {_check.shown(self.loss)}; expected MeanSquaredError(), whose F is a sum of squares")
         theta, answer = self._vector(theta, "theta")
-        return self.net.with_theta(theta), np.sqrt(2 / self.y.size), answer
+        return self.net.with_theta(theta), self.loss.residual_scale(self.y.size), answer
 
     def _select(self, batch):
         if batch is None:
