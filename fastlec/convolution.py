@@ -22,6 +22,7 @@ from ._geometry import MOST_ELEMENTS, geometry, window_geometry
 from ._kernels import channels
 from ._kernels import conv2d as kernels
 from ._kernels import im2col as columns_kernels
+from ._kernels.epilogue import Epilogue
 from ._kernels.plan import Plan
 
 ALGORITHMS = {"auto": kernels.AUTO, "im2col": kernels.IM2COL, "direct": kernels.DIRECT, "winograd": kernels.WINOGRAD}
@@ -50,7 +51,7 @@ def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm
     inputs = _plain(arrays, dtype)
     plan = Plan(dtype.num)
     y = _check.kernel_output(out, g.y_shape, dtype, plan, inputs.values())
-    kernels.forward(plan, g, inputs["x"], inputs["W"], y, algorithm=code, bias=inputs.get("b"))
+    kernels.forward(plan, g, inputs["x"], inputs["W"], y, algorithm=code, after=Epilogue(inputs.get("b")))
     plan.run()
     return y if y is out else _check.fill(out, y)
 
@@ -76,8 +77,8 @@ def conv2d_jac_mv(x, W, *, dx=None, dW=None, db=None, stride=1, padding=0, dilat
     products = [(a[one], a[other]) for one, other in (("dx", "W"), ("x", "dW")) if one in given or other in given]
     for i, (images, filters) in enumerate(products):
         last = i == len(products) - 1
-        bias = a.get("db") if last else None
-        kernels.forward(plan, g, images, filters, dy, algorithm=code, bias=bias, accumulate=i > 0)
+        after = Epilogue(a.get("db") if last else None, accumulate=i > 0)
+        kernels.forward(plan, g, images, filters, dy, algorithm=code, after=after)
     if not products:
         dy[...] = a["db"][:, None, None]
     plan.run()

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 
 from . import _check
+from ._kernels import epilogue
 from ._kernels import plan as kernels
 from ._kernels.conv2d import get_default as conv_algorithm
 from .layers import base, conv, dense, norm, pool
@@ -431,7 +432,7 @@ class Network(PlannedLayer):
             under = next((j for j in range(i - 1, -1, -1) if not self._reshapes(j)), None)  # the layer that computes x
             if under is not None:
                 op = self.layers[under].outermost
-                below = None if op in (None, kernels.IDENTITY) else (op, x)
+                below = None if op in (None, epilogue.IDENTITY) else (op, x)
             else:
                 below = None if fold is None else (fold[0], fold[1].reshape(x.shape))
             if goes_on:
@@ -587,7 +588,7 @@ def _by_layer(named):
 
 
 def _ends_linear(layer):
-    return layer.outermost == kernels.IDENTITY
+    return layer.outermost == epilogue.IDENTITY
 
 
 def _is_linear(layer):

@@ -1,12 +1,13 @@
 # Convolutions of many images at once, without stride.
 cimport numpy as cnp
 
+from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport fl_int
-from fastlec._kernels.layout cimport Finish, Layout
+from fastlec._kernels.layout cimport Layout
 from fastlec._kernels.plan cimport Plan
 
 cdef bint fits(Plan plan, Layout L)
 cdef double cost(Layout L, fl_int lanes)
 cdef double weights_cost(Layout L, fl_int lanes)
-cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1
+cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1
 cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1

@@ -3,8 +3,10 @@
 
 cimport numpy as cnp
 
+from fastlec._kernels.dense cimport sum_parts
+from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Finish, Layout
+from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Layout
 from fastlec._kernels.layout cimport depth_of, lanes_of, packed, rows_of_panel
 from fastlec._kernels.plan cimport Plan, blocks, up
 
@@ -95,7 +97,7 @@ cdef fl_conv_bands bands_of(Plan plan, Layout L, fl_int rows):
     return G
 
 
-cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1:
     """Two jobs: the panels of A, and the product."""
     cdef fl_int mr = rows_of_panel(L.rows), panels = blocks(L.rows, mr), chunk, rows = choose_band(plan, L, panels * mr, &chunk)
     cdef fl_conv_images_job *job
@@ -136,5 +138,5 @@ cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.
     job.head.work = <double>cnp.PyArray_SIZE(v) * depth_of(L) / (45 if plan.dtype == FL_F32 else 22)
     job.head.scratch = scratch_of(plan, L, L.rows, rows, chunk)
     if parts > 1:
-        plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
+        sum_parts(plan, partial, parts, cnp.PyArray_SIZE(dW), dW)
     return 0

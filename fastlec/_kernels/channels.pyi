@@ -1,5 +1,6 @@
 import numpy as np
 
+from .epilogue import Epilogue
 from .plan import Plan
 
 def slope(
@@ -7,8 +8,7 @@ def slope(
     v: np.ndarray,
     out: np.ndarray | None = None,
     *,
-    y: np.ndarray | None = None,
-    op: int = ...,
+    after: Epilogue | None = None,
     total: np.ndarray | None = None,
     update: bool = False,
 ) -> None: ...

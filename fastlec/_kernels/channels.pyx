@@ -1,27 +1,32 @@
 # cython: freethreading_compatible=True
-"""What a convolution needs on the way back besides products: sigma' and the sums over the pixels of a channel."""
+"""What the derivative of a convolutional layer needs beside convolutions: multiplication by an activation's derivative, and the sums
+over the pixels of a channel."""
 
 cimport numpy as cnp
 
+from fastlec._kernels.dense cimport sum_parts
+from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.layout cimport ELEMENTS, check_image
 from fastlec._kernels.plan cimport Plan, blocks
 
+from fastlec._kernels.update import step
+
 cnp.import_array()
 
 
-def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, cnp.ndarray y=None, int op=FL_IDENTITY,
-          cnp.ndarray total=None, bint update=False):
-    """out = v * op'(y), op' from its value y; total (k,) = the sums of that over images and pixels, or (update) total are parameters
-    and that is their gradient. v, y, out (n, k, h, w); out may be v."""
+def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, Epilogue after=None, cnp.ndarray total=None,
+          bint update=False):
+    """out = v * derivative'(of); total (k,) = the sums of that over images and pixels, or (update) total are parameters and that
+    sum their gradient. v and out (n, k, h, w); out may be v, and need not be given."""
     cdef fl_channels_job *job
     cdef fl_int n, k, size
     cdef cnp.ndarray partial = None, target = total
     plan.check(v, "v", 4)
     n, k, size = cnp.PyArray_DIM(v, 0), cnp.PyArray_DIM(v, 1), cnp.PyArray_DIM(v, 2) * cnp.PyArray_DIM(v, 3)
-    for other, name in ((out, "out"), (y, "y")):
-        if other is not None:
-            check_image(plan, other, name, n, k, cnp.PyArray_DIM(v, 2), cnp.PyArray_DIM(v, 3))
+    if out is not None:
+        check_image(plan, out, "out", n, k, cnp.PyArray_DIM(v, 2), cnp.PyArray_DIM(v, 3))
+    after = checked(after, plan, "channels.slope", v, DERIVATIVE)
     if total is not None:
         plan.check(total, "total", 1)
         if cnp.PyArray_DIM(total, 0) != k:
@@ -30,10 +35,10 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, c
             target = plan.empty(k)
         partial = plan.empty(n, k)
     job = <fl_channels_job *>plan.add(FL_KERNEL_channels)
-    job.rows, job.n, job.op = n * k, size, op
+    job.rows, job.n, job.op = n * k, size, after.derivative
     plan.point(&job.v, v)
-    if y is not None:
-        plan.point(&job.y, y)
+    if after.of is not None:
+        plan.point(&job.y, after.of)
     if out is not None:
         plan.point(<const void **>&job.out, out)
     if total is not None:
@@ -42,6 +47,6 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, c
     job.head.n_blocks = blocks(n * k, job.per_block)
     job.head.work = 0.2 * plan.size / 4 * n * k * size
     if total is not None:
-        plan.sum(partial, n, k, target)
+        sum_parts(plan, partial, n, k, target)
         if update:
-            plan.update(total, target)
+            step(plan, total, target)

@@ -8,14 +8,19 @@ x (n, c, h, w), W (k, c / groups, r, s), y and v (n, k, oh, ow), all in C order,
 cimport numpy as cnp
 
 from fastlec._kernels cimport by_images, depthwise, winograd
+from fastlec._kernels.dense cimport sum_parts
+from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Epilogue, checked
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, SCRATCH, Finish, Layout
+from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, SCRATCH, Layout
 from fastlec._kernels.layout cimport check_image, choose_tile, data_layout, depth_of, entries, forward_layout, lanes_of
 from fastlec._kernels.layout cimport new_table, packed, rows_of_panel
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport vector_bytes
 
+from fastlec._kernels.dense import slope
+from fastlec._kernels.gemm import product
 from fastlec._kernels.im2col import im2col as _im2col
+from fastlec._kernels.update import step
 
 cnp.import_array()
 
@@ -98,7 +103,7 @@ cdef fl_int panel_along_channels(fl_int rows, fl_int lanes) noexcept:
     return 2 * lanes if blocks(rows, lanes) % 2 == 0 else lanes
 
 
-cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1:
     """Two jobs: the panels of A, and the product."""
     cdef fl_int mr, panels, f, chunk, per_block, rows, parts, lanes = lanes_of(plan)
     cdef bint by_channel, in_place, flat
@@ -170,16 +175,17 @@ cdef int convolve_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.
     return 0
 
 
-cdef int convolve_part(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+cdef int convolve_part(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1:
     """Where no tap belongs to some pixels of y: zeros first, then the others, and for all of them what follows the sums."""
     cdef cnp.ndarray pixels = y.reshape(-1, L.ow), nothing = plan.empty(len(pixels), 0), none = plan.empty(0, L.ow)
     if not after.accumulate:
-        plan.product(nothing, none, pixels)
+        product(plan, nothing, none, pixels)
     if L.total:
-        convolve_direct(plan, L, x, W, y, Finish(accumulate=after.accumulate))
-    if after.residual is not None or after.slope is not None:
-        residual, slope = [None if a is None else a.reshape(-1, L.ow) for a in (after.residual, after.slope)]
-        plan.product(nothing, none, pixels, residual=residual, y=slope, op2=after.op2, accumulate=True)
+        convolve_direct(plan, L, x, W, y, Epilogue(accumulate=after.accumulate))
+    if after.residual is not None or after.of is not None:
+        rest = after.part(..., (<object>pixels).shape)
+        product(plan, nothing, none, pixels, after=Epilogue(residual=rest.residual, accumulate=True, derivative=rest.derivative,
+                                                            of=rest.of))
     return 0
 
 
@@ -190,7 +196,7 @@ cdef int check_all(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarra
     return 0
 
 
-cdef int convolve_columns(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+cdef int convolve_columns(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1:
     """The windows of one image at a time as columns, of which W makes pixels."""
     cdef fl_int i, depth = g.c // g.groups * g.r * g.s, pixels = g.oh * g.ow
     one = g._replace(n=1)
@@ -199,10 +205,8 @@ cdef int convolve_columns(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp
     columns = plan.empty(*one.columns_shape)
     for i in range(g.n):
         _im2col(plan, one, x[i:i + 1], columns)
-        own_y, residual, slope = [None if a is None else a[i:i + 1].reshape(1, g.k, 1, pixels)
-                                  for a in (y, after.residual, after.slope)]
-        convolve_direct(plan, forward_layout(pointwise), columns.reshape(1, -1, 1, pixels), W, own_y,
-                        Finish(after.bias, after.op, residual, after.accumulate, slope, after.op2))
+        convolve_direct(plan, forward_layout(pointwise), columns.reshape(1, -1, 1, pixels), W, y[i].reshape(1, g.k, 1, pixels),
+                        after.part(i, (1, g.k, 1, pixels)))
     return 0
 
 
@@ -212,7 +216,7 @@ cdef int check_winograd(Layout L) except -1:
     return 0
 
 
-cdef int convolve(Plan plan, Layout L, int algorithm, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+cdef int convolve(Plan plan, Layout L, int algorithm, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1:
     """By the algorithm, or the one that is thought fastest; directly where Winograd's would lose too many digits of these data."""
     cdef cnp.ndarray flag
     cdef int first
@@ -234,25 +238,11 @@ cdef int convolve(Plan plan, Layout L, int algorithm, cnp.ndarray x, cnp.ndarray
     return convolve_direct(plan, L, x, W, y, after)
 
 
-cdef int check_after(Plan plan, cnp.ndarray residual, cnp.ndarray slope, fl_int n, fl_int c, fl_int h, fl_int w) except -1:
-    if residual is not None:
-        check_image(plan, residual, "residual", n, c, h, w)
-    if slope is not None:
-        check_image(plan, slope, "slope", n, c, h, w)
-    return 0
-
-
 def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not None, cnp.ndarray y not None, *, int algorithm=0,
-            cnp.ndarray bias=None, int op=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False, cnp.ndarray slope=None,
-            int op2=FL_IDENTITY):
-    """y = (op(W * x + [y] + bias) + residual) * op2'(slope), op2' from its value. [y]: if accumulate."""
+            Epilogue after=None):
+    """y = W * x and the epilogue `after`."""
     check_all(plan, g, x, W, y)
-    check_after(plan, residual, slope, g.n, g.k, g.oh, g.ow)
-    if bias is not None:
-        plan.check(bias, "bias", 1)
-        if cnp.PyArray_DIM(bias, 0) != g.k:
-            raise ValueError(f"bias has shape {(<object>bias).shape}; expected ({g.k},)")
-    after = Finish(bias, op, residual, accumulate, slope, op2)
+    after = checked(after, plan, "conv2d.forward", y, BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE)
     if (default if algorithm == AUTO_CODE else algorithm) == IM2COL_CODE:
         convolve_columns(plan, g, x, W, y, after)
     else:
@@ -260,11 +250,11 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
 
 
 def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W not None, cnp.ndarray dx not None, *, int algorithm=0,
-                  cnp.ndarray residual=None, bint accumulate=False, cnp.ndarray slope=None, int op2=FL_IDENTITY):
-    """dx = (W *' v + [dx] + residual) * op2'(slope), *' the transpose of the convolution by x."""
+                  Epilogue after=None):
+    """dx = the transpose of the convolution by x, of v, and the epilogue `after`."""
     check_all(plan, g, dx, W, v)
-    check_after(plan, residual, slope, g.n, g.c, g.h, g.w)
-    convolve(plan, data_layout(g), algorithm, v, W, dx, Finish(None, FL_IDENTITY, residual, accumulate, slope, op2))
+    after = checked(after, plan, "conv2d.data_gradient", dx, RESIDUAL | ACCUMULATE | DERIVATIVE)
+    convolve(plan, data_layout(g), algorithm, v, W, dx, after)
 
 
 cdef double weights_cost_along_pixels(Layout L, fl_conv_planes *P, fl_int lanes):
@@ -353,17 +343,18 @@ cdef int weight_gradient_direct(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray 
     plan.keep(offset)
     L.keep_planes(plan)
     if parts > 1:
-        plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
+        sum_parts(plan, partial, parts, cnp.PyArray_SIZE(dW), dW)
     return 0
 
 
 def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x not None, cnp.ndarray dW not None, *,
-                    int algorithm=0, bint update=False):
-    """dW = the transpose of the convolution by W, of v; update: dW are parameters and that is their gradient."""
+                    int algorithm=0, Epilogue after=None):
+    """dW = the transpose of the convolution by W, of v, and the epilogue `after`."""
     cdef Layout L
     cdef cnp.ndarray target = dW, flag
     cdef int first
     check_all(plan, g, x, dW, v)
+    after = checked(after, plan, "conv2d.weight_gradient", dW, UPDATE)
     L = forward_layout(g, False)
     if algorithm == AUTO_CODE:
         algorithm = default
@@ -371,9 +362,9 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
         check_winograd(L)
     if not cnp.PyArray_SIZE(v):
         flat = dW.reshape(1, -1)
-        plan.slope(flat[:0], total=flat[0], update=update)
+        slope(plan, flat[:0], total=flat[0], update=after.update)
         return
-    if update:
+    if after.update:
         target = plan.empty(g.k, g.c // g.groups, g.r, g.s)
     if algorithm == AUTO_CODE and depthwise.weights_fit(L):
         depthwise.weight_gradient(plan, L, v, x, target)
@@ -384,5 +375,5 @@ def weight_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray x
         plan.only_if(first, flag, 1)
     else:
         weight_gradient_direct(plan, L, v, x, target)
-    if update:
-        plan.update(dW, target)
+    if after.update:
+        step(plan, dW, target)

@@ -3,8 +3,9 @@
 
 cimport numpy as cnp
 
+from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport ELEMENTS, Finish, Layout, entries, new_table
+from fastlec._kernels.layout cimport ELEMENTS, Layout, entries, new_table
 from fastlec._kernels.plan cimport Plan, blocks
 
 cnp.import_array()
@@ -22,7 +23,7 @@ cdef bint weights_fit(Layout L) noexcept:
     return L.channels == 1 and L.groups > 1 and L.is_3x3() and L.dh == L.dw == 1 and L.top <= 2
 
 
-cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1:
+cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1:
     cdef fl_depthwise_job *job
     cdef cnp.ndarray place = new_table(L.total)
     cdef fl_int *table = entries(place)

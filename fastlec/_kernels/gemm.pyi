@@ -1,3 +1,7 @@
 import numpy as np
 
+from .epilogue import Epilogue
+from .plan import Plan
+
 def matmul(a: object, b: object, out: object) -> np.ndarray | None: ...
+def product(plan: Plan, a: np.ndarray, b: np.ndarray, c: np.ndarray, *, after: Epilogue | None = None) -> None: ...

@@ -41,15 +41,6 @@ cdef class Layout:
     cdef bint is_3x3(self) noexcept
 
 
-cdef class Finish:
-    cdef cnp.ndarray bias, residual, slope
-    cdef bint accumulate
-    cdef int op, op2
-
-    cdef int point(self, Plan plan, fl_conv_finish *f) except -1
-    cdef double work(self) noexcept
-
-
 cdef cnp.ndarray new_table(fl_int n)
 cdef fl_int *entries(object table)
 cdef Layout forward_layout(object g, bint flat=*)

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""What the jobs of convolutions have in common: which pixels they read for which outputs, and what follows the sums."""
+"""What the jobs of convolutions have in common: which pixels they read for which outputs."""
 
 cimport numpy as cnp
 
@@ -103,30 +103,6 @@ cdef class Layout:
     cdef bint is_3x3(self) noexcept:
         """Without stride."""
         return self.r == self.s == 3 and self.sh == self.sw == self.down == self.across == 1
-
-
-cdef class Finish:
-    """What follows the sums: y = (op(sums + [y] + bias) + residual) * op2'(slope), op2' from its value; any of the arrays may be
-    None. [y]: if accumulate."""
-
-    def __cinit__(self, cnp.ndarray bias=None, int op=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False,
-                  cnp.ndarray slope=None, int op2=FL_IDENTITY):
-        self.bias, self.op, self.residual, self.accumulate, self.slope, self.op2 = bias, op, residual, accumulate, slope, op2
-
-    cdef int point(self, Plan plan, fl_conv_finish *f) except -1:
-        """For the plan's last job, of which f is a part."""
-        if self.bias is not None:
-            plan.point(&f.bias, self.bias)
-        if self.residual is not None:
-            plan.point(&f.r, self.residual)
-        if self.slope is not None:
-            plan.point(&f.slope, self.slope)
-        f.accumulate, f.op, f.op2 = self.accumulate, self.op, self.op2
-        return 0
-
-    cdef double work(self) noexcept:
-        """Nanoseconds for each element of y."""
-        return 0.3 if self.op == FL_IDENTITY else 1
 
 
 cdef bint apart(fl_int taps, fl_int tile, fl_int phases, fl_int ext) noexcept:

@@ -6,6 +6,7 @@ cimport numpy as cnp
 from fastlec._kernels cimport pool
 from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
 from fastlec._kernels.fl cimport *
+from fastlec._kernels.plan cimport Plan, blocks
 from fastlec._kernels.runner cimport kernel, run_job
 
 cnp.import_array()
@@ -70,3 +71,18 @@ def both(int op, object x, object out, object derivative_out):
         return None
     compute(op, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
     return y, dy
+
+
+def forward(Plan plan not None, int op, cnp.ndarray x not None, cnp.ndarray y not None):
+    """y = op(x), elementwise, as a job of a plan."""
+    cdef fl_map_job *job
+    plan.check_size(x, "x", x)
+    plan.check_size(y, "y", x)
+    job = <fl_map_job *>plan.add(FL_KERNEL_map)
+    job.op = op
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)
+    job.n = cnp.PyArray_SIZE(x)
+    job.per_block = BLOCK
+    job.head.n_blocks = blocks(job.n, BLOCK)
+    job.head.work = job.n * (0.3 if plan.dtype == FL_F32 else 0.9)

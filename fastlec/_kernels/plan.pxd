@@ -5,6 +5,7 @@ from fastlec._kernels.fl cimport *
 
 cdef enum:
     FEW = 3                 # jobs that need no memory of their own
+    BLOCK = 1 << 14         # elements of an elementwise block: some microseconds of work
 
 ctypedef union any_job:
     fl_job head
@@ -67,6 +68,4 @@ cdef class Plan:
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=*) except -1
     cdef int check_shape(self, cnp.ndarray a, str name, fl_int m, fl_int n) except -1
     cdef int check_size(self, cnp.ndarray a, str name, cnp.ndarray like) except -1
-    cdef cnp.ndarray panels(self, cnp.ndarray b, fl_int k, fl_int n, bint by_column)
-    cdef int sum(self, cnp.ndarray partial, fl_int parts, fl_int n, cnp.ndarray out) except -1
     cdef double *take_losses(self, fl_int n, double count) except NULL

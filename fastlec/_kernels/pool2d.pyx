@@ -7,6 +7,7 @@ r w < 2^31. Arrays are those of a plan: its dtype, C order, aligned.
 
 cimport numpy as cnp
 
+from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
 
@@ -25,17 +26,17 @@ cdef int check_images(Plan plan, cnp.ndarray a, str name, tuple expected) except
     return 0
 
 
-cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, int op, cnp.ndarray y) except -1:
+cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, Epilogue after) except -1:
     cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
     cdef fl_int rows
     cdef double size
     cdef bint back
-    job.mode, job.op = mode, op
+    job.mode, job.op = mode, after.derivative
     plan.point(&job.x, x)
     plan.point(&job.source, source)
     plan.point(<const void **>&job.to, to)
-    if op != FL_IDENTITY:
-        plan.point(&job.y, y)
+    if after.of is not None:
+        plan.point(&job.y, after.of)
     job.planes = g.n * g.c
     job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
     job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left
@@ -66,7 +67,7 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray y not Non
     """y = the maxima of the windows of x, or their means."""
     check_images(plan, x, "x", g.x_shape)
     check_images(plan, y, "y", g.y_shape)
-    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, FL_IDENTITY, None)
+    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, Epilogue())
 
 
 def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, cnp.ndarray dy not None):
@@ -74,18 +75,14 @@ def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, c
     check_images(plan, x, "x", g.x_shape)
     check_images(plan, dx, "dx", g.x_shape)
     check_images(plan, dy, "dy", g.y_shape)
-    add(plan, g, FL_MAXIMUM_MV, x, dx, dy, FL_IDENTITY, None)
+    add(plan, g, FL_MAXIMUM_MV, x, dx, dy, Epilogue())
 
 
-def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, cnp.ndarray y=None,
-        int op=FL_IDENTITY):
-    """dx = J' v * op'(y), where op' follows from its value y: of the maxima of x, or of means where x is None."""
+def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, Epilogue after=None):
+    """dx = J' v * derivative'(of), with J of the maxima of x, or of means where x is None."""
     check_images(plan, v, "v", g.y_shape)
     check_images(plan, dx, "dx", g.x_shape)
     if x is not None:
         check_images(plan, x, "x", g.x_shape)
-    if op != FL_IDENTITY:
-        if y is None:
-            raise ValueError("y is None; expected the value of op")
-        check_images(plan, y, "y", g.x_shape)
-    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, op, y)
+    after = checked(after, plan, "pool2d.tmv", dx, DERIVATIVE)
+    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, after)

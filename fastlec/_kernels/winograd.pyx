@@ -4,8 +4,10 @@
 cimport numpy as cnp
 from libc.math cimport INFINITY
 
+from fastlec._kernels.dense cimport sum_parts
+from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Finish, Layout
+from fastlec._kernels.layout cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Layout
 from fastlec._kernels.layout cimport entries, lanes_of, most_rows_of_panel, new_table, rows_of_panel, taps_of
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.winograd_guard cimport bounds, choose, new_flag, pitch_of, pixels_of, weights_bounds
@@ -131,7 +133,7 @@ cdef fl_winograd_job *new_job(Plan plan, Layout L, int kernel, fl_int tile_rows)
     return job
 
 
-cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms):
+cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after, bint terms):
     """Jobs for y, and the flag, int32, whether they will do nothing, since the data want direct summation: the caller adds it.
     terms: whether tiles of few terms, which direct summation hardly rounds, want it too."""
     if few(plan, L):
@@ -139,7 +141,7 @@ cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp
     return convolve_many(plan, L, x, W, y, after, terms)
 
 
-cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms):
+cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after, bint terms):
     """After the guard's, two jobs: the transforms of W, and all the rest."""
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int total = L.images * T.rows, per_block = rows_of_block(plan, L, T.cols, total), line = 64 // <fl_int>plan.size
@@ -180,7 +182,7 @@ cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W
     return flag
 
 
-cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms):
+cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after, bint terms):
     """After the guard's, two jobs: the transforms of x, and all the rest."""
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int total = L.images * T.rows, tiles = total * T.cols, line = 64 // <fl_int>plan.size
@@ -284,6 +286,6 @@ cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray
                                     + job.pitch * (rows + ld) + line + (9 * row_chunk + FL_WINO_POINTS) * ld) + pixels_of(plan, job.pitch)
     plan.keep(offset)
     if parts > 1:
-        plan.sum(partial, parts, cnp.PyArray_SIZE(dW), dW)
+        sum_parts(plan, partial, parts, cnp.PyArray_SIZE(dW), dW)
     plan.only_if(first, flag, 0)
     return flag

@@ -8,6 +8,7 @@ from libc.stdlib cimport free, malloc
 from fastlec._kernels cimport pool
 from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
 from fastlec._kernels.fl cimport *
+from fastlec._kernels.plan cimport Plan
 from fastlec._kernels.runner cimport kernel, run_jobs
 
 cnp.import_array()
@@ -149,3 +150,35 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
         if job.partial is not NULL:
             pool.give(job.partial, partial)
     return loss, g
+
+
+def loss(Plan plan not None, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double count=1):
+    """The plan's loss: sum_i l_i / count, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
+    (m,), each in [0, n) whenever the plan runs (NaN otherwise), or (m, n) probabilities."""
+    cdef fl_xent_job *job
+    cdef fl_int m, n
+    cdef double *losses
+    cdef cnp.ndarray partial = None
+    cdef bint by_class = cnp.PyArray_TYPE(labels) == cnp.NPY_INT64
+    plan.check(logits, "logits", 2)
+    m, n = cnp.PyArray_DIM(logits, 0), cnp.PyArray_DIM(logits, 1)
+    if grad is not None:
+        plan.check_shape(grad, "grad", m, n)
+    if not by_class:
+        plan.check_shape(labels, "labels", m, n)
+    elif cnp.PyArray_NDIM(labels) != 1 or cnp.PyArray_DIM(labels, 0) != m or not cnp.PyArray_ISCARRAY_RO(labels):
+        raise ValueError(f"labels: expected ({m},) in C order")
+    losses = plan.take_losses(xent_losses(m, n), count)
+    if xent_partial(m, n):
+        partial = plan.empty(xent_partial(m, n))
+    for i in range(xent_jobs(n, grad is not None)):
+        job = <fl_xent_job *>plan.add(FL_KERNEL_xent)
+        plan.point(&job.x, logits)
+        if grad is not None:
+            plan.point(<const void **>&job.grad, grad)
+        plan.point(<const void **>&job.labels if by_class else &job.targets, labels)
+        if partial is not None:
+            plan.point(<const void **>&job.partial, partial)
+        job.scale = 1 / count
+        job.loss = losses
+        plan_xent(job, i, plan.dtype, m, n)

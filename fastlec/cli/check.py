@@ -18,7 +18,7 @@ def check(
     overwrite: Overwrite = False,
 ) -> int:
     """Run the gradient, Jacobian and transpose tests over everything there is; exit code 1 if one fails."""
-    from .. import checks
+    from ..testing import checks
 
     (picture,) = ready(Target("--plot", picture, plot.check_path), overwrite=overwrite)
     results = checks.run(dtype=dtype and str(dtype))

@@ -20,11 +20,12 @@ import numpy as np
 
 from .. import _check
 from .._fixed import Fixed, Settled
-from .._kernels import plan as kernels
+from .._kernels import epilogue
+from .._kernels.plan import Plan
 
 GAIN = {"relu": np.sqrt(2.0)}  # of weights before an activation, where it is not 1
 RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
-ACTIVATIONS = {"tanh": kernels.TANH, "sigmoid": kernels.SIGMOID, "relu": kernels.RELU, "identity": kernels.IDENTITY}
+ACTIVATIONS = {"tanh": epilogue.TANH, "sigmoid": epilogue.SIGMOID, "relu": epilogue.RELU, "identity": epilogue.IDENTITY}
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs stand for,
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_buffers", "output_shape")  # and what says which they are
 MATRIX_BYTES = 1 << 31
@@ -364,7 +365,7 @@ class PlannedJacobian(Jacobian):
     def _mv(self, directions, out):
         if "mv" in self.layer._overridden:
             return super()._mv(directions, out)
-        plan = kernels.Plan(self.y.dtype.num)
+        plan = Plan(self.y.dtype.num)
         others = (self.x, self.y, *directions.values(), *self.layer.params.values())
         dy = _check.kernel_output(out, self.y.shape, self.y.dtype, plan, others)
         self.layer.plan_mv(plan, self.kept, directions, dy)
@@ -374,7 +375,7 @@ class PlannedJacobian(Jacobian):
     def _tmv(self, v, wrt, out):
         if "tmv" in self.layer._overridden:
             return super()._tmv(v, wrt, out)
-        plan = kernels.Plan(self.y.dtype.num)
+        plan = Plan(self.y.dtype.num)
         inputs = (v, self.x, self.y, *self.layer.params.values())
         own = _check.apart({name: out[name] for name in wrt if name in out}, inputs)
         results = {name: own[name] if name in own else plan.empty(*self.shape_of(name)) for name in wrt}
@@ -469,7 +470,7 @@ class PlannedLayer(Layer):
 
     def update_buffers(self, kept):
         if self.buffers:
-            plan = kernels.Plan(next(iter(self.buffers.values())).dtype.num)
+            plan = Plan(next(iter(self.buffers.values())).dtype.num)
             self.plan_buffers(plan, kept)
             plan.run()
 
@@ -477,7 +478,7 @@ class PlannedLayer(Layer):
         if not self.planned:
             return super().__call__(x, out=out)
         layer, x = self.prepared(x)
-        plan = kernels.Plan(x.dtype.num)
+        plan = Plan(x.dtype.num)
         y = _check.kernel_output(out, (len(x), *layer.output_shape(x.shape[1:])), x.dtype, plan, (x, *layer.params.values()))
         layer.plan_forward(plan, x, y)
         plan.run()
@@ -486,7 +487,7 @@ class PlannedLayer(Layer):
     __call__.__doc__ = Layer.__call__.__doc__
 
     def evaluate(self, x):
-        plan = kernels.Plan(x.dtype.num)
+        plan = Plan(x.dtype.num)
         y = plan.empty(len(x), *self.output_shape(x.shape[1:]))
         kept = self.plan_forward(plan, x, y)
         plan.run()
@@ -503,7 +504,7 @@ class PlannedLayer(Layer):
         if not self.planned:
             return super().value_and_jac_mv(x, **directions)
         layer, x = self.prepared(x)
-        plan = kernels.Plan(x.dtype.num)
+        plan = Plan(x.dtype.num)
         y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
         jac = layer.jacobian(x, y, layer.plan_forward(plan, x, y))
         dy = plan.empty(*y.shape)
@@ -582,13 +583,19 @@ def setting(activation, dtype, rng):
     return activation_code(activation), _check.layer_dtype(dtype), _check.generator(rng)
 
 
+def times(fold, **parts):
+    """The epilogue with these parts that multiplies by the derivative of the activation below, fold: (op, y), or None for none."""
+    op, y = fold or (epilogue.IDENTITY, None)
+    return epilogue.Epilogue(derivative=op, of=y, **parts)
+
+
 def slope_of(y, op):
     """sigma'(z) from y = sigma(z), for explicit Jacobians."""
-    if op == kernels.TANH:
+    if op == epilogue.TANH:
         return 1 - y * y
-    if op == kernels.SIGMOID:
+    if op == epilogue.SIGMOID:
         return y - y * y
-    if op == kernels.RELU:
+    if op == epilogue.RELU:
         return np.where(y > 0, 1, np.where(np.isnan(y), y, 0)).astype(y.dtype)
     return np.ones_like(y)
 

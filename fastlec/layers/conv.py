@@ -13,9 +13,9 @@ import numpy as np
 from .. import _check
 from .._geometry import geometry, pair
 from .._kernels import channels, conv2d
-from .._kernels import plan as kernels
+from .._kernels.epilogue import IDENTITY, Epilogue
 from ..convolution import algorithm_code, im2col
-from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, initial_weights, setting, slope_of
+from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, initial_weights, setting, slope_of, times
 
 _window = functools.lru_cache(maxsize=256)(geometry)  # asked for in each call; settings of layers are numbers and tuples
 
@@ -41,19 +41,14 @@ def _terms(window, x, W, dx, dW):
 
 
 def _plan_sum(plan, terms, y, bias=None, algorithm=conv2d.AUTO, **last):
-    """y = the sum of the convolutions and the bias, and what comes with the last of them."""
+    """y = the sum of the convolutions and the epilogue with the bias and the parts `last`."""
     if not terms:  # a bias alone is 1x1 weights, of an image of ones
         ones, W = plan.empty(len(y), 1, *y.shape[2:]), bias.reshape(-1, 1, 1, 1)
         ones[...] = 1
         terms, bias, algorithm = [(_window(ones.shape, W.shape), ones, W)], None, conv2d.AUTO
     for i, (window, x, W) in enumerate(terms):
         end = {"bias": bias, **last} if i == len(terms) - 1 else {}
-        conv2d.forward(plan, window, x, W, y, algorithm=algorithm, accumulate=i > 0, **end)
-
-
-def _folding(fold):
-    """How a data gradient is multiplied by the derivative of the activation below."""
-    return {} if fold is None else {"op2": fold[0], "slope": fold[1]}
+        conv2d.forward(plan, window, x, W, y, algorithm=algorithm, after=Epilogue(accumulate=i > 0, **end))
 
 
 # --- explicit Jacobians, scipy.sparse arrays in CSR form -------------------------------------------------------------
@@ -199,25 +194,25 @@ class Conv2d(_Convolving):
 
     def plan_forward(self, plan, x, y):
         window, b = self._window(x.shape), self.params.get("b")
-        conv2d.forward(plan, window, x, self.params["W"], y, bias=b, op=self.outermost, algorithm=self._code)
+        conv2d.forward(plan, window, x, self.params["W"], y, after=Epilogue(b, self.outermost), algorithm=self._code)
         return x, y
 
     def plan_mv(self, plan, kept, directions, dy):
         x, y = kept
         terms = _terms(self._window(x.shape), x, self.params["W"], directions.get("x"), directions.get("W"))
-        _plan_sum(plan, terms, dy, bias=directions.get("b"), slope=y, op2=self.outermost, algorithm=self._code)
+        _plan_sum(plan, terms, dy, bias=directions.get("b"), derivative=self.outermost, of=y, algorithm=self._code)
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         x, y = kept
-        window, op = self._window(x.shape), kernels.IDENTITY if folded else self.outermost
-        g = v if op == kernels.IDENTITY else plan.empty(*v.shape)
+        window, op = self._window(x.shape), IDENTITY if folded else self.outermost
+        g = v if op == IDENTITY else plan.empty(*v.shape)
         if g is not v or "b" in out:
-            slope = {} if g is v else {"y": y, "op": op}
-            channels.slope(plan, v, None if g is v else g, total=out.get("b"), update=update, **slope)
+            after = Epilogue(derivative=op, of=y)
+            channels.slope(plan, v, None if g is v else g, after=after, total=out.get("b"), update=update)
         if "x" in out:
-            conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], algorithm=self._code, **_folding(fold))
+            conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], algorithm=self._code, after=times(fold))
         if "W" in out:
-            conv2d.weight_gradient(plan, window, g, x, out["W"], update=update, algorithm=self._code)
+            conv2d.weight_gradient(plan, window, g, x, out["W"], after=Epilogue(update=update), algorithm=self._code)
 
     def explicit(self, kept, name):
         """The Jacobian by a variable: diag(sigma') times that of W * x + b, sparse."""
@@ -252,12 +247,12 @@ class _TwoConvolutions(_Convolving):
     def _plan_hidden(self, plan, window, x):
         W1, b, _ = self.params.values()
         h = plan.empty(*window.y_shape)
-        conv2d.forward(plan, window, x, W1, h, bias=b, op=self._op, algorithm=self._code)
+        conv2d.forward(plan, window, x, W1, h, after=Epilogue(b, self._op), algorithm=self._code)
         return h
 
     def _plan_hidden_mv(self, plan, window, x, h, directions, dh):
         terms = _terms(window, x, self.params["W1"], directions.get("x"), directions.get("W1"))
-        _plan_sum(plan, terms, dh, bias=directions.get("b"), slope=h, op2=self._op, algorithm=self._code)
+        _plan_sum(plan, terms, dh, bias=directions.get("b"), derivative=self._op, of=h, algorithm=self._code)
 
     def _hidden_explicit(self, window, x, h, name):
         """The Jacobian of h by x, W1 or b."""
@@ -307,7 +302,7 @@ class ConvResidual(_TwoConvolutions):
     def plan_forward(self, plan, x, y):
         first, second = self._windows(x)
         h = self._plan_hidden(plan, first, x)
-        conv2d.forward(plan, second, h, self.params["W2"], y, residual=x, algorithm=self._code)
+        conv2d.forward(plan, second, h, self.params["W2"], y, after=Epilogue(residual=x), algorithm=self._code)
         return x, h
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -326,15 +321,15 @@ class ConvResidual(_TwoConvolutions):
         (W1, _, W2), code = self.params.values(), self._code
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            conv2d.data_gradient(plan, second, v, W2, g, slope=h, op2=self._op, algorithm=code)
+            conv2d.data_gradient(plan, second, v, W2, g, after=Epilogue(derivative=self._op, of=h), algorithm=code)
             if "b" in out:
                 channels.slope(plan, g, total=out["b"], update=update)
             if "x" in out:
-                conv2d.data_gradient(plan, first, g, W1, out["x"], residual=v, algorithm=code, **_folding(fold))
+                conv2d.data_gradient(plan, first, g, W1, out["x"], algorithm=code, after=times(fold, residual=v))
             if "W1" in out:
-                conv2d.weight_gradient(plan, first, g, x, out["W1"], update=update, algorithm=code)
+                conv2d.weight_gradient(plan, first, g, x, out["W1"], after=Epilogue(update=update), algorithm=code)
         if "W2" in out:
-            conv2d.weight_gradient(plan, second, v, h, out["W2"], update=update, algorithm=code)
+            conv2d.weight_gradient(plan, second, v, h, out["W2"], after=Epilogue(update=update), algorithm=code)
 
     def explicit(self, kept, name):
         """The Jacobian by a variable, sparse: that of h through the matrix of W2."""
@@ -395,7 +390,7 @@ class ProjectedConvResidual(_TwoConvolutions):
     def plan_forward(self, plan, x, y):
         first, second = self._windows(x)
         h = self._plan_hidden(plan, first, x)
-        conv2d.forward(plan, second, x, self.params["W2"], y, residual=h)
+        conv2d.forward(plan, second, x, self.params["W2"], y, after=Epilogue(residual=h))
         return x, h
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -415,14 +410,14 @@ class ProjectedConvResidual(_TwoConvolutions):
         (W1, _, W2), code = self.params.values(), self._code
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            channels.slope(plan, v, g, y=h, op=self._op, total=out.get("b"), update=update)
+            channels.slope(plan, v, g, after=Epilogue(derivative=self._op, of=h), total=out.get("b"), update=update)
             if "x" in out:
                 conv2d.data_gradient(plan, second, v, W2, out["x"])
-                conv2d.data_gradient(plan, first, g, W1, out["x"], accumulate=True, algorithm=code, **_folding(fold))
+                conv2d.data_gradient(plan, first, g, W1, out["x"], algorithm=code, after=times(fold, accumulate=True))
             if "W1" in out:
-                conv2d.weight_gradient(plan, first, g, x, out["W1"], update=update, algorithm=code)
+                conv2d.weight_gradient(plan, first, g, x, out["W1"], after=Epilogue(update=update), algorithm=code)
         if "W2" in out:
-            conv2d.weight_gradient(plan, second, v, x, out["W2"], update=update)
+            conv2d.weight_gradient(plan, second, v, x, out["W2"], after=Epilogue(update=update))
 
     def explicit(self, kept, name):
         """The Jacobian by a variable, sparse: those of both convolutions, added up."""

@@ -7,8 +7,9 @@ one column, here are (sigma' * V) W and (sigma' * V)^T X for all rows. sigma' fo
 import numpy as np
 
 from .. import _check
-from .._kernels import plan as kernels
-from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, activation_code, initial_weights, setting, slope_of
+from .._kernels import dense, gemm, map
+from .._kernels.epilogue import IDENTITY, Epilogue
+from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, activation_code, initial_weights, setting, slope_of, times
 
 
 def _features(shape, n):
@@ -49,16 +50,11 @@ def _terms(x, W, dx, dW):
 
 
 def _plan_sum(plan, terms, c, **last):
-    """c = the sum of the products a b, and what comes with the last of them; without any, of a product of depth 0."""
+    """c = the sum of the products a b and the epilogue with the parts `last`; without any, of a product of depth 0."""
     if not terms:
         terms = [(np.empty((len(c), 0), c.dtype), np.empty((0, c.shape[1]), c.dtype))]
     for i, (a, b) in enumerate(terms):
-        plan.product(a, b, c, accumulate=i > 0, **(last if i == len(terms) - 1 else {}))
-
-
-def _folding(fold):
-    """How a product multiplies by the derivative of the activation below."""
-    return {} if fold is None else {"op2": fold[0], "y": fold[1]}
+        gemm.product(plan, a, b, c, after=Epilogue(accumulate=i > 0, **(last if i == len(terms) - 1 else {})))
 
 
 class Dense(PlannedLayer):
@@ -93,24 +89,25 @@ class Dense(PlannedLayer):
         return (self.n_out,)
 
     def plan_forward(self, plan, x, y):
-        plan.product(x, self.params["W"].T, y, bias=self.params.get("b"), op=self.outermost)
+        gemm.product(plan, x, self.params["W"].T, y, after=Epilogue(self.params.get("b"), self.outermost))
         return x, y
 
     def plan_mv(self, plan, kept, directions, dy):
         x, y = kept
         terms = _terms(x, self.params["W"], directions.get("x"), directions.get("W"))
-        _plan_sum(plan, terms, dy, bias=directions.get("b"), y=y, op2=self.outermost)
+        _plan_sum(plan, terms, dy, bias=directions.get("b"), derivative=self.outermost, of=y)
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         x, y = kept
-        W, op = self.params["W"], kernels.IDENTITY if folded else self.outermost
-        g = v if op == kernels.IDENTITY else plan.empty(*v.shape)
+        W, op = self.params["W"], IDENTITY if folded else self.outermost
+        g = v if op == IDENTITY else plan.empty(*v.shape)
         if g is not v or "b" in out:
-            plan.slope(v, None if g is v else g, y=None if g is v else y, op=op, total=out.get("b"), update=update)
+            after = Epilogue(derivative=op, of=y)
+            dense.slope(plan, v, None if g is v else g, after=after, total=out.get("b"), update=update)
         if "x" in out:
-            plan.product(g, W, out["x"], **_folding(fold))
+            gemm.product(plan, g, W, out["x"], after=times(fold))
         if "W" in out:
-            plan.product(g.T, x, out["W"], update=update)
+            gemm.product(plan, g.T, x, out["W"], after=Epilogue(update=update))
 
     def explicit(self, kept, name):
         """The Jacobian by a variable from the formulas of 4.1.2."""
@@ -134,12 +131,12 @@ class _TwoWeights(PlannedLayer):
     def _plan_hidden(self, plan, x):
         W1, b, _ = self.params.values()
         h = plan.empty(len(x), len(b))
-        plan.product(x, W1.T, h, bias=b, op=self._op)
+        gemm.product(plan, x, W1.T, h, after=Epilogue(b, self._op))
         return h
 
     def _plan_hidden_mv(self, plan, x, h, directions, dh):
         terms = _terms(x, self.params["W1"], directions.get("x"), directions.get("W1"))
-        _plan_sum(plan, terms, dh, bias=directions.get("b"), y=h, op2=self._op)
+        _plan_sum(plan, terms, dh, bias=directions.get("b"), derivative=self._op, of=h)
 
 
 class Residual(_TwoWeights):
@@ -174,7 +171,7 @@ class Residual(_TwoWeights):
 
     def plan_forward(self, plan, x, y):
         h = self._plan_hidden(plan, x)
-        plan.product(h, self.params["W2"].T, y, residual=x)
+        gemm.product(plan, h, self.params["W2"].T, y, after=Epilogue(residual=x))
         return x, h
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -190,15 +187,15 @@ class Residual(_TwoWeights):
         W1, _, W2 = self.params.values()
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            plan.product(v, W2, g, y=h, op2=self._op)
+            gemm.product(plan, v, W2, g, after=Epilogue(derivative=self._op, of=h))
             if "b" in out:
-                plan.slope(g, total=out["b"], update=update)
+                dense.slope(plan, g, total=out["b"], update=update)
             if "x" in out:
-                plan.product(g, W1, out["x"], residual=v, **_folding(fold))
+                gemm.product(plan, g, W1, out["x"], after=times(fold, residual=v))
             if "W1" in out:
-                plan.product(g.T, x, out["W1"], update=update)
+                gemm.product(plan, g.T, x, out["W1"], after=Epilogue(update=update))
         if "W2" in out:
-            plan.product(v.T, h, out["W2"], update=update)
+            gemm.product(plan, v.T, h, out["W2"], after=Epilogue(update=update))
 
     def explicit(self, kept, name):
         """The Jacobian by a variable from the formulas of 4.1.3."""
@@ -243,7 +240,7 @@ class ProjectedResidual(_TwoWeights):
 
     def plan_forward(self, plan, x, y):
         h = self._plan_hidden(plan, x)
-        plan.product(x, self.params["W2"].T, y, residual=h)
+        gemm.product(plan, x, self.params["W2"].T, y, after=Epilogue(residual=h))
         return x, h
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -261,13 +258,14 @@ class ProjectedResidual(_TwoWeights):
         W1, _, W2 = self.params.values()
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            plan.slope(v, g, y=h, op=self._op, total=out.get("b"), update=update)
+            dense.slope(plan, v, g, after=Epilogue(derivative=self._op, of=h), total=out.get("b"), update=update)
             if "x" in out:
-                _plan_sum(plan, [(v, W2), (g, W1)], out["x"], **_folding(fold))
+                gemm.product(plan, v, W2, out["x"])
+                gemm.product(plan, g, W1, out["x"], after=times(fold, accumulate=True))
             if "W1" in out:
-                plan.product(g.T, x, out["W1"], update=update)
+                gemm.product(plan, g.T, x, out["W1"], after=Epilogue(update=update))
         if "W2" in out:
-            plan.product(v.T, x, out["W2"], update=update)
+            gemm.product(plan, v.T, x, out["W2"], after=Epilogue(update=update))
 
     def explicit(self, kept, name):
         """The Jacobian by a variable from the formulas of 4.1.3."""
@@ -304,22 +302,22 @@ class Activation(PlannedLayer):
         return shape
 
     def plan_forward(self, plan, x, y):
-        if self.outermost == kernels.IDENTITY:
-            plan.slope(_flat(x), _flat(y))
+        if self.outermost == IDENTITY:
+            dense.slope(plan, _flat(x), _flat(y))
         else:
-            plan.map(self.outermost, x, y)
+            map.forward(plan, self.outermost, x, y)
         return x, y
 
     def plan_mv(self, plan, kept, directions, dy):
-        plan.slope(_flat(directions["x"]), _flat(dy), y=_flat(kept[1]), op=self.outermost)
+        dense.slope(plan, _flat(directions["x"]), _flat(dy), after=Epilogue(derivative=self.outermost, of=_flat(kept[1])))
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         if "x" not in out:
             return
         dx = _flat(out["x"])
-        plan.slope(_flat(v), dx, y=_flat(kept[1]), op=kernels.IDENTITY if folded else self.outermost)
+        dense.slope(plan, _flat(v), dx, after=Epilogue(derivative=IDENTITY if folded else self.outermost, of=_flat(kept[1])))
         if fold is not None:
-            plan.slope(dx, dx, y=_flat(fold[1]), op=fold[0])
+            dense.slope(plan, dx, dx, after=Epilogue(derivative=fold[0], of=_flat(fold[1])))
 
     def explicit(self, kept, name):
         """diag(sigma')."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import _check
 from .._kernels import batch_norm as kernels
-from .base import PlannedLayer
+from .base import PlannedLayer, times
 
 
 class BatchNorm2d(PlannedLayer):
@@ -96,8 +96,7 @@ class BatchNorm2d(PlannedLayer):
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         totals = {"total_gamma": out.get("gamma"), "total_beta": out.get("beta"), "update": update}
-        folding = {} if fold is None else {"op": fold[0], "below": fold[1]}
-        self._plan_derivative(plan, kept, v, out.get("x"), **totals, **folding)
+        self._plan_derivative(plan, kept, v, out.get("x"), **totals, after=times(fold))
 
     def _plan_derivative(self, plan, kept, v, out, **more):
         kernels.derivative(plan, *kept, self.params["gamma"], v, out, self.eps, batch=self.training, **more)

@@ -7,9 +7,9 @@ import numpy as np
 
 from .. import _check
 from .._geometry import pair, window_geometry
-from .._kernels import pool2d
+from .._kernels import dense, pool2d
 from .._kernels.plan import Plan
-from .base import PlannedLayer
+from .base import PlannedLayer, times
 
 MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
 
@@ -74,7 +74,7 @@ class AvgPool2d(Pool2d):
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         if "x" in out:
-            pool2d.tmv(plan, kept[0], None, v, out["x"], **_folding(fold))
+            pool2d.tmv(plan, kept[0], None, v, out["x"], after=times(fold))
 
     def explicit(self, kept, name):
         """1 / (r s) for the pixels of each window: a scipy.sparse.csr_array."""
@@ -111,7 +111,7 @@ class MaxPool2d(Pool2d):
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         if "x" in out:
-            pool2d.tmv(plan, *kept, v, out["x"], **_folding(fold))
+            pool2d.tmv(plan, *kept, v, out["x"], after=times(fold))
 
     def explicit(self, kept, name):
         """A one in each row, for the pixel that is the window's first largest: a scipy.sparse.csr_array."""
@@ -124,11 +124,6 @@ class MaxPool2d(Pool2d):
 
     def nonzeros(self, kept, name):
         return math.prod(kept[0].y_shape)
-
-
-def _folding(fold):
-    """How a kernel multiplies by the derivative of the activation below."""
-    return {} if fold is None else {"op": fold[0], "y": fold[1]}
 
 
 def _taps(g):
@@ -169,16 +164,16 @@ class Flatten(PlannedLayer):
         return (None,)
 
     def plan_forward(self, plan, x, y):
-        plan.slope(_row(x), _row(y))
+        dense.slope(plan, _row(x), _row(y))
         return y
 
     def plan_mv(self, plan, kept, directions, dy):
-        plan.slope(_row(directions["x"]), _row(dy))
+        dense.slope(plan, _row(directions["x"]), _row(dy))
 
     def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
         if "x" in out:
-            folding = {} if fold is None else {"op": fold[0], "y": _row(fold[1])}
-            plan.slope(_row(v), _row(out["x"]), **folding)
+            below = None if fold is None else (fold[0], _row(fold[1]))
+            dense.slope(plan, _row(v), _row(out["x"]), after=times(below))
 
     def explicit(self, kept, name):
         """The identity: a scipy.sparse.csr_array."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _check
 from .._kernels import plan as kernels
+from .._kernels import squares as _squares
 from .._kernels import xent as _xent
 from ..functional import softmax, softmax_cross_entropy
 
@@ -100,7 +101,7 @@ class SoftmaxCrossEntropy:
 
     def plan(self, plan, output, y, grad):
         """Adds the loss, and (unless None) its gradient by the output, to a plan."""
-        plan.cross_entropy(output, y, grad, len(output))
+        _xent.loss(plan, output, y, grad, len(output))
 
 
 class MeanSquaredError:
@@ -160,7 +161,7 @@ class MeanSquaredError:
 
     def plan(self, plan, output, y, grad):
         """Adds the loss, and (unless None) its gradient by the output, to a plan."""
-        plan.squares(output, y, grad, output.size)
+        _squares.loss(plan, output, y, grad, output.size)
 
 
 def _dtype(output):

@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import _check
 from .._fixed import Settled
+from .._kernels import epilogue, update
 from .._kernels import plan as kernels
 from .._kernels.conv2d import get_default as conv_algorithm
 from ..layers.base import Layer
@@ -302,8 +303,8 @@ class _Planned:
 
     def __init__(self, step, X, y):
         net, loss = step._form, step.loss
-        update = _in_kernels(step.optimizer, "set_rule", "step")
-        self._loss, self._optimizer, self._rule = loss, step.optimizer, None if update else _OwnRule(step)
+        fused = _in_kernels(step.optimizer, "set_rule", "step")
+        self._loss, self._optimizer, self._rule = loss, step.optimizer, None if fused else _OwnRule(step)
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
         empty = kernels.Plan(X.dtype.num).empty
         x, output = empty(*X.shape), empty(*self.shape)
@@ -319,15 +320,15 @@ class _Planned:
         self._forward = self._backward = new_plan()
         kept = net.plan_forward(self._forward, x, output)
         if _in_kernels(loss, "plan", "value_and_gradient"):
-            v = output if net.outermost in (None, kernels.IDENTITY) else empty(*self.shape)  # sigma' follows from the output
+            v = output if net.outermost in (None, epilogue.IDENTITY) else empty(*self.shape)  # sigma' follows from the output
             loss.plan(self._forward, output, targets, v)
         else:
             self._output, self._v = output.view(), empty(*self.shape)
             self._output.flags.writeable = False
             v, self._backward = self._v, new_plan()
-        out = net.params if update else views(self._rule.gradient, net.params)
-        net.plan_tmv(self._backward, kept, v, step._trained(out), update=update)
-        self._last = self._backward if update else new_plan()
+        out = net.params if fused else views(self._rule.gradient, net.params)
+        net.plan_tmv(self._backward, kept, v, step._trained(out), update=fused)
+        self._last = self._backward if fused else new_plan()
         net.plan_buffers(self._last, kept)
 
     def __call__(self, X, targets, count):
@@ -365,7 +366,7 @@ class _ByLayers:
             self._out, theta = step._trained(views(gradient, net.params)), net.params
         plan.set_states(net.theta, step._states)
         for name, a in self._out.items():
-            plan.update(theta[name], a)
+            update.step(plan, theta[name], a)
 
     def __call__(self, X, targets, count):
         step = self._step

@@ -522,7 +522,7 @@ class Result:
 
 
 def test_check_prints_every_table_and_its_exit_code_tells(capsys, monkeypatch):
-    checks = pytest.importorskip("fastlec.checks")
+    checks = pytest.importorskip("fastlec.testing.checks")
     for passed in (True, False):
         monkeypatch.setattr(
             checks, "run", lambda dtype, passed=passed: [("softmax", Result(True)), (f"tanh {dtype}", Result(passed))]

@@ -1,4 +1,4 @@
-"""Plans: products with all that may come before and after them, slopes, updates, losses; bound again and again."""
+"""Plans: products with epilogues, slopes, updates, losses; bound again and again."""
 
 import itertools
 
@@ -10,8 +10,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_gemm import OPS, exact, integers, normals, ordered
 
 import fastlec
+from fastlec._geometry import geometry, window_geometry
+from fastlec._kernels import batch_norm, channels, conv2d, dense, epilogue, gemm, map, pool2d, runner, squares, update, xent
 from fastlec._kernels import plan as kernels
-from fastlec._kernels import runner
+from fastlec._kernels.epilogue import Epilogue
 
 # --- plans: what surrounds a product ---------------------------------------------------------------------------------
 
@@ -64,7 +66,7 @@ def test_around_a_product_integers_are_exact(shape, orders, isa, dtype, rng):
         options = {"bias": bias} if "bias" in around else {}
         options |= {"residual": residual} if "residual" in around else {}
         c, plan = start.copy(), new_plan(dtype)
-        plan.product(a, b, c, op=OPS[op], accumulate="accumulate" in around, **options)
+        gemm.product(plan, a, b, c, after=Epilogue(activation=OPS[op], accumulate="accumulate" in around, **options))
         assert plan.run() == 0
         z = ab + (start if "accumulate" in around else 0) + (bias if "bias" in around else 0)
         z = np.maximum(z, 0) if op == "relu" else z
@@ -82,7 +84,7 @@ def test_times_a_derivative_integers_are_exact(shape, orders, isa, dtype, rng):
     for op, accumulate in itertools.product(OPS, (False, True)):
         c, plan = added.copy(), new_plan(dtype)
         options = {"accumulate": True} if accumulate else {"residual": added}
-        plan.product(a, b, c, y=y, op2=OPS[op], **options)
+        gemm.product(plan, a, b, c, after=Epilogue(derivative=OPS[op], of=y, **options))
         plan.run()
         assert_array_equal(c, z * slope(y.astype(np.float64), op), err_msg=f"{op}, accumulate {accumulate}")
 
@@ -97,7 +99,7 @@ def test_activations_follow_a_product(shape, orders, isa, dtype, rng, tolerance)
     a, b = ordered(a, orders[0]), ordered(b, orders[1])
     for op in ("tanh", "sigmoid"):
         c, plan = np.full((m, n), np.nan, dtype), new_plan(dtype)
-        plan.product(a, b, c, bias=bias, op=OPS[op])
+        gemm.product(plan, a, b, c, after=Epilogue(bias, OPS[op]))
         plan.run()
         bounds.activate(z, op)[0].check(c)
 
@@ -112,7 +114,7 @@ def test_updates_of_a_product_that_is_a_gradient(shape, orders, isa, dtype, rng)
     g = exact(a, b)
     plan = new_plan(dtype)
     plan.set_states(theta, (state,))
-    plan.product(ordered(a, orders[0]), ordered(b, orders[1]), c, update=True)
+    gemm.product(plan, ordered(a, orders[0]), ordered(b, orders[1]), c, after=Epilogue(update=True))
     velocity, expected = np.full((m, n), 4.0), np.full((m, n), 3.0)
     for _ in range(2):
         plan.set_rule(kernels.SGD, 0.25, 0.5)
@@ -131,9 +133,9 @@ def test_a_parameter_packed_before_its_update_is_packed_again_after_it(isa, dtyp
     g, first, second = integers(rng, (20, 40), dtype, 3), np.zeros((20, 40), dtype), np.zeros((20, 40), dtype)
     before = W.copy()
     plan = new_plan(dtype)
-    plan.product(x, W.T, first)
-    plan.product(g.T, x, W, update=True)
-    plan.product(x, W.T, second)
+    gemm.product(plan, x, W.T, first)
+    gemm.product(plan, g.T, x, W, after=Epilogue(update=True))
+    gemm.product(plan, x, W.T, second)
     plan.set_rule(kernels.SGD, 0.25)
     plan.run()
     after = before - exact(g.T, x) / 4
@@ -147,8 +149,8 @@ def test_a_square_parameter_and_its_transpose_are_packed_each_by_itself(isa, dty
     n = 8192 // dtype.itemsize  # a row of W is two parts, a power of two apart
     x, W = integers(rng, (48, n), dtype, 3), integers(rng, (n, n), dtype, 3)
     plan, forward, back = new_plan(dtype), np.zeros((48, n), dtype), np.zeros((48, n), dtype)
-    plan.product(x, W.T, forward)
-    plan.product(x, W, back)
+    gemm.product(plan, x, W.T, forward)
+    gemm.product(plan, x, W, back)
     plan.run()
     assert_array_equal(forward, x.astype(np.float64) @ W.T)
     assert_array_equal(back, x.astype(np.float64) @ W)
@@ -161,7 +163,7 @@ def test_products_in_a_row_see_one_another(isa, dtype, threads, rng):
     plan, a, expected = new_plan(dtype), x, x
     for _ in range(33):
         b = plan.empty(70, 50)
-        plan.product(a, P, b)
+        gemm.product(plan, a, P, b)
         a, expected = b, expected @ P
     assert len(plan) == 33
     plan.run()
@@ -172,7 +174,7 @@ def test_a_plan_runs_as_often_as_wanted_and_keeps_its_arrays(isa, dtype, rng):
     plan, c = new_plan(dtype), np.zeros((20, 30), dtype)
     a, b = integers(rng, (20, 40), dtype), integers(rng, (30, 40), dtype)
     kept_a, kept_b = a.copy(), b.copy()
-    plan.product(a, b.T, c)
+    gemm.product(plan, a, b.T, c)
     del b
     for _ in range(3):
         a += 1
@@ -188,8 +190,8 @@ def test_bound_arrays(isa, dtype, rng):
     W, g = integers(rng, (n, n), dtype, 3), np.zeros((m, n), dtype)
     plan = new_plan(dtype)
     assert (plan.slot(x), plan.slot(y)) == (0, 1)
-    plan.product(x, W, y, residual=x)
-    plan.product(v, W, g, y=y, op2=kernels.RELU)
+    gemm.product(plan, x, W, y, after=Epilogue(residual=x))
+    gemm.product(plan, v, W, g, after=Epilogue(derivative=epilogue.RELU, of=y))
     for _ in range(3):
         new_x, new_y = integers(rng, (m, n), dtype), np.full((m, n), np.nan, dtype)
         plan.bind(0, new_x)
@@ -211,7 +213,7 @@ def test_bound_labels_and_targets(isa, dtype, rng):
         slot = make()
         plan = new_plan(dtype)
         plan.slot(slot)
-        plan.cross_entropy(logits, slot, grad, 12)
+        xent.loss(plan, logits, slot, grad, 12)
         labels = make()
         plan.bind(0, labels)
         loss, expected = fastlec.softmax_cross_entropy(logits, labels)
@@ -219,26 +221,107 @@ def test_bound_labels_and_targets(isa, dtype, rng):
         assert_array_equal(grad, expected)
 
 
+def product(plan, f, **parts):
+    gemm.product(plan, f(3, 4), f(4, 5), f(3, 5), after=Epilogue(**parts))
+
+
+def add_epilogue(kernel, plan, f, **parts):
+    """A job of each kernel that takes an epilogue; images of 3 channels, windows of 2 x 2."""
+    after = Epilogue(**parts)
+    g, x, W, y = geometry((2, 3, 4, 4), (5, 3, 2, 2)), f(2, 3, 4, 4), f(5, 3, 2, 2), f(2, 5, 3, 3)
+    moments, c = np.ones((2, 3)), f(3)
+    {
+        "gemm.product": lambda: gemm.product(plan, f(3, 4), f(4, 5), f(3, 5), after=after),
+        "dense.slope": lambda: dense.slope(plan, f(3, 5), f(3, 5), after=after),
+        "conv2d.forward": lambda: conv2d.forward(plan, g, x, W, y, after=after),
+        "conv2d.data_gradient": lambda: conv2d.data_gradient(plan, g, y, W, x, after=after),
+        "conv2d.weight_gradient": lambda: conv2d.weight_gradient(plan, g, y, x, W, after=after),
+        "channels.slope": lambda: channels.slope(plan, x, x, after=after),
+        "batch_norm.derivative": lambda: batch_norm.derivative(plan, x, moments, c, x, x, 0.1, batch=False, after=after),
+        "pool2d.tmv": lambda: pool2d.tmv(
+            plan, window_geometry(x.shape, (2, 2), (1, 1), (0, 0)), x, f(2, 3, 3, 3), x, after=after
+        ),
+    }[kernel]()
+
+
+# What each of them can do, and the shape of its output.
+EPILOGUES = {
+    "gemm.product": ({"bias", "activation", "residual", "accumulate", "derivative", "update"}, (3, 5)),
+    "dense.slope": ({"derivative"}, (3, 5)),
+    "conv2d.forward": ({"bias", "activation", "residual", "accumulate", "derivative"}, (2, 5, 3, 3)),
+    "conv2d.data_gradient": ({"residual", "accumulate", "derivative"}, (2, 3, 4, 4)),
+    "conv2d.weight_gradient": ({"update"}, (5, 3, 2, 2)),
+    "channels.slope": ({"derivative"}, (2, 3, 4, 4)),
+    "batch_norm.derivative": ({"derivative"}, (2, 3, 4, 4)),
+    "pool2d.tmv": ({"derivative"}, (2, 3, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("kernel", EPILOGUES)
+@pytest.mark.parametrize("part", epilogue.PARTS)
+def test_a_kernel_refuses_the_parts_of_an_epilogue_that_it_cannot_do(kernel, part, dtype):
+    able, shape = EPILOGUES[kernel]
+    zeros = lambda *shape: np.zeros(shape, dtype)  # noqa: E731
+    values = {
+        "bias": zeros(shape[1]),
+        "activation": epilogue.TANH,
+        "residual": zeros(*shape),
+        "accumulate": True,
+        "update": True,
+    }
+    parts = {"derivative": epilogue.RELU, "of": zeros(*shape)} if part == "derivative" else {part: values[part]}
+    plan = new_plan(dtype)
+    if part in able:
+        add_epilogue(kernel, plan, zeros, **parts)
+        assert len(plan) > 0
+    else:
+        with pytest.raises(ValueError, match=f"^after has {part}; expected none for {kernel}$"):
+            add_epilogue(kernel, plan, zeros, **parts)
+
+
+@pytest.mark.parametrize("kernel", [kernel for kernel, (able, _) in EPILOGUES.items() if "derivative" in able])
+def test_the_arrays_of_an_epilogue_fit_the_output(kernel, dtype):
+    zeros = lambda *shape: np.zeros(shape, dtype)  # noqa: E731
+    _, shape = EPILOGUES[kernel]
+    for wrong in (zeros(*shape[:-1], shape[-1] + 1), zeros(*shape[1:]), np.zeros(shape, int), zeros(*shape).T):
+        with pytest.raises(ValueError, match=r"^of(:| has shape)"):
+            add_epilogue(kernel, new_plan(dtype), zeros, derivative=epilogue.RELU, of=wrong)
+
+
+def test_an_epilogue_without_the_value_of_its_derivative_is_refused():
+    with pytest.raises(ValueError, match="of is None"):
+        Epilogue(derivative=epilogue.RELU)
+
+
 PLAN_REFUSES = {
-    "b's depth": (lambda p, f: p.product(f(3, 4), f(3, 5), f(3, 5)), r"b has shape \(3, 5\); expected \(4, 5\)"),
-    "c's shape": (lambda p, f: p.product(f(3, 4), f(4, 5), f(5, 3)), r"c has shape \(5, 3\); expected \(3, 5\)"),
-    "c in F order": (lambda p, f: p.product(f(3, 4), f(4, 5), f(5, 3).T), "c: expected C order"),
-    "a strided": (lambda p, f: p.product(f(3, 8)[:, ::2], f(4, 5), f(3, 5)), "a: expected C order"),
-    "a's axes": (lambda p, f: p.product(f(4), f(4, 5), f(3, 5)), "a: expected an aligned array .* with 2 axes"),
-    "b's dtype": (lambda p, f: p.product(f(3, 4), np.zeros((4, 5), int), f(3, 5)), "b: expected an aligned array"),
-    "b misaligned": (lambda p, f: p.product(f(3, 4), cases.misaligned(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
-    "b's byte order": (lambda p, f: p.product(f(3, 4), cases.swapped(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
-    "bias": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), bias=f(3)), r"bias has shape \(3,\); expected \(5,\)"),
-    "residual": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), residual=f(3, 4)), r"residual has shape \(3, 4\)"),
-    "y": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), y=f(3, 4), op2=0), r"y has shape \(3, 4\)"),
-    "slope's g": (lambda p, f: p.slope(f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
-    "slope's total": (lambda p, f: p.slope(f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
-    "map": (lambda p, f: p.map(kernels.TANH, f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
-    "update": (lambda p, f: p.update(f(3), f(4)), r"g has shape \(4,\); expected \(3,\)"),
+    "b's depth": (lambda p, f: gemm.product(p, f(3, 4), f(3, 5), f(3, 5)), r"b has shape \(3, 5\); expected \(4, 5\)"),
+    "c's shape": (lambda p, f: gemm.product(p, f(3, 4), f(4, 5), f(5, 3)), r"c has shape \(5, 3\); expected \(3, 5\)"),
+    "c in F order": (lambda p, f: gemm.product(p, f(3, 4), f(4, 5), f(5, 3).T), "c: expected C order"),
+    "a strided": (lambda p, f: gemm.product(p, f(3, 8)[:, ::2], f(4, 5), f(3, 5)), "a: expected C order"),
+    "a's axes": (lambda p, f: gemm.product(p, f(4), f(4, 5), f(3, 5)), "a: expected an aligned array .* with 2 axes"),
+    "b's dtype": (lambda p, f: gemm.product(p, f(3, 4), np.zeros((4, 5), int), f(3, 5)), "b: expected an aligned array"),
+    "b misaligned": (lambda p, f: gemm.product(p, f(3, 4), cases.misaligned(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
+    "b's byte order": (lambda p, f: gemm.product(p, f(3, 4), cases.swapped(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
+    "bias": (
+        lambda p, f: product(p, f, bias=f(3)),
+        r"bias has shape \(3,\); expected \(5,\)",
+    ),
+    "residual": (
+        lambda p, f: product(p, f, residual=f(3, 4)),
+        r"residual has shape \(3, 4\)",
+    ),
+    "of": (
+        lambda p, f: product(p, f, derivative=epilogue.RELU, of=f(3, 4)),
+        r"of has shape \(3, 4\); expected \(3, 5\)",
+    ),
+    "slope's g": (lambda p, f: dense.slope(p, f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
+    "slope's total": (lambda p, f: dense.slope(p, f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
+    "map": (lambda p, f: map.forward(p, epilogue.TANH, f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
+    "update": (lambda p, f: update.step(p, f(3), f(4)), r"g has shape \(4,\); expected \(3,\)"),
     "states": (lambda p, f: p.set_states(f(3), (f(4),)), "a state has 4 elements; theta has 3"),
-    "labels": (lambda p, f: p.cross_entropy(f(3, 4), np.zeros(4, np.int64)), r"labels: expected \(3,\)"),
-    "targets": (lambda p, f: p.cross_entropy(f(3, 4), f(4, 3)), r"labels has shape \(4, 3\)"),
-    "squares": (lambda p, f: p.squares(f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
+    "labels": (lambda p, f: xent.loss(p, f(3, 4), np.zeros(4, np.int64)), r"labels: expected \(3,\)"),
+    "targets": (lambda p, f: xent.loss(p, f(3, 4), f(4, 3)), r"labels has shape \(4, 3\)"),
+    "squares": (lambda p, f: squares.loss(p, f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
     "too many axes": (lambda p, f: p.empty(*[1] * 65), "has more than 64 axes"),
 }
 
@@ -269,11 +352,11 @@ def test_slopes_and_totals_of_integers_are_exact(shape, op, isa, dtype, rng):
     expected = v.astype(np.float64) * slope(y.astype(np.float64), op)
     g, total, start = np.full(shape, np.nan, dtype), np.full(shape[1], np.nan, dtype), integers(rng, shape[1], dtype)
     plan, changed = new_plan(dtype), start.copy()
-    plan.slope(v, g, y=y, op=OPS[op], total=total)
-    plan.slope(v, y=y, op=OPS[op], total=changed, update=True)
+    dense.slope(plan, v, g, after=Epilogue(derivative=OPS[op], of=y), total=total)
+    dense.slope(plan, v, after=Epilogue(derivative=OPS[op], of=y), total=changed, update=True)
     plan.set_rule(kernels.SGD, 0.5)
     own = v.copy()
-    plan.slope(own, own, y=y, op=OPS[op])
+    dense.slope(plan, own, own, after=Epilogue(derivative=OPS[op], of=y))
     plan.run()
     assert_array_equal(g, expected)
     assert_array_equal(own, expected)
@@ -285,7 +368,7 @@ def test_long_sums_of_rows_lose_little(isa, dtype, rng, tolerance):
     """60000 rows: sums of runs are added up, not every row to one total."""
     v, total = rng.random((60_000, 3)).astype(dtype), np.zeros(3, dtype)
     plan = new_plan(dtype)
-    plan.slope(v, total=total)
+    dense.slope(plan, v, total=total)
     plan.run()
     Bounds(tolerance, dtype).total(Near(v)).check(total)
 
@@ -310,7 +393,7 @@ def test_updates_by_sgd_are_exact(rule, sizes, isa, dtype, threads, rng):
         W, G, V = (a.astype(np.float64) for a in (w, g, v))
         plan = new_plan(dtype)
         plan.set_states(w, (v,) if momentum else ())
-        plan.update(w, g)
+        update.step(plan, w, g)
         for rate in (0.5, 0.25):
             plan.set_rule(kernels.SGD, rate, **rule)
             plan.run()
@@ -333,7 +416,7 @@ def test_updates_by_adam(decay, sizes, isa, dtype, threads, rng):
         W, G, M, S = (a.astype(np.float64) for a in (w, g, m, s))
         plan = new_plan(dtype)
         plan.set_states(w, (m, s))
-        plan.update(w, g)
+        update.step(plan, w, g)
         plan.set_rule(kernels.ADAM, rate, decay=decay, beta1=b1, beta2=b2, unbias1=u1, unbias2=u2, eps=eps)
         plan.run()
         size = b1 * np.abs(M) + (1 - b1) * np.abs(G)
@@ -352,7 +435,7 @@ def test_maps_are_those_of_the_library(sizes, op, isa, dtype, rng):
     for n in sizes:
         x, y = normals(rng, n, dtype), np.full(n, np.nan, dtype)
         plan = new_plan(dtype)
-        plan.map(OPS[op], x, y)
+        map.forward(plan, OPS[op], x, y)
         plan.run()
         assert_array_equal(y, getattr(fastlec, op)(x))
 
@@ -362,11 +445,11 @@ def test_squares_of_integers_are_exact(sizes, isa, dtype, threads, rng):
     for n in sizes:
         x, t, grad = integers(rng, n, dtype), integers(rng, n, dtype), np.full(n, np.nan, dtype)
         plan = new_plan(dtype)
-        plan.squares(x, t, grad, 4)
+        squares.loss(plan, x, t, grad, 4)
         assert plan.run() == ((x - t).astype(np.float64) ** 2).sum() / 4
         assert_array_equal(grad, (x - t) / 2)
         plan = new_plan(dtype)
-        plan.squares(x, t, x, 2)
+        squares.loss(plan, x, t, x, 2)
         plan.run()
         assert_array_equal(x, 2 * grad)
 
@@ -380,7 +463,7 @@ def test_instruction_sets_agree_on_integers(dtype, rng):
             runner.select_isa(name)
             c = np.zeros((50, 60), dtype)
             plan = new_plan(dtype)
-            plan.product(arrays[0], arrays[1].T, c, residual=arrays[2], op=kernels.RELU)
+            gemm.product(plan, arrays[0], arrays[1].T, c, after=Epilogue(residual=arrays[2], activation=epilogue.RELU))
             plan.run()
             found.append(c.tobytes())
     finally:

@@ -1,4 +1,4 @@
-"""fastlec.checks: everything passes as it is, and a derivative spoiled anywhere in the library is found by its check."""
+"""fastlec.testing.checks: everything passes as it is, and a derivative spoiled anywhere in the library is found by its check."""
 
 import inspect
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import fastlec
-from fastlec import checks, functional, layers, linear, network
+from fastlec import functional, layers, linear, network
 from fastlec.layers import base
+from fastlec.testing import checks
 from fastlec.training import losses, objective
 
 

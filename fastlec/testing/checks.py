@@ -10,8 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from . import functional, linear, testing
-from .layers import (
+from .. import functional, linear
+from ..layers import (
     Activation,
     AvgPool2d,
     BatchNorm2d,
@@ -25,8 +25,10 @@ from .layers import (
     ProjectedResidual,
     Residual,
 )
-from .network import Network
-from .training import MeanSquaredError, Objective, SoftmaxCrossEntropy
+from ..network import Network
+from ..training import MeanSquaredError, Objective, SoftmaxCrossEntropy
+from .derivatives import gradient_test, jacobian_test, transpose_test
+from .layers import check_layer
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
@@ -43,7 +45,7 @@ class Scalar:
     x: np.ndarray
 
     def tests(self, name, rng):
-        yield testing.gradient_test(self.f, self.grad, self.x, rng=rng, name=name)
+        yield gradient_test(self.f, self.grad, self.x, rng=rng, name=name)
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,8 @@ class Map:
     x: np.ndarray
 
     def tests(self, name, rng):
-        yield testing.jacobian_test(self.f, self.jac_mv, self.x, rng=rng, name=name)
-        yield testing.transpose_test(self.jac_mv, self.jac_tmv, self.x, rng=rng, name=name)
+        yield jacobian_test(self.f, self.jac_mv, self.x, rng=rng, name=name)
+        yield transpose_test(self.jac_mv, self.jac_tmv, self.x, rng=rng, name=name)
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class LayerAt:
     x: np.ndarray
 
     def tests(self, name, rng):
-        yield testing.check_layer(self.layer, self.x, rng=rng, name=name)
+        yield check_layer(self.layer, self.x, rng=rng, name=name)
 
 
 def run(*, dtype=None, seed=0):

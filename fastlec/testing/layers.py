@@ -1,37 +1,63 @@
-"""The tests of :func:`fastlec.testing.check_layer`, one method each: the contract of a layer, held against any layer.
+"""The contract of a layer, held against any layer: :func:`check_layer`, each of whose tests is one method of `_Subject`.
 
 Unmodified inputs and shapes come first: the other tests take both for granted, and some pass read-only arrays.
 """
 
 import numpy as np
 
-from . import _check
-from .layers.base import Layer
-from .testing import (
-    ContractResult,
-    LayerResult,
-    _dot,
-    _float64,
-    _name,
-    _random_direction,
-    _real,
-    gradient_test,
-    jacobian_test,
-    transpose_test,
-)
+from .. import _check
+from ..layers.base import Layer
+from .derivatives import gradient_test, jacobian_test, transpose_test
+from .directions import random_direction
+from .numbers import dot, float64, name_of, real
+from .results import ContractResult, LayerResult
 
 # An entry of J, or of the sum of J v over the variables, is right to about sqrt(n) eps times the greatest one: n terms are
 # added up, with random signs; 10 allows for what passes through several layers.
 ENTRY_UNITS = 10
-# The explicit Jacobian is looked at where it has at most so many rows and columns together: each of them is a product.
+# The explicit Jacobian is looked at where it has at most EXPLICIT_PRODUCTS rows and columns together: each is a product.
 EXPLICIT_PRODUCTS = 1024
 
 
-def check(layer, x, rng, name):
-    """All tests; see :func:`fastlec.testing.check_layer`."""
+def check_layer(layer, x, *, rng=None, name=None):
+    """Test that ``layer`` keeps a layer's contract at x: the derivative tests for every variable, and all that they assume.
+
+    layer : a layer or a network, the library's or one of your own.  Its parameters are where it is tested; random ones, not
+        zeros, tell most.
+    x : array of samples, (m, ...), in the precision of the layer's parameters or converted to it.  Few are enough: the
+        tests take many calls, and with relu each sample brings kinks, of which none may be too near for float32 to tell the
+        derivative on this side of it.
+    rng : seed or numpy.random.Generator for directions and vectors; the same at every call by default.
+    name : what the result calls the layer; by default its class.
+
+    Returns a :class:`LayerResult`.  Passed means all of this, with v a random array like the output:
+
+    - inputs and parameters have the same bits after each call, and results the shapes, dtypes and names they should have;
+    - each map has the same bits at a second call, with others in between, and no result is overwritten by a later call;
+      ``layer(x)`` has those of ``layer.linearize(x)``, and so have one-call forms, chosen variables (``wrt``), given buffers
+      (``out``) and ``jac.operator``, in which the parts of ``theta`` are the parameters;
+    - ``jac.mv`` of all directions is the sum of those of each;
+    - for "x", for each parameter and for a network's "theta": the Jacobian test with ``jac.mv``, the gradient test of <v, y>
+      with ``jac.tmv``, the transpose test, and ``jac.matrix`` against ``jac.mv`` and ``jac.tmv`` of every unit vector, which
+      is left out, and said so, where the matrix has more than 1024 rows and columns together.
+
+    A derivative of zero fails, for nothing was tested.  What the layer itself raises is not caught.
+
+    >>> import numpy as np
+    >>> from fastlec import Dense
+    >>> from fastlec.testing import check_layer
+    >>> result = check_layer(Dense(3, 2, "tanh", rng=0), np.random.default_rng(0).normal(size=(4, 3)))
+    >>> result.passed, len(result.results)
+    (True, 19)
+    """
+    with np.errstate(all="ignore"):
+        return _check_layer(layer, x, rng, name)
+
+
+def _check_layer(layer, x, rng, name):
     if not isinstance(layer, Layer):
         raise TypeError(f"layer is {_check.shown(layer)}; expected a Layer or a Network")
-    subject = _Subject(layer, x, _check.generator(0 if rng is None else rng), _name(name, type(layer)))
+    subject = _Subject(layer, x, _check.generator(0 if rng is None else rng), name_of(name, type(layer)))
     results, notes = [subject.unmodified(), subject.shapes()], []
     if all(result.passed for result in results):
         results += [subject.repeated(), subject.forms(), subject.buffers(), subject.operators(), subject.sums()]
@@ -61,7 +87,7 @@ class _Subject:
 
     def __init__(self, layer, x, rng, name):
         self.layer, self.rng, self.name = layer, rng, name
-        self.x = np.array(_real(x), dtype=next((a.dtype for a in layer.params.values()), None))
+        self.x = np.array(real(x), dtype=next((a.dtype for a in layer.params.values()), None))
         if not self.x.size:
             raise ValueError(f"x has shape {self.x.shape}; expected at least one sample")
         self.params_before = {variable: a.copy() for variable, a in layer.params.items()}
@@ -75,7 +101,7 @@ class _Subject:
     def random_vectors(self):
         """(v, directions): v like y, a direction for each variable."""
         v = self.rng.standard_normal(np.shape(self.y))
-        directions = {variable: _random_direction(value, self.rng) for variable, value in self.values.items()}
+        directions = {variable: random_direction(value, self.rng) for variable, value in self.values.items()}
         return np.asarray(v, self.x.dtype), {name: np.asarray(d, self.x.dtype) for name, d in directions.items()}
 
     def all_directions(self, directions):
@@ -217,7 +243,7 @@ class _Subject:
     def sums(self):
         """jac.mv of several directions is the sum of its products with each."""
         directions = self.all_directions(self.directions)
-        singles = [_float64(self.jac.mv(**{variable: d})) for variable, d in directions.items()]
+        singles = [float64(self.jac.mv(**{variable: d})) for variable, d in directions.items()]
         c = _Comparisons()
         c.near("jac.mv of all", self.jac.mv(**directions), sum(singles), self.bound(singles, *directions.values()))
         return self.result("sum", c)
@@ -253,7 +279,7 @@ class _Subject:
             return layer.linearize(x)[1].tmv(u, wrt=(variable,))[variable]
 
         def inner_product(value):
-            return _dot(self.v, output(value))
+            return dot(self.v, output(value))
 
         def gradient(value):
             return jac_tmv(value, self.v)
@@ -267,7 +293,7 @@ class _Subject:
 
     def bound(self, parts, *arrays):
         """How far an entry of the sum of parts may be off, where sums run over these arrays."""
-        largest = sum(np.abs(_float64(part)).max(initial=0.0) for part in parts)
+        largest = sum(np.abs(float64(part)).max(initial=0.0) for part in parts)
         return ENTRY_UNITS * np.sqrt(max(a.size for a in arrays)) * np.finfo(self.x.dtype).eps * largest
 
     def result(self, kind, comparisons, name=None):
@@ -315,7 +341,7 @@ class _Comparisons:
 
     def near(self, what, got, expected, bound):
         """No entry further off than the bound, which is positive: an expectation of zeros alone would test nothing."""
-        error = np.abs(_float64(got) - _float64(expected)).max(initial=0.0)
+        error = np.abs(float64(got) - float64(expected)).max(initial=0.0)
         text = f"{what}: an entry is off by {error:.2g}; round-off explains {bound:.2g}"
         return self._add(0 < bound < np.inf and error <= bound, text if bound else f"{what}: all entries are 0")
 

@@ -1,69 +1,104 @@
-"""Products, dense layers and networks by fastlec and by NumPy: parts of the contenders in `peers`."""
+"""NumPy."""
 
 from functools import partial
-from itertools import chain
 from types import MappingProxyType
 
 import numpy as np
 
-from .nets import RATE, Dense, split
+from ..kinds import unpack
+from ..nets import RATE, split
+from .base import Peer
 
 
-class FastlecNetworks:
-    def product(self, case, a, b, out):
-        (a, b), matmul = case.operands(a, b), self.lib.matmul
-        return lambda: matmul(a, b, out=out)
+class NumPy(Peer):
+    """In place throughout: one array is written, none made. The logits of objectives are kept (l, m), the faster way here.
 
-    def _model(self, net, theta):
-        """The layer itself where there is but one."""
-        layers = [
-            self.lib.Dense(layer.n_in, layer.n_out, layer.activation, dtype=theta.dtype)
-            if isinstance(layer, Dense)
-            else self.lib.Residual(layer.n, activation=layer.activation, dtype=theta.dtype)
-            for layer in net
-        ]
-        model = layers[0] if len(layers) == 1 else self.lib.Network(layers)
-        for parameter, values in zip(model.params.values(), chain(*split(net, theta)), strict=True):
-            parameter[...] = values
-        return model
+    Networks are planned: a list of calls, all their arrays made before. np.dot starts sooner than np.matmul, and sums columns
+    faster than np.sum does.
+    """
 
-    def forward(self, case, X, theta, out):
-        model = self._model(case.shape[1], theta)
-        return lambda: model(X, out=out)
+    name, module = "NumPy", "numpy"
 
-    def dense_jac_tmv(self, case, X, theta, v, out):
-        layer = self._model(case.shape[1], theta)
-        _, jac = layer.linearize(X)
-        parts = {"x": np.empty_like(X)} | {name: np.empty_like(parameter) for name, parameter in layer.params.items()}
-        results = tuple(parts.values())
+    def unary(self, case, x, out):
+        function, axis = getattr(self, "_" + case.op), case.axis
+        return lambda: function(x, np.empty_like(x) if out is None else out, axis)
+
+    @staticmethod
+    def _softmax(x, out, axis):
+        np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
+        np.exp(out, out=out)
+        return np.divide(out, out.sum(axis=axis, keepdims=True), out=out)
+
+    @staticmethod
+    def _log_softmax(x, out, axis):
+        np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
+        return np.subtract(out, np.log(np.exp(out).sum(axis=axis, keepdims=True)), out=out)
+
+    @staticmethod
+    def _tanh(x, out, axis):
+        return np.tanh(x, out=out)
+
+    @staticmethod
+    def _sigmoid(x, out, axis):
+        np.multiply(x, 0.5, out=out)
+        np.tanh(out, out=out)
+        np.multiply(out, 0.5, out=out)
+        return np.add(out, 0.5, out=out)
+
+    @staticmethod
+    def _relu(x, out, axis):
+        return np.maximum(x, 0, out=out)
+
+    @staticmethod
+    def _loss_and_residual(logits, labelled, out, axis, scale=1):
+        """labelled : the index of every sample's own logit. scale : of the residual."""
+        m = logits.shape[1 - axis]
+        np.subtract(logits, logits.max(axis=axis, keepdims=True), out=out)
+        own = out[labelled]
+        np.exp(out, out=out)
+        total = out.sum(axis=axis, keepdims=True)
+        loss = (np.log(total).sum(dtype=np.float64) - own.sum(dtype=np.float64)) / m
+        np.multiply(out, scale / (m * total), out=out)
+        out[labelled] -= scale / m
+        return loss, out
+
+    def cross_entropy(self, case, logits, labels, out):
+        at = (np.arange(len(labels)), labels)
+        return lambda: self._loss_and_residual(logits, at, np.empty_like(logits) if out is None else out, 1)
+
+    def value_and_gradient(self, case, X, y, theta, out):
+        (W, b), at = unpack(theta, case), (y, np.arange(len(y)))
+        residual = np.empty((len(b), len(X)), X.dtype)
 
         def work():
-            jac.tmv(v, out=parts)
-            return results
+            np.matmul(W, X.T, out=residual)
+            np.add(residual, b[:, None], out=residual)
+            value, _ = self._loss_and_residual(residual, at, residual, 0)
+            return value, residual @ X, residual.sum(axis=1)
 
         return work
 
-    def dense_jac_mv(self, case, X, theta, dX, dtheta, out):
-        net = case.shape[1]
-        layer = self._model(net, theta)
-        directions = dict(zip(("x", *layer.params), (dX, *split(net, dtheta)[0]), strict=True))
-        return lambda: layer.value_and_jac_mv(X, **directions)
+    def hessian_mv(self, case, X, y, theta, v, out, frozen=False):
+        (W, b), (dW, db) = unpack(theta, case), unpack(v, case)
+        p, residual = np.empty((2, len(b), len(X)), X.dtype)
 
-    def step(self, case, X, y, theta, out):
-        net = self._model(case.shape[1], theta)
-        step = self.lib.training_step(net, self.lib.SoftmaxCrossEntropy(), self.lib.SGD(RATE), len(X))
-        theta = net.theta
-        return lambda: (step(X, y), theta)
+        def probabilities():
+            np.add(np.matmul(W, X.T, out=p), b[:, None], out=p)
+            self._softmax(p, p, 0)
 
+        def product():
+            np.add(np.matmul(dW, X.T, out=residual), db[:, None], out=residual)
+            np.subtract(residual, np.einsum("km,km->m", p, residual), out=residual)
+            np.multiply(residual, p, out=residual)
+            return residual @ X / len(X), residual.sum(axis=1) / len(X)
 
-def run(calls):
-    for call in calls:
-        call()
+        if frozen:
+            probabilities()
+            return product
+        return lambda: (probabilities(), product())[1]
 
-
-class NumPyNetworks:
-    """Networks are planned: a list of calls, all their arrays made before. np.dot starts sooner than np.matmul, and sums columns
-    faster than np.sum does."""
+    def hessian_mv_frozen(self, *arguments):
+        return self.hessian_mv(*arguments, frozen=True)
 
     def product(self, case, a, b, out):
         a, b = case.operands(a, b)
@@ -184,3 +219,8 @@ class NumPyNetworks:
             return loss, theta
 
         return work
+
+
+def run(calls):
+    for call in calls:
+        call()
