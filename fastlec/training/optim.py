@@ -39,6 +39,8 @@ class _Settings:
 
 
 class Schedule(_Settings):
+    """What the schedules share: a warmup, over which the rate rises linearly to lr, and then lr times a factor of the step."""
+
     def __call__(self, step):
         """The learning rate of step 0, 1, 2, ...; ValueError where it is too large for a float."""
         step = _count(step, "step", 0)
@@ -59,7 +61,12 @@ class Schedule(_Settings):
 
 @dataclass(frozen=True)
 class StepDecay(Schedule):
-    """lr, times `factor` after every `every` steps; before that lr rises linearly over `warmup` steps."""
+    """lr, times `factor` after every `every` steps; before that lr rises linearly over `warmup` steps.
+
+    >>> rate = fastlec.StepDecay(0.5, every=10, factor=0.5)
+    >>> rate(9), rate(10), rate(20)
+    (0.5, 0.25, 0.125)
+    """
 
     lr: float
     every: int
@@ -77,7 +84,12 @@ class StepDecay(Schedule):
 
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
-    """lr factor^step; before that lr rises linearly over `warmup` steps."""
+    """lr factor^step; before that lr rises linearly over `warmup` steps.
+
+    >>> rate = fastlec.ExponentialDecay(0.5, factor=0.5, warmup=2)
+    >>> [rate(step) for step in range(5)]
+    [0.25, 0.5, 0.5, 0.25, 0.125]
+    """
 
     lr: float
     factor: float
@@ -93,8 +105,15 @@ class ExponentialDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
-    """From lr down to floor * lr along half a cosine over `steps` steps, then floor * lr (Loshchilov and Hutter 2017, without
-    restarts); before that lr rises linearly over `warmup` steps."""
+    """From lr down to floor * lr along half a cosine over `steps` steps, then floor * lr; before that lr rises linearly over
+    `warmup` steps.
+
+    >>> rate = fastlec.CosineDecay(0.5, steps=100, floor=0.1)
+    >>> round(rate(0), 3), round(rate(50), 3), round(rate(100), 3)
+    (0.5, 0.275, 0.05)
+
+    Loshchilov and Hutter, "SGDR: stochastic gradient descent with warm restarts", 2017; here without restarts.
+    """
 
     lr: float
     steps: int
@@ -118,7 +137,6 @@ class Optimizer(_Settings):
 
     >>> from dataclasses import dataclass
     >>> import numpy as np
-    >>> import fastlec
     >>> @dataclass(frozen=True)
     ... class Lion(fastlec.Optimizer):
     ...     "Signs of a running mean of gradients (Chen et al. 2023)."
@@ -174,7 +192,7 @@ class SGD(Optimizer):
     lr : learning rate > 0, or a schedule. momentum in [0, 1). weight_decay >= 0. nesterov needs momentum > 0.
     ValueError or TypeError, which name the setting, for others.
 
-    >>> SGD(0.1, momentum=0.9).rate(0)
+    >>> fastlec.SGD(0.1, momentum=0.9).rate(0)
     0.1
 
     Sutskever, Martens, Dahl, Hinton, "On the importance of initialization and momentum in deep learning", 2013.
@@ -221,7 +239,7 @@ class Adam(Optimizer):
     lr : learning rate > 0, or a schedule. betas : (b1, b2), each in [0, 1). eps > 0. weight_decay >= 0.
     ValueError or TypeError, which name the setting, for others.
 
-    >>> Adam(CosineDecay(0.002, steps=100)).rate(50)
+    >>> fastlec.Adam(fastlec.CosineDecay(0.002, steps=100)).rate(50)
     0.001
 
     Kingma and Ba, "Adam: a method for stochastic optimization", 2015; Loshchilov and Hutter, "Decoupled weight decay

@@ -43,10 +43,9 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     and its buffers stay: batch normalisation with the running statistics. Derivatives are computed down to the first
     layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to train.
 
-    >>> import fastlec
     >>> X, y = fastlec.data.load_digits()
     >>> net = fastlec.Network([fastlec.Dense(64, 32, rng=0), fastlec.Dense(32, 10, "identity", rng=1)])
-    >>> step = training_step(net, fastlec.SoftmaxCrossEntropy(), fastlec.SGD(0.1), batch_size=100)
+    >>> step = fastlec.training_step(net, fastlec.SoftmaxCrossEntropy(), fastlec.SGD(0.1), batch_size=100)
     >>> first = step(X[:100], y[:100])
     >>> step(X[:100], y[:100]) < first
     True
