@@ -19,6 +19,7 @@ from .fitting import fit
 from .layers.base import Layer
 from .linear import SoftmaxObjective
 from .losses import SoftmaxCrossEntropy
+from .network import files as network_files
 from .optim import SGD, Adam, CosineDecay
 
 DEFAULT_EPOCHS = dict.fromkeys(architectures.NAMES, 40) | {"cnn": 20, "resnet-cnn": 20}  # whose epochs cost most
@@ -237,7 +238,7 @@ def train_network(
 def save_model(path: str | os.PathLike, model: io.SoftmaxModel | NetworkModel) -> None:
     """Write a model to ``path``, .npz or .safetensors, all or nothing. ModelError if it cannot be written."""
     if isinstance(model, NetworkModel):
-        io.save_network(path, model.net, asdict(model.facts))
+        network_files.save(path, model.net, asdict(model.facts))
     else:
         io.save_model(path, model)
 
@@ -246,7 +247,7 @@ def load_model(path: str | os.PathLike) -> io.SoftmaxModel | NetworkModel:
     """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or fact is not as expected."""
     if io.file_kind(path) == "softmax":
         return io.load_model(path)
-    net, said = io.read_network(path)
+    net, said = network_files.read(path)
     return NetworkModel(net, _facts(path, net, said))
 
 

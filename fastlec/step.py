@@ -267,7 +267,7 @@ class _Planned:
         kept = net.plan_forward(plan, x, output)
         v = output if net.outermost in (None, epilogue.IDENTITY) else plan.empty(*self.shape)  # sigma' follows from the output
         loss.plan(plan, output, targets, v)
-        net.plan_tmv(plan, kept, v, step._trained(net.params), update=True)
+        net.plan_backward(plan, output, kept, v, step._trained(net.params))
         net.plan_buffers(plan, kept)
 
     def __call__(self, X, targets, count):
