@@ -1,13 +1,6 @@
 /* conv2d_channels_tmpl.h: the same product with lanes along the channels of y and a run of pixels, read one by one, in the place of
  * rows of A: none is computed in vain whatever the size of the image, if the channels fill registers. What comes out is turned. */
 
-#undef RUN_PIXELS
-#if defined __AVX512F__
-#define RUN_PIXELS 14          /* and 2 registers of channels: 28 sums, 2 of A, 1 pixel */
-#else
-#define RUN_PIXELS 6           /* 12 sums, 2 of A, 1 pixel */
-#endif
-
 /* out[i * ldo + lane] = start[lane] + the sum over channels and taps of A's lanes times pixel i, for `pixels` of each of `rows` rows,
  * and nv registers. */
 FL_INLINE void FL_FN(conv_run)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,

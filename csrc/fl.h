@@ -593,9 +593,19 @@ enum {
     FL_KERNELS
 };
 
+/* What callers must know of an instruction set to plan blocks and scratch for its kernels; simd/<isa>.h has the values. */
+typedef struct {
+    int vector_bytes; /* of a vector register */
+    int registers;    /* vector registers */
+    int gemm_rows;    /* of a tile of C that gemm keeps in registers */
+    int gemm_packs;   /* whether interleaving the rows of A pays for large products */
+    int conv_rows;    /* of A in a panel, at most: conv and all that use its tile */
+    int run_pixels;   /* of a run that conv_channels keeps in registers, at most */
+} fl_facts;
+
 typedef struct {
     const char *isa;
-    int vector;                /* bytes of a register */
+    fl_facts facts;
     fl_block_fn fn[FL_KERNELS][FL_DTYPES];
 } fl_table;
 

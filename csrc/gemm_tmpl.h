@@ -5,11 +5,7 @@
 
 #undef TILE_ROWS
 #undef TILE_COLS
-#if defined __AVX512F__
-#define TILE_ROWS FL_TILE_ROWS /* 24 sums, 2 of B, 1 of A in 32 registers */
-#else
-#define TILE_ROWS 6            /* 12 sums, 2 of B, 1 of A in 16 registers */
-#endif
+#define TILE_ROWS GEMM_ROWS /* 24 sums, 2 of B, 1 of A in 32 registers; or 12, 2 and 1 in 16 */
 #define TILE_COLS (2 * VL)
 
 /* c = or += A B for mr rows and nv registers of columns; masked: the last register has `left` lanes. by_row: A's rows lie a_row

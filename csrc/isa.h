@@ -23,6 +23,7 @@
 #endif
 #define FL_INLINE static inline __attribute__((always_inline, unused))
 
+#include FL_STRING(simd/FL_ISA.h)
 #include "names.h"
 
 #define FL_DTYPE f32
@@ -42,7 +43,14 @@
 extern const fl_table FL_TABLE(FL_ISA);
 const fl_table FL_TABLE(FL_ISA) = {
     FL_STRING(FL_ISA),
-    VBYTES,
+    {
+        .vector_bytes = VECTOR_BYTES,
+        .registers = REGISTERS,
+        .gemm_rows = GEMM_ROWS,
+        .gemm_packs = GEMM_PACKS,
+        .conv_rows = CONV_ROWS,
+        .run_pixels = RUN_PIXELS,
+    },
     {
 #define FL_KERNEL(name) {FL_PASTE(name, f32, FL_ISA), FL_PASTE(name, f64, FL_ISA)},
 #include "kernels.def"

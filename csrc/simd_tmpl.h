@@ -11,13 +11,7 @@
 #undef VL
 #undef QUAD
 
-#if defined __AVX512F__
-#define VBYTES 64
-#elif defined __AVX2__
-#define VBYTES 32
-#else
-#define VBYTES 16
-#endif
+#define VBYTES VECTOR_BYTES
 
 #if FL_IS_F32
 typedef float real;

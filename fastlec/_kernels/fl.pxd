@@ -457,9 +457,17 @@ cdef extern from "fl.h" nogil:
     enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
     enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool
     enum: FL_KERNELS
+    ctypedef struct fl_facts:
+        int vector_bytes
+        int registers
+        int gemm_rows
+        int gemm_packs
+        int conv_rows
+        int run_pixels
+
     ctypedef struct fl_table:
         const char *isa
-        int vector
+        fl_facts facts
         fl_block_fn fn[FL_KERNELS][FL_DTYPES]
 
     const fl_table *fl_tables[]

@@ -74,9 +74,14 @@ cdef fl_block_fn kernel(int kernel, int dtype) noexcept nogil:
     return fl_active.fn[kernel][dtype]
 
 
+cdef const fl_facts *facts() noexcept nogil:
+    """What the instruction set in use has, for planning blocks and scratch: `facts().gemm_rows` and so on."""
+    return &fl_active.facts
+
+
 cdef int vector_bytes() noexcept nogil:
     """Of a register of the instruction set in use."""
-    return fl_active.vector
+    return fl_active.facts.vector_bytes
 
 
 cdef int team_limit() noexcept nogil:

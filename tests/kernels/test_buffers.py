@@ -24,12 +24,12 @@ from fastlec import (
     Objective,
     fit,
     io,
-    objective,
     reference,
     training_step,
 )
 from fastlec.network.forward import MOST_CHUNK
 from fastlec.testing import check_layer
+from fastlec.training import objective
 
 
 def network(dtype, rng, **options):

@@ -35,10 +35,10 @@ from fastlec import (
     training_step,
 )
 from fastlec import network as network_module
-from fastlec import step as step_module
 from fastlec._kernels import plan as kernels
 from fastlec._kernels import pool
-from fastlec.step import TrainingStep, trainable_names
+from fastlec.training import TrainingStep, trainable_names
+from fastlec.training import step as step_module
 
 OPTIMIZERS = {
     "sgd": SGD(0.1),

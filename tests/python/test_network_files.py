@@ -11,6 +11,7 @@ from nets import NET, answers, assert_same, data
 from numpy.testing import assert_array_equal
 
 from fastlec import Activation, Dense, Network, io
+from fastlec.course import models
 from fastlec.io import ModelError
 
 planned = pytest.mark.parametrize("layers", nets.PLANNED.values(), ids=nets.PLANNED)
@@ -136,7 +137,7 @@ def test_files_that_are_no_networks(path, tmp_path):
     if path.suffix == ".npz":
         np.savez(path, **NET.params)
         refused(path, "no fastlec model")
-        io.save_model(path, io.SoftmaxModel(np.ones((3, 4)), np.ones(3)))
+        io.save_model(path, models.SoftmaxModel(np.ones((3, 4)), np.ones(3)))
         refused(path, "kind 'softmax'")
     else:
         import safetensors.numpy

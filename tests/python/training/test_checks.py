@@ -1,4 +1,4 @@
-"""fastlec.checks: everything passes as it is, and a derivative spoiled anywhere in the library is found by its check."""
+"""fastlec.testing.checks: everything passes as it is, and a derivative spoiled anywhere in the library is found by its check."""
 
 import inspect
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import fastlec
-from fastlec import checks, functional, layers, linear, losses, network, objective
+from fastlec import functional, layers, linear, network
 from fastlec._activations import ACTIVATIONS
 from fastlec.layers.jacobian import PlannedJacobian
+from fastlec.testing import checks
+from fastlec.training import losses, objective
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -5,13 +5,21 @@ import sys
 import numpy as np
 import pytest
 
-from fastlec import _check, data, fitting, io, plot
-from fastlec.fitting import EarlyStopping, History, fit
+from fastlec import _check, data, io, plot
 from fastlec.layers import BatchNorm2d, Conv2d, Dense, Flatten, Residual
-from fastlec.losses import MeanSquaredError, SoftmaxCrossEntropy
 from fastlec.network import Network
-from fastlec.optim import SGD, Adam, CosineDecay
-from fastlec.step import training_step
+from fastlec.training import (
+    SGD,
+    Adam,
+    CosineDecay,
+    EarlyStopping,
+    History,
+    MeanSquaredError,
+    SoftmaxCrossEntropy,
+    fit,
+    run,
+    training_step,
+)
 
 MEASURED = ("train_loss", "val_loss", "val_accuracy", "learning_rate")
 
@@ -38,7 +46,7 @@ def batches(monkeypatch):
 
         return Recorder()
 
-    monkeypatch.setattr(fitting, "training_step", recorded)
+    monkeypatch.setattr(run, "training_step", recorded)
     return seen
 
 
@@ -151,7 +159,7 @@ def test_validation_of_a_pair(digits):
 
 def test_validation_is_a_mean_over_all_chunks(monkeypatch, digits):
     whole = fit(network(), *digits, epochs=1, validation=digits)
-    monkeypatch.setattr(fitting, "_CHUNK", 7)
+    monkeypatch.setattr(run, "CHUNK", 7)
     parts = fit(network(), *digits, epochs=1, validation=digits)
     assert parts.val_loss == pytest.approx(whole.val_loss, rel=1e-12)
     assert parts.val_accuracy == whole.val_accuracy

@@ -8,10 +8,12 @@ import pytest
 import scipy.optimize  # noqa: F401  its BLAS must be loaded to be limited
 from threadpoolctl import threadpool_limits
 
-from fastlec import LogisticObjective, SoftmaxObjective, classifier, data, plot, testing, training
+from fastlec import History, LogisticObjective, SoftmaxObjective, data, plot, testing, training
+from fastlec.course import classifier, softmax
+from fastlec.course.models import SoftmaxModel, predict
+from fastlec.course.trained import accuracy, confusion_matrix
 from fastlec.data import DataError, Dataset
-from fastlec.fitting import History
-from fastlec.io import SoftmaxModel
+from fastlec.training import solvers
 
 
 class Quadratic:
@@ -47,7 +49,7 @@ def test_sgd_is_the_formula(rng):
     centre, theta = np.array([[3.0, -1.0]]), np.array([1.0, 1.0])
     seen = []
     settings = {"epochs": 3, "batch_size": 4, "lr": 0.25, "momentum": 0.5}
-    found = training.minimize_sgd(Quadratic(centre), theta, **settings, rng=rng, callback=lambda *a: seen.append(a[::2]))
+    found = softmax.minimize_sgd(Quadratic(centre), theta, **settings, rng=rng, callback=lambda *a: seen.append(a[::2]))
     expected, velocity, losses = theta, 0, []
     for _ in range(3):
         losses.append(0.5 * ((expected - centre[0]) ** 2).sum())
@@ -60,7 +62,7 @@ def test_sgd_is_the_formula(rng):
 
 def test_sgd_sees_every_sample_once_an_epoch_in_a_new_order(rng):
     objective = Quadratic(np.zeros((10, 2)))
-    training.minimize_sgd(objective, np.ones(2), epochs=2, batch_size=4, lr=0.1, rng=rng)
+    softmax.minimize_sgd(objective, np.ones(2), epochs=2, batch_size=4, lr=0.1, rng=rng)
     assert [len(batch) for batch in objective.batches] == [4, 4, 2, 4, 4, 2]
     first, second = np.concatenate(objective.batches[:3]), np.concatenate(objective.batches[3:])
     assert sorted(first) == sorted(second) == list(range(10))
@@ -70,10 +72,10 @@ def test_sgd_sees_every_sample_once_an_epoch_in_a_new_order(rng):
 def test_sgd_stops_where_the_loss_is_not_finite(rng):
     objective = Quadratic(np.ones((6, 2)))
     with pytest.raises(FloatingPointError, match=r"epoch \d+, step [123].*learning rate than 1e\+60"):
-        training.minimize_sgd(objective, np.zeros(2), epochs=9, batch_size=2, lr=1e60, rng=rng)
+        softmax.minimize_sgd(objective, np.zeros(2), epochs=9, batch_size=2, lr=1e60, rng=rng)
     objective.centres[:] = np.nan
     with pytest.raises(FloatingPointError, match="epoch 1, step 1: the loss is nan"):
-        training.minimize_sgd(objective, np.zeros(2), epochs=1, batch_size=2, lr=0.1, rng=rng)
+        softmax.minimize_sgd(objective, np.zeros(2), epochs=1, batch_size=2, lr=0.1, rng=rng)
 
 
 @pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
@@ -207,7 +209,7 @@ def test_standardised_parameters(form, rng):
     """Give the logits of standardised features; of_theta is the inverse of theta, gradient its transpose."""
     X = rng.normal(3, [1e-3, 1, 1e4], (50, 3))
     f = SoftmaxObjective(X, np.arange(50) % 4, **form)
-    variables = training._Standardised(f)
+    variables = solvers._Standardised(f)
     u, theta, g = rng.normal(size=(3, f.n_params))
     np.testing.assert_allclose(variables.theta(variables.of_theta(theta)), theta, rtol=1e-9, atol=1e-9)
     assert variables.gradient(g) @ u == pytest.approx(g @ variables.theta(u), rel=1e-9)
@@ -258,7 +260,7 @@ def test_scipy_solvers_stop_where_the_loss_is_not_finite():
 def test_digits_are_learnt(solver, dtype):
     epochs = 60 if solver == "sgd" else 30
     trained = training.train_softmax(data.digits(dtype), solver=solver, epochs=epochs, seed=1)
-    assert training.accuracy(trained.y_val, trained.predicted) > 0.95
+    assert accuracy(trained.y_val, trained.predicted) > 0.95
     assert trained.model.W.dtype == dtype
     assert (trained.model.image_shape, trained.model.scale) == ((8, 8), 16)
     history = trained.history
@@ -304,7 +306,7 @@ def test_an_interruption_between_two_measurements(digits, monkeypatch):
                 raise KeyboardInterrupt
             super().append(value)
 
-    monkeypatch.setattr(training, "History", lambda: History(val_loss=Interrupted()))
+    monkeypatch.setattr(softmax, "History", lambda: History(val_loss=Interrupted()))
     with pytest.raises(KeyboardInterrupt) as raised:
         training.train_softmax(digits, epochs=5)
     history = raised.value.history
@@ -322,7 +324,7 @@ def test_callbacks_may_keep_theta(digits, solver):
 
     if solver == "sgd":
         settings = {"epochs": 3, "batch_size": 100, "lr": 0.1, "rng": np.random.default_rng(0)}
-        found = training.minimize_sgd(objective, np.zeros(650), callback=callback, **settings)
+        found = softmax.minimize_sgd(objective, np.zeros(650), callback=callback, **settings)
     else:
         found, _ = training.minimize_scipy(objective, np.zeros(650), solver, max_iter=3, callback=callback)
     np.testing.assert_array_equal(found, kept[-1])
@@ -444,7 +446,7 @@ def test_models_that_cannot_be(arrays, error, match):
     with pytest.raises(error, match="^start" + match):
         training.train_softmax(Dataset(X, Y), start=SoftmaxModel(*arrays))
     with pytest.raises(error, match="^model" + match):
-        training.predict(SoftmaxModel(*arrays), X)
+        predict(SoftmaxModel(*arrays), X)
 
 
 def test_samples_that_cannot_be_predicted():
@@ -456,9 +458,9 @@ def test_samples_that_cannot_be_predicted():
         (X[0], r"^X has shape \(2,\)"),
     ):
         with pytest.raises(ValueError, match=match):
-            training.predict(model, wrong)
+            predict(model, wrong)
     with pytest.raises(TypeError, match=r"^model is a tuple; expected a SoftmaxModel"):
-        training.predict((model.W, model.b), X)
+        predict((model.W, model.b), X)
 
 
 @pytest.mark.parametrize("minimize", ["lbfgs", "newton-cg", "sgd"])
@@ -468,7 +470,7 @@ def test_starts_that_cannot_be(minimize):
     def run(theta, objective=objective, **options):
         if minimize == "sgd":
             settings = {"epochs": 1, "batch_size": 4, "lr": 0.1, "rng": 0} | options
-            return training.minimize_sgd(objective, theta, **settings)
+            return softmax.minimize_sgd(objective, theta, **settings)
         return training.minimize_scipy(objective, theta, minimize, **options)[0]
 
     for wrong, error, match in (
@@ -496,7 +498,7 @@ def test_settings_of_scipy_solvers_that_cannot_be():
 def test_scores_of_labels_that_do_not_fit():
     for y, predicted in ((Y, Y[:9]), (Y, Y[:, None]), (Y, 3), ([], [])):
         with pytest.raises(ValueError, match=r"^y has shape .*expected \(m,\) labels of the same samples"):
-            training.accuracy(y, predicted)
+            accuracy(y, predicted)
     for y, predicted, n_classes, error, match in (
         (Y, Y, 2, ValueError, "^y has values from 0 to 2; expected 0 to 1"),
         (Y, Y + 1, 3, ValueError, "^predicted has values from 1 to 3; expected 0 to 2"),
@@ -505,26 +507,26 @@ def test_scores_of_labels_that_do_not_fit():
         (Y, Y, 10**9, MemoryError, "^a matrix of 1000000000 x 1000000000 counts"),
     ):
         with pytest.raises(error, match=match):
-            training.confusion_matrix(y, predicted, n_classes)
+            confusion_matrix(y, predicted, n_classes)
 
 
 def test_the_test_set_is_scored(digits):
     dataset = Dataset(digits.X[:1500], digits.y[:1500], digits.X[1500:], digits.y[1500:])
     trained = training.train_softmax(dataset, epochs=20)
     predicted = np.argmax(dataset.X_test @ trained.model.W.T + trained.model.b, axis=1)
-    np.testing.assert_array_equal(training.predict(trained.model, dataset.X_test), predicted)
+    np.testing.assert_array_equal(predict(trained.model, dataset.X_test), predicted)
     assert trained.test_accuracy == np.mean(predicted == dataset.y_test) > 0.85
 
 
 def test_confusion_matrix_counts_true_classes_down():
     y, predicted = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 2, 0, 2])
-    assert training.confusion_matrix(y, predicted, 4).tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
-    assert training.accuracy(y, predicted) == pytest.approx(4 / 6)
+    assert confusion_matrix(y, predicted, 4).tolist() == [[1, 1, 0, 0], [0, 1, 0, 0], [1, 0, 2, 0], [0, 0, 0, 0]]
+    assert accuracy(y, predicted) == pytest.approx(4 / 6)
 
 
 def test_plots_draw_on_the_axes_they_are_given(rng):
     pytest.importorskip("matplotlib")
-    history = training.History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75])
+    history = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75])
     axes = plot.new_figure().subplots(3)
     assert plot.loss_curves(history, axes[0]) is axes[0]
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[1.0, 0.5], [1.1, 0.8]]
@@ -553,7 +555,7 @@ def test_plots_leave_pyplot_alone(tmp_path, digits):
     pytest.importorskip("matplotlib")
     before = sys.modules.get("matplotlib.pyplot")
     trained = training.train_softmax(digits, epochs=2)
-    counts = training.confusion_matrix(trained.y_val, trained.predicted, 10)
+    counts = confusion_matrix(trained.y_val, trained.predicted, 10)
     plot.training_report(tmp_path / "a.png", trained.history, trained.model, counts)
     plot.training_report(tmp_path / "b.svg", trained.history, SoftmaxModel(trained.model.W, trained.model.b), counts)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
