@@ -50,7 +50,7 @@ class Activation(PlannedLayer):
 
     def plan_backward(self, plan, y, kept, v, out):
         if "x" in out:
-            multiply(plan, v, out["x"], Epilogue(derivative=self.outermost, of=y))
+            multiply(plan, v, out["x"], self.outer_derivative(y, kept))
 
     def explicit(self, kept, name):
         """diag(sigma')."""

@@ -28,7 +28,7 @@ class PlannedLayer(Layer):
         plan_mv(plan, kept, directions, dy)        fills dy with J times the directions, {variable: array}
         plan_tmv(plan, kept, v, out, after=None)   fills out, {variable: array}, with J' v, where v is multiplied already by the
                                                    derivative of `outermost`. A parameter's array that is the parameter itself takes
-                                                   the optimizer's step instead (`step`). after: the epilogue of out["x"]
+                                                   the optimizer's step instead (`steps`). after: the epilogue of out["x"]
         plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
 
     outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls plan_tmv:
@@ -155,11 +155,16 @@ class PlannedLayer(Layer):
 
     def plan_backward(self, plan, y, kept, v, out):
         """Fills out with J' v, where y is the layer's value: the derivative of `outermost`, and `plan_tmv`."""
-        if out and self.outermost not in (None, IDENTITY):
+        outer = self.outer_derivative(y, kept)
+        if out and outer is not None:
             g = plan.empty(*v.shape)
-            multiply(plan, v, g, Epilogue(derivative=self.outermost, of=y))
+            multiply(plan, v, g, outer)
             v = g
         self.plan_tmv(plan, kept, v, out)
+
+    def outer_derivative(self, y, kept):
+        """The epilogue that multiplies by the derivative of `outermost`; None where there is nothing to multiply by."""
+        return None if self.outermost in (None, IDENTITY) else Epilogue(derivative=self.outermost, of=y)
 
     def plan_buffers(self, plan, kept):
         pass
@@ -225,14 +230,13 @@ class PlannedLayer(Layer):
 
 def multiply(plan, v, out, after=None):
     """out = v and the epilogue, which may have a derivative alone. Arrays of one size in whatever shapes; out may be v."""
-    if after is not None:
-        after = Epilogue(derivative=after.derivative, of=None if after.of is None else _row(after.of))
-    dense.slope(plan, _row(v), _row(out), after=after)
+    row = 1, v.size
+    dense.slope(plan, v.reshape(row), out.reshape(row), after=reshaped(after, row))
 
 
-def _row(a):
-    """The same memory as one row of a matrix."""
-    return a.reshape(1, a.size)
+def reshaped(after, shape):
+    """An epilogue that may have a derivative alone, or None, for arrays of another shape."""
+    return None if after is None or after.of is None else Epilogue(derivative=after.derivative, of=after.of.reshape(shape))
 
 
 def features(shape, n):

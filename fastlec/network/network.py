@@ -9,10 +9,9 @@ import math
 import numpy as np
 
 from .. import _check
-from .._kernels.epilogue import IDENTITY, Epilogue
 from ..layers.base import Layer
 from ..layers.parameters import Parameters, as_parameters, check_params, one_dtype
-from ..layers.planned import PlannedLayer, multiply
+from ..layers.planned import PlannedLayer, multiply, reshaped
 from ..layers.registry import kind
 from . import files
 from .forward import Forwards
@@ -252,7 +251,11 @@ class Network(PlannedLayer):
     def outermost(self):
         """The activation that is applied last, below layers that reshape; None also where a layer is the user's own."""
         last = self._under(len(self.layers)) if self.planned else None
-        return None if last is None else last.outermost
+        return None if last is None else self.layers[last].outermost
+
+    def outer_derivative(self, y, kept):
+        last = self._under(len(self.layers))
+        return None if last is None else reshaped(self.layers[last].outer_derivative(*kept[last][1:]), y.shape)
 
     def summary(self, input_shape=None):
         """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28); without it
@@ -361,8 +364,8 @@ class Network(PlannedLayer):
         return self.layers[i].reshapes and i < len(self.layers) - 1
 
     def _under(self, i):
-        """The layer that computes what layer i takes, below those that reshape; None for the network's x."""
-        return next((layer for layer in reversed(self.layers[:i]) if not layer.reshapes), None)
+        """The index of the layer that computes what layer i takes, below those that reshape; None for the network's x."""
+        return next((j for j in range(i - 1, -1, -1) if not self.layers[j].reshapes), None)
 
     def plan_forward(self, plan, x, y):
         kept = []
@@ -401,7 +404,8 @@ class Network(PlannedLayer):
                 continue
             wanted, epilogue, under = by_layer.get(i, {}), None, self._under(i)
             if i > lowest:
-                epilogue = _reshaped(after, x.shape) if under is None else _derivative(under.outermost, x)
+                below = after if under is None else self.layers[under].outer_derivative(*kept[under][1:])
+                epilogue = reshaped(below, x.shape)
                 if layer.elementwise and under is not None and epilogue is None:
                     continue  # its derivative is in v, and there is no other
                 wanted["x"] = dx.reshape(x.shape) if under is None else plan.empty(*x.shape)
@@ -452,16 +456,6 @@ class Network(PlannedLayer):
                 return result
             v = found["x"]
         return result | {"x": v}
-
-
-def _derivative(op, y):
-    """The epilogue that multiplies by an activation's derivative; None where there is nothing to multiply by."""
-    return None if op in (None, IDENTITY) else Epilogue(derivative=op, of=y)
-
-
-def _reshaped(after, shape):
-    """The epilogue `after`, which multiplies by an activation's derivative, of arrays of another shape."""
-    return None if after is None else _derivative(after.derivative, after.of.reshape(shape))
 
 
 def _sizes(shape):
