@@ -326,7 +326,7 @@ class _Planned:
             self._output.flags.writeable = False
             v, self._backward = self._v, new_plan()
         out = net.params if fused else views(self._rule.gradient, net.params)
-        net.plan_tmv(self._backward, kept, v, step._trained(out), update=fused)
+        net.plan_backward(self._backward, output, kept, v, step._trained(out))
         self._last = self._backward if fused else new_plan()
         net.plan_buffers(self._last, kept)
 
