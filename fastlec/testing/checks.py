@@ -25,9 +25,8 @@ from ..layers import (
     ProjectedResidual,
     Residual,
 )
-from ..losses import MeanSquaredError, SoftmaxCrossEntropy
 from ..network import Network
-from ..objective import Objective
+from ..training import MeanSquaredError, Objective, SoftmaxCrossEntropy
 from .derivatives import gradient_test, jacobian_test, transpose_test
 from .layers import check_layer
 
