@@ -170,11 +170,12 @@ class TrainingStep:
         """What follows from the rest."""
         self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
         self._plans, self._lock, self._running = {}, threading.RLock(), False
+        self._rule = None if _in_kernels(self.optimizer, "set_rule", "step") else _OwnRule(self)
         _steps.add(self)
 
     @_by_itself
     def __getstate__(self):
-        derived = ("_form", "_dtype", "_plans", "_lock", "_running")
+        derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_rule")
         kept = {name: value for name, value in vars(self).items() if name not in derived}
         return kept | {"_states": tuple(a.copy() for a in self._states)}
 
@@ -302,8 +303,7 @@ class _Planned:
 
     def __init__(self, step, X, y):
         net, loss = step._form, step.loss
-        fused = _in_kernels(step.optimizer, "set_rule", "step")
-        self._loss, self._optimizer, self._rule = loss, step.optimizer, None if fused else _OwnRule(step)
+        self._loss, self._optimizer, self._rule = loss, step.optimizer, step._rule
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
         empty = kernels.Plan(X.dtype.num).empty
         x, output = empty(*X.shape), empty(*self.shape)
@@ -325,9 +325,9 @@ class _Planned:
             self._output, self._v = output.view(), empty(*self.shape)
             self._output.flags.writeable = False
             v, self._backward = self._v, new_plan()
-        out = net.params if fused else views(self._rule.gradient, net.params)
-        net.plan_tmv(self._backward, kept, v, step._trained(out), update=fused)
-        self._last = self._backward if fused else new_plan()
+        out = views(self._rule.gradient, net.params) if self._rule else net.params
+        net.plan_tmv(self._backward, kept, v, step._trained(out), update=not self._rule)
+        self._last = new_plan() if self._rule else self._backward
         net.plan_buffers(self._last, kept)
 
     def __call__(self, X, targets, count):
@@ -355,10 +355,9 @@ class _ByLayers:
     def __init__(self, step, X, y):
         net = step.net
         self._step = step
-        self._rule = None if _in_kernels(step.optimizer, "set_rule", "step") else _OwnRule(step)
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
         self._plan = plan = kernels.Plan(net.theta.dtype.num)
-        gradient = self._rule.gradient if self._rule else _zeros(net)
+        gradient = step._rule.gradient if step._rule else _zeros(net)
         if step.trainable is None:
             self._out, theta = {"theta": gradient}, {"theta": net.theta}
         else:
@@ -372,8 +371,8 @@ class _ByLayers:
         output, jac = step._form.linearize(X)
         loss, v = losses.value_and_gradient(step.loss, output, targets)
         jac.tmv(v, out=self._out)
-        if self._rule:
-            self._rule(count)
+        if step._rule:
+            step._rule(count)
         else:
             step.optimizer.set_rule(self._plan, count)
             self._plan.run()
