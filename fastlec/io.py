@@ -83,7 +83,7 @@ def save_model(path: str | os.PathLike, model) -> None:
     arrays, facts = model.to_file()
     meta = {"kind": kinds[type(model)], **facts}
     model.from_file(path, arrays, meta)
-    _save(path, arrays, meta)
+    save(path, arrays, meta)
 
 
 def load_model(path: str | os.PathLike):
@@ -91,7 +91,7 @@ def load_model(path: str | os.PathLike):
 
     A file that ``fastlec train`` wrote for softmax regression gives a `fastlec.course.models.SoftmaxModel`.
     """
-    arrays, meta = _load(path)
+    arrays, meta = load(path)
     kind = meta.get("kind")
     if kind not in _models:
         importlib.import_module("fastlec.course.models")  # whose kinds are then registered
@@ -100,78 +100,9 @@ def load_model(path: str | os.PathLike):
     return _models[kind].from_file(path, arrays, meta)
 
 
-def save_network(path: str | os.PathLike, net, facts: Mapping[str, Any] | None = None) -> None:
-    """Write a `Network` of fastlec's own layers to ``path``, all or nothing: .safetensors by that library, else .npz.
-
-    facts : what else :func:`read_network` is to give back, which JSON can hold.
-    """
-    meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config(), "facts": dict(facts or {})}
-    arrays = net.params | net.buffers
-    _require_finite(path, arrays)
-    _save(path, arrays, meta)
-
-
-def load_network(path: str | os.PathLike):
-    """The `Network` that :func:`save_network` wrote. ModelError if any name, shape, dtype or value is not as expected."""
-    return read_network(path)[0]
-
-
-def read_network(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
-    """As :func:`load_network`, and the facts that came with the network, unchecked."""
-    from .network import build, shapes
-
-    arrays, meta = _load(path)
-    if meta.get("kind") == "checkpoint":
-        arrays, meta = _network_of(path, arrays, meta)
-    if meta.get("kind") != "network":
-        raise ModelError(f"{path}: holds a model of kind {meta.get('kind')!r}; expected 'network'")
-    if meta.get("dtype") not in ("float32", "float64"):
-        raise ModelError(f"{path}: 'meta' says dtype {meta.get('dtype')!r}; expected 'float32' or 'float64'")
-    try:
-        expected = shapes(meta)
-        if set(arrays) != set(expected):
-            raise ModelError(f"{path}: holds the arrays {sorted(arrays)}; expected {sorted(expected)}")
-        for name, array in arrays.items():
-            if array.shape != expected[name] or array.dtype != np.dtype(meta["dtype"]):
-                text = f"{name} is {array.dtype} of shape {array.shape}; expected {meta['dtype']} of shape {expected[name]}"
-                raise ModelError(f"{path}: {text}")
-        facts = meta.get("facts")
-        return build(meta, arrays), facts if isinstance(facts, dict) else {}
-    except ModelError:
-        raise
-    except Exception as error:  # layers of any kind are made here of any arguments
-        raise ModelError(f"{path}: 'meta' describes no network: {words(error)}") from error
-
-
-def _network_of(path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The network in a checkpoint of ``fit`` in the form that :func:`save_network` writes: the best one where that is kept, else
-    the last one."""
-    from .network import shapes
-
-    settings = meta.get("settings")
-    described = settings.get("net") if isinstance(settings, dict) else None
-    if not isinstance(described, dict):
-        text = "its network has layers of one's own: build the network, and give fit this file as checkpoint"
-        raise ModelError(f"{path}: is a checkpoint that no network can be made from; {text}")
-    prefix = "best." if "best" in arrays else ""
-    theta = arrays.get("best" if prefix else "theta", np.empty(0)).ravel()
-    named, start = {}, 0
-    try:
-        for name, shape in shapes(described).items():
-            buffer = arrays.get(f"{prefix}buffers.{name}")
-            size = 0 if buffer is not None else math.prod(shape)
-            named[name] = theta[start : start + size].reshape(shape) if buffer is None else buffer
-            start += size
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path}: is no checkpoint of the network that it describes: {error}") from error
-    if start != theta.size:
-        raise ModelError(f"{path}: theta has {theta.size} numbers; its network has {start}")
-    return named, {"kind": "network", "dtype": settings.get("dtype"), **described}
-
-
 def file_kind(path: str | os.PathLike) -> Any:
     """What kind of model a file says it holds: "softmax", "network", ... ModelError if it holds none."""
-    return _load(path)[1].get("kind")
+    return load(path)[1].get("kind")
 
 
 def check_path(path: str | os.PathLike) -> None:
@@ -188,11 +119,13 @@ def _is_safetensors(path, writing: bool = False) -> bool:
     return suffix == ".safetensors"
 
 
-def _save(path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write named arrays and ``meta`` (what JSON can hold) to ``path``, all or nothing: .safetensors by that library, else .npz."""
     (_save_safetensors if _is_safetensors(path, writing=True) else save_arrays)(path, arrays, meta)
 
 
-def _load(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read the arrays, by name, and the facts of a file that :func:`save` wrote. ModelError if it is none, or not complete."""
     return (_load_safetensors if _is_safetensors(path) else load_arrays)(path)
 
 
@@ -406,7 +339,7 @@ def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], d
     except Exception as error:  # the library's own, and those of NumPy for dtypes that it lacks
         raise ModelError(f"{path}: cannot be read as .safetensors: {words(error)}") from error
     meta = _meta(path, text)
-    _require_finite(path, arrays)
+    require_finite(path, arrays)
     return arrays, meta
 
 
@@ -427,7 +360,7 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     arrays = read_npz(path)
     text = arrays.pop("meta", None)
     meta = _meta(path, None if text is None or text.dtype.kind != "U" else str(text))
-    _require_finite(path, arrays)
+    require_finite(path, arrays)
     return arrays, meta
 
 
@@ -451,7 +384,8 @@ def _meta(path, text: str | None) -> dict[str, Any]:
     return meta
 
 
-def _require_finite(path, arrays: Mapping[str, np.ndarray]) -> None:
+def require_finite(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """ModelError, which names the array, unless all numbers are finite."""
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
             raise ModelError(f"{path}: {name} has dtype {array.dtype}; expected real numbers")

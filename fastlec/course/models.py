@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _check, data, io
 from ..linear import SoftmaxObjective
-from ..network import Network
+from ..network import Network, files
 from . import architectures
 
 _CHUNK = 1024  # samples that a network predicts at once: what its layers make of them takes memory
@@ -186,7 +186,7 @@ def feature_maps(model: NetworkModel, sample: np.ndarray) -> dict[str, np.ndarra
 def save_model(path: str | os.PathLike, model: SoftmaxModel | NetworkModel) -> None:
     """Write a model to ``path``, .npz or .safetensors, all or nothing. ModelError if it cannot be written."""
     if isinstance(model, NetworkModel):
-        io.save_network(path, model.net, asdict(model.facts))
+        files.save(path, model.net, asdict(model.facts))
     else:
         io.save_model(path, model)
 
@@ -195,7 +195,7 @@ def load_model(path: str | os.PathLike) -> SoftmaxModel | NetworkModel:
     """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or fact is not as expected."""
     if io.file_kind(path) == "softmax":
         return io.load_model(path)
-    net, said = io.read_network(path)
+    net, said = files.read(path)
     return NetworkModel(net, _facts(path, net, said))
 
 

@@ -326,7 +326,7 @@ class _Planned:
             self._output.flags.writeable = False
             v, self._backward = self._v, new_plan()
         out = views(self._rule.gradient, net.params) if self._rule else net.params
-        net.plan_tmv(self._backward, kept, v, step._trained(out), update=not self._rule)
+        net.plan_backward(self._backward, output, kept, v, step._trained(out))
         self._last = new_plan() if self._rule else self._backward
         net.plan_buffers(self._last, kept)
 

@@ -5,39 +5,29 @@ fastlec's own, forward and backward pass are one list of jobs each, run by one c
 """
 
 import math
-import sys
 
 import numpy as np
 
-from . import _check
-from ._kernels import epilogue
-from ._kernels import plan as kernels
-from ._kernels.conv2d import get_default as conv_algorithm
-from .layers import base, conv, dense, norm, pool
-from .layers.base import Jacobian, Layer, PlannedJacobian, PlannedLayer
+from .. import _check
+from ..layers.base import Layer
+from ..layers.parameters import Parameters, as_parameters, check_params, one_dtype
+from ..layers.planned import PlannedLayer, multiply, reshaped
+from ..layers.registry import kind
+from . import files
+from .forward import Forwards
+from .jacobian import NetworkJacobian, PlannedNetworkJacobian
+from .theta import joined, views
 
-KINDS = {
-    kind.__name__: kind
-    for kind in (
-        dense.Dense,
-        dense.Residual,
-        dense.ProjectedResidual,
-        dense.Activation,
-        conv.Conv2d,
-        conv.ConvResidual,
-        conv.ProjectedConvResidual,
-        norm.BatchNorm2d,
-        pool.AvgPool2d,
-        pool.MaxPool2d,
-        pool.Flatten,
-    )
-}
-_BOUND = {"params", "buffers", "dtype", "layers", "planned", "outermost", "_theta", "_depth", "_idle", "_chunks"}  # to theta
-CHUNK_VALUES = 1 << 18  # values of the widest layer: samples are computed in parts of so many, which stay in cache,
-MOST_CHUNK, LEAST_CHUNK = 4096, 256  # but no fewer samples than that, for weights are read once for each part,
-MOST_VALUES = 1 << 22  # unless that makes more values than these, as images do
-MOST_IDLE = 8  # forward plans that are kept for the next call, whatever their shapes and dtypes,
-IDLE_BYTES = 1 << 26  # and what all but the last used of them may hold
+_BOUND = {
+    "params",
+    "buffers",
+    "dtype",
+    "layers",
+    "planned",
+    "_theta",
+    "_depth",
+    "_forwards",
+}  # what follows from layers and theta
 MOST_DEPTH = 64  # networks within networks: each level takes some of Python's stack
 
 
@@ -64,6 +54,7 @@ class Layers(tuple):
     __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = reverse = sort = _refuse
 
 
+@kind
 class Network(PlannedLayer):
     """The layers one after the other.
 
@@ -83,6 +74,7 @@ class Network(PlannedLayer):
     the layers given becomes the bound copy of it. `save` is for networks of fastlec's own.
     """
 
+    takes_epilogue = True
     _still = frozenset()  # layers whose buffers training steps leave as they are
 
     def __init__(self, layers):
@@ -105,7 +97,7 @@ class Network(PlannedLayer):
         self._bind_copies(layers)
 
     def _bind_copies(self, layers):
-        self._bind(layers, _joined([a for layer in layers for a in layer.params.values()]), own=True)
+        self._bind(layers, joined([a for layer in layers for a in layer.params.values()]), own=True)
 
     def _bind(self, layers, theta, own=False, kept=()):
         """Takes theta as it is, and copies of the layers whose parameters are views of it. own: their buffers are copies too.
@@ -121,7 +113,7 @@ class Network(PlannedLayer):
             else:
                 bound = layer.with_params(views(part, layer.params))
                 if own:
-                    vars(bound)["buffers"] = base.Parameters({name: a.copy() for name, a in bound.buffers.items()})
+                    vars(bound)["buffers"] = Parameters({name: a.copy() for name, a in bound.buffers.items()})
             placed.append(bound)
             params |= {f"{i}.{name}": a for name, a in bound.params.items()}
             buffers |= {f"{i}.{name}": a for name, a in bound.buffers.items()}
@@ -131,13 +123,11 @@ class Network(PlannedLayer):
         planned = type(self).planned and all(isinstance(layer, PlannedLayer) and layer.planned for layer in placed)
         vars(self).update(
             layers=Layers(placed),
-            buffers=base.Parameters(buffers),  # the very arrays
+            buffers=Parameters(buffers),  # the very arrays
             planned=planned,
-            outermost=placed[-1].outermost if planned else None,
             _theta=theta,
             _depth=1 + max((layer._depth for layer in placed if isinstance(layer, Network)), default=0),
-            _idle=[],
-            _chunks={},
+            _forwards=Forwards(),
         )
 
     def __getstate__(self):
@@ -179,10 +169,10 @@ class Network(PlannedLayer):
 
     def with_params(self, params):
         """The same network with other parameters, which are copied into a theta of its own, and with copies of the buffers."""
-        base.check_params(self.params, params)
-        params = base.as_parameters(params, "params")
-        base.one_dtype(params)
-        return self._bound_to(_joined(list(params.values())), own=True)
+        check_params(self.params, params)
+        params = as_parameters(params, "params")
+        one_dtype(params)
+        return self._bound_to(joined(list(params.values())), own=True)
 
     def for_training(self, trainable=None):
         """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise.
@@ -218,7 +208,7 @@ class Network(PlannedLayer):
     @property
     def input_shape(self):
         """The shape of one sample of x, as far as the first layer tells it."""
-        return getattr(self.layers[0], "input_shape", None)
+        return self.layers[0].input_shape
 
     def fits(self, shape):
         return _through(self.layers, shape, lambda layer, shape: layer.fits(shape))
@@ -245,17 +235,27 @@ class Network(PlannedLayer):
 
     @property
     def affine_in_theta(self):
-        """Whether f(theta, x) is affine in theta: one `Dense` or `Conv2d` with "identity" has parameters, and what
-        follows it is linear: identities, `Flatten`, `AvgPool2d`."""
+        """Whether f(theta, x) is affine in theta: one layer, such as a `Dense` or `Conv2d` with "identity", has parameters and is
+        affine in them, and what follows it is linear: identities, `Flatten`, `AvgPool2d`."""
         first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
         if first is None:
             return True
-        layer = self.layers[first]
-        if isinstance(layer, Network):
-            affine = layer.affine_in_theta
-        else:
-            affine = type(layer) in (dense.Dense, conv.Conv2d) and _ends_linear(layer)
-        return affine and all(map(_is_linear, self.layers[first + 1 :]))
+        return self.layers[first].affine_in_theta and all(layer.linear_in_x for layer in self.layers[first + 1 :])
+
+    @property
+    def linear_in_x(self):
+        """Whether y is an affine function of x, and there are no parameters: where each layer says so."""
+        return all(layer.linear_in_x for layer in self.layers)
+
+    @property
+    def outermost(self):
+        """The activation that is applied last, below layers that reshape; None also where a layer is the user's own."""
+        last = self._under(len(self.layers)) if self.planned else None
+        return None if last is None else self.layers[last].outermost
+
+    def outer_derivative(self, y, kept):
+        last = self._under(len(self.layers))
+        return None if last is None else reshaped(self.layers[last].outer_derivative(*kept[last][1:]), y.shape)
 
     def summary(self, input_shape=None):
         """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28); without it
@@ -284,27 +284,27 @@ class Network(PlannedLayer):
         return f"{type(self).__name__}([{', '.join(map(repr, self.layers))}])"
 
     def config(self):
-        """The arguments that make such a network."""
+        """The arguments that make such a network. TypeError unless it and its layers are fastlec's own."""
         if type(self) is not Network:
             raise TypeError(f"a network is a {type(self).__name__}, which a file does not hold: save Network(net.layers)")
-        return {"layers": [_describe(layer) for layer in self.layers]}
+        return {"layers": [layer.described() for layer in self.layers]}
+
+    def described(self):
+        """The network as what JSON can hold."""
+        return {"kind": "Network", **self.config()}
 
     def save(self, path):
         """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own: for
         others save theta, and load it into a network that you build. io.ModelError if the file cannot be written."""
-        from . import io
-
-        io.save_network(path, self)
+        files.save(path, self)
 
     @classmethod
     def load(cls, path):
         """The network that `save` wrote, or that of a checkpoint of `fit`: the best one where early stopping restores that, else
         the last one. io.ModelError if any name, shape or dtype is not as it says."""
-        from . import io
-
         if cls is not Network:
             raise TypeError(f"a file holds no {cls.__name__}; make one of Network.load(path).layers")
-        return io.load_network(path)
+        return files.read(path)[0]
 
     # --- the layer's contract ----------------------------------------------------------------------------------------
 
@@ -314,11 +314,12 @@ class Network(PlannedLayer):
             return Layer.__call__(self, x, out=out)
         net, forward = self, None
         if _check.is_plain(x) and x.dtype is self.dtype:
-            forward = self._idle_plan((x.shape, x.dtype, conv_algorithm()))
+            forward = self._forwards.find(x.shape, x.dtype)
         if forward is None:
             net, x = self.prepared(x)
-            chunk = net._chunks.get(x.shape[1:]) or net._chunk(x.shape[1:])
-            forward = net._take((min(len(x), chunk), *x.shape[1:]), x.dtype)
+            chunk = net._forwards.chunk(net, x.shape[1:])
+            forward = net._forwards.take(net, (min(len(x), chunk), *x.shape[1:]), x.dtype)
+        forwards = net._forwards
         y = _check.kernel_output(out, (len(x), *forward.shape[1:]), x.dtype, forward.plan, (x, net.theta))
         if forward.shape[0] == len(x):
             forward(x, y)
@@ -326,44 +327,11 @@ class Network(PlannedLayer):
             for i in range(0, len(x), chunk):
                 part = x[i : i + chunk]
                 if len(part) < chunk:
-                    net._give(forward)
-                    forward = net._take(part.shape, x.dtype)
+                    forwards.give(forward)
+                    forward = forwards.take(net, part.shape, x.dtype)
                 forward(part, y[i : i + chunk])
-        net._give(forward)
+        forwards.give(forward)
         return y if y is out else _check.fill(out, y)
-
-    def _chunk(self, shape):
-        """How many samples of this shape to compute at once; kept for the next call."""
-        widest = self.widest(shape)
-        chunk = min(max(CHUNK_VALUES // widest, min(LEAST_CHUNK, MOST_VALUES // widest), 1), MOST_CHUNK)
-        if self.couples_samples:
-            chunk = sys.maxsize
-        if len(self._chunks) >= MOST_IDLE:
-            self._chunks.clear()
-        self._chunks[shape] = chunk
-        return chunk
-
-    def _take(self, shape, dtype):
-        """A forward plan for x of this shape that nobody uses."""
-        return self._idle_plan((shape, dtype, conv_algorithm())) or _Forward(self, shape, dtype)
-
-    def _idle_plan(self, key):
-        """One that is kept for this shape and dtype, or None. Threads may take and give at once: each change is one call."""
-        for forward in reversed(self._idle):
-            if forward.key == key:
-                try:
-                    self._idle.remove(forward)
-                    return forward
-                except ValueError:  # another thread was faster
-                    continue
-        return None
-
-    def _give(self, forward):
-        """Keeps a plan for the next call, and those used before as far as the bounds allow."""
-        idle = self._idle
-        idle.append(forward)
-        while len(idle) > 1 and (len(idle) > MOST_IDLE or sum(other.plan.n_bytes for other in idle[:-1]) > IDLE_BYTES):
-            idle[:1] = []
 
     def activations(self, x):
         """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
@@ -395,6 +363,10 @@ class Network(PlannedLayer):
         """Whether layer i takes no job: its y is a view of x. Not the last one, whose y is given."""
         return self.layers[i].reshapes and i < len(self.layers) - 1
 
+    def _under(self, i):
+        """The index of the layer that computes what layer i takes, below those that reshape; None for the network's x."""
+        return next((j for j in range(i - 1, -1, -1) if not self.layers[j].reshapes), None)
+
     def plan_forward(self, plan, x, y):
         kept = []
         for i, layer in enumerate(self.layers):
@@ -420,28 +392,34 @@ class Network(PlannedLayer):
         if dx is None:  # the direction is theta's, and there are no parameters
             dy[...] = 0
 
-    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
-        by_layer = _by_layer(out)
-        lowest = min(by_layer, default=len(self.layers))
-        for i in range(len(self.layers) - 1, -1, -1):
+    def plan_tmv(self, plan, kept, v, out, after=None):
+        """From the last layer to the lowest that something is wanted of. Before a layer gets v, it is multiplied by the derivative
+        of that layer's activation: by the layer above, as its epilogue, or by a job."""
+        by_layer, dx = _by_layer(out), out.get("x")
+        lowest = -1 if "x" in out else min(by_layer, default=len(self.layers))
+        for i in reversed(range(max(lowest, 0), len(self.layers))):
             layer, (x, _, own) = self.layers[i], kept[i]
-            if self._reshapes(i):
+            if layer.reshapes:
                 v = v.reshape(x.shape)
                 continue
-            wanted, goes_on = by_layer.get(i, {}), "x" in out or lowest < i
-            under = next((j for j in range(i - 1, -1, -1) if not self._reshapes(j)), None)  # the layer that computes x
-            if under is not None:
-                op = self.layers[under].outermost
-                below = None if op in (None, epilogue.IDENTITY) else (op, x)
+            wanted, epilogue, under = by_layer.get(i, {}), None, self._under(i)
+            if i > lowest:
+                below = after if under is None else self.layers[under].outer_derivative(*kept[under][1:])
+                epilogue = reshaped(below, x.shape)
+                if layer.elementwise and under is not None and epilogue is None:
+                    continue  # its derivative is in v, and there is no other
+                wanted["x"] = dx.reshape(x.shape) if under is None else plan.empty(*x.shape)
+            if layer.elementwise:
+                multiply(plan, v, wanted["x"], epilogue)
+            elif layer.takes_epilogue:
+                layer.plan_tmv(plan, own, v, wanted, after=epilogue)
             else:
-                below = None if fold is None else (fold[0], fold[1].reshape(x.shape))
-            if goes_on:
-                wanted["x"] = out["x"].reshape(x.shape) if under is None else plan.empty(*x.shape)
-            if wanted:
-                layer.plan_tmv(plan, own, v, wanted, update=update, fold=below if goes_on else None, folded=folded)
-            if not goes_on:
-                return
-            v, folded = wanted["x"], below is not None
+                layer.plan_tmv(plan, own, v, wanted)
+                if epilogue is not None:
+                    multiply(plan, wanted["x"], wanted["x"], epilogue)
+            v = wanted.get("x")
+        if dx is not None and all(layer.reshapes for layer in self.layers):
+            multiply(plan, v, dx, after)
 
     def plan_buffers(self, plan, kept):
         for i, (layer, (_, _, own)) in enumerate(zip(self.layers, kept, strict=True)):
@@ -480,88 +458,6 @@ class Network(PlannedLayer):
         return result | {"x": v}
 
 
-class _Forward:
-    """A network's forward pass over samples of one shape, planned once. shape: of y."""
-
-    def __init__(self, net, shape, dtype):
-        self.plan = plan = _Counted(dtype.num)
-        self.key = shape, dtype, conv_algorithm()
-        self.shape = (shape[0], *net.output_shape(shape[1:]))
-        x, y = plan.empty(*shape), plan.empty(*self.shape)
-        plan.slot(x)
-        plan.slot(y)
-        net.plan_forward(plan, x, y)
-
-    def __call__(self, x, y):
-        self.plan.bind(0, x)
-        self.plan.bind(1, y)
-        self.plan.run()
-
-
-class _Counted(kernels.Plan):
-    """A plan that knows how many bytes it holds."""
-
-    n_bytes = 0
-
-    def empty(self, *shape):
-        a = super().empty(*shape)
-        self.n_bytes += a.nbytes
-        return a
-
-
-class ThetaJacobian:
-    """What a network's Jacobian adds: the variable "theta"."""
-
-    @property
-    def variables(self):
-        return (*self.layer.variables, "theta")
-
-    def shape_of(self, name):
-        return (self.layer.n_params,) if name == "theta" else super().shape_of(name)
-
-    def plain_directions(self, directions):
-        plain = super().plain_directions(directions)
-        if "theta" not in plain:
-            return plain
-        named = views(plain.pop("theta"), self.layer.params)
-        return {
-            name: named[name] + plain[name] if name in plain and name in named else a for name, a in (named | plain).items()
-        }
-
-    def matrix(self, name):
-        if name != "theta":
-            return super().matrix(name)
-        self.check_matrix(name)
-        parts = [self.matrix(own) for own in self.layer.params]
-        return np.hstack(parts) if parts else np.zeros((self.y.size, 0), self.y.dtype)
-
-
-class NetworkJacobian(ThetaJacobian, Jacobian):
-    """The Jacobian of a network that has layers of a user's own."""
-
-    def _tmv(self, v, wrt, out):
-        names = tuple(dict.fromkeys(own for name in wrt for own in (self.layer.params if name == "theta" else (name,))))
-        found = self.layer.tmv(self.kept, v, names)
-        if "theta" in wrt:
-            found["theta"] = _joined([found[name] for name in self.layer.params])
-        return {name: _check.fill(out.get(name), found[name]) for name in wrt}
-
-
-class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
-    """The Jacobian of a network of fastlec's layers."""
-
-    def _tmv(self, v, wrt, out):
-        if "theta" not in wrt:
-            return super()._tmv(v, wrt, out)
-        found = super()._tmv(v, tuple(name for name in wrt if name in ("x", "theta")), out)
-        named = views(found["theta"], self.layer.params)
-        return {name: found[name] if name in found else _check.fill(out.get(name), named[name].copy()) for name in wrt}
-
-    def split(self, results):
-        results = dict(results)
-        return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results
-
-
 def _sizes(shape):
     """What a user gives for a shape: an integer or several."""
     return shape if np.ndim(_check.as_array(shape, "input_shape")) else (shape,)
@@ -585,74 +481,3 @@ def _by_layer(named):
         if dot:
             parts.setdefault(int(i), {})[own] = a
     return parts
-
-
-def _ends_linear(layer):
-    return layer.outermost == epilogue.IDENTITY
-
-
-def _is_linear(layer):
-    if isinstance(layer, Network):
-        return all(map(_is_linear, layer.layers))
-    return type(layer) in (pool.Flatten, pool.AvgPool2d) or (type(layer) is dense.Activation and _ends_linear(layer))
-
-
-def views(theta, params):
-    """{name: view of theta, flat, of the parameter's shape}."""
-    named, start = {}, 0
-    for name, a in params.items():
-        named[name] = theta[start : start + a.size].reshape(a.shape)
-        start += a.size
-    return named
-
-
-def _joined(arrays):
-    """All of them in one new vector, from the pool, for it is what every step goes over."""
-    if not arrays:
-        return np.empty(0)
-    vector = kernels.Plan(arrays[0].dtype.num).empty(sum(a.size for a in arrays))
-    return np.concatenate([a.ravel() for a in arrays], out=vector)
-
-
-def _describe(layer):
-    """A layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is not fastlec's own."""
-    kind = type(layer).__name__
-    if not isinstance(layer, Network) and KINDS.get(kind) is not type(layer):
-        raise TypeError(
-            f"a layer is a {kind}; only layers of fastlec's own can be saved: save theta, and build the network anew"
-        )
-    return {"kind": kind, **layer.config()}
-
-
-def shapes(described, prefix=""):
-    """{name: shape} of the parameters and buffers of a described network, without making any. ValueError, TypeError or KeyError
-    for what describes none."""
-    found = {}
-    for i, layer in enumerate(described["layers"]):
-        config = dict(layer)
-        kind = config.pop("kind")
-        if kind == "Network":
-            found |= shapes(config, f"{prefix}{i}.")
-        elif kind in KINDS:
-            own = KINDS[kind].shapes(**config) | KINDS[kind].buffer_shapes(**config)
-            found |= {f"{prefix}{i}.{name}": shape for name, shape in own.items()}
-        else:
-            raise ValueError(f"there is no layer {kind!r}; expected one of {', '.join(KINDS)}, Network")
-    return found
-
-
-def build(described, arrays, prefix=""):
-    """The described network with these parameters and buffers, which have the shapes that `shapes` says."""
-    layers = []
-    for i, layer in enumerate(described["layers"]):
-        config, start = dict(layer), f"{prefix}{i}."
-        kind = config.pop("kind")
-        if kind == "Network":
-            layers.append(build(config, arrays, start))
-            continue
-        own = {name: arrays[start + name] for name in KINDS[kind].shapes(**config)}
-        made = KINDS[kind](**config, **({"dtype": next(iter(own.values())).dtype} if own else {}))
-        for name, a in made.buffers.items():
-            a[...] = arrays[start + name]
-        layers.append(made.with_params({name: np.ascontiguousarray(a) for name, a in own.items()}))
-    return Network(layers)
