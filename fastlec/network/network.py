@@ -13,7 +13,6 @@ from ..layers.base import Layer
 from ..layers.parameters import Parameters, as_parameters, check_params, one_dtype
 from ..layers.planned import PlannedLayer, multiply, reshaped
 from ..layers.registry import kind
-from . import files
 from .forward import Forwards
 from .jacobian import NetworkJacobian, PlannedNetworkJacobian
 from .theta import joined, views
@@ -296,6 +295,8 @@ class Network(PlannedLayer):
     def save(self, path):
         """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own: for
         others save theta, and load it into a network that you build. io.ModelError if the file cannot be written."""
+        from . import files  # late: io takes a tenth of the time that importing fastlec takes
+
         files.save(path, self)
 
     @classmethod
@@ -304,6 +305,8 @@ class Network(PlannedLayer):
         the last one. io.ModelError if any name, shape or dtype is not as it says."""
         if cls is not Network:
             raise TypeError(f"a file holds no {cls.__name__}; make one of Network.load(path).layers")
+        from . import files
+
         return files.read(path)[0]
 
     # --- the layer's contract ----------------------------------------------------------------------------------------
