@@ -59,6 +59,15 @@ class _Affine(PlannedLayer):
         if "W" in out:
             self._map.weights(plan, v, x, out["W"], Epilogue(update=update))
 
+    def plan_backward(self, plan, y, kept, v, out):
+        outer = self.outer_derivative(y, kept)
+        if outer is None or "b" not in out:
+            super().plan_backward(plan, y, kept, v, out)
+            return
+        g = plan.empty(*v.shape)
+        self._map.bias(plan, v, out["b"], self.steps(out), g=g, after=outer)  # both in one sweep
+        self.plan_tmv(plan, kept, g, {name: a for name, a in out.items() if name != "b"})
+
     def explicit(self, kept, name):
         """diag(sigma') times the Jacobian of W x + b."""
         (x, y), W = kept, self.params["W"]
@@ -128,11 +137,8 @@ class Conv2d(_Affine):
         g = geometry((1, c_in, *smallest), shape, stride, padding, self.dilation, groups)  # checks the others
         self.stride = g.sh, g.sw
         self.padding = padding if isinstance(padding, str) else ((g.top, g.bottom), (g.left, g.right))
+        self._map = Convolution(self.stride, self.padding, self.dilation, groups, algorithm)
         super().__init__(shape, activation, bias, dtype, rng)
-
-    @property
-    def _map(self):
-        return Convolution(self.stride, self.padding, self.dilation, self.groups, self.algorithm)
 
     @property
     def input_shape(self):
