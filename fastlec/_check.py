@@ -410,7 +410,7 @@ def loss(value):
 
 def optimizer(value, *more):
     """TypeError unless value is an optimizer, not its class, which also has the attributes ``more``."""
-    _offers(value, ("set_rule", "state_arrays", *more), "optimizer", "SGD(...), Adam(...) or the like")
+    _offers(value, ("step", "state_arrays", *more), "optimizer", "SGD(...), Adam(...) or the like")
 
 
 def _offers(value, names, what, expected):

@@ -53,7 +53,7 @@ class EarlyStopping:
     restore_best : whether net.theta and net.buffers end as they were after the best epoch, whatever ends the training: the epochs,
     a callback, divergence, Ctrl-C or any other exception. (Before there was an epoch: as they were at the start.)
 
-    >>> EarlyStopping(patience=5, monitor="val_accuracy").improves(0.91, best=0.90)
+    >>> fastlec.EarlyStopping(patience=5, monitor="val_accuracy").improves(0.91, best=0.90)
     True
     """
 

@@ -44,7 +44,7 @@ def fit(
     X : (m, ...) real numbers, one sample a row, converted once to the network's dtype, and read in place where it is that already:
     do not change it meanwhile.  y : (m,) or (m, k), as the loss takes it; copied.
     loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state
-    begins anew in every call.
+    begins anew in every call. Both may be your own, as in :func:`training_step`.
     batch_size, epochs : every epoch sees every sample once, in a new order, batch_size at a time (the last batch may be smaller).
     validation : None; the share, in (0, 1), of samples to set aside, the same of every class; or a pair (X_val, y_val). Which
     samples are set aside depends on their number, their classes and the share alone, so that no later call trains on them.
@@ -55,9 +55,9 @@ def fit(
     optimizer, random numbers, history. If it exists, the training goes on from it instead of from net.theta and rng, and ends
     bitwise as one that was never stopped. These may have changed: ``epochs``, which counts from the very first; the patience of
     early stopping; the optimizer's lr, a number or a schedule, which is asked for the steps that follow; batch_size. The last two
-    are noted in history.notes. Nothing else may; a Generator is set to where it was. Of functions and layers of your own it knows
-    little more than the name. ``Network.load`` reads the network from it: the best where early stopping restores that, else
-    the last.
+    are noted in history.notes. Nothing else may; a Generator is set to where it was. Of functions, layers, losses and optimizers of
+    your own it knows little more than what they print. ``Network.load`` reads the network from it: the best where early stopping
+    restores that, else the last.
     resume : whether to go on from a checkpoint that exists. If not, the training begins anew and replaces it after its first epoch.
     trainable : what is trained, by default everything: names, patterns, layers, as in :func:`training_step`.
     progress : show a bar (rich, where installed, or else lines) on stderr.
@@ -69,6 +69,14 @@ def fit(
     Whatever exception ends the training, Ctrl-C and those of callbacks too: net.theta and net.buffers are what they were after the
     last whole epoch, or the best one where early stopping restores that; ``error.history`` is the History of the whole epochs;
     the checkpoint is that of the last whole epoch.
+
+    >>> X, y = fastlec.data.load_digits()
+    >>> net = fastlec.Network([fastlec.Dense(64, 32, rng=0), fastlec.Dense(32, 10, "identity", rng=1)])
+    >>> history = fastlec.fit(net, X, y, optimizer=fastlec.SGD(0.1, momentum=0.9), epochs=5, validation=0.2)
+    >>> len(history), history.val_accuracy[-1] > 0.9
+    (5, True)
+
+    Lecture 3.2; Bottou, Curtis, Nocedal, "Optimization methods for large-scale machine learning", 2018.
     """
     if not isinstance(net, Network):
         raise TypeError(f"net is a {type(net).__name__}; expected a Network")

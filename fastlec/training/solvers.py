@@ -36,6 +36,14 @@ def minimize_scipy(
     Returns theta in float64 and a line that says how it ended: "35 iterations, converged: gradient 3.2e-09 of its start".
     Raises ValueError for another solver, or a theta that is not finite; FloatingPointError, naming the iteration, if the loss is
     not finite.
+
+    >>> X, y = fastlec.data.load_digits()
+    >>> f = fastlec.SoftmaxObjective(X, y, l2=1e-2)
+    >>> theta, message = fastlec.training.minimize_scipy(f, [0.0] * f.n_params, "newton-cg")
+    >>> " converged" in message
+    True
+
+    Lecture 2.3; Nocedal and Wright, "Numerical optimization", 2006, chapters 7 and 9.
     """
     from scipy.optimize import minimize
 

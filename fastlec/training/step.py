@@ -1,7 +1,8 @@
 """The training step: forward map, loss, back-propagation and the optimizer's step (lecture 3.2 and chapter 4), planned once.
 
 Where all layers are fastlec's own the step is one list of jobs. Weights take the optimizer's step inside the matrix product that
-is their gradient, so gradients are never written; nothing is allocated after the first step with a batch of some size.
+is their gradient, so gradients are never written; nothing is allocated after the first step with a batch of some size. A loss or
+an optimizer of the user's own is called between the jobs; for an optimizer, gradients are written.
 """
 
 import functools
@@ -33,13 +34,21 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples. Layers with a form
     for training (`BatchNorm2d`) are used in that, whatever net(X) uses.
 
-    loss : `SoftmaxCrossEntropy` or `MeanSquaredError`, or an object with their targets and value_and_gradient.
-    optimizer : `SGD` or `Adam`.
+    loss : `SoftmaxCrossEntropy`, `MeanSquaredError`, or one of your own, an object with their targets and value_and_gradient. What
+    that is given of the network's output is read-only, and its own for the call alone.
+    optimizer : `SGD`, `Adam`, or an `Optimizer` of your own.
     trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
     fnmatch), a layer (one of net.layers, or within a network there, or its index, -1 the last one), or several of these. All other
     parameters keep their bits, whatever momentum or weight decay; a layer none of whose parameters is trained is as net(x) has it,
     and its buffers stay: batch normalisation with the running statistics. Derivatives are computed down to the first
     layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to train.
+
+    >>> X, y = fastlec.data.load_digits()
+    >>> net = fastlec.Network([fastlec.Dense(64, 32, rng=0), fastlec.Dense(32, 10, "identity", rng=1)])
+    >>> step = fastlec.training_step(net, fastlec.SoftmaxCrossEntropy(), fastlec.SGD(0.1), batch_size=100)
+    >>> first = step(X[:100], y[:100])
+    >>> step(X[:100], y[:100]) < first
+    True
     """
     return TrainingStep(net, loss, optimizer, batch_size, trainable)
 
@@ -154,7 +163,7 @@ class TrainingStep:
         self.batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
         self.trainable = trainable_names(net, trainable)
         self._count = 0
-        self._states = tuple(_zeros(net) for _ in range(optimizer.state_arrays))
+        self._states = tuple(_zeros(net) for _ in range(_check.count(optimizer.state_arrays, "optimizer.state_arrays", 0)))
         self._prepare()
 
     def _prepare(self):
@@ -221,7 +230,7 @@ class TrainingStep:
             if 0 in self.net.output_shape(X.shape[1:]):
                 raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
             self._form.check_batch(len(X), X.shape[1:])
-            kind = _Planned if self._form.planned and losses.planned(self.loss) else _ByLayers
+            kind = _Planned if self._form.planned else _ByLayers
             plan = kind(self, X, y)
             if len(self._plans) >= MOST_PLANS:
                 del self._plans[next(iter(self._plans))]  # the oldest
@@ -252,45 +261,108 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
+def _in_kernels(value, kernels_method, python_method):
+    """Whether a loss or an optimizer says for the kernels, too, what its method in Python does: not where a subclass overrides that
+    alone."""
+    for base in type(value).__mro__:  # the class itself first
+        if kernels_method in vars(base) or python_method in vars(base):
+            return kernels_method in vars(base)
+    return False
+
+
+class _OwnRule:
+    """The step of an optimizer of the user's own, on copies of what is trained: where it raises, nothing has changed."""
+
+    def __init__(self, step):
+        self._step, self.gradient = step, _zeros(step.net)
+        self._trained = slice(None)
+        if step.trainable is not None:
+            mask = [np.full(a.size, name in step.trainable) for name, a in step.net.params.items()]
+            self._trained = np.flatnonzero(np.concatenate(mask))
+
+    def __call__(self, count):
+        step, trained = self._step, self._trained
+        arrays = (step.net.theta, *step._states)
+        theta, *states = (a[trained].copy() for a in arrays)
+        found = step.optimizer.step(theta, self.gradient[trained], tuple(states), count)
+        if found is not None:
+            kind = type(step.optimizer).__name__
+            raise TypeError(
+                f"{kind}.step gave a {type(found).__name__}; expected None: it changes theta and the states in place"
+            )
+        for a, changed in zip(arrays, (theta, *states), strict=True):
+            a[trained] = changed
+
+
 class _Planned:
-    """The step for batches of one shape as a list of jobs."""
+    """The step for batches of one shape as a list of jobs, cut where a loss or an optimizer of the user's own comes between:
+
+    forward pass and loss | loss in Python | backward pass and optimizer | optimizer in Python | buffers
+    """
 
     def __init__(self, step, X, y):
         net, loss = step._form, step.loss
-        self._optimizer = step.optimizer
-        self._plan = plan = kernels.Plan(X.dtype.num)
+        fused = _in_kernels(step.optimizer, "set_rule", "step")
+        self._loss, self._optimizer, self._rule = loss, step.optimizer, None if fused else _OwnRule(step)
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
-        x, output = plan.empty(*X.shape), plan.empty(*self.shape)
+        empty = kernels.Plan(X.dtype.num).empty
+        x, output = empty(*X.shape), empty(*self.shape)
         targets = np.empty_like(loss.targets(y, self.shape, X.dtype))
-        plan.slot(x)
-        plan.slot(targets)
-        plan.set_states(net.theta, step._states)
-        kept = net.plan_forward(plan, x, output)
-        v = output if net.outermost in (None, epilogue.IDENTITY) else plan.empty(*self.shape)  # sigma' follows from the output
-        loss.plan(plan, output, targets, v)
-        net.plan_backward(plan, output, kept, v, step._trained(net.params))
-        net.plan_buffers(plan, kept)
+
+        def new_plan():
+            plan = kernels.Plan(X.dtype.num)
+            plan.slot(x)
+            plan.slot(targets)
+            plan.set_states(net.theta, step._states)
+            return plan
+
+        self._forward = self._backward = new_plan()
+        kept = net.plan_forward(self._forward, x, output)
+        if _in_kernels(loss, "plan", "value_and_gradient"):
+            v = output if net.outermost in (None, epilogue.IDENTITY) else empty(*self.shape)  # sigma' follows from the output
+            loss.plan(self._forward, output, targets, v)
+        else:
+            self._output, self._v = output.view(), empty(*self.shape)
+            self._output.flags.writeable = False
+            v, self._backward = self._v, new_plan()
+        out = net.params if fused else views(self._rule.gradient, net.params)
+        net.plan_backward(self._backward, output, kept, v, step._trained(out))
+        self._last = self._backward if fused else new_plan()
+        net.plan_buffers(self._last, kept)
 
     def __call__(self, X, targets, count):
-        self._optimizer.set_rule(self._plan, count)
-        self._plan.bind(0, X)
-        self._plan.bind(1, targets)
-        return self._plan.run()
+        forward, backward, last = self._forward, self._backward, self._last
+        if not self._rule:
+            self._optimizer.set_rule(backward, count)
+        forward.bind(0, X)
+        forward.bind(1, targets)
+        loss = forward.run()
+        if backward is not forward:
+            loss, gradient = losses.value_and_gradient(self._loss, self._output, targets)
+            np.copyto(self._v, gradient, casting="same_kind")
+            backward.bind(0, X)
+            backward.run()
+        if self._rule:
+            self._rule(count)
+            last.bind(0, X)
+            last.run()
+        return loss
 
 
 class _ByLayers:
-    """The step where a layer or the loss is the user's own: each layer is called by itself."""
+    """The step where a layer is the user's own: each layer is called by itself."""
 
     def __init__(self, step, X, y):
         net = step.net
         self._step = step
+        self._rule = None if _in_kernels(step.optimizer, "set_rule", "step") else _OwnRule(step)
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
-        gradient = _zeros(net)
+        self._plan = plan = kernels.Plan(net.theta.dtype.num)
+        gradient = self._rule.gradient if self._rule else _zeros(net)
         if step.trainable is None:
             self._out, theta = {"theta": gradient}, {"theta": net.theta}
         else:
             self._out, theta = step._trained(views(gradient, net.params)), net.params
-        self._plan = plan = kernels.Plan(net.theta.dtype.num)
         plan.set_states(net.theta, step._states)
         for name, a in self._out.items():
             update.step(plan, theta[name], a)
@@ -300,8 +372,11 @@ class _ByLayers:
         output, jac = step._form.linearize(X)
         loss, v = losses.value_and_gradient(step.loss, output, targets)
         jac.tmv(v, out=self._out)
-        step.optimizer.set_rule(self._plan, count)
-        self._plan.run()
+        if self._rule:
+            self._rule(count)
+        else:
+            step.optimizer.set_rule(self._plan, count)
+            self._plan.run()
         step._form.update_buffers(jac.kept)
         return loss
 

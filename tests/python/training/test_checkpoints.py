@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from interpreter import output, run
-from test_fitting import assert_same, images, network, overfitted, regression
+from test_loop import assert_same, images, network, overfitted, regression
 
 from fastlec import io
 from fastlec.layers import Dense, Layer
