@@ -40,6 +40,8 @@ class _Affine(PlannedLayer):
     def affine_in_theta(self):
         return self.outermost == IDENTITY
 
+    linear_in_x = affine_in_theta
+
     def plan_forward(self, plan, x, y):
         self._map.forward(plan, x, self.params["W"], y, Epilogue(self.params.get("b"), self.outermost))
         return x, y

@@ -45,7 +45,7 @@ class Layer(Fixed):
         couples_samples             True where a sample of y depends on other samples of x than its own
         input_shape                 the shape of one sample of x, with None for each length that may be any; None: it may be any
         affine_in_theta             True where y is an affine function of the parameters, for every x
-        linear_in_x                 True where y is an affine function of x, and there are no parameters
+        linear_in_x                 True where y is an affine function of x, for all parameters
         check_batch(m, shape)       ValueError where no training step can be made with m samples of this shape; asked of what
                                     for_training gives
 

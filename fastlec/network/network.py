@@ -225,15 +225,16 @@ class Network(PlannedLayer):
     @property
     def affine_in_theta(self):
         """Whether f(theta, x) is affine in theta: one layer, such as a `Dense` or `Conv2d` with "identity", has parameters and is
-        affine in them, and what follows it is linear: identities, `Flatten`, `AvgPool2d`."""
+        affine in them, and what follows it is linear, without parameters: identities, `Flatten`, `AvgPool2d`."""
         first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
         if first is None:
             return True
-        return self.layers[first].affine_in_theta and all(layer.linear_in_x for layer in self.layers[first + 1 :])
+        following = self.layers[first + 1 :]
+        return self.layers[first].affine_in_theta and all(layer.linear_in_x and not layer.n_params for layer in following)
 
     @property
     def linear_in_x(self):
-        """Whether y is an affine function of x, and there are no parameters: where each layer says so."""
+        """Whether y is an affine function of x: where each layer says so."""
         return all(layer.linear_in_x for layer in self.layers)
 
     @property
