@@ -16,8 +16,8 @@ import numpy as np
 
 from .. import _check
 from .._fixed import Settled
-from .._kernels import epilogue, update
 from .._kernels import plan as kernels
+from .._kernels import update
 from .._kernels.conv2d import get_default as conv_algorithm
 from ..network import Network, views
 from . import losses
@@ -252,7 +252,7 @@ class _Planned:
         self._forward = self._backward = new_plan()
         kept = net.plan_forward(self._forward, x, output)
         if _in_kernels(loss, "plan", "value_and_gradient"):
-            v = output if net.outermost in (None, epilogue.IDENTITY) else empty(*self.shape)  # sigma' follows from the output
+            v = output if net.outer_derivative(output, kept) is None else empty(*self.shape)  # else the output is still needed
             loss.plan(self._forward, output, targets, v)
         else:
             self._output, self._v = output.view(), empty(*self.shape)
