@@ -7,6 +7,7 @@ FASTLEC_DEBUG=1      asserts, AddressSanitizer and UndefinedBehaviorSanitizer, C
 FASTLEC_NO_OPENMP=1  serial, as where the compiler has no OpenMP
 """
 
+import multiprocessing
 import os
 import platform
 import re
@@ -65,8 +66,9 @@ def changed(path, text):
 
 def included(path, isa="base", dtype="f32"):
     """The file and all of csrc that it includes, directly or not: what is made of it depends on these."""
-    text = Path(path).read_text().replace("FL_ISA", isa).replace("FL_DTYPE", dtype)
-    names = re.findall(r'^(?:#include|cdef extern from) (?:"|FL_STRING\()(.+?)[")]', text, re.M)
+    text = re.sub(r"FL_SIMD_HEADER\((\w+)\)", r'"simd/\1.h"', Path(path).read_text())
+    text = text.replace('"simd/FL_ISA.h"', f'"simd/{isa}.h"').replace('"simd/FL_DTYPE.h"', f'"simd/{dtype}.h"')
+    names = re.findall(r'^(?:#include|cdef extern from) "(.+)"', text, re.M)
     return sorted({path}.union(*(included(f"csrc/{name}", isa, dtype) for name in names)))
 
 
@@ -121,7 +123,7 @@ def extension(path):
     runner = name == "runner"  # the one module that holds the tables; the others reach it through its .pxd
     team = openmp if runner else []
     debug = SANITIZE if DEBUG else []
-    depends = glob("csrc/**/*.*", recursive=True) if runner else included("fastlec/_kernels/fl.pxd")
+    depends = glob("csrc/**/*.[cdh]*", recursive=True) if runner else included("fastlec/_kernels/fl.pxd")
     return Extension(
         f"fastlec._kernels.{name}",
         [path, "csrc/dispatch.c"] if runner else [path],
@@ -141,6 +143,7 @@ setup(
     ext_modules=cythonize(
         [extension(path) for path in sorted(glob("fastlec/_kernels/*.pyx"))],
         force=rebuild,
+        nthreads=JOBS if multiprocessing.get_start_method() == "fork" else 0,  # other methods would run this file again
         compiler_directives={
             "language_level": "3",
             "boundscheck": DEBUG,

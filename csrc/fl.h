@@ -19,9 +19,9 @@ typedef void (*fl_block_fn)(const fl_job *job, fl_int block, void *scratch);
 
 struct fl_job {
     fl_block_fn run;
-    fl_int n_blocks; /* depends on the problem alone, never on the team: results are the same for every team */
-    double work;     /* estimated nanoseconds of all blocks on one core */
-    size_t scratch;  /* bytes that one thread needs */
+    fl_int n_blocks;  /* depends on the problem alone, never on the team: results are the same for every team */
+    double work;      /* estimated nanoseconds of all blocks on one core */
+    size_t scratch;   /* bytes that one thread needs */
     fl_block_fn then; /* of a conditional job, whose run is the kernel `conditional`: what runs if *flag == wanted */
     const int *flag;
     int wanted;

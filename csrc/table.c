@@ -1,9 +1,9 @@
-/* table.c: the table of the instruction set FL_ISA, compiled once for each: all kernels of kernels.def for all dtypes of dtypes.def, and
- * the facts of simd/<isa>.h. */
+/* table.c: the table of the instruction set FL_ISA, compiled once for each: all kernels of kernels.def for all dtypes of
+ * dtypes.def, and the facts of simd/<isa>.h. */
 #include "table.h"
 #include "unit.h"
 
-#include FL_STRING(simd/FL_ISA.h)
+#include FL_SIMD_HEADER(FL_ISA)
 
 typedef void block_fn(const fl_job *job, fl_int block, void *scratch);
 

@@ -1,10 +1,13 @@
-/* unit.h: what a kernel file is compiled for, once for each dtype (FL_DTYPE: f32, f64) and each instruction set (FL_ISA: base, ...);
- * setup.py defines the two. */
+/* unit.h: what a kernel file is compiled for, once for each dtype (FL_DTYPE: f32, f64) and each instruction set (FL_ISA: base,
+ * ...); setup.py defines the two. */
 #ifndef FL_UNIT_H
 #define FL_UNIT_H
 
 #define FL_STRING_OF(text) #text
 #define FL_STRING(text) FL_STRING_OF(text)
+/* clang-format off */
+#define FL_SIMD_HEADER(name) FL_STRING(simd/name.h)
+/* clang-format on */
 #define FL_NAME_OF(name, dtype, isa) fl_##name##_##dtype##_##isa
 #define FL_NAME(name, dtype, isa) FL_NAME_OF(name, dtype, isa)
 

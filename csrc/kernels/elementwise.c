@@ -1,6 +1,7 @@
 /* elementwise.c: elementwise functions and their derivatives. */
 #include "kernels/elementwise.h"
 #include "shared/activate.h"
+#include "shared/blocks.h"
 
 #define MAP_WIDE 4
 
@@ -28,7 +29,7 @@ FL_INLINE void map_range(const real *x, real *y, real *dy, fl_int n, const int o
         }
     }
     for (; i < n; i += VL) {
-        fl_int left = n - i < VL ? n - i : VL;
+        fl_int left = fl_min(n - i, VL);
         vec v, d;
         map_one(vload_n(x + i, left, 0), &v, &d, op);
         if (y) vstore_n(y + i, v, left);
@@ -39,15 +40,15 @@ FL_INLINE void map_range(const real *x, real *y, real *dy, fl_int n, const int o
 FL_INTERLEAVED void FL_ENTRY(map)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_map_job *job = (const fl_map_job *)head;
-    fl_int from = block * job->per_block, n = job->n - from < job->per_block ? job->n - from : job->per_block;
+    fl_int from = block * job->per_block, n = fl_min(job->n - from, job->per_block);
     const real *x = (const real *)job->x + from;
     real *y = job->y ? (real *)job->y + from : NULL, *dy = job->dy ? (real *)job->dy + from : NULL;
     (void)scratch;
-#define FL_MAP_CASE(op)                                     \
-    case op:                                                \
-        if (!dy) map_range(x, y, NULL, n, op);       \
-        else if (!y) map_range(x, NULL, dy, n, op);  \
-        else map_range(x, y, dy, n, op);             \
+#define FL_MAP_CASE(op)                             \
+    case op:                                        \
+        if (!dy) map_range(x, y, NULL, n, op);      \
+        else if (!y) map_range(x, NULL, dy, n, op); \
+        else map_range(x, y, dy, n, op);            \
         break;
     switch (job->op) {
         FL_MAP_CASE(FL_EXP)

@@ -10,7 +10,7 @@ typedef struct {
     fl_job head;
     int op;
     const void *x;
-    void *y, *dy;              /* either may be NULL; either may be x itself */
+    void *y, *dy; /* either may be NULL; either may be x itself */
     fl_int n, per_block;
 } fl_map_job;
 

@@ -2,6 +2,7 @@
  * a panel of B (Goto and van de Geijn 2008, with the roles of L1 and L2 as in BLIS): the panel of A, GEMM_ROWS x strip, stays in
  * L1 while those of B stream from L2. Each element of C adds its products in the order of p, whatever tile it falls into. */
 #include "kernels/gemm.h"
+#include "shared/blocks.h"
 #include "shared/epilogue.h"
 #include "simd/simd.h"
 
@@ -10,9 +11,9 @@
 
 /* c = or += A B for mr rows and nv registers of columns; masked: the last register has `left` lanes. by_row: A's rows lie a_row
  * apart and a_step is 1; else its columns lie a_step apart and a_row is 1. The loops over the tile must be unrolled early: gcc
- * keeps the sums in memory otherwise. ahead: how far on the B of the next strip lies, to be fetched; or 0. */
+ * keeps the sums in memory otherwise. ahead: distance of the part of B to prefetch; or 0. */
 FL_INLINE void tile(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_step, const real *b, fl_int ldb, fl_int k,
-                           fl_int left, int add, fl_int ahead, const int by_row, const int mr, const int nv, const int masked)
+                    fl_int left, int add, fl_int ahead, const int by_row, const int mr, const int nv, const int masked)
 {
     vec s[GEMM_ROWS][2];
 #pragma GCC unroll 12
@@ -46,7 +47,7 @@ FL_INLINE void tile(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_s
 
 /* The columns of one group of rows. */
 FL_INLINE void tiles(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_step, const real *b, fl_int ldb, fl_int panel,
-                            fl_int k, fl_int cols, int add, fl_int ahead, const int by_row, const int mr)
+                     fl_int k, fl_int cols, int add, fl_int ahead, const int by_row, const int mr)
 {
     fl_int j = 0;
     for (; j + TILE_COLS <= cols; j += TILE_COLS, b += panel)
@@ -55,14 +56,14 @@ FL_INLINE void tiles(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_
     else if (cols > j) tile(c + j, ldc, a, a_row, a_step, b, ldb, k, cols - j, add, ahead, by_row, mr, 1, 1);
 }
 
-#define FL_TILES_CASE(mr)                                                                                            \
-    case mr:                                                                                                         \
+#define FL_TILES_CASE(mr)                                                                                     \
+    case mr:                                                                                                  \
         if (a_step == 1 && a_row != 1) tiles(c, ldc, a, a_row, 1, b, ldb, panel, k, cols, add, ahead, 1, mr); \
-        else tiles(c, ldc, a, 1, a_step, b, ldb, panel, k, cols, add, ahead, 0, mr);         \
+        else tiles(c, ldc, a, 1, a_step, b, ldb, panel, k, cols, add, ahead, 0, mr);                          \
         break;
 
 static void tiles_of(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_step, const real *b, fl_int ldb, fl_int panel,
-                            fl_int k, fl_int rows, fl_int cols, int add, fl_int ahead)
+                     fl_int k, fl_int rows, fl_int cols, int add, fl_int ahead)
 {
     switch (rows) {
         FL_TILES_CASE(1)
@@ -91,12 +92,14 @@ FL_INLINE fl_int tile_rows(fl_int rows)
 FL_INLINE void pack_panel(real *out, const real *a, fl_int a_row, fl_int k)
 {
     for (fl_int p = 0; p < k; p += VL) {
-        const fl_int left = k - p < VL ? k - p : VL;
-        vec t[(GEMM_ROWS + VL - 1) / VL][VL];
+        const fl_int left = fl_min(k - p, VL);
+        vec t[ceil_div(GEMM_ROWS, VL)][VL];
         for (fl_int g = 0; g * VL < GEMM_ROWS; g++) {
             for (fl_int i = 0; i < VL; i++) {
                 const fl_int row = g * VL + i;
-                t[g][i] = row >= GEMM_ROWS ? vset(0) : left == VL ? vload(a + row * a_row + p) : vload_n(a + row * a_row + p, left, 0);
+                t[g][i] = row >= GEMM_ROWS ? vset(0)
+                          : left == VL     ? vload(a + row * a_row + p)
+                                           : vload_n(a + row * a_row + p, left, 0);
             }
             vtranspose(t[g]);
         }
@@ -109,7 +112,7 @@ FL_INLINE void pack_panel(real *out, const real *a, fl_int a_row, fl_int k)
 FL_INLINE void pack_columns(real *out, const real *b, fl_int b_col, fl_int k, fl_int lanes)
 {
     for (fl_int p = 0; p < k; p += VL) {
-        const fl_int left = k - p < VL ? k - p : VL;
+        const fl_int left = fl_min(k - p, VL);
         vec t[VL];
         for (fl_int j = 0; j < VL; j++)
             t[j] = j >= lanes ? vset(0) : left == VL ? vload(b + j * b_col + p) : vload_n(b + j * b_col + p, left, 0);
@@ -118,29 +121,29 @@ FL_INLINE void pack_columns(real *out, const real *b, fl_int b_col, fl_int k, fl
     }
 }
 
-/* Fetches what will be read where the product goes: parameters, R, Y. Rows i.., columns j... */
-FL_INLINE void fetch_rows(const void *base, fl_int ld, fl_int i, fl_int rows, fl_int j, fl_int cols)
+/* Prefetches what the epilogue will read at rows i.., columns j..: parameters, R, Y. */
+FL_INLINE void prefetch_rows(const void *base, fl_int ld, fl_int i, fl_int rows, fl_int j, fl_int cols)
 {
     for (fl_int q = 0; q < rows; q++)
         for (fl_int v = 0; v < cols; v += 64 / (fl_int)sizeof(real)) __builtin_prefetch((const real *)base + (i + q) * ld + j + v);
 }
 
-/* scratch, in reals: for what follows the product, rows (keep; rounded up to FL_TILE_ROWS) or FL_TILE_ROWS times cols; and where A
+/* scratch, in reals: for the epilogue, rows (keep; rounded up to FL_TILE_ROWS) or FL_TILE_ROWS times cols; and where A
  * is packed, FL_TILE_ROWS * strip and a register more. */
 void FL_ENTRY(gemm)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_gemm_job *job = (const fl_gemm_job *)head;
-    const fl_int down = (job->m + job->rows - 1) / job->rows, across = (job->n + job->cols - 1) / job->cols;
+    const fl_int down = ceil_div(job->m, job->rows), across = ceil_div(job->n, job->cols);
     const fl_int i0 = block % down * job->rows, j0 = block / down % across * job->cols, part = block / down / across;
-    const fl_int rows = job->m - i0 < job->rows ? job->m - i0 : job->rows, cols = job->n - j0 < job->cols ? job->n - j0 : job->cols;
-    const fl_int p0 = part * job->depth, depth = job->k - p0 < job->depth ? job->k - p0 : job->depth;
+    const fl_int rows = fl_min(job->m - i0, job->rows), cols = fl_min(job->n - j0, job->cols);
+    const fl_int p0 = part * job->depth, depth = fl_min(job->k - p0, job->depth);
     const fl_int a_row = job->a_row, a_step = job->a_step, packed = !job->ldb, ldb = packed ? TILE_COLS : job->ldb;
     const real *a = (const real *)job->a + i0 * a_row + p0 * a_step;
     const real *b = (const real *)job->b + (packed ? j0 * job->k + p0 * TILE_COLS : p0 * ldb + j0);
     const fl_int panel = packed ? job->k * TILE_COLS : TILE_COLS;
     const int plain = !(job->update || job->bias || job->r || job->y || job->op != FL_IDENTITY);
     const int keep = job->keep, finish_now = !plain && !keep;
-    real *sums = scratch, *panel_a = sums + (plain ? 0 : (keep ? (rows + GEMM_ROWS - 1) / GEMM_ROWS : 1) * GEMM_ROWS * job->cols);
+    real *sums = scratch, *panel_a = sums + (plain ? 0 : (keep ? ceil_div(rows, GEMM_ROWS) : 1) * GEMM_ROWS * job->cols);
     real *c = plain ? (real *)job->c + part * job->part + i0 * job->ldc + j0 : sums;
     const fl_int ldc = plain ? job->ldc : job->cols, across_tiles = plain ? cols : 8 * TILE_COLS;
 
@@ -149,7 +152,7 @@ void FL_ENTRY(gemm)(const fl_job *head, fl_int block, void *scratch)
         return;
     }
     for (fl_int p = 0; p == 0 || p < depth; p += job->strip) {
-        const fl_int k = depth - p < job->strip ? depth - p : job->strip;
+        const fl_int k = fl_min(depth - p, job->strip);
         const int add = p > 0 || (plain && job->accumulate);
         /* the next strip where each is used once, else the next panel while the first rows are computed */
         const fl_int strip_ahead = rows <= GEMM_ROWS && !packed && p + 2 * k <= depth ? k * ldb : 0;
@@ -163,16 +166,18 @@ void FL_ENTRY(gemm)(const fl_job *head, fl_int block, void *scratch)
                     for (fl_int q = 0; q < k; q++) memcpy(panel_a + q * GEMM_ROWS, ai + q * a_step, GEMM_ROWS * sizeof(real));
                 ai = panel_a, row = 1, step = GEMM_ROWS;
             }
-            for (fl_int j = 0; j < cols; j += across_tiles) { /* what follows the product finds it in L1 */
-                const fl_int wide = cols - j < across_tiles ? cols - j : across_tiles;
+            for (fl_int j = 0; j < cols; j += across_tiles) { /* so that the epilogue finds it in L1 */
+                const fl_int wide = fl_min(cols - j, across_tiles);
                 real *cj = c + (plain || keep ? i * ldc : 0) + j;
                 if (finish_now) {
-                    if (job->update || job->accumulate) fetch_rows(job->c, job->ldc, i0 + i, here, j0 + j, wide);
-                    if (job->r) fetch_rows(job->r, job->ldr, i0 + i, here, j0 + j, wide);
-                    if (job->y) fetch_rows(job->y, job->ldy, i0 + i, here, j0 + j, wide);
+                    if (job->update || job->accumulate) prefetch_rows(job->c, job->ldc, i0 + i, here, j0 + j, wide);
+                    if (job->r) prefetch_rows(job->r, job->ldr, i0 + i, here, j0 + j, wide);
+                    if (job->y) prefetch_rows(job->y, job->ldy, i0 + i, here, j0 + j, wide);
                 }
                 tiles_of(cj, ldc, ai, row, step, b + p * ldb + j / TILE_COLS * panel, ldb, panel, k, here, wide, add,
-                                 strip_ahead ? strip_ahead : i == 0 ? panel : 0);
+                         strip_ahead ? strip_ahead
+                         : i == 0    ? panel
+                                     : 0);
                 if (finish_now) FL_ENTRY(gemm_finish)(job, cj, ldc, i0 + i, here, j0 + j, wide);
             }
         }
@@ -183,10 +188,10 @@ void FL_ENTRY(gemm)(const fl_job *head, fl_int block, void *scratch)
 void FL_ENTRY(gemm_pack)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_pack_job *job = (const fl_pack_job *)head;
-    const fl_int k = job->k, from = block * job->cols, to = from + job->cols < job->n ? from + job->cols : job->n;
+    const fl_int k = job->k, from = block * job->cols, to = fl_min(from + job->cols, job->n);
     (void)scratch;
     for (fl_int j = from; j < to; j += VL) {
-        const fl_int lanes = to - j < VL ? to - j : VL;
+        const fl_int lanes = fl_min(to - j, VL);
         const real *b = (const real *)job->b + j * job->b_col;
         real *out = (real *)job->out + j / TILE_COLS * TILE_COLS * k + j % TILE_COLS;
         if (job->b_step == 1) pack_columns(out, b, job->b_col, k, lanes);

@@ -1,5 +1,6 @@
 /* gemm_dots.c: matrix products where B is given by columns and C is narrow or flat: lanes lie along p, and nothing is packed. */
 #include "kernels/gemm.h"
+#include "shared/blocks.h"
 #include "shared/epilogue.h"
 #include "simd/simd.h"
 
@@ -14,8 +15,8 @@ FL_INLINE void pairs_step(vec (*s)[ROWS], const vec *a, const real *w, fl_int ld
     }
 }
 
-/* out[c * ROWS + r] = <x_r, w_c> for ROWS rows of x and `count` of w. ahead: how far on the rows lie that come soon, to be
- * fetched; or 0. */
+/* out[c * ROWS + r] = <x_r, w_c> for ROWS rows of x and `count` of w. ahead: distance of the rows to
+ * prefetch; or 0. */
 FL_INLINE void pairs(real *out, const real *const *x, const real *w, fl_int ldw, fl_int k, fl_int ahead, const int count)
 {
     vec s[DOT_COLUMNS][ROWS], a[ROWS];
@@ -39,21 +40,22 @@ FL_INLINE void pairs(real *out, const real *const *x, const real *w, fl_int ldw,
 void FL_ENTRY(gemm_dots)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_gemm_job *job = (const fl_gemm_job *)head;
-    const fl_int down = (job->m + job->rows - 1) / job->rows, i0 = block % down * job->rows, j0 = block / down * job->cols;
-    const fl_int rows = job->m - i0 < job->rows ? job->m - i0 : job->rows, cols = job->n - j0 < job->cols ? job->n - j0 : job->cols;
+    const fl_int down = ceil_div(job->m, job->rows), i0 = block % down * job->rows, j0 = block / down * job->cols;
+    const fl_int rows = fl_min(job->m - i0, job->rows), cols = fl_min(job->n - j0, job->cols);
     const int plain = !(job->accumulate || job->update || job->bias || job->r || job->y || job->op != FL_IDENTITY);
     const int flat = rows < ROWS; /* then the rows that go ROWS at a time are B's columns */
-    const fl_int ldx = flat ? job->ldb : job->a_row, ldw = flat ? job->a_row : job->ldb, nx = flat ? cols : rows, nw = flat ? rows : cols;
+    const fl_int ldx = flat ? job->ldb : job->a_row, ldw = flat ? job->a_row : job->ldb, nx = flat ? cols : rows,
+                 nw = flat ? rows : cols;
     const real *a = (const real *)job->a + i0 * job->a_row, *b = (const real *)job->b + j0 * job->ldb;
     const real *x = flat ? b : a, *w = flat ? a : b;
     real *c = plain ? (real *)job->c + i0 * job->ldc + j0 : scratch;
     const fl_int ldc = plain ? job->ldc : job->cols, step_x = flat ? 1 : ldc, step_w = flat ? ldc : 1;
     for (fl_int i = 0; i < nx; i += ROWS) {
         const real *group[ROWS];
-        for (fl_int r = 0; r < ROWS; r++) group[r] = x + (i + r < nx ? i + r : nx - 1) * ldx;
+        for (fl_int r = 0; r < ROWS; r++) group[r] = x + fl_min(i + r, nx - 1) * ldx;
         for (fl_int j = 0; j < nw; j += DOT_COLUMNS) {
             real out[DOT_COLUMNS * ROWS];
-            const fl_int count = nw - j < DOT_COLUMNS ? nw - j : DOT_COLUMNS, valid = nx - i < ROWS ? nx - i : ROWS;
+            const fl_int count = fl_min(nw - j, DOT_COLUMNS), valid = fl_min(nx - i, ROWS);
             const fl_int ahead = j == 0 && i + 3 * ROWS <= nx ? 2 * ROWS * ldx : 0;
             switch (count) {
             case 1: pairs(out, group, w + j * ldw, ldw, job->k, ahead, 1); break;

@@ -2,13 +2,14 @@
  *
  * Row (p, i, j) of the columns is plane p, moved by tap (i, j) of the window, at every sh-th row and sw-th column. */
 #include "kernels/im2col.h"
+#include "shared/blocks.h"
 #include "simd/simd.h"
 
 /* The first of 0..n whose place at * step + offset is not below `from`. */
 FL_INLINE fl_int first_at(fl_int from, fl_int step, fl_int offset, fl_int n)
 {
-    const fl_int ahead = from - offset, at = ahead <= 0 ? 0 : step == 1 ? ahead : (ahead + step - 1) / step;
-    return at < n ? at : n;
+    const fl_int ahead = from - offset, at = ahead <= 0 ? 0 : step == 1 ? ahead : ceil_div(ahead, step);
+    return fl_min(at, n);
 }
 
 FL_INLINE void copy_run(real *y, const real *x, fl_int n)
@@ -36,7 +37,7 @@ FL_INLINE void zero_run(real *y, fl_int n)
 FL_INLINE void stream_run(real *y, const real *x, fl_int n)
 {
     fl_int i = (fl_int)(-(uintptr_t)y % VECTOR_BYTES / sizeof(real));
-    i = i < n ? i : n;
+    i = fl_min(i, n);
     copy_run(y, x, i);
     for (; i + VL <= n; i += VL) vstream(y + i, vload(x + i));
     copy_run(y + i, x + i, n - i);
@@ -82,14 +83,14 @@ void FL_ENTRY(im2col)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_columns_job *job = (const fl_columns_job *)head;
     const fl_int oh = job->oh, ow = job->ow, taps = job->r * job->s, plane = job->h * job->w;
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->rows ? from + job->per_block : job->rows;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->rows);
     for (fl_int row = from, count; row < to; row += count) {
         const fl_int tap = row / oh, a = row % oh, most = job->stream ? job->per_piece : to - row;
         real *out = (real *)job->columns + row * ow;
-        count = oh - a < to - row ? oh - a : to - row;
-        count = count < most ? count : most;
-        tap_rows(job, job->stream ? scratch : out, (const real *)job->x + tap / taps * plane, tap % taps / job->s, tap % job->s,
-                        a, count);
+        count = fl_min(oh - a, to - row);
+        count = fl_min(count, most);
+        tap_rows(job, job->stream ? scratch : out, (const real *)job->x + tap / taps * plane, tap % taps / job->s, tap % job->s, a,
+                 count);
         if (job->stream) stream_run(out, scratch, count * ow);
     }
     if (job->stream) vstream_end();
@@ -100,7 +101,7 @@ void FL_ENTRY(col2im)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_columns_job *job = (const fl_columns_job *)head;
     const fl_int h = job->h, w = job->w, sw = job->sw, oh = job->oh, ow = job->ow;
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->rows ? from + job->per_block : job->rows;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->rows);
     (void)scratch;
     for (fl_int row = from; row < to; row++) {
         real *x = (real *)job->x + row * w;

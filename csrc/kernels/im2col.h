@@ -10,10 +10,10 @@ typedef struct {
     fl_job head;
     void *x, *columns;
     fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow;
-    fl_int rows;               /* planes * r * s * oh of columns, or planes * h of x, */
-    fl_int per_block;          /* and of a block */
-    int stream;                /* im2col: columns are too large for the caches: write past them, */
-    fl_int per_piece;          /* so many rows at a time */
+    fl_int rows;      /* im2col: planes * r * s * oh of columns; col2im: planes * h of x */
+    fl_int per_block; /* rows of a block */
+    int stream;       /* im2col: columns are too large for the caches: write past them */
+    fl_int per_piece; /* rows that are written at a time where `stream` */
 } fl_columns_job;
 
 #endif

@@ -2,9 +2,10 @@
  *   Z = W X_s' + b        dots, lanes along the features, ROWS samples x DOT_COLUMNS classes in registers
  *   P = softmax(Z), loss  lanes along the samples: Z is class-major
  *   G += (P - C) X_s      outer products, lanes along the features, OUTER_ROWS classes x 2 vectors in registers
- * and meanwhile the next strip is fetched from memory, one half during the dots, the other during the products. Logistic regression is the case of two classes whose
- * second weight vector is zero (Remark 2). */
+ * and meanwhile the next strip is prefetched, one half during the dots, the other during the products. Logistic regression is the
+ * case of two classes whose second weight vector is zero (Remark 2). */
 #include "kernels/linear.h"
+#include "shared/blocks.h"
 #include "shared/exp_sums.h"
 #include "shared/labels.h"
 #include "shared/transpose.h"
@@ -20,10 +21,10 @@ FL_INLINE void dots_step(vec (*s)[ROWS], const vec *a, const real *w, fl_int ldw
     }
 }
 
-/* z[c * FL_STRIP + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Fetches the first
- * `fetch` of the rows ahead, ldx apart. */
+/* z[c * FL_STRIP + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Prefetches the
+ * first `fetch` of the rows ahead, ldx apart. */
 FL_INLINE void dots(real *z, const real *const *x, const real *w, fl_int ldw, fl_int n, const real *ahead, fl_int ldx, int fetch,
-                           const int classes)
+                    const int classes)
 {
     vec s[DOT_COLUMNS][ROWS], a[ROWS];
     fl_int k = 0;
@@ -42,16 +43,16 @@ FL_INLINE void dots(real *z, const real *const *x, const real *w, fl_int ldw, fl
 }
 
 /* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of ROWS. ahead: the next strip, as long as this one, of
- * which the first half is fetched here, or all of it where nothing else will (`alone`); or NULL. */
-FL_INLINE void strip_logits(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes,
-                                   const real *ahead, int alone)
+ * which the first half is prefetched here, or all of it where nothing else will (`alone`); or NULL. */
+static void strip_logits(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes,
+                         const real *ahead, int alone)
 {
     for (fl_int c = 0; c < classes; c += DOT_COLUMNS) {
         const int both = alone && classes <= DOT_COLUMNS, second = c == DOT_COLUMNS;
         const int fetch = !ahead || c > DOT_COLUMNS || (second && !alone) ? 0 : both ? ROWS : ROWS / 2;
         for (fl_int i = 0; i < rows; i += ROWS) {
             const real *group[ROWS];
-            for (fl_int r = 0; r < ROWS; r++) group[r] = x + (i + r < rows ? i + r : rows - 1) * ldx;
+            for (fl_int r = 0; r < ROWS; r++) group[r] = x + fl_min(i + r, rows - 1) * ldx;
             const real *next = fetch ? ahead + (both ? i : i / 2 + (second ? rows / 2 : 0)) * ldx : NULL;
             real *zc = z + c * FL_STRIP + i;
             const real *wc = w + c * ldw;
@@ -69,9 +70,9 @@ FL_INLINE void strip_logits(real *z, const real *x, fl_int ldx, fl_int rows, con
 }
 
 /* g[c * n + k ..] = or += sum_i r[c * FL_STRIP + i] x[i * ldx + k ..] over `vectors` vectors of features, the last one of
- * `left` <= VL lanes. ahead: the same features of the next strip, whose second half is fetched here; or NULL. */
+ * `left` <= VL lanes. ahead: the same features of the next strip, whose second half is prefetched here; or NULL. */
 FL_INLINE void outer(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int left, const real *ahead,
-                            int first, const int classes, const int vectors)
+                     int first, const int classes, const int vectors)
 {
     vec s[OUTER_ROWS][2];
     for (int c = 0; c < classes; c++) s[c][0] = s[c][1] = vset(0);
@@ -96,15 +97,15 @@ FL_INLINE void outer(real *g, fl_int n, const real *r, const real *x, fl_int ldx
     }
 }
 
-#define FL_OUTER_CASE(classes)                                                                                          \
-    case classes:                                                                                                       \
-        if (n - k > VL) outer(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 2);                      \
-        else outer(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 1);                                 \
+#define FL_OUTER_CASE(classes)                                                              \
+    case classes:                                                                           \
+        if (n - k > VL) outer(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 2); \
+        else outer(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 1);            \
         break;
 
 /* G = or += R X_s for all classes, then the bias part. */
-FL_INLINE void strip_gradient(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int classes,
-                                     const real *ahead, int first)
+static void strip_gradient(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int classes,
+                           const real *ahead, int first)
 {
     for (fl_int k = 0; k < n; k += 2 * VL) {
         const fl_int rest = n - k, left = rest >= 2 * VL || rest == VL ? VL : rest > VL ? rest - VL : rest;
@@ -112,7 +113,7 @@ FL_INLINE void strip_gradient(real *g, fl_int n, const real *r, const real *x, f
             const real *fetch = ahead && c == 0 ? ahead + k : NULL;
             const real *rc = r + c * FL_STRIP;
             real *gk = g + c * n + k;
-            switch (classes - c < OUTER_ROWS ? classes - c : OUTER_ROWS) {
+            switch (fl_min(classes - c, OUTER_ROWS)) {
                 FL_OUTER_CASE(1)
                 FL_OUTER_CASE(2)
                 FL_OUTER_CASE(3)
@@ -136,11 +137,11 @@ FL_INLINE void strip_gradient(real *g, fl_int n, const real *r, const real *x, f
 }
 
 /* dx[i, :] = scale * sum_c r[c, i] w[c, :] (lecture 2.3.3). */
-FL_INLINE void strip_data_gradient(real *dx, fl_int n, const real *r, const real *w, fl_int ldw, fl_int rows, fl_int classes,
-                                          real scale)
+static void strip_data_gradient(real *dx, fl_int n, const real *r, const real *w, fl_int ldw, fl_int rows, fl_int classes,
+                                real scale)
 {
     for (fl_int i = 0; i < rows; i += ROWS) {
-        const fl_int here = rows - i < ROWS ? rows - i : ROWS;
+        const fl_int here = fl_min(rows - i, ROWS);
         for (fl_int k = 0; k < n; k += VL) {
             vec s[ROWS] = {vset(0), vset(0), vset(0), vset(0)};
             for (fl_int c = 0; c < classes; c++) {
@@ -148,13 +149,13 @@ FL_INLINE void strip_data_gradient(real *dx, fl_int n, const real *r, const real
                 const real *rc = r + c * FL_STRIP + i; /* Z is padded to ROWS */
                 for (int q = 0; q < ROWS; q++) s[q] += v * rc[q];
             }
-            for (fl_int q = 0; q < here; q++) vstore_n(dx + (i + q) * n + k, s[q] * scale, n - k < VL ? n - k : VL);
+            for (fl_int q = 0; q < here; q++) vstore_n(dx + (i + q) * n + k, s[q] * scale, fl_min(n - k, VL));
         }
     }
 }
 
-/* VL samples of Z, class-major: bias, softmax (unless z holds P), loss; what the mode asks for is left in z. u: the direction's logits or NULL.
- * w: VL weights, 0 beyond the last sample. Returns the losses. */
+/* VL samples of Z, class-major: bias, softmax (unless z holds P), loss; leaves in z what the mode asks for. u: the direction's
+ * logits or NULL. w: VL weights, 0 beyond the last sample. Returns the losses. */
 FL_INLINE vec strip_softmax(const fl_linear_job *job, real *z, real *u, const int64_t *labels, fl_int rows, vec w, const int mode)
 {
     const fl_int ld = FL_STRIP, l = job->l, free = job->free;
@@ -211,9 +212,9 @@ FL_INLINE void pack_rows(real *w, fl_int ldw, const real *source, fl_int n, fl_i
 
 FL_INLINE void linear_range(const fl_linear_job *job, fl_int block, real *scratch, const int mode)
 {
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->m);
     const fl_int n = job->n, ldx = job->ldx, l = job->l, free = job->free;
-    const fl_int line = 64 / (fl_int)sizeof(real), ldw = (n + line - 1) / line * line;
+    const fl_int line = 64 / (fl_int)sizeof(real), ldw = round_up(n, line);
     real *z = scratch, *u = z + l * FL_STRIP, *w = u + (mode == FL_HESSIAN_MV ? free * FL_STRIP : 0), *v = w + free * ldw;
     real *g = job->grad ? (real *)job->grad + block * (free * n + free) : NULL;
     double loss = 0;
@@ -223,18 +224,17 @@ FL_INLINE void linear_range(const fl_linear_job *job, fl_int block, real *scratc
     pack_rows(w, ldw, job->W, n, free);
     if (mode == FL_HESSIAN_MV) pack_rows(v, ldw, job->V, n, free);
     for (fl_int i = from; i < to; i += strip) {
-        const fl_int rows = to - i < strip ? to - i : strip;
+        const fl_int rows = fl_min(to - i, strip);
         const real *x = (const real *)job->X + i * ldx;
         const real *ahead = i + 2 * rows <= to ? x + rows * ldx : NULL;
         const int products = mode == FL_GRADIENT || mode == FL_HESSIAN_MV;
         const real *p = mode == FL_HESSIAN_MV ? job->P : NULL;
         if (p)
-            for (fl_int r = 0; r < rows; r += VL)
-                load_transposed(z + r, FL_STRIP, p + (i + r) * l, l, l, rows - r < VL ? rows - r : VL);
+            for (fl_int r = 0; r < rows; r += VL) load_transposed(z + r, FL_STRIP, p + (i + r) * l, l, l, fl_min(rows - r, VL));
         else strip_logits(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
         if (mode == FL_HESSIAN_MV) strip_logits(u, x, ldx, rows, v, ldw, n, free, p ? ahead : NULL, 0);
         for (fl_int r = 0; r < rows; r += VL) {
-            const fl_int here = rows - r < VL ? rows - r : VL;
+            const fl_int here = fl_min(rows - r, VL);
             real weights[VL], losses[VL];
             for (fl_int q = 0; q < VL; q++) weights[q] = q >= here ? 0 : job->weight ? (real)job->weight[i + r + q] : 1;
             vstore(losses, strip_softmax(job, z + r, u + r, job->labels + i + r, here, vload(weights), mode));
@@ -242,8 +242,7 @@ FL_INLINE void linear_range(const fl_linear_job *job, fl_int block, real *scratc
                 for (fl_int q = 0; q < here; q++) loss += (job->weight ? job->weight[i + r + q] : 1) * (double)losses[q];
         }
         if (products) strip_gradient(g, n, z, x, ldx, rows, free, ahead, i == from);
-        if (mode == FL_DATA_GRADIENT)
-            strip_data_gradient((real *)job->out + i * n, n, z, w, ldw, rows, free, (real)job->scale);
+        if (mode == FL_DATA_GRADIENT) strip_data_gradient((real *)job->out + i * n, n, z, w, ldw, rows, free, (real)job->scale);
         if (mode == FL_PROBABILITIES)
             for (fl_int r = 0; r < rows; r++)
                 for (fl_int c = 0; c < l; c++) ((real *)job->out)[(i + r) * l + c] = z[c * FL_STRIP + r];

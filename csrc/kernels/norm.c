@@ -1,8 +1,9 @@
-/* norm.c: batch normalisation (Ioffe and Szegedy 2015) and its derivative, the sweeps over memory; fl_batch_norm_job in norm.h says what
- * each kernel gives. Sums over a piece of a plane are made in registers, side by side. x is taken relative to a centre near its mean
- * before anything else, so a large mean costs no digits. */
+/* norm.c: batch normalisation (Ioffe and Szegedy 2015) and its derivative, the sweeps over memory; fl_batch_norm_job in norm.h says
+ * what each kernel gives. Sums over a piece of a plane are made in registers, side by side. x is taken relative to a centre near
+ * its mean before anything else, so a large mean costs no digits. */
 #include "kernels/norm.h"
 #include "shared/activate.h"
+#include "shared/blocks.h"
 
 #define NORM_WIDE 4
 
@@ -14,7 +15,7 @@ typedef struct {
 FL_INLINE piece piece_of(const fl_batch_norm_job *job, fl_int unit)
 {
     const fl_int plane = unit / job->pieces, number = unit % job->pieces, from = number * job->piece;
-    const fl_int n = job->pixels - from < job->piece ? job->pixels - from : job->piece;
+    const fl_int n = fl_min(job->pixels - from, job->piece);
     return (piece){plane * job->pixels + from, n, plane % job->c, number};
 }
 
@@ -27,7 +28,7 @@ FL_INLINE void next_piece(const fl_batch_norm_job *job, piece *p)
         if (++p->channel == job->c) p->channel = 0;
     }
     const fl_int left = job->pixels - p->number * job->piece;
-    p->n = left < job->piece ? left : job->piece;
+    p->n = fl_min(left, job->piece);
 }
 
 FL_INLINE double norm_total(const vec *s) { return (double)vsum((s[0] + s[1]) + (s[2] + s[3])); }
@@ -40,7 +41,7 @@ FL_INLINE void piece_moments(const real *x, fl_int n, double *mean_and_squares)
     fl_int i = 0;
     for (; i + NORM_WIDE * VL <= n; i += NORM_WIDE * VL)
         for (int w = 0; w < NORM_WIDE; w++) sum[w] += vload(x + i + w * VL);
-    for (; i < n; i += VL) sum[0] += vload_n(x + i, n - i < VL ? n - i : VL, 0);
+    for (; i < n; i += VL) sum[0] += vload_n(x + i, fl_min(n - i, VL), 0);
     const real near = (real)(norm_total(sum) / (double)n);
     for (i = 0; i + NORM_WIDE * VL <= n; i += NORM_WIDE * VL)
         for (int w = 0; w < NORM_WIDE; w++) {
@@ -49,7 +50,7 @@ FL_INLINE void piece_moments(const real *x, fl_int n, double *mean_and_squares)
             squares[w] += d * d;
         }
     for (; i < n; i += VL) {
-        const vec d = vload_n(x + i, n - i < VL ? n - i : VL, near) - near;
+        const vec d = vload_n(x + i, fl_min(n - i, VL), near) - near;
         off[0] += d;
         squares[0] += d * d;
     }
@@ -61,7 +62,7 @@ FL_INLINE void piece_moments(const real *x, fl_int n, double *mean_and_squares)
 void FL_ENTRY(batch_norm_moments)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_job *job = (const fl_batch_norm_job *)head;
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->units ? from + job->per_block : job->units;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->units);
     piece p = piece_of(job, from);
     (void)scratch;
     for (fl_int unit = from; unit < to; unit++, next_piece(job, &p))
@@ -71,7 +72,7 @@ void FL_ENTRY(batch_norm_moments)(const fl_job *head, fl_int block, void *scratc
 void FL_ENTRY(batch_norm_sums)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_job *job = (const fl_batch_norm_job *)head;
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->units ? from + job->per_block : job->units;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->units);
     piece p = piece_of(job, from);
     (void)scratch;
     for (fl_int unit = from; unit < to; unit++, next_piece(job, &p)) {
@@ -85,7 +86,7 @@ void FL_ENTRY(batch_norm_sums)(const fl_job *head, fl_int block, void *scratch)
                 product[w] += a * (vload(x + i + w * VL) - centre);
             }
         for (; i < p.n; i += VL) {
-            const fl_int left = p.n - i < VL ? p.n - i : VL;
+            const fl_int left = fl_min(p.n - i, VL);
             const vec a = vload_n(v + i, left, 0);
             sum[0] += a;
             product[0] += a * (vload_n(x + i, left, centre) - centre);
@@ -96,8 +97,7 @@ void FL_ENTRY(batch_norm_sums)(const fl_job *head, fl_int block, void *scratch)
 }
 
 /* has_v, has_x and op are constants at every call. */
-FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int to, const int has_v, const int has_x,
-                                     const int op)
+FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int to, const int has_v, const int has_x, const int op)
 {
     piece p = piece_of(job, from);
     for (fl_int unit = from; unit < to; unit++, next_piece(job, &p)) {
@@ -107,13 +107,13 @@ FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int 
         const real *v = has_v ? (const real *)job->v + p.at : NULL, *x = has_x ? (const real *)job->x + p.at : NULL;
         const real *below = op != FL_IDENTITY ? (const real *)job->below + p.at : NULL;
         real *out = (real *)job->out + p.at;
-#define FL_NORM_MAP(load, store)                                        \
-    do {                                                                \
-        vec y = plus;                                                   \
-        if (has_x) y += of_x * (load(x) - centre);                      \
-        if (has_v) y += of_v * load(v);                                 \
-        if (op != FL_IDENTITY) y *= slope_of(load(below), op);   \
-        store(y);                                                       \
+#define FL_NORM_MAP(load, store)                               \
+    do {                                                       \
+        vec y = plus;                                          \
+        if (has_x) y += of_x * (load(x) - centre);             \
+        if (has_v) y += of_v * load(v);                        \
+        if (op != FL_IDENTITY) y *= slope_of(load(below), op); \
+        store(y);                                              \
     } while (0)
 #define FL_WHOLE(a) vload(a + i)
 #define FL_STORE_WHOLE(y) vstore(out + i, y)
@@ -129,19 +129,18 @@ FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int 
 void FL_ENTRY(batch_norm_map)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_job *job = (const fl_batch_norm_job *)head;
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->units ? from + job->per_block : job->units;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->units);
     const int op = job->below ? job->op : FL_IDENTITY;
     (void)scratch;
     assert(job->v || op == FL_IDENTITY); /* what has an activation below it is J' v */
-#define FL_NORM_CASE(op)                                              \
-    case op:                                                          \
-        if (job->x) norm_map_range(job, from, to, 1, 1, op);   \
-        else norm_map_range(job, from, to, 1, 0, op);          \
+#define FL_NORM_CASE(op)                                     \
+    case op:                                                 \
+        if (job->x) norm_map_range(job, from, to, 1, 1, op); \
+        else norm_map_range(job, from, to, 1, 0, op);        \
         break;
     if (!job->v && job->x) norm_map_range(job, from, to, 0, 1, FL_IDENTITY);
     else if (!job->v) norm_map_range(job, from, to, 0, 0, FL_IDENTITY);
-    else
-        switch (op) {
+    else switch (op) {
             FL_NORM_CASE(FL_TANH)
             FL_NORM_CASE(FL_SIGMOID)
             FL_NORM_CASE(FL_RELU)

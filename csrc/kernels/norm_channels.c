@@ -1,13 +1,14 @@
-/* norm_channels.c: batch normalisation, what belongs to a channel: fl_batch_norm_channels_job in norm.h says what each kernel gives. Pieces
- * are added in double, in their order. */
+/* norm_channels.c: batch normalisation, what belongs to a channel: fl_batch_norm_channels_job in norm.h says what each kernel
+ * gives. Pieces are added in double, in their order. */
 #include "kernels/norm.h"
+#include "shared/blocks.h"
 #include "shared/step.h"
 
 /* The blocks of channels: a few side by side, for each addition of a sum waits for the one before. */
 void FL_ENTRY(batch_norm_forward)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_channels_job *job = (const fl_batch_norm_channels_job *)head;
-    const fl_int k = block * FL_NORM_CHANNELS, here = job->c - k < FL_NORM_CHANNELS ? job->c - k : FL_NORM_CHANNELS;
+    const fl_int k = block * FL_NORM_CHANNELS, here = fl_min(job->c - k, FL_NORM_CHANNELS);
     const fl_int last = job->pixels - (job->pieces - 1) * job->piece; /* pixels of a plane's last piece */
     const double count = (double)job->n * (double)job->pixels;
     double mean[FL_NORM_CHANNELS], var[FL_NORM_CHANNELS], rest[FL_NORM_CHANNELS] = {0}, squares[FL_NORM_CHANNELS] = {0};
@@ -50,7 +51,7 @@ void FL_ENTRY(batch_norm_forward)(const fl_job *head, fl_int block, void *scratc
 void FL_ENTRY(batch_norm_derivative)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_channels_job *job = (const fl_batch_norm_channels_job *)head;
-    const fl_int k = block * FL_NORM_CHANNELS, here = job->c - k < FL_NORM_CHANNELS ? job->c - k : FL_NORM_CHANNELS;
+    const fl_int k = block * FL_NORM_CHANNELS, here = fl_min(job->c - k, FL_NORM_CHANNELS);
     const double count = (double)job->n * (double)job->pixels;
     double sum[FL_NORM_CHANNELS] = {0}, product[FL_NORM_CHANNELS] = {0};
     real by_gamma[FL_NORM_CHANNELS], by_beta[FL_NORM_CHANNELS];
@@ -80,7 +81,7 @@ void FL_ENTRY(batch_norm_derivative)(const fl_job *head, fl_int block, void *scr
         by_gamma[q] = (real)product[q];
         by_beta[q] = (real)sum[q];
     }
-    if (job->update) { /* gamma may change only now */
+    if (job->update) { /* all reads of gamma are done: it may be updated */
         const stepper step = stepper_of(job->update);
         if (job->total_gamma) update_row(&step, (real *)job->total_gamma + k, by_gamma, here);
         if (job->total_beta) update_row(&step, (real *)job->total_beta + k, by_beta, here);
@@ -94,7 +95,7 @@ void FL_ENTRY(batch_norm_derivative)(const fl_job *head, fl_int block, void *scr
 void FL_ENTRY(batch_norm_running)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_channels_job *job = (const fl_batch_norm_channels_job *)head;
-    const fl_int k = block * FL_NORM_CHANNELS, to = job->c - k < FL_NORM_CHANNELS ? job->c : k + FL_NORM_CHANNELS;
+    const fl_int k = block * FL_NORM_CHANNELS, to = fl_min(k + FL_NORM_CHANNELS, job->c);
     const double count = (double)job->n * (double)job->pixels, unbiased = count > 1 ? count / (count - 1) : 1;
     real *mean = job->running_mean, *var = job->running_var;
     (void)scratch;

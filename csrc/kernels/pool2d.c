@@ -2,6 +2,7 @@
  * those that reach beyond the plane, and large ones far apart, one by one. */
 #include "kernels/pool2d.h"
 #include "shared/activate.h"
+#include "shared/blocks.h"
 
 #define POOL_ROW 1   /* windows one column apart: a tap of all lanes is a part of a row */
 #define POOL_PAIRS 2 /* two columns: two taps are the even and the odd elements of a part of a row */
@@ -19,7 +20,7 @@ FL_INLINE vec pool_join(vec a, vec b, const int maximum)
 
 /* VL elements of each row, or (part) n of them, step apart if not (near) adjacent: joined over the rows. */
 FL_INLINE vec pool_column(const real *p, fl_int w, fl_int n, fl_int rows, fl_int step, const int near, const int maximum,
-                                 const int part)
+                          const int part)
 {
     vec column = vset(0);
     for (fl_int i = 0; i < rows; i++, p += w) {
@@ -39,10 +40,10 @@ FL_INLINE vec pool_column(const real *p, fl_int w, fl_int n, fl_int rows, fl_int
 /* A tap of VL windows, or (part) `left` of them: taps[0][q] = p[q step]. POOL_PAIRS: taps[1][q] = p[q step + 1]. Joined over
  * the rows. */
 FL_INLINE void pool_load(vec *taps, const real *p, fl_int w, fl_int left, fl_int rows, fl_int step, const int kind,
-                                const int maximum, const int part)
+                         const int maximum, const int part)
 {
     if (kind == POOL_PAIRS) {
-        const fl_int na = 2 * left < VL ? 2 * left : VL, nb = 2 * left - na;
+        const fl_int na = fl_min(2 * left, VL), nb = 2 * left - na;
         const vec a = pool_column(p, w, na, rows, 1, 1, maximum, part);
         const vec b = pool_column(p + VL, w, nb, rows, 1, 1, maximum, part);
         vunzip(a, b, taps, taps + 1);
@@ -55,7 +56,7 @@ FL_INLINE void pool_load(vec *taps, const real *p, fl_int w, fl_int left, fl_int
 FL_INLINE void pool_store(const vec *taps, real *p, fl_int left, const int kind, const int fresh, const int part)
 {
     vec a = taps[0], b = vset(0);
-    const fl_int n = kind == POOL_PAIRS ? 2 * left : left, na = n < VL ? n : VL, nb = n - na;
+    const fl_int n = kind == POOL_PAIRS ? 2 * left : left, na = fl_min(n, VL), nb = n - na;
     if (kind == POOL_PAIRS) vzip(taps[0], taps[1], &a, &b);
     if (!fresh) a += part ? vload_n(p, na, 0) : vload(p);
     if (part) vstore_n(p, a, na);
@@ -71,7 +72,7 @@ FL_INLINE void pool_store(const vec *taps, real *p, fl_int left, const int kind,
 
 /* The maxima or sums of VL windows. */
 FL_INLINE vec pool_windows(const real *x, fl_int w, fl_int left, fl_int rows, fl_int s, fl_int step, const int kind,
-                                  const int maximum, const int part)
+                           const int maximum, const int part)
 {
     vec total = vset(0);
     for (fl_int j = 0; j < s; j += kind == POOL_PAIRS ? 2 : 1) {
@@ -85,8 +86,7 @@ FL_INLINE vec pool_windows(const real *x, fl_int w, fl_int left, fl_int rows, fl
 }
 
 /* Where the first maxima of VL windows are: how far from each window's first pixel. */
-FL_INLINE ivec pool_firsts(const real *x, fl_int w, fl_int left, fl_int rows, fl_int s, fl_int step, const int kind,
-                                  const int part)
+FL_INLINE ivec pool_firsts(const real *x, fl_int w, fl_int left, fl_int rows, fl_int s, fl_int step, const int kind, const int part)
 {
     vec best = vset(-REAL_INF);
     ivec first = {0}, at = {0};
@@ -105,8 +105,8 @@ FL_INLINE ivec pool_firsts(const real *x, fl_int w, fl_int left, fl_int rows, fl
 }
 
 /* VL windows of a row, or (part) `left` of them. x, image: their first pixels; value: one for each. */
-FL_INLINE void pool_vector(const fl_pool_job *job, const real *x, real *image, real *value, fl_int left, fl_int rows,
-                                  fl_int s, const int kind, const int mode, const int part)
+FL_INLINE void pool_vector(const fl_pool_job *job, const real *x, real *image, real *value, fl_int left, fl_int rows, fl_int s,
+                           const int kind, const int mode, const int part)
 {
     const real size = (real)(job->r * job->s);
     const fl_int w = job->w, step = kind == POOL_APART ? job->sw : kind;
@@ -133,8 +133,8 @@ FL_INLINE void pool_vector(const fl_pool_job *job, const real *x, real *image, r
     }
 }
 
-FL_INLINE void pool_vectors(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int s,
-                                   const int kind, const int mode)
+FL_INLINE void pool_vectors(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int s, const int kind,
+                            const int mode)
 {
     const fl_int sw = job->sw, at = job->inner * sw - job->left;
     fl_int b = job->inner;
@@ -149,7 +149,7 @@ FL_INLINE real pool_sum(const real *x, fl_int w, fl_int rows, fl_int cols)
 {
     vec sum = vset(0);
     for (fl_int i = 0; i < rows; i++)
-        for (fl_int j = 0; j < cols; j += VL) sum += vload_n(x + i * w + j, cols - j < VL ? cols - j : VL, 0);
+        for (fl_int j = 0; j < cols; j += VL) sum += vload_n(x + i * w + j, fl_min(cols - j, VL), 0);
     return vsum(sum);
 }
 
@@ -158,7 +158,7 @@ FL_INLINE fl_int pool_first(const real *x, fl_int w, fl_int rows, fl_int cols)
 {
     fl_int first = 0;
     for (fl_int j = 0; j < cols; j += VL) {
-        const fl_int n = cols - j < VL ? cols - j : VL;
+        const fl_int n = fl_min(cols - j, VL);
         const ivec column = pool_firsts(x + j, w, n, rows, 1, 1, POOL_ROW, 1);
         bits at[VL];
         memcpy(at, &column, sizeof at);
@@ -173,8 +173,7 @@ FL_INLINE fl_int pool_first(const real *x, fl_int w, fl_int rows, fl_int cols)
 }
 
 /* One window, of which rows x cols pixels are inside. */
-FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int cols,
-                               const int mode)
+FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int cols, const int mode)
 {
     const real size = (real)(job->r * job->s);
     if (mode == FL_MEAN) {
@@ -203,18 +202,18 @@ FL_INLINE void pool_row(const fl_pool_job *job, const real *x, real *image, real
         else pool_vectors(job, x, image, value, rows, s, POOL_PAIRS, mode);
     }
     for (fl_int b = 0; (b = b == job->inner ? job->outer : b) < job->ow; b++) {
-        const fl_int begin = b * sw - job->left, from = begin > 0 ? begin : 0, to = begin + s < job->w ? begin + s : job->w;
+        const fl_int begin = b * sw - job->left, from = fl_max(begin, 0), to = fl_min(begin + s, job->w);
         pool_one(job, x + from, image + from, value + b, rows, to - from, mode);
     }
 }
 
 /* Rows a to end of windows. image: of a plane, from its row `base` on. */
 FL_INLINE void pool_rows(const fl_pool_job *job, const real *x, real *image, fl_int base, real *value, fl_int a, fl_int end,
-                                const int mode)
+                         const int mode)
 {
     for (; a < end; a++) {
         const fl_int begin = a * job->sh - job->top, below = begin + job->r;
-        const fl_int from = begin > 0 ? begin : 0, to = below < job->h ? below : job->h;
+        const fl_int from = fl_max(begin, 0), to = fl_min(below, job->h);
         pool_row(job, x + from * job->w, image + (from - base) * job->w, value + a * job->ow, to - from, mode);
     }
 }
@@ -224,14 +223,14 @@ FL_INLINE fl_int pool_reaches(const fl_pool_job *job, fl_int i)
 {
     const fl_int above = i + job->top - job->r; /* where windows begin that end above row i */
     const fl_int a = above < 0 ? 0 : above / job->sh + 1;
-    return a < job->oh ? a : job->oh;
+    return fl_min(a, job->oh);
 }
 
 /* The first row of windows that begins at row i of the image, or below it. */
 FL_INLINE fl_int pool_begins(const fl_pool_job *job, fl_int i)
 {
-    const fl_int a = (i + job->top + job->sh - 1) / job->sh;
-    return a < job->oh ? a : job->oh;
+    const fl_int a = ceil_div(i + job->top, job->sh);
+    return fl_min(a, job->oh);
 }
 
 /* A row of windows is spread over one row of pixels, and that is added to those rows of the image, out of top to bottom, that the
@@ -242,7 +241,7 @@ FL_INLINE void pool_spread(const fl_pool_job *job, real *image, real *value, rea
     fl_int written = top; /* rows of the image before this one */
     for (fl_int a = pool_reaches(job, top); a < last; a++) {
         const fl_int begin = a * job->sh - job->top, end = begin + job->r;
-        const fl_int from = begin > top ? begin : top, to = end < bottom ? end : bottom;
+        const fl_int from = fl_max(begin, top), to = fl_min(end, bottom);
         memset(row, 0, (size_t)w * sizeof(real));
         pool_row(job, row, row, value + a * job->ow, 1, FL_MEAN_TMV);
         for (; written < from; written++) memset(image + written * w, 0, (size_t)w * sizeof(real));
@@ -256,12 +255,12 @@ FL_INLINE void pool_spread(const fl_pool_job *job, real *image, real *value, rea
 /* The transpose of maxima for the rows top to bottom of the image. Of a band, windows reach beyond it: their pixels wait in
  * scratch, where each gets its terms in the order of all windows. */
 FL_INLINE void pool_scatter(const fl_pool_job *job, const real *x, real *image, real *value, real *scratch, fl_int top,
-                                   fl_int bottom)
+                            fl_int bottom)
 {
     const fl_int w = job->w, a = pool_reaches(job, top), last = pool_begins(job, bottom);
     const fl_int first = a * job->sh - job->top, end = (last - 1) * job->sh - job->top + job->r;
-    const fl_int above = first > 0 ? first : 0, below = end < job->h ? end : job->h;
-    const fl_int from = above > top ? above : top, to = below < bottom ? below : bottom;
+    const fl_int above = fl_max(first, 0), below = fl_min(end, job->h);
+    const fl_int from = fl_max(above, top), to = fl_min(below, bottom);
     const int band = job->bands > 1;
     memset(image + top * w, 0, (size_t)((bottom - top) * w) * sizeof(real));
     if (a >= last) return;
@@ -271,8 +270,7 @@ FL_INLINE void pool_scatter(const fl_pool_job *job, const real *x, real *image, 
 }
 
 /* The derivatives for VL windows of 2 x 2, or (part) `left` of them, that share no pixel: transposes write each pixel once. */
-FL_INLINE void pool_quarter(const real *x, real *image, real *value, fl_int w, fl_int left, const int mode,
-                                   const int part)
+FL_INLINE void pool_quarter(const real *x, real *image, real *value, fl_int w, fl_int left, const int mode, const int part)
 {
     vec upper[2], lower[2], v = vset(0);
     vmask second = {0}, third = {0}, fourth = {0};
@@ -308,8 +306,8 @@ FL_INLINE void pool_quarter(const real *x, real *image, real *value, fl_int w, f
 }
 
 /* Rows a to end of windows; transposes write the rows from 2 a to `bottom` of the image. */
-FL_INLINE void pool_quarters(const fl_pool_job *job, const real *x, real *image, real *value, fl_int a, fl_int end,
-                                    fl_int bottom, const int mode)
+FL_INLINE void pool_quarters(const fl_pool_job *job, const real *x, real *image, real *value, fl_int a, fl_int end, fl_int bottom,
+                             const int mode)
 {
     const fl_int w = job->w, ow = job->ow;
     x += 2 * a * w, image += 2 * a * w, value += a * ow;
@@ -336,12 +334,12 @@ void FL_ENTRY(pool)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_pool_job *job = (const fl_pool_job *)head;
     const fl_int pixels = job->h * job->w, windows = job->oh * job->ow, begin = block / job->bands * job->per_block;
-    const fl_int end = begin + job->per_block < job->planes ? begin + job->per_block : job->planes;
+    const fl_int end = fl_min(begin + job->per_block, job->planes);
     const int back = job->mode == FL_MEAN_TMV || job->mode == FL_MAXIMUM_TMV;
     const int quarters = job->r == 2 && job->s == 2 && job->sh == 2 && job->sw == 2 && !job->top && !job->left
                          && 2 * job->oh <= job->h && 2 * job->ow <= job->w;
     const fl_int rows = back ? job->h : job->oh, first = block % job->bands * job->band;
-    const fl_int last = first + job->band < rows ? first + job->band : rows, half = last / 2 < job->oh ? last / 2 : job->oh;
+    const fl_int last = fl_min(first + job->band, rows), half = fl_min(last / 2, job->oh);
     for (fl_int p = begin; p < end; p++) {
         const real *x = (const real *)job->x + p * pixels;
         real *from = (real *)job->source + p * (back ? windows : pixels), *to = (real *)job->to + p * (back ? pixels : windows);

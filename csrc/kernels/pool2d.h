@@ -19,15 +19,15 @@ enum { FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV };
 typedef struct {
     fl_job head;
     int mode;
-    const void *x, *source;    /* (planes, ...), C order */
+    const void *x, *source; /* (planes, ...), C order */
     void *to;
-    const void *y;             /* Y = op(.) (planes, h, w); only where op is not FL_IDENTITY */
+    const void *y; /* Y = op(.) (planes, h, w); only where op is not FL_IDENTITY */
     int op;
     fl_int planes, per_block;
-    fl_int bands, band;        /* of a plane, so that no block takes long; and rows of one: of windows, for transposes of pixels */
+    fl_int bands, band; /* of a plane, so that no block takes long; and rows of one: of windows, for transposes of pixels */
     fl_int h, w, oh, ow, r, s, sh, sw;
-    fl_int top, left;          /* of the first window, above and left of the plane */
-    fl_int inner, outer;       /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */
+    fl_int top, left;    /* of the first window, above and left of the plane */
+    fl_int inner, outer; /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */
 } fl_pool_job;
 
 #endif

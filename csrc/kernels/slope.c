@@ -1,6 +1,7 @@
 /* slope.c: the derivative of an activation and the sums of columns: the backward step of a dense layer besides its products. */
 #include "kernels/slope.h"
 #include "shared/activate.h"
+#include "shared/blocks.h"
 #include "shared/step.h"
 
 #define SLOPE_WIDE 4
@@ -8,7 +9,7 @@
 /* `wide` registers of columns of the rows from..to, the last one of `left` lanes. Sums of runs of 128 rows are added to the
  * total: long sums lose less so. */
 FL_INLINE void slope_columns(const fl_slope_job *job, fl_int from, fl_int to, fl_int j, fl_int left, real *total, const int op,
-                                    const int wide)
+                             const int wide)
 {
     const fl_int n = job->n;
     const real *v = (const real *)job->v + j, *y = op == FL_IDENTITY ? NULL : (const real *)job->y + j;
@@ -18,7 +19,7 @@ FL_INLINE void slope_columns(const fl_slope_job *job, fl_int from, fl_int to, fl
     for (fl_int i = from; i < to;) {
         vec run[SLOPE_WIDE];
         for (int w = 0; w < wide; w++) run[w] = vset(0);
-        for (fl_int end = i + 128 < to ? i + 128 : to; i < end; i++)
+        for (fl_int end = fl_min(i + 128, to); i < end; i++)
             for (int w = 0; w < wide; w++) {
                 const fl_int at = i * n + w * VL;
                 vec d = wide > 1 ? vload(v + at) : vload_n(v + at, left, 0);
@@ -38,7 +39,7 @@ FL_INLINE void slope_range(const fl_slope_job *job, fl_int i, fl_int to, fl_int 
     if (job->update) step = stepper_of(job->update);
     for (fl_int j = from, here; j < end; j += here) {
         real total[SLOPE_WIDE * VL];
-        here = end - j >= SLOPE_WIDE * VL ? SLOPE_WIDE * VL : end - j < VL ? end - j : VL;
+        here = end - j >= SLOPE_WIDE * VL ? SLOPE_WIDE * VL : fl_min(end - j, VL);
         if (here > VL) slope_columns(job, i, to, j, VL, total, op, SLOPE_WIDE);
         else slope_columns(job, i, to, j, here, total, op, 1);
         if (out && job->update) update_row(&step, out + j, total, here);
@@ -49,9 +50,9 @@ FL_INLINE void slope_range(const fl_slope_job *job, fl_int i, fl_int to, fl_int 
 void FL_ENTRY(slope)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_slope_job *job = (const fl_slope_job *)head;
-    const fl_int across = (job->n + job->cols - 1) / job->cols, part = block / across;
-    const fl_int i = part * job->rows, to = i + job->rows < job->m ? i + job->rows : job->m;
-    const fl_int from = block % across * job->cols, end = from + job->cols < job->n ? from + job->cols : job->n;
+    const fl_int across = ceil_div(job->n, job->cols), part = block / across;
+    const fl_int i = part * job->rows, to = fl_min(i + job->rows, job->m);
+    const fl_int from = block % across * job->cols, end = fl_min(from + job->cols, job->n);
     real *out = job->total ? (real *)job->total + part * job->n : NULL;
     (void)scratch;
     switch (job->y ? job->op : FL_IDENTITY) {

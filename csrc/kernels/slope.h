@@ -11,13 +11,13 @@
 typedef struct {
     fl_job head;
     fl_int m, n;
-    const void *v;             /* (m, n) */
-    const void *y;             /* Y = op(.) (m, n), or NULL: g = v */
+    const void *v; /* (m, n) */
+    const void *y; /* Y = op(.) (m, n), or NULL: g = v */
     int op;
-    void *g;                   /* (m, n), may be v; or NULL */
-    void *total;               /* (parts, n) or NULL */
-    const fl_update *update;   /* or NULL: then total is written */
-    fl_int rows, cols;         /* of a block: a part of the rows, a multiple of 64 bytes of columns */
+    void *g;                 /* (m, n), may be v; or NULL */
+    void *total;             /* (parts, n) or NULL */
+    const fl_update *update; /* or NULL: then total is written */
+    fl_int rows, cols;       /* of a block: a part of the rows, a multiple of 64 bytes of columns */
 } fl_slope_job;
 
 #endif

@@ -7,11 +7,12 @@
  * Very long rows and columns are cut into parts, each with its own top, so that no block takes long: of all parts together follows
  * what each is to be multiplied with. */
 #include "kernels/softmax.h"
+#include "shared/blocks.h"
 #include "shared/softmax_steps.h"
 
 /* last[v] from the tops. */
-FL_INLINE void lanes_last(last_step *last, const vec *top, real *t, fl_int ld, fl_int n, const next_columns *next,
-                                 const int mode, const int wide)
+FL_INLINE void lanes_last(last_step *last, const vec *top, real *t, fl_int ld, fl_int n, const next_columns *next, const int mode,
+                          const int wide)
 {
     vec sum[FL_WIDE];
     lanes_exp(sum, t, ld, n, top, next, mode, wide);
@@ -43,17 +44,16 @@ FL_INLINE void softmax_rows_range(const fl_softmax_job *job, fl_int from, fl_int
     real *y = job->y;
     if (n > FL_SHORT_ROW) {
         for (fl_int i = from; i < to; i++)
-            softmax_long_row(y + i * ldy, x + i * ldx, n, x + (i + 1 < job->m ? i + 1 : i) * ldx, mode, job->stream, scratch);
+            softmax_long_row(y + i * ldy, x + i * ldx, n, x + fl_min(i + 1, job->m - 1) * ldx, mode, job->stream, scratch);
         if (job->stream) vstream_end();
         return;
     }
     const fl_int ld = FL_WIDE * VL;
     for (fl_int i = from; i < to; i += ld) {
-        const fl_int rows = to - i < ld ? to - i : ld;
+        const fl_int rows = fl_min(to - i, ld);
         vec top[FL_WIDE];
         last_step last[FL_WIDE];
-        for (fl_int r = 0; r < rows; r += VL)
-            load_transposed(scratch + r, ld, x + (i + r) * ldx, ldx, n, rows - r < VL ? rows - r : VL);
+        for (fl_int r = 0; r < rows; r += VL) load_transposed(scratch + r, ld, x + (i + r) * ldx, ldx, n, fl_min(rows - r, VL));
         if (rows > ld - VL) {
             lanes_top(top, scratch, ld, n, FL_WIDE);
             lanes_last(last, top, scratch, ld, n, NULL, mode, FL_WIDE);
@@ -64,7 +64,7 @@ FL_INLINE void softmax_rows_range(const fl_softmax_job *job, fl_int from, fl_int
             }
         }
         for (fl_int v = 0; v * VL < rows; v++) {
-            const fl_int r = v * VL, here = rows - r < VL ? rows - r : VL;
+            const fl_int r = v * VL, here = fl_min(rows - r, VL);
             if (mode == FL_LOGSUMEXP) vstore_n(y + i + r, top[v] + last[v].factor, here);
             else store_transposed(y + (i + r) * ldy, ldy, scratch + r, ld, n, here, last + v, mode);
         }
@@ -75,7 +75,7 @@ FL_INLINE void softmax_rows_range(const fl_softmax_job *job, fl_int from, fl_int
 FL_INTERLEAVED void FL_ENTRY(softmax_rows)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_softmax_job *job = (const fl_softmax_job *)head;
-    fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
+    fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->m);
     assert(job->n >= 1 && from < to);
     switch (job->mode) {
     case FL_SOFTMAX: softmax_rows_range(job, from, to, scratch, FL_SOFTMAX); break;
@@ -87,7 +87,7 @@ FL_INTERLEAVED void FL_ENTRY(softmax_rows)(const fl_job *head, fl_int block, voi
 /* `wide` vectors of columns from t, where they are neighbours; the last vector has `lanes` lanes. cut: they are parts of columns,
  * whose tops and sums go to `partial` and `partial + sums`, and y becomes exp(x - top) in mode FL_SOFTMAX only. */
 FL_INLINE void softmax_columns(real *y, fl_int inner, fl_int n, fl_int lanes, real *t, const vec *top, const next_columns *next,
-                                      real *partial, fl_int sums, const int mode, int stream, const int wide, const int cut)
+                               real *partial, fl_int sums, const int mode, int stream, const int wide, const int cut)
 {
     const fl_int ld = wide * VL;
     last_step last[FL_WIDE];
@@ -120,7 +120,7 @@ FL_INLINE void softmax_columns(real *y, fl_int inner, fl_int n, fl_int lanes, re
 
 /* FL_WIDE vectors at a time of n rows of `width` columns, each copied to scratch while the one before computes where both fit. */
 FL_INLINE void softmax_strip(const fl_softmax_job *job, const real *x, real *y, fl_int n, fl_int width, real *t, real *partial,
-                                    fl_int sums, const int mode, const int cut)
+                             fl_int sums, const int mode, const int cut)
 {
     const fl_int inner = job->inner, whole = FL_WIDE * VL;
     const int stream = job->stream && (uintptr_t)y % VECTOR_BYTES == 0 && inner % VL == 0;
@@ -137,10 +137,10 @@ FL_INLINE void softmax_strip(const fl_softmax_job *job, const real *x, real *y, 
         next = (next_columns){x + c + whole, t + !now * n * whole, tops[!now], inner};
         for (int v = 0; v < FL_WIDE; v++) next.top[v] = vset(-REAL_INF);
         softmax_columns(y + c, inner, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, cut ? partial + c : NULL, sums,
-                               mode, stream, FL_WIDE, cut);
+                        mode, stream, FL_WIDE, cut);
     }
     for (; c < width; c += VL) {
-        const fl_int lanes = width - c < VL ? width - c : VL;
+        const fl_int lanes = fl_min(width - c, VL);
         next_columns next = {x + c, t, tops[0], inner};
         tops[0][0] = vset(-REAL_INF);
         for (fl_int j = 0; j < n; j++) copy_row(&next, j, n, VL, lanes, 1);
@@ -159,8 +159,8 @@ typedef struct {
 /* parts: of each column, or 1 for whole columns. */
 FL_INLINE region region_of(const fl_softmax_job *job, fl_int block, fl_int parts)
 {
-    const fl_int wide = job->per_block * (64 / (fl_int)sizeof(real)), strips = (job->inner + wide - 1) / wide, number = block / strips;
-    const fl_int from = block % strips * wide, width = job->inner - from < wide ? job->inner - from : wide;
+    const fl_int wide = job->per_block * (64 / (fl_int)sizeof(real)), strips = ceil_div(job->inner, wide), number = block / strips;
+    const fl_int from = block % strips * wide, width = fl_min(job->inner - from, wide);
     const fl_int part = number % parts, begin = part * job->part;
     const fl_int n = part + 1 < parts ? job->part : job->n - begin;
     return (region){number / parts, part, from, width, begin, n};
@@ -211,12 +211,11 @@ void FL_ENTRY(softmax_join)(const fl_job *head, fl_int block, void *scratch)
     real *tops = (real *)job->partial + R.outer * parts * inner + R.from, *sums = tops + job->outer * parts * inner;
     (void)scratch;
     for (fl_int c = 0; c < R.width; c += VL) {
-        const fl_int lanes = R.width - c < VL ? R.width - c : VL;
+        const fl_int lanes = fl_min(R.width - c, VL);
         vec top, sum;
         join_parts(&top, &sum, tops + c, sums + c, parts, inner, lanes, job->mode);
         if (job->mode == FL_SOFTMAX) {
-            for (fl_int p = 0; p < parts; p++)
-                vstore_n(sums + p * inner + c, vload_n(sums + p * inner + c, lanes, 0) / sum, lanes);
+            for (fl_int p = 0; p < parts; p++) vstore_n(sums + p * inner + c, vload_n(sums + p * inner + c, lanes, 0) / sum, lanes);
             continue;
         }
         const vec log_sum = vselect(vequal(sum, vset(-1)), vset(-REAL_INF), vlog1p(sum)); /* -1: all elements are -inf */
@@ -228,7 +227,7 @@ void FL_ENTRY(softmax_join)(const fl_job *head, fl_int block, void *scratch)
 
 /* y = finish(x) for `wide` vectors of columns, the last one of `lanes` lanes. */
 FL_INLINE void softmax_finish(real *y, const real *x, fl_int inner, fl_int n, fl_int lanes, const real *tops, const real *factors,
-                                     const int mode, const int wide)
+                              const int mode, const int wide)
 {
     last_step last[FL_WIDE];
     for (int v = 0; v < wide; v++) {
@@ -254,10 +253,9 @@ FL_INLINE void softmax_last_part(const fl_softmax_job *job, const region *R, con
         row_store(y, x, R->n, factors[0], tops[0], mode, 0);
         return;
     }
-    for (; c + whole <= R->width; c += whole)
-        softmax_finish(y + c, x + c, inner, R->n, VL, tops + c, factors + c, mode, FL_WIDE);
+    for (; c + whole <= R->width; c += whole) softmax_finish(y + c, x + c, inner, R->n, VL, tops + c, factors + c, mode, FL_WIDE);
     for (; c < R->width; c += VL) {
-        const fl_int lanes = R->width - c < VL ? R->width - c : VL;
+        const fl_int lanes = fl_min(R->width - c, VL);
         softmax_finish(y + c, x + c, inner, R->n, lanes, tops + c, factors + c, mode, 1);
     }
 }

@@ -8,7 +8,7 @@
 typedef struct {
     fl_job head;
     const void *x, *t;
-    void *grad;                /* or NULL; may be x */
+    void *grad; /* or NULL; may be x */
     double scale;
     double *loss;
     fl_int n, per_block;

@@ -1,6 +1,7 @@
 /* stencil.c: one kernel of any size over planes, as image filters are. A register of the image, loaded once, serves the taps of
  * several rows of pixels. */
 #include "kernels/stencil.h"
+#include "shared/blocks.h"
 #include "shared/image_rows.h"
 
 /* Where a pixel beyond the image is taken from, 0 <= result < n; -1: nowhere. */
@@ -10,9 +11,7 @@ FL_INLINE fl_int border_index(fl_int i, fl_int n, int border)
     switch (border) {
     case FL_NEAREST: return i < 0 ? 0 : n - 1;
     case FL_WRAP: return (i % n + n) % n;
-    case FL_REFLECT:
-        i = (i % (2 * n) + 2 * n) % (2 * n);
-        return i < n ? i : 2 * n - 1 - i;
+    case FL_REFLECT: i = (i % (2 * n) + 2 * n) % (2 * n); return i < n ? i : 2 * n - 1 - i;
     case FL_MIRROR:
         if (n == 1) return 0;
         i = (i % (2 * n - 2) + 2 * n - 2) % (2 * n - 2);
@@ -49,22 +48,22 @@ FL_INLINE void stencil_store(real *y, fl_int ldy, vec (*s)[STENCIL_VECTORS], fl_
 }
 
 /* What row p of the image, from x on, adds to the rows lo..hi of pixels. */
-#define STENCIL_CASE(lo, hi)                                                                     \
-    case lo * 4 + hi:                                                                            \
-        for (fl_int j = 0; j < taps; j++) {                                                      \
-            vec d[STENCIL_VECTORS];                                                                 \
-            _Pragma("GCC unroll 4") for (int u = 0; u < nv; u++) d[u] = vload(x + j + u * VL);   \
-            _Pragma("GCC unroll 4") for (int q = lo; q <= hi; q++)                               \
-            {                                                                                    \
-                const vec tap = vset(w[(p - q) * taps + j]);                                     \
-                _Pragma("GCC unroll 4") for (int u = 0; u < nv; u++) s[q][u] += tap * d[u];      \
-            }                                                                                    \
-        }                                                                                        \
+#define STENCIL_CASE(lo, hi)                                                                   \
+    case lo * 4 + hi:                                                                          \
+        for (fl_int j = 0; j < taps; j++) {                                                    \
+            vec d[STENCIL_VECTORS];                                                            \
+            _Pragma("GCC unroll 4") for (int u = 0; u < nv; u++) d[u] = vload(x + j + u * VL); \
+            _Pragma("GCC unroll 4") for (int q = lo; q <= hi; q++)                             \
+            {                                                                                  \
+                const vec tap = vset(w[(p - q) * taps + j]);                                   \
+                _Pragma("GCC unroll 4") for (int u = 0; u < nv; u++) s[q][u] += tap * d[u];    \
+            }                                                                                  \
+        }                                                                                      \
         break;
 
 /* FL_STENCIL_ROWS rows of nv registers of pixels. The taps of pixel b in row p begin with rows_of_x[p][at + b]. */
 FL_INLINE void stencil_tile(real *y, fl_int ldy, const real *const *rows_of_x, fl_int at, const real *w, fl_int r, fl_int taps,
-                                   fl_int rows, fl_int left, const int nv)
+                            fl_int rows, fl_int left, const int nv)
 {
     vec s[FL_STENCIL_ROWS][STENCIL_VECTORS];
 #pragma GCC unroll 4
@@ -90,9 +89,9 @@ FL_INLINE void stencil_tile(real *y, fl_int ldy, const real *const *rows_of_x, f
     stencil_store(y, ldy, s, rows, left, nv);
 }
 
-/* The same for few rows of taps: those of one column stay in registers. */
+/* stencil_tile for few rows of taps, r: the taps of one column stay in registers. */
 FL_INLINE void stencil_few(real *y, fl_int ldy, const real *const *rows_of_x, fl_int at, const real *w, fl_int taps, fl_int rows,
-                                  fl_int left, const int r, const int nv)
+                           fl_int left, const int r, const int nv)
 {
     vec s[FL_STENCIL_ROWS][STENCIL_VECTORS];
 #pragma GCC unroll 4
@@ -125,12 +124,12 @@ FL_INLINE void stencil_few(real *y, fl_int ldy, const real *const *rows_of_x, fl
 #else
 #define STENCIL_MORE(nv)
 #endif
-#define STENCIL_TILE(nv)                                                                                          \
-    switch (job->r) {                                                                                             \
-        STENCIL_FEW(3, nv)                                                                                        \
-        STENCIL_FEW(5, nv)                                                                                        \
-        STENCIL_FEW(7, nv)                                                                                        \
-        STENCIL_MORE(nv)                                                                                          \
+#define STENCIL_TILE(nv)                                                                                  \
+    switch (job->r) {                                                                                     \
+        STENCIL_FEW(3, nv)                                                                                \
+        STENCIL_FEW(5, nv)                                                                                \
+        STENCIL_FEW(7, nv)                                                                                \
+        STENCIL_MORE(nv)                                                                                  \
     default: stencil_tile(to, job->w, x + a, b, job->weights, job->r, job->s, high - a, left, nv); break; \
     }
 
@@ -142,26 +141,26 @@ static void stencil_strip(const fl_stencil_job *job, real *y, const real *const 
             const fl_int lanes = wide - b;
             real *to = y + a * job->w + b;
             nv = lanes >= STENCIL_VECTORS * VL ? STENCIL_VECTORS : lanes > VL ? 2 : 1;
-            const fl_int last = lanes - (nv - 1) * VL, left = last < VL ? last : VL;
+            const fl_int last = lanes - (nv - 1) * VL, left = fl_min(last, VL);
             if (STENCIL_VECTORS > 2 && nv == STENCIL_VECTORS) STENCIL_TILE(STENCIL_VECTORS)
             else if (nv == 2) STENCIL_TILE(2)
             else STENCIL_TILE(1)
         }
 }
 
-/* A block: tile_rows x tile_cols pixels. Columns whose taps all meet the image read it in place, by a list of rows; those beside them read
- * copies with the border. scratch: the list, tile_rows up to FL_STENCIL_ROWS + r - 1; a row of cval, tile_cols + s and a register; the
- * copies, as many rows as the list of job->ld. */
+/* A block: tile_rows x tile_cols pixels. Columns whose taps all meet the image read it in place, by a list of rows; those beside
+ * them read copies with the border. scratch: the list, tile_rows up to FL_STENCIL_ROWS + r - 1; a row of cval, tile_cols + s and a
+ * register; the copies, as many rows as the list of job->ld. */
 void FL_ENTRY(stencil)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_stencil_job *job = (const fl_stencil_job *)head;
     const fl_int tiles = job->tiles_down * job->tiles_across, image = block / tiles, tile = block % tiles, h = job->h, w = job->w;
     const fl_int a0 = tile / job->tiles_across * job->tile_rows, b0 = tile % job->tiles_across * job->tile_cols;
-    const fl_int high = h - a0 < job->tile_rows ? h - a0 : job->tile_rows, wide = w - b0 < job->tile_cols ? w - b0 : job->tile_cols;
-    const fl_int top = job->r / 2, left = job->s / 2, rows = (high + FL_STENCIL_ROWS - 1) / FL_STENCIL_ROWS * FL_STENCIL_ROWS + job->r - 1;
+    const fl_int high = fl_min(h - a0, job->tile_rows), wide = fl_min(w - b0, job->tile_cols);
+    const fl_int top = job->r / 2, left = job->s / 2, rows = round_up(high, FL_STENCIL_ROWS) + job->r - 1;
     /* strips of columns [0, lo), [lo, hi), [hi, wide): the second in place */
-    const fl_int outside = left > b0 ? (left - b0 + VL - 1) / VL * VL : 0, lo = outside < wide ? outside : wide;
-    const fl_int reach = w - b0 - (job->s - 1 - left), most = reach < wide ? reach : wide, hi = most > lo ? lo + (most - lo) / VL * VL : lo;
+    const fl_int outside = left > b0 ? round_up(left - b0, VL) : 0, lo = fl_min(outside, wide);
+    const fl_int reach = w - b0 - (job->s - 1 - left), most = fl_min(reach, wide), hi = most > lo ? lo + (most - lo) / VL * VL : lo;
     const fl_int from[] = {0, lo, hi, wide};
     const real *x = (const real *)job->x + image * h * w, **list = scratch;
     real *row = (real *)scratch + job->list, *copies = row + job->tile_cols + job->s + VL;

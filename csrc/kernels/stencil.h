@@ -14,12 +14,12 @@ typedef struct {
     fl_job head;
     fl_int h, w, r, s;
     fl_int tile_rows, tile_cols, tiles_down, tiles_across;
-    const void *weights;               /* (r, s) */
+    const void *weights; /* (r, s) */
     const void *x;
-    void *y;                           /* (images, h, w), as x */
+    void *y; /* (images, h, w), as x */
     int border;
     double cval;
-    fl_int list, ld;                   /* reals in scratch: for the list of rows; of a copy of one */
+    fl_int list, ld; /* reals in scratch: for the list of rows; of a copy of one */
 } fl_stencil_job;
 
 #endif

@@ -3,6 +3,7 @@
  * With target rows t: l_i = sum_j t_j (lse - x_ij), grad_i = w_i (softmax(x_i) sum_j t_j - t). Very long rows in parts, as the
  * softmax's. */
 #include "kernels/xent.h"
+#include "shared/blocks.h"
 #include "shared/labels.h"
 #include "shared/softmax_steps.h"
 
@@ -82,7 +83,7 @@ FL_INLINE double xent_short_rows(const fl_xent_job *job, fl_int i, fl_int rows, 
     last_step last[FL_WIDE];
     double sum = 0;
     for (fl_int v = 0; v * VL < rows; v++) {
-        const fl_int r = v * VL, here = rows - r < VL ? rows - r : VL;
+        const fl_int r = v * VL, here = fl_min(rows - r, VL);
         load_transposed(z + r, ld, x + r * ldx, ldx, n, here);
         if (t) load_transposed(t + r, ld, targets + r * n, n, n, here);
         else last[v].label = labels_of(job->labels + i + r, here);
@@ -93,7 +94,7 @@ FL_INLINE double xent_short_rows(const fl_xent_job *job, fl_int i, fl_int rows, 
     else
         for (fl_int v = 0; v * VL < rows; v++) xent_lanes(loss + v, last + v, z + v * VL, t ? t + v * VL : NULL, n, 1);
     for (fl_int v = 0; v * VL < rows; v++) {
-        const fl_int r = v * VL, here = rows - r < VL ? rows - r : VL;
+        const fl_int r = v * VL, here = fl_min(rows - r, VL);
         real *g = job->grad ? (real *)job->grad + (i + r) * n : NULL;
         if (g && t) store_transposed(g, n, z + r, ld, n, here, last + v, FL_SOFTMAX);
         else if (g) store_transposed(g, n, z + r, ld, n, here, last + v, FL_GRADIENT_OF_LABEL);
@@ -107,7 +108,7 @@ FL_INLINE void target_row(const real *targets, const real *x, fl_int n, real top
 {
     vec l = vset(0), t = l;
     for (fl_int j = 0; j < n; j += VL) {
-        fl_int left = n - j < VL ? n - j : VL;
+        fl_int left = fl_min(n - j, VL);
         t += target_terms(vload_n(targets + j, left, 0), vload_n(x + j, left, 0), vset(top), &l);
     }
     *loss = (double)vsum(l);
@@ -118,14 +119,14 @@ FL_INLINE void target_row(const real *targets, const real *x, fl_int n, real top
 FL_INLINE void target_gradient(real *grad, const real *e, const real *targets, fl_int n, real factor, real scale)
 {
     for (fl_int j = 0; j < n; j += VL) {
-        fl_int left = n - j < VL ? n - j : VL;
+        fl_int left = fl_min(n - j, VL);
         vstore_n(grad + j, (vload_n(e + j, left, 0) * factor - vload_n(targets + j, left, 0)) * scale, left);
     }
 }
 
 /* One long row. e: where the exponentials go, grad itself or scratch; grad may be NULL, and then e is too. */
 FL_INLINE double xent_long_row(real *grad, real *e, const real *x, const real *targets, fl_int label, fl_int n, double scale,
-                                      const real *ahead, int stream)
+                               const real *ahead, int stream)
 {
     real top = row_top(x, n);
     double loss = 0, mass = 1;
@@ -147,22 +148,21 @@ FL_INLINE double xent_long_row(real *grad, real *e, const real *x, const real *t
 FL_INTERLEAVED void FL_ENTRY(xent)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_xent_job *job = (const fl_xent_job *)head;
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->m ? from + job->per_block : job->m;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->m);
     const fl_int n = job->n, ldx = job->ldx, together = FL_WIDE * VL;
     const real *x = job->x, *targets = job->targets;
     real *grad = job->grad;
     double loss = 0;
     assert(n >= 1 && from < to);
     if (n <= FL_SHORT_ROW) {
-        for (fl_int i = from; i < to; i += together)
-            loss += xent_short_rows(job, i, to - i < together ? to - i : together, scratch);
+        for (fl_int i = from; i < to; i += together) loss += xent_short_rows(job, i, fl_min(to - i, together), scratch);
     } else {
         for (fl_int i = from; i < to; i++) {
             double w = job->weight ? job->weight[i] : 1;
             real *g = grad ? grad + i * n : NULL;
             double l = xent_long_row(g, g && job->stream ? scratch : g, x + i * ldx, targets ? targets + i * n : NULL,
-                                            targets ? -1 : label_of(job->labels, i, n), n, w * job->scale, x + (i + 1 < job->m ? i + 1 : i) * ldx,
-                                            job->stream);
+                                     targets ? -1 : label_of(job->labels, i, n), n, w * job->scale,
+                                     x + fl_min(i + 1, job->m - 1) * ldx, job->stream);
             if (w != 0) loss += w * l;
         }
         if (job->stream) vstream_end();
@@ -177,7 +177,7 @@ typedef struct {
 
 FL_INLINE row_part row_part_of(const fl_xent_job *job, fl_int block)
 {
-    const fl_int begin = block % job->parts * job->part, n = job->n - begin < job->part ? job->n - begin : job->part;
+    const fl_int begin = block % job->parts * job->part, n = fl_min(job->n - begin, job->part);
     return (row_part){block / job->parts, begin, n, block};
 }
 

@@ -11,16 +11,16 @@
 typedef struct {
     fl_job head;
     int stream;
-    const void *x;             /* logits (m, n), row stride ldx */
-    const int64_t *labels;     /* (m,); or NULL, and then */
-    const void *targets;       /* (m, n), C order: probabilities */
-    const double *weight;      /* (m,) or NULL for ones */
+    const void *x;         /* logits (m, n), row stride ldx */
+    const int64_t *labels; /* (m,); or NULL, and then */
+    const void *targets;   /* (m, n), C order: probabilities */
+    const double *weight;  /* (m,) or NULL for ones */
     double scale;
-    double *loss;              /* one per block */
-    void *grad;                /* (m, n), C order, or NULL. May be x itself */
+    double *loss; /* one per block */
+    void *grad;   /* (m, n), C order, or NULL. May be x itself */
     fl_int m, n, ldx, per_block;
-    fl_int parts, part;        /* of a row, and elements of one; the last may have fewer */
-    void *partial;             /* (4, m, parts): what is passed on from job to job */
+    fl_int parts, part; /* of a row, and elements of one; the last may have fewer */
+    void *partial;      /* (4, m, parts): what is passed on from job to job */
 } fl_xent_job;
 
 #endif

@@ -1,12 +1,13 @@
 /* epilogue.c: what follows the sums of a matrix product or a convolution: bias, activation, residual, the derivative sigma' (which
  * follows from the output y = sigma(z), so z is not kept), the optimizer's step. */
 #include "shared/activate.h"
+#include "shared/blocks.h"
 #include "shared/epilogue.h"
 #include "shared/step.h"
 
 /* A rectangle of C, `rows` x `cols` at (i, j), from the product z, which may be C itself. op and op2 are constants. */
 FL_INLINE void finish_range(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j, fl_int cols,
-                                   const int op, const int op2)
+                            const int op, const int op2)
 {
     const real *bias = job->bias ? (const real *)job->bias + j : NULL;
     for (fl_int q = 0; q < rows; q++) {
@@ -15,7 +16,7 @@ FL_INLINE void finish_range(const fl_gemm_job *job, const real *z, fl_int ldz, f
         const real *r = job->r ? (const real *)job->r + (i + q) * job->ldr + j : NULL;
         const real *y = op2 != FL_IDENTITY ? (const real *)job->y + (i + q) * job->ldy + j : NULL;
         for (fl_int v = 0; v < cols; v += VL) {
-            const fl_int left = cols - v < VL ? cols - v : VL;
+            const fl_int left = fl_min(cols - v, VL);
             vec x = vload_n(zq + v, left, 0);
             if (job->accumulate) x += vload_n(c + v, left, 0);
             if (bias) x += vload_n(bias + v, left, 0);
@@ -27,7 +28,7 @@ FL_INLINE void finish_range(const fl_gemm_job *job, const real *z, fl_int ldz, f
     }
 }
 
-/* The same as a gradient of the parameters C. */
+/* A rectangle of the parameters C, whose gradient is the product z. */
 FL_INLINE void finish_update(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j, fl_int cols)
 {
     const stepper step = stepper_of(job->update);
@@ -55,7 +56,8 @@ void FL_ENTRY(gemm_outer_update)(const fl_gemm_job *job, fl_int i, fl_int rows, 
     else outer_update(job, i, rows, j, cols, FL_SGD);
 }
 
-FL_INTERLEAVED void FL_ENTRY(gemm_finish)(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j, fl_int cols)
+FL_INTERLEAVED void FL_ENTRY(gemm_finish)(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j,
+                                          fl_int cols)
 {
     if (job->update) {
         finish_update(job, z, ldz, i, rows, j, cols);

@@ -4,17 +4,18 @@
 #define FL_EXP_SUMS_H
 
 #include "kernels/softmax.h"
+#include "shared/blocks.h"
 #include "simd/math.h"
 
 #define SUM_RUN 8 /* vectors added plainly before they join a sum that keeps what it rounds off */
 #define FETCH 8   /* rows ahead that a strip of columns is prefetched */
 
 /* Adds e, but for the lanes where a is the top: those are counted, since each is exactly 1 and the first is log1p's. */
-#define FL_ADD_BELOW_TOP(sum, ties, e, a, top)        \
-    do {                                              \
-        vmask tie_ = vequal(a, top);                  \
-        (sum) += vselect(tie_, vset(0), e);           \
-        (ties) += vselect(tie_, vset(1), vset(0));    \
+#define FL_ADD_BELOW_TOP(sum, ties, e, a, top)     \
+    do {                                           \
+        vmask tie_ = vequal(a, top);               \
+        (sum) += vselect(tie_, vset(0), e);        \
+        (ties) += vselect(tie_, vset(1), vset(0)); \
     } while (0)
 
 /* The lanes functions work on `wide` vectors of independent problems, one a lane: t[j * ld + v * VL], j < n, n >= 1, v < wide,
@@ -34,7 +35,7 @@ FL_INLINE void add_exactly(vec *sum, vec *lost, vec part)
     *sum = total;
 }
 
-/* x[j * inner], j < n, copied to t[j * ld] row by row, and their tops: what comes next, fetched while something else computes. */
+/* x[j * inner], j < n, copied to t[j * ld] row by row, and their tops: copied while the columns before them are computed. */
 typedef struct {
     const real *x;
     real *t;
@@ -54,14 +55,14 @@ FL_INLINE void copy_row(const next_columns *next, fl_int j, fl_int n, fl_int ld,
 }
 
 /* sum[v] = the sum of exp(t - top), which FL_SOFTMAX leaves in t. The other modes leave t alone and give the sum less 1 (the
- * top's own term), so that log-sum-exp is top + log1p of it. next: see above, or NULL. */
+ * top's own term), so that log-sum-exp is top + log1p of it. next: columns to be copied meanwhile, or NULL. */
 FL_INLINE void lanes_exp(vec *sum, real *t, fl_int ld, fl_int n, const vec *top, const next_columns *next, const int mode,
-                                const int wide)
+                         const int wide)
 {
     vec lost[FL_WIDE], ties[FL_WIDE];
     for (int v = 0; v < wide; v++) sum[v] = lost[v] = ties[v] = vset(0);
     for (fl_int from = 0; from < n; from += SUM_RUN) {
-        fl_int to = from + SUM_RUN < n ? from + SUM_RUN : n;
+        fl_int to = fl_min(from + SUM_RUN, n);
         vec run[FL_WIDE];
         for (int v = 0; v < wide; v++) run[v] = vset(0);
         for (fl_int j = from; j < to; j++) {
@@ -98,14 +99,14 @@ FL_INLINE real row_top(const real *x, fl_int n)
     return vtop(vmax(vmax(t0, t1), vmax(t2, t3)));
 }
 
-/* Sum of exp(x - top), less 1 if not FL_SOFTMAX (see lanes_exp); stored to e unless that is NULL. Meanwhile the same part of
- * `ahead`, the row that comes next, is fetched: this sweep leaves the memory idle. */
+/* Sum of exp(x - top), less 1 if not FL_SOFTMAX (see lanes_exp); stored to e unless that is NULL. Prefetches the
+ * corresponding part of `ahead`, the next row: this sweep leaves the memory idle. */
 FL_INLINE double row_exp(real *e, const real *x, fl_int n, real top_, const real *ahead, const int mode)
 {
     const vec top = vset(top_);
     vec total = vset(0), lost = total, ties = total;
     for (fl_int from = 0; from < n; from += 2 * SUM_RUN * VL) {
-        fl_int to = from + 2 * SUM_RUN * VL < n ? from + 2 * SUM_RUN * VL : n, j = from;
+        fl_int to = fl_min(from + 2 * SUM_RUN * VL, n), j = from;
         vec s0 = vset(0), s1 = s0;
         for (; j + 2 * VL <= to; j += 2 * VL) {
             vec a = vload(x + j), b = vload(x + j + VL), ea = vexp_nonpositive(a - top), eb = vexp_nonpositive(b - top);
@@ -120,7 +121,7 @@ FL_INLINE double row_exp(real *e, const real *x, fl_int n, real top_, const real
             }
         }
         for (; j < to; j += VL) {
-            fl_int left = to - j < VL ? to - j : VL;
+            fl_int left = fl_min(to - j, VL);
             vec a = vload_n(x + j, left, -REAL_INF), ea = vexp_nonpositive(a - top);
             if (e) vstore_n(e + j, ea, left);
             if (mode == FL_SOFTMAX) s0 += ea;

@@ -2,6 +2,7 @@
 #ifndef FL_IMAGE_ROWS_H
 #define FL_IMAGE_ROWS_H
 
+#include "shared/blocks.h"
 #include "simd/simd.h"
 
 /* VL elements at p, zeros where column `at` + lane is not in a row of w. */
@@ -10,10 +11,10 @@ FL_INLINE vec load_in_row(const real *p, fl_int at, fl_int w)
     if (at >= 0 && at + VL <= w) return vload(p);
     if (at >= w || at + VL <= 0) return vset(0);
     if (at >= 0) return vload_n(p, w - at, 0);
-    return vload_range(p, vrange_of(-at, w - at < VL ? w - at : VL));
+    return vload_range(p, vrange_of(-at, fl_min(w - at, VL)));
 }
 
-/* row_in_zeros for a step of 2 or more. */
+/* row_in_zeros for a step of 2 or more; a step of 2 with two loads and a permutation. */
 FL_SHARED void row_by_steps(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
 {
     for (fl_int q = 0; q < width; q += VL) {
@@ -27,12 +28,12 @@ FL_SHARED void row_by_steps(real *out, fl_int width, const real *from, fl_int w,
     }
 }
 
-/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Up to a register more is
- * written. */
+/* One row of a plane: `width` columns, column q from column q * step + start of a row of w, zeros around it. Writes up to a
+ * register more. */
 FL_INLINE void row_in_zeros(real *out, fl_int width, const real *from, fl_int w, fl_int step, fl_int start)
 {
-    const fl_int before = start >= 0 ? 0 : -start < width ? -start : width, first = before + start;
-    const fl_int n = w - first < width - before ? w - first : width - before;
+    const fl_int before = start >= 0 ? 0 : fl_min(-start, width), first = before + start;
+    const fl_int n = fl_min(w - first, width - before);
     fl_int t = before;
     if (step != 1) {
         row_by_steps(out, width, from, w, step, start);
@@ -47,11 +48,11 @@ FL_INLINE void row_in_zeros(real *out, fl_int width, const real *from, fl_int w,
     for (; t < width; t += VL) vstore(out + t, vset(0));
 }
 
-/* The same for a step of 2 and two planes at once: columns 2 q + start and those after them. No more is written. */
+/* Two rows, for a step of 2: columns 2 q + start to even, columns 2 q + 1 + start to odd. Writes no more than `width`. */
 FL_SHARED void rows_by_twos(real *even, real *odd, fl_int width, const real *from, fl_int w, fl_int start)
 {
     for (fl_int q = 0; q < width; q += VL) {
-        const fl_int at = 2 * q + start, left = width - q < VL ? width - q : VL;
+        const fl_int at = 2 * q + start, left = fl_min(width - q, VL);
         vec a, b;
         vunzip(load_in_row(from + at, at, w), load_in_row(from + at + VL, at + VL, w), &a, &b);
         vstore_n(even + q, a, left);
@@ -61,7 +62,7 @@ FL_SHARED void rows_by_twos(real *even, real *odd, fl_int width, const real *fro
 
 FL_INLINE void fill_row(real *row, fl_int n, real value)
 {
-    for (fl_int q = 0; q < n; q += VL) vstore_n(row + q, vset(value), n - q < VL ? n - q : VL);
+    for (fl_int q = 0; q < n; q += VL) vstore_n(row + q, vset(value), fl_min(n - q, VL));
 }
 
 #endif

@@ -3,6 +3,7 @@
 #define FL_SOFTMAX_STEPS_H
 
 #include "kernels/softmax.h"
+#include "shared/blocks.h"
 #include "shared/exp_sums.h"
 #include "shared/transpose.h"
 
@@ -18,8 +19,7 @@ typedef struct {
 FL_INLINE vec finish(vec v, const last_step *last, fl_int j, const int mode)
 {
     if (mode == FL_SOFTMAX) return v * last->factor;
-    if (mode == FL_GRADIENT_OF_LABEL)
-        return v * last->factor - vselect(vequal(last->label, vset((real)j)), last->scale, vset(0));
+    if (mode == FL_GRADIENT_OF_LABEL) return v * last->factor - vselect(vequal(last->label, vset((real)j)), last->scale, vset(0));
     return (v - last->top) - last->factor;
 }
 
@@ -52,7 +52,7 @@ FL_INLINE void row_store(real *y, const real *x, fl_int n, real factor, real top
     fl_int j = 0;
     if (stream) {
         j = (fl_int)(-(uintptr_t)y % VECTOR_BYTES / sizeof(real));
-        j = j < n ? j : n;
+        j = fl_min(j, n);
         vstore_n(y, finish(vload_n(x, j, 0), &last, 0, mode), j); /* fewer than VL */
         for (; j + VL <= n; j += VL) vstream(y + j, finish(vload(x + j), &last, j, mode));
     }

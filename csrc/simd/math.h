@@ -23,46 +23,78 @@
 #define TANH_LOWEST (-90.0)
 #define LN2_UPPER 0x1.62e42fefap-1 /* 36 bits */
 #define LN2_LOWER 0x1.cf79abc9e3b3ap-40
-#define LOG_P(z) \
+#define LOG_P(z)                                                                                                               \
     (((((((0.13251159988152552603 * z + 0.1325013654530075343) * z + 0.15387089949982167332) * z + 0.18181775683749139335) * z \
-        + 0.22222222646572138207) * z + 0.28571428569087347795) * z + 0.40000000000006242436) * z \
+        + 0.22222222646572138207)                                                                                              \
+           * z                                                                                                                 \
+       + 0.28571428569087347795)                                                                                               \
+          * z                                                                                                                  \
+      + 0.40000000000006242436)                                                                                                \
+         * z                                                                                                                   \
      + 0.6666666666666666098)
 #endif
 
-/* With a table n has four fractional bits: 2^(j/16) is looked up, and r and its polynomial shrink. The table holds the rounded power
- * and, relative to it, what rounding left. EXPM1_Q is accurate relative to a small r. */
+/* With a table n has four fractional bits: 2^(j/16) is looked up, and r and its polynomial shrink. The table holds the rounded
+ * power and, relative to it, what rounding left. EXPM1_Q is accurate relative to a small r. */
 #if EXP_TABLE == 16
 #if FL_IS_F32
 #define EXP_Q(r) (0.1666705806f * r + 0.5000162025f)
 #define EXPM1_Q(r) ((0.04166644294f * r + 0.166669909f) * r + 0.5000000003f)
 #else
-#define EXP_Q(r) \
+#define EXP_Q(r)                                                                                                                 \
     ((((0.0013889129156193673508 * r + 0.0083334720619830497255) * r + 0.041666666659647944901) * r + 0.1666666666441336366) * r \
      + 0.50000000000000056599)
-#define EXPM1_Q(r) \
-    (((((1.9841292008326835396e-4 * r + 0.0013889092636648277441) * r + 0.0083333333341666320037) * r \
-       + 0.041666666661886341449) * r + 0.16666666666666649178) * r + 0.50000000000000028003)
+#define EXPM1_Q(r)                                                                                                               \
+    (((((1.9841292008326835396e-4 * r + 0.0013889092636648277441) * r + 0.0083333333341666320037) * r + 0.041666666661886341449) \
+          * r                                                                                                                    \
+      + 0.16666666666666649178)                                                                                                  \
+         * r                                                                                                                     \
+     + 0.50000000000000028003)
 #endif
 static const real exp2_upper[EXP_TABLE] __attribute__((aligned(64))) = {
 #if FL_IS_F32
-    0x1.0p+0f, 0x1.0b5588p+0f, 0x1.172b8p+0f, 0x1.2387a8p+0f, 0x1.306fep+0f, 0x1.3dea68p+0f, 0x1.4bfdbp+0f, 0x1.5ab08p+0f,
-    0x1.6a09e8p+0f, 0x1.7a1148p+0f, 0x1.8ace58p+0f, 0x1.9c4918p+0f, 0x1.ae89f8p+0f, 0x1.c199cp+0f, 0x1.d5819p+0f,
-    0x1.ea4af8p+0f,
+    0x1.0p+0f,      0x1.0b5588p+0f, 0x1.172b8p+0f,  0x1.2387a8p+0f, 0x1.306fep+0f,  0x1.3dea68p+0f, 0x1.4bfdbp+0f, 0x1.5ab08p+0f,
+    0x1.6a09e8p+0f, 0x1.7a1148p+0f, 0x1.8ace58p+0f, 0x1.9c4918p+0f, 0x1.ae89f8p+0f, 0x1.c199cp+0f,  0x1.d5819p+0f, 0x1.ea4af8p+0f,
 #else
-    0x1.0p+0, 0x1.0b5586cf9891p+0, 0x1.172b83c7d517cp+0, 0x1.2387a6e756238p+0, 0x1.306fe0a31b714p+0, 0x1.3dea64c123424p+0,
-    0x1.4bfdad5362a28p+0, 0x1.5ab07dd485428p+0, 0x1.6a09e667f3bccp+0, 0x1.7a11473eb0188p+0, 0x1.8ace5422aa0dcp+0,
-    0x1.9c49182a3f09p+0, 0x1.ae89f995ad3acp+0, 0x1.c199bdd85529cp+0, 0x1.d5818dcfba488p+0, 0x1.ea4afa2a490d8p+0,
+    0x1.0p+0,
+    0x1.0b5586cf9891p+0,
+    0x1.172b83c7d517cp+0,
+    0x1.2387a6e756238p+0,
+    0x1.306fe0a31b714p+0,
+    0x1.3dea64c123424p+0,
+    0x1.4bfdad5362a28p+0,
+    0x1.5ab07dd485428p+0,
+    0x1.6a09e667f3bccp+0,
+    0x1.7a11473eb0188p+0,
+    0x1.8ace5422aa0dcp+0,
+    0x1.9c49182a3f09p+0,
+    0x1.ae89f995ad3acp+0,
+    0x1.c199bdd85529cp+0,
+    0x1.d5818dcfba488p+0,
+    0x1.ea4afa2a490d8p+0,
 #endif
 };
 static const real exp2_lower[EXP_TABLE] __attribute__((aligned(64))) = {
 #if FL_IS_F32
-    0x0.0p+0f, -0x1.237f9p-24f, 0x1.bbc0d2p-23f, -0x1.ecea76p-25f, 0x1.125002p-25f, -0x1.4e861cp-23f, -0x1.07f47cp-23f,
-    -0x1.9a2c5ap-24f, -0x1.20888ep-24f, -0x1.05cb44p-25f, -0x1.40c09cp-23f, 0x1.a3b5e4p-28f, 0x1.e26fp-25f, -0x1.3a1dc2p-24f,
-    -0x1.317d9ap-24f, 0x1.2169bp-24f,
+    0x0.0p+0f,        -0x1.237f9p-24f,  0x1.bbc0d2p-23f,  -0x1.ecea76p-25f, 0x1.125002p-25f,  -0x1.4e861cp-23f,
+    -0x1.07f47cp-23f, -0x1.9a2c5ap-24f, -0x1.20888ep-24f, -0x1.05cb44p-25f, -0x1.40c09cp-23f, 0x1.a3b5e4p-28f,
+    0x1.e26fp-25f,    -0x1.3a1dc2p-24f, -0x1.317d9ap-24f, 0x1.2169bp-24f,
 #else
-    0x0.0p+0, -0x1.2d75c73e2d323p-53, -0x1.0af6f2bd284acp-52, 0x1.68efde3a8a894p-54, 0x1.fbbfcecc6fe9ep-53,
-    -0x1.710a86dbea701p-52, -0x1.5dacb6abb4ae5p-53, 0x1.fd30564f92b8dp-53, 0x1.98d4d0da05571p-54, -0x1.91163747208ccp-53,
-    -0x1.aa41dc973def4p-54, 0x1.1affc2b91ce27p-56, 0x1.a0d9beee483f8p-53, 0x1.36eae30af0cb3p-56, -0x1.dbc8f0f6b610bp-54,
+    0x0.0p+0,
+    -0x1.2d75c73e2d323p-53,
+    -0x1.0af6f2bd284acp-52,
+    0x1.68efde3a8a894p-54,
+    0x1.fbbfcecc6fe9ep-53,
+    -0x1.710a86dbea701p-52,
+    -0x1.5dacb6abb4ae5p-53,
+    0x1.fd30564f92b8dp-53,
+    0x1.98d4d0da05571p-54,
+    -0x1.91163747208ccp-53,
+    -0x1.aa41dc973def4p-54,
+    0x1.1affc2b91ce27p-56,
+    0x1.a0d9beee483f8p-53,
+    0x1.36eae30af0cb3p-56,
+    -0x1.dbc8f0f6b610bp-54,
     0x1.96cec35fe2da4p-53,
 #endif
 };
@@ -70,10 +102,20 @@ static const real exp2_lower[EXP_TABLE] __attribute__((aligned(64))) = {
 #if FL_IS_F32
 #define EXP_Q(r) ((((1.388251608e-3f * r + 8.366547107e-3f) * r + 4.166720072e-2f) * r + 0.1666654342f) * r + 0.4999999815f)
 #else
-#define EXP_Q(r) \
+#define EXP_Q(r)                                                                                          \
     (((((((((2.5053776504761009483e-8 * r + 2.7626092770906222396e-7) * r + 2.7557407683593137354e-6) * r \
-           + 2.4801505142838924627e-5) * r + 1.9841269718713417836e-4) * r + 1.3888888931667006241e-3) * r \
-        + 8.3333333333897322672e-3) * r + 4.1666666666576468146e-2) * r + 0.16666666666666588969) * r \
+           + 2.4801505142838924627e-5)                                                                    \
+              * r                                                                                         \
+          + 1.9841269718713417836e-4)                                                                     \
+             * r                                                                                          \
+         + 1.3888888931667006241e-3)                                                                      \
+            * r                                                                                           \
+        + 8.3333333333897322672e-3)                                                                       \
+           * r                                                                                            \
+       + 4.1666666666576468146e-2)                                                                        \
+          * r                                                                                             \
+      + 0.16666666666666588969)                                                                           \
+         * r                                                                                              \
      + 0.50000000000000051999)
 #endif
 #define EXPM1_Q(r) EXP_Q(r)

@@ -1,5 +1,5 @@
-/* portable.h: functions in portable C for any size of vector, for the instruction sets that have no better way: masks are vectors whose
- * lanes are 0 or -1. */
+/* portable.h: functions in portable C for any size of vector, for the instruction sets that have no better way: masks are vectors
+ * whose lanes are 0 or -1. */
 #include "simd/vector.h"
 
 /* The lanes lo <= l < hi, as a value to keep, 0 <= lo <= hi <= VL. */
@@ -18,7 +18,7 @@ FL_INLINE vrange vrange_of(fl_int lo, fl_int hi)
 typedef ivec vmask;
 FL_INLINE vmask vequal(vec a, vec b) { return a == b; }
 FL_INLINE vmask vbelow(vec a, vec b) { return a < b; }
-FL_INLINE vmask vbeyond(vec a, vec b) { return ~(a <= b); }              /* a > b, or one of them is NaN */
+FL_INLINE vmask vbeyond(vec a, vec b) { return ~(a <= b); }             /* a > b, or one of them is NaN */
 FL_INLINE vmask vnegative(vec a) { return (ivec)a >> (REAL_BITS - 1); } /* by the sign bit */
 
 /* a where m holds, else b. */
@@ -27,7 +27,8 @@ FL_INLINE vec vselect(vmask m, vec a, vec b) { return (vec)(((ivec)a & m) | ((iv
 /* x * 2^n for integral n in [-2 * REAL_BIAS, 2 * REAL_BIAS - 2], rounded once, subnormal results included. */
 FL_INLINE vec vldexp(vec x, vec n)
 {
-    /* 2^n in two factors, so that neither over- nor underflows; adding 1.5 * 2^(mantissa bits) leaves the integer in the low bits */
+    /* 2^n in two factors, so that neither over- nor underflows; adding 1.5 * 2^(mantissa bits) leaves the integer in the low bits
+     */
     const real magic = (real)1.5 * (real)((int64_t)1 << REAL_EXPONENT_SHIFT);
     ivec i = (ivec)(n + magic) - (ivec)vset(magic);
     ivec half = i >> 1;

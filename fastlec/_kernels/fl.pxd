@@ -17,17 +17,22 @@ cdef extern from "fl.h" nogil:
 cdef extern from "table.h" nogil:
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_softmax_part, FL_KERNEL_softmax_join, FL_KERNEL_softmax_last
-    enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
-    enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
-    enum: FL_KERNEL_im2col, FL_KERNEL_col2im
+    enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last
+    enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
+    enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack
+    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares, FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
-    enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_winograd_maps
-    enum: FL_KERNEL_winograd_measure, FL_KERNEL_winograd_bounds, FL_KERNEL_winograd_weights_bounds, FL_KERNEL_winograd_choose
+    enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images
+    enum: FL_KERNEL_channels
+    enum: FL_KERNEL_winograd, FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights
+    enum: FL_KERNEL_winograd_maps, FL_KERNEL_winograd_measure, FL_KERNEL_winograd_bounds, FL_KERNEL_winograd_weights_bounds
+    enum: FL_KERNEL_winograd_choose
     enum: FL_KERNEL_conditional
-    enum: FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
-    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
-    enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool
+    enum: FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights
+    enum: FL_KERNEL_stencil
+    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map, FL_KERNEL_batch_norm_forward
+    enum: FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
+    enum: FL_KERNEL_pool
     enum: FL_KERNELS
     ctypedef struct fl_facts:
         int vector_bytes

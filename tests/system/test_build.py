@@ -4,13 +4,11 @@ import ast
 import importlib
 import importlib.metadata
 import re
-import runpy
-import shutil
-import sys
-import types
+from functools import partial
 from pathlib import Path
 
 import pytest
+import setups
 from interpreter import output
 
 import fastlec
@@ -23,30 +21,7 @@ EXTRAS = {"cli", "image", "plot", "safetensors", "sklearn", "torch", "mpi", "ben
 @pytest.fixture
 def described(tmp_path, monkeypatch):
     """described(machine, **environment): the libraries and extension modules that setup.py describes there, by name."""
-    if not (ROOT / "setup.py").exists():
-        pytest.skip("the sources are not here")
-    setuptools = pytest.importorskip("setuptools")
-    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
-    shutil.copytree(ROOT / "fastlec/_kernels", tmp_path / "fastlec/_kernels", ignore=shutil.ignore_patterns("*.so"))
-    shutil.copy(ROOT / "setup.py", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    cython = types.ModuleType("Cython.Build")
-    cython.cythonize = lambda modules, **_: modules
-    monkeypatch.setitem(sys.modules, "Cython", types.ModuleType("Cython"))
-    monkeypatch.setitem(sys.modules, "Cython.Build", cython)
-
-    def describe(machine, **environment):
-        told = {}
-        monkeypatch.setattr("platform.machine", lambda: machine)
-        monkeypatch.setattr(setuptools, "setup", told.update)
-        for name in ("FASTLEC_DEBUG", "FASTLEC_NO_OPENMP"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        runpy.run_path("setup.py")
-        return dict(told["libraries"]), {module.name: module for module in told["ext_modules"]}
-
-    return describe
+    return partial(setups.described, tmp_path, monkeypatch)
 
 
 def all_flags(libraries, modules):

@@ -1,13 +1,15 @@
-/* bands.h: bands of images as registers: pixels lie in memory as registers, one for each place in the image, a lane for each image. */
+/* bands.h: bands of images as registers, one for each place in the image, a lane for each image. */
 #ifndef FL_BANDS_H
 #define FL_BANDS_H
 
 #include "kernels/conv/conv.h"
+#include "shared/blocks.h"
 #include "simd/simd.h"
 
-/* Rows of images `step` apart to registers of out, `width` for a row: zeros but for the `columns` from `before` on. Zeros for images that
- * are not there. */
-FL_SHARED void images_in(real *out, fl_int width, fl_int before, const real *x, fl_int step, fl_int images, fl_int columns, fl_int rows)
+/* Rows of images `step` apart to registers of out, `width` for a row: zeros but for the `columns` from `before` on. Zeros for
+ * images that are not there. */
+FL_SHARED void images_in(real *out, fl_int width, fl_int before, const real *x, fl_int step, fl_int images, fl_int columns,
+                         fl_int rows)
 {
     const fl_int n = rows * columns;
     for (fl_int p = 0; p < rows; p++) {
@@ -17,7 +19,7 @@ FL_SHARED void images_in(real *out, fl_int width, fl_int before, const real *x, 
     }
     out += before * VL;
     for (fl_int t = 0, column = 0; t < n; t += VL) {
-        const fl_int left = n - t < VL ? n - t : VL;
+        const fl_int left = fl_min(n - t, VL);
         vec v[VL];
         for (fl_int i = 0; i < VL; i++) {
             const real *at = x + i * step + t;
@@ -42,19 +44,20 @@ typedef struct {
 
 FL_INLINE images_band images_band_of(const fl_conv_bands *G, fl_int unit)
 {
-    const fl_int bands = (G->oh + G->tile_rows - 1) / G->tile_rows, first = unit / bands * VL, a0 = unit % bands * G->tile_rows;
-    const fl_int high = G->oh - a0 < G->tile_rows ? G->oh - a0 : G->tile_rows;
-    const fl_int above = a0 - G->top > 0 ? a0 - G->top : 0, low = above < G->h ? above : G->h;
-    const fl_int below = a0 + high + G->ext_rows - G->top, end = below < G->h ? below : G->h;
-    return (images_band){first, G->images - first < VL ? G->images - first : VL, a0, high, low, end > low ? end - low : 0};
+    const fl_int bands = ceil_div(G->oh, G->tile_rows), first = unit / bands * VL, a0 = unit % bands * G->tile_rows;
+    const fl_int high = fl_min(G->oh - a0, G->tile_rows);
+    const fl_int above = fl_max(a0 - G->top, 0), low = fl_min(above, G->h);
+    const fl_int below = a0 + high + G->ext_rows - G->top, end = fl_min(below, G->h);
+    return (images_band){first, fl_min(G->images - first, VL), a0, high, low, fl_max(end - low, 0)};
 }
 
 /* The planes of some channels for a band. x: the first of them in the first of all images, `step` from one to the next. */
-FL_SHARED void images_planes(real *planes, const fl_conv_bands *G, const images_band *B, const real *x, fl_int step, fl_int channels)
+FL_SHARED void images_planes(real *planes, const fl_conv_bands *G, const images_band *B, const real *x, fl_int step,
+                             fl_int channels)
 {
     for (fl_int c = 0; c < channels; c++)
         images_in(planes + c * G->plane_rows * G->width * VL, G->width, G->before, x + B->first * step + (c * G->h + B->low) * G->w,
-                         step, B->images, G->w, B->plane_rows);
+                  step, B->images, G->w, B->plane_rows);
 }
 
 #endif

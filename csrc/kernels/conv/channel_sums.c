@@ -1,6 +1,7 @@
-/* channel_sums.c: what a convolution needs on the way back besides products: sigma' and the sums over the pixels of a channel. */
+/* channel_sums.c: the activation derivative of images, and the sums over the pixels of a channel: a convolution's backward step. */
 #include "kernels/conv/conv.h"
 #include "shared/activate.h"
+#include "shared/blocks.h"
 
 #define RUN 1024 /* elements whose sum is added to the total at a time: long sums lose less so */
 
@@ -10,10 +11,10 @@ FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int op)
     real *out = job->out ? (real *)job->out + row * job->n : NULL;
     double total = 0;
     for (fl_int i = 0; i < job->n;) {
-        const fl_int end = i + RUN < job->n ? i + RUN : job->n;
+        const fl_int end = fl_min(i + RUN, job->n);
         vec sum = vset(0);
         for (; i < end; i += VL) {
-            const fl_int left = end - i < VL ? end - i : VL;
+            const fl_int left = fl_min(end - i, VL);
             vec d = vload_n(v + i, left, 0);
             if (op != FL_IDENTITY) d *= slope_of(vload_n(y + i, left, 0), op);
             if (out) vstore_n(out + i, d, left);
@@ -28,10 +29,9 @@ FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int op)
 void FL_ENTRY(channels)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_channels_job *job = (const fl_channels_job *)head;
-    const fl_int from = block * job->per_block, to = from + job->per_block < job->rows ? from + job->per_block : job->rows;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->rows);
     (void)scratch;
-    for (fl_int row = from; row < to; row++)
-        switch (job->y ? job->op : FL_IDENTITY) {
+    for (fl_int row = from; row < to; row++) switch (job->y ? job->op : FL_IDENTITY) {
         case FL_TANH: channel_row(job, row, FL_TANH); break;
         case FL_SIGMOID: channel_row(job, row, FL_SIGMOID); break;
         case FL_RELU: channel_row(job, row, FL_RELU); break;

@@ -1,14 +1,15 @@
 /* depthwise.c: convolutions of one channel each, without stride. There is nothing to share between rows of A, so the image is
  * read in place, with masks at its borders, and each of its rows serves several rows of pixels from registers. */
 #include "kernels/conv/store.h"
+#include "shared/blocks.h"
 
 #define DEEP 4 /* rows of pixels at a time */
 
 /* The lanes that lie in a row of w columns, the first one at column `at`, and before lane `most`. */
 FL_INLINE vrange in_row(fl_int at, fl_int w, fl_int most)
 {
-    const fl_int lo = at >= 0 ? 0 : -at > VL ? VL : -at, hi = w - at < most ? w - at : most;
-    return vrange_of(lo, hi < lo ? lo : hi);
+    const fl_int lo = fl_max(0, fl_min(-at, VL)), hi = fl_min(w - at, most);
+    return vrange_of(lo, fl_max(lo, hi));
 }
 
 /* `rows` <= DEEP rows of pixels, `left` lanes in the last register, from s. */
@@ -29,7 +30,7 @@ FL_INLINE void depthwise_store(real *y, const fl_depthwise_job *job, vec (*s)[2]
 
 /* The pixels of nv registers of columns from b on, 3 x 3 taps without dilation. */
 FL_INLINE void depthwise_3x3(real *y, const fl_depthwise_job *job, const real *x, const real *weights, fl_int b, vec start,
-                                    const int nv)
+                             const int nv)
 {
     vec w[9];
     vrange range[3][2];
@@ -57,7 +58,7 @@ FL_INLINE void depthwise_3x3(real *y, const fl_depthwise_job *job, const real *x
                         if (p - q >= 0 && p - q < 3) s[q][u] += w[(p - q) * 3 + j] * d;
                 }
         }
-        depthwise_store(y + a * job->ow + b, job, s, job->oh - a, job->ow - b - (nv - 1) * VL < VL ? job->ow - b - (nv - 1) * VL : VL, nv);
+        depthwise_store(y + a * job->ow + b, job, s, job->oh - a, fl_min(job->ow - b - (nv - 1) * VL, VL), nv);
     }
 }
 
@@ -77,7 +78,7 @@ static void depthwise_any(real *y, const fl_depthwise_job *job, const real *x, c
                     if (row >= 0 && row < job->h) s[q][0] += vset(w[i * job->s + j]) * vload_range(x + row * job->w + at, range);
                 }
         }
-        depthwise_store(y + a * job->ow + b, job, s, job->oh - a, job->ow - b < VL ? job->ow - b : VL, 1);
+        depthwise_store(y + a * job->ow + b, job, s, job->oh - a, fl_min(job->ow - b, VL), 1);
     }
 }
 
@@ -86,7 +87,7 @@ void FL_ENTRY(depthwise)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_depthwise_job *job = (const fl_depthwise_job *)head;
     const fl_int planes = job->images * job->groups * job->rows, from = block * job->per_block;
-    const fl_int to = from + job->per_block < planes ? from + job->per_block : planes, size = job->oh * job->ow, taps = job->r * job->s;
+    const fl_int to = fl_min(from + job->per_block, planes), size = job->oh * job->ow, taps = job->r * job->s;
     const int small = job->r == 3 && job->s == 3 && job->dh == 1 && job->dw == 1;
     const fl_gemm_job last = conv_last(&job->finish, job->y, size);
     real *w = scratch;
@@ -109,7 +110,7 @@ void FL_ENTRY(depthwise)(const fl_job *head, fl_int block, void *scratch)
 
 /* s[i][j] += v_i * d_j for a row of the image; all: rows a, a - 1, a - 2 of v are there. */
 FL_INLINE void depthwise_dots_row(vec (*s)[3], const vec *v, const real *row, const vrange *range, fl_int a, fl_int oh,
-                                         const int all)
+                                  const int all)
 {
 #pragma GCC unroll 3
     for (int j = 0; j < 3; j++) {
@@ -123,7 +124,7 @@ FL_INLINE void depthwise_dots_row(vec (*s)[3], const vec *v, const real *row, co
 /* out[i][j] += the sum over a register's columns, all rows, of v at (a, b + lane) times x at (a + i - top, b + lane + j - left). */
 FL_INLINE void depthwise_dots(vec (*out)[3], const fl_depthwise_weights_job *job, const real *v, const real *x, fl_int b)
 {
-    const fl_int left = job->ow - b < VL ? job->ow - b : VL;
+    const fl_int left = fl_min(job->ow - b, VL);
     vrange range[3];
     vec s[3][3], last[3] = {vset(0), vset(0), vset(0)}; /* v for the row of the image minus i */
 #pragma GCC unroll 3
@@ -150,7 +151,7 @@ void FL_ENTRY(depthwise_weights)(const fl_job *head, fl_int block, void *scratch
 {
     const fl_depthwise_weights_job *job = (const fl_depthwise_weights_job *)head;
     const fl_int all = job->groups * job->rows, from = block * job->per_block;
-    const fl_int to = from + job->per_block < all ? from + job->per_block : all;
+    const fl_int to = fl_min(from + job->per_block, all);
     (void)scratch;
     for (fl_int k = from; k < to; k++) {
         real *dw = (real *)job->dw + 9 * k;

@@ -3,7 +3,7 @@
 
 /* FL_ENTRY(conv_dots) for constants. */
 FL_INLINE void conv_dots(real (*out)[4], const real *v, fl_int ldv, const real *const *x, const conv_runs *runs, const int mr,
-                                const int nq)
+                         const int nq)
 {
     vec s[DOT_TAPS][4];
 #pragma GCC unroll 8
@@ -12,7 +12,8 @@ FL_INLINE void conv_dots(real (*out)[4], const real *v, fl_int ldv, const real *
         for (int i = 0; i < 4; i++) s[j][i] = vset(0);
     for (fl_int image = 0; image < runs->images; image++)
         for (fl_int row = 0; row < runs->rows; row++) {
-            const fl_int from = image * runs->image_step + row * runs->row_step, full = runs->lanes / VL * VL, left = runs->lanes - full;
+            const fl_int from = image * runs->image_step + row * runs->row_step, full = runs->lanes / VL * VL,
+                         left = runs->lanes - full;
             for (fl_int t = from; t < from + full; t += VL) {
                 vec a[4];
 #pragma GCC unroll 4
@@ -40,17 +41,17 @@ FL_INLINE void conv_dots(real (*out)[4], const real *v, fl_int ldv, const real *
     for (int j = 0; j < nq; j++) vsum4(out[j], s[j][0], s[j][1], s[j][2], s[j][3]);
 }
 
-#define CONV_DOTS_CASE(mr)                                                                            \
-    case mr:                                                                                          \
-        if (nq == DOT_TAPS) conv_dots(out, v, ldv, x, runs, mr, DOT_TAPS);                         \
+#define CONV_DOTS_CASE(mr)                                                                              \
+    case mr:                                                                                            \
+        if (nq == DOT_TAPS) conv_dots(out, v, ldv, x, runs, mr, DOT_TAPS);                              \
         else if (DOT_TAPS > 3 && nq == DOT_TAPS - 1) conv_dots(out, v, ldv, x, runs, mr, DOT_TAPS - 1); \
         else if (DOT_TAPS > 3 && nq == DOT_TAPS - 2) conv_dots(out, v, ldv, x, runs, mr, DOT_TAPS - 2); \
-        else if (nq > 1) conv_dots(out, v, ldv, x, runs, mr, 3);                               \
-        else conv_dots(out, v, ldv, x, runs, mr, 1);                                           \
+        else if (nq > 1) conv_dots(out, v, ldv, x, runs, mr, 3);                                        \
+        else conv_dots(out, v, ldv, x, runs, mr, 1);                                                    \
         break;
 
 void FL_ENTRY(conv_dots)(real (*out)[4], const real *v, fl_int ldv, const real *const *x, const conv_runs *runs, fl_int mr,
-                                fl_int nq)
+                         fl_int nq)
 {
     switch (mr) {
         CONV_DOTS_CASE(1)

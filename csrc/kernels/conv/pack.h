@@ -3,6 +3,7 @@
 #define FL_PACK_H
 
 #include "kernels/conv/conv.h"
+#include "shared/blocks.h"
 #include "simd/simd.h"
 
 /* out[q * mr + i] = w[i * step + q], zeros for i >= valid. */
@@ -10,17 +11,17 @@ FL_INLINE void conv_pack_rows(real *out, const real *w, fl_int step, fl_int n, f
 {
     if (step == 1 && n == 1) { /* as it is */
         for (fl_int g = 0; g < mr; g += VL)
-            vstore_n(out + g, g < valid ? vload_n(w + g, valid - g < VL ? valid - g : VL, 0) : vset(0), mr - g < VL ? mr - g : VL);
+            vstore_n(out + g, g < valid ? vload_n(w + g, fl_min(valid - g, VL), 0) : vset(0), fl_min(mr - g, VL));
         return;
     }
     for (fl_int g = 0; g < mr; g += VL) {
         for (fl_int q = 0; q < n; q += VL) {
-            const fl_int left = n - q < VL ? n - q : VL;
+            const fl_int left = fl_min(n - q, VL);
             vec t[VL];
             for (fl_int i = 0; i < VL; i++) t[i] = g + i < valid ? vload_n(w + (g + i) * step + q, left, 0) : vset(0);
             vtranspose(t);
             for (fl_int p = 0; p < left; p++) {
-                const fl_int room = mr - g < VL ? mr - g : VL;
+                const fl_int room = fl_min(mr - g, VL);
                 vstore_n(out + (q + p) * mr + g, t[p], room);
             }
         }

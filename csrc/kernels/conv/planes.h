@@ -20,7 +20,7 @@ FL_SHARED void planes_of(real *out, fl_int step, const real *x, const fl_conv_pl
     for (fl_int fy = 0; fy < P->phases_y; fy++)
         for (fl_int fx = 0; fx < P->phases_x; fx += 1 + both, out += (1 + both) * step) {
             const fl_int start = b0 * P->step_x * P->sw + plane_from(P->from_x, fx) - P->left, last = (rows - 1) * P->pitch;
-            for (fl_int p = 0; p < rows; p++) { /* in order: what is too much of a row the next one overwrites */
+            for (fl_int p = 0; p < rows; p++) { /* in order: the tail of a row spills into the next, which is written later */
                 const fl_int i = (a0 * P->step_y + p) * P->sh + plane_from(P->from_y, fy) - P->top;
                 real *row = out + p * P->pitch;
                 if (i < 0 || i >= P->h) {

@@ -3,6 +3,7 @@
 #define FL_REGIONS_H
 
 #include "kernels/conv/conv.h"
+#include "shared/blocks.h"
 #include "simd/simd.h"
 
 /* What block `block` sums. at: (row, channel) in [part][groups * rows][channels]. */
@@ -12,12 +13,12 @@ typedef struct {
 
 FL_INLINE conv_region conv_region_of(const fl_conv_regions *R, fl_int block)
 {
-    const fl_int down = (R->rows + R->row_chunk - 1) / R->row_chunk, across = (R->channels + R->channel_chunk - 1) / R->channel_chunk;
+    const fl_int down = ceil_div(R->rows, R->row_chunk), across = ceil_div(R->channels, R->channel_chunk);
     conv_region region = {.row = block % down * R->row_chunk, .channel = block / down % across * R->channel_chunk};
     region.group = block / down / across % R->groups;
     region.part = block / down / across / R->groups;
-    region.rows = R->rows - region.row < R->row_chunk ? R->rows - region.row : R->row_chunk;
-    region.channels = R->channels - region.channel < R->channel_chunk ? R->channels - region.channel : R->channel_chunk;
+    region.rows = fl_min(R->rows - region.row, R->row_chunk);
+    region.channels = fl_min(R->channels - region.channel, R->channel_chunk);
     region.at = ((region.part * R->groups + region.group) * R->rows + region.row) * R->channels + region.channel;
     return region;
 }

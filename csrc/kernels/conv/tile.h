@@ -23,7 +23,8 @@ void FL_ENTRY(conv_tile)(real *out, fl_int ldo, const real *a, const real *x, fl
                          fl_int taps, const real *start, int add, fl_int mr, fl_int nv);
 
 /* As conv_tile; tap q of a channel lies at place[q] in A, and channels lie `depth` apart. */
-void FL_ENTRY(conv_tile_placed)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels, const fl_int *offset,
-                                fl_int taps, const fl_int *place, fl_int depth, const real *start, int add, fl_int mr, fl_int nv);
+void FL_ENTRY(conv_tile_placed)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels,
+                                const fl_int *offset, fl_int taps, const fl_int *place, fl_int depth, const real *start, int add,
+                                fl_int mr, fl_int nv);
 
 #endif

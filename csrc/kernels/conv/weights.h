@@ -5,7 +5,7 @@
 #include "kernels/conv/planes.h"
 #include "kernels/conv/regions.h"
 
-/* Whether a product with zero is a number for all of them. */
+/* Whether x holds neither NaN nor infinity. */
 FL_INLINE int all_finite(const real *x, fl_int n)
 {
     vec s = vset(0);
@@ -15,10 +15,10 @@ FL_INLINE int all_finite(const real *x, fl_int n)
     return vsum(s) == 0;
 }
 
-/* The planes of a block's channels in `images` images from n on, for the rows of the grid from a0 on: [channel][phase][image][plane], a
- * phase ldv long. finite, if wanted: whether all of them are. */
+/* The planes of a block's channels in `images` images from n on, for the rows of the grid from a0 on:
+ * [channel][phase][image][plane], a phase ldv long. *finite, unless NULL, becomes 0 if one of them is not. */
 FL_SHARED void conv_weights_planes(const fl_conv_weights_job *job, const conv_region *R, fl_int n, fl_int images, fl_int a0,
-                                       fl_int plane_rows, fl_int ldv, real *planes, int *finite)
+                                   fl_int plane_rows, fl_int ldv, real *planes, int *finite)
 {
     const fl_conv_planes *P = &job->planes;
     const fl_int phases = P->phases_y * P->phases_x;

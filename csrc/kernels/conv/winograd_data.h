@@ -27,7 +27,7 @@ FL_SHARED void wino_in(real *v, fl_int step, real *d, const wino_source *S, fl_i
         for (int b = 0; b < 6; b++) {
             const real *at = d + b * ld + t;
             wino_data(columns[b], vload(at), vload(at + 6 * ld), vload(at + 12 * ld), vload(at + 18 * ld), vload(at + 24 * ld),
-                             vload(at + 30 * ld));
+                      vload(at + 30 * ld));
         }
 #pragma GCC unroll 6
         for (int a = 0; a < 6; a++) {

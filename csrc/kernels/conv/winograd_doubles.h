@@ -4,7 +4,8 @@
 
 #include "simd/simd.h"
 
-/* In double, whatever the dtype: W's transforms are then as good as W. A register of doubles has PART lanes: of floats it is halfvec. */
+/* In double, whatever the dtype: W's transforms are then as good as W. A register of doubles has PART lanes: of floats it is
+ * halfvec. */
 #define PART (VECTOR_BYTES / (fl_int)sizeof(double))
 typedef double doubles __attribute__((vector_size(VECTOR_BYTES)));
 typedef real halfvec __attribute__((vector_size(VECTOR_BYTES / sizeof(double) * sizeof(real)), aligned(sizeof(real)), may_alias));

@@ -1,25 +1,24 @@
 /* winograd_guard.c: which of Winograd's tiles are summed directly, because its errors there could exceed three times those of
  * direct summation.
  *
- * The transforms spread each value of a tile over all of its pixels: a tile's error follows its largest values, while a pixel's error
- * by direct summation follows what this pixel sees. And direct summation of few terms hardly rounds at all. So a tile is summed
- * directly
- *     where its largest |x| is more than FL_WINO_FAR times that of a third of the tiles;
- *     where its energy is so large, and the terms are so few, that its error could be the largest of the call;
- *     where transforms could overflow or lose digits to subnormal numbers, and where it holds NaN or infinity;
- * and all of them where the numbers have so few bits (integers, weights of one size) that direct summation is exact, or nearly so.
- * Three short jobs before the convolution tell which: maps of x over the channels, measures of the tiles, bounds. */
+ * The transforms spread each value of a tile over all of its pixels: a tile's error follows its largest values, while a pixel's
+ * error by direct summation follows what this pixel sees. And direct summation of few terms hardly rounds at all. So a tile is
+ * summed directly where its largest |x| is more than FL_WINO_FAR times that of a third of the tiles; where its energy is so large,
+ * and the terms are so few, that its error could be the largest of the call; where transforms could overflow or lose digits to
+ * subnormal numbers, and where it holds NaN or infinity; and all of them where the numbers have so few bits (integers, weights of
+ * one size) that direct summation is exact, or nearly so. Three short jobs before the convolution tell which: maps of x over the
+ * channels, measures of the tiles, bounds. */
 #include "kernels/conv/winograd_bounds.h"
 #include "kernels/conv/winograd_tiles.h"
+#include "shared/blocks.h"
 
 /* A register of pixels, or their last n if that is not 0, of `channels` planes that lie `step` apart: adds them to the maps and, if
  * wanted, to the sums of each plane. */
 FL_INLINE void map_pixels(real *maps, const real *x, fl_int step, const fl_int n, int first, vec *sum, vec *squares,
-                                 const int channels, const int planes)
+                          const int channels, const int planes)
 {
     vec m[FL_WINO_MAPS];
-    for (int i = 0; i < FL_WINO_MAPS; i++)
-        m[i] = first ? vset(0) : n ? vload_n(maps + i * step, n, 0) : vload(maps + i * step);
+    for (int i = 0; i < FL_WINO_MAPS; i++) m[i] = first ? vset(0) : n ? vload_n(maps + i * step, n, 0) : vload(maps + i * step);
     for (int c = 0; c < channels; c++) {
         const vec a = vabs(n ? vload_n(x + c * step, n, 0) : vload(x + c * step));
         m[FL_WINO_LARGEST] = vmax(m[FL_WINO_LARGEST], a);
@@ -36,7 +35,7 @@ FL_INLINE void map_pixels(real *maps, const real *x, fl_int step, const fl_int n
 
 /* All pixels of a block, of some channels. totals: as fl_winograd_maps_job has them, if `planes`. */
 FL_INLINE void map_channels(real *maps, const real *x, fl_int step, fl_int n, int first, double *totals, const int channels,
-                                   const int planes)
+                            const int planes)
 {
     vec sum[4], squares[4];
     for (int c = 0; c < channels; c++) sum[c] = squares[c] = vset(0);
@@ -60,8 +59,8 @@ FL_INLINE void map_block(real *maps, const real *x, fl_int step, fl_int n, fl_in
 void FL_ENTRY(winograd_maps)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_maps_job *job = (const fl_winograd_maps_job *)head;
-    const fl_int pieces = (job->pixels + job->per_block - 1) / job->per_block, from = block % pieces * job->per_block;
-    const fl_int n = job->pixels - from < job->per_block ? job->pixels - from : job->per_block;
+    const fl_int pieces = ceil_div(job->pixels, job->per_block), from = block % pieces * job->per_block;
+    const fl_int n = fl_min(job->pixels - from, job->per_block);
     const fl_int image = block / pieces % job->images, group = block / pieces / job->images;
     const real *x = (const real *)job->x + (image * job->groups + group) * job->channels * job->pixels + from;
     real *maps = (real *)job->maps + (group * job->images + image) * FL_WINO_MAPS * job->pixels + from;
@@ -80,18 +79,23 @@ void FL_ENTRY(winograd_measure)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_measure_job *job = (const fl_winograd_measure_job *)head;
     const fl_wino_tiles *T = &job->tiles;
-    const fl_int total = job->images * T->rows, per_group = (total + job->per_block - 1) / job->per_block;
+    const fl_int total = job->images * T->rows, per_group = ceil_div(total, job->per_block);
     const fl_int first = block % per_group * job->per_block, group = block / per_group, span = job->span;
-    const fl_int end = first + job->per_block < total ? first + job->per_block : total, tiles = (end - first) * T->cols;
+    const fl_int end = fl_min(first + job->per_block, total), tiles = (end - first) * T->cols;
     const fl_int ld = wino_pitch(tiles);
     real *d = scratch, *out = (real *)job->measures + group * FL_WINO_MAPS * job->pitch + first * T->cols;
     for (int map = 0; map < FL_WINO_MAPS; map++) {
         const wino_source source = {(const real *)job->maps + (group * job->images * FL_WINO_MAPS + map) * T->h * T->w,
-                                           FL_WINO_MAPS * T->h * T->w, T->h, T->w, T->top, T->left, T};
+                                    FL_WINO_MAPS * T->h * T->w,
+                                    T->h,
+                                    T->w,
+                                    T->top,
+                                    T->left,
+                                    T};
         if (span == 6) wino_tiles(d, ld, &source, first, end, 6);
         else wino_tiles(d, ld, &source, first, end, FL_WINO_TILE);
         for (fl_int t = 0; t < tiles; t += VL) {
-            const fl_int n = tiles - t < VL ? tiles - t : VL;
+            const fl_int n = fl_min(tiles - t, VL);
             vec all = vset(0);
             for (fl_int i = 0; i < span * span; i++) {
                 const vec pixel = vload(d + i * ld + t);
@@ -103,8 +107,8 @@ void FL_ENTRY(winograd_measure)(const fl_job *head, fl_int block, void *scratch)
     }
 }
 
-/* FL_WINO_FAR times what a third of n numbers do not exceed, from below, to an eighth: no more than the median, however the tiles lie,
- * for those at the border are many of a small image's, and of a dilated one's phases. counts: FL_WINO_BUCKETS. */
+/* FL_WINO_FAR times what a third of n numbers do not exceed, from below, to an eighth: no more than the median, however the tiles
+ * lie, for those at the border are many of a small image's, and of a dilated one's phases. counts: FL_WINO_BUCKETS. */
 FL_INLINE double far_from_usual(const real *a, fl_int n, int32_t *counts)
 {
     fl_int left = (n + 2) / 3;
@@ -124,7 +128,7 @@ FL_INLINE double far_from_usual(const real *a, fl_int n, int32_t *counts)
     return FL_WINO_FAR * (double)lower;
 }
 
-/* Whether numbers up to this size, times weights in their own range, keep clear of overflow and of subnormal numbers on all ways. */
+/* Whether numbers up to this size, times weights in their own range, keep clear of overflow and of subnormal numbers. */
 FL_INLINE int in_range(double largest, double most) { return largest == 0 || (largest >= 1e-15 && largest <= most); }
 
 /* A block is a group. scratch: FL_WINO_BUCKETS of int32_t. */
@@ -184,22 +188,21 @@ void FL_ENTRY(winograd_choose)(const fl_job *head, fl_int block, void *scratch)
         const real *density = job->density ? (const real *)job->density + group * job->rows : NULL;
         for (fl_int r0 = 0; r0 < (density ? job->rows : 1); r0 += FL_WINO_DIRECT) {
             real least = density ? density[r0] : (real)FL_WINO_DENSITY;
-            for (fl_int r = r0; density && r < r0 + FL_WINO_DIRECT && r < job->rows; r++) least = density[r] < least ? density[r] : least;
-            for (fl_int t = 0; t < job->count; t += VL, all++)
-                beyond += any_beyond(bounds + t, job->count - t < VL ? job->count - t : VL, least);
+            for (fl_int r = r0; density && r < r0 + FL_WINO_DIRECT && r < job->rows; r++)
+                least = density[r] < least ? density[r] : least;
+            for (fl_int t = 0; t < job->count; t += VL, all++) beyond += any_beyond(bounds + t, fl_min(job->count - t, VL), least);
         }
     }
     *job->direct = (double)beyond > job->most * (double)all;
-    if (job->w_size)
-        *job->direct |= bits_of(job->w, job->w_size) == 1 || nearly_exact(job->x, job->x_size, job->w, job->w_size);
+    if (job->w_size) *job->direct |= bits_of(job->w, job->w_size) == 1 || nearly_exact(job->x, job->x_size, job->w, job->w_size);
 }
 
 /* Whether few of a tile's n values make nearly all of its energy. */
 FL_INLINE int is_spike(double sum, double energy, fl_int n) { return sum * sum * 16 < energy * (double)n; }
 
-/* The same for the weights' gradient. There every tap sees nearly all of a plane: tiles of far larger values can only spoil one that
- * does not see them at the border, or where single values round less than the transforms do. Terms are counted over the whole call.
- * One block. */
+/* The bounds of the weights' gradient. There every tap sees nearly all of a plane: tiles of far larger values can only spoil one
+ * that does not see them at the border, or where single values round less than the transforms do. Terms are counted over the whole
+ * call. One block. */
 void FL_ENTRY(winograd_weights_bounds)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_bounds_job *job = (const fl_winograd_bounds_job *)head;

@@ -5,9 +5,10 @@
 #include "kernels/conv/pack.h"
 #include "kernels/conv/winograd.h"
 #include "kernels/conv/winograd_doubles.h"
+#include "shared/blocks.h"
 
-/* The share of a row's n taps that count: 1 if all are of one size, or zeros, which round nothing; -1 if transforms could overflow or
- * lose digits. sum, squares: of |w| and of w^2. */
+/* The share of a row's n taps that count: 1 if all are of one size, or zeros, which round nothing; -1 if transforms could overflow
+ * or lose digits. sum, squares: of |w| and of w^2. */
 FL_INLINE real density_of(double sum, double squares, fl_int n)
 {
     if (squares == 0 && sum == 0) return 1;
@@ -27,14 +28,14 @@ FL_INLINE void wino_taps(doubles *u, const doubles g0, const doubles g1, const d
     u[5] = g2;
 }
 
-/* The transforms u[point * step + c * mr + i] of the taps of `valid` rows of A and some channels. Up to a line more is written of each
- * point. sums: adds the rows' |w|, and FL_WINO_ROWS on their w^2. g: 9 * FL_WINO_RUN * mr reals and a line. */
+/* The transforms u[point * step + c * mr + i] of the taps of `valid` rows of A and some channels. Up to a line more is written of
+ * each point. sums: adds the rows' |w|, and FL_WINO_ROWS on their w^2. g: 9 * FL_WINO_RUN * mr reals and a line. */
 FL_SHARED void wino_taps_in(real *u, fl_int step, const fl_conv_taps *T, const real *w, fl_int channels, fl_int valid, real *sums,
-                                real *g)
+                            real *g)
 {
     const fl_int mr = T->mr;
     for (fl_int from = 0; from < channels; from += FL_WINO_RUN) {
-        const fl_int here = channels - from < FL_WINO_RUN ? channels - from : FL_WINO_RUN;
+        const fl_int here = fl_min(channels - from, FL_WINO_RUN);
         conv_pack_panel(g, T, w + from * T->channel_step, here, 9, valid);
         for (fl_int c = 0; c < here; c++)
             for (fl_int t = 0; t < mr; t += PART) {
@@ -44,7 +45,7 @@ FL_SHARED void wino_taps_in(real *u, fl_int step, const fl_conv_taps *T, const r
                 doubles columns[3][6];
                 for (int j = 0; j < 3; j++)
                     wino_taps(columns[j], widen(at + T->place[j] * mr), widen(at + T->place[3 + j] * mr),
-                                     widen(at + T->place[6 + j] * mr));
+                              widen(at + T->place[6 + j] * mr));
                 halfvec s = *sum, q = *squares;
                 for (int p = 0; p < 9; p++) {
                     const halfvec tap = half_load(at + p * mr);

@@ -3,6 +3,7 @@
 #define FL_WINOGRAD_TILES_H
 
 #include "kernels/conv/winograd.h"
+#include "shared/blocks.h"
 #include "shared/image_rows.h"
 
 #define LINE (64 / (fl_int)sizeof(real)) /* apart from multiples of it, arrays fall into other sets of the caches */
@@ -24,8 +25,8 @@ FL_INLINE wino_place wino_place_of(const fl_wino_tiles *T, fl_int i)
     return (wino_place){i / T->rows, i % T->rows / T->down, i % T->rows % T->down};
 }
 
-/* A row of w pixels, NULL: of zeros, to out[b * ld + q] = column 4 q + b - left, b < span, q < across, and to `also` unless that is NULL.
- * Up to a register more is written of each. */
+/* A row of w pixels, NULL: of zeros, to out[b * ld + q] = column 4 q + b - left, b < span, q < across, and to `also` unless that is
+ * NULL. Up to a register more is written of each. */
 FL_INLINE void wino_row(real *out, real *also, fl_int ld, fl_int across, const real *row, fl_int w, fl_int left, const int span)
 {
 #if FL_IS_F32
@@ -66,7 +67,7 @@ FL_INLINE void wino_row(real *out, real *also, fl_int ld, fl_int across, const r
 #endif
 }
 
-/* The same for each phase of the dilation. line: scratch for the pixels of a phase. */
+/* wino_row for each phase of the dilation. line: scratch for the pixels of a phase. */
 FL_INLINE void wino_phases(real *out, real *also, fl_int ld, const wino_source *S, const real *row, const int span, real *line)
 {
     const fl_wino_tiles *T = S->tiles;
@@ -81,26 +82,27 @@ FL_INLINE void wino_phases(real *out, real *also, fl_int ld, const wino_source *
     }
 }
 
-/* d[(a * span + b) * ld + tile]: pixel (a, b) of the tiles of rows [first, end) of all images. Two of six rows are the next tiles' as well. */
+/* d[(a * span + b) * ld + tile]: pixel (a, b) of the tiles of rows [first, end) of all images. Two of the six
+ * rows of a tile belong to the next tile, too. */
 FL_INLINE void wino_tiles(real *d, fl_int ld, const wino_source *S, fl_int first, fl_int end, const int span)
 {
     const fl_wino_tiles *T = S->tiles;
-    for (fl_int i = first; i < end; i++) { /* in this order: what is too much of a row the next one overwrites */
+    for (fl_int i = first; i < end; i++) { /* in order: the tail of a row spills into the next, which is written later */
         const wino_place P = wino_place_of(T, i);
         const fl_int tile = (i - first) * T->cols;
         for (fl_int a = span > 4 && i > first && P.row > 0 ? 2 : 0; a < span; a++) {
             const fl_int at = (FL_WINO_TILE * P.row + a) * T->dh + P.phase - S->top;
             const int shared = a >= FL_WINO_TILE && i + 1 < end && P.row + 1 < T->down;
             wino_phases(d + a * span * ld + tile, shared ? d + (a - FL_WINO_TILE) * span * ld + tile + T->cols : NULL, ld, S,
-                               at >= 0 && at < S->h ? S->x + P.image * S->step + at * S->w : NULL, span, d + FL_WINO_POINTS * ld);
+                        at >= 0 && at < S->h ? S->x + P.image * S->step + at * S->w : NULL, span, d + FL_WINO_POINTS * ld);
         }
     }
 }
 
 /* The pitch of d. */
-FL_INLINE fl_int wino_pitch(fl_int tiles) { return (tiles + VL - 1) / VL * VL + VL; }
+FL_INLINE fl_int wino_pitch(fl_int tiles) { return round_up(tiles, VL) + VL; }
 
-/* Channel c of images x of so many channels. */
+/* Channel c of the images x, which have `channels` channels. */
 FL_INLINE wino_source wino_image(const fl_wino_tiles *T, const void *x, fl_int c, fl_int channels)
 {
     return (wino_source){(const real *)x + c * T->h * T->w, channels * T->h * T->w, T->h, T->w, T->top, T->left, T};

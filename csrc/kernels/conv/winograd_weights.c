@@ -5,6 +5,7 @@
 #include "kernels/conv/winograd_bounds.h"
 #include "kernels/conv/winograd_data.h"
 #include "kernels/conv/winograd_doubles.h"
+#include "shared/blocks.h"
 
 /* A, the transpose of what gives pixels. */
 FL_INLINE void wino_pixels_back(vec *m, vec v0, vec v1, vec v2, vec v3)
@@ -19,7 +20,8 @@ FL_INLINE void wino_pixels_back(vec *m, vec v0, vec v1, vec v2, vec v3)
 }
 
 /* G', the transpose of what transforms taps. */
-FL_INLINE void wino_taps_back(doubles *g, const doubles m0, const doubles m1, const doubles m2, const doubles m3, const doubles m4, const doubles m5)
+FL_INLINE void wino_taps_back(doubles *g, const doubles m0, const doubles m1, const doubles m2, const doubles m3, const doubles m4,
+                              const doubles m5)
 {
     const doubles third = (m1 - m2) * (1.0 / 3);
     g[0] = m0 + third - m3 * (16.0 / 15) + m4 * (1.0 / 15);
@@ -54,7 +56,7 @@ static void wino_weights_out(real *dw, const real *sums, fl_int step, fl_int cha
     for (fl_int c = 0; c < channels; c += PART) {
         doubles columns[6][3];
         real taps[9][PART];
-        const fl_int left = channels - c < PART ? channels - c : PART;
+        const fl_int left = fl_min(channels - c, PART);
         for (int b = 0; b < 6; b++) {
             doubles m[6];
             for (int a = 0; a < 6; a++) m[a] = widen(sums + (6 * a + b) * step + c);
@@ -72,7 +74,7 @@ static void wino_weights_out(real *dw, const real *sums, fl_int step, fl_int cha
 
 /* Adds the products of one tile, the i-th row's t-th, to direct[(row * 9 + tap) * ld + channel]. patch: 36 * ld reals. */
 static void wino_direct_weights(real *direct, fl_int ld, const fl_winograd_weights_job *job, const conv_region *R, fl_int i,
-                                       fl_int t, real *patch)
+                                fl_int t, real *patch)
 {
     const fl_conv_regions *all = &job->regions;
     const fl_wino_tiles *T = &job->tiles;
@@ -99,10 +101,10 @@ static void wino_direct_weights(real *direct, fl_int ld, const fl_winograd_weigh
             }
 }
 
-/* A block sums over a part of the rows of tiles, for some rows of A and some channels. scratch, in reals, pitch being that of the tiles
- * of `together` rows and ld that of channel_chunk channels: the transforms, points * ((rows + channels) * pitch + 2 lines); for one point its
- * operands, pitch * (rows up to whole panels + ld) and a line; the sums, points * (rows up to whole panels * ld + a line); the pixels of
- * a channel, points * their pitch; what is summed directly, (9 * rows + points) * ld. */
+/* A block sums over a part of the rows of tiles, for some rows of A and some channels. scratch, in reals, pitch being that of the
+ * tiles of `together` rows and ld that of channel_chunk channels: the transforms, points * ((rows + channels) * pitch + 2 lines);
+ * for one point its operands, pitch * (rows up to whole panels + ld) and a line; the sums, points * (rows up to whole panels * ld +
+ * a line); the pixels of a channel, points * their pitch; what is summed directly, (9 * rows + points) * ld. */
 void FL_ENTRY(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_winograd_weights_job *job = (const fl_winograd_weights_job *)head;
@@ -111,8 +113,8 @@ void FL_ENTRY(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
     const fl_int k0 = R.row, c0 = R.channel, rows = R.rows, channels = R.channels, group = R.group, groups = all->groups;
     const fl_wino_tiles *T = &job->tiles;
     const fl_int total = job->images * T->rows, first = R.part * job->part_rows;
-    const fl_int end = first + job->part_rows < total ? first + job->part_rows : total;
-    const fl_int mr = job->mr, panels = (rows + mr - 1) / mr, pitch = job->pitch, ld = (all->channel_chunk + VL - 1) / VL * VL;
+    const fl_int end = fl_min(first + job->part_rows, total);
+    const fl_int mr = job->mr, panels = ceil_div(rows, mr), pitch = job->pitch, ld = round_up(all->channel_chunk, VL);
     const fl_int x_step = channels * pitch + LINE, v_step = rows * pitch + LINE, sum_step = panels * mr * ld + LINE;
     real *xs = scratch, *vs = xs + FL_WINO_POINTS * x_step, *a = vs + FL_WINO_POINTS * v_step, *b = a + panels * mr * pitch + LINE;
     real *sums = b + pitch * ld, *pixels = sums + FL_WINO_POINTS * sum_step;
@@ -123,14 +125,19 @@ void FL_ENTRY(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
     if (any) memset(direct, 0, (size_t)(9 * rows * ld) * sizeof *direct);
 
     for (fl_int from = first; from < end; from += job->together) {
-        const fl_int to = from + job->together < end ? from + job->together : end, tiles = (to - from) * T->cols;
+        const fl_int to = fl_min(from + job->together, end), tiles = (to - from) * T->cols;
         for (fl_int c = 0; c < channels; c++) {
             const wino_source source = wino_image(T, job->x, group * all->channels + c0 + c, groups * all->channels);
             wino_in(xs + c * pitch, x_step, pixels, &source, from, to);
         }
         for (fl_int k = 0; k < rows; k++) {
             const wino_source source = {(const real *)job->v + (group * all->rows + k0 + k) * T->oh * T->ow,
-                                               groups * all->rows * T->oh * T->ow, T->oh, T->ow, 0, 0, T};
+                                        groups * all->rows * T->oh * T->ow,
+                                        T->oh,
+                                        T->ow,
+                                        0,
+                                        0,
+                                        T};
             wino_back(vs + k * pitch, v_step, pixels, &source, from, to);
         }
         for (fl_int t = 0; any && t < tiles; t++) {
@@ -144,13 +151,13 @@ void FL_ENTRY(winograd_weights)(const fl_job *head, fl_int block, void *scratch)
         for (fl_int point = 0; point < FL_WINO_POINTS; point++) {
             for (fl_int panel = 0; panel < panels; panel++)
                 conv_pack_rows(a + panel * mr * pitch, vs + point * v_step + panel * mr * pitch, pitch, tiles, mr,
-                                      rows - panel * mr < mr ? rows - panel * mr : mr);
+                               fl_min(rows - panel * mr, mr));
             conv_pack_rows(b, xs + point * x_step, pitch, tiles, ld, channels);
             for (fl_int panel = 0; panel < panels; panel++)
                 for (fl_int c = 0, nv; c < channels; c += nv * VL) {
-                    nv = conv_wide(mr, (channels - c + VL - 1) / VL);
-                    FL_ENTRY(conv_tile)(sums + point * sum_step + panel * mr * ld + c, ld, a + panel * mr * pitch, b + c, 0, 1, job->offset,
-                                        tiles, zeros, from > first, mr, nv);
+                    nv = conv_wide(mr, ceil_div(channels - c, VL));
+                    FL_ENTRY(conv_tile)(sums + point * sum_step + panel * mr * ld + c, ld, a + panel * mr * pitch, b + c, 0, 1,
+                                        job->offset, tiles, zeros, from > first, mr, nv);
                 }
         }
     }
