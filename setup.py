@@ -77,12 +77,12 @@ libraries = [
 
 
 def extension(path):
-    name = Path(path).stem
-    runner = name == "runner"  # the one module that holds the tables; the others reach it through its .pxd
+    name = ".".join(Path(path).with_suffix("").parts)
+    runner = name == "fastlec._kernels.runner"  # the one module that holds the tables; the others reach it through its .pxd
     team = openmp if runner else []
     debug = SANITIZE if DEBUG else []
     return Extension(
-        f"fastlec._kernels.{name}",
+        name,
         [path] + (["csrc/dispatch.c"] if runner else []),
         depends=DEPENDS,
         include_dirs=["csrc", numpy.get_include()],
@@ -96,7 +96,7 @@ def extension(path):
 setup(
     libraries=libraries,
     ext_modules=cythonize(
-        [extension(path) for path in sorted(glob("fastlec/_kernels/*.pyx"))],
+        [extension(path) for path in sorted(glob("fastlec/_kernels/**/*.pyx", recursive=True))],
         force=rebuild,
         compiler_directives={
             "language_level": "3",

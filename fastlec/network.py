@@ -398,7 +398,7 @@ class Network(PlannedLayer):
     def plan_forward(self, plan, x, y):
         kept = []
         for i, layer in enumerate(self.layers):
-            last = i == len(self.layers) - 1
+            plan.layer, last = _label(i, layer), i == len(self.layers) - 1
             shape = (len(x), *layer.output_shape(x.shape[1:]))
             if self._reshapes(i):
                 kept.append((x, x.reshape(shape), None))
@@ -406,6 +406,7 @@ class Network(PlannedLayer):
                 value = y if last else plan.empty(*shape)
                 kept.append((x, value, layer.plan_forward(plan, x, value)))
             x = kept[-1][1]
+        plan.layer = None
         return kept
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -438,10 +439,12 @@ class Network(PlannedLayer):
             if goes_on:
                 wanted["x"] = out["x"].reshape(x.shape) if under is None else plan.empty(*x.shape)
             if wanted:
+                plan.layer = _label(i, layer)
                 layer.plan_tmv(plan, own, v, wanted, update=update, fold=below if goes_on else None, folded=folded)
             if not goes_on:
-                return
+                break
             v, folded = wanted["x"], below is not None
+        plan.layer = None
 
     def plan_buffers(self, plan, kept):
         for i, (layer, (_, _, own)) in enumerate(zip(self.layers, kept, strict=True)):
@@ -575,6 +578,11 @@ def _through(layers, shape, step):
         except ValueError as error:
             raise ValueError(str(error) if i == 0 else f"layers[{i}]: {error}") from None
     return shape
+
+
+def _label(i, layer):
+    """What a plan calls the layer whose jobs it shows."""
+    return f"{i} {type(layer).__name__}"
 
 
 def _by_layer(named):

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import _check
 from .._geometry import geometry, pair
-from .._kernels import channels, conv2d
+from .._kernels import channel_sums, conv2d
 from .._kernels.epilogue import IDENTITY, Epilogue
 from ..convolution import algorithm_code, im2col
 from .base import GAIN, RESIDUAL_GAIN, PlannedLayer, initial_weights, setting, slope_of, times
@@ -208,7 +208,7 @@ class Conv2d(_Convolving):
         g = v if op == IDENTITY else plan.empty(*v.shape)
         if g is not v or "b" in out:
             after = Epilogue(derivative=op, of=y)
-            channels.slope(plan, v, None if g is v else g, after=after, total=out.get("b"), update=update)
+            channel_sums.slope(plan, v, None if g is v else g, after=after, total=out.get("b"), update=update)
         if "x" in out:
             conv2d.data_gradient(plan, window, g, self.params["W"], out["x"], algorithm=self._code, after=times(fold))
         if "W" in out:
@@ -323,7 +323,7 @@ class ConvResidual(_TwoConvolutions):
             g = plan.empty(*h.shape)
             conv2d.data_gradient(plan, second, v, W2, g, after=Epilogue(derivative=self._op, of=h), algorithm=code)
             if "b" in out:
-                channels.slope(plan, g, total=out["b"], update=update)
+                channel_sums.slope(plan, g, total=out["b"], update=update)
             if "x" in out:
                 conv2d.data_gradient(plan, first, g, W1, out["x"], algorithm=code, after=times(fold, residual=v))
             if "W1" in out:
@@ -410,7 +410,7 @@ class ProjectedConvResidual(_TwoConvolutions):
         (W1, _, W2), code = self.params.values(), self._code
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            channels.slope(plan, v, g, after=Epilogue(derivative=self._op, of=h), total=out.get("b"), update=update)
+            channel_sums.slope(plan, v, g, after=Epilogue(derivative=self._op, of=h), total=out.get("b"), update=update)
             if "x" in out:
                 conv2d.data_gradient(plan, second, v, W2, out["x"])
                 conv2d.data_gradient(plan, first, g, W1, out["x"], algorithm=code, after=times(fold, accumulate=True))
