@@ -23,7 +23,11 @@ COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISAS = {"base": []} | ({"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]} if X86 else {})
 SETTINGS = Path("build", "settings")  # compiler and flags of the last build
-DEPENDS = [*sorted(glob("csrc/**/*.h", recursive=True)), "csrc/kernels.def", str(SETTINGS)]  # a change to one rebuilds everything
+DEPENDS = [
+    *sorted(glob("csrc/**/*.h", recursive=True)),
+    "csrc/kernels.def",
+    str(SETTINGS),
+]  # a change to one rebuilds everything
 MACROS = [("FL_X86", "1")] if X86 else []
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 

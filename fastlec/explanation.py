@@ -47,7 +47,7 @@ def explain(layer, x, *, backward=False, measure=False):
         )
     random = np.random.default_rng(0)
     if isinstance(x, tuple):
-        x = random.standard_normal(_check.shape(x)).astype(layer.dtype or np.float64, copy=False)
+        x = random.standard_normal(_check.sizes(x)).astype(layer.dtype or np.float64, copy=False)
     layer, x = layer.prepared(x)
     plan = Plan(x.dtype.num)
     plan.layer = type(layer).__name__
@@ -57,5 +57,5 @@ def explain(layer, x, *, backward=False, measure=False):
         plan.layer = type(layer).__name__
         v = random.standard_normal(y.shape).astype(x.dtype, copy=False)
         out = {"x": x.shape} | {name: a.shape for name, a in layer.params.items()}
-        layer.plan_tmv(plan, kept, v, {name: plan.empty(*shape) for name, shape in out.items()})
+        layer.plan_backward(plan, y, kept, v, {name: plan.empty(*shape) for name, shape in out.items()})
     return Explanation(tuple(plan.explained(ROUNDS if measure else 0)), x.dtype, isa())

@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fastlec import classifier, data
+from fastlec import data
 from fastlec._kernels import runner
+from fastlec.course import classifier
 
 
 def held_out_accuracy(dataset, architecture, seed=0, **settings):

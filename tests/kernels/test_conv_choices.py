@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cases import Conv
+from cases import CONV_EDGES, Conv
 
 from fastlec._geometry import geometry
 from fastlec._kernels import conv2d as kernels
@@ -167,3 +167,37 @@ def test_reasons_compare_all_that_fit():
     condition = {name: job.condition for name, job in jobs.items()}
     assert condition["winograd_maps"] == ""
     assert condition["winograd"] != condition["conv_pack"] != ""
+
+
+NAMED = {
+    "depthwise": (kernels.DEPTHWISE, "depthwise", "depthwise_weights"),
+    "pixels": (kernels.PIXELS, "conv", "conv_weights"),
+    "channels": (kernels.CHANNELS, "conv_channels", "conv_weights_channels"),
+    "images": (kernels.IMAGES, "conv_images", "conv_weights_images"),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_each_algorithm_is_exact_wherever_it_fits(name, isa, dtype, rng, taken):
+    """At all edges of the table, also where another algorithm is faster: of integers it gives what "direct" gives."""
+    code, forward, weights = NAMED[name]
+    found = set()
+    for case in CONV_EDGES:
+        g = geometry(case.x, case.W, **case.options)
+        x, W, v = (rng.integers(-2, 3, shape).astype(dtype) for shape in (g.x_shape, g.w_shape, g.y_shape))
+        for add, arrays, shape in (
+            (kernels.forward, (x, W), g.y_shape),
+            (kernels.data_gradient, (v, W), g.x_shape),
+            (kernels.weight_gradient, (v, x), g.w_shape),
+        ):
+            plan, out, expected = Plan(dtype.num), np.full(shape, np.nan, dtype), np.full(shape, np.nan, dtype)
+            try:
+                add(plan, g, *arrays, out, algorithm=code)
+            except ValueError as error:
+                assert str(error) == f"algorithm is {name!r}; expected another one for this convolution"  # noqa: PT017
+                continue
+            found.update(taken(plan))
+            add(plan, g, *arrays, expected, algorithm=kernels.DIRECT)
+            plan.run()
+            np.testing.assert_array_equal(out, expected, err_msg=f"{case}, {add.__name__}")
+    assert {forward, weights} <= found

@@ -27,7 +27,7 @@ from fastlec import (
     fit,
     training_step,
 )
-from fastlec import network as network_module
+from fastlec.network import forward
 from fastlec.testing import check_layer, jacobian_test
 
 NETWORKS = {
@@ -112,7 +112,7 @@ def test_a_classifier_of_images(dtype, rng):
 
 @networks
 def test_samples_in_parts_get_the_same_bits(build, shape, isa, dtype, rng, monkeypatch):
-    monkeypatch.setattr(network_module, "MOST_CHUNK", 4)
+    monkeypatch.setattr(forward, "MOST_CHUNK", 4)
     net = network(build, dtype, rng)
     x = normals(rng, (11, *shape), dtype)
     y, _ = net.linearize(x)

@@ -10,7 +10,8 @@ from interpreter import output, run
 from special import special_files
 
 from fastlec import io
-from fastlec.io import ModelError, SoftmaxModel
+from fastlec.course.models import SoftmaxModel
+from fastlec.io import ModelError
 
 
 @pytest.fixture

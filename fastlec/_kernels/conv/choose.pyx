@@ -30,35 +30,35 @@ ctypedef cnp.ndarray (*Add)(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, c
 
 cdef struct Algorithm:
     const char *name
+    int code
     bint direct         # sums the products of the formula, whatever the data: all but "auto" choose among these
     Fits fits
     Cost cost_ns
     Add add
 
 
-cdef Algorithm algorithm_of(const char *name, bint direct, Fits fits, Cost cost_ns, Add add) noexcept:
+cdef Algorithm algorithm_of(const char *name, int code, bint direct, Fits fits, Cost cost_ns, Add add) noexcept:
     cdef Algorithm a
-    a.name, a.direct, a.fits, a.cost_ns, a.add = name, direct, fits, cost_ns, add
+    a.name, a.code, a.direct, a.fits, a.cost_ns, a.add = name, code, direct, fits, cost_ns, add
     return a
 
 
 cdef enum:
     ALGORITHMS = 5
-    WINOGRAD = 1        # its place in the lists
 
 cdef Algorithm FORWARD[ALGORITHMS]
-FORWARD[0] = algorithm_of("depthwise", False, depthwise.fits, depthwise.cost_ns, depthwise.add)
-FORWARD[WINOGRAD] = algorithm_of("winograd", False, winograd.fits, winograd.cost_ns, winograd.add)
-FORWARD[2] = algorithm_of("pixels", True, pixels.fits, pixels.cost_ns, pixels.add)
-FORWARD[3] = algorithm_of("channels", True, channels.fits, channels.cost_ns, channels.add)
-FORWARD[4] = algorithm_of("images", True, images.fits, images.cost_ns, images.add)
+FORWARD[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.fits, depthwise.cost_ns, depthwise.add)
+FORWARD[1] = algorithm_of("winograd", WINOGRAD_CODE, False, winograd.fits, winograd.cost_ns, winograd.add)
+FORWARD[2] = algorithm_of("pixels", PIXELS_CODE, True, pixels.fits, pixels.cost_ns, pixels.add)
+FORWARD[3] = algorithm_of("channels", CHANNELS_CODE, True, channels.fits, channels.cost_ns, channels.add)
+FORWARD[4] = algorithm_of("images", IMAGES_CODE, True, images.fits, images.cost_ns, images.add)
 
 cdef Algorithm WEIGHTS[ALGORITHMS]
-WEIGHTS[0] = algorithm_of("depthwise", False, depthwise.weights_fits, depthwise.weights_cost_ns, depthwise.add_weights)
-WEIGHTS[WINOGRAD] = algorithm_of("winograd", False, winograd.weights_fits, winograd.weights_cost_ns, winograd.add_weights)
-WEIGHTS[2] = algorithm_of("pixels", True, pixels.weights_fits, pixels.weights_cost_ns, pixels.add_weights)
-WEIGHTS[3] = algorithm_of("channels", True, channels.weights_fits, channels.weights_cost_ns, channels.add_weights)
-WEIGHTS[4] = algorithm_of("images", True, images.weights_fits, images.weights_cost_ns, images.add_weights)
+WEIGHTS[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.weights_fits, depthwise.weights_cost_ns, depthwise.add_weights)
+WEIGHTS[1] = algorithm_of("winograd", WINOGRAD_CODE, False, winograd.weights_fits, winograd.weights_cost_ns, winograd.add_weights)
+WEIGHTS[2] = algorithm_of("pixels", PIXELS_CODE, True, pixels.weights_fits, pixels.weights_cost_ns, pixels.add_weights)
+WEIGHTS[3] = algorithm_of("channels", CHANNELS_CODE, True, channels.weights_fits, channels.weights_cost_ns, channels.add_weights)
+WEIGHTS[4] = algorithm_of("images", IMAGES_CODE, True, images.weights_fits, images.weights_cost_ns, images.add_weights)
 
 
 cdef const Algorithm *cheapest(const Algorithm *algorithms, Plan plan, Layout L, bint direct) except NULL:
@@ -77,6 +77,17 @@ cdef const Algorithm *cheapest(const Algorithm *algorithms, Plan plan, Layout L,
     return best
 
 
+cdef const Algorithm *of_code(const Algorithm *algorithms, Plan plan, Layout L, int code) except NULL:
+    """The algorithm of this code. ValueError if it does not fit, but for Winograd's, which is then less accurate."""
+    cdef int i = 0
+    while algorithms[i].code != code:
+        i += 1
+    if code != WINOGRAD_CODE and not algorithms[i].fits(plan, L):
+        raise ValueError(f"algorithm is {algorithms[i].name.decode()!r}; expected another one for this convolution")
+    L.asked, L.why = True, "asked for"
+    return &algorithms[i]
+
+
 cdef int add_direct(const Algorithm *algorithms, Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y,
                     Epilogue after) except -1:
     cheapest(algorithms, plan, L, True).add(plan, L, x, W, y, after)
@@ -88,8 +99,8 @@ cdef int add_cheapest(const Algorithm *algorithms, Plan plan, Layout L, int algo
     cdef const Algorithm *best
     cdef cnp.ndarray flag
     cdef int first
-    if algorithm == WINOGRAD_CODE:
-        best, L.asked, L.why = &algorithms[WINOGRAD], True, "asked for"
+    if algorithm >= WINOGRAD_CODE:
+        best = of_code(algorithms, plan, L, algorithm)
     else:
         best = cheapest(algorithms, plan, L, algorithm != AUTO_CODE)
     flag = best.add(plan, L, x, W, y, after)
