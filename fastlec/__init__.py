@@ -18,6 +18,7 @@ from .convolution import (  # noqa: E402
     im2col,
     set_conv_algorithm,
 )
+from .explanation import explain  # noqa: E402
 from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
@@ -100,6 +101,7 @@ __all__ = [
     "conv2d_jac_mv",
     "conv2d_jac_tmv",
     "data",
+    "explain",
     "filter2d",
     "filters",
     "fit",

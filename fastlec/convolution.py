@@ -19,7 +19,7 @@ import math
 
 from . import _check
 from ._geometry import MOST_ELEMENTS, geometry, window_geometry
-from ._kernels import channels
+from ._kernels import channel_sums
 from ._kernels import conv2d as kernels
 from ._kernels import im2col as columns_kernels
 from ._kernels.epilogue import Epilogue
@@ -110,7 +110,7 @@ def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algori
         elif name == "W":
             kernels.weight_gradient(plan, g, a["v"], a["x"], results[name], algorithm=code)
         else:
-            channels.slope(plan, a["v"], total=results[name])
+            channel_sums.slope(plan, a["v"], total=results[name])
     plan.run()
     return results
 

@@ -6,7 +6,7 @@ A pass is a sweep over the images that sums, a small job for the channels, and a
 
 cimport numpy as cnp
 
-from fastlec._kernels cimport pool
+from fastlec._kernels cimport memory
 from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
@@ -14,14 +14,14 @@ from fastlec._kernels.plan cimport Plan, blocks, up
 cnp.import_array()
 
 cdef enum:
-    PIECE = 2048        # pixels of a plane that are summed in registers, and stay in L1 meanwhile, at most
-    BLOCK = 16384       # and of a block, at least
+    PIECE = 2048        # pixels of a plane that are summed in registers, at most: they stay in L1 meanwhile
+    BLOCK = 1 << 14     # pixels of a block, at least: some microseconds of work
 
 
 cdef cnp.ndarray doubles(cnp.npy_intp m, cnp.npy_intp n):
     cdef cnp.npy_intp dims[2]
     dims[0], dims[1] = m, n
-    return pool.empty(2, dims, cnp.NPY_DOUBLE)
+    return memory.empty(2, dims, cnp.NPY_DOUBLE)
 
 
 cdef class _Images:

@@ -8,6 +8,10 @@ AUTO: int
 IM2COL: int
 DIRECT: int
 WINOGRAD: int
+DEPTHWISE: int
+PIXELS: int
+CHANNELS: int
+IMAGES: int
 
 def set_default(algorithm: int) -> None: ...
 def get_default() -> int: ...

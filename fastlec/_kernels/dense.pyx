@@ -3,6 +3,7 @@
 
 cimport numpy as cnp
 
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
@@ -65,7 +66,7 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray g=None, *, Epi
     if update and parts == 1:
         job.update = &plan.rule
     job.head.n_blocks = parts * blocks(n, job.cols)
-    job.head.work = <double>m * n * (0.2 if plan.dtype == FL_F32 else 0.4)
+    job.head.work = <double>m * n * dtypes[plan.dtype].pass_ns
     if total is not None and parts > 1:
         whole = plan.empty(n) if update else total
         sum_parts(plan, partial, parts, n, whole)

@@ -10,11 +10,26 @@ cimport numpy as cnp
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from fastlec._kernels cimport pool
+from fastlec._kernels cimport memory
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_jobs
+from fastlec._kernels.runner cimport kernel, run_jobs, start_job
+
+from time import perf_counter
+
+from fastlec._kernels.jobs import Job, reason, table
 
 cnp.import_array()
+
+cdef extern from *:
+    """
+    static const char *const fl_names[] = {
+    #define FL_KERNEL(name) #name,
+    #include "kernels.def"
+    #undef FL_KERNEL
+    };
+    """
+    const char *fl_names[]
 
 SGD, ADAM = FL_SGD, FL_ADAM
 
@@ -34,7 +49,8 @@ cdef class Plan:
         self.room = FEW
         self.typenum = typenum
         self.dtype = FL_F32 if typenum == cnp.NPY_FLOAT else FL_F64
-        self.size = 4 if self.dtype == FL_F32 else 8
+        self.size = dtypes[self.dtype].size
+        self.kernels = []
 
     def __dealloc__(self):
         if self.jobs != self.few:
@@ -58,10 +74,20 @@ cdef class Plan:
             self.jobs = more
             self.room *= 2
         job = self.jobs + self.n
-        memset(job, 0, sizeof(any_job))
-        job.head.run = kernel(which, self.dtype)
+        start_job(job, sizeof(any_job), which, self.dtype)
+        if self.layer is not None:
+            self.layers = self.layers or {}
+            self.layers[self.n] = self.layer
+        self.kernels.append(which)
         self.n += 1
         return job
+
+    cdef int because(self, object why) except -1:
+        """Remembers why the last job is as it is: a text, or [(nanoseconds, name)] of the ways that were compared."""
+        if self.whys is None:
+            self.whys = {}
+        self.whys[self.n - 1] = why
+        return 0
 
     cdef int point(self, const void **field, cnp.ndarray a) except -1:
         """Makes a field of the last job point to a's data, and remembers to exchange it if a is a slot."""
@@ -84,10 +110,14 @@ cdef class Plan:
         self.arrays.append(a)
         return 0
 
-    cdef int only_if(self, int first, cnp.ndarray flag, int wanted) except -1:
-        """Makes the jobs from number `first` on run only if flag, an int32 that a job before them writes, then has this value."""
+    cdef int only_if(self, int first, cnp.ndarray flag, int wanted, str condition) except -1:
+        """Makes the jobs from number `first` on run only if flag, an int32 that a job before them writes, then has this value.
+        condition: what that means."""
         cdef int j
+        if self.conditions is None:
+            self.conditions = {}
         for j in range(first, self.n):
+            self.conditions[j] = condition
             self.jobs[j].head.then = self.jobs[j].head.run
             self.jobs[j].head.run = kernel(FL_KERNEL_conditional, self.dtype)
             self.jobs[j].head.flag = <const int *>cnp.PyArray_DATA(flag)
@@ -102,7 +132,7 @@ cdef class Plan:
             raise ValueError(f"shape {shape} has more than {AXES} axes")
         for i, n in enumerate(shape):
             dims[i] = n
-        return pool.empty(len(shape), dims, self.typenum)
+        return memory.empty(len(shape), dims, self.typenum)
 
     def slot(self, cnp.ndarray a not None):
         """Declares that `bind` may put another array in a's place; before any job uses it. Returns its number."""
@@ -141,6 +171,12 @@ cdef class Plan:
         self.check(a, name, 2)
         if cnp.PyArray_DIM(a, 0) != m or cnp.PyArray_DIM(a, 1) != n:
             raise ValueError(f"{name} has shape {shape(a)}; expected ({m}, {n})")
+        return 0
+
+    cdef int check_image(self, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1:
+        self.check(a, name, 4)
+        if (cnp.PyArray_DIM(a, 0) != n or cnp.PyArray_DIM(a, 1) != c or cnp.PyArray_DIM(a, 2) != h or cnp.PyArray_DIM(a, 3) != w):
+            raise ValueError(f"{name} has shape {shape(a)}; expected ({n}, {c}, {h}, {w})")
         return 0
 
     cdef int check_size(self, cnp.ndarray a, str name, cnp.ndarray like) except -1:
@@ -215,6 +251,29 @@ cdef class Plan:
 
     def __len__(self):
         return self.n
+
+    # --- what is shown -----------------------------------------------------------------------------------------------
+
+    def explained(self, int rounds=0):
+        """[`Job`]: what the plan will run. rounds: runs it as often, job by job, with a clock: as `run`, it writes all outputs."""
+        cdef fl_job *job
+        cdef double start
+        cdef list times = [None] * self.n
+        cdef int i
+        for _ in range(rounds):
+            for i in range(self.n):
+                job = &self.jobs[i].head
+                start = perf_counter()
+                run_jobs(&job, 1)
+                start = 1e9 * (perf_counter() - start)
+                times[i] = start if times[i] is None else min(times[i], start)
+        whys, conditions, layers = self.whys or {}, self.conditions or {}, self.layers or {}
+        return [Job(fl_names[<int>self.kernels[i]].decode(), self.jobs[i].head.n_blocks, self.jobs[i].head.work, times[i],
+                    reason(whys.get(i, "")), conditions.get(i, ""), layers.get(i, ""))
+                for i in range(self.n)]
+
+    def __repr__(self):
+        return f"Plan of {self.n} jobs, {dtypes[self.dtype].name.decode()}\n{table(self.explained())}"
 
 
 def is_plain(object a):

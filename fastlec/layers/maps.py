@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._geometry import geometry
-from .._kernels import channels, conv2d, dense, gemm
+from .._kernels import channel_sums, conv2d, dense, gemm
 from .._kernels.epilogue import Epilogue
 from ..convolution import algorithm_code, im2col
 
@@ -120,7 +120,7 @@ class Convolution(NamedTuple):
         conv2d.weight_gradient(plan, self.window(x.shape, dW.shape), v, x, dW, algorithm=code, after=after)
 
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
-        channels.slope(plan, v, g, after=after, total=db, update=update)
+        channel_sums.slope(plan, v, g, after=after, total=db, update=update)
 
     def zero(self, plan, y):
         """A term that is zero, for sums without others: of 1x1 weights."""

@@ -363,7 +363,7 @@ class Network(PlannedLayer):
     def plan_forward(self, plan, x, y):
         kept = []
         for i, layer in enumerate(self.layers):
-            last = i == len(self.layers) - 1
+            plan.layer, last = _label(i, layer), i == len(self.layers) - 1
             shape = (len(x), *layer.output_shape(x.shape[1:]))
             if self._reshapes(i):
                 kept.append((x, x.reshape(shape), None))
@@ -371,6 +371,7 @@ class Network(PlannedLayer):
                 value = y if last else plan.empty(*shape)
                 kept.append((x, value, layer.plan_forward(plan, x, value)))
             x = kept[-1][1]
+        plan.layer = None
         return kept
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -395,6 +396,7 @@ class Network(PlannedLayer):
             if layer.reshapes:
                 v = v.reshape(x.shape)
                 continue
+            plan.layer = _label(i, layer)
             wanted, epilogue, under = by_layer.get(i, {}), None, self._under(i)
             if i > lowest:
                 below = after if under is None else self.layers[under].outer_derivative(*kept[under][1:])
@@ -411,6 +413,7 @@ class Network(PlannedLayer):
                 if epilogue is not None:
                     multiply(plan, wanted["x"], wanted["x"], epilogue)
             v = wanted.get("x")
+        plan.layer = None
         if dx is not None and all(layer.reshapes for layer in self.layers):
             multiply(plan, v, dx, after)
 
@@ -464,6 +467,11 @@ def _through(layers, shape, step):
         except ValueError as error:
             raise ValueError(str(error) if i == 0 else f"layers[{i}]: {error}") from None
     return shape
+
+
+def _label(i, layer):
+    """What a plan calls the layer whose jobs it shows."""
+    return f"{i} {type(layer).__name__}"
 
 
 def _by_layer(named):

@@ -10,39 +10,38 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_gemm import OPS, exact, integers, normals, ordered
 
 import fastlec
-from fastlec._geometry import geometry, window_geometry
-from fastlec._kernels import batch_norm, channels, conv2d, dense, epilogue, gemm, map, pool2d, runner, squares, update, xent
+from fastlec._kernels import dense, epilogue, gemm, map, runner, squares, update, xent
 from fastlec._kernels import plan as kernels
 from fastlec._kernels.epilogue import Epilogue
+from fastlec._kernels.gemm.blocking import choose_blocking
 
 # --- plans: what surrounds a product ---------------------------------------------------------------------------------
 
-# One for each way through the kernels, orders of a and b: packed panels of B, B in place, rows or columns of A packed, strips of
-# the depth (in C and aside), few rows, dots with many rows and with less than 4, tails of every kind, parts of the depth, none.
+# Shapes (m, n, k), orders of a and b, and which way they take: the kernels, and what is packed of A or done with the depth.
 WAYS = {
-    "small": ((5, 7, 3), "CC"),
-    "one element": ((1, 1, 1), "CC"),
-    "panels": ((29, 35, 40), "CF"),
-    "in place": ((29, 35, 40), "CC"),
-    "a transposed": ((29, 35, 40), "FC"),
-    "both transposed": ((29, 35, 40), "FF"),
-    "rows packed": ((37, 150, 40), "CC"),
-    "strips": ((29, 35, 800), "CF"),
-    "strips, rows packed": ((29, 150, 800), "CC"),
-    "few rows": ((12, 520, 800), "CC"),
-    "blocks": ((70, 1100, 100), "CF"),
-    "dots": ((61, 13, 70), "CF"),
-    "dots, few rows": ((30, 130, 70), "CF"),
-    "dots, flat": ((3, 130, 70), "CF"),
-    "dots, blocks": ((500, 10, 200), "CF"),
-    "parts": ((7, 9, 9000), "FC"),
-    "parts of both transposed": ((7, 9, 9000), "FF"),
-    "one step": ((40, 150, 1), "FC"),
-    "rows far apart": ((50, 1024, 20), "CC"),
-    "columns far apart": ((256, 130, 400), "FC"),
-    "no depth": ((7, 9, 0), "CC"),
+    "small": ((5, 7, 3), "CC", ["gemm"], ()),
+    "one element": ((1, 1, 1), "CC", ["gemm"], ()),
+    "panels": ((29, 35, 40), "CF", ["gemm_pack", "gemm"], ()),
+    "in place": ((29, 35, 40), "CC", ["gemm"], ()),
+    "a transposed": ((29, 35, 40), "FC", ["gemm"], ()),
+    "both transposed": ((29, 35, 40), "FF", ["gemm_pack", "gemm"], ()),
+    "rows packed": ((37, 150, 40), "CC", ["gemm"], ("pack_a",)),
+    "strips": ((35, 35, 800), "CF", ["gemm_pack", "gemm"], ("strips", "keep", "blocks")),
+    "strips, rows packed": ((29, 150, 800), "CC", ["gemm"], ("pack_a", "strips", "keep", "blocks")),
+    "few rows": ((12, 1100, 800), "CC", ["gemm"], ("pack_a", "strips", "keep", "blocks")),
+    "blocks": ((70, 1100, 100), "CF", ["gemm_pack", "gemm"], ("pack_a", "blocks")),
+    "dots": ((61, 13, 70), "CF", ["gemm_dots"], ()),
+    "dots, few rows": ((30, 130, 70), "CF", ["gemm_dots"], ()),
+    "dots, flat": ((3, 130, 70), "CF", ["gemm_dots"], ()),
+    "dots, blocks": ((500, 10, 200), "CF", ["gemm_dots"], ("blocks",)),
+    "parts": ((7, 9, 9000), "FC", ["gemm", "sum"], ("parts", "strips")),
+    "parts of both transposed": ((7, 9, 9000), "FF", ["gemm_pack", "gemm", "sum"], ("parts", "strips")),
+    "one step": ((40, 150, 1), "FC", ["gemm"], ()),
+    "rows far apart": ((50, 2048, 20), "CC", ["gemm_pack", "gemm"], ("pack_a", "blocks")),
+    "columns far apart": ((256, 130, 400), "FC", ["gemm"], ("pack_a", "strips", "blocks")),
+    "no depth": ((7, 9, 0), "CC", ["gemm"], ()),
 }
-ways = pytest.mark.parametrize(("shape", "orders"), WAYS.values(), ids=WAYS)
+ways = pytest.mark.parametrize(("shape", "orders"), [way[:2] for way in WAYS.values()], ids=WAYS)
 AROUND = [{"bias"}, {"residual"}, {"accumulate"}, {"bias", "residual", "accumulate"}]
 
 
@@ -52,6 +51,71 @@ def new_plan(dtype):
 
 def slope(y, op):
     return {"tanh": 1 - y * y, "sigmoid": y - y * y, "relu": (y > 0) * 1.0, "identity": np.ones_like(y)}[op]
+
+
+def blocking(shape, orders, dtype, packs=False, plain=True):
+    by_row, by_column = orders[0] == "C", orders[1] == "F"
+    return choose_blocking(*shape, by_row, by_column, np.dtype(dtype).itemsize, plain, packs)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_products_take_their_way(way, isa, dtype, taken):
+    shape, orders, kernels, properties = WAYS[way]
+    (m, n, k), plan = shape, new_plan(dtype)
+    a, b = ordered(np.zeros((m, k), dtype), orders[0]), ordered(np.zeros((k, n), dtype), orders[1])
+    gemm.product(plan, a, b, np.zeros((m, n), dtype))
+    found = blocking(shape, orders, dtype, packs=isa == "avx2")
+    if (way, isa, dtype) == ("columns far apart", "avx2", np.float64):  # a C so large that packing B pays
+        kernels = ["gemm_pack", "gemm"]
+    assert taken(plan) == kernels
+    assert found.pack_b == ("gemm_pack" in kernels)
+    assert found.dots == ("gemm_dots" in kernels)
+    assert (found.parts > 1) == ("parts" in properties)
+    if not found.dots:
+        assert found.pack_a == ("pack_a" in properties)
+        assert (found.strip < k) == ("strips" in properties)
+    if "keep" in properties:
+        assert found.keep
+    assert (found.rows < m or found.cols < n) == ("blocks" in properties)
+
+
+# Shapes on both sides of a threshold, and the attribute of the blocking that changes there.
+THRESHOLDS = {
+    "columns of dots": (((100, 16, 64), "CF", {}), ((100, 17, 64), "CF", {}), "dots"),
+    "rows of dots": (((32, 100, 64), "CF", {}), ((33, 100, 64), "CF", {}), "dots"),
+    "depth of dots": (((32, 100, 64), "CF", {}), ((32, 100, 63), "CF", {}), "dots"),
+    "depth of parts": (((7, 9, 4096), "FC", {}), ((7, 9, 4095), "FC", {}), "parts"),
+    "parts of plain sums": (((7, 9, 9000), "FC", {}), ((7, 9, 9000), "FC", {"plain": False}), "parts"),
+    "rows that pay for packing B": (((48, 2048, 20), "CC", {}), ((47, 2048, 20), "CC", {}), "pack_b"),
+    "B that is read twice as often": (((256, 256, 256), "CC", {"packs": True}), ((256, 256, 256), "CC", {}), "pack_b"),
+    "rows that pay for packing a B read twice": (
+        ((48, 2000, 20), "CC", {"packs": True}),
+        ((47, 2000, 20), "CC", {"packs": True}),
+        "pack_b",
+    ),
+    "B in L1": (((256, 256, 33), "CC", {"packs": True}), ((256, 256, 16), "CC", {"packs": True}), "pack_b"),
+    "columns of A": (((256, 130, 400), "FC", {}), ((257, 130, 400), "FC", {}), "pack_a"),
+}
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_thresholds_of_blockings(name, dtype):
+    (shape, orders, options), (other_shape, other_orders, other_options), what = THRESHOLDS[name]
+    values = [
+        getattr(blocking(*p[:2], dtype, **p[2]), what)
+        for p in ((shape, orders, options), (other_shape, other_orders, other_options))
+    ]
+    assert values[0] > values[1]
+
+
+def test_blocks_stay_in_their_bounds(dtype):
+    """A row of a block is whole panels and at most 4 KiB; a block has at most 96 rows, or is one of less than 2 x 96."""
+    for m, n, k in itertools.product((1, 11, 12, 100, 1000, 3001), (1, 16, 129, 1100), (1, 64, 800)):
+        found = blocking((m, n, k), "CC", dtype)
+        assert found.cols * dtype.itemsize % 128 == 0
+        assert found.cols * dtype.itemsize <= 4096
+        assert found.rows <= 2 * 96
+        assert found.why
 
 
 @ways
@@ -223,74 +287,6 @@ def test_bound_labels_and_targets(isa, dtype, rng):
 
 def product(plan, f, **parts):
     gemm.product(plan, f(3, 4), f(4, 5), f(3, 5), after=Epilogue(**parts))
-
-
-def add_epilogue(kernel, plan, f, **parts):
-    """A job of each kernel that takes an epilogue; images of 3 channels, windows of 2 x 2."""
-    after = Epilogue(**parts)
-    g, x, W, y = geometry((2, 3, 4, 4), (5, 3, 2, 2)), f(2, 3, 4, 4), f(5, 3, 2, 2), f(2, 5, 3, 3)
-    moments, c = np.ones((2, 3)), f(3)
-    {
-        "gemm.product": lambda: gemm.product(plan, f(3, 4), f(4, 5), f(3, 5), after=after),
-        "dense.slope": lambda: dense.slope(plan, f(3, 5), f(3, 5), after=after),
-        "conv2d.forward": lambda: conv2d.forward(plan, g, x, W, y, after=after),
-        "conv2d.data_gradient": lambda: conv2d.data_gradient(plan, g, y, W, x, after=after),
-        "conv2d.weight_gradient": lambda: conv2d.weight_gradient(plan, g, y, x, W, after=after),
-        "channels.slope": lambda: channels.slope(plan, x, x, after=after),
-        "batch_norm.derivative": lambda: batch_norm.derivative(plan, x, moments, c, x, x, 0.1, batch=False, after=after),
-        "pool2d.tmv": lambda: pool2d.tmv(
-            plan, window_geometry(x.shape, (2, 2), (1, 1), (0, 0)), x, f(2, 3, 3, 3), x, after=after
-        ),
-    }[kernel]()
-
-
-# What each of them can do, and the shape of its output.
-EPILOGUES = {
-    "gemm.product": ({"bias", "activation", "residual", "accumulate", "derivative", "update"}, (3, 5)),
-    "dense.slope": ({"derivative"}, (3, 5)),
-    "conv2d.forward": ({"bias", "activation", "residual", "accumulate", "derivative"}, (2, 5, 3, 3)),
-    "conv2d.data_gradient": ({"residual", "accumulate", "derivative"}, (2, 3, 4, 4)),
-    "conv2d.weight_gradient": ({"update"}, (5, 3, 2, 2)),
-    "channels.slope": ({"derivative"}, (2, 3, 4, 4)),
-    "batch_norm.derivative": ({"derivative"}, (2, 3, 4, 4)),
-    "pool2d.tmv": ({"derivative"}, (2, 3, 4, 4)),
-}
-
-
-@pytest.mark.parametrize("kernel", EPILOGUES)
-@pytest.mark.parametrize("part", epilogue.PARTS)
-def test_a_kernel_refuses_the_parts_of_an_epilogue_that_it_cannot_do(kernel, part, dtype):
-    able, shape = EPILOGUES[kernel]
-    zeros = lambda *shape: np.zeros(shape, dtype)  # noqa: E731
-    values = {
-        "bias": zeros(shape[1]),
-        "activation": epilogue.TANH,
-        "residual": zeros(*shape),
-        "accumulate": True,
-        "update": True,
-    }
-    parts = {"derivative": epilogue.RELU, "of": zeros(*shape)} if part == "derivative" else {part: values[part]}
-    plan = new_plan(dtype)
-    if part in able:
-        add_epilogue(kernel, plan, zeros, **parts)
-        assert len(plan) > 0
-    else:
-        with pytest.raises(ValueError, match=f"^after has {part}; expected none for {kernel}$"):
-            add_epilogue(kernel, plan, zeros, **parts)
-
-
-@pytest.mark.parametrize("kernel", [kernel for kernel, (able, _) in EPILOGUES.items() if "derivative" in able])
-def test_the_arrays_of_an_epilogue_fit_the_output(kernel, dtype):
-    zeros = lambda *shape: np.zeros(shape, dtype)  # noqa: E731
-    _, shape = EPILOGUES[kernel]
-    for wrong in (zeros(*shape[:-1], shape[-1] + 1), zeros(*shape[1:]), np.zeros(shape, int), zeros(*shape).T):
-        with pytest.raises(ValueError, match=r"^of(:| has shape)"):
-            add_epilogue(kernel, new_plan(dtype), zeros, derivative=epilogue.RELU, of=wrong)
-
-
-def test_an_epilogue_without_the_value_of_its_derivative_is_refused():
-    with pytest.raises(ValueError, match="of is None"):
-        Epilogue(derivative=epilogue.RELU)
 
 
 PLAN_REFUSES = {

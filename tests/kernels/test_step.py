@@ -35,8 +35,8 @@ from fastlec import (
     training_step,
 )
 from fastlec import network as network_module
+from fastlec._kernels import memory
 from fastlec._kernels import plan as kernels
-from fastlec._kernels import pool
 from fastlec.training import TrainingStep, trainable_names
 from fastlec.training import step as step_module
 
@@ -470,7 +470,7 @@ def test_no_array_is_allocated_after_the_first_step(loss, name, dtype, rng):
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak - before < 4096
-            assert pool.info()["kept_bytes"] < 1 << 16  # what it takes it would have given back: only scratch is smaller
+            assert memory.info()["kept_bytes"] < 1 << 16  # what it takes it would have given back: only scratch is smaller
     finally:
         tracemalloc.stop()
         fastlec.set_num_threads(None)

@@ -1,7 +1,7 @@
 cimport numpy as cnp
 
+from fastlec._kernels.conv.layout cimport Layout
 from fastlec._kernels.fl cimport fl_int, fl_wino_tiles
-from fastlec._kernels.layout cimport Layout
 from fastlec._kernels.plan cimport Plan
 
 cdef fl_int pitch_of(Plan plan, Layout L, fl_wino_tiles T) noexcept

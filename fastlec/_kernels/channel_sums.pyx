@@ -4,10 +4,11 @@ over the pixels of a channel."""
 
 cimport numpy as cnp
 
+from fastlec._kernels.conv.limits cimport ELEMENTS
 from fastlec._kernels.dense cimport sum_parts
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport ELEMENTS, check_image
 from fastlec._kernels.plan cimport Plan, blocks
 
 from fastlec._kernels.update import step
@@ -25,8 +26,8 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, E
     plan.check(v, "v", 4)
     n, k, size = cnp.PyArray_DIM(v, 0), cnp.PyArray_DIM(v, 1), cnp.PyArray_DIM(v, 2) * cnp.PyArray_DIM(v, 3)
     if out is not None:
-        check_image(plan, out, "out", n, k, cnp.PyArray_DIM(v, 2), cnp.PyArray_DIM(v, 3))
-    after = checked(after, plan, "channels.slope", v, DERIVATIVE)
+        plan.check_image(out, "out", n, k, cnp.PyArray_DIM(v, 2), cnp.PyArray_DIM(v, 3))
+    after = checked(after, plan, "channel_sums.slope", v, DERIVATIVE)
     if total is not None:
         plan.check(total, "total", 1)
         if cnp.PyArray_DIM(total, 0) != k:
@@ -45,7 +46,7 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, E
         plan.point(<const void **>&job.total, partial)
     job.per_block = max(ELEMENTS // max(size, 1), 1)
     job.head.n_blocks = blocks(n * k, job.per_block)
-    job.head.work = 0.2 * plan.size / 4 * n * k * size
+    job.head.work = dtypes[plan.dtype].pass_ns * n * k * size
     if total is not None:
         sum_parts(plan, partial, n, k, target)
         if update:

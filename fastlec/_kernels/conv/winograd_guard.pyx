@@ -3,19 +3,19 @@
 
 cimport numpy as cnp
 
+from fastlec._kernels.conv.layout cimport Layout, lanes_of
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport Layout, lanes_of
 from fastlec._kernels.plan cimport Plan, blocks, up
 
 cnp.import_array()
 
 cdef enum:
-    MAP_PIXELS = 2048       # of a block: its maps stay in L1 while the channels are read
-    MEASURED_TILES = 128    # of a block, whose pixels stay in L1 or L2
+    MAP_PIXELS = 2048       # pixels of a block: its maps stay in L1 while the channels are read
+    MEASURED_TILES = 128    # tiles of a block: their pixels stay in L1 or L2
 
 
 cdef size_t pixels_of(Plan plan, fl_int pitch):
-    """Bytes of the pixels of so many tiles of a channel, and of a row of them as it lies in the image."""
+    """Bytes of the pixels of `pitch` tiles of a channel, and of a row of them as it lies in the image."""
     return plan.size * (FL_WINO_POINTS + FL_WINO_TILE) * (pitch + lanes_of(plan))
 
 
@@ -85,8 +85,8 @@ cdef cnp.ndarray new_flag():
 
 cdef cnp.ndarray choose(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray x, cnp.ndarray W, cnp.ndarray found, cnp.ndarray density,
                         double most, bint few):
-    """A flag: whether x and W had better be convolved directly, as more than this share of the registers of tiles would be or, if
-    few, as hardly a sum would be rounded. density: of A's rows, None if unknown."""
+    """A flag: whether x and W are convolved directly, because more than the share `most` of the registers of tiles would be, or (few)
+    because direct summation hardly rounds. density: of A's rows, None if unknown."""
     cdef fl_winograd_choose_job *job = <fl_winograd_choose_job *>plan.add(FL_KERNEL_winograd_choose)
     cdef cnp.ndarray flag = new_flag()
     job.groups, job.rows, job.count, job.pitch = L.groups, L.rows, L.images * T.rows * T.cols, pitch_of(plan, L, T)
@@ -110,8 +110,7 @@ cdef cnp.ndarray new_totals(Layout L, fl_int pixels):
 
 
 cdef cnp.ndarray weights_bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray v, cnp.ndarray x, bint few, cnp.ndarray flag):
-    """The same for the weights' gradient, of v and x: 1 for tiles that are summed directly, else 0; flag: whether all had better be.
-    Five jobs."""
+    """For the weights' gradient of v and x: 1 for tiles that are summed directly, else 0; flag: whether all are. Five jobs."""
     cdef fl_wino_tiles V = T
     cdef cnp.ndarray out = plan.empty(L.groups * pitch_of(plan, L, T)), found, v_found
     cdef cnp.ndarray totals = new_totals(L, T.h * T.w), v_totals = new_totals(L, T.oh * T.ow)

@@ -9,6 +9,9 @@ cimport cython
 cimport numpy as cnp
 from libc.stdlib cimport free
 
+from fastlec._kernels.dtypes cimport dtypes
+from fastlec._kernels.fl cimport FL_F32, FL_F64
+
 cnp.import_array()
 
 cdef extern from *:
@@ -117,7 +120,7 @@ cdef class Buffer:
 
 cdef cnp.ndarray empty(int ndim, cnp.npy_intp *dims, int typenum):
     """A new C-ordered float32 or float64 array; its values are whatever the memory held. MemoryError if there is no such size."""
-    cdef size_t size = 4 if typenum == cnp.NPY_FLOAT else 8, most = <size_t>1 << 62
+    cdef size_t size = dtypes[FL_F32 if typenum == cnp.NPY_FLOAT else FL_F64].size, most = <size_t>1 << 62
     cdef int i
     cdef Buffer buffer
     cdef cnp.ndarray array

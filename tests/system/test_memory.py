@@ -8,7 +8,7 @@ import pytest
 from interpreter import output
 
 import fastlec
-from fastlec._kernels import pool
+from fastlec._kernels import memory
 
 LARGE = 1 << 16  # bytes from which an output comes from the pool
 
@@ -17,11 +17,11 @@ LARGE = 1 << 16  # bytes from which an output comes from the pool
 def empty_pool():
     """Every test begins with nothing kept and has no team, whose scratch would be kept; the bound is as before afterwards."""
     fastlec.release_memory()
-    before = pool.info()["bound_bytes"]
+    before = memory.info()["bound_bytes"]
     fastlec.set_num_threads(1)
     yield
     fastlec.set_num_threads(None)
-    pool.set_bound(before)
+    memory.set_bound(before)
 
 
 def address(a):
@@ -60,16 +60,16 @@ def test_the_buffer_of_a_dead_output_is_used_again(size):
     z = fastlec.tanh(x)
     assert address(z) != first  # y lives
     del y
-    assert pool.info()["kept_buffers"] == 1
-    assert pool.info()["kept_bytes"] >= size
+    assert memory.info()["kept_buffers"] == 1
+    assert memory.info()["kept_bytes"] >= size
     y = fastlec.tanh(x)
     assert address(y) == first
-    assert pool.info()["kept_buffers"] == 0
+    assert memory.info()["kept_buffers"] == 0
 
 
 def test_small_outputs_are_not_kept():
     fastlec.tanh(np.zeros(LARGE // 8 - 1))
-    assert pool.info()["kept_buffers"] == 0
+    assert memory.info()["kept_buffers"] == 0
 
 
 def test_a_view_keeps_its_buffer():
@@ -81,47 +81,47 @@ def test_a_view_keeps_its_buffer():
 
 
 def test_the_bound_is_kept_and_the_oldest_go_first():
-    former = pool.set_bound(1 << 20)
-    assert former == pool.info()["bound_bytes"] or pool.info()["bound_bytes"] == 1 << 20
+    former = memory.set_bound(1 << 20)
+    assert former == memory.info()["bound_bytes"] or memory.info()["bound_bytes"] == 1 << 20
     arrays = [fastlec.relu(np.zeros(n)) for n in (10_000, 20_000, 40_000, 60_000)]
     newest = address(arrays[-1])
     while arrays:
         del arrays[0]
-        assert pool.info()["kept_bytes"] <= 1 << 20
-    assert pool.info()["kept_buffers"] >= 1
+        assert memory.info()["kept_bytes"] <= 1 << 20
+    assert memory.info()["kept_buffers"] >= 1
     assert address(fastlec.relu(np.zeros(60_000))) == newest
 
 
 def test_a_buffer_larger_than_the_bound_is_not_kept():
-    pool.set_bound(1 << 20)
+    memory.set_bound(1 << 20)
     fastlec.relu(np.zeros(1 << 20))
-    assert pool.info()["kept_bytes"] == 0
+    assert memory.info()["kept_bytes"] == 0
 
 
 def test_more_buffers_than_there_are_places_for():
     arrays = [fastlec.relu(np.full(LARGE // 8, float(i))) for i in range(200)]
     assert all((a == i).all() for i, a in enumerate(arrays))
     del arrays
-    assert 1 <= pool.info()["kept_buffers"] < 200
+    assert 1 <= memory.info()["kept_buffers"] < 200
 
 
 def test_lowering_the_bound_frees_what_is_kept_and_spares_living_outputs():
     x = np.full(1 << 17, 2.0)
     y = fastlec.relu(x)
     fastlec.relu(x)
-    assert pool.info()["kept_bytes"] >= x.nbytes
-    pool.set_bound(0)
-    assert pool.info()["kept_bytes"] == pool.info()["kept_buffers"] == 0
+    assert memory.info()["kept_bytes"] >= x.nbytes
+    memory.set_bound(0)
+    assert memory.info()["kept_bytes"] == memory.info()["kept_buffers"] == 0
     fastlec.relu(np.zeros(1 << 17))
-    assert pool.info()["kept_bytes"] == 0
+    assert memory.info()["kept_bytes"] == 0
     assert (y == 2).all()
 
 
 def test_release_memory_says_how_much_and_leaves_the_bound():
-    bound = pool.info()["bound_bytes"]
+    bound = memory.info()["bound_bytes"]
     fastlec.relu(np.zeros(1 << 17))
     assert fastlec.release_memory() >= 1 << 20
-    assert pool.info() == {"kept_bytes": 0, "kept_buffers": 0, "bound_bytes": bound}
+    assert memory.info() == {"kept_bytes": 0, "kept_buffers": 0, "bound_bytes": bound}
     assert fastlec.release_memory() == 0
 
 
@@ -145,7 +145,7 @@ def test_no_two_arrays_share_a_buffer_when_many_threads_make_and_drop_them():
     for thread in threads:
         thread.join()
     assert wrong == []
-    assert pool.info()["kept_bytes"] <= pool.info()["bound_bytes"]
+    assert memory.info()["kept_bytes"] <= memory.info()["bound_bytes"]
 
 
 @pytest.mark.parametrize("call", [fastlec.softmax, fastlec.logsumexp, fastlec.tanh, fastlec.sigmoid_derivative])

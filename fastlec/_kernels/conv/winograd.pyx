@@ -4,37 +4,49 @@
 cimport numpy as cnp
 from libc.math cimport INFINITY
 
+from fastlec._kernels.conv.layout cimport Layout, entries, lanes_of, new_table
+from fastlec._kernels.conv.limits cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH
+from fastlec._kernels.conv.pack cimport rows_of_panel, taps_of
+from fastlec._kernels.conv.winograd_guard cimport bounds, choose, new_flag, pitch_of, pixels_of, weights_bounds
 from fastlec._kernels.dense cimport sum_parts
 from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, Layout
-from fastlec._kernels.layout cimport entries, lanes_of, most_rows_of_panel, new_table, rows_of_panel, taps_of
 from fastlec._kernels.plan cimport Plan, blocks, up
-from fastlec._kernels.winograd_guard cimport bounds, choose, new_flag, pitch_of, pixels_of, weights_bounds
+from fastlec._kernels.runner cimport facts, macs_per_ns
 
 cnp.import_array()
 
+# Found by timing on Zen 4 with AVX-512, unless a comment says more.
 cdef enum:
-    LEAST_ROWS = 16         # of A, for which it pays,
-    LEAST_CHANNELS = 32     # and channels: few of them lose more digits to the transforms than direct summation does;
-    LEAST_PIXELS = 768      # of all images, likewise, for the weights' gradient
-    TRANSFORMS = 5 << 20    # bytes of them in a block,
-    MOST_TILES = 128        # whose tiles are no more than these;
-    FEW_TILES = 128         # all in all, with transforms of taps that are more than
-    CACHED = 1 << 20        # this: each block makes its own, for
-    FEW_ROWS = 32           # rows of A
-    SIDE = 128              # rows of A or channels whose gradients a block sums,
-    BATCH = 48              # from so many tiles at a time,
-    MOST_COLS = 256         # of which one row has no more
-    CYCLES_IN = 30          # of a lane for the transforms of a tile of x,
-    CYCLES_OUT = 20         # of one of y,
-    CYCLES_SUM = 100        # for what becomes of a sum,
-    CYCLES_TAPS = 250       # for the transforms of taps,
-    CYCLES_FAR_TAPS = 1000  # of those that are written and read again from beyond the caches
+    LEAST_ROWS = 16             # rows of A for which transforms pay
+    LEAST_CHANNELS = 32         # channels for which they pay; few of them lose more digits to transforms than direct summation does
+    LEAST_PIXELS = 768          # of all images, for the weights' gradient: fewer lose more digits than direct summation does
+    BLOCK_BYTES = 5 << 20       # bytes of transforms in a block, at most
+    BLOCK_TILES = 128           # tiles of a block, at most
+    FEW_TILES = 128             # tiles up to which each block transforms the taps that it uses, if these are more than CACHED
+    CACHED = 1 << 20            # bytes of transforms of taps that stay in the caches
+    FEW_ROWS = 32               # rows of A in a block that transforms its own taps
+    SIDE = 128                  # rows of A and channels whose gradients a block sums, at most
+    BATCH = 48                  # tiles that are transformed at a time for the weights' gradient
+    MOST_COLS = 256             # tiles in a row, at most, for the weights' gradient
 
-# Registers of tiles summed directly cost some eight times as much as by transforms, the whole call summed directly 2.3 times
-# (64 channels of 56 x 56, AVX-512); with few tiles 1.3 times (512 channels of 7 x 7).
+# Costs, in the time of a product of one lane.
+cdef double PRODUCT = 1.1       # for a product of transforms
+cdef double WEIGHTS_PRODUCT = 1.2   # for one of the weights' gradient
+cdef double TILE_IN = 30        # for the transform of a tile of x
+cdef double TILE_OUT = 20       # for that of a tile of y
+cdef double SUM_OUT = 100       # for the transform of a sum of the weights' gradient
+cdef double TAPS = 250          # for the transform of taps
+cdef double FAR_TAPS = 1000     # for the transform of taps that is written to and read from beyond the caches
+
+cdef double GUARD_NS = 5000     # for the jobs that choose between transforms and direct summation, however few the tiles
+
+# The share of tiles summed directly from which on the whole call is: such tiles take about eight times as long as by transforms, the
+# whole call 2.3 times (64 channels of 56 x 56, AVX-512), or 1.3 times where there are few tiles (512 channels of 7 x 7).
 cdef double MOST_DIRECT = 1.0 / 6
+
+
+cdef str EXACT_ENOUGH = "if the transforms lose few digits of these data"
 
 
 cdef fl_wino_tiles tiles_of(Layout L) noexcept:
@@ -60,21 +72,24 @@ cdef double along_tiles(Plan plan, Layout L):
 
 
 cdef double along_rows(Plan plan, Layout L):
-    """The same where they lie along the rows of A, if that can be."""
+    """Lanes of products where they lie along the rows of A, if that can be."""
     cdef fl_int tiles = number_of(L, tiles_of(L))
-    return <double>tiles * up(L.rows, 2 * lanes_of(plan)) / L.rows if few(plan, L) and tiles <= most_rows_of_panel() else INFINITY
+    return <double>tiles * up(L.rows, 2 * lanes_of(plan)) / L.rows if few(plan, L) and tiles <= facts().conv_rows else INFINITY
 
 
-cdef bint pays(Plan plan, Layout L) except -1:
-    """Whether transforms are made up for, by estimates in cycles of a lane. Few channels would also lose more digits to them."""
-    cdef double pixels = <double>L.images * L.oh * L.ow, pairs = <double>L.rows * L.channels
-    cdef double tiles = min(along_tiles(plan, L), along_rows(plan, L)), taps = CYCLES_TAPS
+cdef bint fits(Plan plan, Layout L) except -1:
+    """Whether transforms keep their promises of accuracy and memory. Asked for by name, they are taken without them."""
+    return (plan.dtype == FL_F32 and L.is_3x3() and L.rows >= LEAST_ROWS and L.channels >= LEAST_CHANNELS
+            and scratch_of(plan, L, 1) <= MOST_SCRATCH)
+
+
+cdef double cost_ns(Plan plan, Layout L) except -1:
+    """Transforms and their products."""
+    cdef double pairs = <double>L.rows * L.channels, tiles = min(along_tiles(plan, L), along_rows(plan, L)), taps = TAPS
     if FL_WINO_POINTS * pairs * plan.size > CACHED and not few(plan, L):
-        taps = CYCLES_FAR_TAPS
-    if (plan.dtype != FL_F32 or not L.is_3x3() or L.rows < LEAST_ROWS or L.channels < LEAST_CHANNELS
-            or scratch_of(plan, L, 1) > MOST_SCRATCH):
-        return False
-    return tiles * (1.1 * FL_WINO_POINTS * pairs + CYCLES_IN * L.channels + CYCLES_OUT * L.rows) + taps * pairs < 1.2 * 9 * pairs * pixels
+        taps = FAR_TAPS
+    return GUARD_NS + L.groups / macs_per_ns(plan.dtype) * (
+        tiles * (PRODUCT * FL_WINO_POINTS * pairs + TILE_IN * L.channels + TILE_OUT * L.rows) + taps * pairs)
 
 
 cdef size_t scratch_of(Plan plan, Layout L, fl_int tile_rows):
@@ -88,7 +103,7 @@ cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
     cdef double cost, least = 0
     for rows in range(1, total + 1):
         tiles, count = rows * across, blocks(total, rows)
-        if rows > 1 and (tiles > MOST_TILES or scratch_of(plan, L, rows) > TRANSFORMS):
+        if rows > 1 and (tiles > BLOCK_TILES or scratch_of(plan, L, rows) > BLOCK_BYTES):
             break
         cost = <double>up(tiles, lanes_of(plan)) / tiles * (1 + 3.0 / tiles) * up(count, 2) / count
         if rows == 1 or cost < least:
@@ -97,7 +112,7 @@ cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
 
 
 cdef size_t direct_of(Plan plan, fl_int pitch):
-    """Bytes of the direct sums of some rows of A for so many tiles."""
+    """Bytes of the direct sums of some rows of A for `pitch` tiles."""
     return plan.size * FL_WINO_DIRECT * FL_WINO_TILE * FL_WINO_TILE * pitch
 
 
@@ -119,7 +134,7 @@ cdef fl_conv_taps sorted_taps(Layout L, cnp.ndarray W, cnp.ndarray place, fl_int
 
 
 cdef fl_winograd_job *new_job(Plan plan, Layout L, int kernel, fl_int tile_rows) except NULL:
-    """A job for so many rows of tiles at a time, without its taps and finish."""
+    """A job for `tile_rows` rows of tiles at a time, without its taps and epilogue."""
     cdef fl_winograd_job *job = <fl_winograd_job *>plan.add(kernel)
     cdef fl_int i
     cdef cnp.ndarray offset = new_table(L.channels)
@@ -133,12 +148,12 @@ cdef fl_winograd_job *new_job(Plan plan, Layout L, int kernel, fl_int tile_rows)
     return job
 
 
-cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after, bint terms):
-    """Jobs for y, and the flag, int32, whether they will do nothing, since the data want direct summation: the caller adds it.
-    terms: whether tiles of few terms, which direct summation hardly rounds, want it too."""
+cdef cnp.ndarray add(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after):
+    """Jobs for y, and the flag, int32, that is 1 where they do nothing because the data want direct summation, which the caller
+    adds. Unless transforms were asked for, tiles of few terms, which direct summation hardly rounds, want it too."""
     if few(plan, L):
-        return convolve_few(plan, L, x, W, y, after, terms)
-    return convolve_many(plan, L, x, W, y, after, terms)
+        return convolve_few(plan, L, x, W, y, after, not L.asked)
+    return convolve_many(plan, L, x, W, y, after, not L.asked)
 
 
 cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after, bint terms):
@@ -167,6 +182,7 @@ cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W
     flag = choose(plan, L, T, x, W, found, density, MOST_DIRECT, terms)
     first = plan.n
     job = new_job(plan, L, FL_KERNEL_winograd, per_block)
+    plan.because(L.why)
     job.per_block, job.taps, job.panels = per_block, taps, panels
     plan.point(&job.taps.w, W)
     plan.point(&job.u, u)
@@ -176,9 +192,9 @@ cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W
     plan.point(<const void **>&job.y, y)
     after.point(plan, &job.finish)
     job.head.n_blocks = L.groups * blocks(total, per_block)
-    job.head.work = (<double>total * T.cols * FL_WINO_POINTS * L.rows * L.channels * L.groups / (40 if plan.dtype == FL_F32 else 20))
+    job.head.work = cost_ns(plan, L) + cnp.PyArray_SIZE(y) * after.work()
     job.head.scratch = scratch_of(plan, L, per_block) + direct_of(plan, job.pitch)
-    plan.only_if(first, flag, 0)
+    plan.only_if(first, flag, 0, EXACT_ENOUGH)
     return flag
 
 
@@ -189,8 +205,8 @@ cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W,
     cdef fl_winograd_job *job
     cdef cnp.ndarray v, place = new_table(9), offset = None, found = bounds(plan, L, T, x, terms)
     cdef fl_int lanes = lanes_of(plan), i
-    cdef bint turned = along_rows(plan, L) < along_tiles(plan, L)
-    cdef fl_conv_taps taps = sorted_taps(L, W, place, 2 * lanes if turned else rows_of_panel(L.rows))
+    cdef bint transposed = along_rows(plan, L) < along_tiles(plan, L)
+    cdef fl_conv_taps taps = sorted_taps(L, W, place, 2 * lanes if transposed else rows_of_panel(L.rows))
     cdef fl_int panels = blocks(L.rows, taps.mr), parts = blocks(L.channels, FL_WINO_CHANNELS), per_block
     cdef cnp.ndarray flag = choose(plan, L, T, x, W, found, None, 0, terms)
     cdef int first = plan.n
@@ -205,8 +221,9 @@ cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W,
 
     per_block = blocks(panels, blocks(panels * taps.mr, FEW_ROWS))
     job = new_job(plan, L, FL_KERNEL_winograd_few, total)
+    plan.because(L.why)
     job.per_block, job.taps, job.panels = per_block, taps, panels
-    if turned:
+    if transposed:
         offset = new_table(FL_WINO_RUN)
         for i in range(FL_WINO_RUN):
             entries(offset)[i] = i * taps.mr
@@ -219,34 +236,37 @@ cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W,
     plan.point(<const void **>&job.y, y)
     after.point(plan, &job.finish)
     job.head.n_blocks = L.groups * blocks(panels, per_block)
-    job.head.work = (<double>L.groups * L.rows * L.channels * (5 + <double>tiles * FL_WINO_POINTS / (40 if plan.dtype == FL_F32 else 20)))
+    job.head.work = cost_ns(plan, L) + cnp.PyArray_SIZE(y) * after.work()
     job.head.scratch = plan.size * (per_block * FL_WINO_POINTS * (FL_WINO_CHANNELS * taps.mr + line) + FL_WINO_POINTS * (
-        per_block * taps.mr * (job.pitch + turned * tiles) + 2 * line)) + plan.size * per_block * (
+        per_block * taps.mr * (job.pitch + transposed * tiles) + 2 * line)) + plan.size * per_block * (
         2 * FL_WINO_ROWS + taps.mr) + max(
         plan.size * (9 * FL_WINO_RUN * taps.mr + line), pixels_of(plan, job.pitch) + direct_of(plan, job.pitch))
-    plan.only_if(first, flag, 0)
+    plan.only_if(first, flag, 0, EXACT_ENOUGH)
     return flag
 
 
-cdef bint weights_pay(Plan plan, Layout L) except -1:
-    cdef double tiles = number_of(L, tiles_of(L)), pairs = <double>L.rows * L.channels
-    if plan.dtype != FL_F32 or not L.is_3x3() or L.rows < LEAST_ROWS or L.channels < LEAST_ROWS or tiles_of(L).cols > MOST_COLS:
-        return False
-    if L.images * L.oh * L.ow < LEAST_PIXELS:
-        return False
-    return (tiles * (1.2 * FL_WINO_POINTS * pairs + 2 * CYCLES_IN * (L.channels * blocks(L.rows, SIDE) + L.rows *
-                     blocks(L.channels, SIDE))) + CYCLES_SUM * pairs < 1.2 * 9 * pairs * L.images * L.oh * L.ow)
+cdef bint weights_fits(Plan plan, Layout L) except -1:
+    return (plan.dtype == FL_F32 and L.is_3x3() and L.rows >= LEAST_ROWS and L.channels >= LEAST_ROWS
+            and tiles_of(L).cols <= MOST_COLS and L.images * L.oh * L.ow >= LEAST_PIXELS)
 
 
-cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, bint terms):
-    """Jobs for dW, and a flag as convolve's."""
+cdef double weights_cost_ns(Plan plan, Layout L) except -1:
+    """Transforms, their products, and the transforms of the sums."""
+    cdef double tiles = number_of(L, tiles_of(L)), pairs = <double>L.rows * L.channels, transforms
+    transforms = <double>L.channels * blocks(L.rows, SIDE) + <double>L.rows * blocks(L.channels, SIDE)
+    return GUARD_NS + L.groups / macs_per_ns(plan.dtype) * (
+        tiles * (WEIGHTS_PRODUCT * FL_WINO_POINTS * pairs + 2 * TILE_IN * transforms) + SUM_OUT * pairs)
+
+
+cdef cnp.ndarray add_weights(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, Epilogue after):
+    """Jobs for dW, and a flag as that of `add`."""
     cdef fl_int lanes = lanes_of(plan), line = 64 // <fl_int>plan.size, i, regions, total, rows, ld
     cdef fl_wino_tiles T = tiles_of(L)
     cdef fl_int across = T.cols, row_chunk, channel_chunk, together, part_rows
     cdef fl_int most, parts
     cdef double macs
     cdef fl_winograd_weights_job *job
-    cdef cnp.ndarray partial = dW, offset, flag = new_flag(), found = weights_bounds(plan, L, T, v, x, terms, flag)
+    cdef cnp.ndarray partial = dW, offset, flag = new_flag(), found = weights_bounds(plan, L, T, v, x, not L.asked, flag)
     cdef int first = plan.n
     row_chunk, channel_chunk = blocks(L.rows, blocks(L.rows, SIDE)), blocks(L.channels, blocks(L.channels, SIDE))
     total = L.images * T.rows
@@ -263,6 +283,7 @@ cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray
     if parts > 1:
         partial = plan.empty(parts, cnp.PyArray_SIZE(dW))
     job = <fl_winograd_weights_job *>plan.add(FL_KERNEL_winograd_weights)
+    plan.because(L.why)
     job.regions.groups, job.regions.rows, job.regions.channels = L.groups, L.rows, L.channels
     job.regions.row_chunk, job.regions.channel_chunk = row_chunk, channel_chunk
     job.images = L.images
@@ -281,11 +302,11 @@ cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray
     for i in range(together * across):
         entries(offset)[i] = i * ld
     job.head.n_blocks = parts * regions
-    job.head.work = <double>total * across * FL_WINO_POINTS * L.rows * L.channels * L.groups / (35 if plan.dtype == FL_F32 else 17)
+    job.head.work = weights_cost_ns(plan, L)
     job.head.scratch = plan.size * (FL_WINO_POINTS * ((row_chunk + channel_chunk) * job.pitch + 2 * line + rows * ld + line)
                                     + job.pitch * (rows + ld) + line + (9 * row_chunk + FL_WINO_POINTS) * ld) + pixels_of(plan, job.pitch)
     plan.keep(offset)
     if parts > 1:
         sum_parts(plan, partial, parts, cnp.PyArray_SIZE(dW), dW)
-    plan.only_if(first, flag, 0)
+    plan.only_if(first, flag, 0, EXACT_ENOUGH)
     return flag

@@ -1,22 +1,22 @@
 # cython: freethreading_compatible=True
-"""What the jobs of convolutions have in common: which pixels they read for which outputs."""
+"""Which pixels each output of a convolution reads, forward and by the data's gradient, and the planes that hold copies of them."""
 
 cimport numpy as cnp
 
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
-from fastlec._kernels.runner cimport vector_bytes
+from fastlec._kernels.runner cimport facts
 
 cnp.import_array()
 
 cdef enum:
-    MOST_LANES = 1 << 12    # pixels of a part, so that the finished rows are still in L2
-    LEAST_COLS = 64         # of a part of a row
-    MOST_BESIDE = 4         # phases of columns that are stored together
+    MOST_BESIDE = 4         # phases of columns that are stored together, at most
 
 
 cdef class Layout:
-    """Which pixels of the source each output of a convolution reads, and where its weights lie in W."""
+    """Which pixels of the source each output of a convolution reads, and where its weights lie in W. A convolution is a product for
+    each group: A, rows of weights, times the pixels that they read.
+    """
 
     cdef int allot(self, fl_int n_phases, fl_int total) except -1:
         self.n_phases, self.total = n_phases, total
@@ -68,7 +68,7 @@ cdef class Layout:
         P.plane = P.plane_rows * P.pitch + P.width - P.pitch
 
     cdef void one_plane(self, fl_conv_planes *P) noexcept:
-        """Instead of one for each phase, for who reads pixels one by one."""
+        """A single plane with steps instead of one for each phase, for kernels that read pixels one by one."""
         P.sh = P.sw = P.phases_y = P.phases_x = 1
         P.from_y = P.from_x = NULL
         P.step_y, P.step_x = self.sh, self.sw
@@ -100,8 +100,16 @@ cdef class Layout:
                 offset[q] += self.tx[q] // P.sw
         return table
 
+    cdef fl_int depth(self) noexcept:
+        """The products that an element of y sums."""
+        return self.channels * self.total // self.n_phases
+
+    cdef double macs(self) noexcept:
+        """The products of all outputs."""
+        return <double>self.images * self.groups * self.rows * self.channels * self.total * self.grid_rows * self.grid_cols
+
     cdef bint is_3x3(self) noexcept:
-        """Without stride."""
+        """Whether the weights are 3 x 3, without stride."""
         return self.r == self.s == 3 and self.sh == self.sw == self.down == self.across == 1
 
 
@@ -143,7 +151,7 @@ cdef fl_int *entries(object table):
 
 cdef fl_int lanes_of(Plan plan) noexcept:
     """Elements in a register."""
-    return vector_bytes() // <fl_int>plan.size
+    return facts().vector_bytes // <fl_int>plan.size
 
 
 cdef Layout forward_layout(object g, bint flat=True):
@@ -219,86 +227,3 @@ cdef void flatten(Layout L) noexcept:
     L.grid_cols, L.grid_rows = L.grid_rows * L.grid_cols, 1
     L.ow, L.oh = L.oh * L.ow, 1
     L.phase[0].rows, L.phase[0].cols = 1, L.ow
-
-
-cdef fl_int most_rows_of_panel() noexcept:
-    return FL_CONV_ROWS if vector_bytes() == 64 else 6
-
-
-cdef fl_int rows_of_panel(fl_int rows):
-    """The height of A's panels that wastes least: a row of zeros costs as much as any, and tiles of few rows wait for loads."""
-    cdef fl_int mr, best = 1
-    cdef double cost, least = 0
-    for mr in range(1, most_rows_of_panel() + 1):
-        cost = blocks(rows, mr) * (max(<double>mr, 1.7) + 0.3)
-        if mr == 1 or cost < least:
-            best, least = mr, cost
-    return best
-
-
-cdef fl_conv_taps taps_of(Layout L, cnp.ndarray W, fl_int mr):
-    """All but w itself."""
-    cdef fl_conv_taps taps
-    taps.w, taps.place, taps.order, taps.mr = NULL, L.where, L.order, mr
-    taps.group_step, taps.row_step, taps.channel_step = cnp.PyArray_SIZE(W) // L.groups, L.row_step, L.channel_step
-    return taps
-
-
-cdef fl_int depth_of(Layout L):
-    """The products that an element of y sums."""
-    return L.channels * L.total // L.n_phases
-
-
-cdef cnp.ndarray packed(Plan plan, Layout L, cnp.ndarray W, fl_int mr):
-    """The panels of A, by a job."""
-    cdef fl_int panels = blocks(L.rows, mr), elements = 0, f
-    cdef fl_conv_pack_job *pack
-    cdef cnp.ndarray a
-    for f in range(L.n_phases):
-        L.phase[f].panels = elements
-        elements += L.groups * panels * L.channels * L.phase[f].taps * mr
-    a = plan.empty(elements + 16)
-    pack = <fl_conv_pack_job *>plan.add(FL_KERNEL_conv_pack)
-    pack.phases, pack.groups, pack.rows, pack.channels, pack.panels = L.n_phases, L.groups, L.rows, L.channels, panels
-    pack.phase = L.phase
-    pack.taps = taps_of(L, W, mr)
-    plan.point(&pack.taps.w, W)
-    plan.point(<const void **>&pack.a, a)
-    pack.head.n_blocks = L.groups * (panels if L.order == FL_PACK_ROWS else L.channels)
-    pack.head.work = 0.2 * elements
-    plan.keep(L.phases)
-    plan.keep(L.place)
-    return a
-
-
-cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1:
-    """Parts of the grid whose planes stay in L2, of as few pixels that are copied or computed in vain as possible."""
-    cdef fl_int lanes = vector_bytes() // <fl_int>size, cols = L.grid_cols, rows, best_rows = 0, best_cols = 0, most
-    cdef double cost, least = 0, per_pixel = <double>L.rows * L.total / L.n_phases, area
-    chunk[0] = L.channels
-    while True:
-        # as many rows as fit, then as evenly as they divide
-        L.fill_planes(P, 1, cols)
-        most = SCRATCH // <fl_int>(size * chunk[0] * P.phases_y * P.phases_x * P.pitch) - (P.plane_rows - 1)
-        if most >= 1 or cols <= LEAST_COLS:
-            rows = max(min(most, min(L.grid_rows, max(MOST_LANES // cols, 1))), 1)
-            rows = blocks(L.grid_rows, blocks(L.grid_rows, rows))
-            L.fill_planes(P, rows, cols)
-            area = <double>rows * cols
-            cost = up((rows - 1) * P.pitch + cols, lanes) * (per_pixel + 0.5) + 4.0 * P.phases_y * P.phases_x * P.plane
-            if best_rows == 0 or cost / area < least:
-                best_rows, best_cols, least = rows, cols, cost / area
-        if cols <= LEAST_COLS:
-            break
-        cols = up(blocks(cols, 2), lanes)
-    L.fill_planes(P, best_rows, best_cols)
-    while chunk[0] > 1 and size * chunk[0] * P.phases_y * P.phases_x * P.plane > 4 * SCRATCH:
-        chunk[0] = blocks(chunk[0], 2)
-    return 0
-
-
-cdef int check_image(Plan plan, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1:
-    plan.check(a, name, 4)
-    if (cnp.PyArray_DIM(a, 0) != n or cnp.PyArray_DIM(a, 1) != c or cnp.PyArray_DIM(a, 2) != h or cnp.PyArray_DIM(a, 3) != w):
-        raise ValueError(f"{name} has shape {(<object>a).shape}; expected ({n}, {c}, {h}, {w})")
-    return 0

@@ -1,18 +1,8 @@
-# What the jobs of convolutions have in common, for the modules that plan them.
+# The layout of a convolution, for the modules that plan one.
 cimport numpy as cnp
 
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan
-
-cdef enum:
-    SCRATCH = 1 << 18       # bytes of planes that stay in L2 beside what is read of the weights
-    MOST_SCRATCH = 8 << 20  # of any job, where it has a choice
-    MOST_PARTIAL = 64 << 20 # of sums over parts of the images
-    ENOUGH = 8              # blocks that keep teams of 2, 4 and 8 busy
-    ELEMENTS = 1 << 14      # of an elementwise block
-    LEAST_MACS = 400000     # multiplications in a block that is worth its share of copying: about 7 us,
-    MOST_MACS = 300000000   # and in one that can still be interrupted: about 6 ms
-
 
 cdef class Layout:
     cdef fl_int images, groups, rows, channels          # of a group
@@ -31,6 +21,11 @@ cdef class Layout:
     cdef fl_int *ty
     cdef fl_int *tx
     cdef fl_int *where
+    cdef object why                                     # why its algorithm was chosen: for Plan.because
+    cdef bint asked                                     # whether the user named the algorithm
+    cdef bint tiled                                     # whether `tile` and `chunk` are chosen (planes.choose_tile)
+    cdef fl_conv_planes tile
+    cdef fl_int chunk
 
     cdef int allot(self, fl_int n_phases, fl_int total) except -1
     cdef int extend(self) except -1
@@ -38,6 +33,8 @@ cdef class Layout:
     cdef void one_plane(self, fl_conv_planes *P) noexcept
     cdef int keep_planes(self, Plan plan) except -1
     cdef object offsets(self, fl_conv_planes *P, fl_int phase_step)
+    cdef fl_int depth(self) noexcept
+    cdef double macs(self) noexcept
     cdef bint is_3x3(self) noexcept
 
 
@@ -45,11 +42,4 @@ cdef cnp.ndarray new_table(fl_int n)
 cdef fl_int *entries(object table)
 cdef Layout forward_layout(object g, bint flat=*)
 cdef Layout data_layout(object g)
-cdef fl_int most_rows_of_panel() noexcept
-cdef fl_int rows_of_panel(fl_int rows)
-cdef fl_int depth_of(Layout L)
-cdef cnp.ndarray packed(Plan plan, Layout L, cnp.ndarray W, fl_int mr)
-cdef fl_conv_taps taps_of(Layout L, cnp.ndarray W, fl_int mr)
-cdef int choose_tile(Layout L, fl_conv_planes *P, fl_int *chunk, size_t size) except -1
 cdef fl_int lanes_of(Plan plan) noexcept
-cdef int check_image(Plan plan, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1
