@@ -119,13 +119,13 @@ libraries += [(f"fl_{isa}_{dtype}", library(isa, dtype, KERNELS)) for isa in ISA
 
 
 def extension(path):
-    name = Path(path).stem
-    runner = name == "runner"  # the one module that holds the tables; the others reach it through its .pxd
+    name = ".".join(Path(path).with_suffix("").parts)
+    runner = name == "fastlec._kernels.runner"  # the one module that holds the tables; the others reach it through its .pxd
     team = openmp if runner else []
     debug = SANITIZE if DEBUG else []
     depends = glob("csrc/**/*.[cdh]*", recursive=True) if runner else included("fastlec/_kernels/fl.pxd")
     return Extension(
-        f"fastlec._kernels.{name}",
+        name,
         [path, "csrc/dispatch.c"] if runner else [path],
         depends=[*sorted(depends), str(MODULE_SETTINGS)],
         include_dirs=["csrc", numpy.get_include()],
@@ -141,7 +141,7 @@ setup(
     cmdclass={"build_clib": build_kernels},
     options={"build_ext": {"parallel": JOBS}},
     ext_modules=cythonize(
-        [extension(path) for path in sorted(glob("fastlec/_kernels/*.pyx"))],
+        [extension(path) for path in sorted(glob("fastlec/_kernels/**/*.pyx", recursive=True))],
         force=rebuild,
         nthreads=JOBS if multiprocessing.get_start_method() == "fork" else 0,  # other methods would run this file again
         compiler_directives={

@@ -35,7 +35,7 @@ def pytest_generate_tests(metafunc):
             if case.op in metafunc.module.OPS
             for dtype in kinds.SIZE
             for mode in case.modes
-            for kind in peers.kinds()
+            for kind in peers.PEERS
         ]
         metafunc.parametrize("work", rows, indirect=True)
 

@@ -1,5 +1,7 @@
 """fastlec: softmax regression and the layers of a deep-learning course as fast NumPy functions with exact derivatives."""
 
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
 
 from . import _config
@@ -16,6 +18,7 @@ from .convolution import (  # noqa: E402
     im2col,
     set_conv_algorithm,
 )
+from .explanation import explain  # noqa: E402
 from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     log_softmax,
@@ -46,15 +49,25 @@ from .layers import (  # noqa: E402
     Residual,
 )
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
-from .losses import MeanSquaredError, SoftmaxCrossEntropy  # noqa: E402
 from .network import Network  # noqa: E402
-from .objective import Objective  # noqa: E402
-from .optim import SGD, Adam, CosineDecay, ExponentialDecay, StepDecay  # noqa: E402
-from .step import training_step  # noqa: E402
+from .training import (  # noqa: E402
+    SGD,
+    Adam,
+    CosineDecay,
+    EarlyStopping,
+    ExponentialDecay,
+    History,
+    MeanSquaredError,
+    Objective,
+    Optimizer,
+    SoftmaxCrossEntropy,
+    StepDecay,
+    fit,
+    training_step,
+)
 
-# imported when asked for: submodules, and names of theirs
-_LAZY = {name: None for name in ("data", "fitting", "io", "plot", "reference", "testing", "training")}
-_LAZY |= {"fit": "fitting", "EarlyStopping": "fitting"}
+if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
+    from . import data, io, plot, reference, testing
 
 __all__ = [
     "SGD",
@@ -69,12 +82,14 @@ __all__ = [
     "EarlyStopping",
     "ExponentialDecay",
     "Flatten",
+    "History",
     "Layer",
     "LogisticObjective",
     "MaxPool2d",
     "MeanSquaredError",
     "Network",
     "Objective",
+    "Optimizer",
     "ProjectedConvResidual",
     "ProjectedResidual",
     "Residual",
@@ -86,10 +101,10 @@ __all__ = [
     "conv2d_jac_mv",
     "conv2d_jac_tmv",
     "data",
+    "explain",
     "filter2d",
     "filters",
     "fit",
-    "fitting",
     "get_conv_algorithm",
     "get_num_threads",
     "im2col",
@@ -120,11 +135,10 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in _LAZY:
+    if name in ("data", "io", "plot", "reference", "testing"):
         from importlib import import_module
 
-        module = import_module(f"{__name__}.{_LAZY[name] or name}")
-        return getattr(module, name) if _LAZY[name] else module
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

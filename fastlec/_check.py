@@ -80,6 +80,13 @@ def layer_dtype(dtype):
     return own
 
 
+def shape(a, name, expected, why=""):
+    """a, if it has the expected shape, else ValueError. why : where that comes from, such as " to match x of shape (2, 3)"."""
+    if a.shape != tuple(expected):
+        raise ValueError(f"{name} has shape {a.shape}; expected {tuple(expected)}{why}")
+    return a
+
+
 def memory_size(root: str = "/sys/fs/cgroup") -> int:
     """Bytes of physical memory, or of the container's limit, or a number that limits nothing where the system does not say."""
     sizes = [sys.maxsize]
@@ -118,14 +125,13 @@ def plain(a, dtype=None, name="x"):
     return a.view(np.ndarray) if type(a) is not np.ndarray else a
 
 
-def output(out, shape, dtype, name="out"):
+def output(out, expected, dtype, name="out"):
     """Refuses an `out` that does not have exactly this shape and dtype, or cannot be written to."""
     if not isinstance(out, np.ndarray) or is_masked(out):
         raise TypeError(f"{name} is a {type(out).__name__}; expected an ndarray")
     if out.dtype != dtype:
         raise TypeError(f"{name} has dtype {out.dtype}; expected {dtype}")
-    if out.shape != tuple(shape):
-        raise ValueError(f"{name} has shape {out.shape}; expected {tuple(shape)}")
+    shape(out, name, expected)
     if not out.flags.writeable:
         raise ValueError(f"{name} is read-only; expected a writeable array")
     return out
@@ -148,7 +154,7 @@ def parameter(a, name):
 
 
 def through(out, result):
-    """fill, for an `out` that was not looked at yet."""
+    """Like `fill`, but validates `out` first."""
     return result if out is None else fill(output(out, result.shape, result.dtype), result)
 
 
@@ -187,8 +193,8 @@ def axis_tuple(axis, ndim):
 
 
 def along_axis(compute, x, axis, out, *, reduces):
-    """compute(plain x, axis) along any axis or tuple of axes of any array; None means all. The general way round a kernel that
-    declined: through copies, so overlap of x and out does not matter."""
+    """compute(plain x, axis) along any axis or tuple of axes of any array; None means all. The slow path, taken when the kernel
+    declines its arguments: through copies, so overlap of x and out does not matter."""
     x = as_array(x, "x")
     dtype = float_dtype(x.dtype, "x")
     axes = axis_tuple(axis, x.ndim)
@@ -227,14 +233,13 @@ def elementwise(compute, x, *outs):
 
 
 def product(compute, a, b, out):
-    """compute(plain a, plain b, None): the general way round a matrix product that declined."""
+    """compute(plain a, plain b, None): the slow path, taken when the kernel declines its arguments."""
     a, b = as_array(a, "a"), as_array(b, "b")
     dtype = common_dtype(a=a, b=b)
     for x, name in ((a, "a"), (b, "b")):
         if x.ndim != 2:
             raise ValueError(f"{name} has shape {x.shape}; expected a matrix")
-    if b.shape[0] != a.shape[1]:
-        raise ValueError(f"b has shape {b.shape}; expected ({a.shape[1]}, {b.shape[1]}) to match a of shape {a.shape}")
+    shape(b, "b", (a.shape[1], b.shape[1]), f" to match a of shape {a.shape}")
     if out is not None:
         output(out, (a.shape[0], b.shape[1]), dtype)
     return fill(out, compute(plain(a, dtype, "a"), plain(b, dtype, "b"), None))
@@ -245,8 +250,7 @@ def labels(y, m, n, name="labels"):
     y = as_array(y, name)
     if y.dtype.kind not in "iub":
         raise TypeError(f"{name} has dtype {y.dtype}; expected integers")
-    if y.shape != (m,):
-        raise ValueError(f"{name} has shape {y.shape}; expected ({m},), one label for each sample")
+    shape(y, name, (m,), ", one label for each sample")
     if y.size:
         low, high = y.min(), y.max()
         if low < 0 or (n is not None and high >= n):
@@ -263,8 +267,7 @@ def weights(w, m, name="sample_weight"):
     they come back times the power of two that brings the largest near 1: then float32 holds them too."""
     w = as_array(w, name)
     float_dtype(w.dtype, name)
-    if w.shape != (m,):
-        raise ValueError(f"{name} has shape {w.shape}; expected ({m},), one weight for each sample")
+    shape(w, name, (m,), ", one weight for each sample")
     low, high = float(w.min()), float(w.max())
     if not (low >= 0 and 0 < high < np.inf):
         raise ValueError(f"{name} has values from {low} to {high}; expected finite weights >= 0, not all 0")
@@ -294,9 +297,7 @@ def matrix(x, name, *, columns=None):
         raise TypeError(f"{name} is a {type(given).__name__}; expected an array (samples, features){advice}")
     if x.ndim != 2 or 0 in x.shape:
         raise ValueError(f"{name} has shape {x.shape}; expected (samples, features), neither of them 0")
-    if columns is not None and x.shape[1] != columns:
-        raise ValueError(f"{name} has shape {x.shape}; expected ({x.shape[0]}, {columns})")
-    return x
+    return x if columns is None else shape(x, name, (x.shape[0], columns))
 
 
 def samples(X, name="X"):
@@ -325,8 +326,7 @@ def vector(v, size, dtype, name, parts):
     """A flat parameter vector in the dtype of the computation, and the dtype to answer in. parts: what it is made of."""
     v = as_array(v, name)
     answer = float_dtype(v.dtype, name)
-    if v.shape != (size,):
-        raise ValueError(f"{name} has shape {v.shape}; expected ({size},): {parts}")
+    shape(v, name, (size,), f": {parts}")
     return plain(v, dtype, name), answer
 
 
@@ -357,8 +357,8 @@ def path(value, name="path"):
     return value
 
 
-def shape(value, name="shape"):
-    """A tuple of integers."""
+def sizes(value, name="shape"):
+    """A shape as a tuple of integers."""
     try:
         return tuple(map(operator.index, value))
     except TypeError:
@@ -410,7 +410,7 @@ def loss(value):
 
 def optimizer(value, *more):
     """TypeError unless value is an optimizer, not its class, which also has the attributes ``more``."""
-    _offers(value, ("set_rule", "state_arrays", *more), "optimizer", "SGD(...), Adam(...) or the like")
+    _offers(value, ("step", "state_arrays", *more), "optimizer", "SGD(...), Adam(...) or the like")
 
 
 def _offers(value, names, what, expected):

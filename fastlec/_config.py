@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import _check
-from ._kernels import pool, runner
+from ._kernels import memory, runner
 
 MOST_THREADS = 1 << 16  # a limit beyond any machine; larger ones mean the same
 
@@ -33,8 +33,8 @@ def get_num_threads():
 
 def release_memory():
     """Gives the buffers that are kept for the next call back to the system. Returns how many bytes they were."""
-    kept = pool.info()["kept_bytes"]
-    pool.set_bound(pool.set_bound(0))
+    kept = memory.info()["kept_bytes"]
+    memory.set_bound(memory.set_bound(0))
     return kept
 
 
@@ -51,7 +51,7 @@ def show_config(mode="stdout"):
         "openmp": runner.openmp() or "none: serial build",
         "threads": {"in use": get_num_threads(), "cpus": os.cpu_count()},
         "forked": runner.is_forked(),
-        "pool": pool.info(),
+        "pool": memory.info(),
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "machine": platform.machine(),

@@ -69,9 +69,8 @@ class Fixed(metaclass=FixedType):
         super().__init_subclass__(**kwargs)
         cls._of_fastlec = cls.__module__.partition(".")[0] == _PACKAGE
         if cls._of_fastlec:
-            taken = getattr(vars(cls).get("__init__"), "__code__", None)
-            names = taken.co_varnames[1 : taken.co_argcount + taken.co_kwonlyargcount] if taken else ()
-            cls._fixed = cls._fixed | vars(cls).keys() | set(names)
+            taken = "__init__" in vars(cls) and not cls.__name__.startswith("_")
+            cls._fixed = cls._fixed | vars(cls).keys() | set(inspect.signature(cls).parameters if taken else ())
 
     def _finish(self):
         vars(self)["_made"] = True

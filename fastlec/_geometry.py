@@ -62,7 +62,7 @@ def geometry(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
     ValueError or TypeError, naming the argument, for what does not fit; MemoryError where y is larger than memory can hold.
     """
     x_shape = image_shape(x_shape, "x")
-    w_shape = _check.shape(w_shape, "the shape of W")
+    w_shape = _check.sizes(w_shape, "the shape of W")
     if len(w_shape) != 4 or 0 in w_shape:
         raise ValueError(f"W has shape {w_shape}; expected (k, c / groups, r, s), none of them 0")
     groups = _check.count(groups, "groups", 1)
@@ -87,7 +87,7 @@ def window_geometry(x_shape, kernel_size, stride=1, padding=0, dilation=1, name=
 
 def image_shape(shape, name):
     """(n, c, h, w), of which only n may be 0."""
-    shape = _check.shape(shape, f"the shape of {name}")
+    shape = _check.sizes(shape, f"the shape of {name}")
     if len(shape) != 4 or 0 in shape[1:]:
         raise ValueError(f"{name} has shape {shape}; expected (n, c, h, w), none of them 0 but n")
     return shape

@@ -19,9 +19,10 @@ import math
 
 from . import _check
 from ._geometry import MOST_ELEMENTS, geometry, window_geometry
-from ._kernels import channels
+from ._kernels import channel_sums
 from ._kernels import conv2d as kernels
 from ._kernels import im2col as columns_kernels
+from ._kernels.epilogue import Epilogue
 from ._kernels.plan import Plan
 
 ALGORITHMS = {"auto": kernels.AUTO, "im2col": kernels.IM2COL, "direct": kernels.DIRECT, "winograd": kernels.WINOGRAD}
@@ -46,11 +47,11 @@ def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm
     g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
     code = algorithm_code(algorithm)
     if b is not None:
-        _expect(arrays["b"], "b", (g.k,))
+        _check.shape(arrays["b"], "b", (g.k,))
     inputs = _plain(arrays, dtype)
     plan = Plan(dtype.num)
     y = _check.kernel_output(out, g.y_shape, dtype, plan, inputs.values())
-    kernels.forward(plan, g, inputs["x"], inputs["W"], y, algorithm=code, bias=inputs.get("b"))
+    kernels.forward(plan, g, inputs["x"], inputs["W"], y, algorithm=code, after=Epilogue(inputs.get("b")))
     plan.run()
     return y if y is out else _check.fill(out, y)
 
@@ -69,15 +70,15 @@ def conv2d_jac_mv(x, W, *, dx=None, dW=None, db=None, stride=1, padding=0, dilat
     code = algorithm_code(algorithm)
     for name, shape in (("dx", g.x_shape), ("dW", g.w_shape), ("db", (g.k,))):
         if name in given:
-            _expect(arrays[name], name, shape)
+            _check.shape(arrays[name], name, shape)
     a = _plain(arrays, dtype)
     plan = Plan(dtype.num)
     dy = _check.kernel_output(out, g.y_shape, dtype, plan, a.values())
     products = [(a[one], a[other]) for one, other in (("dx", "W"), ("x", "dW")) if one in given or other in given]
     for i, (images, filters) in enumerate(products):
         last = i == len(products) - 1
-        bias = a.get("db") if last else None
-        kernels.forward(plan, g, images, filters, dy, algorithm=code, bias=bias, accumulate=i > 0)
+        after = Epilogue(a.get("db") if last else None, accumulate=i > 0)
+        kernels.forward(plan, g, images, filters, dy, algorithm=code, after=after)
     if not products:
         dy[...] = a["db"][:, None, None]
     plan.run()
@@ -98,7 +99,7 @@ def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algori
     dtype = _check.common_dtype(**arrays)
     g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
     code = algorithm_code(algorithm)
-    _expect(arrays["v"], "v", g.y_shape)
+    _check.shape(arrays["v"], "v", g.y_shape)
     a = _plain(arrays, dtype)
     plan = Plan(dtype.num)
     results = {}
@@ -109,7 +110,7 @@ def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algori
         elif name == "W":
             kernels.weight_gradient(plan, g, a["v"], a["x"], results[name], algorithm=code)
         else:
-            channels.slope(plan, a["v"], total=results[name])
+            channel_sums.slope(plan, a["v"], total=results[name])
     plan.run()
     return results
 
@@ -144,7 +145,7 @@ def col2im(columns, shape, kernel_size, *, stride=1, padding=0, dilation=1, out=
         raise TypeError(f"shape is {_check.shown(shape)}; expected (n, c, h, w)") from None
     shape = tuple(_check.count(n, f"shape[{i}]", 0) for i, n in enumerate(shape))
     g = _windows(shape, "shape", kernel_size, stride, padding, dilation)
-    _expect(columns, "columns", g.columns_shape)
+    _check.shape(columns, "columns", g.columns_shape)
     columns = _check.plain(columns, dtype, "columns")
     plan = Plan(dtype.num)
     x = _check.kernel_output(out, g.x_shape, dtype, plan, (columns,))
@@ -179,11 +180,6 @@ def _windows(shape, name, kernel_size, stride, padding, dilation):
     if math.prod(g.columns_shape) > MOST_ELEMENTS:
         raise MemoryError(f"columns of shape {g.columns_shape} are more than memory can hold")
     return g
-
-
-def _expect(a, name, shape):
-    if a.shape != shape:
-        raise ValueError(f"{name} has shape {a.shape}; expected {shape}")
 
 
 def _plain(arrays, dtype):

@@ -9,12 +9,11 @@ overlap the input. Results do not depend on the number of threads.
 import numpy as np
 
 from . import _check
+from ._activations import CODES
 from ._kernels import gemm as _gemm
 from ._kernels import map as _map
 from ._kernels import softmax as _softmax
 from ._kernels import xent as _xent
-
-_ACTIVATIONS = {"tanh": _map.TANH, "sigmoid": _map.SIGMOID, "relu": _map.RELU}
 
 
 def _along_axis(mode, x, axis, out):
@@ -139,7 +138,7 @@ def value_and_derivative(x, activation, *, out=None):
     x : any shape. activation : "tanh", "sigmoid" or "relu". out : pair of arrays for the value and the derivative, or None.
     Returns (f(x), f'(x)).
     """
-    op = _ACTIVATIONS[_check.choice(activation, _ACTIVATIONS, "activation")]
+    op = CODES[_check.choice(activation, CODES, "activation")]
     try:
         y, dy = (None, None) if out is None else out
     except (TypeError, ValueError):

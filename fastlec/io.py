@@ -1,8 +1,8 @@
 """Model files: named arrays and a few facts in one ``.npz`` or ``.safetensors``, read without pickle and written all or nothing.
 
-``save_arrays`` and ``load_arrays`` know nothing of models; ``save_model`` and ``load_model`` add the softmax
-regression's names and checks. A file is believed only where its parts agree with each other: the size of every
-array follows from its header and is compared with the archive's own sizes before any memory is asked for.
+``save_arrays`` and ``load_arrays`` know nothing of models; ``save_model`` and ``load_model`` leave the
+arrays and facts of a model to its class, which has registered itself. A file is believed only where its parts agree: the size of
+every array follows from its header and is compared with the archive's own sizes before any memory is asked for.
 
 All that fastlec writes, models, pictures, predictions, tables, goes through :func:`replacing`, and all that it reads is opened by
 :func:`open_file`.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import importlib
 import itertools
 import json
 import math
@@ -21,11 +22,10 @@ import secrets
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -43,123 +43,66 @@ class ModelError(ValueError):
     """A model file that cannot be read, written or believed; the text names the file and what was expected."""
 
 
-@dataclass(frozen=True, eq=False)
-class SoftmaxModel:
-    """A trained softmax regression.
+Class = TypeVar("Class", bound=type)
+_models: dict[str, Any] = {}  # kind -> the class whose models are of that kind
 
-    W : (l, n) float32 or float64, one row of weights for each class.  b : (l,), same dtype.
-    image_shape : (height, width), or (height, width, channels), of a sample, or None.
-    scale : the model expects raw features divided by this number (255 for bytes, 1 for features as they are).
+
+def register_model(kind: str) -> Callable[[Class], Class]:
+    """A decorator for a class whose models `save_model` writes, and `load_model` reads, as files of that kind.
+
+    The class has a method ``to_file() -> (arrays, facts)``, the arrays by name and a dict of what JSON can hold, and a class method
+    ``from_file(path, arrays, facts)``, which makes a model of them, or raises ModelError where they are none; path is for its text.
     """
 
-    W: np.ndarray
-    b: np.ndarray
-    image_shape: tuple[int, ...] | None = None
-    scale: float = 1.0
+    def registered(cls: Class) -> Class:
+        _models[kind] = cls
+        return cls
 
-    @property
-    def theta(self) -> np.ndarray:
-        """W raveled in C order, then b: the vector that ``SoftmaxObjective`` takes."""
-        return np.concatenate([self.W.ravel(), self.b])
+    return registered
 
 
-def save_model(path: str | os.PathLike, model: SoftmaxModel) -> None:
-    """Write ``model`` to ``path``, .safetensors by that library, else .npz; a file already there is replaced only once the
-    new one is complete.
+def requirement(path: str | os.PathLike) -> Callable[[bool, str], None]:
+    """A function require(condition, text) that raises ModelError, which names the file, unless the condition holds."""
 
-    Raises ModelError if the model is not one that ``load_model`` would accept, or the file cannot be written.
+    def require(condition: bool, text: str) -> None:
+        if not condition:
+            raise ModelError(f"{path}: {text}")
+
+    return require
+
+
+def save_model(path: str | os.PathLike, model) -> None:
+    """Write a model of a registered class to ``path``, .safetensors by that library, else .npz; a file already there is replaced
+    only once the new one is complete.
+
+    Raises ModelError if the model is not one that `load_model` would accept, or the file cannot be written.
     """
-    if not isinstance(model, SoftmaxModel):
-        raise TypeError(f"model is a {type(model).__name__}; expected a SoftmaxModel")
-    W, b = _check.as_array(model.W, "W"), _check.as_array(model.b, "b")
-    meta = {
-        "kind": "softmax",
-        "n_classes": len(b),
-        "dtype": str(W.dtype),
-        "image_shape": model.image_shape and [int(size) for size in model.image_shape],
-        "scale": float(model.scale),
-    }
-    _softmax_model(path, {"W": W, "b": b}, meta)
-    _save(path, {"W": W, "b": b}, meta)
+    kinds = {cls: kind for kind, cls in _models.items()}
+    if type(model) not in kinds:
+        raise TypeError(f"model is a {type(model).__name__}; expected a model of a kind that files hold")
+    arrays, facts = model.to_file()
+    meta = {"kind": kinds[type(model)], **facts}
+    model.from_file(path, arrays, meta)
+    save(path, arrays, meta)
 
 
-def load_model(path: str | os.PathLike) -> SoftmaxModel:
-    """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or value is not as expected."""
-    return _softmax_model(path, *_load(path))
+def load_model(path: str | os.PathLike):
+    """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or value is not as expected.
 
-
-def save_network(path: str | os.PathLike, net, facts: Mapping[str, Any] | None = None) -> None:
-    """Write a `Network` of fastlec's own layers to ``path``, all or nothing: .safetensors by that library, else .npz.
-
-    facts : what else :func:`read_network` is to give back, which JSON can hold.
+    A file that ``fastlec train`` wrote for softmax regression gives a `fastlec.course.models.SoftmaxModel`.
     """
-    meta = {"kind": "network", "dtype": str(net.theta.dtype), **net.config(), "facts": dict(facts or {})}
-    arrays = net.params | net.buffers
-    _require_finite(path, arrays)
-    _save(path, arrays, meta)
-
-
-def load_network(path: str | os.PathLike):
-    """The `Network` that :func:`save_network` wrote. ModelError if any name, shape, dtype or value is not as expected."""
-    return read_network(path)[0]
-
-
-def read_network(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
-    """As :func:`load_network`, and the facts that came with the network, unchecked."""
-    from .network import build, shapes
-
-    arrays, meta = _load(path)
-    if meta.get("kind") == "checkpoint":
-        arrays, meta = _network_of(path, arrays, meta)
-    if meta.get("kind") != "network":
-        raise ModelError(f"{path}: holds a model of kind {meta.get('kind')!r}; expected 'network'")
-    if meta.get("dtype") not in ("float32", "float64"):
-        raise ModelError(f"{path}: 'meta' says dtype {meta.get('dtype')!r}; expected 'float32' or 'float64'")
-    try:
-        expected = shapes(meta)
-        if set(arrays) != set(expected):
-            raise ModelError(f"{path}: holds the arrays {sorted(arrays)}; expected {sorted(expected)}")
-        for name, array in arrays.items():
-            if array.shape != expected[name] or array.dtype != np.dtype(meta["dtype"]):
-                text = f"{name} is {array.dtype} of shape {array.shape}; expected {meta['dtype']} of shape {expected[name]}"
-                raise ModelError(f"{path}: {text}")
-        facts = meta.get("facts")
-        return build(meta, arrays), facts if isinstance(facts, dict) else {}
-    except ModelError:
-        raise
-    except Exception as error:  # layers of any kind are made here of any arguments
-        raise ModelError(f"{path}: 'meta' describes no network: {words(error)}") from error
-
-
-def _network_of(path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The network in a checkpoint of ``fit`` in the form that :func:`save_network` writes: the best one where that is kept, else
-    the last one."""
-    from .network import shapes
-
-    settings = meta.get("settings")
-    described = settings.get("net") if isinstance(settings, dict) else None
-    if not isinstance(described, dict):
-        text = "its network has layers of one's own: build the network, and give fit this file as checkpoint"
-        raise ModelError(f"{path}: is a checkpoint that no network can be made from; {text}")
-    prefix = "best." if "best" in arrays else ""
-    theta = arrays.get("best" if prefix else "theta", np.empty(0)).ravel()
-    named, start = {}, 0
-    try:
-        for name, shape in shapes(described).items():
-            buffer = arrays.get(f"{prefix}buffers.{name}")
-            size = 0 if buffer is not None else math.prod(shape)
-            named[name] = theta[start : start + size].reshape(shape) if buffer is None else buffer
-            start += size
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{path}: is no checkpoint of the network that it describes: {error}") from error
-    if start != theta.size:
-        raise ModelError(f"{path}: theta has {theta.size} numbers; its network has {start}")
-    return named, {"kind": "network", "dtype": settings.get("dtype"), **described}
+    arrays, meta = load(path)
+    kind = meta.get("kind")
+    if kind not in _models:
+        importlib.import_module("fastlec.course.models")  # whose kinds are then registered
+    if kind not in _models:
+        raise ModelError(f"{path}: holds a model of kind {kind!r}; expected {' or '.join(map(repr, _models))}")
+    return _models[kind].from_file(path, arrays, meta)
 
 
 def file_kind(path: str | os.PathLike) -> Any:
     """What kind of model a file says it holds: "softmax", "network", ... ModelError if it holds none."""
-    return _load(path)[1].get("kind")
+    return load(path)[1].get("kind")
 
 
 def check_path(path: str | os.PathLike) -> None:
@@ -176,11 +119,13 @@ def _is_safetensors(path, writing: bool = False) -> bool:
     return suffix == ".safetensors"
 
 
-def _save(path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+    """Write named arrays and ``meta`` (what JSON can hold) to ``path``, all or nothing: .safetensors by that library, else .npz."""
     (_save_safetensors if _is_safetensors(path, writing=True) else save_arrays)(path, arrays, meta)
 
 
-def _load(path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read the arrays, by name, and the facts of a file that :func:`save` wrote. ModelError if it is none, or not complete."""
     return (_load_safetensors if _is_safetensors(path) else load_arrays)(path)
 
 
@@ -394,7 +339,7 @@ def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], d
     except Exception as error:  # the library's own, and those of NumPy for dtypes that it lacks
         raise ModelError(f"{path}: cannot be read as .safetensors: {words(error)}") from error
     meta = _meta(path, text)
-    _require_finite(path, arrays)
+    require_finite(path, arrays)
     return arrays, meta
 
 
@@ -415,7 +360,7 @@ def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[st
     arrays = read_npz(path)
     text = arrays.pop("meta", None)
     meta = _meta(path, None if text is None or text.dtype.kind != "U" else str(text))
-    _require_finite(path, arrays)
+    require_finite(path, arrays)
     return arrays, meta
 
 
@@ -439,7 +384,8 @@ def _meta(path, text: str | None) -> dict[str, Any]:
     return meta
 
 
-def _require_finite(path, arrays: Mapping[str, np.ndarray]) -> None:
+def require_finite(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+    """ModelError, which names the array, unless all numbers are finite."""
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
             raise ModelError(f"{path}: {name} has dtype {array.dtype}; expected real numbers")
@@ -507,32 +453,3 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
     if array.dtype.kind == "U":
         str(array)  # ValueError for what is no text
     return array
-
-
-def _softmax_model(path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> SoftmaxModel:
-    def require(condition: bool, text: str) -> None:
-        if not condition:
-            raise ModelError(f"{path}: {text}")
-
-    kind, dtype = meta.get("kind"), meta.get("dtype")
-    require(kind == "softmax", f"holds a model of kind {kind!r}; expected 'softmax'")
-    require(set(arrays) == {"W", "b"}, f"holds the arrays {sorted(arrays)}; expected ['W', 'b']")
-    W, b = arrays["W"], arrays["b"]
-    require(W.ndim == 2 and W.size > 0, f"W has shape {W.shape}; expected (classes, features)")
-    require(b.shape == W.shape[:1], f"b has shape {b.shape}; expected {W.shape[:1]} to match W of shape {W.shape}")
-    require(meta.get("n_classes") == len(W), f"'meta' says {meta.get('n_classes')} classes; W has {len(W)} rows")
-    require(dtype in ("float32", "float64"), f"'meta' says dtype {dtype!r}; expected 'float32' or 'float64'")
-    require(W.dtype == b.dtype == np.dtype(dtype), f"W is {W.dtype} and b {b.dtype}; expected {dtype}")
-    require(bool(np.isfinite(W).all() and np.isfinite(b).all()), "W or b holds NaN or infinity; expected finite numbers")
-    return SoftmaxModel(W, b, *image_facts(path, meta, W.shape[1], f"W has {W.shape[1]} columns"))
-
-
-def image_facts(path: str | os.PathLike, meta: Mapping[str, Any], n: int, whose: str) -> tuple[tuple[int, ...] | None, float]:
-    """(image_shape or None, scale) of a model that takes n features; ModelError if they are not possible."""
-    shape, scale = meta.get("image_shape"), meta.get("scale")
-    whole = isinstance(shape, list) and 2 <= len(shape) <= 3 and all(type(size) is int and size > 0 for size in shape)
-    if shape is not None and not (whole and math.prod(shape) == n):
-        raise ModelError(f"{path}: 'meta' says image shape {shape}; {whose}")
-    if not (isinstance(scale, float) and 0 < scale < math.inf):
-        raise ModelError(f"{path}: 'meta' says scale {scale}; expected a positive number")
-    return tuple(shape) if shape else None, scale

@@ -49,7 +49,7 @@ def save(figure, path: str | os.PathLike) -> None:
 def loss_curves(history, ax=None):
     """Training and validation loss of each epoch, and the validation accuracy on a second axis; what is empty is left out.
 
-    history : has the lists train_loss, val_loss, val_accuracy, as ``fastlec.training.History`` and ``fastlec.fitting.History``.
+    history : has the lists train_loss, val_loss, val_accuracy, as `fastlec.History`.
     """
     ax = _axes(ax)
     epochs = np.arange(1, len(history.train_loss) + 1)
@@ -111,7 +111,7 @@ def feature_maps(maps, ax=None):
     """What the layers of a network make of an image, from top to bottom: the first sixteen maps of each, in a colour range that
     they share; of many layers eight, evenly spread.
 
-    maps : {name: (c, h, w)}, the image first, as `fastlec.classifier.feature_maps` gives them.
+    maps : {name: (c, h, w)}, the image first, as `fastlec.course.models.feature_maps` gives them.
     """
     names = list(maps)
     names = [names[round(i)] for i in np.linspace(0, len(names) - 1, min(len(names), LAYERS))]
@@ -170,7 +170,7 @@ def derivative_tests(results: Iterable[tuple[str, object]], ax=None):
 def approximations(fits, target, ax=None):
     """A function of one variable, and networks that approximate it: the first, the last and one between.
 
-    fits : what ``fastlec.universal.fits`` gives.  target : the function of x (m, 1).
+    fits : what ``fastlec.course.universal.fits`` gives.  target : the function of x (m, 1).
     """
     ax = _axes(ax)
     x = fits[0].x

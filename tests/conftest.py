@@ -131,6 +131,12 @@ def tolerance():
 
 
 @pytest.fixture
+def taken():
+    """taken(plan): the names of the kernels that its jobs run, in order, those of conditional jobs with a question mark."""
+    return lambda plan: [job.kernel + ("?" if job.condition else "") for job in plan.explained()]
+
+
+@pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of its own that the test runs in, as a user of the command line would."""
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 import numpy as np
 
+from .epilogue import Epilogue
 from .plan import Plan
 
 def forward(
@@ -29,8 +30,7 @@ def derivative(
     total_gamma: np.ndarray | None = None,
     total_beta: np.ndarray | None = None,
     update: bool = False,
-    below: np.ndarray | None = None,
-    op: int = ...,
+    after: Epilogue | None = None,
 ) -> None: ...
 def running(
     plan: Plan, x: np.ndarray, moments: np.ndarray, running_mean: np.ndarray, running_var: np.ndarray, momentum: float

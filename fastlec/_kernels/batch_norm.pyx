@@ -6,21 +6,22 @@ A pass is a sweep over the images that sums, a small job for the channels, and a
 
 cimport numpy as cnp
 
-from fastlec._kernels cimport pool
+from fastlec._kernels cimport memory
+from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
 
 cnp.import_array()
 
 cdef enum:
-    PIECE = 2048        # pixels of a plane that are summed in registers, and stay in L1 meanwhile, at most
-    BLOCK = 16384       # and of a block, at least
+    PIECE = 2048        # pixels of a plane that are summed in registers, at most: they stay in L1 meanwhile
+    BLOCK = 1 << 14     # pixels of a block, at least: some microseconds of work
 
 
 cdef cnp.ndarray doubles(cnp.npy_intp m, cnp.npy_intp n):
     cdef cnp.npy_intp dims[2]
     dims[0], dims[1] = m, n
-    return pool.empty(2, dims, cnp.NPY_DOUBLE)
+    return memory.empty(2, dims, cnp.NPY_DOUBLE)
 
 
 cdef class _Images:
@@ -84,14 +85,14 @@ cdef class _Images:
         job.head.work = self.c * (20.0 + (0 if partial is None else 3.0 * self.n * self.pieces))
         return job
 
-    cdef int map(self, cnp.ndarray x, cnp.ndarray v, cnp.ndarray moments, cnp.ndarray factors, cnp.ndarray out, cnp.ndarray below,
-                 int op) except -1:
+    cdef int map(self, cnp.ndarray x, cnp.ndarray v, cnp.ndarray moments, cnp.ndarray factors, cnp.ndarray out,
+                 Epilogue after) except -1:
         cdef fl_batch_norm_job *job = self.sweep(FL_KERNEL_batch_norm_map, x, v, moments, 0.15)
         self.plan.point(<const void **>&job.factors, factors)
         self.plan.point(<const void **>&job.out, out)
-        if below is not None and op != FL_IDENTITY:
-            job.op = op
-            self.plan.point(&job.below, below)
+        job.op = after.derivative
+        if after.of is not None:
+            self.plan.point(&job.below, after.of)
         return 0
 
 
@@ -117,25 +118,25 @@ def forward(Plan plan not None, cnp.ndarray x not None, cnp.ndarray y not None, 
     images.point(&job.beta, beta, "beta")
     images.point(<const void **>&job.running_mean, running_mean, "running_mean")
     images.point(<const void **>&job.running_var, running_var, "running_var")
-    images.map(x, None, moments, factors, y, None, FL_IDENTITY)
+    images.map(x, None, moments, factors, y, Epilogue())
     return moments
 
 
 def derivative(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments not None, cnp.ndarray gamma not None,
                cnp.ndarray v, cnp.ndarray out, double eps, *, bint batch, cnp.ndarray dgamma=None, cnp.ndarray dbeta=None,
-               cnp.ndarray total_gamma=None, cnp.ndarray total_beta=None, bint update=False, cnp.ndarray below=None,
-               int op=FL_IDENTITY):
+               cnp.ndarray total_gamma=None, cnp.ndarray total_beta=None, bint update=False, Epilogue after=None):
     """What is wanted of J v and J' v at x, where moments and batch are those of `forward`.
 
     J v: out = J times the directions v of x, dgamma and dbeta; any of them may be None.
-    J' v: out = J' v by x, times op' of the activation below, whose value `below` is; or None. total_gamma, total_beta: J' v by
-    gamma and beta; update: they are those parameters, and take the optimizer's step."""
+    J' v: out = J' v by x, times derivative'(of), or None. total_gamma, total_beta: J' v by gamma and beta; update: they are those
+    parameters, and take the optimizer's step."""
     cdef _Images images = _Images(plan, x)
     cdef cnp.ndarray factors = doubles(3, images.c), partial = None
     cdef fl_batch_norm_job *sweep
     cdef fl_batch_norm_channels_job *job
-    for a, name in ((v, "v"), (out, "out"), (below, "below")):
+    for a, name in ((v, "v"), (out, "out")):
         images.check(a, name, x)
+    after = checked(after, plan, "batch_norm.derivative", x, DERIVATIVE)
     if v is not None and (total_gamma is not None or total_beta is not None or (batch and out is not None)):
         partial = images.partial()
         sweep = images.sweep(FL_KERNEL_batch_norm_sums, x, v, moments, 0.2)
@@ -151,7 +152,7 @@ def derivative(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments n
         job.update = &plan.rule
     if out is not None:
         x = x if dgamma is not None or (batch and v is not None) else None
-        images.map(x, v, moments, factors, out, below, op)
+        images.map(x, v, moments, factors, out, after)
 
 
 def running(Plan plan not None, cnp.ndarray x not None, cnp.ndarray moments not None, cnp.ndarray running_mean not None,

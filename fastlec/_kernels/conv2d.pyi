@@ -1,12 +1,17 @@
 import numpy as np
 
 from .._geometry import Geometry
+from .epilogue import Epilogue
 from .plan import Plan
 
 AUTO: int
 IM2COL: int
 DIRECT: int
 WINOGRAD: int
+DEPTHWISE: int
+PIXELS: int
+CHANNELS: int
+IMAGES: int
 
 def set_default(algorithm: int) -> None: ...
 def get_default() -> int: ...
@@ -18,12 +23,7 @@ def forward(
     y: np.ndarray,
     *,
     algorithm: int = 0,
-    bias: np.ndarray | None = None,
-    op: int = ...,
-    residual: np.ndarray | None = None,
-    accumulate: bool = False,
-    slope: np.ndarray | None = None,
-    op2: int = ...,
+    after: Epilogue | None = None,
 ) -> None: ...
 def data_gradient(
     plan: Plan,
@@ -33,10 +33,7 @@ def data_gradient(
     dx: np.ndarray,
     *,
     algorithm: int = 0,
-    residual: np.ndarray | None = None,
-    accumulate: bool = False,
-    slope: np.ndarray | None = None,
-    op2: int = ...,
+    after: Epilogue | None = None,
 ) -> None: ...
 def weight_gradient(
     plan: Plan,
@@ -46,5 +43,5 @@ def weight_gradient(
     dW: np.ndarray,
     *,
     algorithm: int = 0,
-    update: bool = False,
+    after: Epilogue | None = None,
 ) -> None: ...

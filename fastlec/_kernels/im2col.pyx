@@ -9,9 +9,9 @@ from fastlec._kernels.plan cimport Plan, blocks
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 16384           # elements that a block writes, or reads
-    PIECE = 8192            # bytes that wait in L1 to be streamed
-    STREAM_FROM = 24 << 20  # bytes that no cache keeps
+    BLOCK = 1 << 14         # elements that a block of im2col writes, or one of col2im reads
+    PIECE = 8192            # bytes that wait in L1 until they are streamed
+    STREAM_FROM = 24 << 20  # bytes of columns that are streamed past the caches, which would not keep them
 
 
 def im2col(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray columns not None):

@@ -5,18 +5,20 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
-from fastlec._kernels cimport pool
+from fastlec._kernels cimport memory
 from fastlec._kernels.args cimport dtype_of, is_plain
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_jobs
+from fastlec._kernels.plan cimport blocks, up
+from fastlec._kernels.runner cimport run_jobs, start_job
 
 cnp.import_array()
 
 cdef enum:
-    BLOCKS = 64                     # enough for the teams there are; each has a gradient of its own
-    BLOCK_WORK = 10000000           # ns: more blocks rather than longer ones, which could not be interrupted
-    PARTIALS = 64 << 20             # bytes that those gradients may take
-    SUM_BLOCK = 1024                # elements
+    BLOCKS = 64             # blocks, each with a gradient of its own: enough for the teams there are
+    BLOCK_WORK = 10000000   # nanoseconds of a block, at most: it cannot be interrupted
+    PARTIALS = 64 << 20     # bytes of the blocks' gradients, at most
+    SUM_BLOCK = 1024        # elements of the gradient that a block adds up
 
 
 ctypedef fused real:
@@ -63,7 +65,7 @@ cdef class Problem:
 
     def __init__(self, cnp.ndarray X not None, cnp.ndarray y not None, cnp.ndarray weight, fl_int l, fl_int free, bint bias):
         self.typenum = cnp.PyArray_TYPE(X)
-        self.size = 4 if self.typenum == cnp.NPY_FLOAT else 8
+        self.size = dtypes[dtype_of(X)].size
         if (cnp.PyArray_NDIM(X) != 2 or self.typenum not in (cnp.NPY_FLOAT, cnp.NPY_DOUBLE) or not cnp.PyArray_ISALIGNED(X)
                 or not cnp.PyArray_ISNOTSWAPPED(X) or cnp.PyArray_SIZE(X) == 0):
             raise ValueError("X: expected an aligned (m, n) array of float32 or float64 with m, n >= 1")
@@ -90,36 +92,32 @@ cdef class Problem:
         return self.free * self.n + (self.free if self.bias else 0)
 
     cdef int plan(self, fl_linear_job *job, int mode, cnp.ndarray theta) except -1:
-        cdef fl_int line = 64 // <fl_int>self.size, ldw = (self.n + line - 1) // line * line, blocks
+        cdef fl_int line = 64 // <fl_int>self.size, ldw = up(self.n, line), count
         cdef bint mv = mode == FL_HESSIAN_MV
         cdef double flops
         check(theta, self.typenum, self.n_params, "theta")
+        start_job(job, sizeof(fl_linear_job), FL_KERNEL_linear, self.dtype)
         job.mode = mode
         job.X = cnp.PyArray_DATA(self.X)
         job.labels = <const int64_t *>cnp.PyArray_DATA(self.y)
-        job.weight = <const double *>cnp.PyArray_DATA(self.weight) if self.weight is not None else NULL
+        if self.weight is not None:
+            job.weight = <const double *>cnp.PyArray_DATA(self.weight)
         job.W = cnp.PyArray_DATA(theta)
-        job.b = <const char *>job.W + self.free * self.n * self.size if self.bias else NULL
-        job.V = NULL
-        job.vb = NULL
-        job.P = NULL
-        job.loss = NULL
-        job.grad = NULL
-        job.out = NULL
+        if self.bias:
+            job.b = <const char *>job.W + self.free * self.n * self.size
         job.m = self.m
         job.n = self.n
         job.ldx = self.ldx
         job.l = self.l
         job.free = self.free
         flops = <double>self.m * self.n * self.free * (6 if mv else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
-        job.head.work = flops / (70 if self.dtype == FL_F32 else 35) + <double>self.m * self.l
+        job.head.work = flops / (1.4 * dtypes[self.dtype].macs_per_ns) + <double>self.m * self.l
         # blocks: by the problem alone, so that every team adds the same partial sums
-        blocks = min(max(BLOCKS, <fl_int>(job.head.work / BLOCK_WORK)), max(self.m // 256, 1))
+        count = min(max(BLOCKS, <fl_int>(job.head.work / BLOCK_WORK)), max(self.m // 256, 1))
         if mode == FL_GRADIENT or mv:
-            blocks = min(blocks, max(PARTIALS // ((self.free * self.n + self.free) * <fl_int>self.size), 1))
-        job.per_block = ((self.m + blocks - 1) // blocks + FL_STRIP - 1) // FL_STRIP * FL_STRIP
-        job.head.run = kernel(FL_KERNEL_linear, self.dtype)
-        job.head.n_blocks = (self.m + job.per_block - 1) // job.per_block
+            count = min(count, max(PARTIALS // ((self.free * self.n + self.free) * <fl_int>self.size), 1))
+        job.per_block = up(blocks(self.m, count), FL_STRIP)
+        job.head.n_blocks = blocks(self.m, job.per_block)
         job.head.scratch = self.size * (FL_STRIP * (self.l + (self.free if mv else 0)) + (2 if mv else 1) * self.free * ldw)
         return 0
 
@@ -155,7 +153,8 @@ cdef class Problem:
         if v is not None:
             check(v, self.typenum, self.n_params, "v")
             job.V = cnp.PyArray_DATA(v)
-            job.vb = <const char *>job.V + self.free * self.n * self.size if self.bias else NULL
+            if self.bias:
+                job.vb = <const char *>job.V + self.free * self.n * self.size
         if P is not None:
             job.P = cnp.PyArray_DATA(P)
         job.loss = <double *>malloc(job.head.n_blocks * sizeof(double))
@@ -163,9 +162,10 @@ cdef class Problem:
             raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")
         try:
             if mode != FL_VALUE:
-                out = pool.empty(1, &length, self.typenum)
+                out = memory.empty(1, &length, self.typenum)
                 partials = <size_t>job.head.n_blocks * <size_t>stride * self.size
-                job.grad = pool.take(partials)
+                job.grad = memory.take(partials)
+                start_job(&total, sizeof(total), FL_KERNEL_sum, self.dtype)
                 total.part = job.grad
                 total.theta = job.V if v is not None else job.W
                 total.out = cnp.PyArray_DATA(out)
@@ -176,8 +176,7 @@ cdef class Problem:
                 total.len = length
                 total.penalised = self.free * self.n if l2 != 0 else 0
                 total.per_block = SUM_BLOCK
-                total.head.run = kernel(FL_KERNEL_sum, self.dtype)
-                total.head.n_blocks = (length + SUM_BLOCK - 1) // SUM_BLOCK
+                total.head.n_blocks = blocks(length, SUM_BLOCK)
                 total.head.work = 0.3 * total.parts * length
                 total.head.scratch = SUM_BLOCK * sizeof(double)
             run_jobs(jobs, 1 if mode == FL_VALUE else 2)
@@ -187,7 +186,7 @@ cdef class Problem:
         finally:
             free(job.loss)
             if job.grad is not NULL:
-                pool.give(job.grad, partials)
+                memory.give(job.grad, partials)
         return loss, out
 
     def data_gradient(self, cnp.ndarray theta not None, double scale):
@@ -209,7 +208,7 @@ cdef class Problem:
         cdef fl_job *jobs[1]
         cdef cnp.ndarray out
         self.plan(&job, mode, theta)
-        out = pool.empty(2, dims, self.typenum)
+        out = memory.empty(2, dims, self.typenum)
         job.out = cnp.PyArray_DATA(out)
         job.scale = scale
         jobs[0] = &job.head

@@ -3,40 +3,38 @@
 
 cimport numpy as cnp
 
-from fastlec._kernels cimport pool
+from fastlec._kernels cimport memory
 from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_job
+from fastlec._kernels.plan cimport BLOCK, Plan, blocks
+from fastlec._kernels.runner cimport run_job, start_job
 
 cnp.import_array()
 
 EXP, LOG, TANH, SIGMOID, RELU = FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU
 
-cdef enum:
-    BLOCK = 16384   # elements: some microseconds of work
-
-
 cdef cnp.ndarray output(cnp.ndarray x, object out):
     """out itself if the kernel may write to it, a new array for None, else None."""
     if out is None:
-        return pool.empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+        return memory.empty(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
     if is_plain_out(out, cnp.PyArray_TYPE(x)) and same_shape(x, <cnp.ndarray>out) and apart_or_same(x, <cnp.ndarray>out):
         return <cnp.ndarray>out
     return None
 
 
+cdef void fill(fl_map_job *job, int op, cnp.ndarray x, void *y, void *dy) noexcept:
+    """All of a new job but its kernel, and x where the job is a plan's."""
+    job.op, job.x, job.y, job.dy = op, cnp.PyArray_DATA(x), y, dy
+    job.n, job.per_block = cnp.PyArray_SIZE(x), BLOCK
+    job.head.n_blocks = blocks(job.n, BLOCK)
+    job.head.work = job.n * dtypes[dtype_of(x)].function_ns
+
+
 cdef int compute(int op, cnp.ndarray x, void *y, void *dy) except -1:
     cdef fl_map_job job
-    job.op = op
-    job.x = cnp.PyArray_DATA(x)
-    job.y = y
-    job.dy = dy
-    job.n = cnp.PyArray_SIZE(x)
-    job.per_block = BLOCK
-    job.head.run = kernel(FL_KERNEL_map, dtype_of(x))
-    job.head.n_blocks = (job.n + BLOCK - 1) // BLOCK
-    job.head.work = job.n * (0.25 if dtype_of(x) == FL_F32 else 0.8)
-    job.head.scratch = 0
+    start_job(&job, sizeof(job), FL_KERNEL_map, dtype_of(x))
+    fill(&job, op, x, y, dy)
     return run_job(&job)
 
 
@@ -70,3 +68,14 @@ def both(int op, object x, object out, object derivative_out):
         return None
     compute(op, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
     return y, dy
+
+
+def forward(Plan plan not None, int op, cnp.ndarray x not None, cnp.ndarray y not None):
+    """y = op(x), elementwise, as a job of a plan."""
+    cdef fl_map_job *job
+    plan.check_size(x, "x", x)
+    plan.check_size(y, "y", x)
+    job = <fl_map_job *>plan.add(FL_KERNEL_map)
+    fill(job, op, x, NULL, NULL)
+    plan.point(&job.x, x)
+    plan.point(<const void **>&job.y, y)

@@ -5,6 +5,7 @@ from fastlec._kernels.fl cimport *
 
 cdef enum:
     FEW = 3                 # jobs that need no memory of their own
+    BLOCK = 1 << 14         # elements of an elementwise block: some microseconds of work
 
 ctypedef union any_job:
     fl_job head
@@ -18,6 +19,8 @@ ctypedef union any_job:
     fl_xent_job xent
     fl_columns_job columns
     fl_conv_job conv
+    fl_conv_images_job conv_images
+    fl_conv_weights_images_job conv_weights_images
     fl_conv_pack_job conv_pack
     fl_conv_weights_job conv_weights
     fl_channels_job channels
@@ -54,19 +57,24 @@ cdef class Plan:
     cdef list arrays            # all that the jobs point into
     cdef list slots             # arrays that can be exchanged
     cdef list bindings          # (slot, byte offset of a pointer into it from `jobs`, and of what it points to from its start)
-    cdef dict packed            # {(address, k, n) of a B: its panels}, while nothing updates it
+    cdef dict packed            # {(address, k, n, by column) of a B: its panels}, while nothing updates it
     cdef tuple states           # of the optimizer
+    cdef list kernels           # the number of each job's kernel
+    cdef dict whys              # {job: why it is as it is}
+    cdef dict conditions        # {job: when it runs}
+    cdef dict layers            # {job: the layer that it belongs to}
+    cdef public str layer       # that of the jobs that are added next, or None
     cdef double *losses
     cdef fl_int n_losses
     cdef double loss_count
 
     cdef any_job *add(self, int which) except NULL
     cdef int keep(self, object a) except -1
-    cdef int only_if(self, int first, cnp.ndarray flag, int wanted) except -1
+    cdef int because(self, object why) except -1
+    cdef int only_if(self, int first, cnp.ndarray flag, int wanted, str condition) except -1
     cdef int point(self, const void **field, cnp.ndarray a) except -1
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=*) except -1
     cdef int check_shape(self, cnp.ndarray a, str name, fl_int m, fl_int n) except -1
+    cdef int check_image(self, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1
     cdef int check_size(self, cnp.ndarray a, str name, cnp.ndarray like) except -1
-    cdef cnp.ndarray panels(self, cnp.ndarray b, fl_int k, fl_int n, bint by_column)
-    cdef int sum(self, cnp.ndarray partial, fl_int parts, fl_int n, cnp.ndarray out) except -1
     cdef double *take_losses(self, fl_int n, double count) except NULL

@@ -1,6 +1,7 @@
 import numpy as np
 
 from fastlec._geometry import Geometry
+from fastlec._kernels.epilogue import Epilogue
 from fastlec._kernels.plan import Plan
 
 def forward(plan: Plan, g: Geometry, x: np.ndarray, y: np.ndarray, *, maximum: bool) -> None: ...
@@ -12,6 +13,5 @@ def tmv(
     v: np.ndarray,
     dx: np.ndarray,
     *,
-    y: np.ndarray | None = None,
-    op: int = ...,
+    after: Epilogue | None = None,
 ) -> None: ...

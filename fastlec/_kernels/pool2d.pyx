@@ -7,35 +7,30 @@ r w < 2^31. Arrays are those of a plan: its dtype, C order, aligned.
 
 cimport numpy as cnp
 
+from fastlec._kernels.dtypes cimport dtypes
+from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 16384           # pixels of a block, at least
-    LONG = 1 << 22          # pixels and taps of a plane from which on it is cut into bands,
-    BAND = 1 << 20          # of about so many
+    BLOCK = 1 << 14         # pixels of a block, at least: some microseconds of work
+    LONG = 1 << 22          # pixels and taps of a plane from which on it is cut into bands
+    BAND = 1 << 20          # pixels and taps of such a band, about
 
 
-cdef int check_images(Plan plan, cnp.ndarray a, str name, tuple expected) except -1:
-    plan.check(a, name, 4)
-    if (<object>a).shape != expected:
-        raise ValueError(f"{name} has shape {(<object>a).shape}; expected {expected}")
-    return 0
-
-
-cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, int op, cnp.ndarray y) except -1:
+cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, Epilogue after) except -1:
     cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
     cdef fl_int rows
     cdef double size
     cdef bint back
-    job.mode, job.op = mode, op
+    job.mode, job.op = mode, after.derivative
     plan.point(&job.x, x)
     plan.point(&job.source, source)
     plan.point(<const void **>&job.to, to)
-    if op != FL_IDENTITY:
-        plan.point(&job.y, y)
+    if after.of is not None:
+        plan.point(&job.y, after.of)
     job.planes = g.n * g.c
     job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
     job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left
@@ -58,34 +53,30 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     elif mode == FL_MAXIMUM_TMV and job.bands > 1:
         job.head.scratch = (job.band + 2 * job.r) * job.w * plan.size
     job.head.n_blocks = blocks(job.planes, job.per_block) * job.bands
-    job.head.work = job.planes * size * (0.1 if plan.dtype == FL_F32 else 0.2)
+    job.head.work = job.planes * size * dtypes[plan.dtype].pass_ns / 2
     return 0
 
 
 def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray y not None, *, bint maximum):
     """y = the maxima of the windows of x, or their means."""
-    check_images(plan, x, "x", g.x_shape)
-    check_images(plan, y, "y", g.y_shape)
-    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, FL_IDENTITY, None)
+    plan.check_image(x, "x", g.n, g.c, g.h, g.w)
+    plan.check_image(y, "y", g.n, g.c, g.oh, g.ow)
+    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, Epilogue())
 
 
 def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, cnp.ndarray dy not None):
     """dy = the elements of dx that lie where the maxima of x do. For means, which are linear, it is `forward`."""
-    check_images(plan, x, "x", g.x_shape)
-    check_images(plan, dx, "dx", g.x_shape)
-    check_images(plan, dy, "dy", g.y_shape)
-    add(plan, g, FL_MAXIMUM_MV, x, dx, dy, FL_IDENTITY, None)
+    plan.check_image(x, "x", g.n, g.c, g.h, g.w)
+    plan.check_image(dx, "dx", g.n, g.c, g.h, g.w)
+    plan.check_image(dy, "dy", g.n, g.c, g.oh, g.ow)
+    add(plan, g, FL_MAXIMUM_MV, x, dx, dy, Epilogue())
 
 
-def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, cnp.ndarray y=None,
-        int op=FL_IDENTITY):
-    """dx = J' v * op'(y), where op' follows from its value y: of the maxima of x, or of means where x is None."""
-    check_images(plan, v, "v", g.y_shape)
-    check_images(plan, dx, "dx", g.x_shape)
+def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, Epilogue after=None):
+    """dx = J' v * derivative'(of), with J of the maxima of x, or of means where x is None."""
+    plan.check_image(v, "v", g.n, g.c, g.oh, g.ow)
+    plan.check_image(dx, "dx", g.n, g.c, g.h, g.w)
     if x is not None:
-        check_images(plan, x, "x", g.x_shape)
-    if op != FL_IDENTITY:
-        if y is None:
-            raise ValueError("y is None; expected the value of op")
-        check_images(plan, y, "y", g.x_shape)
-    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, op, y)
+        plan.check_image(x, "x", g.n, g.c, g.h, g.w)
+    after = checked(after, plan, "pool2d.tmv", dx, DERIVATIVE)
+    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, after)

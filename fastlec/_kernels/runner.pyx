@@ -10,7 +10,8 @@ region waits for. From time to time a team therefore takes no more blocks, leave
 
 from cython.parallel cimport parallel, threadid
 
-from fastlec._kernels cimport pool
+from fastlec._kernels cimport memory
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
 
 
@@ -79,9 +80,9 @@ cdef const fl_facts *facts() noexcept nogil:
     return &fl_active.facts
 
 
-cdef int vector_bytes() noexcept nogil:
-    """Of a register of the instruction set in use."""
-    return fl_active.facts.vector_bytes
+cdef double macs_per_ns(int dtype) noexcept:
+    """Multiplications with an addition, on one core with the instruction set in use: in proportion to its registers."""
+    return dtypes[dtype].macs_per_ns * facts().vector_bytes / 64
 
 
 cdef int team_limit() noexcept nogil:
@@ -220,7 +221,7 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
     run.scratch = NULL
     if scratch:
         try:
-            run.scratch = <char *>pool.take(run.per_thread * <size_t>team)
+            run.scratch = <char *>memory.take(run.per_thread * <size_t>team)
         except BaseException:
             if team > 1:
                 fl_team_give()
@@ -233,7 +234,7 @@ cdef int run_jobs(fl_job **jobs, int n_jobs) except -1:
                 alone_until = fl_now() + ALONE
             fl_team_give()
     if scratch:
-        pool.give(run.scratch, run.per_thread * <size_t>team)
+        memory.give(run.scratch, run.per_thread * <size_t>team)
     return raised
 
 

@@ -3,15 +3,16 @@
 
 cimport numpy as cnp
 
+from fastlec._kernels.conv.layout cimport lanes_of
+from fastlec._kernels.conv.limits cimport ENOUGH, LEAST_MACS, MOST_MACS
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.layout cimport ENOUGH, LEAST_MACS, MOST_MACS, lanes_of
 from fastlec._kernels.plan cimport Plan, blocks, up
 
 cnp.import_array()
 
 cdef enum:
-    PIXELS = 1 << 16        # of a tile
-    COLUMNS = 1 << 12
+    PIXELS = 1 << 16        # pixels of a tile, so that it and what it reads stay in L2
+    COLUMNS = 1 << 12       # columns of a tile, at most
 
 
 def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None, cnp.ndarray y not None, int mode=FL_CONSTANT,

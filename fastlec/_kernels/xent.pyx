@@ -5,26 +5,27 @@ cimport numpy as cnp
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
-from fastlec._kernels cimport pool
+from fastlec._kernels cimport memory
 from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
-from fastlec._kernels.runner cimport kernel, run_jobs
+from fastlec._kernels.plan cimport BLOCK, Plan, blocks, up
+from fastlec._kernels.runner cimport kernel, run_jobs, start_job
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 16384               # elements: some microseconds of work
-    STREAM_ROW = 1 << 18        # the longest row (bytes) whose exponentials wait in scratch
-    STREAM_FROM = 24 << 20      # bytes of output that no cache keeps
+    STREAM_ROW = 1 << 18    # bytes of the longest row whose exponentials wait in scratch until they are streamed
+    STREAM_FROM = 24 << 20  # bytes of output that no cache keeps
 
 
 cdef fl_int parts_of(fl_int n) noexcept:
     """Of a row of n classes, which is cut into more than one where it is long."""
-    return (n + FL_ROW_PART - 1) // FL_ROW_PART if n > FL_LONG_ROW else 1
+    return blocks(n, FL_ROW_PART) if n > FL_LONG_ROW else 1
 
 
 cdef fl_int rows_per_block(fl_int n) noexcept:
-    return (BLOCK // n + 15) // 16 * 16 if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
+    return up(BLOCK // n, 16) if n <= FL_SHORT_ROW else max(BLOCK // n, 1)
 
 
 cdef int xent_jobs(fl_int n, bint gradient) noexcept:
@@ -34,7 +35,7 @@ cdef int xent_jobs(fl_int n, bint gradient) noexcept:
 
 cdef fl_int xent_losses(fl_int m, fl_int n) noexcept:
     """How many numbers the loss is the sum of."""
-    return (m + rows_per_block(n) - 1) // rows_per_block(n)
+    return blocks(m, rows_per_block(n))
 
 
 cdef fl_int xent_partial(fl_int m, fl_int n) noexcept:
@@ -43,8 +44,8 @@ cdef fl_int xent_partial(fl_int m, fl_int n) noexcept:
 
 
 cdef void plan_xent(fl_xent_job *job, int i, int dtype, fl_int m, fl_int n) noexcept:
-    """All of job i but the pointers and the scale, which must be there already (job.loss and job.partial may come later)."""
-    cdef size_t size = 4 if dtype == FL_F32 else 8
+    """All of job i, begun as one of FL_KERNEL_xent, but the pointers and the scale. grad and targets must be there already."""
+    cdef fl_int size = dtypes[dtype].size
     cdef int *kernels = [FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last]
     job.m = m
     job.n = job.ldx = n
@@ -53,14 +54,13 @@ cdef void plan_xent(fl_xent_job *job, int i, int dtype, fl_int m, fl_int n) noex
     job.per_block = rows_per_block(n)
     job.stream = (job.grad is not NULL and job.targets is NULL and n > FL_SHORT_ROW and n * size <= STREAM_ROW
                   and m * n * size >= STREAM_FROM)
-    job.head.work = <double>m * n * (0.4 if dtype == FL_F32 else 1.0)
+    job.head.work = <double>m * n * dtypes[dtype].function_ns
     if job.parts > 1:
         job.head.run = kernel(kernels[i], dtype)
         job.head.n_blocks = m if i == 1 else m * job.parts
         job.head.work /= 1 if i == 0 else FL_ROW_PART if i == 1 else 4
         job.head.scratch = 0
     else:
-        job.head.run = kernel(FL_KERNEL_xent, dtype)
         job.head.n_blocks = xent_losses(m, n)
         job.head.scratch = 2 * FL_SHORT_ROW * FL_WIDE * 64 if n <= FL_SHORT_ROW else (n * size if job.stream else 0)
 
@@ -101,15 +101,14 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
     n = cnp.PyArray_DIM(x, 1)
     if want_grad:
         if grad is None:
-            g = pool.empty(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+            g = memory.empty(2, cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
         elif is_plain_out(grad, cnp.PyArray_TYPE(x)) and same_shape(x, <cnp.ndarray>grad) and apart_or_same(x, <cnp.ndarray>grad):
             g = <cnp.ndarray>grad
         else:
             return None
     if not cnp.PyArray_ISCARRAY_RO(t) or (g is not None and (cnp.PyArray_DATA(t) == cnp.PyArray_DATA(g) or not apart_or_same(t, g))):
         return None
-    job.labels = NULL
-    job.targets = NULL
+    start_job(&job, sizeof(job), FL_KERNEL_xent, dtype_of(x))
     if cnp.PyArray_TYPE(t) == cnp.NPY_INT64 and cnp.PyArray_NDIM(t) == 1 and cnp.PyArray_DIM(t, 0) == m:
         if first_bad_label(t, n) >= 0:
             return None
@@ -118,7 +117,6 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
         job.targets = cnp.PyArray_DATA(t)
     else:
         return None
-    job.weight = NULL
     if w is not None:
         if cnp.PyArray_TYPE(w) != cnp.NPY_DOUBLE or cnp.PyArray_SIZE(w) != m or not cnp.PyArray_ISCARRAY_RO(w):
             return None
@@ -126,16 +124,16 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
             return None
         job.weight = <const double *>cnp.PyArray_DATA(w)
     job.x = cnp.PyArray_DATA(x)
-    job.grad = cnp.PyArray_DATA(g) if g is not None else NULL
+    if g is not None:
+        job.grad = cnp.PyArray_DATA(g)
     job.scale = scale
-    job.partial = NULL
     partial = <size_t>xent_partial(m, n) * cnp.PyArray_ITEMSIZE(x)
     job.loss = <double *>malloc(xent_losses(m, n) * sizeof(double))
     if job.loss is NULL:
         raise MemoryError(f"cannot allocate {xent_losses(m, n) * sizeof(double)} bytes")
     try:
         if partial:
-            job.partial = pool.take(partial)
+            job.partial = memory.take(partial)
         count = xent_jobs(n, want_grad)
         for i in range(count):
             each[i] = job
@@ -147,5 +145,37 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
     finally:
         free(job.loss)
         if job.partial is not NULL:
-            pool.give(job.partial, partial)
+            memory.give(job.partial, partial)
     return loss, g
+
+
+def loss(Plan plan not None, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double count=1):
+    """The plan's loss: sum_i l_i / count, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
+    (m,), each in [0, n) whenever the plan runs (NaN otherwise), or (m, n) probabilities."""
+    cdef fl_xent_job *job
+    cdef fl_int m, n
+    cdef double *losses
+    cdef cnp.ndarray partial = None
+    cdef bint by_class = cnp.PyArray_TYPE(labels) == cnp.NPY_INT64
+    plan.check(logits, "logits", 2)
+    m, n = cnp.PyArray_DIM(logits, 0), cnp.PyArray_DIM(logits, 1)
+    if grad is not None:
+        plan.check_shape(grad, "grad", m, n)
+    if not by_class:
+        plan.check_shape(labels, "labels", m, n)
+    elif cnp.PyArray_NDIM(labels) != 1 or cnp.PyArray_DIM(labels, 0) != m or not cnp.PyArray_ISCARRAY_RO(labels):
+        raise ValueError(f"labels: expected ({m},) in C order")
+    losses = plan.take_losses(xent_losses(m, n), count)
+    if xent_partial(m, n):
+        partial = plan.empty(xent_partial(m, n))
+    for i in range(xent_jobs(n, grad is not None)):
+        job = <fl_xent_job *>plan.add(FL_KERNEL_xent)
+        plan.point(&job.x, logits)
+        if grad is not None:
+            plan.point(<const void **>&job.grad, grad)
+        plan.point(<const void **>&job.labels if by_class else &job.targets, labels)
+        if partial is not None:
+            plan.point(<const void **>&job.partial, partial)
+        job.scale = 1 / count
+        job.loss = losses
+        plan_xent(job, i, plan.dtype, m, n)

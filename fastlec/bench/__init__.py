@@ -1,11 +1,18 @@
 """The same work in fastlec and in every peer that is installed, checked to agree and timed in turns: `fastlec bench`.
 
-`cases` is the table of what is run, `kinds` says what that is and what is right (about images: `images`), `nets` and `image_nets`
-describe networks; `peers` and `peers_compiled` (products and networks: `peers_networks`, `peers_networks_compiled`; images:
-`peers_images`, `peers_images_compiled`) say how each library does it best; `machine` measures the limits, `timing` takes the times
-and `report` prints them. How the comparison is kept fair is told in `timing`.
+The modules:
+
+    cases               the table of what is run
+    kinds, images       what a case of each kind is, and what is right
+    nets, image_nets    descriptions of networks
+    peers               how each library does the work best, one file a library
+    machine             the limits of the machine
+    timing              takes the times of all contenders; says how the comparison is kept fair
+    against, worker     this build of fastlec against that of another environment
+    report              prints and draws the results
 """
 
+from .against import compare, slower
 from .timing import run
 
-__all__ = ["run"]
+__all__ = ["compare", "run", "slower"]

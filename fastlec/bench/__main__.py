@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from . import report
+from .against import compare, slower
 from .timing import run
 
 
@@ -13,13 +14,19 @@ def main():
     parser.add_argument("--dtypes", nargs="+", default=("float32", "float64"), metavar="DTYPE")
     parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: 1 and all CPUs")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="only these libraries")
+    parser.add_argument("--against", metavar="PYTHON", help="only against the fastlec of another environment")
+    parser.add_argument("--fail-below", type=float, metavar="RATIO", help="with --against: exit code 1 if a ratio is below")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--smoke", action="store_true", help="smallest sizes, once: does everything run and agree?")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--plot", metavar="FILE")
     options = vars(parser.parse_args())
-    paths = {"json_path": options.pop("json"), "plot_path": options.pop("plot")}
-    result = run(**options, **paths, progress=lambda line: print(line, file=sys.stderr))
+    options |= {"json_path": options.pop("json"), "progress": lambda line: print(line, file=sys.stderr)}
+    plot, against, least = (options.pop(name) for name in ("plot", "against", "fail_below"))
+    if against:
+        del options["contenders"]
+        return bool(slower(compare(against, **options), least or 0.0))
+    result = run(**options, plot_path=plot)
     return any(report.OURS in entry["failed"] for entry in result["results"])
 
 

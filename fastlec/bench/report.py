@@ -1,5 +1,8 @@
 """The report as text and as a picture."""
 
+import math
+import statistics
+
 from ..plot import save
 
 OURS = "fastlec"
@@ -18,6 +21,12 @@ def ratio(result):
     return best[1] / result["times"][OURS]["min"] if best and OURS in result["times"] else None
 
 
+def ratios(entry):
+    """(by minimum, by median): how many times this side of a comparison is faster than the other one."""
+    this, other = entry["times"]["this"], entry["times"]["other"]
+    return tuple(other[statistic] / this[statistic] for statistic in ("min", "median"))
+
+
 def count_of(threads):
     """ "1 thread", "2 threads"."""
     return f"{threads} thread{'s'[: threads > 1]}"
@@ -25,10 +34,8 @@ def count_of(threads):
 
 def text(report):
     """The whole report for a terminal."""
-    facts = report["machine"]
-    caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
     parts = [
-        f"{facts['processor']}, {facts['cpus']} CPUs, {caches}; {report['isa']}; {report['date']}",
+        f"{_machine(report)}; {report['isa']}",
         ", ".join(f"{name} {version}" for name, version in report["libraries"].items()),
         *(f"not installed: {name} ({why})" for name, why in report["missing"].items()),
     ]
@@ -47,6 +54,46 @@ def text(report):
             parts += [f"\n{count_of(threads)}; times in us, ratio to the best peer, limits: copy and NumPy's GEMM"]
             parts += [_ratios(results, gemm), "", _minima(results, report["libraries"])]
     return "\n".join(parts + [f"failed: {failure}" for failure in failures])
+
+
+def comparison(report):
+    """The report of `against` for a terminal."""
+    parts = [_machine(report)]
+    for side in ("this", "other"):
+        facts = report[side]
+        about = f"fastlec {facts['version']}, {facts['isa']}, Python {facts['python']}, NumPy {facts['numpy']}"
+        parts.append(f"{side:<5}  {about}, {facts['folder']}")
+    for threads in sorted({entry["threads"] for entry in report["results"]}):
+        results = [entry for entry in report["results"] if entry["threads"] == threads and entry["times"]]
+        parts += [f"\n{count_of(threads)}; times in us; ratios above 1: this is faster", _compared(results)]
+    timed = [entry for entry in report["results"] if entry["times"]]
+    if timed:
+        means = (math.exp(statistics.fmean(map(math.log, column))) for column in zip(*map(ratios, timed), strict=True))
+        parts.append("\n{}: geometric mean of the ratios {:.3f} by minimum, {:.3f} by median".format(len(timed), *means))
+    return "\n".join(
+        parts
+        + [
+            f"{side} failed: {entry['case']} {entry['dtype']} {entry['mode']}, {count_of(entry['threads'])}: {why}"
+            for entry in report["results"]
+            for side, why in entry["failed"].items()
+        ]
+    )
+
+
+def _compared(results):
+    rows = [("case", "dtype", "result", "this", "median", "other", "median", "by min", "by median", "results")]
+    for entry in results:
+        times = [_us(entry["times"][side][statistic]) for side in ("this", "other") for statistic in ("min", "median")]
+        difference = entry["difference"]
+        words = "incomparable" if difference is None else f"differ by {difference:.1e}" if difference else "bitwise equal"
+        rows.append((entry["case"], entry["dtype"], entry["mode"], *times, *(f"{r:.3f}x" for r in ratios(entry)), words))
+    return _aligned(rows)
+
+
+def _machine(report):
+    facts = report["machine"]
+    caches = ", ".join(f"{name} {size}" for name, size in facts["caches"].items())
+    return f"{facts['processor']}, {facts['cpus']} CPUs, {caches}; {report['date']}"
 
 
 def _ratios(results, gemm):

@@ -26,7 +26,7 @@ import statistics
 import subprocess
 import sys
 from datetime import UTC, datetime
-from time import perf_counter, sleep
+from time import sleep
 
 import numpy as np
 
@@ -35,6 +35,7 @@ import fastlec
 from .. import io
 from . import cases as table
 from . import kinds, machine, peers, report
+from .clock import per_call
 
 TURN = 2e-3  # s: the least time of one turn
 WAKE = 20e-3  # s: longer calls need no untimed ones before
@@ -78,16 +79,7 @@ def run(
     The report is the content of the JSON file: "machine", "libraries", "missing", "limits" and "results", in seconds and bytes.
     ValueError for an unknown case, dtype or number of threads; RuntimeError if a child process dies.
     """
-    names = [case.name for case in table.select(cases)]
-    for dtype in dtypes:
-        if dtype not in kinds.SIZE:
-            raise ValueError(f"dtypes has {dtype!r}; expected {' or '.join(kinds.SIZE)}")
-    if threads is None:
-        threads = sorted({1, machine.cpus()})
-    threads = [threads] if isinstance(threads, int) else list(threads)
-    for count in threads:
-        if not 1 <= count <= machine.cpus():
-            raise ValueError(f"threads has {count}; expected 1 to {machine.cpus()}, the CPUs that this process may use")
+    names, threads = [case.name for case in table.select(cases)], checked(dtypes, threads)
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.facts(),
@@ -118,6 +110,20 @@ def run(
     if plot_path is not None:
         report.plot(result, plot_path)
     return result
+
+
+def checked(dtypes, threads):
+    """The list of the numbers of threads, of a number, several, or None for 1 and all. ValueError for what cannot be."""
+    for dtype in dtypes:
+        if dtype not in kinds.SIZE:
+            raise ValueError(f"dtypes has {dtype!r}; expected {' or '.join(kinds.SIZE)}")
+    if threads is None:
+        threads = sorted({1, machine.cpus()})
+    threads = [threads] if isinstance(threads, int) else list(threads)
+    for count in threads:
+        if not 1 <= count <= machine.cpus():
+            raise ValueError(f"threads has {count}; expected 1 to {machine.cpus()}, the CPUs that this process may use")
+    return threads
 
 
 def _events(plan, progress):
@@ -214,8 +220,8 @@ def measure(calls, rounds, pause=0.0, turn=TURN):
     gc.disable()
     try:
         for name, call in calls.items():
-            elapsed = min(_time(call, 1) for _ in range(2))
-            numbers[name] = max(1, round(turn / elapsed)), elapsed < WAKE
+            elapsed = min(per_call(call, 1) for _ in range(2))
+            numbers[name] = calls_per_turn(elapsed, turn)
             turns[name] = max(1, min(rounds, round(PATIENCE / elapsed)))
         for past in range(rounds):
             shuffle(order)
@@ -225,17 +231,15 @@ def measure(calls, rounds, pause=0.0, turn=TURN):
                 call, (number, wake) = calls[name], numbers[name]
                 sleep(pause)
                 if wake:
-                    _time(call, max(1, number // 4))
-                samples[name].append(_time(call, number))
+                    per_call(call, wake)
+                samples[name].append(per_call(call, number))
     finally:
         if enabled:
             gc.enable()
     return {name: {"min": min(times), "median": statistics.median(times)} for name, times in samples.items()}
 
 
-def _time(call, number):
-    counter = [None] * number
-    start = perf_counter()
-    for _ in counter:
-        call()
-    return (perf_counter() - start) / number
+def calls_per_turn(elapsed, turn=TURN):
+    """(timed calls, untimed calls before them) for calls of so many seconds."""
+    number = max(1, round(turn / elapsed))
+    return number, max(1, number // 4) if elapsed < WAKE else 0

@@ -1,11 +1,14 @@
-"""Layers: the contract is in `base`, the layers of dense and residual networks in `dense`, those of images in `conv` and `pool`,
-batch normalization in `norm`."""
+"""Layers. `base` has the contract of every layer, `planned` that of fastlec's own, `jacobian` their derivatives. The layers are in
+`affine`, `residual`, `activation`, `norm`, `pool` and `shape`, the linear maps of which they are made in `maps`. See README.md."""
 
-from .base import Jacobian, Layer
-from .conv import Conv2d, ConvResidual, ProjectedConvResidual
-from .dense import Activation, Dense, ProjectedResidual, Residual
+from .activation import Activation
+from .affine import Conv2d, Dense
+from .base import Layer
+from .jacobian import Jacobian
 from .norm import BatchNorm2d
-from .pool import AvgPool2d, Flatten, MaxPool2d
+from .pool import AvgPool2d, MaxPool2d
+from .residual import ConvResidual, ProjectedConvResidual, ProjectedResidual, Residual
+from .shape import Flatten
 
 __all__ = [
     "Activation",

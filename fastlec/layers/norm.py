@@ -8,9 +8,12 @@ import numpy as np
 
 from .. import _check
 from .._kernels import batch_norm as kernels
-from .base import PlannedLayer
+from .parameters import Initial
+from .planned import PlannedLayer
+from .registry import kind
 
 
+@kind
 class BatchNorm2d(PlannedLayer):
     """y = gamma (x - mean) / sqrt(var + eps) + beta, each channel by itself: x and y (m, c, h, w).
 
@@ -31,29 +34,17 @@ class BatchNorm2d(PlannedLayer):
     statistics x: gamma v / sqrt(var + eps).
     """
 
+    takes_epilogue = True
+
     def __init__(self, c, eps=1e-5, momentum=0.1, *, training=False, dtype=np.float64):
-        self.c, dtype = _check.count(c, "c", 1), _check.layer_dtype(dtype)
+        self.c = _check.count(c, "c", 1)
         self.eps, self.momentum = _check.non_negative(eps, "eps"), _check.non_negative(momentum, "momentum")
         if self.momentum > 1:
             raise ValueError(f"momentum is {momentum}; expected a share between 0 and 1")
         self.training = _check.flag(training, "training")
-        _check.memory(6 * self.c * dtype.itemsize, f"a layer of {self.c} channels")
-        zeros, ones = np.zeros(self.c, dtype), np.ones(self.c, dtype)
-        super().__init__({"gamma": ones, "beta": zeros}, {"running_mean": zeros.copy(), "running_var": ones.copy()})
-
-    @staticmethod
-    def shapes(c, eps=1e-5, momentum=0.1, training=False):
-        """{name: shape} of the parameters for these arguments."""
-        return {"gamma": (c,), "beta": (c,)}
-
-    @staticmethod
-    def buffer_shapes(c, eps=1e-5, momentum=0.1, training=False):
-        """{name: shape} of the buffers for these arguments."""
-        return {"running_mean": (c,), "running_var": (c,)}
-
-    def config(self):
-        """The arguments that make such a layer."""
-        return {"c": self.c, "eps": self.eps, "momentum": self.momentum, "training": self.training}
+        shape = (self.c,)
+        params = {"gamma": Initial(shape, constant=1.0), "beta": Initial(shape)}
+        super().__init__(params, {"running_mean": Initial(shape), "running_var": Initial(shape, constant=1.0)}, dtype=dtype)
 
     @property
     def couples_samples(self):
@@ -80,7 +71,7 @@ class BatchNorm2d(PlannedLayer):
         return shape
 
     def output_shape(self, shape):
-        shape = _check.shape(shape)
+        shape = _check.sizes(shape)
         if len(shape) != 3 or shape[0] != self.c:
             raise ValueError(f"x has samples of shape {shape}; expected ({self.c}, height, width)")
         return shape
@@ -94,10 +85,9 @@ class BatchNorm2d(PlannedLayer):
         given = {"dgamma": directions.get("gamma"), "dbeta": directions.get("beta")}
         self._plan_derivative(plan, kept, directions.get("x"), dy, **given)
 
-    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
-        totals = {"total_gamma": out.get("gamma"), "total_beta": out.get("beta"), "update": update}
-        folding = {} if fold is None else {"op": fold[0], "below": fold[1]}
-        self._plan_derivative(plan, kept, v, out.get("x"), **totals, **folding)
+    def plan_tmv(self, plan, kept, v, out, after=None):
+        totals = {"total_gamma": out.get("gamma"), "total_beta": out.get("beta"), "update": self.steps(out)}
+        self._plan_derivative(plan, kept, v, out.get("x"), **totals, after=after)
 
     def _plan_derivative(self, plan, kept, v, out, **more):
         kernels.derivative(plan, *kept, self.params["gamma"], v, out, self.eps, batch=self.training, **more)

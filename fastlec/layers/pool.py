@@ -1,5 +1,4 @@
-"""Layers between convolutions and dense layers: AvgPool2d (LeCun et al. 1998) and MaxPool2d make images smaller, Flatten makes
-vectors of them. None has parameters."""
+"""AvgPool2d (LeCun et al. 1998) and MaxPool2d: layers without parameters that make images smaller."""
 
 import math
 
@@ -9,17 +8,19 @@ from .. import _check
 from .._geometry import pair, window_geometry
 from .._kernels import pool2d
 from .._kernels.plan import Plan
-from .base import PlannedLayer
+from .planned import PlannedLayer
+from .registry import kind
 
 MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
 
 
-class Pool2d(PlannedLayer):
+class _Pool2d(PlannedLayer):
     """Windows that slide over each channel by itself."""
 
     input_shape = (None, None, None)
+    takes_epilogue = True
 
-    def __init__(self, kernel_size, stride, padding):
+    def __init__(self, kernel_size, stride=None, padding=0):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
         self.padding = pair(padding, "padding", 0)
@@ -27,21 +28,15 @@ class Pool2d(PlannedLayer):
             raise ValueError(f"padding is {self.padding}; expected at most half of kernel_size, which is {self.kernel_size}")
         super().__init__()
 
-    @staticmethod
-    def shapes(kernel_size, stride=None, padding=0):
-        """{name: shape} of the parameters: none."""
-        return {}
-
     def config(self):
         """The arguments that make such a layer."""
-        settings = {"kernel_size": self.kernel_size, "stride": self.stride, "padding": self.padding}
-        return {name: a if a == b else [a, b] for name, (a, b) in settings.items()}
+        return {name: a if a == b else [a, b] for name, (a, b) in super().config().items()}
 
     def _partly(self, shape):
         return (shape[0], None, None)
 
     def output_shape(self, shape):
-        shape = _check.shape(shape)
+        shape = _check.sizes(shape)
         if len(shape) != 3 or 0 in shape:
             raise ValueError(f"x has samples of shape {shape}; expected (channels, height, width), none of them 0")
         return self._geometry((1, *shape)).y_shape[1:]
@@ -53,7 +48,8 @@ class Pool2d(PlannedLayer):
         return g
 
 
-class AvgPool2d(Pool2d):
+@kind
+class AvgPool2d(_Pool2d):
     """y = the mean of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) // stride + 1.
 
     kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
@@ -61,8 +57,7 @@ class AvgPool2d(Pool2d):
     PyTorch does by default). ValueError where a window is larger than the padded image.
     """
 
-    def __init__(self, kernel_size, stride=None, padding=0):
-        super().__init__(kernel_size, stride, padding)
+    linear_in_x = True
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
@@ -72,9 +67,9 @@ class AvgPool2d(Pool2d):
     def plan_mv(self, plan, kept, directions, dy):
         self.plan_forward(plan, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+    def plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
-            pool2d.tmv(plan, kept[0], None, v, out["x"], **_folding(fold))
+            pool2d.tmv(plan, kept[0], None, v, out["x"], after=after)
 
     def explicit(self, kept, name):
         """1 / (r s) for the pixels of each window: a scipy.sparse.csr_array."""
@@ -89,7 +84,8 @@ class AvgPool2d(Pool2d):
         return math.prod(g.y_shape) * g.r * g.s
 
 
-class MaxPool2d(Pool2d):
+@kind
+class MaxPool2d(_Pool2d):
     """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) //
     stride + 1.
 
@@ -97,9 +93,6 @@ class MaxPool2d(Pool2d):
     of -inf around the image, at most half of kernel_size. ValueError where a window is larger than the padded image.
     A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
     """
-
-    def __init__(self, kernel_size, stride=None, padding=0):
-        super().__init__(kernel_size, stride, padding)
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
@@ -109,9 +102,9 @@ class MaxPool2d(Pool2d):
     def plan_mv(self, plan, kept, directions, dy):
         pool2d.mv(plan, *kept, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
+    def plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
-            pool2d.tmv(plan, *kept, v, out["x"], **_folding(fold))
+            pool2d.tmv(plan, *kept, v, out["x"], after=after)
 
     def explicit(self, kept, name):
         """A one in each row, for the pixel that is the window's first largest: a scipy.sparse.csr_array."""
@@ -124,11 +117,6 @@ class MaxPool2d(Pool2d):
 
     def nonzeros(self, kept, name):
         return math.prod(kept[0].y_shape)
-
-
-def _folding(fold):
-    """How a kernel multiplies by the derivative of the activation below."""
-    return {} if fold is None else {"op": fold[0], "y": fold[1]}
 
 
 def _taps(g):
@@ -145,51 +133,3 @@ def _csr(g, counts, columns, data):
     from scipy.sparse import csr_array
 
     return csr_array((data, columns, np.concatenate([[0], np.cumsum(counts)])), shape=(counts.size, math.prod(g.x_shape)))
-
-
-class Flatten(PlannedLayer):
-    """y = the elements of each sample in C order: x (m, ...), y (m, product of the others). A network moves nothing for it, unless
-    it is the last layer."""
-
-    reshapes = True
-
-    @staticmethod
-    def shapes():
-        """{name: shape} of the parameters: none."""
-        return {}
-
-    def config(self):
-        """The arguments that make such a layer: none."""
-        return {}
-
-    def output_shape(self, shape):
-        return (math.prod(_check.shape(shape)),)
-
-    def _partly(self, shape):
-        return (None,)
-
-    def plan_forward(self, plan, x, y):
-        plan.slope(_row(x), _row(y))
-        return y
-
-    def plan_mv(self, plan, kept, directions, dy):
-        plan.slope(_row(directions["x"]), _row(dy))
-
-    def plan_tmv(self, plan, kept, v, out, update=False, fold=None, folded=False):
-        if "x" in out:
-            folding = {} if fold is None else {"op": fold[0], "y": _row(fold[1])}
-            plan.slope(_row(v), _row(out["x"]), **folding)
-
-    def explicit(self, kept, name):
-        """The identity: a scipy.sparse.csr_array."""
-        from scipy.sparse import csr_array, identity
-
-        return csr_array(identity(kept.size, kept.dtype))
-
-    def nonzeros(self, kept, name):
-        return kept.size
-
-
-def _row(a):
-    """The same memory as one row of a matrix."""
-    return a.reshape(1, a.size)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from interpreter import finished, output
 
-from fastlec import Dense, Network, classifier, data, io
+from fastlec import Dense, Network, data, io
+from fastlec.course import classifier, models
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 @pytest.fixture
 def model():
-    io.save_model("model.npz", io.SoftmaxModel(np.ones((10, 64)), np.ones(10), (8, 8), 16.0))
+    io.save_model("model.npz", models.SoftmaxModel(np.ones((10, 64)), np.ones(10), (8, 8), 16.0))
     return "model.npz"
 
 
@@ -28,7 +29,7 @@ def model():
 def network():
     """A file of an untrained resnet for the digits."""
     model = classifier.new_network(data.digits(np.float32), "resnet", depth=1, width=4, activation="tanh", seed=0)
-    classifier.save_model("network.npz", model)
+    models.save_model("network.npz", model)
     return "network.npz"
 
 
@@ -115,8 +116,8 @@ def test_train_a_network_with_defaults(capsys, architecture):
     last = out.strip().splitlines()[-1]
     assert float(last.split()[2].rstrip("%")) >= 98
     assert all(len(line) <= 80 for line in out.splitlines())
-    found = classifier.load_model("model.npz")
-    assert found.facts == classifier.Facts(architecture, 64, 10, (8, 8), 16.0)
+    found = models.load_model("model.npz")
+    assert found.facts == models.Facts(architecture, 64, 10, (8, 8), 16.0)
     n_params = {"mlp": 65 * 128 + 129 * 128 + 1290, "resnet": 65 * 128 + 2 * (2 * 128 * 128 + 128) + 1290}[architecture]
     assert f"{architecture} of {n_params} parameters" in out
     assert found.net.n_params == n_params
@@ -148,7 +149,7 @@ def test_train_a_network_with_every_option(capsys, architecture, solver, folder)
     assert "2/2" in out
     assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert not (folder / "model.npz").exists()
-    net = classifier.load_model("new.npz").net
+    net = models.load_model("new.npz").net
     assert net.dtype == np.float64
     middle = 2 * ["Dense"] if architecture == "mlp" else 3 * ["Residual"]
     assert [type(layer).__name__ for layer in net.layers] == ["Dense", *middle, "Dense"]
@@ -164,7 +165,7 @@ def test_every_option_of_a_network_counts(capsys, option):
     thetas = []
     for name, more in (("one.npz", []), ("two.npz", [f"--{option}"])):
         assert run(capsys, "train", "--model=mlp", "--width=8", "--epochs=1", "--save", name, *more)[0] == 0
-        thetas.append(classifier.load_model(name).net.theta)
+        thetas.append(models.load_model(name).net.theta)
     assert not np.array_equal(*thetas)
 
 
@@ -185,14 +186,14 @@ def test_a_network_predicts_what_it_learned_whatever_the_scale(capsys, folder):
 
 @pytest.mark.parametrize("more", [(), ("--dtype", "float64"), ("--model", "resnet")])
 def test_training_goes_on_from_a_saved_network(capsys, network, more):
-    first = classifier.load_model(network).net
+    first = models.load_model(network).net
     code, out, _ = run(capsys, "train", "--load", network, "--save", "more.npz", "--epochs", 1, "--lr", 1e-7, *more)
     assert code == 0
     assert f"resnet of {first.n_params} parameters" in out
-    found = classifier.load_model("more.npz")
+    found = models.load_model("more.npz")
     assert str(found.net.dtype) == ("float64" if "float64" in more else "float32")
     np.testing.assert_allclose(found.net.theta, first.theta, atol=1e-4)
-    assert found.facts == classifier.load_model(network).facts
+    assert found.facts == models.load_model(network).facts
 
 
 def test_a_network_as_safetensors(capsys):
@@ -208,7 +209,7 @@ def test_threads_do_not_change_a_network(capsys):
     thetas = []
     for threads in (1, 2):
         run(capsys, "train", "--model", "resnet", "--epochs", 1, "--threads", threads, "--save", f"{threads}.npz")
-        thetas.append(classifier.load_model(f"{threads}.npz").net.theta)
+        thetas.append(models.load_model(f"{threads}.npz").net.theta)
     np.testing.assert_array_equal(*thetas)
 
 
@@ -521,7 +522,7 @@ class Result:
 
 
 def test_check_prints_every_table_and_its_exit_code_tells(capsys, monkeypatch):
-    checks = pytest.importorskip("fastlec.checks")
+    checks = pytest.importorskip("fastlec.testing.checks")
     for passed in (True, False):
         monkeypatch.setattr(
             checks, "run", lambda dtype, passed=passed: [("softmax", Result(True)), (f"tanh {dtype}", Result(passed))]

@@ -14,13 +14,14 @@ from interpreter import finished
 from interpreter import run as run_code
 
 import fastlec
-from fastlec import classifier, cli, io
+from fastlec import cli, io
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 from command import COMMAND, process, run
 
-from fastlec.cli_output import Output
+from fastlec.cli.output import Output
+from fastlec.course import models
 
 pytestmark = pytest.mark.usefixtures("folder")
 INSTALLED = find_spec("fastlec_console")  # not where the library is used from its folder
@@ -160,9 +161,9 @@ def test_interrupting_the_parser(capsys, monkeypatch):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    from fastlec import cli_universal
+    from fastlec.cli import universal
 
-    monkeypatch.setattr(cli_universal, "_whole_numbers", interrupt)
+    monkeypatch.setattr(universal, "_whole_numbers", interrupt)
     code, out, err = run(capsys, "universal")
     assert (code, out, err.strip()) == (130, "", "fastlec: interrupted")
 
@@ -197,7 +198,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(capsys, folder):
     assert code == 0
     assert "12/12" in out
     assert run(capsys, *NETWORK, "--epochs", 12, "--save", "whole.npz")[0] == 0
-    resumed, whole = (classifier.load_model(name).net.theta for name in ("resumed.npz", "whole.npz"))
+    resumed, whole = (models.load_model(name).net.theta for name in ("resumed.npz", "whole.npz"))
     np.testing.assert_array_equal(resumed, whole)
     assert not [name for name in os.listdir() if name.endswith(".tmp")]
 

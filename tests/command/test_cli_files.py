@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from interpreter import finished
 
-from fastlec import classifier, data, io
+from fastlec import data, io
+from fastlec.course import classifier, models
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -18,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 @pytest.fixture
 def softmax(folder):
-    io.save_model("softmax.npz", io.SoftmaxModel(np.ones((10, 64)), np.ones(10), (8, 8), 16.0))
+    io.save_model("softmax.npz", models.SoftmaxModel(np.ones((10, 64)), np.ones(10), (8, 8), 16.0))
     return "softmax.npz"
 
 
@@ -29,10 +30,12 @@ def untrained(monkeypatch):
     def began(*args, **kwargs):
         pytest.fail("the work began")
 
-    from fastlec import bench, checks, filters, training, universal
+    from fastlec import bench, filters
+    from fastlec.course import softmax, universal
+    from fastlec.testing import checks
 
     for module, name in (
-        (training, "train_softmax"),
+        (softmax, "train_softmax"),
         (classifier, "train_network"),
         (checks, "run"),
         (universal, "fits"),
@@ -56,13 +59,13 @@ def test_models_count_up_and_none_is_replaced(capsys, folder):
 
 
 def test_a_model_that_comes_while_another_is_trained_stays(capsys, folder, monkeypatch):
-    save = classifier.save_model
+    save = models.save_model
 
     def late(path, model):
         (folder / "named.npz").write_text("of another process")
         save(path, model)
 
-    monkeypatch.setattr(classifier, "save_model", late)
+    monkeypatch.setattr(models, "save_model", late)
     code, out, _ = run(capsys, "train", "--epochs", 1, "--save", "named.npz")
     assert code == 0
     assert out.endswith("saved to named-2.npz\n")
@@ -104,7 +107,7 @@ def test_files_are_overwritten_when_asked(capsys, folder):
     command = "train --model mlp --width 4 --epochs 1 --save a.npz --plot a.png --predict some.npz --output a.txt"
     assert run(capsys, *command.split(), "--checkpoint", "checkpoint.npz", "--overwrite")[0] == 0
     assert run(capsys, *["universal", "--widths", "1", "--samples", "10", "--plot", "u.png", "--overwrite"])[0] == 0
-    assert classifier.load_model("a.npz").facts.architecture == "mlp"
+    assert models.load_model("a.npz").facts.architecture == "mlp"
     assert io.load_arrays("checkpoint.npz")[1]["kind"] == "checkpoint"
     assert len(np.loadtxt("a.txt")) == 100
     for name in ("a.png", "u.png"):
@@ -246,7 +249,7 @@ def test_a_softmax_model_as_safetensors(capsys):
     pytest.importorskip("safetensors")
     for name in ("m.npz", "m.safetensors"):
         assert run(capsys, "train", "--epochs", 1, "--save", name)[0] == 0
-    one, two = classifier.load_model("m.npz"), classifier.load_model("m.safetensors")
+    one, two = models.load_model("m.npz"), models.load_model("m.safetensors")
     np.testing.assert_array_equal(one.theta, two.theta, strict=True)
     assert (one.image_shape, one.scale) == (two.image_shape, two.scale)
     save_digits("some.npz")

@@ -6,7 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from fastlec import Network, architectures, classifier, data
+from fastlec import Network, data
+from fastlec.course import architectures, classifier, models
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -25,7 +26,7 @@ def trained(capsys, *options):
     """The output and the model of a training that must succeed."""
     code, out, err = run(capsys, "train", "--save", "new.npz", "--overwrite", *options)
     assert (code, err) == (0, "")
-    return out, classifier.load_model("new.npz")
+    return out, models.load_model("new.npz")
 
 
 def tiny_mnist(shape=(28, 28), m=60, m_test=20):
@@ -53,7 +54,7 @@ def test_train_on_the_digits(capsys, architecture, folder):
     assert "picture: net.png" in out
     assert float(out.strip().splitlines()[-1].split()[2].rstrip("%")) > 85
     assert all(len(line) <= 80 for line in out.splitlines())
-    assert model.facts == classifier.Facts(architecture, 64, 10, (8, 8), 16.0)
+    assert model.facts == models.Facts(architecture, 64, 10, (8, 8), 16.0)
     assert model.net.n_params == N_PARAMS[architecture]
     assert (folder / "net.png").read_bytes().startswith(b"\x89PNG")
     np.testing.assert_array_equal(Network.load("new.npz").theta, model.net.theta)
@@ -90,7 +91,7 @@ def test_every_file_of_the_same_images_gives_the_same_network(capsys, architectu
         np.testing.assert_array_equal(theta, thetas[0])
     code, out, _ = run(capsys, "train", "--load", "new.npz", "--predict", "test.npz")
     assert code == 0
-    expected = classifier.predict(classifier.load_model("new.npz"), (X[60:].reshape(20, 784) / 255).astype(np.float32))
+    expected = models.predict(models.load_model("new.npz"), (X[60:].reshape(20, 784) / 255).astype(np.float32))
     assert f"predicted: {' '.join(map(str, expected))}\n" in out
 
 
@@ -138,7 +139,7 @@ def test_training_goes_on_from_a_saved_network(capsys):
     code, out, _ = run(capsys, "train", *more)
     assert code == 0
     assert f"resnet-cnn of {first.net.n_params} parameters" in out
-    found = classifier.load_model("more.npz")
+    found = models.load_model("more.npz")
     assert found.net.dtype == np.float64
     assert found.facts == first.facts
     np.testing.assert_allclose(found.net.theta, first.net.theta, atol=1e-4)
@@ -178,6 +179,6 @@ def test_bad_options_are_refused(capsys, folder, options, text):
     np.savez("wide.npz", X=X[:50].reshape(50, 4, 16), y=y[:50])
     np.savez("channels_first.npz", X=X[:50].reshape(50, 1, 8, 8), y=y[:50])
     dataset = data.digits(np.float32)
-    classifier.save_model("lenet.npz", classifier.new_network(dataset, "lenet", seed=0))
+    models.save_model("lenet.npz", classifier.new_network(dataset, "lenet", seed=0))
     refused(capsys, text, "train", *options.split())
     assert not (folder / "model.npz").exists()

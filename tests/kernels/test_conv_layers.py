@@ -21,7 +21,7 @@ from fastlec import (
     ProjectedConvResidual,
     io,
 )
-from fastlec.layers import base
+from fastlec.layers import jacobian
 from fastlec.testing import check_layer
 
 LAYERS = {  # (the layer, the shape of a sample)
@@ -202,9 +202,9 @@ def test_how_large_a_matrix_may_be(rng, monkeypatch):
     x = rng.standard_normal((20, 1, 64, 64))
     _, jac = Conv2d(1, 1, 3, padding=1, rng=0).linearize(x)
     M = jac.matrix("x")
-    assert math.prod(M.shape) * 8 > base.MATRIX_BYTES
+    assert math.prod(M.shape) * 8 > jacobian.MATRIX_BYTES
     assert_allclose(M @ x.ravel(), jac.y.ravel(), rtol=1e-12, atol=1e-12)
-    monkeypatch.setattr(base, "MATRIX_BYTES", M.nnz * 12 - 1)
+    monkeypatch.setattr(jacobian, "MATRIX_BYTES", M.nnz * 12 - 1)
     for name in ("x", "W"):
         with pytest.raises(MemoryError, match=f"^the Jacobian by '{name}' is larger than 2 GiB; use mv, tmv or operator"):
             jac.matrix(name)

@@ -14,9 +14,9 @@ from bounds import Bounds, Near
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastlec
-from fastlec._kernels import plan as kernels
+from fastlec._kernels import epilogue
 
-OPS = {"tanh": kernels.TANH, "sigmoid": kernels.SIGMOID, "relu": kernels.RELU, "identity": kernels.IDENTITY}
+OPS = {"tanh": epilogue.TANH, "sigmoid": epilogue.SIGMOID, "relu": epilogue.RELU, "identity": epilogue.IDENTITY}
 ORDERS = list(itertools.product("CF", repeat=2))
 
 

@@ -32,10 +32,10 @@ from fastlec import (
     ProjectedResidual,
     Residual,
     SoftmaxCrossEntropy,
-    io,
     training_step,
 )
 from fastlec import network as network_module
+from fastlec.network import files, forward
 from fastlec.testing import check_layer
 
 ALL = nets.PLANNED | nets.OWN
@@ -612,7 +612,7 @@ def test_a_subclass_is_not_saved(tmp_path, dtype):
         with pytest.raises(TypeError, match=r"a network is a Mine, which a file does not hold: save Network\(net\.layers\)"):
             made.save(tmp_path / "net.npz")
         with pytest.raises(TypeError, match="a network is a Mine"):
-            io.save_network(tmp_path / "net.npz", made)
+            files.save(tmp_path / "net.npz", made)
     assert not any(tmp_path.iterdir())
     Network(net.layers).save(tmp_path / "net.npz")
     with pytest.raises(TypeError, match=r"a file holds no Mine; make one of Network\.load\(path\)\.layers"):
@@ -632,8 +632,8 @@ def test_repr():
 @planned
 def test_samples_in_parts_get_the_same_bits(layers, isa, dtype, rng, monkeypatch):
     """More samples than are computed at a time: the bits of each by itself, and of all together."""
-    monkeypatch.setattr(network_module, "MOST_CHUNK", 40)
-    monkeypatch.setattr(network_module, "LEAST_CHUNK", 40)
+    monkeypatch.setattr(forward, "MOST_CHUNK", 40)
+    monkeypatch.setattr(forward, "LEAST_CHUNK", 40)
     net = nets.network(layers, dtype, rng)
     x = normals(rng, (135, 5), dtype)
     y, _ = net.linearize(x)  # in one piece
@@ -667,8 +667,8 @@ def test_more_shapes_than_plans_are_kept_for(isa, rng):
     y = net(x)
     for m in [*range(1, 41), *range(40, 0, -3)]:
         assert_array_equal(net(x[:m]), y[:m])
-        assert len(net._idle) <= network_module.MOST_IDLE
-    assert [forward.shape[0] for forward in net._idle] == [*range(22, 0, -3)]
+        assert len(net._forwards.idle) <= forward.MOST_IDLE
+    assert [kept.shape[0] for kept in net._forwards.idle] == [*range(22, 0, -3)]
     assert net.layers[0](x[:1]).shape == (1, 17)
 
 
@@ -676,16 +676,16 @@ def test_the_memory_of_plans_is_bounded(monkeypatch, rng):
     """Over shapes, and over threads that use one network at once; the last plan is kept however large it is."""
     net, x = Network([Dense(5, 300, rng=0), Dense(300, 3, rng=1)]), rng.standard_normal((50, 5))
     net(x)
-    assert net._idle[0].plan.n_bytes >= 50 * 308 * 8
-    monkeypatch.setattr(network_module, "IDLE_BYTES", 2 * net._idle[0].plan.n_bytes)
-    plans = [network_module._Forward(net, (50, 5), x.dtype) for _ in range(20)]  # as of 20 threads
+    assert net._forwards.idle[0].plan.n_bytes >= 50 * 308 * 8
+    monkeypatch.setattr(forward, "IDLE_BYTES", 2 * net._forwards.idle[0].plan.n_bytes)
+    plans = [forward.Forward(net, (50, 5), x.dtype) for _ in range(20)]  # as of 20 threads
     for count, plan in enumerate(plans, 1):
-        net._give(plan)
-        assert len(net._idle) == min(count + 1, 3)
-    monkeypatch.setattr(network_module, "IDLE_BYTES", 0)
+        net._forwards.give(plan)
+        assert len(net._forwards.idle) == min(count + 1, 3)
+    monkeypatch.setattr(forward, "IDLE_BYTES", 0)
     for m in range(1, 9):
         net(x[:m])
-        assert [forward.shape for forward in net._idle] == [(m, 3)]
+        assert [kept.shape for kept in net._forwards.idle] == [(m, 3)]
 
 
 @planned

@@ -15,8 +15,8 @@ from scipy.sparse.linalg import cg, lsmr
 
 import fastlec
 from fastlec import Activation, Dense, MeanSquaredError, Network, Objective, SoftmaxCrossEntropy, reference
-from fastlec import objective as objective_module
 from fastlec.testing import gradient_test, jacobian_test, transpose_test
+from fastlec.training import objective as objective_module
 
 LOSSES = {"cross-entropy": SoftmaxCrossEntropy(), "squares": MeanSquaredError()}
 losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)

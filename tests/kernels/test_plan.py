@@ -1,4 +1,4 @@
-"""Plans: products with all that may come before and after them, slopes, updates, losses; bound again and again."""
+"""Plans: products with epilogues, slopes, updates, losses; bound again and again."""
 
 import itertools
 
@@ -10,37 +10,38 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_gemm import OPS, exact, integers, normals, ordered
 
 import fastlec
+from fastlec._kernels import dense, epilogue, gemm, map, runner, squares, update, xent
 from fastlec._kernels import plan as kernels
-from fastlec._kernels import runner
+from fastlec._kernels.epilogue import Epilogue
+from fastlec._kernels.gemm.blocking import choose_blocking
 
 # --- plans: what surrounds a product ---------------------------------------------------------------------------------
 
-# One for each way through the kernels, orders of a and b: packed panels of B, B in place, rows or columns of A packed, strips of
-# the depth (in C and aside), few rows, dots with many rows and with less than 4, tails of every kind, parts of the depth, none.
+# Shapes (m, n, k), orders of a and b, and which way they take: the kernels, and what is packed of A or done with the depth.
 WAYS = {
-    "small": ((5, 7, 3), "CC"),
-    "one element": ((1, 1, 1), "CC"),
-    "panels": ((29, 35, 40), "CF"),
-    "in place": ((29, 35, 40), "CC"),
-    "a transposed": ((29, 35, 40), "FC"),
-    "both transposed": ((29, 35, 40), "FF"),
-    "rows packed": ((37, 150, 40), "CC"),
-    "strips": ((29, 35, 800), "CF"),
-    "strips, rows packed": ((29, 150, 800), "CC"),
-    "few rows": ((12, 520, 800), "CC"),
-    "blocks": ((70, 1100, 100), "CF"),
-    "dots": ((61, 13, 70), "CF"),
-    "dots, few rows": ((30, 130, 70), "CF"),
-    "dots, flat": ((3, 130, 70), "CF"),
-    "dots, blocks": ((500, 10, 200), "CF"),
-    "parts": ((7, 9, 9000), "FC"),
-    "parts of both transposed": ((7, 9, 9000), "FF"),
-    "one step": ((40, 150, 1), "FC"),
-    "rows far apart": ((50, 1024, 20), "CC"),
-    "columns far apart": ((256, 130, 400), "FC"),
-    "no depth": ((7, 9, 0), "CC"),
+    "small": ((5, 7, 3), "CC", ["gemm"], ()),
+    "one element": ((1, 1, 1), "CC", ["gemm"], ()),
+    "panels": ((29, 35, 40), "CF", ["gemm_pack", "gemm"], ()),
+    "in place": ((29, 35, 40), "CC", ["gemm"], ()),
+    "a transposed": ((29, 35, 40), "FC", ["gemm"], ()),
+    "both transposed": ((29, 35, 40), "FF", ["gemm_pack", "gemm"], ()),
+    "rows packed": ((37, 150, 40), "CC", ["gemm"], ("pack_a",)),
+    "strips": ((35, 35, 800), "CF", ["gemm_pack", "gemm"], ("strips", "keep", "blocks")),
+    "strips, rows packed": ((29, 150, 800), "CC", ["gemm"], ("pack_a", "strips", "keep", "blocks")),
+    "few rows": ((12, 1100, 800), "CC", ["gemm"], ("pack_a", "strips", "keep", "blocks")),
+    "blocks": ((70, 1100, 100), "CF", ["gemm_pack", "gemm"], ("pack_a", "blocks")),
+    "dots": ((61, 13, 70), "CF", ["gemm_dots"], ()),
+    "dots, few rows": ((30, 130, 70), "CF", ["gemm_dots"], ()),
+    "dots, flat": ((3, 130, 70), "CF", ["gemm_dots"], ()),
+    "dots, blocks": ((500, 10, 200), "CF", ["gemm_dots"], ("blocks",)),
+    "parts": ((7, 9, 9000), "FC", ["gemm", "sum"], ("parts", "strips")),
+    "parts of both transposed": ((7, 9, 9000), "FF", ["gemm_pack", "gemm", "sum"], ("parts", "strips")),
+    "one step": ((40, 150, 1), "FC", ["gemm"], ()),
+    "rows far apart": ((50, 2048, 20), "CC", ["gemm_pack", "gemm"], ("pack_a", "blocks")),
+    "columns far apart": ((256, 130, 400), "FC", ["gemm"], ("pack_a", "strips", "blocks")),
+    "no depth": ((7, 9, 0), "CC", ["gemm"], ()),
 }
-ways = pytest.mark.parametrize(("shape", "orders"), WAYS.values(), ids=WAYS)
+ways = pytest.mark.parametrize(("shape", "orders"), [way[:2] for way in WAYS.values()], ids=WAYS)
 AROUND = [{"bias"}, {"residual"}, {"accumulate"}, {"bias", "residual", "accumulate"}]
 
 
@@ -50,6 +51,71 @@ def new_plan(dtype):
 
 def slope(y, op):
     return {"tanh": 1 - y * y, "sigmoid": y - y * y, "relu": (y > 0) * 1.0, "identity": np.ones_like(y)}[op]
+
+
+def blocking(shape, orders, dtype, packs=False, plain=True):
+    by_row, by_column = orders[0] == "C", orders[1] == "F"
+    return choose_blocking(*shape, by_row, by_column, np.dtype(dtype).itemsize, plain, packs)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_products_take_their_way(way, isa, dtype, taken):
+    shape, orders, kernels, properties = WAYS[way]
+    (m, n, k), plan = shape, new_plan(dtype)
+    a, b = ordered(np.zeros((m, k), dtype), orders[0]), ordered(np.zeros((k, n), dtype), orders[1])
+    gemm.product(plan, a, b, np.zeros((m, n), dtype))
+    found = blocking(shape, orders, dtype, packs=isa == "avx2")
+    if (way, isa, dtype) == ("columns far apart", "avx2", np.float64):  # a C so large that packing B pays
+        kernels = ["gemm_pack", "gemm"]
+    assert taken(plan) == kernels
+    assert found.pack_b == ("gemm_pack" in kernels)
+    assert found.dots == ("gemm_dots" in kernels)
+    assert (found.parts > 1) == ("parts" in properties)
+    if not found.dots:
+        assert found.pack_a == ("pack_a" in properties)
+        assert (found.strip < k) == ("strips" in properties)
+    if "keep" in properties:
+        assert found.keep
+    assert (found.rows < m or found.cols < n) == ("blocks" in properties)
+
+
+# Shapes on both sides of a threshold, and the attribute of the blocking that changes there.
+THRESHOLDS = {
+    "columns of dots": (((100, 16, 64), "CF", {}), ((100, 17, 64), "CF", {}), "dots"),
+    "rows of dots": (((32, 100, 64), "CF", {}), ((33, 100, 64), "CF", {}), "dots"),
+    "depth of dots": (((32, 100, 64), "CF", {}), ((32, 100, 63), "CF", {}), "dots"),
+    "depth of parts": (((7, 9, 4096), "FC", {}), ((7, 9, 4095), "FC", {}), "parts"),
+    "parts of plain sums": (((7, 9, 9000), "FC", {}), ((7, 9, 9000), "FC", {"plain": False}), "parts"),
+    "rows that pay for packing B": (((48, 2048, 20), "CC", {}), ((47, 2048, 20), "CC", {}), "pack_b"),
+    "B that is read twice as often": (((256, 256, 256), "CC", {"packs": True}), ((256, 256, 256), "CC", {}), "pack_b"),
+    "rows that pay for packing a B read twice": (
+        ((48, 2000, 20), "CC", {"packs": True}),
+        ((47, 2000, 20), "CC", {"packs": True}),
+        "pack_b",
+    ),
+    "B in L1": (((256, 256, 33), "CC", {"packs": True}), ((256, 256, 16), "CC", {"packs": True}), "pack_b"),
+    "columns of A": (((256, 130, 400), "FC", {}), ((257, 130, 400), "FC", {}), "pack_a"),
+}
+
+
+@pytest.mark.parametrize("name", THRESHOLDS)
+def test_thresholds_of_blockings(name, dtype):
+    (shape, orders, options), (other_shape, other_orders, other_options), what = THRESHOLDS[name]
+    values = [
+        getattr(blocking(*p[:2], dtype, **p[2]), what)
+        for p in ((shape, orders, options), (other_shape, other_orders, other_options))
+    ]
+    assert values[0] > values[1]
+
+
+def test_blocks_stay_in_their_bounds(dtype):
+    """A row of a block is whole panels and at most 4 KiB; a block has at most 96 rows, or is one of less than 2 x 96."""
+    for m, n, k in itertools.product((1, 11, 12, 100, 1000, 3001), (1, 16, 129, 1100), (1, 64, 800)):
+        found = blocking((m, n, k), "CC", dtype)
+        assert found.cols * dtype.itemsize % 128 == 0
+        assert found.cols * dtype.itemsize <= 4096
+        assert found.rows <= 2 * 96
+        assert found.why
 
 
 @ways
@@ -64,7 +130,7 @@ def test_around_a_product_integers_are_exact(shape, orders, isa, dtype, rng):
         options = {"bias": bias} if "bias" in around else {}
         options |= {"residual": residual} if "residual" in around else {}
         c, plan = start.copy(), new_plan(dtype)
-        plan.product(a, b, c, op=OPS[op], accumulate="accumulate" in around, **options)
+        gemm.product(plan, a, b, c, after=Epilogue(activation=OPS[op], accumulate="accumulate" in around, **options))
         assert plan.run() == 0
         z = ab + (start if "accumulate" in around else 0) + (bias if "bias" in around else 0)
         z = np.maximum(z, 0) if op == "relu" else z
@@ -82,7 +148,7 @@ def test_times_a_derivative_integers_are_exact(shape, orders, isa, dtype, rng):
     for op, accumulate in itertools.product(OPS, (False, True)):
         c, plan = added.copy(), new_plan(dtype)
         options = {"accumulate": True} if accumulate else {"residual": added}
-        plan.product(a, b, c, y=y, op2=OPS[op], **options)
+        gemm.product(plan, a, b, c, after=Epilogue(derivative=OPS[op], of=y, **options))
         plan.run()
         assert_array_equal(c, z * slope(y.astype(np.float64), op), err_msg=f"{op}, accumulate {accumulate}")
 
@@ -97,7 +163,7 @@ def test_activations_follow_a_product(shape, orders, isa, dtype, rng, tolerance)
     a, b = ordered(a, orders[0]), ordered(b, orders[1])
     for op in ("tanh", "sigmoid"):
         c, plan = np.full((m, n), np.nan, dtype), new_plan(dtype)
-        plan.product(a, b, c, bias=bias, op=OPS[op])
+        gemm.product(plan, a, b, c, after=Epilogue(bias, OPS[op]))
         plan.run()
         bounds.activate(z, op)[0].check(c)
 
@@ -112,7 +178,7 @@ def test_updates_of_a_product_that_is_a_gradient(shape, orders, isa, dtype, rng)
     g = exact(a, b)
     plan = new_plan(dtype)
     plan.set_states(theta, (state,))
-    plan.product(ordered(a, orders[0]), ordered(b, orders[1]), c, update=True)
+    gemm.product(plan, ordered(a, orders[0]), ordered(b, orders[1]), c, after=Epilogue(update=True))
     velocity, expected = np.full((m, n), 4.0), np.full((m, n), 3.0)
     for _ in range(2):
         plan.set_rule(kernels.SGD, 0.25, 0.5)
@@ -131,9 +197,9 @@ def test_a_parameter_packed_before_its_update_is_packed_again_after_it(isa, dtyp
     g, first, second = integers(rng, (20, 40), dtype, 3), np.zeros((20, 40), dtype), np.zeros((20, 40), dtype)
     before = W.copy()
     plan = new_plan(dtype)
-    plan.product(x, W.T, first)
-    plan.product(g.T, x, W, update=True)
-    plan.product(x, W.T, second)
+    gemm.product(plan, x, W.T, first)
+    gemm.product(plan, g.T, x, W, after=Epilogue(update=True))
+    gemm.product(plan, x, W.T, second)
     plan.set_rule(kernels.SGD, 0.25)
     plan.run()
     after = before - exact(g.T, x) / 4
@@ -147,8 +213,8 @@ def test_a_square_parameter_and_its_transpose_are_packed_each_by_itself(isa, dty
     n = 8192 // dtype.itemsize  # a row of W is two parts, a power of two apart
     x, W = integers(rng, (48, n), dtype, 3), integers(rng, (n, n), dtype, 3)
     plan, forward, back = new_plan(dtype), np.zeros((48, n), dtype), np.zeros((48, n), dtype)
-    plan.product(x, W.T, forward)
-    plan.product(x, W, back)
+    gemm.product(plan, x, W.T, forward)
+    gemm.product(plan, x, W, back)
     plan.run()
     assert_array_equal(forward, x.astype(np.float64) @ W.T)
     assert_array_equal(back, x.astype(np.float64) @ W)
@@ -161,7 +227,7 @@ def test_products_in_a_row_see_one_another(isa, dtype, threads, rng):
     plan, a, expected = new_plan(dtype), x, x
     for _ in range(33):
         b = plan.empty(70, 50)
-        plan.product(a, P, b)
+        gemm.product(plan, a, P, b)
         a, expected = b, expected @ P
     assert len(plan) == 33
     plan.run()
@@ -172,7 +238,7 @@ def test_a_plan_runs_as_often_as_wanted_and_keeps_its_arrays(isa, dtype, rng):
     plan, c = new_plan(dtype), np.zeros((20, 30), dtype)
     a, b = integers(rng, (20, 40), dtype), integers(rng, (30, 40), dtype)
     kept_a, kept_b = a.copy(), b.copy()
-    plan.product(a, b.T, c)
+    gemm.product(plan, a, b.T, c)
     del b
     for _ in range(3):
         a += 1
@@ -188,8 +254,8 @@ def test_bound_arrays(isa, dtype, rng):
     W, g = integers(rng, (n, n), dtype, 3), np.zeros((m, n), dtype)
     plan = new_plan(dtype)
     assert (plan.slot(x), plan.slot(y)) == (0, 1)
-    plan.product(x, W, y, residual=x)
-    plan.product(v, W, g, y=y, op2=kernels.RELU)
+    gemm.product(plan, x, W, y, after=Epilogue(residual=x))
+    gemm.product(plan, v, W, g, after=Epilogue(derivative=epilogue.RELU, of=y))
     for _ in range(3):
         new_x, new_y = integers(rng, (m, n), dtype), np.full((m, n), np.nan, dtype)
         plan.bind(0, new_x)
@@ -211,7 +277,7 @@ def test_bound_labels_and_targets(isa, dtype, rng):
         slot = make()
         plan = new_plan(dtype)
         plan.slot(slot)
-        plan.cross_entropy(logits, slot, grad, 12)
+        xent.loss(plan, logits, slot, grad, 12)
         labels = make()
         plan.bind(0, labels)
         loss, expected = fastlec.softmax_cross_entropy(logits, labels)
@@ -219,26 +285,39 @@ def test_bound_labels_and_targets(isa, dtype, rng):
         assert_array_equal(grad, expected)
 
 
+def product(plan, f, **parts):
+    gemm.product(plan, f(3, 4), f(4, 5), f(3, 5), after=Epilogue(**parts))
+
+
 PLAN_REFUSES = {
-    "b's depth": (lambda p, f: p.product(f(3, 4), f(3, 5), f(3, 5)), r"b has shape \(3, 5\); expected \(4, 5\)"),
-    "c's shape": (lambda p, f: p.product(f(3, 4), f(4, 5), f(5, 3)), r"c has shape \(5, 3\); expected \(3, 5\)"),
-    "c in F order": (lambda p, f: p.product(f(3, 4), f(4, 5), f(5, 3).T), "c: expected C order"),
-    "a strided": (lambda p, f: p.product(f(3, 8)[:, ::2], f(4, 5), f(3, 5)), "a: expected C order"),
-    "a's axes": (lambda p, f: p.product(f(4), f(4, 5), f(3, 5)), "a: expected an aligned array .* with 2 axes"),
-    "b's dtype": (lambda p, f: p.product(f(3, 4), np.zeros((4, 5), int), f(3, 5)), "b: expected an aligned array"),
-    "b misaligned": (lambda p, f: p.product(f(3, 4), cases.misaligned(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
-    "b's byte order": (lambda p, f: p.product(f(3, 4), cases.swapped(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
-    "bias": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), bias=f(3)), r"bias has shape \(3,\); expected \(5,\)"),
-    "residual": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), residual=f(3, 4)), r"residual has shape \(3, 4\)"),
-    "y": (lambda p, f: p.product(f(3, 4), f(4, 5), f(3, 5), y=f(3, 4), op2=0), r"y has shape \(3, 4\)"),
-    "slope's g": (lambda p, f: p.slope(f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
-    "slope's total": (lambda p, f: p.slope(f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
-    "map": (lambda p, f: p.map(kernels.TANH, f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
-    "update": (lambda p, f: p.update(f(3), f(4)), r"g has shape \(4,\); expected \(3,\)"),
+    "b's depth": (lambda p, f: gemm.product(p, f(3, 4), f(3, 5), f(3, 5)), r"b has shape \(3, 5\); expected \(4, 5\)"),
+    "c's shape": (lambda p, f: gemm.product(p, f(3, 4), f(4, 5), f(5, 3)), r"c has shape \(5, 3\); expected \(3, 5\)"),
+    "c in F order": (lambda p, f: gemm.product(p, f(3, 4), f(4, 5), f(5, 3).T), "c: expected C order"),
+    "a strided": (lambda p, f: gemm.product(p, f(3, 8)[:, ::2], f(4, 5), f(3, 5)), "a: expected C order"),
+    "a's axes": (lambda p, f: gemm.product(p, f(4), f(4, 5), f(3, 5)), "a: expected an aligned array .* with 2 axes"),
+    "b's dtype": (lambda p, f: gemm.product(p, f(3, 4), np.zeros((4, 5), int), f(3, 5)), "b: expected an aligned array"),
+    "b misaligned": (lambda p, f: gemm.product(p, f(3, 4), cases.misaligned(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
+    "b's byte order": (lambda p, f: gemm.product(p, f(3, 4), cases.swapped(f(4, 5)), f(3, 5)), "b: expected an aligned array"),
+    "bias": (
+        lambda p, f: product(p, f, bias=f(3)),
+        r"bias has shape \(3,\); expected \(5,\)",
+    ),
+    "residual": (
+        lambda p, f: product(p, f, residual=f(3, 4)),
+        r"residual has shape \(3, 4\)",
+    ),
+    "of": (
+        lambda p, f: product(p, f, derivative=epilogue.RELU, of=f(3, 4)),
+        r"of has shape \(3, 4\); expected \(3, 5\)",
+    ),
+    "slope's g": (lambda p, f: dense.slope(p, f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
+    "slope's total": (lambda p, f: dense.slope(p, f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
+    "map": (lambda p, f: map.forward(p, epilogue.TANH, f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
+    "update": (lambda p, f: update.step(p, f(3), f(4)), r"g has shape \(4,\); expected \(3,\)"),
     "states": (lambda p, f: p.set_states(f(3), (f(4),)), "a state has 4 elements; theta has 3"),
-    "labels": (lambda p, f: p.cross_entropy(f(3, 4), np.zeros(4, np.int64)), r"labels: expected \(3,\)"),
-    "targets": (lambda p, f: p.cross_entropy(f(3, 4), f(4, 3)), r"labels has shape \(4, 3\)"),
-    "squares": (lambda p, f: p.squares(f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
+    "labels": (lambda p, f: xent.loss(p, f(3, 4), np.zeros(4, np.int64)), r"labels: expected \(3,\)"),
+    "targets": (lambda p, f: xent.loss(p, f(3, 4), f(4, 3)), r"labels has shape \(4, 3\)"),
+    "squares": (lambda p, f: squares.loss(p, f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
     "too many axes": (lambda p, f: p.empty(*[1] * 65), "has more than 64 axes"),
 }
 
@@ -269,11 +348,11 @@ def test_slopes_and_totals_of_integers_are_exact(shape, op, isa, dtype, rng):
     expected = v.astype(np.float64) * slope(y.astype(np.float64), op)
     g, total, start = np.full(shape, np.nan, dtype), np.full(shape[1], np.nan, dtype), integers(rng, shape[1], dtype)
     plan, changed = new_plan(dtype), start.copy()
-    plan.slope(v, g, y=y, op=OPS[op], total=total)
-    plan.slope(v, y=y, op=OPS[op], total=changed, update=True)
+    dense.slope(plan, v, g, after=Epilogue(derivative=OPS[op], of=y), total=total)
+    dense.slope(plan, v, after=Epilogue(derivative=OPS[op], of=y), total=changed, update=True)
     plan.set_rule(kernels.SGD, 0.5)
     own = v.copy()
-    plan.slope(own, own, y=y, op=OPS[op])
+    dense.slope(plan, own, own, after=Epilogue(derivative=OPS[op], of=y))
     plan.run()
     assert_array_equal(g, expected)
     assert_array_equal(own, expected)
@@ -285,7 +364,7 @@ def test_long_sums_of_rows_lose_little(isa, dtype, rng, tolerance):
     """60000 rows: sums of runs are added up, not every row to one total."""
     v, total = rng.random((60_000, 3)).astype(dtype), np.zeros(3, dtype)
     plan = new_plan(dtype)
-    plan.slope(v, total=total)
+    dense.slope(plan, v, total=total)
     plan.run()
     Bounds(tolerance, dtype).total(Near(v)).check(total)
 
@@ -310,7 +389,7 @@ def test_updates_by_sgd_are_exact(rule, sizes, isa, dtype, threads, rng):
         W, G, V = (a.astype(np.float64) for a in (w, g, v))
         plan = new_plan(dtype)
         plan.set_states(w, (v,) if momentum else ())
-        plan.update(w, g)
+        update.step(plan, w, g)
         for rate in (0.5, 0.25):
             plan.set_rule(kernels.SGD, rate, **rule)
             plan.run()
@@ -333,7 +412,7 @@ def test_updates_by_adam(decay, sizes, isa, dtype, threads, rng):
         W, G, M, S = (a.astype(np.float64) for a in (w, g, m, s))
         plan = new_plan(dtype)
         plan.set_states(w, (m, s))
-        plan.update(w, g)
+        update.step(plan, w, g)
         plan.set_rule(kernels.ADAM, rate, decay=decay, beta1=b1, beta2=b2, unbias1=u1, unbias2=u2, eps=eps)
         plan.run()
         size = b1 * np.abs(M) + (1 - b1) * np.abs(G)
@@ -352,7 +431,7 @@ def test_maps_are_those_of_the_library(sizes, op, isa, dtype, rng):
     for n in sizes:
         x, y = normals(rng, n, dtype), np.full(n, np.nan, dtype)
         plan = new_plan(dtype)
-        plan.map(OPS[op], x, y)
+        map.forward(plan, OPS[op], x, y)
         plan.run()
         assert_array_equal(y, getattr(fastlec, op)(x))
 
@@ -362,11 +441,11 @@ def test_squares_of_integers_are_exact(sizes, isa, dtype, threads, rng):
     for n in sizes:
         x, t, grad = integers(rng, n, dtype), integers(rng, n, dtype), np.full(n, np.nan, dtype)
         plan = new_plan(dtype)
-        plan.squares(x, t, grad, 4)
+        squares.loss(plan, x, t, grad, 4)
         assert plan.run() == ((x - t).astype(np.float64) ** 2).sum() / 4
         assert_array_equal(grad, (x - t) / 2)
         plan = new_plan(dtype)
-        plan.squares(x, t, x, 2)
+        squares.loss(plan, x, t, x, 2)
         plan.run()
         assert_array_equal(x, 2 * grad)
 
@@ -380,7 +459,7 @@ def test_instruction_sets_agree_on_integers(dtype, rng):
             runner.select_isa(name)
             c = np.zeros((50, 60), dtype)
             plan = new_plan(dtype)
-            plan.product(arrays[0], arrays[1].T, c, residual=arrays[2], op=kernels.RELU)
+            gemm.product(plan, arrays[0], arrays[1].T, c, after=Epilogue(residual=arrays[2], activation=epilogue.RELU))
             plan.run()
             found.append(c.tobytes())
     finally:

@@ -35,10 +35,10 @@ from fastlec import (
     training_step,
 )
 from fastlec import network as network_module
-from fastlec import step as step_module
+from fastlec._kernels import memory
 from fastlec._kernels import plan as kernels
-from fastlec._kernels import pool
-from fastlec.step import TrainingStep, trainable_names
+from fastlec.training import TrainingStep, trainable_names
+from fastlec.training import step as step_module
 
 OPTIMIZERS = {
     "sgd": SGD(0.1),
@@ -470,7 +470,7 @@ def test_no_array_is_allocated_after_the_first_step(loss, name, dtype, rng):
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
             assert peak - before < 4096
-            assert pool.info()["kept_bytes"] < 1 << 16  # what it takes it would have given back: only scratch is smaller
+            assert memory.info()["kept_bytes"] < 1 << 16  # what it takes it would have given back: only scratch is smaller
     finally:
         tracemalloc.stop()
         fastlec.set_num_threads(None)
@@ -732,7 +732,7 @@ def test_derivatives_stop_at_the_first_layer_that_is_trained(dtype):
         step(np.ones((4, 5), dtype), np.zeros(4, int))
         forward = kernels.Plan(dtype.num)
         net.plan_forward(forward, np.ones((4, 5), dtype), np.empty((4, 3), dtype))
-        return len(next(iter(step._plans.values()))._plan) - len(forward)
+        return len(next(iter(step._plans.values()))._forward) - len(forward)
 
     assert jobs(1, "*.1.W") == jobs(5, "*.1.W") == 2  # the loss, and W's gradient
     assert jobs(1, -1) == jobs(5, -1) < jobs(1, None) < jobs(5, None)

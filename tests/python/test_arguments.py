@@ -10,7 +10,8 @@ from cases import ALONG_AXIS
 from numpy.exceptions import AxisError
 
 import fastlec
-from fastlec import LogisticObjective, SoftmaxObjective, _check, classifier
+from fastlec import LogisticObjective, SoftmaxObjective, _check
+from fastlec.course import models
 
 MAPS = (*cases.MAPS, lambda x, **options: fastlec.value_and_derivative(x, "tanh", **options))
 ids = [f.__name__.replace("<lambda>", "value_and_derivative") for f in ALONG_AXIS + MAPS]
@@ -386,7 +387,7 @@ MASKED = {
     "theta": ("theta", lambda: SoftmaxObjective(X, Y).value(masked(THETA))),
     "batch": ("batch", lambda: SoftmaxObjective(X, Y).value(THETA, batch=masked([0, 1]))),
     "state": ("state0", lambda: setattr(momentum_step(), "state", {"count": 0, "state0": masked(np.zeros(8))})),
-    "model": ("W", lambda: fastlec.io.save_model("none.npz", fastlec.io.SoftmaxModel(masked(np.ones((2, 3))), np.ones(2)))),
+    "model": ("W", lambda: fastlec.io.save_model("none.npz", models.SoftmaxModel(masked(np.ones((2, 3))), np.ones(2)))),
     "saved": (r"arrays\['a'\]", lambda: fastlec.io.save_arrays("none.npz", {"a": masked(X)}, {})),
     "gradient_test": ("x", lambda: fastlec.testing.gradient_test(np.sum, np.ones_like, masked(X))),
     "jacobian_test": ("d", lambda: fastlec.testing.jacobian_test(np.sin, lambda x, v: np.cos(x) * v, X, d=masked(X))),
@@ -595,7 +596,7 @@ def test_derivative_tests_of_huge_values_do_not_warn():
     assert not fastlec.testing.check_layer(fastlec.Dense(3, 2, rng=0), huge).passed
 
 
-MODEL = fastlec.io.SoftmaxModel(np.ones((3, 3)), np.zeros(3))
+MODEL = models.SoftmaxModel(np.ones((3, 3)), np.zeros(3))
 ODD_FILES = {
     "y": ("y", lambda: fastlec.data.split(Y[:, None])),
     "fraction": ("fraction", lambda: fastlec.data.split(Y, fraction=None)),
@@ -605,9 +606,9 @@ ODD_FILES = {
     "an array": ("arrays['a']", lambda: fastlec.io.save_arrays("arrays.npz", {"a": None}, {})),
     "meta": ("meta", lambda: fastlec.io.save_arrays("arrays.npz", {}, {"a": 1j})),
     "solver": ("solver", lambda: fastlec.training.minimize_scipy(SoftmaxObjective(X, Y), THETA, ["lbfgs"])),
-    "model to predict": ("model", lambda: classifier.predict(None, X)),
-    "features": ("X", lambda: classifier.predict(MODEL, None)),
-    "a sample": ("X", lambda: classifier.predict(MODEL, X[0])),
+    "model to predict": ("model", lambda: models.predict(None, X)),
+    "features": ("X", lambda: models.predict(MODEL, None)),
+    "a sample": ("X", lambda: models.predict(MODEL, X[0])),
 }
 
 

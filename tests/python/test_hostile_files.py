@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastlec import Conv2d, Dense, Flatten, Network, data, images, io
+from fastlec.course import models
 
 TOKENS = [
     b"\0" * 8,
@@ -41,7 +42,7 @@ def samples(path):
 
 
 def softmax(path):
-    io.save_model(path, io.SoftmaxModel(np.ones((3, 6)), np.ones(3), (2, 3), 255.0))
+    io.save_model(path, models.SoftmaxModel(np.ones((3, 6)), np.ones(3), (2, 3), 255.0))
 
 
 def network(path):

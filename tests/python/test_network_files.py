@@ -11,6 +11,7 @@ from nets import NET, answers, assert_same, data
 from numpy.testing import assert_array_equal
 
 from fastlec import Activation, Dense, Network, io
+from fastlec.course import models
 from fastlec.io import ModelError
 
 planned = pytest.mark.parametrize("layers", nets.PLANNED.values(), ids=nets.PLANNED)
@@ -31,12 +32,6 @@ def refused(path, text="."):
         Network.load(path)
     assert str(path) in str(info.value)
     assert "\n" not in str(info.value)
-
-
-def write(path, arrays, meta):
-    """A file with these arrays and facts, whatever they are."""
-    save = io._save_safetensors if path.suffix == ".safetensors" else io.save_arrays
-    save(path, arrays, meta)
 
 
 def described(net):
@@ -137,12 +132,12 @@ def test_files_that_are_no_networks(path, tmp_path):
     for broken in (b"", b"PK", content[:40], content[: len(content) // 2], content[:-1], content[::-1]):
         path.write_bytes(broken)
         refused(path, f"as {path.suffix}")
-    write(path, dict(NET.params), {"kind": "softmax"})
+    io.save(path, dict(NET.params), {"kind": "softmax"})
     refused(path, "kind 'softmax'; expected 'network'")
     if path.suffix == ".npz":
         np.savez(path, **NET.params)
         refused(path, "no fastlec model")
-        io.save_model(path, io.SoftmaxModel(np.ones((3, 4)), np.ones(3)))
+        io.save_model(path, models.SoftmaxModel(np.ones((3, 4)), np.ones(3)))
         refused(path, "kind 'softmax'")
     else:
         import safetensors.numpy
@@ -230,23 +225,23 @@ META = {
     "other kind": (layer_of(kind="Residual"), "describes no network"),
     "n_in": (layer_of(n_in=6), r"0\.W is float64 of shape \(4, 5\); expected float64 of shape \(4, 6\)"),
     "n_in huge": (layer_of(n_in=10**12), r"0\.W is float64 of shape"),
-    "n_in beyond all": (layer_of(n_in=10**400), r"0\.W is float64 of shape"),
-    "n_in negative": (layer_of(n_in=-5), r"0\.W is float64 of shape"),
+    "n_in beyond all": (layer_of(n_in=10**400), "describes no network: n_in is an integer of 1329 bits; expected at most"),
+    "n_in negative": (layer_of(n_in=-5), "describes no network: n_in is -5; expected at least 1"),
     "n_in float": (layer_of(n_in=5.0), "describes no network: n_in is 5.0; expected an integer"),
-    "n_in text": (layer_of(n_in="5"), r"0\.W is float64 of shape"),
-    "n_in list": (layer_of(n_in=[5]), r"0\.W is float64 of shape"),
+    "n_in text": (layer_of(n_in="5"), "describes no network: n_in is '5'; expected an integer"),
+    "n_in list": (layer_of(n_in=[5]), r"describes no network: n_in is \[5\]; expected an integer"),
     "bias beyond all": (layer_of(activation=10**400), "describes no network"),
     "no bias": (layer_of(bias=False), "holds the arrays"),
     "activation": (layer_of(activation="exec"), "describes no network: activation is 'exec'"),
     "activation list": (layer_of(activation=["tanh"]), "describes no network: activation is"),
-    "more arguments": (layer_of(rng=3), "describes no network"),
+    "more arguments": (layer_of(rng=3), r"describes no network: Dense has no arguments \['rng'\]; expected n_in, n_out, "),
     "dtype of a layer": (layer_of(dtype="float32"), "describes no network"),
 }
 
 
 @pytest.mark.parametrize(("meta", "text"), META.values(), ids=META)
 def test_facts_that_do_not_fit_are_refused(meta, text, path):
-    write(path, dict(NET.params), meta)
+    io.save(path, dict(NET.params), meta)
     refused(path, text)
 
 
@@ -265,7 +260,7 @@ def test_facts_that_do_not_fit_are_refused(meta, text, path):
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(path, changes, text):
-    write(path, {name: a for name, a in {**NET.params, **changes}.items() if a is not None}, described(NET))
+    io.save(path, {name: a for name, a in {**NET.params, **changes}.items() if a is not None}, described(NET))
     refused(path, text)
 
 
@@ -285,18 +280,18 @@ def test_thousands_of_layers(path):
 def test_layers_that_do_not_fit_each_other_are_refused(path):
     meta = described(NET)
     meta["layers"][1]["n_in"] = 5
-    write(path, NET.params | {"1.W": np.ones((3, 5))}, meta)
+    io.save(path, NET.params | {"1.W": np.ones((3, 5))}, meta)
     refused(path, r"'meta' describes no network: layers\[1\]: x has samples of shape \(4,\); expected \(5,\)")
 
 
 def test_layers_within_layers_without_end(path):
     """Refused, or loaded where Python's stack allows it; no crash."""
-    write(path, {"x": np.ones(1)}, {"kind": "network", "dtype": "float64", "layers": [DEEP]})
+    io.save(path, {"x": np.ones(1)}, {"kind": "network", "dtype": "float64", "layers": [DEEP]})
     refused(path)
     deep = DEEP
     for _ in range(330):
         deep = deep["layers"][0]
-    write(path, {}, {"kind": "network", "dtype": "float64", "layers": [deep]})
+    io.save(path, {}, {"kind": "network", "dtype": "float64", "layers": [deep]})
     refused(path, "nests networks 64 deep; expected at most 63")
     text = '{"format": "fastlec", "version": 1, "kind": "network", "dtype": "float64", "layers": ' + "[" * 200_000
     if path.suffix == ".npz":

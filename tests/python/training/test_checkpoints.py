@@ -7,15 +7,13 @@ import os
 import numpy as np
 import pytest
 from interpreter import output, run
-from test_fitting import assert_same, images, network, overfitted, regression
+from test_loop import assert_same, images, network, overfitted, regression
 
-from fastlec import fitting, io
-from fastlec.fitting import EarlyStopping, fit
+from fastlec import io
 from fastlec.layers import Dense, Layer
-from fastlec.losses import MeanSquaredError
 from fastlec.network import Network
-from fastlec.optim import SGD, Adam, CosineDecay
-from fastlec.step import training_step
+from fastlec.training import SGD, Adam, CosineDecay, EarlyStopping, MeanSquaredError, fit, training_step
+from fastlec.training import run as run_module
 
 
 class Scale(Layer):
@@ -112,7 +110,7 @@ def test_a_killed_process_is_taken_up_by_another(tmp_path):
     code = """
         import os
         from fastlec import data
-        from fastlec.fitting import fit
+        from fastlec.training import fit
         from fastlec.layers import Dense
         from fastlec.network import Network
 
@@ -149,7 +147,7 @@ def test_an_interrupted_epoch_is_done_again(digits, tmp_path, monkeypatch):
 
         return Interrupted()
 
-    monkeypatch.setattr(fitting, "training_step", interrupted)
+    monkeypatch.setattr(run_module, "training_step", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(net, *digits, epochs=3, checkpoint=path)
     monkeypatch.undo()
@@ -368,7 +366,7 @@ def test_the_samples_set_aside_stay_so_when_another_generator_goes_on(digits, tm
 
         return Recorder()
 
-    monkeypatch.setattr(fitting, "training_step", recorded)
+    monkeypatch.setattr(run_module, "training_step", recorded)
     for epochs, rng in ((1, 5), (2, 6), (3, None)):
         seen.append(set())
         fit(network(), X, y, epochs=epochs, validation=0.2, rng=np.random.default_rng(rng), checkpoint=path)

@@ -1,4 +1,4 @@
-"""fastlec.checks: everything passes as it is, and a derivative spoiled anywhere in the library is found by its check."""
+"""fastlec.testing.checks: everything passes as it is, and a derivative spoiled anywhere in the library is found by its check."""
 
 import inspect
 
@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 import fastlec
-from fastlec import checks, functional, layers, linear, losses, network, objective
-from fastlec.layers import base
+from fastlec import functional, layers, linear, network
+from fastlec._activations import ACTIVATIONS
+from fastlec.layers.jacobian import PlannedJacobian
+from fastlec.testing import checks
+from fastlec.training import losses, objective
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -57,7 +60,7 @@ def test_every_layer_loss_and_objective_is_in_the_table():
     own = [getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "Jacobian")]
     for kind in [*own, network.Network]:
         activations = {getattr(layer, "activation", None) for layer in tested if type(layer) is kind}
-        assert activations == (set(base.ACTIVATIONS) if "activation" in inspect.signature(kind).parameters else {None})
+        assert activations == (set(ACTIVATIONS) if "activation" in inspect.signature(kind).parameters else {None})
     nested = [layer.planned for layer in tested if isinstance(layer, network.Network)]
     assert True in nested
     assert False in nested
@@ -158,7 +161,7 @@ def test_forgotten_penalty_is_found_where_there_is_one(monkeypatch, kind, dtype)
 )
 def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
     """A JacTMV that is off by three per cent for one variable."""
-    right = base.PlannedJacobian._tmv
+    right = PlannedJacobian._tmv
 
     def spoiled(self, v, wrt, out):
         products = right(self, v, wrt, out)
@@ -166,7 +169,7 @@ def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
             products[variable] *= v.dtype.type(1.03)
         return products
 
-    monkeypatch.setattr(base.PlannedJacobian, "_tmv", spoiled)
+    monkeypatch.setattr(PlannedJacobian, "_tmv", spoiled)
     without = {name for name in checks.CHECKS if variable == "b" and name.endswith("without bias")}
     assert failures(f"{kind} ", dtype) == {name for name in checks.CHECKS if name.startswith(f"{kind} ")} - without
 

@@ -111,7 +111,11 @@ REFUSED = {
     "lr bytes": (lambda: SGD(b"0.1"), TypeError, "lr is b'0.1'; expected a number"),
     "lr complex": (lambda: SGD(np.complex128(1)), TypeError, "lr is "),
     "lr array": (lambda: SGD(np.array([0.1])), TypeError, "lr is array([0.1]); expected a number"),
-    "lr a class": (lambda: SGD(CosineDecay), TypeError, "lr is <class 'fastlec.optim.CosineDecay'>, a class; expected"),
+    "lr a class": (
+        lambda: SGD(CosineDecay),
+        TypeError,
+        "lr is <class 'fastlec.training.optim.CosineDecay'>, a class; expected",
+    ),
     "lr a schedule's": (lambda: CosineDecay(CosineDecay(0.1, 5), 5), TypeError, "lr is CosineDecay("),
     "momentum huge": (
         lambda: SGD(0.1, TEN),

@@ -1,0 +1,14 @@
+# Lanes along the channels: an algorithm of choose.pyx.
+cimport numpy as cnp
+
+from fastlec._kernels.conv.layout cimport Layout
+from fastlec._kernels.epilogue cimport Epilogue
+from fastlec._kernels.plan cimport Plan
+
+cdef bint fits(Plan plan, Layout L) except -1
+cdef double cost_ns(Plan plan, Layout L) except -1
+cdef cnp.ndarray add(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after)
+
+cdef bint weights_fits(Plan plan, Layout L) except -1
+cdef double weights_cost_ns(Plan plan, Layout L) except -1
+cdef cnp.ndarray add_weights(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, Epilogue after)

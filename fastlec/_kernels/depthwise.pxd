@@ -1,9 +1,0 @@
-cimport numpy as cnp
-
-from fastlec._kernels.layout cimport Finish, Layout
-from fastlec._kernels.plan cimport Plan
-
-cdef bint fits(Layout L) noexcept
-cdef bint weights_fit(Layout L) noexcept
-cdef int convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after) except -1
-cdef int weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW) except -1

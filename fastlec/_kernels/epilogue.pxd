@@ -1,0 +1,27 @@
+# What follows a kernel's sums, for the modules that plan such kernels.
+cimport numpy as cnp
+
+from fastlec._kernels.fl cimport fl_conv_finish
+from fastlec._kernels.plan cimport Plan
+
+cdef enum:              # parts of an epilogue
+    BIAS = 1
+    ACTIVATION = 2
+    RESIDUAL = 4
+    ACCUMULATE = 8
+    DERIVATIVE = 16
+    UPDATE = 32
+
+
+cdef class Epilogue:
+    cdef readonly cnp.ndarray bias, residual, of
+    cdef readonly int activation, derivative
+    cdef readonly bint accumulate, update
+
+    cdef int parts(self) noexcept
+    cdef Epilogue part(self, object index, tuple shape)
+    cdef int point(self, Plan plan, fl_conv_finish *f) except -1
+    cdef double work(self) noexcept
+
+
+cdef Epilogue checked(Epilogue after, Plan plan, str kernel, cnp.ndarray out, int allowed)

@@ -1,0 +1,26 @@
+import numpy as np
+
+TANH: int
+SIGMOID: int
+RELU: int
+IDENTITY: int
+PARTS: dict[str, int]
+
+class Epilogue:
+    bias: np.ndarray | None
+    activation: int
+    residual: np.ndarray | None
+    accumulate: bool
+    derivative: int
+    of: np.ndarray | None
+    update: bool
+    def __init__(
+        self,
+        bias: np.ndarray | None = None,
+        activation: int = ...,
+        residual: np.ndarray | None = None,
+        accumulate: bool = False,
+        derivative: int = ...,
+        of: np.ndarray | None = None,
+        update: bool = False,
+    ) -> None: ...

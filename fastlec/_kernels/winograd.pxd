@@ -1,9 +1,0 @@
-cimport numpy as cnp
-
-from fastlec._kernels.layout cimport Finish, Layout
-from fastlec._kernels.plan cimport Plan
-
-cdef bint pays(Plan plan, Layout L) except -1
-cdef bint weights_pay(Plan plan, Layout L) except -1
-cdef cnp.ndarray convolve(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Finish after, bint terms)
-cdef cnp.ndarray weight_gradient(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, bint terms)

@@ -1,0 +1,53 @@
+"""The contenders: fastlec and every library that offers the same work, each as fast as its users can make it. One file a library.
+
+A peer's method named after an operation takes the case, its inputs and `out` (an array for the result, or None where a new one
+is to be made) and returns a function of no arguments that does the work once; `Peer.build` finds it. What is not the work itself
+happens before: sessions and graphs are built, arrays put where the library wants them, constants made. All get the same arrays,
+samples as rows; results are arrays in the case's dtype.
+
+Gradients are written by hand wherever that beats the library's own: those of JAX and PyTorch take half the time of automatic ones.
+Losses come from the probabilities, -log p_y, wherever that is faster than log-softmax: it is unsafe where p_y underflows, which the
+inputs here do not reach, and in the peers' favour.
+
+A new library is a file with a subclass of `base.Peer` and an entry in PEERS.
+"""
+
+from .base import Peer
+from .fastlec import Fastlec
+from .jax import JAX, JAXNHWC
+from .numpy import NumPy
+from .onnx import ONNXRuntime
+from .opencv import OpenCV
+from .scipy import SciPy
+from .sklearn import ScikitLearn
+from .torch import PyTorch, PyTorchAutograd, PyTorchChannelsLast, PyTorchCompiled
+
+__all__ = ["PEERS", "Fastlec", "NumPy", "Peer", "SciPy", "contenders"]
+
+# Those that take seconds to import come last.
+PEERS = (
+    Fastlec,
+    NumPy,
+    SciPy,
+    ScikitLearn,
+    OpenCV,
+    PyTorch,
+    PyTorchChannelsLast,
+    PyTorchAutograd,
+    PyTorchCompiled,
+    JAX,
+    JAXNHWC,
+    ONNXRuntime,
+)
+
+
+def contenders(threads, names=None):
+    """(the contenders that are installed, {name: why not} of the others), only those named if names is given."""
+    found, missing = [], {}
+    for kind in PEERS:
+        if names is None or kind.name in names:
+            try:
+                found.append(kind(threads))
+            except (ImportError, OSError) as error:
+                missing[kind.name] = str(error)
+    return found, missing

@@ -1,0 +1,137 @@
+"""fastlec itself."""
+
+from itertools import chain
+
+import numpy as np
+
+from ..image_nets import Conv, Flatten, Pool
+from ..kinds import unpack
+from ..nets import RATE, Dense, split
+from .base import Peer
+
+
+class Fastlec(Peer):
+    name = module = "fastlec"
+
+    def __init__(self, threads):
+        super().__init__(threads)
+        self.lib.set_num_threads(threads)
+
+    def unary(self, case, x, out):
+        function, axis = getattr(self.lib, case.op), case.axis
+        if "softmax" not in case.op:
+            return lambda: function(x, out=out)
+        return (lambda: function(x, out=out)) if axis == -1 else (lambda: function(x, axis=axis, out=out))
+
+    def cross_entropy(self, case, logits, labels, out):
+        function = self.lib.softmax_cross_entropy
+        return lambda: function(logits, labels, grad_out=out)
+
+    def value_and_gradient(self, case, X, y, theta, out):
+        objective = self.lib.SoftmaxObjective(X, y, case.shape[2])
+
+        def work():
+            value, gradient = objective.value_and_gradient(theta)
+            return value, *unpack(gradient, case)
+
+        return work
+
+    def hessian_mv(self, case, X, y, theta, v, out):
+        objective = self.lib.SoftmaxObjective(X, y, case.shape[2])
+        return lambda: unpack(objective.hessian_mv(theta, v), case)
+
+    def hessian_mv_frozen(self, case, X, y, theta, v, out):
+        operator = self.lib.SoftmaxObjective(X, y, case.shape[2]).hessian_operator(theta)
+        return lambda: unpack(operator.matvec(v), case)
+
+    def product(self, case, a, b, out):
+        (a, b), matmul = case.operands(a, b), self.lib.matmul
+        return lambda: matmul(a, b, out=out)
+
+    def _model(self, net, theta):
+        """The layer itself where there is but one."""
+        layers = [
+            self.lib.Dense(layer.n_in, layer.n_out, layer.activation, dtype=theta.dtype)
+            if isinstance(layer, Dense)
+            else self.lib.Residual(layer.n, activation=layer.activation, dtype=theta.dtype)
+            for layer in net
+        ]
+        model = layers[0] if len(layers) == 1 else self.lib.Network(layers)
+        for parameter, values in zip(model.params.values(), chain(*split(net, theta)), strict=True):
+            parameter[...] = values
+        return model
+
+    def forward(self, case, X, theta, out):
+        model = self._model(case.shape[1], theta)
+        return lambda: model(X, out=out)
+
+    def dense_jac_tmv(self, case, X, theta, v, out):
+        layer = self._model(case.shape[1], theta)
+        _, jac = layer.linearize(X)
+        parts = {"x": np.empty_like(X)} | {name: np.empty_like(parameter) for name, parameter in layer.params.items()}
+        results = tuple(parts.values())
+
+        def work():
+            jac.tmv(v, out=parts)
+            return results
+
+        return work
+
+    def dense_jac_mv(self, case, X, theta, dX, dtheta, out):
+        net = case.shape[1]
+        layer = self._model(net, theta)
+        directions = dict(zip(("x", *layer.params), (dX, *split(net, dtheta)[0]), strict=True))
+        return lambda: layer.value_and_jac_mv(X, **directions)
+
+    def step(self, case, X, y, theta, out):
+        net = self._model(case.shape[1], theta)
+        step = self.lib.training_step(net, self.lib.SoftmaxCrossEntropy(), self.lib.SGD(RATE), len(X))
+        theta = net.theta
+        return lambda: (step(X, y), theta)
+
+    def conv(self, case, x, W, b, out):
+        conv2d, options = self.lib.conv2d, case.layer.options
+        return lambda: conv2d(x, W, b, out=out, **options)
+
+    def conv_data_gradient(self, case, v, x, W, out):
+        conv2d_jac_tmv, options = self.lib.conv2d_jac_tmv, case.layer.options
+        return lambda: conv2d_jac_tmv(v, x, W, wrt=("x",), **options)["x"]
+
+    def conv_weight_gradient(self, case, v, x, W, out):
+        conv2d_jac_tmv, options = self.lib.conv2d_jac_tmv, case.layer.options
+        return lambda: conv2d_jac_tmv(v, x, W, wrt=("W",), **options)["W"]
+
+    def conv_jac_mv(self, case, x, W, dx, dW, out):
+        conv2d_jac_mv, options = self.lib.conv2d_jac_mv, case.layer.options
+        return lambda: conv2d_jac_mv(x, W, dx=dx, dW=dW, **options)
+
+    def filter2d(self, case, image, kernel, out):
+        filter2d, mode = self.lib.filter2d, case.mode
+        return lambda: filter2d(image, kernel, mode=mode, out=out)
+
+    def _image_layer(self, layer, dtype):
+        lib = self.lib
+        match layer:
+            case Conv():
+                return lib.Conv2d(layer.n_in, layer.n_out, layer.size, layer.activation, dtype=dtype, **layer.options)
+            case Pool():
+                return {"average": lib.AvgPool2d, "max": lib.MaxPool2d}[layer.kind](layer.size)
+            case Flatten():
+                return lib.Flatten()
+        return lib.Dense(layer.n_in, layer.n_out, layer.activation, dtype=dtype)
+
+    def _image_network(self, net, theta):
+        network = self.lib.Network([self._image_layer(layer, theta.dtype) for layer in net])
+        for parameter, values in zip(network.params.values(), chain(*split(net, theta)), strict=True):
+            parameter[...] = values
+        return network
+
+    def image_inference(self, case, X, theta, out):
+        network = self._image_network(case.shape[1], theta)
+        return lambda: network(X, out=out)
+
+    def image_step(self, case, X, y, theta, out):
+        network = self._image_network(case.shape[1], theta)
+        step = self.lib.training_step(network, self.lib.SoftmaxCrossEntropy(), self.lib.SGD(RATE), len(X))
+        theta = network.theta
+        return lambda: (step(X, y), theta)

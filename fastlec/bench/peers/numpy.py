@@ -1,0 +1,226 @@
+"""NumPy."""
+
+from functools import partial
+from types import MappingProxyType
+
+import numpy as np
+
+from ..kinds import unpack
+from ..nets import RATE, split
+from .base import Peer
+
+
+class NumPy(Peer):
+    """In place throughout: one array is written, none made. The logits of objectives are kept (l, m), the faster way here.
+
+    Networks are planned: a list of calls, all their arrays made before. np.dot starts sooner than np.matmul, and sums columns
+    faster than np.sum does.
+    """
+
+    name, module = "NumPy", "numpy"
+
+    def unary(self, case, x, out):
+        function, axis = getattr(self, "_" + case.op), case.axis
+        return lambda: function(x, np.empty_like(x) if out is None else out, axis)
+
+    @staticmethod
+    def _softmax(x, out, axis):
+        np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
+        np.exp(out, out=out)
+        return np.divide(out, out.sum(axis=axis, keepdims=True), out=out)
+
+    @staticmethod
+    def _log_softmax(x, out, axis):
+        np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
+        return np.subtract(out, np.log(np.exp(out).sum(axis=axis, keepdims=True)), out=out)
+
+    @staticmethod
+    def _tanh(x, out, axis):
+        return np.tanh(x, out=out)
+
+    @staticmethod
+    def _sigmoid(x, out, axis):
+        np.multiply(x, 0.5, out=out)
+        np.tanh(out, out=out)
+        np.multiply(out, 0.5, out=out)
+        return np.add(out, 0.5, out=out)
+
+    @staticmethod
+    def _relu(x, out, axis):
+        return np.maximum(x, 0, out=out)
+
+    @staticmethod
+    def _loss_and_residual(logits, labelled, out, axis, scale=1):
+        """labelled : the index of every sample's own logit. scale : of the residual."""
+        m = logits.shape[1 - axis]
+        np.subtract(logits, logits.max(axis=axis, keepdims=True), out=out)
+        own = out[labelled]
+        np.exp(out, out=out)
+        total = out.sum(axis=axis, keepdims=True)
+        loss = (np.log(total).sum(dtype=np.float64) - own.sum(dtype=np.float64)) / m
+        np.multiply(out, scale / (m * total), out=out)
+        out[labelled] -= scale / m
+        return loss, out
+
+    def cross_entropy(self, case, logits, labels, out):
+        at = (np.arange(len(labels)), labels)
+        return lambda: self._loss_and_residual(logits, at, np.empty_like(logits) if out is None else out, 1)
+
+    def value_and_gradient(self, case, X, y, theta, out):
+        (W, b), at = unpack(theta, case), (y, np.arange(len(y)))
+        residual = np.empty((len(b), len(X)), X.dtype)
+
+        def work():
+            np.matmul(W, X.T, out=residual)
+            np.add(residual, b[:, None], out=residual)
+            value, _ = self._loss_and_residual(residual, at, residual, 0)
+            return value, residual @ X, residual.sum(axis=1)
+
+        return work
+
+    def hessian_mv(self, case, X, y, theta, v, out, frozen=False):
+        (W, b), (dW, db) = unpack(theta, case), unpack(v, case)
+        p, residual = np.empty((2, len(b), len(X)), X.dtype)
+
+        def probabilities():
+            np.add(np.matmul(W, X.T, out=p), b[:, None], out=p)
+            self._softmax(p, p, 0)
+
+        def product():
+            np.add(np.matmul(dW, X.T, out=residual), db[:, None], out=residual)
+            np.subtract(residual, np.einsum("km,km->m", p, residual), out=residual)
+            np.multiply(residual, p, out=residual)
+            return residual @ X / len(X), residual.sum(axis=1) / len(X)
+
+        if frozen:
+            probabilities()
+            return product
+        return lambda: (probabilities(), product())[1]
+
+    def hessian_mv_frozen(self, *arguments):
+        return self.hessian_mv(*arguments, frozen=True)
+
+    def product(self, case, a, b, out):
+        a, b = case.operands(a, b)
+        return lambda: np.dot(a, b, out=out)
+
+    ACTIVATE = MappingProxyType(  # in place
+        {
+            "tanh": lambda z: [partial(np.tanh, z, out=z)],
+            "relu": lambda z: [partial(np.maximum, z, 0, out=z)],
+            "identity": lambda z: [],
+        }
+    )
+
+    @staticmethod
+    def _times_derivative(activation, y, v, out):
+        """The calls by which out becomes v times the activation's derivative where its value is y; out may be v."""
+        if activation == "tanh":
+            square = np.empty_like(y)
+            return [
+                partial(np.multiply, y, y, out=square),
+                partial(np.multiply, square, v, out=square),
+                partial(np.subtract, v, square, out=out),
+            ]
+        if activation == "relu":
+            positive = np.empty(y.shape, bool)
+            return [partial(np.greater, y, 0, out=positive), partial(np.multiply, v, positive, out=out)]
+        return [] if out is v else [partial(np.copyto, out, v)]
+
+    def _forward(self, net, layers, x, out):
+        """(the calls, what each layer has as its input and as its activation)."""
+        calls, kept = [], []
+        for layer, (W, b, *W2) in zip(net, layers, strict=True):
+            hidden = out if layer is net[-1] else np.empty((len(x), len(b)), x.dtype)
+            calls += [partial(np.dot, x, W.T, out=hidden), partial(np.add, hidden, b, out=hidden)]
+            calls += self.ACTIVATE[layer.activation](hidden)
+            kept.append((x, hidden))
+            if W2:
+                y = np.empty_like(x)
+                calls += [partial(np.dot, hidden, W2[0].T, out=y), partial(np.add, y, x, out=y)]
+                x = y
+            else:
+                x = hidden
+        return calls, kept
+
+    def _backward(self, net, layers, gradients, kept, v):
+        """The calls that write the gradients, from that with respect to the output, which they spoil."""
+        calls, ones = [], np.ones(len(v), v.dtype)
+        stack = list(zip(net, layers, gradients, kept, strict=True))
+        for layer, (W, _, *W2), (gW, gb, *gW2), (x, hidden) in reversed(stack):
+            inner = np.empty_like(hidden) if W2 else v
+            if W2:
+                calls += [partial(np.dot, v, W2[0], out=inner), partial(np.dot, v.T, hidden, out=gW2[0])]
+            calls += self._times_derivative(layer.activation, hidden, inner, inner)
+            calls += [partial(np.dot, inner.T, x, out=gW), partial(np.dot, ones, inner, out=gb)]
+            if layer is not net[0]:
+                back = np.empty_like(x)
+                calls.append(partial(np.dot, inner, W, out=back))
+                if W2:
+                    calls.append(partial(np.add, back, v, out=back))
+                v = back
+        return calls
+
+    def forward(self, case, X, theta, out):
+        net = case.shape[1]
+        calls, _ = self._forward(net, split(net, theta), X, out)
+
+        def work():
+            run(calls)
+            return out
+
+        return work
+
+    def dense_jac_tmv(self, case, X, theta, v, out):
+        net = case.shape[1]
+        layers = ((W, b),) = split(net, theta)
+        y, inner, gx, gW, gb = np.empty_like(v), np.empty_like(v), np.empty_like(X), np.empty_like(W), np.empty_like(b)
+        run(self._forward(net, layers, X, y)[0])
+        calls = [
+            *self._times_derivative(net[0].activation, y, v, inner),
+            partial(np.dot, inner, W, out=gx),
+            partial(np.dot, inner.T, X, out=gW),
+            partial(np.dot, np.ones(len(v), v.dtype), inner, out=gb),
+        ]
+
+        def work():
+            run(calls)
+            return gx, gW, gb
+
+        return work
+
+    def dense_jac_mv(self, case, X, theta, dX, dtheta, out):
+        (W, b), (dW, db) = (split(case.shape[1], array)[0] for array in (theta, dtheta))
+        other = np.empty((len(X), len(b)), X.dtype)
+
+        def work():  # of a tanh layer
+            y = np.dot(X, W.T)
+            np.tanh(np.add(y, b, out=y), out=y)
+            dy = np.dot(dX, W.T)
+            np.add(dy, np.dot(X, dW.T, out=other), out=dy)
+            np.add(dy, db, out=dy)
+            np.multiply(np.multiply(y, y, out=other), dy, out=other)
+            return y, np.subtract(dy, other, out=dy)
+
+        return work
+
+    def step(self, case, X, y, theta, out):
+        net, theta = case.shape[1], theta.copy()
+        layers, logits, change = split(net, theta), np.empty((len(X), net[-1].n_out), X.dtype), np.empty_like(theta)
+        forward, kept = self._forward(net, layers, X, logits)
+        backward = self._backward(net, layers, split(net, change), kept, logits)
+        labelled = (np.arange(len(X)), y)
+
+        def work():
+            run(forward)
+            loss, _ = self._loss_and_residual(logits, labelled, logits, 1, scale=-RATE)
+            run(backward)
+            np.add(theta, change, out=theta)
+            return loss, theta
+
+        return work
+
+
+def run(calls):
+    for call in calls:
+        call()

@@ -1,0 +1,69 @@
+"""scikit-learn."""
+
+import importlib
+
+import numpy as np
+
+from ..kinds import unpack
+from .base import Peer
+
+
+class ScikitLearn(Peer):
+    """Its losses and linear models through the private modules that its own estimators use."""
+
+    name, module = "scikit-learn", "sklearn"
+
+    def _loss(self, classes):
+        return importlib.import_module("sklearn._loss").HalfMultinomialLoss(n_classes=classes)
+
+    def _model(self, classes):
+        return importlib.import_module("sklearn.linear_model._linear_loss").LinearModelLoss(
+            self._loss(classes), fit_intercept=True
+        )
+
+    @staticmethod
+    def _coefficients(theta, case):
+        W, b = unpack(theta, case)
+        return np.asfortranarray(np.column_stack([W, b]))
+
+    def cross_entropy(self, case, logits, labels, out):
+        loss, m = self._loss(logits.shape[1]), len(logits)
+        y, weight, losses = labels.astype(logits.dtype), np.full(m, 1 / m, logits.dtype), np.empty(m, logits.dtype)
+
+        def work():
+            gradient = np.empty_like(logits) if out is None else out
+            loss.loss_gradient(y, logits, weight, losses, gradient, self.threads)
+            return losses.sum(), gradient
+
+        return work
+
+    def value_and_gradient(self, case, X, y, theta, out):
+        model, y, coefficients = self._model(case.shape[2]), y.astype(X.dtype), self._coefficients(theta, case)
+
+        def work():
+            value, gradient = model.loss_gradient(coefficients, X, y, n_threads=self.threads)
+            return value, gradient[:, :-1], gradient[:, -1]
+
+        return work
+
+    def hessian_mv(self, case, X, y, theta, v, out):
+        model, y = self._model(case.shape[2]), y.astype(X.dtype)
+        coefficients, direction = self._coefficients(theta, case), self._coefficients(v, case)
+
+        def work():
+            product = model.gradient_hessian_product(coefficients, X, y, n_threads=self.threads)[1](direction)
+            return product[:, :-1], product[:, -1]
+
+        return work
+
+    def hessian_mv_frozen(self, case, X, y, theta, v, out):
+        model, direction = self._model(case.shape[2]), self._coefficients(v, case)
+        hessian_mv = model.gradient_hessian_product(
+            self._coefficients(theta, case), X, y.astype(X.dtype), n_threads=self.threads
+        )[1]
+
+        def work():
+            product = hessian_mv(direction)
+            return product[:, :-1], product[:, -1]
+
+        return work

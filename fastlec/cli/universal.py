@@ -1,0 +1,55 @@
+"""``fastlec universal``: the universal approximation theorem (lecture 3.1) as a table and a picture."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .. import plot
+from ..course import universal as theorem
+from .files import Overwrite, Target, ready
+from .options import MOST, Activation
+
+
+def _increasing(text: str) -> str:
+    """A check of an option: "1,2,4", whole numbers >= 1, each larger than the one before."""
+    numbers = _whole_numbers(text)
+    if not numbers or numbers[0] < 1 or any(a >= b for a, b in pairwise(numbers)):
+        raise typer.BadParameter(f"{text!r} is not a list of whole numbers >= 1, each larger than the last, such as 1,2,4.")
+    return text
+
+
+def _whole_numbers(text: str) -> list[int]:
+    """The numbers of "1,2,4"; empty if the text is no such list."""
+    return [int(number) for number in text.split(",")] if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text, re.ASCII) else []
+
+
+def universal(
+    widths: Annotated[
+        str, typer.Option(callback=_increasing, help="Neurons in the hidden layer, one fit for each.")
+    ] = "1,2,4,8,16,32",
+    samples: Annotated[int, typer.Option(min=4, max=100_000, help="Of the function, evenly spaced.")] = 200,
+    activation: Annotated[Activation, typer.Option(help="Of the hidden layer.")] = Activation.tanh,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of the first weights.")] = 0,
+    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the fits and the errors into this picture.")] = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Fit networks of one hidden layer to a function: the error falls with the width (universal approximation)."""
+    numbers = _whole_numbers(widths)
+    if theorem.n_params(numbers[-1]) > samples:
+        text = f"--widths {numbers[-1]} has {theorem.n_params(numbers[-1])} parameters; expected --samples of at least as many"
+        raise typer.BadParameter(f"{text}, not {samples}.")
+    (picture,) = ready(Target("--plot", picture, plot.check_path), overwrite=overwrite)
+    print(f"{theorem.TARGET} on [{theorem.LOW}, {theorem.HIGH}], {samples} samples; {activation}")
+    print(f"{'width':>7}{'parameters':>12}{'RMS error':>13}{'largest error':>15}")
+    fits = []
+    for fit in theorem.fits(numbers, samples=samples, activation=str(activation), seed=seed):
+        fits.append(fit)
+        print(f"{fit.width:7d}{fit.net.n_params:12d}{fit.rms:13.2e}{fit.largest:15.2e}", flush=True)
+    if picture:
+        plot.universal_report(picture, fits, theorem.target)
+        print(f"picture: {picture}")

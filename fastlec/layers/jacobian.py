@@ -1,0 +1,169 @@
+"""The derivative of a layer at a point: its Jacobian as products with vectors, as an operator, and as a matrix."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from .. import _check
+from .._fixed import Settled
+from .._kernels.plan import Plan
+
+MATRIX_BYTES = 1 << 31  # of an explicit Jacobian, at most
+INDEX_BYTES = 4  # of each entry of a sparse matrix
+
+
+class Jacobian:
+    """The derivative of a layer at x, by each of its variables: "x" and its parameters.
+
+    x, y : the point and the layer's value there; with the parameters they must stay as they are while the Jacobian is in use.
+    Vectors are arrays of their variable's shape; flat forms are in C order.
+    """
+
+    layer, x, y, kept = (Settled("linearize at another point: layer.linearize(x)") for _ in range(4))
+
+    def __init__(self, layer, x, y, kept):
+        vars(self).update(layer=layer, x=x, y=y, kept=kept)
+
+    @property
+    def variables(self):
+        """The names that mv, tmv, operator and matrix know."""
+        return self.layer.variables
+
+    def shape_of(self, name):
+        """The shape of a variable."""
+        if name == "x":
+            return self.x.shape
+        if not isinstance(name, str) or name not in self.layer.params:
+            raise ValueError(f"there is no variable {_check.shown(name)}; expected one of {', '.join(self.variables)}")
+        return self.layer.params[name].shape
+
+    def mv(self, *, out=None, **directions):
+        """JacMV: J times the directions, each of its variable's shape; their sum, of y's shape and dtype."""
+        return self._mv(self.plain_directions(directions), out)
+
+    def tmv(self, v, wrt=None, *, out=None):
+        """JacTMV: {variable: J' v} for the variables wrt (a name or several, by default all). v has y's shape.
+
+        out : {variable: array} to fill, of their shapes and y's dtype; with it, wrt is by default its names.
+        """
+        if wrt is None:
+            wrt = self.layer.variables if out is None else out
+        wrt = _check.names(wrt, "wrt")
+        out = {} if out is None else out
+        if not isinstance(out, Mapping):
+            raise TypeError(f"out is a {type(out).__name__}; expected a dict of arrays by variable")
+        for name in out:
+            self.shape_of(name)
+        for name in wrt:
+            shape = self.shape_of(name)
+            if name in out:
+                _check.output(out[name], shape, self.y.dtype, f"out[{name!r}]")
+        return self._tmv(self._plain(v, "v", self.y.shape), wrt, out)
+
+    def plain_directions(self, directions):
+        """The directions, checked, as the kernels take them."""
+        if not directions:
+            raise ValueError(f"no direction is given; expected one or more of {', '.join(self.variables)}")
+        return {name: self._plain(a, name, self.shape_of(name)) for name, a in directions.items()}
+
+    def _mv(self, directions, out):
+        dy = own_result(self.layer, "mv", self.layer.mv(self.kept, directions), self.y.shape, self.y.dtype)
+        return _check.through(out, dy)
+
+    def _tmv(self, v, wrt, out):
+        found, kind = self.layer.tmv(self.kept, v, wrt), type(self.layer).__name__
+        if not isinstance(found, Mapping):
+            raise TypeError(f"{kind}.tmv gave a {type(found).__name__}; expected a dict of arrays by variable")
+        for name in wrt:
+            if name not in found:
+                raise ValueError(f"{kind}.tmv gave nothing for {name!r}; expected arrays for {', '.join(wrt)}")
+        result = {
+            name: own_result(self.layer, f"tmv by {name!r}", found[name], self.shape_of(name), self.y.dtype) for name in wrt
+        }
+        return {name: _check.fill(out.get(name), a) for name, a in result.items()}
+
+    def operator(self, name):
+        """J by one variable as a scipy.sparse.linalg.LinearOperator, (y.size, variable's size)."""
+        from scipy.sparse.linalg import LinearOperator
+
+        shape = self.shape_of(name)
+        return LinearOperator(
+            (self.y.size, int(np.prod(shape))),
+            matvec=lambda u: self.mv(**{name: np.reshape(u, shape)}).ravel(),
+            rmatvec=lambda u: self.tmv(np.reshape(u, self.y.shape), (name,))[name].ravel(),
+            dtype=self.y.dtype,
+        )
+
+    def matrix(self, name):
+        """J by one variable, explicit: (y.size, variable's size), both raveled in C order. Of layers that convolve it is a
+        scipy.sparse array. MemoryError above 2 GiB."""
+        shape, size = self.check_matrix(name)
+        matrix = self.layer.explicit(self.kept, name)
+        if matrix is not None:
+            return matrix
+        matrix = np.empty((self.y.size, size), self.y.dtype)
+        unit = np.zeros(shape, self.y.dtype)
+        for i in range(size):
+            unit.flat[i] = 1
+            matrix[:, i] = self.mv(**{name: unit}).ravel()
+            unit.flat[i] = 0
+        return matrix
+
+    def check_matrix(self, name):
+        """(shape, size) of a variable. MemoryError where the matrix would be larger than 2 GiB."""
+        shape = self.shape_of(name)
+        size = int(np.prod(shape))
+        stored = self.layer.nonzeros(self.kept, name)
+        if stored is None:
+            n_bytes = self.y.size * size * self.y.itemsize
+        else:
+            n_bytes = stored * (self.y.itemsize + INDEX_BYTES)
+        if n_bytes > MATRIX_BYTES:
+            raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
+        return shape, size
+
+    def _plain(self, a, name, shape):
+        a = _check.shape(_check.as_array(a, name), name, shape)
+        _check.float_dtype(a.dtype, name)
+        return _check.plain(a, self.y.dtype, name)
+
+
+class PlannedJacobian(Jacobian):
+    """The Jacobian of a planned layer: one list of jobs for all the variables that are asked for."""
+
+    def _mv(self, directions, out):
+        if "mv" in self.layer._overridden:
+            return super()._mv(directions, out)
+        plan = Plan(self.y.dtype.num)
+        others = (self.x, self.y, *directions.values(), *self.layer.params.values())
+        dy = _check.kernel_output(out, self.y.shape, self.y.dtype, plan, others)
+        self.layer.plan_mv(plan, self.kept, directions, dy)
+        plan.run()
+        return dy if dy is out else _check.fill(out, dy)
+
+    def _tmv(self, v, wrt, out):
+        if "tmv" in self.layer._overridden:
+            return super()._tmv(v, wrt, out)
+        plan = Plan(self.y.dtype.num)
+        inputs = (v, self.x, self.y, *self.layer.params.values())
+        own = _check.apart({name: out[name] for name in wrt if name in out}, inputs)
+        results = {name: own[name] if name in own else plan.empty(*self.shape_of(name)) for name in wrt}
+        self.layer.plan_backward(plan, self.y, self.kept, v, self.split(results))
+        plan.run()
+        return {name: a if a is out.get(name) else _check.fill(out.get(name), a) for name, a in results.items()}
+
+    def split(self, results):
+        """{variable of the layer: array} for what tmv fills."""
+        return results
+
+
+def own_result(layer, method, array, shape, dtype, why=""):
+    """What a method of a user's layer gave. TypeError or ValueError, which name it, if it has not this shape and dtype."""
+    what = f"{type(layer).__name__}.{method}"
+    if not isinstance(array, np.ndarray | np.generic) or _check.is_masked(array):
+        raise TypeError(f"{what} gave a {type(array).__name__}; expected an array")
+    if array.shape != shape:
+        raise ValueError(f"{what} gave shape {array.shape}; expected {shape}{why}")
+    if array.dtype != dtype:
+        raise TypeError(f"{what} gave dtype {array.dtype}; expected {dtype}")
+    return np.asarray(array)

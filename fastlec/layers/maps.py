@@ -1,0 +1,193 @@
+"""The linear maps of layers, W x of samples as rows and W * x of images, for which layers are written once.
+
+A map adds jobs to a plan, which end with the epilogue `after`:
+
+    forward(plan, x, W, y)       y = W x
+    backward(plan, v, W, dx)     dx = W' v, the transpose of the derivative by x
+    weights(plan, v, x, dW)      dW = v x', the transpose of the derivative by W
+    bias(plan, v, db)            db = the sum of v over all places where the bias is added; with g, of g = v and the epilogue.
+                                 g or db may be None; update: db is the bias, which takes the optimizer's step
+
+It has the matrices of these derivatives too, for the explicit Jacobians of 4.1: `by_x`, `by_W` and `by_b`, which @ and + take, and
+`scaled` multiplies by an activation's derivative from the left; `whole` makes the layer's Jacobian of them.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from .._geometry import geometry
+from .._kernels import channel_sums, conv2d, dense, gemm
+from .._kernels.epilogue import Epilogue
+from ..convolution import algorithm_code, im2col
+
+_window = functools.lru_cache(maxsize=256)(geometry)  # asked for in each call; settings of layers are numbers and tuples
+
+
+def plan_sum(plan, terms, y, **parts):
+    """y = the sum of the terms (map, x, W), and the epilogue with these parts."""
+    for i, (linear, x, W) in enumerate(terms, 1):
+        linear.forward(plan, x, W, y, Epilogue(accumulate=i > 1, **(parts if i == len(terms) else {})))
+
+
+def differential(linear, x, W, dx, dW):
+    """The terms of which the differential of W x is the sum: those of the directions that are given."""
+    return ([(linear, dx, W)] if dx is not None else []) + ([(linear, x, dW)] if dW is not None else [])
+
+
+class Matrix:
+    """W x for samples as rows: x (m, n) times W' (n, k).
+
+    The parts of explicit Jacobians are blocks (m, k, columns), one for each sample, or (k, columns) where samples share one.
+    """
+
+    def output_shape(self, x, W):
+        return len(x), len(W)
+
+    def forward(self, plan, x, W, y, after=None):
+        gemm.product(plan, x, W.T, y, after=after)
+
+    def backward(self, plan, v, W, dx, after=None):
+        gemm.product(plan, v, W, dx, after=after)
+
+    def weights(self, plan, v, x, dW, after=None):
+        gemm.product(plan, v.T, x, dW, after=after)
+
+    def bias(self, plan, v, db, update=False, *, g=None, after=None):
+        dense.slope(plan, v, g, after=after, total=db, update=update)
+
+    def zero(self, plan, y):
+        """A term that is zero, for sums without others: a product of depth 0."""
+        return self, np.empty((len(y), 0), y.dtype), np.empty((y.shape[1], 0), y.dtype)
+
+    def by_x(self, x, W):
+        return W
+
+    def by_W(self, x, W):
+        """x' kron I of the lecture, whose columns are those of vec(W), one column of W after the other, put in C order."""
+        (m, n), k = x.shape, len(W)
+        return np.kron(x, np.eye(k, dtype=x.dtype)).reshape(m, k, n, k).swapaxes(2, 3).reshape(m, k, k * n)
+
+    def by_b(self, x, W):
+        return np.eye(len(W), dtype=x.dtype)
+
+    def identity(self, x):
+        return np.eye(x.shape[1], dtype=x.dtype)
+
+    def scaled(self, values, J):
+        return values[:, :, None] * J
+
+    def whole(self, J, m, by_samples):
+        """The matrix of m blocks: on its diagonal where the variable has samples as well, else one below the other."""
+        k, n = J.shape[-2:]
+        J = np.broadcast_to(J, (m, k, n))
+        if not by_samples:
+            return J.reshape(m * k, n)
+        diagonal = np.zeros((m, k, m, n), J.dtype)
+        diagonal[np.arange(m), :, np.arange(m)] = J
+        return diagonal.reshape(m * k, m * n)
+
+
+class Convolution(NamedTuple):
+    """W * x for images, as `fastlec.conv2d` has it, "a sparse matrix with a specific structure" times vec(x) (chapter 5).
+
+    The parts of explicit Jacobians are scipy.sparse arrays in CSR form, of all samples.
+    """
+
+    stride: tuple[int, int] = (1, 1)
+    padding: object = 0
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    algorithm: str = "auto"
+
+    def window(self, x_shape, W_shape):
+        return _window(x_shape, W_shape, self.stride, self.padding, self.dilation, self.groups)
+
+    def output_shape(self, x, W):
+        return self.window(x.shape, W.shape).y_shape
+
+    def forward(self, plan, x, W, y, after=None):
+        conv2d.forward(plan, self.window(x.shape, W.shape), x, W, y, algorithm=algorithm_code(self.algorithm), after=after)
+
+    def backward(self, plan, v, W, dx, after=None):
+        code = algorithm_code(self.algorithm)
+        conv2d.data_gradient(plan, self.window(dx.shape, W.shape), v, W, dx, algorithm=code, after=after)
+
+    def weights(self, plan, v, x, dW, after=None):
+        code = algorithm_code(self.algorithm)
+        conv2d.weight_gradient(plan, self.window(x.shape, dW.shape), v, x, dW, algorithm=code, after=after)
+
+    def bias(self, plan, v, db, update=False, *, g=None, after=None):
+        channel_sums.slope(plan, v, g, after=after, total=db, update=update)
+
+    def zero(self, plan, y):
+        """A term that is zero, for sums without others: of 1x1 weights."""
+        x, W = plan.empty(len(y), 1, *y.shape[2:]), plan.empty(y.shape[1], 1, 1, 1)
+        x[...] = W[...] = 0
+        return Convolution(), x, W
+
+    def by_x(self, x, W):
+        """The sum over the taps (i, j) of W[:, :, i, j] kron (the selection of the pixels that the tap meets), for each sample."""
+        from scipy import sparse
+
+        g = self.window(x.shape, W.shape)
+        rows = [_selection(g.oh, g.h, g.sh, g.dh * i - g.top, W.dtype) for i in range(g.r)]
+        columns = [_selection(g.ow, g.w, g.sw, g.dw * j - g.left, W.dtype) for j in range(g.s)]
+        groups = W.reshape(g.groups, -1, *W.shape[1:])
+        matrix = sparse.csr_array((math.prod(g.y_shape[1:]), math.prod(g.x_shape[1:])), dtype=W.dtype)
+        for i, selected_rows in enumerate(rows):
+            for j, selected_columns in enumerate(columns):
+                mixing = sparse.csr_array(sparse.block_diag(groups[..., i, j]))
+                matrix += sparse.kron(mixing, sparse.kron(selected_rows, selected_columns), format="csr")
+        matrix = sparse.kron(_diagonal(np.ones(g.n, W.dtype)), matrix, format="csr")
+        return matrix.astype(W.dtype, copy=False)  # kron of a matrix without entries is float64
+
+    def by_W(self, x, W):
+        """In the row of each pixel, in the columns of its channel's weights, what these are multiplied by."""
+        g = self.window(x.shape, W.shape)
+        padding = (g.top, g.bottom), (g.left, g.right)
+        seen = im2col(x, (g.r, g.s), stride=(g.sh, g.sw), padding=padding, dilation=(g.dh, g.dw))
+        seen = seen.reshape(g.n, g.groups, g.c // g.groups * g.r * g.s, g.oh * g.ow).swapaxes(2, 3)
+        return _by_channel(np.repeat(seen, g.k // g.groups, axis=1))
+
+    def by_b(self, x, W):
+        """A 1 in the column of each pixel's channel."""
+        g = self.window(x.shape, W.shape)
+        return _by_channel(np.ones((g.n, g.k, g.oh * g.ow, 1), x.dtype))
+
+    def identity(self, x):
+        return _diagonal(np.ones(x.size, x.dtype))
+
+    def scaled(self, values, J):
+        return _diagonal(values) @ J
+
+    def whole(self, J, m, by_samples):
+        return J
+
+
+def _selection(n_out, n_in, step, first, dtype):
+    """(n_out, n_in): row a has a 1 in column step * a + first, where there is such a column."""
+    from scipy import sparse
+
+    at = step * np.arange(n_out) + first
+    inside = np.flatnonzero((at >= 0) & (at < n_in))
+    return sparse.csr_array((np.ones(inside.size, dtype), (inside, at[inside])), shape=(n_out, n_in))
+
+
+def _by_channel(values):
+    """The matrix with values[n, c, p] in row (n, c, p), in the columns of channel c."""
+    from scipy import sparse
+
+    n, k, pixels, length = values.shape
+    columns = np.arange(k * length).reshape(1, k, 1, length)
+    indices = np.broadcast_to(columns, values.shape)
+    starts = np.arange(n * k * pixels + 1) * length
+    return sparse.csr_array((values.ravel(), indices.ravel(), starts), shape=(n * k * pixels, k * length))
+
+
+def _diagonal(values):
+    from scipy import sparse
+
+    return sparse.diags_array(values.ravel(), format="csr")

@@ -1,0 +1,258 @@
+"""The layers of fastlec do not compute by themselves: they say which jobs do, so that a network of such layers is one list of jobs.
+README.md beside this file shows the contract, and how to add a layer."""
+
+import inspect
+
+from .. import _check
+from .._kernels import dense
+from .._kernels.epilogue import IDENTITY, Epilogue
+from .._kernels.plan import Plan
+from .base import Layer
+from .jacobian import PlannedJacobian
+from .parameters import check_params, make
+from .registry import KINDS
+
+_CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
+_PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape")  # what says which jobs
+_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue")  # what is said of these methods
+_NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
+_NO_SETTINGS = ("dtype", "rng")  # arguments of constructors that are not kept
+
+
+class PlannedLayer(Layer):
+    """A layer that says which jobs compute it. Its methods add to a plan:
+
+        plan_forward(plan, x, y)                   fills y; returns what the other two need (kept)
+        plan_mv(plan, kept, directions, dy)        fills dy with J times the directions, {variable: array}
+        plan_tmv(plan, kept, v, out, after=None)   fills out, {variable: array}, with J' v, where v is multiplied already by the
+                                                   derivative of `outermost`. A parameter's array that is the parameter itself takes
+                                                   the optimizer's step instead (`steps`). after: the epilogue of out["x"]
+        plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
+
+    outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls plan_tmv:
+    a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it.
+    takes_epilogue : whether plan_tmv takes `after`; for a layer that does not, a network adds a job.
+    reshapes : whether y is x in another shape, so that a network needs no job for it.
+    elementwise : whether y is `outermost` of x and nothing else, so that no job is left of plan_tmv.
+    planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
+    layer of the user's own is. One that says itself which jobs there are has no attributes that can be changed, for plans are kept.
+
+    Constructor: ``super().__init__(params, buffers, dtype=dtype, rng=rng)`` with {name: Initial}, after all settings are attributes
+    by the names of the arguments. From these come `config`, `shapes`, and so files and repr.
+    """
+
+    outermost = None
+    takes_epilogue = reshapes = elementwise = False
+    planned = True
+    _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
+    _settings, _overridden, _plans_itself = (), frozenset(), False
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if cls._of_fastlec:
+            cls._settings = tuple(name for name in inspect.signature(cls).parameters if name not in _NO_SETTINGS)
+            return
+        definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT + _PLANNING}
+        own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
+        cls._overridden = own.intersection(_CONTRACT)
+        cls.planned = not cls._overridden
+        cls._plans_itself = cls.planned and not own.isdisjoint(_PLANNING)
+        for name in _CLAIMS if own else ():  # what fastlec's class says holds for its own methods
+            if next(base for base in cls.__mro__ if name in vars(base))._of_fastlec:
+                setattr(cls, name, False)
+
+    def __init__(self, params=None, buffers=None, *, dtype=None, rng=None):
+        params, buffers = params or {}, buffers or {}
+        if dtype is _NOT_MADE:
+            vars(self).update(params=params, buffers=buffers)
+        elif dtype is None:
+            super().__init__(params, buffers)
+        else:
+            dtype, rng = _check.layer_dtype(dtype), _check.generator(rng)
+            made = make(params | buffers, dtype, rng)
+            super().__init__({name: made[name] for name in params}, {name: made[name] for name in buffers})
+
+    # --- what a layer is made of ------------------------------------------------------------------------------------------
+
+    def config(self):
+        """The arguments that make such a layer, but for dtype and rng."""
+        return {name: getattr(self, name) for name in self._settings}
+
+    def described(self):
+        """The layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is not fastlec's own."""
+        kind = type(self).__name__
+        return {"kind": kind, **self.config()} if KINDS.get(kind) is type(self) else super().described()
+
+    @classmethod
+    def declared(cls, **config):
+        """(parameters, buffers) for the constructor's arguments, each {name: Initial}; none is made."""
+        unknown = config.keys() - set(cls._settings)
+        if unknown:
+            raise TypeError(f"{cls.__name__} has no arguments {sorted(map(str, unknown))}; expected {', '.join(cls._settings)}")
+        layer = object.__new__(cls)
+        takes_dtype = "dtype" in inspect.signature(cls).parameters
+        layer.__init__(**config, **({"dtype": _NOT_MADE} if takes_dtype else {}))
+        return layer.params, layer.buffers
+
+    @classmethod
+    def shapes(cls, **config):
+        """{name: shape} of the parameters for the constructor's arguments."""
+        return {name: initial.shape for name, initial in cls.declared(**config)[0].items()}
+
+    @classmethod
+    def buffer_shapes(cls, **config):
+        """{name: shape} of the buffers for the constructor's arguments."""
+        return {name: initial.shape for name, initial in cls.declared(**config)[1].items()}
+
+    def with_settings(self, **settings):
+        """A layer of the same class and settings but for these, arguments of its constructor, with the parameters and buffers of
+        this one, which it shares. ValueError if it has other parameters, or of other shapes."""
+        other = type(self)(**self.config() | settings)
+        check_params(other.params, self.params)
+        Layer.__init__(other, self.params, self.buffers)
+        return other
+
+    def _is_fixed(self, name):
+        return self._plans_itself or super()._is_fixed(name)
+
+    def _instead(self, name):
+        if name in getattr(self, "config", dict)():
+            return f"make another layer, layer.with_settings({name}=...), which has the same parameters, and networks of that"
+        return super()._instead(name)
+
+    # --- shapes -------------------------------------------------------------------------------------------------------------
+
+    def fits(self, shape):
+        if not type(self)._of_fastlec:
+            return super().fits(shape)
+        expected = self.input_shape
+        if expected is not None:
+            shape = expected if shape is None else shape
+            if len(shape) != len(expected) or any(n not in (None, k) for n, k in zip(shape, expected, strict=True) if k):
+                raise ValueError(f"x has samples of shape {_known(shape)}; expected {_known(expected)}")
+            shape = tuple(k or n for n, k in zip(shape, expected, strict=True))
+        return self._partly(shape) if shape is None or None in shape else self.output_shape(shape)
+
+    def _partly(self, shape):
+        """`fits` where not all lengths are known."""
+        return None
+
+    def _shape_after(self, shape):
+        return self.output_shape(shape) if type(self)._of_fastlec else super()._shape_after(shape)
+
+    # --- jobs ---------------------------------------------------------------------------------------------------------------
+
+    def plan_forward(self, plan, x, y):
+        raise self._undefined("plan_forward")
+
+    def plan_mv(self, plan, kept, directions, dy):
+        raise self._undefined("plan_mv")
+
+    def plan_tmv(self, plan, kept, v, out, after=None):
+        raise self._undefined("plan_tmv")
+
+    def plan_backward(self, plan, y, kept, v, out):
+        """Fills out with J' v, where y is the layer's value: the derivative of `outermost`, and `plan_tmv`."""
+        outer = self.outer_derivative(y, kept)
+        if out and outer is not None:
+            g = plan.empty(*v.shape)
+            multiply(plan, v, g, outer)
+            v = g
+        self.plan_tmv(plan, kept, v, out)
+
+    def outer_derivative(self, y, kept):
+        """The epilogue that multiplies by the derivative of `outermost`; None where there is nothing to multiply by."""
+        return None if self.outermost in (None, IDENTITY) else Epilogue(derivative=self.outermost, of=y)
+
+    def plan_buffers(self, plan, kept):
+        pass
+
+    def steps(self, out):
+        """Whether the parameters among out take the optimizer's step: the arrays there are the parameters themselves."""
+        return any(out.get(name) is a for name, a in self.params.items())
+
+    # --- the contract of every layer, by jobs -------------------------------------------------------------------------------
+
+    def update_buffers(self, kept):
+        if self.buffers:
+            plan = Plan(next(iter(self.buffers.values())).dtype.num)
+            self.plan_buffers(plan, kept)
+            plan.run()
+
+    def __call__(self, x, *, out=None):
+        if not self.planned:
+            return super().__call__(x, out=out)
+        layer, x = self.prepared(x)
+        plan = Plan(x.dtype.num)
+        y = _check.kernel_output(out, (len(x), *layer.output_shape(x.shape[1:])), x.dtype, plan, (x, *layer.params.values()))
+        layer.plan_forward(plan, x, y)
+        plan.run()
+        return y if y is out else _check.fill(out, y)
+
+    __call__.__doc__ = Layer.__call__.__doc__
+
+    def evaluate(self, x):
+        plan = Plan(x.dtype.num)
+        y = plan.empty(len(x), *self.output_shape(x.shape[1:]))
+        kept = self.plan_forward(plan, x, y)
+        plan.run()
+        return y, kept
+
+    def _evaluated(self, x):
+        return self.evaluate(x) if self.planned else super()._evaluated(x)
+
+    def value_and_jac_mv(self, x, /, **directions):
+        """(y, J(x) times the directions) in one call: the forward map and the derivative by x share what is packed of W."""
+        if not self.planned:
+            return super().value_and_jac_mv(x, **directions)
+        layer, x = self.prepared(x)
+        plan = Plan(x.dtype.num)
+        y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
+        jac = layer.jacobian(x, y, layer.plan_forward(plan, x, y))
+        dy = plan.empty(*y.shape)
+        layer.plan_mv(plan, jac.kept, jac.plain_directions(directions), dy)
+        plan.run()
+        return y, dy
+
+    def jacobian(self, x, y, kept):
+        return PlannedJacobian(self, x, y, kept)
+
+    def linearize(self, x):
+        """(y, jac): the forward map and its `Jacobian` at x. jac keeps x, y and the parameters: y is read-only, the others must not
+        be changed while jac is in use."""
+        y, jac = super().linearize(x)
+        if isinstance(jac, PlannedJacobian):
+            y.flags.writeable = False  # the activation's derivative is taken from it
+        return y, jac
+
+
+def multiply(plan, v, out, after=None):
+    """out = v and the epilogue, which may have a derivative alone. Arrays of one size in whatever shapes; out may be v."""
+    row = 1, v.size
+    dense.slope(plan, v.reshape(row), out.reshape(row), after=reshaped(after, row))
+
+
+def reshaped(after, shape):
+    """An epilogue that may have a derivative alone, or None, for arrays of another shape."""
+    return None if after is None or after.of is None else Epilogue(derivative=after.derivative, of=after.of.reshape(shape))
+
+
+def features(shape, n):
+    """ValueError unless samples of this shape have n features."""
+    if _check.sizes(shape) != (n,):
+        raise ValueError(f"x has samples of shape {_check.sizes(shape)}; expected ({n},)")
+
+
+def images(shape, c):
+    """The shape of a sample, as integers. ValueError unless it is that of an image of c channels."""
+    shape = _check.sizes(shape)
+    if len(shape) != 3 or shape[0] != c or 0 in shape:
+        raise ValueError(f"x has samples of shape {shape}; expected ({c}, h, w), neither h nor w 0")
+    return shape
+
+
+def _known(shape):
+    """A shape as text, with letters for the lengths that are not known."""
+    letters = "chw" if len(shape) == 3 else len(shape) * "n"
+    lengths = [letter if n is None else str(n) for n, letter in zip(shape, letters, strict=True)]
+    return f"({', '.join(lengths)}{',' if len(shape) == 1 else ''})"

@@ -1,0 +1,264 @@
+"""Layers that add what they compute to (a projection of) x: y = x + W2 sigma(W1 x + b) (lecture eq. 22) and y = W2 x +
+sigma(W1 x + b) (eq. 23), of features and, with convolutions, of images (chapter 5). The derivatives are those of 4.1.3."""
+
+import math
+
+import numpy as np
+
+from .. import _check
+from .._activations import ACTIVATIONS, known
+from .._geometry import pair
+from .._kernels.epilogue import Epilogue
+from ..convolution import algorithm_code
+from .maps import Convolution, Matrix, differential, plan_sum
+from .parameters import Initial
+from .planned import PlannedLayer, features, images
+from .registry import kind
+
+RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
+
+
+class _Hidden(PlannedLayer):
+    """W1, b, W2 and h = sigma(W1 x + b), of which y is made; `_first` and `_second` are the maps of W1 and W2."""
+
+    takes_epilogue = True
+
+    def __init__(self, shape1, shape2, gain2, activation, dtype, rng):
+        self.activation = known(activation)
+        params = {"W1": Initial(shape1, ACTIVATIONS[activation].gain), "b": Initial(shape1[:1]), "W2": Initial(shape2, gain2)}
+        super().__init__(params, dtype=dtype, rng=rng)
+
+    @property
+    def _op(self):
+        return ACTIVATIONS[self.activation].code
+
+    def _plan_hidden(self, plan, x):
+        W1, b, _ = self.params.values()
+        h = plan.empty(*self._first.output_shape(x, W1))
+        self._first.forward(plan, x, W1, h, Epilogue(b, self._op))
+        return h
+
+    def _plan_hidden_mv(self, plan, x, h, directions, dh):
+        terms = differential(self._first, x, self.params["W1"], directions.get("x"), directions.get("W1"))
+        terms = terms or [self._first.zero(plan, dh)]
+        plan_sum(plan, terms, dh, bias=directions.get("b"), derivative=self._op, of=h)
+
+    def _by_hidden(self, x, h, name):
+        """The Jacobian of h by x, W1 or b."""
+        by = {"x": self._first.by_x, "W1": self._first.by_W, "b": self._first.by_b}[name]
+        return self._first.scaled(ACTIVATIONS[self.activation].derivative(h), by(x, self.params["W1"]))
+
+
+class _Identity(_Hidden):
+    """y = x + W2 h."""
+
+    def _partly(self, shape):
+        return shape
+
+    def plan_forward(self, plan, x, y):
+        h = self._plan_hidden(plan, x)
+        self._second.forward(plan, h, self.params["W2"], y, Epilogue(residual=x))
+        return x, h
+
+    def plan_mv(self, plan, kept, directions, dy):
+        x, h = kept
+        dh = None
+        if directions.keys() & {"x", "W1", "b"}:
+            dh = plan.empty(*h.shape)
+            self._plan_hidden_mv(plan, x, h, directions, dh)
+        terms = differential(self._second, h, self.params["W2"], dh, directions.get("W2"))
+        plan_sum(plan, terms, dy, residual=directions.get("x"))
+
+    def plan_tmv(self, plan, kept, v, out, after=None):
+        (x, h), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
+        if out.keys() & {"x", "W1", "b"}:
+            g = plan.empty(*h.shape)
+            self._second.backward(plan, v, W2, g, Epilogue(derivative=self._op, of=h))
+            if "b" in out:
+                self._first.bias(plan, g, out["b"], update)
+            if "x" in out:
+                self._first.backward(plan, g, W1, out["x"], following(after, residual=v))
+            if "W1" in out:
+                self._first.weights(plan, g, x, out["W1"], Epilogue(update=update))
+        if "W2" in out:
+            self._second.weights(plan, v, h, out["W2"], Epilogue(update=update))
+
+    def explicit(self, kept, name):
+        """That of h, times W2 from the left; by x the identity is added."""
+        (x, h), second = kept, self._second
+        if name == "W2":
+            J = second.by_W(h, self.params["W2"])
+        else:
+            J = second.by_x(h, self.params["W2"]) @ self._by_hidden(x, h, name)
+        return second.whole(J + second.identity(x) if name == "x" else J, len(x), name == "x")
+
+
+class _Projected(_Hidden):
+    """y = W2 x + h."""
+
+    def plan_forward(self, plan, x, y):
+        h = self._plan_hidden(plan, x)
+        self._second.forward(plan, x, self.params["W2"], y, Epilogue(residual=h))
+        return x, h
+
+    def plan_mv(self, plan, kept, directions, dy):
+        x, h = kept
+        terms = differential(self._second, x, self.params["W2"], directions.get("x"), directions.get("W2"))
+        dh = None
+        if directions.keys() & {"x", "W1", "b"}:
+            dh = plan.empty(*h.shape) if terms else dy
+            self._plan_hidden_mv(plan, x, h, directions, dh)
+        if terms:
+            plan_sum(plan, terms, dy, residual=dh)
+
+    def plan_tmv(self, plan, kept, v, out, after=None):
+        (x, h), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
+        if out.keys() & {"x", "W1", "b"}:
+            g = plan.empty(*h.shape)
+            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(derivative=self._op, of=h))
+            if "x" in out:
+                self._second.backward(plan, v, W2, out["x"])
+                self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
+            if "W1" in out:
+                self._first.weights(plan, g, x, out["W1"], Epilogue(update=update))
+        if "W2" in out:
+            self._second.weights(plan, v, x, out["W2"], Epilogue(update=update))
+
+    def explicit(self, kept, name):
+        """That of h; by x that of W2 x is added."""
+        (x, h), W2 = kept, self.params["W2"]
+        J = self._second.by_W(x, W2) if name == "W2" else self._by_hidden(x, h, name)
+        return self._first.whole(J + self._second.by_x(x, W2) if name == "x" else J, len(x), name == "x")
+
+
+def following(after, **parts):
+    """The epilogue with these parts before those of `after`, which is None or multiplies by an activation's derivative."""
+    return Epilogue(**parts) if after is None else Epilogue(derivative=after.derivative, of=after.of, **parts)
+
+
+# --- of features -----------------------------------------------------------------------------------------------------
+
+
+@kind
+class Residual(_Identity):
+    """y = x + W2 sigma(W1 x + b) (lecture eq. 22): x and y (m, n).
+
+    params : W1 (hidden, n), random, b (hidden,), zeros, W2 (n, hidden), random, a tenth of the usual size. hidden : by default n,
+    as in the lecture. activation, dtype, rng as in `Dense`.
+    """
+
+    _first = _second = Matrix()
+
+    def __init__(self, n, hidden=None, activation="tanh", *, dtype=np.float64, rng=None):
+        self.n = _check.count(n, "n", 1)
+        self.hidden = self.n if hidden is None else _check.count(hidden, "hidden", 1)
+        super().__init__((self.hidden, self.n), (self.n, self.hidden), RESIDUAL_GAIN, activation, dtype, rng)
+
+    @property
+    def input_shape(self):
+        return (self.n,)
+
+    def output_shape(self, shape):
+        features(shape, self.n)
+        return (self.n,)
+
+
+@kind
+class ProjectedResidual(_Projected):
+    """y = W2 x + sigma(W1 x + b) (lecture eq. 23), where x (m, n_in) and y (m, n_out) differ in size.
+
+    params : W1 (n_out, n_in), random, b (n_out,), zeros, W2 (n_out, n_in), random. activation, dtype, rng as in `Dense`.
+    """
+
+    _first = _second = Matrix()
+
+    def __init__(self, n_in, n_out, activation="tanh", *, dtype=np.float64, rng=None):
+        self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
+        shape = self.n_out, self.n_in
+        super().__init__(shape, shape, 1.0, activation, dtype, rng)
+
+    @property
+    def input_shape(self):
+        return (self.n_in,)
+
+    def output_shape(self, shape):
+        features(shape, self.n_in)
+        return (self.n_out,)
+
+
+# --- of images -------------------------------------------------------------------------------------------------------
+
+
+def _centred(kernel_size, stride=(1, 1), algorithm="auto"):
+    """A convolution that lets images keep their size (before the stride). The odd row or column of padding is at the bottom or
+    right, whatever the stride."""
+    return Convolution(stride, tuple(((taps - 1) // 2, taps // 2) for taps in kernel_size), algorithm=algorithm)
+
+
+@kind
+class ConvResidual(_Identity):
+    """y = x + W2 * sigma(W1 * x + b) (lecture eq. 22 with convolutions): x and y (m, c, h, w), padded to keep h and w.
+
+    params : W1 (hidden, c, r, s), random, b (hidden,), zeros, W2 (c, hidden, r, s), random, a tenth of the usual size. hidden : by
+    default c. kernel_size : int or (r, s). activation, algorithm, dtype, rng as in `Conv2d`.
+    """
+
+    def __init__(self, c, hidden=None, kernel_size=3, activation="tanh", *, algorithm="auto", dtype=np.float64, rng=None):
+        self.c, self.kernel_size = _check.count(c, "c", 1), pair(kernel_size, "kernel_size", 1)
+        self.hidden = self.c if hidden is None else _check.count(hidden, "hidden", 1)
+        algorithm_code(algorithm)  # checks it
+        self.algorithm = algorithm
+        self._first = self._second = _centred(self.kernel_size, algorithm=algorithm)
+        shapes = (self.hidden, self.c, *self.kernel_size), (self.c, self.hidden, *self.kernel_size)
+        super().__init__(*shapes, RESIDUAL_GAIN, activation, dtype, rng)
+
+    @property
+    def input_shape(self):
+        return (self.c, None, None)
+
+    def output_shape(self, shape):
+        return images(shape, self.c)
+
+    def nonzeros(self, kept, name):
+        x, _ = kept
+        if name == "x":  # two windows, one through the other
+            lengths = zip(self.kernel_size, x.shape[2:], strict=True)
+            return x.size * self.c * math.prod(min(2 * taps - 1, n) for taps, n in lengths)
+        return x.size * (self.params["W2"][0] if name == "W2" else self.params[name]).size
+
+
+@kind
+class ProjectedConvResidual(_Projected):
+    """y = W2 * x + sigma(W1 * x + b) (lecture eq. 23 with convolutions): x (m, c_in, h, w), y (m, c_out, ceil(h / stride),
+    ceil(w / stride)). W2 * x is 1x1 with the stride, and takes the pixels that the windows of W1 are centred at.
+
+    params : W1 (c_out, c_in, r, s), random, b (c_out,), zeros, W2 (c_out, c_in, 1, 1), random. kernel_size : int or (r, s).
+    stride : int or (vertical, horizontal). algorithm : of W1 * x; activation, dtype, rng : as in `Conv2d`.
+    """
+
+    def __init__(
+        self, c_in, c_out, kernel_size=3, activation="tanh", *, stride=1, algorithm="auto", dtype=np.float64, rng=None
+    ):
+        self.c_in, self.c_out = _check.count(c_in, "c_in", 1), _check.count(c_out, "c_out", 1)
+        self.kernel_size, self.stride = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
+        algorithm_code(algorithm)  # checks it
+        self.algorithm = algorithm
+        self._first, self._second = _centred(self.kernel_size, self.stride, algorithm), _centred((1, 1), self.stride)
+        shapes = (self.c_out, self.c_in, *self.kernel_size), (self.c_out, self.c_in, 1, 1)
+        super().__init__(*shapes, 1.0, activation, dtype, rng)
+
+    @property
+    def input_shape(self):
+        return (self.c_in, None, None)
+
+    def _partly(self, shape):
+        return (self.c_out, None, None)
+
+    def output_shape(self, shape):
+        return self._first.window((1, *images(shape, self.c_in)), self.params["W1"].shape).y_shape[1:]
+
+    def nonzeros(self, kept, name):
+        _, h = kept
+        if name == "x":
+            return h.size * (self.params["W1"][0].size + self.c_in)
+        return h.size * (1 if name == "b" else self.params[name][0].size)

@@ -1,0 +1,60 @@
+"""The Jacobians of networks, which know the variable "theta" as well: all parameters in one flat vector."""
+
+import numpy as np
+
+from .. import _check
+from ..layers.jacobian import Jacobian, PlannedJacobian
+from ..layers.parameters import joined, views
+
+
+class ThetaJacobian:
+    """What a network's Jacobian adds: the variable "theta"."""
+
+    @property
+    def variables(self):
+        return (*self.layer.variables, "theta")
+
+    def shape_of(self, name):
+        return (self.layer.n_params,) if name == "theta" else super().shape_of(name)
+
+    def plain_directions(self, directions):
+        plain = super().plain_directions(directions)
+        if "theta" not in plain:
+            return plain
+        named = views(plain.pop("theta"), self.layer.params)
+        return {
+            name: named[name] + plain[name] if name in plain and name in named else a for name, a in (named | plain).items()
+        }
+
+    def matrix(self, name):
+        if name != "theta":
+            return super().matrix(name)
+        self.check_matrix(name)
+        parts = [self.matrix(own) for own in self.layer.params]
+        return np.hstack(parts) if parts else np.zeros((self.y.size, 0), self.y.dtype)
+
+
+class NetworkJacobian(ThetaJacobian, Jacobian):
+    """The Jacobian of a network that has layers of a user's own."""
+
+    def _tmv(self, v, wrt, out):
+        names = tuple(dict.fromkeys(own for name in wrt for own in (self.layer.params if name == "theta" else (name,))))
+        found = self.layer.tmv(self.kept, v, names)
+        if "theta" in wrt:
+            found["theta"] = joined([found[name] for name in self.layer.params])
+        return {name: _check.fill(out.get(name), found[name]) for name in wrt}
+
+
+class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
+    """The Jacobian of a network of fastlec's layers."""
+
+    def _tmv(self, v, wrt, out):
+        if "theta" not in wrt:
+            return super()._tmv(v, wrt, out)
+        found = super()._tmv(v, tuple(name for name in wrt if name in ("x", "theta")), out)
+        named = views(found["theta"], self.layer.params)
+        return {name: found[name] if name in found else _check.fill(out.get(name), named[name].copy()) for name in wrt}
+
+    def split(self, results):
+        results = dict(results)
+        return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results

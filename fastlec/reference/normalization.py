@@ -1,0 +1,66 @@
+"""Batch normalization (Ioffe and Szegedy 2015).
+
+mean and var, (c,), are given; or None, and then they are those of the batch itself, and depend on x.
+"""
+
+import numpy as np
+
+from .arrays import float64
+
+
+def batch_statistics(x):
+    """(mean, var), (c,) each: of every channel over images and pixels, the variance divided by their number n h w."""
+    (x,) = float64(x=x)
+    return x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
+
+
+def batch_norm2d(x, gamma, beta, mean=None, var=None, eps=1e-5):
+    """gamma z + beta, where z = (x - mean) / sqrt(var + eps), for every channel."""
+    z, _ = _normalized(x, mean, var, eps)
+    return _channels(gamma) * z + _channels(beta)
+
+
+def batch_norm2d_jac_mv(x, gamma, beta, mean=None, var=None, eps=1e-5, dx=None, dgamma=None, dbeta=None):
+    """gamma dz + z dgamma + dbeta of those that are given.
+
+    dz = dx / s, s = sqrt(var + eps); with statistics of the batch dz = (dx - mean(dx) - z mean(z dx)) / s, because there
+    s ds = mean((x - mean) dx).
+    """
+    z, s = _normalized(x, mean, var, eps)
+    dy = np.zeros(z.shape)
+    if dx is not None:
+        dy += _channels(gamma) * _through(*float64(dx=dx), z, s, mean)
+    if dgamma is not None:
+        dy += z * _channels(dgamma)
+    return dy if dbeta is None else dy + _channels(dbeta)
+
+
+def batch_norm2d_jac_tmv(v, x, gamma, beta, mean=None, var=None, eps=1e-5):
+    """{"x", "gamma", "beta"}: the map from dx to dz is symmetric, so it takes gamma v to x; sums of z v and of v for the others."""
+    (v,) = float64(v=v)
+    z, s = _normalized(x, mean, var, eps)
+    dx = _through(_channels(gamma) * v, z, s, mean)
+    return {"x": dx, "gamma": (z * v).sum(axis=(0, 2, 3)), "beta": v.sum(axis=(0, 2, 3))}
+
+
+def _channels(a):
+    return np.reshape(a, (-1, 1, 1)).astype(np.float64)
+
+
+def _normalized(x, mean, var, eps):
+    (x,) = float64(x=x)
+    if mean is None:
+        mean, var = batch_statistics(x)
+    s = np.sqrt(_channels(var) + eps)
+    return (x - _channels(mean)) / s, s
+
+
+def _through(d, z, s, mean):
+    """dz along d."""
+    if mean is not None:
+        return d / s
+    return (d - _mean(d) - z * _mean(z * d)) / s
+
+
+def _mean(a):
+    return a.mean(axis=(0, 2, 3), keepdims=True)

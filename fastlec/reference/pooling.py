@@ -1,0 +1,71 @@
+"""Average and maximum pooling. By default windows lie side by side: stride None is kernel_size."""
+
+import numpy as np
+
+from .._geometry import window_geometry
+from .arrays import float64
+from .windows import interior, pad, padded_shape, taps
+
+
+def _windows(shape, kernel_size, stride, padding):
+    return window_geometry(shape, kernel_size, kernel_size if stride is None else stride, padding)
+
+
+def avg_pool2d(x, kernel_size, stride=None, padding=0):
+    """The mean of each window, zeros of the padding included: sum_ij x[n, c, sh a + i - top, sw b + j - left] / (r s)."""
+    (x,) = float64(x=x)
+    g = _windows(x.shape, kernel_size, stride, padding)
+    return sum(pixels for _, _, pixels in taps(pad(x, g), g)) / (g.r * g.s)
+
+
+def avg_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
+    """The means of dx: it is linear."""
+    return avg_pool2d(dx, kernel_size, stride, padding)
+
+
+def avg_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
+    """{"x"}: every pixel gets v / (r s) from each window that it is in."""
+    (v,) = float64(v=v)
+    g = _windows(np.shape(x), kernel_size, stride, padding)
+    back = np.zeros(padded_shape(g))
+    for _, _, pixels in taps(back, g):
+        pixels += v / (g.r * g.s)
+    return {"x": interior(back, g).copy()}
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0):
+    """The largest of each window; NaN where there is one, -inf where all of it is padding."""
+    return _largest(x, kernel_size, stride, padding)[1]
+
+
+def max_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
+    """dx of the pixel that is the largest of its window: the first of several that are, the first NaN if there is one."""
+    (dx,) = float64(dx=dx)
+    g, y, at = _largest(x, kernel_size, stride, padding)
+    dy = np.zeros_like(y)
+    for i, j, pixels in taps(pad(dx, g), g):
+        np.copyto(dy, pixels, where=at == i * g.s + j)
+    return dy
+
+
+def max_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
+    """{"x"}: v goes to the pixel that max_pool2d_jac_mv reads."""
+    (v,) = float64(v=v)
+    g, _, at = _largest(x, kernel_size, stride, padding)
+    back = np.zeros(padded_shape(g))
+    for i, j, pixels in taps(back, g):
+        pixels += np.where(at == i * g.s + j, v, 0.0)
+    return {"x": interior(back, g).copy()}
+
+
+def _largest(x, kernel_size, stride, padding):
+    """(geometry, the largest, which tap it is: i s + j, or -1 where a window is all padding)."""
+    (x,) = float64(x=x)
+    g = _windows(x.shape, kernel_size, stride, padding)
+    largest, at = np.full(g.y_shape, -np.inf), np.full(g.y_shape, -1)
+    inside = pad(np.ones(x.shape, bool), g, False)
+    for (i, j, pixels), (_, _, real) in zip(taps(pad(x, g), g), taps(inside, g), strict=True):
+        better = (at < 0) | (pixels > largest) | (np.isnan(pixels) & ~np.isnan(largest))
+        np.copyto(largest, pixels, where=real & better)
+        np.copyto(at, i * g.s + j, where=real & better)
+    return g, largest, at

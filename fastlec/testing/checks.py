@@ -1,0 +1,479 @@
+"""The derivative tests of section 4.3 over everything in the library that has a derivative: what ``fastlec check`` runs.
+
+CHECKS maps a name to a builder; the builder gets a dtype and a random generator and returns what is to be tested: a Scalar
+(gradient test), a Map (Jacobian and transpose tests) or a LayerAt (all of a layer's contract).  A new layer adds a line.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from .. import functional, linear
+from .._activations import CODES
+from ..layers import (
+    Activation,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+)
+from ..network import Network
+from ..training import MeanSquaredError, Objective, SoftmaxCrossEntropy
+from .derivatives import gradient_test, jacobian_test, transpose_test
+from .layers import check_layer
+
+SAMPLES, FEATURES, CLASSES = 24, 6, 4
+LAYER_SAMPLES = 5
+IMAGE = (3, 4, 5)  # a sample of LAYER_SAMPLES images
+ACTIVATIONS = tuple(CODES)
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """f(x) a number, grad(x) its gradient."""
+
+    f: Callable
+    grad: Callable
+    x: np.ndarray
+
+    def tests(self, name, rng):
+        yield gradient_test(self.f, self.grad, self.x, rng=rng, name=name)
+
+
+@dataclass(frozen=True)
+class Map:
+    """f(x) an array, jac_mv(x, v) = J v, jac_tmv(x, u) = J' u."""
+
+    f: Callable
+    jac_mv: Callable
+    jac_tmv: Callable
+    x: np.ndarray
+
+    def tests(self, name, rng):
+        yield jacobian_test(self.f, self.jac_mv, self.x, rng=rng, name=name)
+        yield transpose_test(self.jac_mv, self.jac_tmv, self.x, rng=rng, name=name)
+
+
+@dataclass(frozen=True)
+class LayerAt:
+    """A layer and samples for it."""
+
+    layer: Layer
+    x: np.ndarray
+
+    def tests(self, name, rng):
+        yield check_layer(self.layer, self.x, rng=rng, name=name)
+
+
+def run(*, dtype=None, seed=0):
+    """Run every check; returns a list of (name, result) pairs, results as in fastlec.testing, in the order of CHECKS.
+
+    dtype : float32 or float64; by default both, float64 first.
+    seed : of the random points and directions; each check has its own generator, so its numbers do not depend on the others.
+    """
+    dtypes = [np.dtype(d) for d in ((np.float64, np.float32) if dtype is None else (dtype,))]
+    results = []
+    for d in dtypes:
+        if d not in (np.float32, np.float64):
+            raise ValueError(f"dtype is {d}; expected float32 or float64")
+        for name, build in CHECKS.items():
+            rng = np.random.default_rng([seed, *name.encode()])
+            results += [(f"{name}: {result.kind} test, {d}", result) for result in build(d, rng).tests(name, rng)]
+    return results
+
+
+# --- functions -------------------------------------------------------------------------------------------------------
+
+
+def _softmax(axis, dtype, rng):
+    """The Jacobian of softmax, diag(p) - p p', is symmetric: one function for both products."""
+
+    def product(x, v):
+        p = functional.softmax(x, axis=axis)
+        return p * (v - np.sum(p * v, axis=axis, keepdims=True))
+
+    return Map(partial(functional.softmax, axis=axis), product, product, _normal(rng, dtype, SAMPLES, CLASSES))
+
+
+def _log_softmax(axis, dtype, rng):
+    """The Jacobian of log softmax is I - 1 p', its transpose I - p 1'."""
+
+    def jac_mv(x, v):
+        return v - np.sum(functional.softmax(x, axis=axis) * v, axis=axis, keepdims=True)
+
+    def jac_tmv(x, u):
+        return u - functional.softmax(x, axis=axis) * np.sum(u, axis=axis, keepdims=True)
+
+    return Map(partial(functional.log_softmax, axis=axis), jac_mv, jac_tmv, _normal(rng, dtype, SAMPLES, CLASSES))
+
+
+def _logsumexp(dtype, rng):
+    """The gradient of logsumexp is softmax."""
+    return Scalar(partial(functional.logsumexp, axis=None), functional.softmax, _normal(rng, dtype, SAMPLES))
+
+
+def _cross_entropy(soft, weighted, dtype, rng):
+    labels = rng.dirichlet(np.ones(CLASSES), SAMPLES).astype(dtype) if soft else rng.integers(0, CLASSES, SAMPLES)
+    weight = rng.uniform(0, 2, SAMPLES) if weighted else None
+
+    def part(index):
+        return lambda x: functional.softmax_cross_entropy(x, labels, sample_weight=weight)[index]
+
+    return Scalar(part(0), part(1), _normal(rng, dtype, SAMPLES, CLASSES))
+
+
+def _activation(name, dtype, rng):
+    """The Jacobian of an elementwise function is diag(f'(x)) (example 1)."""
+    f, derivative = getattr(functional, name), getattr(functional, f"{name}_derivative")
+    return _diagonal(f, derivative, dtype, rng)
+
+
+def _value_and_derivative(activation, dtype, rng):
+    value, derivative = (lambda x, i=i: functional.value_and_derivative(x, activation)[i] for i in (0, 1))
+    return _diagonal(value, derivative, dtype, rng)
+
+
+def _diagonal(f, derivative, dtype, rng):
+    def product(x, v):
+        return derivative(x) * v
+
+    x = rng.uniform(1, 2, (SAMPLES, FEATURES)) * rng.choice([-1, 1], (SAMPLES, FEATURES))  # away from relu's kink
+    return Map(f, product, product, x.astype(dtype))
+
+
+# --- objectives ------------------------------------------------------------------------------------------------------
+
+PLAIN = {"fit_bias": False}
+FULL = {"l2": 0.1, "weighted": True}
+REDUCED = {"l2": 0.1, "weighted": True, "reduced": True}
+
+
+def _problem(dtype, rng, kind, *, weighted=False, **options):
+    """(make, X, theta): make(X) is the objective over X; theta a random point."""
+    X = _normal(rng, dtype, SAMPLES, FEATURES)
+    y = rng.integers(0, 2 if kind is linear.LogisticObjective else CLASSES, SAMPLES)
+    if kind is linear.SoftmaxObjective:
+        options["n_classes"] = CLASSES
+    if weighted:
+        options["sample_weight"] = rng.uniform(0.5, 2, SAMPLES)
+
+    def make(X):
+        return kind(X, y, **options)
+
+    return make, X, _normal(rng, dtype, make(X).n_params)
+
+
+def _gradient(kind, options, dtype, rng):
+    make, X, theta = _problem(dtype, rng, kind, **options)
+    objective = make(X)
+    return Scalar(objective.value, objective.gradient, theta)
+
+
+def _value_and_gradient(batch, kind, options, dtype, rng):
+    make, X, theta = _problem(dtype, rng, kind, **options)
+    objective = make(X)
+    return Scalar(*(lambda t, i=i: objective.value_and_gradient(t, batch)[i] for i in (0, 1)), theta)
+
+
+def _hessian_mv(kind, options, dtype, rng):
+    """The Hessian is the gradient's Jacobian, and symmetric."""
+    make, X, theta = _problem(dtype, rng, kind, **options)
+    objective = make(X)
+    return Map(objective.gradient, objective.hessian_mv, objective.hessian_mv, theta)
+
+
+def _hessian(kind, options, dtype, rng):
+    """The dense Hessian is the gradient's Jacobian, and the transpose of hessian_mv: so the two agree."""
+    make, X, theta = _problem(dtype, rng, kind, **options)
+    objective = make(X)
+    return Map(objective.gradient, lambda t, v: objective.hessian(t) @ v, objective.hessian_mv, theta)
+
+
+def _hessian_operator(kind, options, dtype, rng):
+    make, X, theta = _problem(dtype, rng, kind, **options)
+    objective = make(X)
+    return Map(
+        objective.gradient,
+        lambda t, v: objective.hessian_operator(t).matvec(v),
+        lambda t, u: objective.hessian_operator(t).rmatvec(u),
+        theta,
+    )
+
+
+def _data_gradient(kind, options, dtype, rng):
+    make, X, theta = _problem(dtype, rng, kind, **options)
+    return Scalar(lambda X: make(X).value(theta), lambda X: make(X).data_gradient(theta), X)
+
+
+def _normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+# --- layers and networks ---------------------------------------------------------------------------------------------
+
+
+class _Square(Layer):
+    """y = x^2, written in Python: a network with such a layer takes another way through its layers."""
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x * x, x
+
+    def mv(self, x, directions):
+        return 2 * x * directions["x"]
+
+    def tmv(self, x, v, wrt):
+        return {variable: 2 * x * v for variable in wrt}
+
+
+def _dense_network(activation, **options):
+    return Network([Dense(FEATURES, 5, activation, **options), Dense(5, 3, activation, bias=False, **options)])
+
+
+def _residual_network(activation, **options):
+    first, last = Dense(FEATURES, 5, activation, **options), Dense(3, CLASSES, "identity", **options)
+    blocks = [Residual(5, activation=activation, **options), ProjectedResidual(5, 3, activation, **options)]
+    return Network([first, *blocks, Residual(3, 4, activation, **options), last])
+
+
+def _small_network(**options):
+    return Network([Dense(FEATURES, 4, **options), Residual(4, 3, **options), Dense(4, CLASSES, "identity", **options)])
+
+
+def _affine_network(**options):
+    return Network([Dense(FEATURES, CLASSES, "identity", **options)])
+
+
+def _nested_network(**options):
+    return Network([_dense_network("tanh", **options), Activation("sigmoid"), Network([Residual(3, **options)])])
+
+
+def _network_with_python(**options):
+    return Network([Dense(FEATURES, 5, **options), _Square(), _residual_network("tanh", **options).layers[1]])
+
+
+def _layer(make, dtype, rng):
+    """A layer and samples far from relu's kinks, drawn anew if all of its units that a parameter reaches are off for them."""
+    for _ in range(20):
+        layer = _with_biases(make(dtype=dtype, rng=rng), rng)
+        x = _off_kinks(layer, _normal(rng, dtype, 2000, FEATURES))
+        products = layer.jac_tmv(x, np.ones_like(layer(x)))
+        if all(g.any() for g in products.values()):
+            break
+    return LayerAt(layer, x)
+
+
+def _image_layer(make, dtype, rng):
+    """A layer and images for it."""
+    layer = _with_biases(make(dtype=dtype, rng=rng), rng)
+    if getattr(layer, "activation", None) == "relu":  # far from its kink everywhere, some units on and some off
+        b = layer.params["b"]
+        b[...] = np.where(np.arange(len(b)) % 2, -20, 20)
+    return LayerAt(layer, _normal(rng, dtype, LAYER_SAMPLES, *IMAGE))
+
+
+def _pooling_layer(make, dtype, rng):
+    """A layer without parameters and images whose values are far apart: no maximum changes its place."""
+    values = rng.permutation(LAYER_SAMPLES * int(np.prod(IMAGE)))
+    return LayerAt(make(), 20 * values.reshape(LAYER_SAMPLES, *IMAGE).astype(dtype))
+
+
+def _image_layer_checks():
+    c = IMAGE[0]
+    for activation in (*ACTIVATIONS, "identity"):
+        yield f"Conv2d with {activation}", partial(Conv2d, c, 4, 3, activation, padding=1, stride=2)
+        yield f"ConvResidual with {activation}", partial(ConvResidual, c, 2, 3, activation)
+        yield f"ProjectedConvResidual with {activation}", partial(ProjectedConvResidual, c, 2, 3, activation)
+    yield "Conv2d, depthwise", partial(Conv2d, c, c, 3, groups=c)
+    yield "BatchNorm2d of running statistics", lambda rng, **options: BatchNorm2d(c, **options)
+    yield "BatchNorm2d of statistics of the batch", lambda rng, **options: BatchNorm2d(c, training=True, **options)
+
+
+def _with_biases(layer, rng):
+    """The layer with random biases, which begin as zeros."""
+    biases = {name: 0.3 * rng.standard_normal(a.shape) for name, a in layer.params.items() if a.ndim == 1}
+    return layer.with_params({name: biases[name].astype(a.dtype) if name in biases else a for name, a in layer.params.items()})
+
+
+def _off_kinks(layer, x):
+    """Some of the samples for which the arguments of the activations are far from relu's kink, 0: not the farthest ones alone,
+    for which the same units may be off."""
+    farthest = np.argsort(_distances_to_kinks(layer, x))[-4 * LAYER_SAMPLES :]
+    return x[farthest[::4]]
+
+
+def _distances_to_kinks(layer, x):
+    """The least |z| in each sample of the argument z of an activation, (m,)."""
+    if not isinstance(layer, Network):
+        W = layer.params.get("W", layer.params.get("W1"))
+        z = x if W is None else x @ W.T + layer.params.get("b", 0)
+        return np.abs(z).min(axis=1)
+    least = np.full(len(x), np.inf)
+    for part in layer.layers:
+        least = np.minimum(least, _distances_to_kinks(part, x))
+        x = part(x)
+    return least
+
+
+# --- losses and objectives of networks -------------------------------------------------------------------------------
+
+
+def _targets(loss, rng, dtype):
+    return rng.integers(0, CLASSES, SAMPLES) if isinstance(loss, SoftmaxCrossEntropy) else _normal(rng, dtype, SAMPLES, CLASSES)
+
+
+def _loss_gradient(loss, dtype, rng):
+    y = _targets(loss, rng, dtype)
+    output = _normal(rng, dtype, SAMPLES, CLASSES)
+    return Scalar(lambda z: loss.value(z, y), lambda z: loss.value_and_gradient(z, y)[1], output)
+
+
+def _loss_hessian_mv(loss, dtype, rng):
+    """The Hessian is the gradient's Jacobian, and symmetric."""
+    y = _targets(loss, rng, dtype)
+
+    def product(z, v):
+        return loss.hessian_mv(z, y, v)
+
+    return Map(lambda z: loss.value_and_gradient(z, y)[1], product, product, _normal(rng, dtype, SAMPLES, CLASSES))
+
+
+def _network_problem(make, loss, dtype, rng):
+    """(objective, theta)."""
+    net = _with_biases(make(dtype=dtype, rng=rng), rng)
+    X = _normal(rng, dtype, SAMPLES, FEATURES)
+    return Objective(net, loss, X, _targets(loss, rng, dtype)), net.theta
+
+
+def _network_gradient(batch, make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Scalar(lambda t: objective.value(t, batch), lambda t: objective.gradient(t, batch), theta)
+
+
+def _network_value_and_gradient(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Scalar(*(lambda t, i=i: objective.value_and_gradient(t)[i] for i in (0, 1)), theta)
+
+
+def _network_hessian_mv(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Map(objective.gradient, objective.hessian_mv, objective.hessian_mv, theta)
+
+
+def _gauss_newton_mv(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    return Map(_linearized_gradient(objective, theta), objective.gauss_newton_mv, objective.gauss_newton_mv, theta)
+
+
+def _gauss_newton_operator(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    operator = objective.gauss_newton_operator(theta)
+    gradient = _linearized_gradient(objective, theta)
+    return Map(gradient, lambda t, v: operator.matvec(v), lambda t, u: operator.rmatvec(u), theta)
+
+
+def _linearized_gradient(objective, theta):
+    """The gradient of the loss of the network linearized at theta: its Jacobian there is J' H J, which is symmetric."""
+    output, jac = objective.net.with_theta(theta).linearize(objective.X)
+
+    def gradient(t):
+        z = output + jac.mv(theta=t - theta)
+        return jac.tmv(objective.loss.value_and_gradient(z, objective.y)[1], wrt=("theta",))["theta"]
+
+    return gradient
+
+
+def _residuals(make, loss, dtype, rng):
+    objective, theta = _network_problem(make, loss, dtype, rng)
+    jacobian = objective.jacobian
+    return Map(objective.residuals, lambda t, v: jacobian(t).matvec(v), lambda t, u: jacobian(t).rmatvec(u), theta)
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def _objective_checks():
+    variants = {
+        "SoftmaxObjective": (linear.SoftmaxObjective, {}),
+        "SoftmaxObjective without bias": (linear.SoftmaxObjective, PLAIN),
+        "SoftmaxObjective with l2, weights": (linear.SoftmaxObjective, FULL),
+        "SoftmaxObjective reduced, with l2, weights": (linear.SoftmaxObjective, REDUCED),
+        "LogisticObjective": (linear.LogisticObjective, {}),
+        "LogisticObjective without bias": (linear.LogisticObjective, PLAIN),
+        "LogisticObjective with l2, weights": (linear.LogisticObjective, FULL),
+    }
+    maps = {
+        "gradient": _gradient,
+        "value_and_gradient": partial(_value_and_gradient, None),
+        "value_and_gradient of a batch": partial(_value_and_gradient, np.array([20, 3, 4, 11, 3])),
+        "hessian_mv": _hessian_mv,
+        "hessian": _hessian,
+        "hessian_operator": _hessian_operator,
+        "data_gradient": _data_gradient,
+    }
+    for variant, arguments in variants.items():
+        for method, build in maps.items():
+            yield f"{variant}: {method}", partial(build, *arguments)
+
+
+def _layer_checks():
+    for activation in (*ACTIVATIONS, "identity"):
+        yield f"Dense with {activation}", partial(Dense, FEATURES, 3, activation)
+        yield f"Dense with {activation}, without bias", partial(Dense, FEATURES, 3, activation, bias=False)
+        yield f"Residual with {activation}", partial(Residual, FEATURES, activation=activation)
+        yield f"Residual with {activation}, 3 hidden units", partial(Residual, FEATURES, 3, activation)
+        yield f"ProjectedResidual with {activation}", partial(ProjectedResidual, FEATURES, 3, activation)
+        yield f"Activation {activation}", lambda activation=activation, **_: Activation(activation)
+        yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
+        yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
+    yield "Network of networks", _nested_network
+    yield "Network with a layer in Python", _network_with_python
+
+
+def _network_objective_checks():
+    losses = SoftmaxCrossEntropy(), MeanSquaredError()
+    for loss in losses:
+        name = type(loss).__name__
+        yield f"{name}: value_and_gradient", partial(_loss_gradient, loss)
+        yield f"{name}: hessian_mv", partial(_loss_hessian_mv, loss)
+        name = f"Objective with {name}"
+        yield f"{name}: gradient", partial(_network_gradient, None, _small_network, loss)
+        yield f"{name}: gradient of a batch", partial(_network_gradient, np.array([20, 3, 4, 11, 3]), _small_network, loss)
+        yield f"{name}: value_and_gradient", partial(_network_value_and_gradient, _small_network, loss)
+        yield f"{name}: gauss_newton_mv", partial(_gauss_newton_mv, _small_network, loss)
+        yield f"{name}: gauss_newton_operator", partial(_gauss_newton_operator, _small_network, loss)
+        yield f"{name}: hessian_mv", partial(_network_hessian_mv, _affine_network, loss)
+    yield "Objective with MeanSquaredError: residuals", partial(_residuals, _small_network, losses[1])
+
+
+CHECKS = {
+    "softmax": partial(_softmax, -1),
+    "softmax over axis 0": partial(_softmax, 0),
+    "log_softmax": partial(_log_softmax, -1),
+    "log_softmax over axis 0": partial(_log_softmax, 0),
+    "logsumexp": _logsumexp,
+    "softmax_cross_entropy of labels": partial(_cross_entropy, False, False),
+    "softmax_cross_entropy of labels, weighted": partial(_cross_entropy, False, True),
+    "softmax_cross_entropy of probabilities": partial(_cross_entropy, True, False),
+    "softmax_cross_entropy of probabilities, weighted": partial(_cross_entropy, True, True),
+    **{name: partial(_activation, name) for name in ACTIVATIONS},
+    **{f"value_and_derivative of {name}": partial(_value_and_derivative, name) for name in ACTIVATIONS},
+    **dict(_objective_checks()),
+    **{name: partial(_layer, make) for name, make in _layer_checks()},
+    **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},
+    "AvgPool2d": partial(_pooling_layer, partial(AvgPool2d, 2)),
+    "MaxPool2d": partial(_pooling_layer, partial(MaxPool2d, 2)),
+    "Flatten": partial(_pooling_layer, Flatten),
+    **dict(_network_objective_checks()),
+}

@@ -1,0 +1,183 @@
+"""Losses of a network's output, as means over samples: softmax cross-entropy (lecture eq. 11 and 12) and the squared error.
+
+A loss of a user's own has two methods:
+
+    targets(y, shape, dtype)        y checked and converted for an output of this shape
+    value_and_gradient(output, y)   (the loss, its gradient by the output), both of which are read at once
+
+and may have more: ``value(output, y)``; ``hessian_mv(output, y, v)`` for Gauss-Newton products; ``classes(y)``, the classes (m,)
+that the targets speak for, for accuracies; ``residual_scale(size)``, where it is a sum of squares.
+"""
+
+import numpy as np
+
+from .. import _check
+from .._kernels import plan as kernels
+from .._kernels import squares as _squares
+from .._kernels import xent as _xent
+from ..functional import softmax, softmax_cross_entropy
+
+_INT64 = np.dtype(np.int64)
+
+
+def value(loss, output, y):
+    """The value of a loss, a float; also of one of the user's own that has no method for it alone."""
+    if hasattr(loss, "value"):
+        return _check.number(loss.value(output, y), f"what {type(loss).__name__}.value gave")
+    return value_and_gradient(loss, output, y)[0]
+
+
+def value_and_gradient(loss, output, y):
+    """(value, gradient by the output) of a loss, which may be the user's own."""
+    found, name = loss.value_and_gradient(output, y), f"{type(loss).__name__}.value_and_gradient"
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise TypeError(f"{name} gave a {type(found).__name__}; expected (loss, its gradient by the output)")
+    gradient = _check.as_array(found[1], f"the gradient that {name} gave")
+    _check.float_dtype(gradient.dtype, f"the gradient that {name} gave")
+    if gradient.shape != output.shape:
+        raise ValueError(f"{name} gave a gradient of shape {gradient.shape}; expected {output.shape}")
+    return _check.number(found[0], f"the loss that {name} gave"), gradient
+
+
+def classes_of(loss, y, shape):
+    """The classes (m,) in targets y of an output of this shape, or None where the targets are no classes."""
+    if y.ndim == 1 and y.dtype.kind in "iu" and shape[-1] > 1:
+        return y
+    return loss.classes(y) if hasattr(loss, "classes") else None
+
+
+class SoftmaxCrossEntropy:
+    """The mean over samples of -log softmax(z)_y, z (m, l) the network's output (lecture eq. 11 and 12).
+
+    y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample. ValueError or TypeError for others.
+
+    >>> import numpy as np
+    >>> loss, gradient = fastlec.SoftmaxCrossEntropy().value_and_gradient(np.zeros((1, 4)), np.array([3]))
+    >>> round(loss, 4), gradient
+    (1.3863, array([[ 0.25,  0.25,  0.25, -0.75]]))
+    """
+
+    __slots__ = ()  # there is nothing to set
+
+    def __repr__(self):
+        return "SoftmaxCrossEntropy()"
+
+    def targets(self, y, shape, dtype):
+        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+        if _check.is_plain(y) and y.dtype is _INT64 and y.shape == shape[:1] and _xent.first_bad_label(y, shape[-1]) < 0:
+            return y  # the common case, quickly
+        _matrix(shape)
+        y = _check.as_array(y, "y")
+        if y.ndim == 2 or y.dtype.kind == "f":
+            if y.shape == shape[:1]:
+                raise TypeError(f"y has dtype {y.dtype}; expected integers, or probabilities of shape {shape}")
+            if y.shape != shape:
+                raise ValueError(f"y has shape {y.shape}; expected ({shape[0]},) integers or {shape} probabilities")
+            _check.float_dtype(y.dtype, "y")
+            return _check.plain(y, dtype, "y")
+        return _check.labels(y, *shape, "y")
+
+    def classes(self, y):
+        """The class (m,) that each target, a label or a row of probabilities, speaks for."""
+        return y if y.ndim == 1 else y.argmax(axis=1)
+
+    def value(self, output, y):
+        """The loss, a float."""
+        return self.value_and_gradient(output, y)[0]
+
+    def value_and_gradient(self, output, y, *, grad_out=None):
+        """(loss, its gradient by the output (m, l)), in one sweep. grad_out : array for the gradient, or None."""
+        output = _check.matrix(output, "output")
+        return softmax_cross_entropy(output, self.targets(y, output.shape, _dtype(output)), grad_out=grad_out)
+
+    def hessian_mv(self, output, y, v):
+        """The Hessian by the output times v (m, l): (diag(p) - p p') v / m for each sample, times the sum of its target row where y
+        holds rows; labels do not matter."""
+        output = _check.matrix(output, "output")
+        v = _like(v, output)
+        y = self.targets(y, output.shape, v.dtype)
+        p = softmax(_check.plain(output, v.dtype, "output"))
+        product = p * (v - np.einsum("ij,ij->i", p, v)[:, None]) / len(p)
+        return product if y.ndim == 1 else product * y.sum(axis=1, keepdims=True)
+
+    def plan(self, plan, output, y, grad):
+        """Adds the loss, and (unless None) its gradient by the output, to a plan."""
+        _xent.loss(plan, output, y, grad, len(output))
+
+
+class MeanSquaredError:
+    """The mean over samples and outputs of (z - y)^2, z (m, k) the network's output.
+
+    y : (m, k), or (m,) where there is one output. ValueError or TypeError for others.
+
+    >>> import numpy as np
+    >>> fastlec.MeanSquaredError().value(np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
+    2.0
+    """
+
+    __slots__ = ()  # there is nothing to set
+
+    def __repr__(self):
+        return "MeanSquaredError()"
+
+    def targets(self, y, shape, dtype):
+        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+        y = _check.as_array(y, "y")
+        _check.float_dtype(y.dtype, "y")
+        if y.shape != shape and (y.shape != shape[:1] or int(np.prod(shape[1:])) != 1):
+            raise ValueError(f"y has shape {y.shape}; expected {shape}")
+        return _check.plain(y, dtype, "y").reshape(shape)
+
+    def value(self, output, y):
+        """The loss, a float."""
+        return self._run(output, y, None)
+
+    def value_and_gradient(self, output, y, *, grad_out=None):
+        """(loss, its gradient by the output). grad_out : array for the gradient, or None."""
+        output = _check.as_array(output, "output")
+        dtype = _dtype(output)
+        if grad_out is not None:
+            _check.output(grad_out, output.shape, dtype, "grad_out")
+        grad = kernels.Plan(dtype.num).empty(*output.shape)
+        return self._run(output, y, grad), _check.fill(grad_out, grad)
+
+    def _run(self, output, y, grad):
+        output = _check.as_array(output, "output")
+        if not output.size:
+            raise ValueError(f"output has shape {output.shape}; expected at least one sample")
+        dtype = _dtype(output)
+        y = self.targets(y, output.shape, dtype)
+        plan = kernels.Plan(dtype.num)
+        self.plan(plan, _check.plain(output, dtype, "output"), y, grad)
+        return plan.run()
+
+    def residual_scale(self, size):
+        """With outputs of that many values, the loss is ||scale (output - y)||^2 / 2."""
+        return np.sqrt(2 / size)
+
+    def hessian_mv(self, output, y, v):
+        """The Hessian by the output times v: 2 v / (m k); output and y do not matter."""
+        v = _like(v, output)
+        return v * v.dtype.type(2 / max(v.size, 1))
+
+    def plan(self, plan, output, y, grad):
+        """Adds the loss, and (unless None) its gradient by the output, to a plan."""
+        _squares.loss(plan, output, y, grad, output.size)
+
+
+def _dtype(output):
+    return _check.float_dtype(output.dtype, "output")
+
+
+def _like(v, output):
+    output = _check.as_array(output, "output")
+    v = _check.as_array(v, "v")
+    if v.shape != output.shape:
+        raise ValueError(f"v has shape {v.shape}; expected {output.shape} to match output")
+    _check.float_dtype(v.dtype, "v")
+    return _check.plain(v, _dtype(output), "v")
+
+
+def _matrix(shape):
+    if len(shape) != 2 or 0 in shape:
+        raise ValueError(f"output has shape {shape}; expected (samples, classes), neither of them 0")

@@ -1,0 +1,175 @@
+"""A network's loss over a data set as a function of theta, ready for scipy.optimize (lecture eq. 19, chapter 4).
+
+    F(theta) = loss(f(theta, X), y)
+
+Large data is gone over in parts, so that memory does not grow with it; each part adds its gradient to the sum in order.
+"""
+
+import numpy as np
+
+from .. import _check
+from .._fixed import Settled
+from ..network import Network
+from . import losses
+
+PART_VALUES = 1 << 22  # values of all layers for the samples of one part
+
+
+class Objective:
+    """F(theta), its gradient and Gauss-Newton products.
+
+    net : a `Network`, which is never changed: theta is an argument. loss : `SoftmaxCrossEntropy`, `MeanSquaredError` or an object
+    with their methods. X : (m, ...) samples, y : targets as the loss takes them. dtype, n_params : of the network.
+
+    y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the four
+    can be exchanged: another Objective is as good as free.
+
+    Computing happens in the network's dtype, and arrays come back in theta's: float64 for scipy.optimize. `batch`, an array of
+    indices or a slice, restricts the mean to those samples.
+
+    >>> from scipy.optimize import minimize
+    >>> X, y = fastlec.data.load_digits()
+    >>> net = fastlec.Network([fastlec.Dense(64, 10, "identity", rng=0)])
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
+    >>> found = minimize(f.value_and_gradient, net.theta, jac=True, method="L-BFGS-B", options={"maxiter": 20})
+    >>> found.fun < f.value(net.theta) / 10
+    True
+    """
+
+    net, loss, X, y = (Settled("make a new Objective") for _ in range(4))
+
+    def __init__(self, net, loss, X, y):
+        if not isinstance(net, Network):
+            raise TypeError(f"net is a {type(net).__name__}; expected a Network")
+        _check.loss(loss)
+        self.net, self.loss = net, loss
+        X = _check.as_array(X, "X")
+        _check.float_dtype(X.dtype, "X")
+        if not X.ndim:
+            raise ValueError("X is a number; expected an array of samples")
+        self.X = _check.plain(X, net.theta.dtype, "X")
+        if not len(self.X):
+            raise ValueError(f"X has shape {self.X.shape}; expected at least one sample")
+        shape = net.output_shape(self.X.shape[1:])
+        self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype))
+        self.y.flags.writeable = False
+        values, shape = int(np.prod(shape)), self.X.shape[1:]
+        for layer in net.layers:
+            values += int(np.prod(shape))
+            shape = layer.output_shape(shape)
+        self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
+
+    @property
+    def dtype(self):
+        return self.net.theta.dtype
+
+    @property
+    def n_params(self):
+        """The length of theta."""
+        return self.net.n_params
+
+    @property
+    def n_samples(self):
+        return len(self.X)
+
+    def value(self, theta, batch=None):
+        """F(theta), a float."""
+        return self._evaluate(theta, batch, False)[0]
+
+    def gradient(self, theta, batch=None):
+        """The gradient of F, as long as theta, by back-propagation."""
+        return self.value_and_gradient(theta, batch)[1]
+
+    def value_and_gradient(self, theta, batch=None):
+        """(F(theta), its gradient)."""
+        return self._evaluate(theta, batch, True)
+
+    def _evaluate(self, theta, batch, want_gradient):
+        theta, answer = self._vector(theta, "theta")
+        X, y = self._select(batch)
+        net = self.net.with_theta(theta)
+        total, gradient = 0.0, None
+        for i in range(0, len(X), self._part):
+            part, targets = X[i : i + self._part], y[i : i + self._part]
+            share = len(part) / len(X)
+            if not want_gradient:
+                total += share * losses.value(self.loss, net(part), targets)
+                continue
+            output, jac = net.linearize(part)
+            loss, v = losses.value_and_gradient(self.loss, output, targets)
+            total += share * loss
+            found = jac.tmv(v, "theta")["theta"]
+            if share == 1:
+                gradient = found
+            else:
+                gradient = np.zeros(self.n_params) if gradient is None else gradient
+                gradient += share * found
+        return total, None if gradient is None else gradient.astype(answer, copy=False)
+
+    def gauss_newton_mv(self, theta, v):
+        """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output: the Hessian of F without the second
+        derivatives of the network, positive semidefinite."""
+        if not hasattr(self.loss, "hessian_mv"):
+            raise TypeError(f"loss is a {type(self.loss).__name__}, which has no hessian_mv; Gauss-Newton products need it")
+        theta, answer = self._vector(theta, "theta")
+        v, _ = self._vector(v, "v")
+        net = self.net.with_theta(theta)
+        total = np.zeros(self.n_params)
+        for i in range(0, len(self.X), self._part):
+            part = slice(i, i + self._part)
+            output, jac = net.linearize(self.X[part])
+            curved = self.loss.hessian_mv(output, self.y[part], jac.mv(theta=v))
+            total += len(output) / len(self.X) * jac.tmv(curved, "theta")["theta"]
+        return total.astype(answer, copy=False)
+
+    def gauss_newton_operator(self, theta, damping=0.0):
+        """gauss_newton_mv at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for cg or minres."""
+        from scipy.sparse.linalg import LinearOperator
+
+        _, answer = self._vector(theta, "theta")
+        damping = _check.non_negative(damping, "damping")
+        theta = np.array(theta)
+
+        def product(v):
+            v = np.ravel(v)
+            return self.gauss_newton_mv(theta, v) + damping * v
+
+        return LinearOperator((self.n_params, self.n_params), matvec=product, rmatvec=product, dtype=answer)
+
+    def hessian_mv(self, theta, v):
+        """The Hessian of F times v where it is exact without second derivatives of the network, which is then affine in theta: one
+        layer with "identity". ValueError for other networks; gauss_newton_mv approximates their Hessian."""
+        if not self.net.affine_in_theta:
+            raise ValueError("net is not affine in theta, so its exact Hessian is not offered; use gauss_newton_mv")
+        return self.gauss_newton_mv(theta, v)
+
+    def residuals(self, theta):
+        """r with F(theta) = ||r||^2 / 2, flat, for scipy.optimize.least_squares. The loss must be MeanSquaredError."""
+        net, scale, answer = self._least_squares(theta)
+        return ((net(self.X) - self.y).ravel() * scale).astype(answer, copy=False)
+
+    def jacobian(self, theta):
+        """The Jacobian of `residuals` as a LinearOperator, for least_squares(..., jac=f.jacobian, tr_solver="lsmr") or lsmr."""
+        from scipy.sparse.linalg import LinearOperator
+
+        net, scale, answer = self._least_squares(np.array(_check.as_array(theta, "theta")))
+        _, jac = net.linearize(self.X)
+        J = jac.operator("theta")
+        return LinearOperator(
+            J.shape, matvec=lambda v: scale * J.matvec(v), rmatvec=lambda u: scale * J.rmatvec(u), dtype=answer
+        )
+
+    def _least_squares(self, theta):
+        if not hasattr(self.loss, "residual_scale"):
+            raise ValueError(f"loss is {_check.shown(self.loss)}; expected MeanSquaredError(), whose F is a sum of squares")
+        theta, answer = self._vector(theta, "theta")
+        return self.net.with_theta(theta), self.loss.residual_scale(self.y.size), answer
+
+    def _select(self, batch):
+        if batch is None:
+            return self.X, self.y
+        X, y = _check.batch(self.X, self.y, batch)
+        return np.ascontiguousarray(X), np.ascontiguousarray(y)
+
+    def _vector(self, v, name):
+        return _check.vector(v, self.n_params, self.dtype, name, "all parameters of the network")

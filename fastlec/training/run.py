@@ -1,0 +1,126 @@
+"""A network in training: its epochs, and all that changes on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from . import losses
+from .history import MEASURED, EarlyStopping, History
+from .samples import Samples
+from .step import training_step
+
+CHUNK = 1024  # validation samples that are evaluated at once: what the layers keep of them is bounded
+
+
+class Run:
+    """A network in training, and all that changes on the way: what a checkpoint holds.
+
+    best : the values of `values` after the best epoch, or None where nobody wants them back. steps : how many were made.
+    began : the number of the last epoch's first step, of which history.learning_rate tells.
+    """
+
+    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator):
+        self.net, self.loss, self.optimizer = net, loss, optimizer
+        self.batch_size, self.trainable, self.rule = batch_size, trainable, rule
+        self.step = training_step(net, loss, optimizer, batch_size, trainable)
+        self.history = History()
+        self.best = self.values() if rule.restore_best else None
+        self.rng, self.began, self.steps = rng, 0, 0
+
+    def values(self) -> dict[str, np.ndarray]:
+        """Copies of all that training changes of the network."""
+        return {"theta": self.net.theta.copy(), **{f"buffers.{name}": array.copy() for name, array in self.net.buffers.items()}}
+
+    def restore(self, values: dict[str, np.ndarray]) -> None:
+        """Put back into the network what `values` gave."""
+        self.net.theta = values["theta"]
+        for name, array in self.net.buffers.items():
+            array[...] = values[f"buffers.{name}"]
+
+    def out_of_patience(self) -> bool:
+        return len(self.history) - (self.history.best_epoch or 0) >= self.rule.patience
+
+    def epoch(self, samples: Samples, rows: np.ndarray, held_out: Samples | None) -> None:
+        """Train on those rows of the samples, measure, take note. An exception leaves all as if the epoch had not begun."""
+        began, before, history = time.perf_counter(), self.values(), self.history
+        done, best, best_epoch = len(history), self.best, history.best_epoch
+        try:
+            rate = self.optimizer.rate(self.steps)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
+                train_loss = self._train(samples, self.rng.permutation(rows), rate)
+                val_loss, val_accuracy = (None, None) if held_out is None else evaluate(self.net, self.loss, held_out)
+            steps = self.steps + math.ceil(len(rows) / self.batch_size)
+            spoilt = not_finite({**self.values(), **self.step.state, "the validation loss": val_loss or 0.0})
+            if spoilt:
+                raise self._diverged(steps, f"{spoilt} has NaN or infinity", rate)
+            measured = (train_loss, val_loss, val_accuracy, time.perf_counter() - began, rate)
+            for name, value in zip(MEASURED, measured, strict=True):
+                if value is not None:
+                    getattr(history, name).append(value)
+            values = getattr(history, self.rule.monitor)
+            if best_epoch is None or self.rule.improves(values[-1], values[best_epoch - 1]):
+                history.best_epoch = len(history)
+                if best is not None:
+                    self.best = self.values()
+            self.began, self.steps = self.steps, steps
+        except BaseException:
+            self.restore(before)
+            self.best, history.best_epoch = best, best_epoch
+            history.cut(done)
+            raise
+
+    def _train(self, samples: Samples, order: np.ndarray, rate: float) -> float:
+        """One step for every batch of rows, in that order; the mean loss of the samples."""
+        X, y = (np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in (samples.X, samples.y))
+        total = 0.0
+        for count, start in enumerate(range(0, len(order), self.batch_size), self.steps + 1):
+            rows = order[start : start + self.batch_size]
+            x, targets = X[: len(rows)], y[: len(rows)]
+            samples.X.take(rows, 0, x, "clip")  # "raise" would gather into a copy first
+            samples.y.take(rows, 0, targets, "clip")
+            loss = self.step(x, targets)
+            if not math.isfinite(loss):
+                raise self._diverged(count, f"the loss is {loss}", rate)
+            total += loss * len(rows)
+        return total / len(order)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What of a checkpoint has one shape, however long the training: values, the best ones, the optimizer's state."""
+        best = {best_name(name): array for name, array in (self.best or {}).items()}
+        return {**self.values(), **best, **{f"state.{name}": array for name, array in self.step.state.items()}}
+
+    def _diverged(self, count: int, what: str, rate: float) -> FloatingPointError:
+        best, end = self.history.best_epoch, "net.theta is as it was at the start of the epoch"
+        if self.best is not None and best is not None:
+            end = f"net.theta is as it was after epoch {best}, the best"
+        return FloatingPointError(
+            f"training diverged at epoch {len(self.history) + 1}, step {count}: {what}; "
+            f"a lower learning rate than {rate:g} may help; {end}"
+        )
+
+
+def evaluate(net, loss, samples: Samples) -> tuple[float, float | None]:
+    """The mean loss, and the share of classes that are right, or None where there are no classes."""
+    total, right = 0.0, 0
+    chunk = len(samples) if net.couples_samples else CHUNK
+    for start in range(0, len(samples), chunk):
+        part = samples[start : start + chunk]
+        output = net(part.X)
+        total += losses.value(loss, output, part.y) * len(part)
+        if part.classes is not None:
+            right += np.count_nonzero(output.argmax(axis=-1) == part.classes)
+    return total / len(samples), None if samples.classes is None else right / len(samples)
+
+
+def not_finite(arrays: dict[str, Any]) -> str | None:
+    """The name of the first that has NaN or infinity."""
+    return next((name for name, values in arrays.items() if not np.isfinite(values).all()), None)
+
+
+def best_name(name: str) -> str:
+    """The name that the best epoch's array of that name has in a checkpoint."""
+    return "best" if name == "theta" else f"best.{name}"

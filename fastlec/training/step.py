@@ -1,0 +1,319 @@
+"""The training step: forward map, loss, back-propagation and the optimizer's step (lecture 3.2 and chapter 4), planned once.
+
+Where all layers are fastlec's own the step is one list of jobs. Weights take the optimizer's step inside the matrix product that
+is their gradient, so gradients are never written; nothing is allocated after the first step with a batch of some size. A loss or
+an optimizer of the user's own is called between the jobs; for an optimizer, gradients are written.
+"""
+
+import functools
+import math
+import os
+import threading
+import weakref
+from collections.abc import Mapping
+
+import numpy as np
+
+from .. import _check
+from .._fixed import Settled
+from .._kernels import plan as kernels
+from .._kernels import update
+from .._kernels.conv2d import get_default as conv_algorithm
+from ..network import Network, views
+from . import losses
+from .trainable import trainable_names
+
+MOST_PLANS = 8  # shapes of batches whose plans are kept
+MOST_STEPS = 1 << 62  # an int64 with room for more
+
+
+def training_step(net, loss, optimizer, batch_size, trainable=None):
+    """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples. Layers with a form
+    for training (`BatchNorm2d`) are used in that, whatever net(X) uses.
+
+    loss : `SoftmaxCrossEntropy`, `MeanSquaredError`, or one of your own, an object with their targets and value_and_gradient. What
+    that is given of the network's output is read-only, and its own for the call alone.
+    optimizer : `SGD`, `Adam`, or an `Optimizer` of your own.
+    trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
+    fnmatch), a layer (one of net.layers, or within a network there, or its index, -1 the last one), or several of these. All other
+    parameters keep their bits, whatever momentum or weight decay; a layer none of whose parameters is trained is as net(x) has it,
+    and its buffers stay: batch normalisation with the running statistics. Derivatives are computed down to the first
+    layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to train.
+
+    >>> X, y = fastlec.data.load_digits()
+    >>> net = fastlec.Network([fastlec.Dense(64, 32, rng=0), fastlec.Dense(32, 10, "identity", rng=1)])
+    >>> step = fastlec.training_step(net, fastlec.SoftmaxCrossEntropy(), fastlec.SGD(0.1), batch_size=100)
+    >>> first = step(X[:100], y[:100])
+    >>> step(X[:100], y[:100]) < first
+    True
+    """
+    return TrainingStep(net, loss, optimizer, batch_size, trainable)
+
+
+def _by_itself(method):
+    """The method, run while no other such method of the object runs. Those of other threads wait. One that comes from within
+    (a signal handler, a schedule, a loss or layer of the user's own) would wait for itself, and is refused."""
+
+    @functools.wraps(method)
+    def alone(self, *arguments, **named):
+        with self._lock:
+            if self._running:
+                raise RuntimeError(
+                    "this training step is running: a signal handler, schedule, loss or layer asked for it from within"
+                )
+            try:
+                self._running = True
+                return method(self, *arguments, **named)
+            finally:
+                self._running = False
+
+    return alone
+
+
+class TrainingStep:
+    """step(X, y) -> the batch's mean loss before the step; net.theta and net.buffers are changed in place. See `training_step`.
+
+    net, loss, optimizer, batch_size : as given. trainable : the names of the parameters and buffers that change, or None for all.
+    count : how many steps were made. None of them can be exchanged: make a new step, and hand on the state.
+    Two threads may not train one network at once; a step waits for the one that runs in another thread. A step, or its state, that
+    is asked for from within itself (by a signal handler) is a RuntimeError. In a forked child no other thread's step runs.
+    An exception leaves everything as it was, but for what comes while the jobs run (Ctrl-C): that may leave parameters, buffers and
+    state between two steps. Copies and pickles have a state of their own; copy.copy shares the network, the others copy it.
+    """
+
+    net, loss, optimizer, batch_size, trainable = (
+        Settled("make a new step, and hand on the state: new.state = step.state") for _ in range(5)
+    )
+
+    def __init__(self, net, loss, optimizer, batch_size, trainable=None):
+        if not isinstance(net, Network):
+            raise TypeError(f"net is a {type(net).__name__}; expected a Network")
+        _check.loss(loss)
+        _check.optimizer(optimizer)
+        if not net.theta.flags.writeable:
+            raise ValueError("net.theta is read-only; expected a network that can be trained")
+        self.net, self.loss, self.optimizer = net, loss, optimizer
+        self.batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
+        self.trainable = trainable_names(net, trainable)
+        self._count = 0
+        self._states = tuple(_zeros(net) for _ in range(_check.count(optimizer.state_arrays, "optimizer.state_arrays", 0)))
+        self._prepare()
+
+    def _prepare(self):
+        """What follows from the rest."""
+        self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
+        self._plans, self._lock, self._running = {}, threading.RLock(), False
+        self._rule = None if _in_kernels(self.optimizer, "set_rule", "step") else _OwnRule(self)
+        _steps.add(self)
+
+    @_by_itself
+    def __getstate__(self):
+        derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_rule")
+        kept = {name: value for name, value in vars(self).items() if name not in derived}
+        return kept | {"_states": tuple(a.copy() for a in self._states)}
+
+    def __setstate__(self, kept):
+        vars(self).update(kept)
+        self._prepare()
+
+    @property
+    def count(self):
+        """How many steps were made."""
+        return self._count
+
+    @property
+    @_by_itself
+    def state(self):
+        """{"count": ..., "state0": ..., ...}: copies of all that the next step depends on, besides net.theta and net.buffers."""
+        return {"count": np.array(self._count)} | {f"state{i}": a.copy() for i, a in enumerate(self._states)}
+
+    @state.setter
+    @_by_itself
+    def state(self, state):
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state is a {type(state).__name__}; expected a dict, as state gives it")
+        expected = {"count", *(f"state{i}" for i in range(len(self._states)))}
+        if set(state) != expected:
+            raise ValueError(f"state has {sorted(state)}; expected {sorted(expected)}")
+        arrays = [_check.as_array(state[name], name) for name in (f"state{i}" for i in range(len(self._states)))]
+        for i, (a, own) in enumerate(zip(arrays, self._states, strict=True)):
+            if a.shape != own.shape or a.dtype != own.dtype:
+                raise ValueError(f"state{i} is {a.dtype} of shape {a.shape}; expected {own.dtype} of shape {own.shape}")
+        count = _check.as_array(state["count"], "count")
+        if count.ndim:
+            raise ValueError(f"count has shape {count.shape}; expected an integer")
+        self._count = _check.count(count.item(), "count", 0, MOST_STEPS)
+        for a, own in zip(arrays, self._states, strict=True):
+            own[...] = a
+
+    @_by_itself
+    def __call__(self, X, y):
+        """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them."""
+        dtype = self._dtype
+        if not _check.is_plain(X) or X.dtype is not dtype:
+            X = _check.as_array(X, "X")
+            _check.float_dtype(X.dtype, "X")
+            X = _check.plain(X, dtype, "X")
+        if X.ndim < 1 or not 1 <= len(X) <= self.batch_size:
+            raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
+        if not isinstance(y, np.ndarray):
+            y = _check.as_array(y, "y")
+        key = X.shape, y.ndim, conv_algorithm()
+        plan = self._plans.get(key)
+        if plan is None:
+            if 0 in self.net.output_shape(X.shape[1:]):
+                raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
+            self._form.check_batch(len(X), X.shape[1:])
+            kind = _Planned if self._form.planned else _ByLayers
+            plan = kind(self, X, y)
+            if len(self._plans) >= MOST_PLANS:
+                del self._plans[next(iter(self._plans))]  # the oldest
+            self._plans[key] = plan
+        loss = plan(X, self.loss.targets(y, plan.shape, dtype), self._count)
+        self._count += 1
+        return loss
+
+    def _trained(self, params):
+        """Those of the parameters, {name: array}, that are trained."""
+        chosen = params if self.trainable is None else set(self.trainable)
+        return {name: a for name, a in params.items() if name in chosen}
+
+
+_steps = weakref.WeakSet()
+
+
+def _renew_locks():
+    """In a forked child: a lock that another thread held there is never released."""
+    for step in _steps:
+        if step._lock.acquire(blocking=False):
+            step._lock.release()
+        else:
+            step._lock, step._running = threading.RLock(), False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _in_kernels(value, kernels_method, python_method):
+    """Whether a loss or an optimizer says for the kernels, too, what its method in Python does: not where a subclass overrides that
+    alone."""
+    for base in type(value).__mro__:  # the class itself first
+        if kernels_method in vars(base) or python_method in vars(base):
+            return kernels_method in vars(base)
+    return False
+
+
+class _OwnRule:
+    """The step of an optimizer of the user's own, on copies of what is trained: where it raises, nothing has changed."""
+
+    def __init__(self, step):
+        self._step, self.gradient = step, _zeros(step.net)
+        self._trained = slice(None)
+        if step.trainable is not None:
+            mask = [np.full(a.size, name in step.trainable) for name, a in step.net.params.items()]
+            self._trained = np.flatnonzero(np.concatenate(mask))
+
+    def __call__(self, count):
+        step, trained = self._step, self._trained
+        arrays = (step.net.theta, *step._states)
+        theta, *states = (a[trained].copy() for a in arrays)
+        found = step.optimizer.step(theta, self.gradient[trained], tuple(states), count)
+        if found is not None:
+            kind = type(step.optimizer).__name__
+            raise TypeError(
+                f"{kind}.step gave a {type(found).__name__}; expected None: it changes theta and the states in place"
+            )
+        for a, changed in zip(arrays, (theta, *states), strict=True):
+            a[trained] = changed
+
+
+class _Planned:
+    """The step for batches of one shape as a list of jobs, cut where a loss or an optimizer of the user's own comes between:
+
+    forward pass and loss | loss in Python | backward pass and optimizer | optimizer in Python | buffers
+    """
+
+    def __init__(self, step, X, y):
+        net, loss = step._form, step.loss
+        self._loss, self._optimizer, self._rule = loss, step.optimizer, step._rule
+        self.shape = (len(X), *net.output_shape(X.shape[1:]))
+        empty = kernels.Plan(X.dtype.num).empty
+        x, output = empty(*X.shape), empty(*self.shape)
+        targets = np.empty_like(loss.targets(y, self.shape, X.dtype))
+
+        def new_plan():
+            plan = kernels.Plan(X.dtype.num)
+            plan.slot(x)
+            plan.slot(targets)
+            plan.set_states(net.theta, step._states)
+            return plan
+
+        self._forward = self._backward = new_plan()
+        kept = net.plan_forward(self._forward, x, output)
+        if _in_kernels(loss, "plan", "value_and_gradient"):
+            v = output if net.outer_derivative(output, kept) is None else empty(*self.shape)  # else the output is still needed
+            loss.plan(self._forward, output, targets, v)
+        else:
+            self._output, self._v = output.view(), empty(*self.shape)
+            self._output.flags.writeable = False
+            v, self._backward = self._v, new_plan()
+        out = views(self._rule.gradient, net.params) if self._rule else net.params
+        net.plan_backward(self._backward, output, kept, v, step._trained(out))
+        self._last = new_plan() if self._rule else self._backward
+        net.plan_buffers(self._last, kept)
+
+    def __call__(self, X, targets, count):
+        forward, backward, last = self._forward, self._backward, self._last
+        if not self._rule:
+            self._optimizer.set_rule(backward, count)
+        forward.bind(0, X)
+        forward.bind(1, targets)
+        loss = forward.run()
+        if backward is not forward:
+            loss, gradient = losses.value_and_gradient(self._loss, self._output, targets)
+            np.copyto(self._v, gradient, casting="same_kind")
+            backward.bind(0, X)
+            backward.run()
+        if self._rule:
+            self._rule(count)
+            last.bind(0, X)
+            last.run()
+        return loss
+
+
+class _ByLayers:
+    """The step where a layer is the user's own: each layer is called by itself."""
+
+    def __init__(self, step, X, y):
+        net = step.net
+        self._step = step
+        self.shape = (len(X), *net.output_shape(X.shape[1:]))
+        self._plan = plan = kernels.Plan(net.theta.dtype.num)
+        gradient = step._rule.gradient if step._rule else _zeros(net)
+        if step.trainable is None:
+            self._out, theta = {"theta": gradient}, {"theta": net.theta}
+        else:
+            self._out, theta = step._trained(views(gradient, net.params)), net.params
+        plan.set_states(net.theta, step._states)
+        for name, a in self._out.items():
+            update.step(plan, theta[name], a)
+
+    def __call__(self, X, targets, count):
+        step = self._step
+        output, jac = step._form.linearize(X)
+        loss, v = losses.value_and_gradient(step.loss, output, targets)
+        jac.tmv(v, out=self._out)
+        if step._rule:
+            step._rule(count)
+        else:
+            step.optimizer.set_rule(self._plan, count)
+            self._plan.run()
+        step._form.update_buffers(jac.kept)
+        return loss
+
+
+def _zeros(net):
+    a = kernels.Plan(net.theta.dtype.num).empty(net.n_params)
+    a[...] = 0
+    return a

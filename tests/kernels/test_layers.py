@@ -1,0 +1,300 @@
+"""What a layer says of itself, and what a network makes of it: kinds, settings and shapes, epilogues, claims of subclasses."""
+
+import inspect
+
+import nets
+import numpy as np
+import pytest
+from nets import answers, assert_same, data
+from numpy.testing import assert_allclose, assert_array_equal
+
+import fastlec
+from fastlec import (
+    SGD,
+    Activation,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    MeanSquaredError,
+    Network,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+    training_step,
+)
+from fastlec._activations import ACTIVATIONS, CODES
+from fastlec.layers.registry import KINDS
+
+MADE = {
+    "Activation": lambda o: Activation("tanh"),
+    "AvgPool2d": lambda o: AvgPool2d(3, 2, 1),
+    "BatchNorm2d": lambda o: BatchNorm2d(2, 0.5, 0.3, training=True, dtype=o["dtype"]),
+    "Conv2d": lambda o: Conv2d(2, 4, (3, 2), "relu", False, stride=2, padding="same", groups=2, algorithm="direct", **o),
+    "ConvResidual": lambda o: ConvResidual(2, 3, (3, 1), "sigmoid", **o),
+    "Dense": lambda o: Dense(3, 4, "relu", **o),
+    "Flatten": lambda o: Flatten(),
+    "MaxPool2d": lambda o: MaxPool2d((2, 3)),
+    "ProjectedConvResidual": lambda o: ProjectedConvResidual(2, 3, stride=2, **o),
+    "ProjectedResidual": lambda o: ProjectedResidual(3, 4, "sigmoid", **o),
+    "Residual": lambda o: Residual(3, 5, **o),
+}
+each = pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+
+
+# --- settings, parameters, kinds ---------------------------------------------------------------------------------------
+
+
+def test_every_kind_is_here():
+    assert MADE.keys() | {"Network"} == KINDS.keys()
+
+
+@each
+def test_the_constructor_says_everything(make, dtype):
+    layer = make({"dtype": dtype, "rng": 0})
+    kind, arguments = type(layer), inspect.signature(type(layer)).parameters
+    config = layer.config()
+    assert [*config, *(name for name in ("dtype", "rng") if name in arguments)] == list(arguments)
+    again = kind(**config, **({"dtype": dtype} if "dtype" in arguments else {}))
+    assert again.config() == config
+    for own, other, shapes in (
+        (layer.params, again.params, kind.shapes(**config)),
+        (layer.buffers, again.buffers, kind.buffer_shapes(**config)),
+    ):
+        assert list(own) == list(other) == list(shapes)
+        for name, a in own.items():
+            assert a.dtype == dtype
+            assert a.shape == other[name].shape == shapes[name]
+
+
+def test_shapes_of_layers_that_no_memory_holds():
+    n = 10**9
+    assert Dense.shapes(n_in=n, n_out=n) == {"W": (n, n), "b": (n,)}
+    assert Conv2d.shapes(c_in=n, c_out=n, kernel_size=3, bias=False) == {"W": (n, n, 3, 3)}
+    assert BatchNorm2d.buffer_shapes(c=n) == {"running_mean": (n,), "running_var": (n,)}
+    for kind, arguments in ((Dense, {"n_in": n, "n_out": n}), (Residual, {"n": n}), (BatchNorm2d, {"c": 10**15})):
+        with pytest.raises(MemoryError, match=r"weights of shape \(1"):
+            kind(**arguments)
+
+
+def test_shapes_of_arguments_that_there_are_not():
+    for arguments in ({"n_in": 3, "n_out": 2, "rng": 0}, {"n_in": 3, "n_out": 2, "dtype": "float32"}):
+        with pytest.raises(TypeError, match=r"Dense has no arguments \['\w+'\]; expected n_in, n_out, activation, bias"):
+            Dense.shapes(**arguments)
+    with pytest.raises(ValueError, match="n_in is 0; expected at least 1"):
+        Dense.shapes(n_in=0, n_out=2)
+
+
+def test_a_users_class_is_no_kind():
+    kinds = dict(KINDS)
+
+    class Dense2(Dense):
+        pass
+
+    class Named(Dense):
+        pass
+
+    Named.__name__ = "Dense"
+    for kind in (Dense2, Named):
+        with pytest.raises(TypeError, match="only layers of fastlec's own can be saved"):
+            kind(3, 2).described()
+    assert kinds == KINDS
+
+
+def test_parameters_begin_as_they_are_declared():
+    for activation, gain in (("tanh", 1), ("relu", np.sqrt(2)), ("identity", 1)):
+        assert_allclose(Dense(400, 300, activation, rng=0).params["W"].std(), gain / 20, rtol=0.02)
+        assert_allclose(Conv2d(40, 60, 3, activation, rng=0).params["W"].std(), gain / np.sqrt(360), rtol=0.03)
+    layer = Residual(400, rng=0)
+    assert_allclose(layer.params["W2"].std() / layer.params["W1"].std(), 0.1, rtol=0.02)
+    assert not layer.params["b"].any()
+    norm = BatchNorm2d(3)
+    assert_array_equal([norm.params["gamma"], norm.buffers["running_var"]], np.ones((2, 3)))
+    assert_array_equal([norm.params["beta"], norm.buffers["running_mean"]], np.zeros((2, 3)))
+
+
+# --- activations -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_derivatives_from_the_value(name, dtype):
+    z = np.linspace(-3, 3, 101).astype(dtype)
+    y, expected = fastlec.value_and_derivative(z, name)
+    assert_allclose(ACTIVATIONS[name].derivative(y), expected, rtol=0, atol=4 * np.finfo(dtype).eps)
+    assert ACTIVATIONS[name].derivative(y).dtype == dtype
+
+
+def test_the_identity_is_no_function_of_its_own():
+    assert ACTIVATIONS.keys() - CODES.keys() == {"identity"}
+    assert_array_equal(ACTIVATIONS["identity"].derivative(np.array([2.0, np.nan])), [1, 1])
+
+
+# --- epilogues ---------------------------------------------------------------------------------------------------------
+
+
+def without_epilogue(layer):
+    """The same layer, of a class that knows no epilogue: a network multiplies by a job instead."""
+    if isinstance(layer, Network):
+        return Network([without_epilogue(inner) for inner in layer.layers])
+    kind = type(layer)
+
+    class Plain(kind):
+        def plan_tmv(self, plan, kept, v, out):
+            kind.plan_tmv(self, plan, kept, v, out)
+
+    other = object.__new__(Plain)
+    vars(other).update(vars(layer))
+    assert not other.takes_epilogue
+    return other
+
+
+def _images(o):
+    return [
+        Conv2d(2, 4, 3, "tanh", padding=1, **o),
+        MaxPool2d(2),
+        BatchNorm2d(4, training=True, dtype=o["dtype"]),
+        Activation("relu"),
+        ConvResidual(4, activation="sigmoid", **o),
+        Conv2d(4, 4, 1, "sigmoid", **o),
+        AvgPool2d(2),
+        ProjectedConvResidual(4, 3, **o),
+        Activation("tanh"),
+        Flatten(),
+        Dense(6, 3, **o),
+        Flatten(),
+    ]
+
+
+@pytest.mark.parametrize("layers", [*nets.PLANNED.values(), _images], ids=[*nets.PLANNED, "images"])
+def test_layers_without_an_epilogue_are_slower_and_never_wrong(layers, isa, dtype, rng):
+    net = nets.network(layers, dtype, rng)
+    plain = Network([without_epilogue(layer) for layer in net.layers])
+    assert plain.planned
+    given = data(net, rng)
+    if layers is _images:
+        given = (rng.standard_normal((9, 2, 4, 8)).astype(dtype), *given[1:])
+        given[2]["x"] = rng.standard_normal(given[0].shape).astype(dtype)
+    assert_same(answers(plain, *given), answers(net, *given))
+    x, y = given[0], rng.standard_normal((9, 3)).astype(dtype)
+    steps = [training_step(one, MeanSquaredError(), SGD(0.05, momentum=0.9), 9) for one in (net, plain)]
+    for _ in range(3):
+        assert steps[0](x, y) == steps[1](x, y)
+    assert_array_equal(plain.theta, net.theta)
+
+
+def test_an_activation_takes_no_job_on_the_way_back(rng):
+    """Where the layer above has multiplied by its derivative, and nothing is to be multiplied below."""
+    x, v = rng.standard_normal((4, 5)), rng.standard_normal((4, 3))
+    lengths = []
+    for middle in ([Activation("relu")], []):
+        net = Network([Dense(5, 6, "identity", rng=0), *middle, Dense(6, 3, "identity", rng=1)])
+        plan = fastlec._kernels.plan.Plan(x.dtype.num)
+        kept = net.plan_forward(plan, x, plan.empty(4, 3))
+        before = len(plan)
+        net.plan_tmv(plan, kept, v, {"x": plan.empty(*x.shape), "0.W": plan.empty(6, 5)})
+        lengths.append(len(plan) - before)
+    assert lengths[0] == lengths[1]
+
+
+# --- what is said of a layer's methods holds for its class alone ---------------------------------------------------------
+
+
+class Squared(Dense):
+    """With another forward map."""
+
+    def evaluate(self, x):
+        y, kept = super().evaluate(x)
+        return y * y, kept
+
+
+class Shifted(Flatten):
+    """With other jobs: y = 2 x."""
+
+    def plan_forward(self, plan, x, y):
+        super().plan_forward(plan, x, y)
+        super().plan_forward(plan, y, y)
+        return y
+
+
+class Labelled(Dense):
+    """With an attribute only."""
+
+    label = "first"
+
+
+def test_claims_of_subclasses():
+    assert Dense(3, 2, "identity").affine_in_theta
+    assert Labelled(3, 2, "identity").affine_in_theta
+    assert not Squared(3, 2, "identity").affine_in_theta
+    assert Network([Labelled(3, 2, "identity")]).affine_in_theta
+    assert not Network([Squared(3, 2, "identity")]).affine_in_theta
+    assert Labelled.takes_epilogue
+    assert not Squared.takes_epilogue
+    assert not any((Shifted.reshapes, Shifted.linear_in_x))
+
+    class Again(Squared):
+        affine_in_theta = True
+
+    class AndAgain(Again):
+        pass
+
+    assert AndAgain(3, 2).affine_in_theta
+
+
+class Doubled(nets.Same):
+    """y = 2 x, which says that it is linear."""
+
+    linear_in_x = True
+
+    def evaluate(self, x):
+        return 2 * x, None
+
+    def mv(self, kept, directions):
+        return 2 * directions["x"]
+
+    def tmv(self, kept, v, wrt):
+        return dict.fromkeys(wrt, 2 * v)
+
+
+def test_a_users_layer_says_that_it_is_linear(rng):
+    net = Network([Dense(4, 3, "identity", rng=0), Doubled()])
+    assert net.affine_in_theta
+    f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), rng.standard_normal((6, 4)), rng.integers(0, 3, 6))
+    theta, v = rng.standard_normal((2, net.n_params))
+    assert_array_equal(f.hessian_mv(theta, v), f.gauss_newton_mv(theta, v))
+
+
+class Head(Layer):
+    """A user's layer that says which samples it takes."""
+
+    input_shape = (4,)
+
+    def output_shape(self, shape):
+        if tuple(shape) != self.input_shape:
+            raise ValueError(f"x has samples of shape {tuple(shape)}; expected (4,)")
+        return (2,)
+
+    def evaluate(self, x):
+        return x[:, :2].copy(), x.shape
+
+    def mv(self, shape, directions):
+        return directions["x"][:, :2].copy()
+
+    def tmv(self, shape, v, wrt):
+        return {"x": np.pad(v, ((0, 0), (0, 2)))} if "x" in wrt else {}
+
+
+def test_layers_that_do_not_fit_a_layer_that_says_its_input():
+    assert Network([Head(), Dense(2, 3)]).input_shape == (4,)
+    assert Network([Head(), Dense(2, 3)]).summary().count("(m, ") == 2
+    for layers, text in (
+        ([Head(), Dense(3, 2)], r"layers\[1\]: x has samples of shape \(2,\); expected \(3,\)"),
+        ([Network([Head()]), Dense(3, 2)], r"layers\[1\]: x has samples of shape \(2,\)"),
+        ([Dense(5, 3), Head()], r"layers\[1\]: x has samples of shape \(3,\); expected \(4,\)"),
+    ):
+        with pytest.raises(ValueError, match=text):
+            Network(layers)

@@ -1,0 +1,43 @@
+"""The examples in the docstrings of public names print what they say. With scipy-doctest numbers are compared as numbers."""
+
+import doctest
+import inspect
+
+import pytest
+
+import fastlec
+from fastlec import reference, testing, training
+
+
+def examples():
+    """A doctest for each public function, class and method that has examples."""
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    objects = {}
+    for module in (fastlec, testing, reference, training):
+        for name in module.__all__:
+            item = getattr(module, name)
+            if not inspect.ismodule(item):
+                objects.setdefault(id(item), (f"{module.__name__}.{name}", item))
+    for name, item in objects.values():
+        yield from (test for test in finder.find(item, name, globs={"fastlec": fastlec}) if test.examples)
+
+
+def runner():
+    try:
+        import scipy_doctest
+    except ImportError:
+        return doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    return scipy_doctest.DTRunner(checker=scipy_doctest.DTChecker(config=scipy_doctest.DTConfig()), verbose=False)
+
+
+@pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.name)
+def test_example(example, capsys):
+    result = runner().run(example)
+    assert result.attempted > 0
+    assert result.failed == 0, capsys.readouterr().out
+
+
+def test_the_derivative_tests_have_examples():
+    assert {f"fastlec.testing.{name}" for name in ("gradient_test", "jacobian_test", "transpose_test", "check_layer")} <= {
+        example.name for example in examples()
+    }
