@@ -1,33 +1,39 @@
-"""Builds the C kernels once for each instruction set, as static libraries, and the Cython modules that use them.
+"""Builds the C kernels as static libraries, one for each instruction set and dtype, and the Cython modules that use them.
+
+A file of csrc/kernels is compiled once for each of these libraries, all of them in parallel, and again when it or a header that it
+includes has changed. csrc/table.c makes the table of the kernels of one instruction set.
 
 FASTLEC_DEBUG=1      asserts, AddressSanitizer and UndefinedBehaviorSanitizer, Cython's bounds checks
 FASTLEC_NO_OPENMP=1  serial, as where the compiler has no OpenMP
 """
 
+import multiprocessing
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from glob import glob
 from pathlib import Path
 
 import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_clib import build_clib
+from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("FASTLEC_DEBUG") == "1"
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 X86 = platform.machine().lower() in ("x86_64", "amd64")
 ISAS = {"base": []} | ({"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]} if X86 else {})
-SETTINGS = Path("build", "settings")  # compiler and flags of the last build
-DEPENDS = [
-    *sorted(glob("csrc/**/*.h", recursive=True)),
-    "csrc/kernels.def",
-    str(SETTINGS),
-]  # a change to one rebuilds everything
+DTYPES = ("f32", "f64")
+KERNELS = sorted([*glob("csrc/kernels/**/*.c", recursive=True), *glob("csrc/shared/*.c")])
+KERNEL_SETTINGS, MODULE_SETTINGS = Path("build", "settings-kernels"), Path("build", "settings-modules")  # of the last build
 MACROS = [("FL_X86", "1")] if X86 else []
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -58,26 +64,58 @@ def changed(path, text):
     return True
 
 
+def included(path, isa="base", dtype="f32"):
+    """The file and all of csrc that it includes, directly or not: what is made of it depends on these."""
+    text = re.sub(r"FL_SIMD_HEADER\((\w+)\)", r'"simd/\1.h"', Path(path).read_text())
+    text = text.replace('"simd/FL_ISA.h"', f'"simd/{isa}.h"').replace('"simd/FL_DTYPE.h"', f'"simd/{dtype}.h"')
+    names = re.findall(r'^(?:#include|cdef extern from) "(.+)"', text, re.M)
+    return sorted({path}.union(*(included(f"csrc/{name}", isa, dtype) for name in names)))
+
+
+class build_kernels(build_clib):
+    """Compiles what is out of date of all libraries at once, in a folder for each: they are made from the same sources."""
+
+    def build_libraries(self, libraries):
+        def compiled(unit):
+            name, library, source = unit
+            folder = os.path.join(self.build_temp, name)
+            (path,) = self.compiler.object_filenames([source], output_dir=folder)
+            if self.force or newer_group(library["obj_deps"][source], path):
+                self.compiler.compile([source], folder, library["macros"], ["csrc"], extra_postargs=library["cflags"])
+            return path
+
+        units = [(name, library, source) for name, library in libraries for source in library["sources"]]
+        units.sort(key=lambda unit: os.path.getsize(unit[2]), reverse=True)  # so that the last ones to run are short
+        with ThreadPoolExecutor(JOBS) as pool:
+            paths = list(pool.map(compiled, units))
+        for name, _ in libraries:
+            Path(self.build_clib, self.compiler.library_filename(name)).unlink(missing_ok=True)  # it may have more
+            objects = [path for unit, path in zip(units, paths, strict=True) if unit[0] == name]
+            self.compiler.create_static_lib(objects, name, output_dir=self.build_clib)
+
+
 # -fexpensive-optimizations: gcc then contracts to FMA at -O1 too, so that the debug build computes what the others do.
-# ISA flags touch isa_*.c alone. No -ffast-math: it would change the whole process's floating point.
+# Flags of an instruction set touch its kernels alone. No -ffast-math: it would change the whole process's floating point.
 common = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
 common += ["-O1", "-fexpensive-optimizations", "-g", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-DNDEBUG"]
 kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fno-lto"]
 openmp = openmp_flags()
-rebuild = changed(SETTINGS, shlex.join([*COMPILER, *kernel_flags, *openmp]) + "\n")
-libraries = [
-    (
-        f"fl_{isa}",
-        {
-            "sources": [f"csrc/isa_{isa}.c"],
-            "cflags": [*kernel_flags, *march],
-            "macros": MACROS,
-            "include_dirs": ["csrc"],
-            "obj_deps": {"": DEPENDS},
-        },
-    )
-    for isa, march in ISAS.items()
-]
+changed(KERNEL_SETTINGS, shlex.join([*COMPILER, *kernel_flags]) + "\n")
+rebuild = changed(MODULE_SETTINGS, shlex.join([*COMPILER, *common, *openmp]) + "\n")
+
+
+def library(isa, dtype, sources):
+    return {
+        "sources": sources,
+        "cflags": [*kernel_flags, *ISAS[isa]],
+        "macros": [*MACROS, ("FL_ISA", isa), *([("FL_DTYPE", dtype)] if dtype else [])],
+        "obj_deps": {source: [*included(source, isa, dtype or "f32"), str(KERNEL_SETTINGS)] for source in sources},
+    }
+
+
+# The tables come first: they need the kernels, which a linker looks for in what follows.
+libraries = [(f"fl_{isa}", library(isa, None, ["csrc/table.c"])) for isa in ISAS]
+libraries += [(f"fl_{isa}_{dtype}", library(isa, dtype, KERNELS)) for isa in ISAS for dtype in DTYPES]
 
 
 def extension(path):
@@ -85,23 +123,27 @@ def extension(path):
     runner = name == "fastlec._kernels.runner"  # the one module that holds the tables; the others reach it through its .pxd
     team = openmp if runner else []
     debug = SANITIZE if DEBUG else []
+    depends = glob("csrc/**/*.[cdh]*", recursive=True) if runner else included("fastlec/_kernels/fl.pxd")
     return Extension(
         name,
-        [path] + (["csrc/dispatch.c"] if runner else []),
-        depends=DEPENDS,
+        [path, "csrc/dispatch.c"] if runner else [path],
+        depends=[*sorted(depends), str(MODULE_SETTINGS)],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[*MACROS, ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
         extra_compile_args=[*common, "-Wno-unused-function", "-Wno-unused-parameter", *team],
         extra_link_args=[*team, *debug] + ([] if DEBUG else ["-Wl,-s"] if sys.platform == "linux" else []),
-        libraries=[f"fl_{isa}" for isa in ISAS] if runner else [],
+        libraries=[name for name, _ in libraries] if runner else [],
     )
 
 
 setup(
     libraries=libraries,
+    cmdclass={"build_clib": build_kernels},
+    options={"build_ext": {"parallel": JOBS}},
     ext_modules=cythonize(
         [extension(path) for path in sorted(glob("fastlec/_kernels/**/*.pyx", recursive=True))],
         force=rebuild,
+        nthreads=JOBS if multiprocessing.get_start_method() == "fork" else 0,  # other methods would run this file again
         compiler_directives={
             "language_level": "3",
             "boundscheck": DEBUG,

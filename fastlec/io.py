@@ -22,10 +22,10 @@ import secrets
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -43,24 +43,25 @@ class ModelError(ValueError):
     """A model file that cannot be read, written or believed; the text names the file and what was expected."""
 
 
-_models: dict[str, type] = {}  # kind -> the class whose models are of that kind
+Class = TypeVar("Class", bound=type)
+_models: dict[str, Any] = {}  # kind -> the class whose models are of that kind
 
 
-def register_model(kind: str):
+def register_model(kind: str) -> Callable[[Class], Class]:
     """A decorator for a class whose models `save_model` writes, and `load_model` reads, as files of that kind.
 
     The class has a method ``to_file() -> (arrays, facts)``, the arrays by name and a dict of what JSON can hold, and a class method
     ``from_file(path, arrays, facts)``, which makes a model of them, or raises ModelError where they are none; path is for its text.
     """
 
-    def registered(cls):
+    def registered(cls: Class) -> Class:
         _models[kind] = cls
         return cls
 
     return registered
 
 
-def requirement(path):
+def requirement(path: str | os.PathLike) -> Callable[[bool, str], None]:
     """A function require(condition, text) that raises ModelError, which names the file, unless the condition holds."""
 
     def require(condition: bool, text: str) -> None:

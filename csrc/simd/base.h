@@ -1,7 +1,120 @@
-/* base.h: 16-byte vectors in portable C, for any CPU. The facts that kernels and, through the table, Cython plan with: fl_facts in fl.h says what they are. */
+/* base.h: 16-byte vectors in portable C, for any CPU. Here and in portable.h stands what each function must do. */
+
+/* The facts: fl_facts in fl.h and, below, what only kernels need. */
 #define VECTOR_BYTES 16
 #define REGISTERS 16
 #define GEMM_ROWS 6
 #define GEMM_PACKS 0
 #define CONV_ROWS 6
 #define RUN_PIXELS 6
+#define DOT_COLUMNS 2     /* gemm_dots, linear: for 4 rows: 8 sums, 4 of A, 1 of B */
+#define OUTER_ROWS 5      /* linear: for 2 registers of columns: 10 sums, 2 of X, 1 residual */
+#define DOT_TAPS 3        /* conv_weights: for 4 rows of v: 12 sums, 4 of v, 1 of the image */
+#define LANE_TAPS 6       /* conv_weights_channels: for 2 registers of rows: 12 sums, 2 of v, 1 pixel */
+#define STENCIL_VECTORS 2 /* stencil: of pixels */
+#define EXP_TABLE 1       /* entries of the table of exp; 1: none */
+
+#ifdef FL_DTYPE
+#include "simd/portable.h"
+
+/* The first n lanes, 0 <= n <= VL; the others are fill. Nothing beyond p[n - 1] is touched. */
+FL_INLINE vec vload_n(const real *p, fl_int n, real fill)
+{
+    real lanes[VL];
+    for (fl_int i = 0; i < VL; i++) lanes[i] = i < n ? p[i] : fill;
+    return vload(lanes);
+}
+
+/* The first n lanes, 0 <= n <= VL. Nothing beyond p[n - 1] is touched. */
+FL_INLINE void vstore_n(real *p, vec v, fl_int n)
+{
+    real lanes[VL];
+    vstore(lanes, v);
+    for (fl_int i = 0; i < n; i++) p[i] = lanes[i];
+}
+
+/* The lanes of a range of the VL reals at p, zeros elsewhere, where nothing is touched. */
+FL_INLINE vec vload_range(const real *p, vrange range)
+{
+    real lanes[VL];
+    bits which[VL];
+    memcpy(which, &range, sizeof range);
+    for (fl_int i = 0; i < VL; i++) lanes[i] = which[i] ? p[i] : 0;
+    return vload(lanes);
+}
+
+/* A store past the caches; p must be aligned to VECTOR_BYTES. vstream_end before anyone else reads. */
+FL_INLINE void vstream(real *p, vec v) { vstore(p, v); }
+FL_INLINE void vstream_end(void) {}
+
+/* a > b ? a : b, lane by lane: b where either is NaN, so that vmax(bound, x) keeps a NaN of x; vmin likewise. */
+FL_INLINE vec vmax(vec a, vec b)
+{
+    ivec m = a > b;
+    return (vec)(((ivec)a & m) | ((ivec)b & ~m));
+}
+
+FL_INLINE vec vmin(vec a, vec b)
+{
+    ivec m = a < b;
+    return (vec)(((ivec)a & m) | ((ivec)b & ~m));
+}
+
+FL_INLINE vec vsqrt(vec a)
+{
+    for (fl_int i = 0; i < VL; i++) a[i] = FL_IS_F32 ? (real)__builtin_sqrtf((float)a[i]) : (real)__builtin_sqrt((double)a[i]);
+    return a;
+}
+
+/* out[k] = the sum of the lanes of v_k. */
+FL_INLINE void vsum4(real *out, vec v0, vec v1, vec v2, vec v3)
+{
+    out[0] = vsum(v0);
+    out[1] = vsum(v1);
+    out[2] = vsum(v2);
+    out[3] = vsum(v3);
+}
+
+/* 16 bytes to each 128-bit part of a register: part j from p + j * step. */
+FL_INLINE vec vgather128(const real *p, fl_int step)
+{
+    (void)step;
+    return vload(p);
+}
+
+/* And back: part j to p + j * step. */
+FL_INLINE void vscatter128(real *p, fl_int step, vec v)
+{
+    (void)step;
+    vstore(p, v);
+}
+
+/* Transposes the QUAD x QUAD reals of each 128-bit part across a[0..QUAD-1]. */
+FL_INLINE void vtranspose128(vec *a)
+{
+#if FL_IS_F32
+    vec t0 = __builtin_shufflevector(a[0], a[1], 0, 4, 1, 5), t1 = __builtin_shufflevector(a[0], a[1], 2, 6, 3, 7);
+    vec t2 = __builtin_shufflevector(a[2], a[3], 0, 4, 1, 5), t3 = __builtin_shufflevector(a[2], a[3], 2, 6, 3, 7);
+    a[0] = __builtin_shufflevector(t0, t2, 0, 1, 4, 5);
+    a[1] = __builtin_shufflevector(t0, t2, 2, 3, 6, 7);
+    a[2] = __builtin_shufflevector(t1, t3, 0, 1, 4, 5);
+    a[3] = __builtin_shufflevector(t1, t3, 2, 3, 6, 7);
+#else
+    vec t = __builtin_shufflevector(a[0], a[1], 0, 2);
+    a[1] = __builtin_shufflevector(a[0], a[1], 1, 3);
+    a[0] = t;
+#endif
+}
+
+/* Transposes the VL x VL reals of a[0..VL-1]. */
+FL_INLINE void vtranspose(vec *a) { vtranspose128(a); }
+
+#if FL_IS_F32
+/* a[0..3], 4 VL consecutive reals, to those with index 0, 1, 2, 3 mod 4. */
+FL_INLINE void vdeinterleave4(vec *a) { vtranspose128(a); }
+
+/* And back. */
+FL_INLINE void vinterleave4(vec *a) { vtranspose128(a); }
+#endif
+
+#endif

@@ -1,4 +1,4 @@
-# csrc/fl.h as Cython sees it, in the same order.
+# csrc's jobs and tables as Cython sees them, in the order of the headers.
 from libc.stdint cimport int64_t
 
 cdef extern from "fl.h" nogil:
@@ -14,8 +14,56 @@ cdef extern from "fl.h" nogil:
         const int *flag
         int wanted
 
-    enum: FL_SHORT_ROW, FL_LONG_ROW, FL_ROW_PART, FL_WIDE, FL_STRIP, FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES, FL_NORM_CHANNELS
+cdef extern from "table.h" nogil:
+    enum: FL_F32, FL_F64, FL_DTYPES
+    enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_softmax_part, FL_KERNEL_softmax_join, FL_KERNEL_softmax_last
+    enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last
+    enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
+    enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack
+    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares, FL_KERNEL_im2col, FL_KERNEL_col2im
+    enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
+    enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images
+    enum: FL_KERNEL_channels
+    enum: FL_KERNEL_winograd, FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights
+    enum: FL_KERNEL_winograd_maps, FL_KERNEL_winograd_measure, FL_KERNEL_winograd_bounds, FL_KERNEL_winograd_weights_bounds
+    enum: FL_KERNEL_winograd_choose
+    enum: FL_KERNEL_conditional
+    enum: FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights
+    enum: FL_KERNEL_stencil
+    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map, FL_KERNEL_batch_norm_forward
+    enum: FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
+    enum: FL_KERNEL_pool
+    enum: FL_KERNELS
+    ctypedef struct fl_facts:
+        int vector_bytes
+        int registers
+        int gemm_rows
+        int gemm_packs
+        int conv_rows
+        int run_pixels
 
+    ctypedef struct fl_table:
+        const char *isa
+        fl_facts facts
+        fl_block_fn fn[FL_KERNELS][FL_DTYPES]
+
+    const fl_table *fl_tables[]
+    const fl_table *fl_active
+    int fl_runs_here(const fl_table *table)
+
+cdef extern from "shared/activations.h" nogil:
+    enum: FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
+
+cdef extern from "shared/rules.h" nogil:
+    enum: FL_SGD, FL_ADAM
+    ctypedef struct fl_update:
+        int rule, nesterov
+        double rate, momentum, decay
+        double beta1, beta2, unbias1, unbias2, eps
+        Py_ssize_t s, t
+
+cdef extern from "kernels/softmax.h" nogil:
+    enum: FL_SHORT_ROW, FL_LONG_ROW, FL_ROW_PART, FL_WIDE
     enum: FL_SOFTMAX, FL_LOG_SOFTMAX, FL_LOGSUMEXP
     ctypedef struct fl_softmax_job:
         fl_job head
@@ -29,6 +77,7 @@ cdef extern from "fl.h" nogil:
         fl_int parts, part
         void *partial
 
+cdef extern from "kernels/xent.h" nogil:
     ctypedef struct fl_xent_job:
         fl_job head
         int stream
@@ -43,7 +92,7 @@ cdef extern from "fl.h" nogil:
         fl_int parts, part
         void *partial
 
-    enum: FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
+cdef extern from "kernels/elementwise.h" nogil:
     ctypedef struct fl_map_job:
         fl_job head
         int op
@@ -52,6 +101,8 @@ cdef extern from "fl.h" nogil:
         void *dy
         fl_int n, per_block
 
+cdef extern from "kernels/linear.h" nogil:
+    enum: FL_STRIP
     enum: FL_VALUE, FL_GRADIENT, FL_HESSIAN_MV, FL_DATA_GRADIENT, FL_PROBABILITIES
     ctypedef struct fl_linear_job:
         fl_job head
@@ -70,6 +121,7 @@ cdef extern from "fl.h" nogil:
         double scale
         fl_int m, n, ldx, l, free, per_block
 
+cdef extern from "kernels/sum.h" nogil:
     ctypedef struct fl_sum_job:
         fl_job head
         const void *part
@@ -78,13 +130,8 @@ cdef extern from "fl.h" nogil:
         double scale, l2
         fl_int parts, stride, len, penalised, per_block
 
-    enum: FL_SGD, FL_ADAM
-    ctypedef struct fl_update:
-        int rule, nesterov
-        double rate, momentum, decay
-        double beta1, beta2, unbias1, unbias2, eps
-        Py_ssize_t s, t
-
+cdef extern from "kernels/gemm.h" nogil:
+    enum: FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES
     ctypedef struct fl_gemm_job:
         fl_job head
         fl_int m, n, k
@@ -117,6 +164,7 @@ cdef extern from "fl.h" nogil:
         void *out
         fl_int cols
 
+cdef extern from "kernels/slope.h" nogil:
     ctypedef struct fl_slope_job:
         fl_job head
         fl_int m, n
@@ -128,6 +176,7 @@ cdef extern from "fl.h" nogil:
         const fl_update *update
         fl_int rows, cols
 
+cdef extern from "kernels/update.h" nogil:
     ctypedef struct fl_update_job:
         fl_job head
         const fl_update *update
@@ -135,6 +184,7 @@ cdef extern from "fl.h" nogil:
         const void *g
         fl_int n, per_block
 
+cdef extern from "kernels/squares.h" nogil:
     ctypedef struct fl_squares_job:
         fl_job head
         const void *x
@@ -144,8 +194,82 @@ cdef extern from "fl.h" nogil:
         double *loss
         fl_int n, per_block
 
-    enum: FL_CONV_ROWS, FL_CONV_STRIP, FL_CONV_BYTES
+cdef extern from "kernels/im2col.h" nogil:
+    ctypedef struct fl_columns_job:
+        fl_job head
+        void *x
+        void *columns
+        fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow
+        fl_int rows
+        fl_int per_block
+        int stream
+        fl_int per_piece
+
+cdef extern from "kernels/norm.h" nogil:
+    enum: FL_NORM_CHANNELS
+    ctypedef struct fl_batch_norm_job:
+        fl_job head
+        fl_int c, pixels, pieces, piece
+        fl_int units, per_block
+        const void *x
+        const void *v
+        const double *moments
+        double *partial
+        const double *factors
+        void *out
+        const void *below
+        int op
+
+    ctypedef struct fl_batch_norm_channels_job:
+        fl_job head
+        fl_int n, c, pixels, pieces, piece
+        int batch
+        double eps, momentum
+        const double *partial
+        double *moments
+        double *factors
+        const void *gamma
+        const void *beta
+        void *running_mean
+        void *running_var
+        const void *dgamma
+        const void *dbeta
+        void *total_gamma
+        void *total_beta
+        const fl_update *update
+
+cdef extern from "kernels/pool2d.h" nogil:
+    enum: FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV
+    ctypedef struct fl_pool_job:
+        fl_job head
+        int mode
+        const void *x
+        const void *source
+        void *to
+        const void *y
+        int op
+        fl_int planes, per_block
+        fl_int bands, band
+        fl_int h, w, oh, ow, r, s, sh, sw
+        fl_int top, left
+        fl_int inner, outer
+
+cdef extern from "kernels/stencil.h" nogil:
     enum: FL_CONSTANT, FL_REFLECT, FL_NEAREST, FL_WRAP, FL_MIRROR
+    enum: FL_STENCIL_ROWS
+    ctypedef struct fl_stencil_job:
+        fl_job head
+        fl_int h, w, r, s
+        fl_int tile_rows, tile_cols, tiles_down, tiles_across
+        const void *weights
+        const void *x
+        void *y
+        int border
+        double cval
+        fl_int list, ld
+
+cdef extern from "kernels/conv/conv.h" nogil:
+    enum: FL_CONV_ROWS, FL_CONV_STRIP, FL_CONV_BYTES
     ctypedef struct fl_conv_phase:
         fl_int row, col, rows, cols
         fl_int taps, first
@@ -229,6 +353,57 @@ cdef extern from "fl.h" nogil:
         fl_conv_taps taps
         void *a
 
+    ctypedef struct fl_conv_regions:
+        fl_int groups, rows, channels
+        fl_int row_chunk, channel_chunk
+
+    ctypedef struct fl_depthwise_job:
+        fl_job head
+        fl_int images, groups, rows
+        fl_int h, w, top, left, oh, ow
+        fl_int r, s, dh, dw
+        const void *weights
+        const fl_int *place
+        const void *x
+        void *y
+        fl_conv_finish finish
+        fl_int per_block
+
+    ctypedef struct fl_depthwise_weights_job:
+        fl_job head
+        fl_int images, groups, rows
+        fl_int h, w, top, left, oh, ow
+        const void *v
+        const void *x
+        void *dw
+        fl_int per_block
+
+    ctypedef struct fl_conv_weights_job:
+        fl_job head
+        fl_conv_regions regions
+        fl_int images, taps
+        fl_conv_planes planes
+        fl_int grid_rows, grid_cols
+        const fl_int *offset
+        const void *v
+        const void *x
+        void *dw
+        fl_int part_images
+        fl_int together
+        fl_int mr
+        bint in_place
+
+    ctypedef struct fl_channels_job:
+        fl_job head
+        fl_int rows, n
+        const void *v
+        const void *y
+        int op
+        void *out
+        void *total
+        fl_int per_block
+
+cdef extern from "kernels/conv/winograd.h" nogil:
     enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS, FL_WINO_ROWS, FL_WINO_DIRECT
     enum: FL_WINO_MAPS, FL_WINO_BUCKETS, FL_WINO_TERMS, FL_WINO_WEIGHT_TERMS
     ctypedef struct fl_wino_tiles:
@@ -310,10 +485,6 @@ cdef extern from "fl.h" nogil:
         const void *w
         fl_int x_size, w_size
 
-    ctypedef struct fl_conv_regions:
-        fl_int groups, rows, channels
-        fl_int row_chunk, channel_chunk
-
     ctypedef struct fl_winograd_weights_job:
         fl_job head
         fl_conv_regions regions
@@ -328,148 +499,3 @@ cdef extern from "fl.h" nogil:
         const fl_int *offset
         const void *bounds
         fl_int bounds_pitch
-
-    ctypedef struct fl_depthwise_job:
-        fl_job head
-        fl_int images, groups, rows
-        fl_int h, w, top, left, oh, ow
-        fl_int r, s, dh, dw
-        const void *weights
-        const fl_int *place
-        const void *x
-        void *y
-        fl_conv_finish finish
-        fl_int per_block
-
-    enum: FL_STENCIL_ROWS
-    ctypedef struct fl_stencil_job:
-        fl_job head
-        fl_int h, w, r, s
-        fl_int tile_rows, tile_cols, tiles_down, tiles_across
-        const void *weights
-        const void *x
-        void *y
-        int border
-        double cval
-        fl_int list, ld
-
-    ctypedef struct fl_depthwise_weights_job:
-        fl_job head
-        fl_int images, groups, rows
-        fl_int h, w, top, left, oh, ow
-        const void *v
-        const void *x
-        void *dw
-        fl_int per_block
-
-    ctypedef struct fl_conv_weights_job:
-        fl_job head
-        fl_conv_regions regions
-        fl_int images, taps
-        fl_conv_planes planes
-        fl_int grid_rows, grid_cols
-        const fl_int *offset
-        const void *v
-        const void *x
-        void *dw
-        fl_int part_images
-        fl_int together
-        fl_int mr
-        bint in_place
-
-    ctypedef struct fl_channels_job:
-        fl_job head
-        fl_int rows, n
-        const void *v
-        const void *y
-        int op
-        void *out
-        void *total
-        fl_int per_block
-
-    ctypedef struct fl_columns_job:
-        fl_job head
-        void *x
-        void *columns
-        fl_int h, w, r, s, sh, sw, top, left, dh, dw, oh, ow
-        fl_int rows
-        fl_int per_block
-        int stream
-        fl_int per_piece
-
-    ctypedef struct fl_batch_norm_job:
-        fl_job head
-        fl_int c, pixels, pieces, piece
-        fl_int units, per_block
-        const void *x
-        const void *v
-        const double *moments
-        double *partial
-        const double *factors
-        void *out
-        const void *below
-        int op
-
-    ctypedef struct fl_batch_norm_channels_job:
-        fl_job head
-        fl_int n, c, pixels, pieces, piece
-        int batch
-        double eps, momentum
-        const double *partial
-        double *moments
-        double *factors
-        const void *gamma
-        const void *beta
-        void *running_mean
-        void *running_var
-        const void *dgamma
-        const void *dbeta
-        void *total_gamma
-        void *total_beta
-        const fl_update *update
-
-    enum: FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV
-    ctypedef struct fl_pool_job:
-        fl_job head
-        int mode
-        const void *x
-        const void *source
-        void *to
-        const void *y
-        int op
-        fl_int planes, per_block
-        fl_int bands, band
-        fl_int h, w, oh, ow, r, s, sh, sw
-        fl_int top, left
-        fl_int inner, outer
-
-    enum: FL_F32, FL_F64, FL_DTYPES
-    enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_softmax_part, FL_KERNEL_softmax_join, FL_KERNEL_softmax_last
-    enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last, FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
-    enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack, FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares
-    enum: FL_KERNEL_im2col, FL_KERNEL_col2im
-    enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
-    enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images, FL_KERNEL_channels, FL_KERNEL_winograd
-    enum: FL_KERNEL_winograd_in, FL_KERNEL_winograd_few, FL_KERNEL_winograd_pack, FL_KERNEL_winograd_weights, FL_KERNEL_winograd_maps
-    enum: FL_KERNEL_winograd_measure, FL_KERNEL_winograd_bounds, FL_KERNEL_winograd_weights_bounds, FL_KERNEL_winograd_choose
-    enum: FL_KERNEL_conditional
-    enum: FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights, FL_KERNEL_stencil
-    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
-    enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running, FL_KERNEL_pool
-    enum: FL_KERNELS
-    ctypedef struct fl_facts:
-        int vector_bytes
-        int registers
-        int gemm_rows
-        int gemm_packs
-        int conv_rows
-        int run_pixels
-
-    ctypedef struct fl_table:
-        const char *isa
-        fl_facts facts
-        fl_block_fn fn[FL_KERNELS][FL_DTYPES]
-
-    const fl_table *fl_tables[]
-    const fl_table *fl_active
-    int fl_runs_here(const fl_table *table)

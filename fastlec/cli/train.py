@@ -25,8 +25,7 @@ from .files import Overwrite, Target, ready
 from .options import MOST, Activation, DType, Model, Solver, finite
 
 _SHOWN = 40  # predictions that are printed
-_SOLVERS = dict.fromkeys(architectures.NAMES, tuple(classifier.DEFAULT_LR))
-_SOLVERS["softmax"] = (Solver.sgd, Solver.lbfgs, Solver.newton_cg)
+_SOLVERS = dict.fromkeys(architectures.NAMES, tuple(classifier.DEFAULT_LR)) | {"softmax": softmax.SOLVERS}
 
 
 def train(

@@ -40,6 +40,8 @@ class _Affine(PlannedLayer):
     def affine_in_theta(self):
         return self.outermost == IDENTITY
 
+    linear_in_x = affine_in_theta
+
     def plan_forward(self, plan, x, y):
         self._map.forward(plan, x, self.params["W"], y, Epilogue(self.params.get("b"), self.outermost))
         return x, y
@@ -58,6 +60,15 @@ class _Affine(PlannedLayer):
             self._map.backward(plan, v, self.params["W"], out["x"], after)
         if "W" in out:
             self._map.weights(plan, v, x, out["W"], Epilogue(update=update))
+
+    def plan_backward(self, plan, y, kept, v, out):
+        outer = self.outer_derivative(y, kept)
+        if outer is None or "b" not in out:
+            super().plan_backward(plan, y, kept, v, out)
+            return
+        g = plan.empty(*v.shape)
+        self._map.bias(plan, v, out["b"], self.steps(out), g=g, after=outer)  # both in one sweep
+        self.plan_tmv(plan, kept, g, {name: a for name, a in out.items() if name != "b"})
 
     def explicit(self, kept, name):
         """diag(sigma') times the Jacobian of W x + b."""
@@ -128,11 +139,8 @@ class Conv2d(_Affine):
         g = geometry((1, c_in, *smallest), shape, stride, padding, self.dilation, groups)  # checks the others
         self.stride = g.sh, g.sw
         self.padding = padding if isinstance(padding, str) else ((g.top, g.bottom), (g.left, g.right))
+        self._map = Convolution(self.stride, self.padding, self.dilation, groups, algorithm)
         super().__init__(shape, activation, bias, dtype, rng)
-
-    @property
-    def _map(self):
-        return Convolution(self.stride, self.padding, self.dilation, self.groups, self.algorithm)
 
     @property
     def input_shape(self):

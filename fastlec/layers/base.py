@@ -13,6 +13,7 @@ are subclasses of `planned.PlannedLayer`: they say which kernels to run, so that
 """
 
 import copy
+import math
 import operator
 
 import numpy as np
@@ -20,7 +21,7 @@ import numpy as np
 from .. import _check
 from .._fixed import Fixed
 from .jacobian import Jacobian, own_result
-from .parameters import Parameters, as_parameters, check_params, one_dtype
+from .parameters import Parameters, as_parameters, check_params, one_dtype, views
 
 
 class Layer(Fixed):
@@ -44,7 +45,7 @@ class Layer(Fixed):
         couples_samples             True where a sample of y depends on other samples of x than its own
         input_shape                 the shape of one sample of x, with None for each length that may be any; None: it may be any
         affine_in_theta             True where y is an affine function of the parameters, for every x
-        linear_in_x                 True where y is an affine function of x, and there are no parameters
+        linear_in_x                 True where y is an affine function of x, for all parameters
         check_batch(m, shape)       ValueError where no training step can be made with m samples of this shape; asked of what
                                     for_training gives
 
@@ -53,6 +54,7 @@ class Layer(Fixed):
 
     couples_samples = affine_in_theta = linear_in_x = False
     dtype = input_shape = None
+    _depth = 0  # of networks within it
     _needs = ("output_shape", "evaluate", "mv", "tmv")
 
     def __init__(self, params=None, buffers=None):
@@ -147,6 +149,23 @@ class Layer(Fixed):
         other = copy.copy(self)
         Layer.__init__(other, params, self.buffers)
         return other
+
+    def _bound_to(self, theta, own=False):
+        """The same layer, whose parameters are views of theta. own: with copies of the buffers."""
+        other = self.with_params(views(theta, self.params))
+        if own:
+            vars(other)["buffers"] = Parameters({name: a.copy() for name, a in other.buffers.items()})
+        return other
+
+    def _for_training(self, trainable):
+        """`for_training`, which of a network depends on the names of the parameters and buffers that are trained."""
+        return self.for_training()
+
+    def _widest(self, shape):
+        """The most values that are computed at a time of one sample of this shape: features, or channels times pixels."""
+        shape = self.output_shape(shape)
+        hidden = max((len(a) for a in self.params.values() if a.ndim), default=1) * math.prod(shape[1:])
+        return max(hidden, math.prod(shape), 1)
 
     def prepared(self, x):
         """(the layer, x): both in the dtype to compute in (np.result_type of x and the parameters), x plain and of a shape that

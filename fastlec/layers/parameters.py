@@ -1,4 +1,4 @@
-"""The arrays of a layer: parameters and buffers by name, and how they are before anything is learnt."""
+"""The arrays of a layer: parameters and buffers by name, how they are before anything is learnt, and as one flat vector theta."""
 
 import math
 from collections.abc import Mapping
@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .. import _check
+from .._kernels.plan import Plan
 
 
 class Parameters(dict):
@@ -79,3 +80,20 @@ def check_params(own, params):
     for name, array in params.items():
         what = f"params[{name!r}]"
         _check.shape(_check.as_array(array, what), what, own[name].shape)
+
+
+def views(theta, params):
+    """{name: view of theta, flat, of the parameter's shape}."""
+    named, start = {}, 0
+    for name, a in params.items():
+        named[name] = theta[start : start + a.size].reshape(a.shape)
+        start += a.size
+    return named
+
+
+def joined(arrays):
+    """All of them in one new vector, from the pool, for it is what every step goes over."""
+    if not arrays:
+        return np.empty(0)
+    vector = Plan(arrays[0].dtype.num).empty(sum(a.size for a in arrays))
+    return np.concatenate([a.ravel() for a in arrays], out=vector)

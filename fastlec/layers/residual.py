@@ -208,14 +208,9 @@ class ConvResidual(_Identity):
         self.hidden = self.c if hidden is None else _check.count(hidden, "hidden", 1)
         algorithm_code(algorithm)  # checks it
         self.algorithm = algorithm
+        self._first = self._second = _centred(self.kernel_size, algorithm=algorithm)
         shapes = (self.hidden, self.c, *self.kernel_size), (self.c, self.hidden, *self.kernel_size)
         super().__init__(*shapes, RESIDUAL_GAIN, activation, dtype, rng)
-
-    @property
-    def _first(self):
-        return _centred(self.kernel_size, algorithm=self.algorithm)
-
-    _second = _first
 
     @property
     def input_shape(self):
@@ -248,16 +243,9 @@ class ProjectedConvResidual(_Projected):
         self.kernel_size, self.stride = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
         algorithm_code(algorithm)  # checks it
         self.algorithm = algorithm
+        self._first, self._second = _centred(self.kernel_size, self.stride, algorithm), _centred((1, 1), self.stride)
         shapes = (self.c_out, self.c_in, *self.kernel_size), (self.c_out, self.c_in, 1, 1)
         super().__init__(*shapes, 1.0, activation, dtype, rng)
-
-    @property
-    def _first(self):
-        return _centred(self.kernel_size, self.stride, self.algorithm)
-
-    @property
-    def _second(self):
-        return _centred((1, 1), self.stride)
 
     @property
     def input_shape(self):

@@ -1,9 +1,9 @@
-"""Networks. `network` has the layer made of layers, `forward` its planned forward pass, `jacobian` its derivative, `theta` the
-vector of all parameters, `description` networks as what JSON can hold, `files` networks in files."""
+"""Networks. `network` has the layer made of layers, `forward` its planned forward pass, `jacobian` its derivative, `description`
+networks as what JSON can hold, `files` networks in files."""
 
+from ..layers.parameters import views
 from ..layers.registry import KINDS
 from .description import build, shapes
 from .network import MOST_DEPTH, Layers, Network
-from .theta import views
 
 __all__ = ["KINDS", "MOST_DEPTH", "Layers", "Network", "build", "shapes", "views"]

@@ -73,18 +73,20 @@ class Forwards:
             idle[:1] = []
 
     def chunk(self, net, shape):
-        """How many samples of this shape to compute at a time."""
-        if shape not in self._chunks:
+        """`chunk_size`, kept for the next call."""
+        size = self._chunks.get(shape)
+        if size is None:
             if len(self._chunks) >= MOST_IDLE:
                 self._chunks.clear()
-            self._chunks[shape] = _chunk(net, shape)
-        return self._chunks[shape]
+            size = self._chunks[shape] = chunk_size(net, shape)
+        return size
 
 
-def _chunk(net, shape):
+def chunk_size(net, shape):
+    """How many samples of this shape are computed at a time: few enough to stay in cache, enough to read the weights rarely."""
     if net.couples_samples:
         return sys.maxsize
-    widest = net.widest(shape)
+    widest = net._widest(shape)
     return min(max(CHUNK_VALUES // widest, min(LEAST_CHUNK, MOST_VALUES // widest), 1), MOST_CHUNK)
 
 

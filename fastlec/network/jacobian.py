@@ -4,7 +4,7 @@ import numpy as np
 
 from .. import _check
 from ..layers.jacobian import Jacobian, PlannedJacobian
-from .theta import joined, views
+from ..layers.parameters import joined, views
 
 
 class ThetaJacobian:

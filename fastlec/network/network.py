@@ -4,19 +4,15 @@ Its derivative is back-propagation (chapter 4): from the last layer to the first
 fastlec's own, forward and backward pass are one list of jobs each, run by one call.
 """
 
-import math
-
 import numpy as np
 
 from .. import _check
 from ..layers.base import Layer
-from ..layers.parameters import Parameters, as_parameters, check_params, one_dtype
+from ..layers.parameters import Parameters, as_parameters, check_params, joined, one_dtype
 from ..layers.planned import PlannedLayer, multiply, reshaped
 from ..layers.registry import kind
-from . import files
 from .forward import Forwards
 from .jacobian import NetworkJacobian, PlannedNetworkJacobian
-from .theta import joined, views
 
 _BOUND = {
     "params",
@@ -88,7 +84,7 @@ class Network(PlannedLayer):
             if not isinstance(layer, Layer):
                 kind = "type" if isinstance(layer, type) else type(layer).__name__
                 raise TypeError(f"layers[{i}] is a {kind}; expected a Layer")
-            if isinstance(layer, Network) and layer._depth >= MOST_DEPTH:
+            if layer._depth >= MOST_DEPTH:
                 raise ValueError(f"layers[{i}] nests networks {layer._depth} deep; expected at most {MOST_DEPTH - 1}")
         dtypes = {layer.dtype for layer in layers} - {None}
         if len(dtypes) > 1:
@@ -106,14 +102,7 @@ class Network(PlannedLayer):
         for i, layer in enumerate(layers):
             part = theta[start : start + layer.n_params]
             start += layer.n_params
-            if id(layer) in kept:
-                bound = layer
-            elif isinstance(layer, Network):
-                bound = layer._bound_to(part, own)
-            else:
-                bound = layer.with_params(views(part, layer.params))
-                if own:
-                    vars(bound)["buffers"] = Parameters({name: a.copy() for name, a in bound.buffers.items()})
+            bound = layer if id(layer) in kept else layer._bound_to(part, own)
             placed.append(bound)
             params |= {f"{i}.{name}": a for name, a in bound.params.items()}
             buffers |= {f"{i}.{name}": a for name, a in bound.buffers.items()}
@@ -126,7 +115,7 @@ class Network(PlannedLayer):
             buffers=Parameters(buffers),  # the very arrays
             planned=planned,
             _theta=theta,
-            _depth=1 + max((layer._depth for layer in placed if isinstance(layer, Network)), default=0),
+            _depth=1 + max(layer._depth for layer in placed),
             _forwards=Forwards(),
         )
 
@@ -188,7 +177,7 @@ class Network(PlannedLayer):
                 still.add(i)
                 layers.append(layer)
                 continue
-            form = layer.for_training(own) if isinstance(layer, Network) else layer.for_training()
+            form = layer._for_training(own)
             if not isinstance(form, Layer):
                 raise TypeError(f"{type(layer).__name__}.for_training gave a {type(form).__name__}; expected a Layer")
             layers.append(form)
@@ -198,6 +187,9 @@ class Network(PlannedLayer):
         form = self._bound_to(self._theta, layers=layers, kept=same)
         vars(form)["_still"] = frozenset(still)
         return form
+
+    def _for_training(self, trainable):
+        return self.for_training(trainable)
 
     def _bound_to(self, theta, own=False, layers=None, kept=()):
         other = object.__new__(type(self))
@@ -223,28 +215,25 @@ class Network(PlannedLayer):
 
         _through(self.layers, shape, checked)
 
-    def widest(self, shape):
-        """The most values that any layer computes of one sample of this shape: features, or channels times pixels."""
+    def _widest(self, shape):
         most = 1
         for layer in self.layers:
-            inner = layer.widest(shape) if isinstance(layer, Network) else 0
-            shape = layer.output_shape(shape)
-            hidden = 0 if inner else max((len(a) for a in layer.params.values() if a.ndim), default=1) * math.prod(shape[1:])
-            most = max(most, inner, hidden, math.prod(shape))
+            most, shape = max(most, layer._widest(shape)), layer.output_shape(shape)
         return most
 
     @property
     def affine_in_theta(self):
         """Whether f(theta, x) is affine in theta: one layer, such as a `Dense` or `Conv2d` with "identity", has parameters and is
-        affine in them, and what follows it is linear: identities, `Flatten`, `AvgPool2d`."""
+        affine in them, and what follows it is linear, without parameters: identities, `Flatten`, `AvgPool2d`."""
         first = next((i for i, layer in enumerate(self.layers) if layer.n_params), None)
         if first is None:
             return True
-        return self.layers[first].affine_in_theta and all(layer.linear_in_x for layer in self.layers[first + 1 :])
+        following = self.layers[first + 1 :]
+        return self.layers[first].affine_in_theta and all(layer.linear_in_x and not layer.n_params for layer in following)
 
     @property
     def linear_in_x(self):
-        """Whether y is an affine function of x, and there are no parameters: where each layer says so."""
+        """Whether y is an affine function of x: where each layer says so."""
         return all(layer.linear_in_x for layer in self.layers)
 
     @property
@@ -296,6 +285,8 @@ class Network(PlannedLayer):
     def save(self, path):
         """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own: for
         others save theta, and load it into a network that you build. io.ModelError if the file cannot be written."""
+        from . import files  # late: io takes a tenth of the time that importing fastlec takes
+
         files.save(path, self)
 
     @classmethod
@@ -304,6 +295,8 @@ class Network(PlannedLayer):
         the last one. io.ModelError if any name, shape or dtype is not as it says."""
         if cls is not Network:
             raise TypeError(f"a file holds no {cls.__name__}; make one of Network.load(path).layers")
+        from . import files
+
         return files.read(path)[0]
 
     # --- the layer's contract ----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from .. import functional, linear
+from .._activations import CODES
 from ..layers import (
     Activation,
     AvgPool2d,
@@ -33,7 +34,7 @@ from .layers import check_layer
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
 IMAGE = (3, 4, 5)  # a sample of LAYER_SAMPLES images
-ACTIVATIONS = ("tanh", "sigmoid", "relu")
+ACTIVATIONS = tuple(CODES)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from .objective import Objective
 from .optim import SGD, Adam, CosineDecay, ExponentialDecay, Optimizer, Schedule, StepDecay
 from .progress import Progress
 from .solvers import minimize_scipy
-from .step import TrainingStep, trainable_names, training_step
+from .step import TrainingStep, training_step
+from .trainable import trainable_names
 
 if TYPE_CHECKING:
     from ..course.softmax import train_softmax

@@ -18,7 +18,7 @@ from .optim import SGD
 from .progress import Progress, progress_bar
 from .run import Run
 from .samples import Samples, samples_of, split_rows, validation_of
-from .step import trainable_names
+from .trainable import trainable_names
 
 
 def fit(

@@ -7,26 +7,23 @@ an optimizer of the user's own is called between the jobs; for an optimizer, gra
 
 import functools
 import math
-import operator
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 
 import numpy as np
 
 from .. import _check
 from .._fixed import Settled
-from .._kernels import epilogue, update
 from .._kernels import plan as kernels
+from .._kernels import update
 from .._kernels.conv2d import get_default as conv_algorithm
-from ..layers.base import Layer
 from ..network import Network, views
 from . import losses
+from .trainable import trainable_names
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
-MOST_NAMES = 50  # of parameters that an error lists
 MOST_STEPS = 1 << 62  # an int64 with room for more
 
 
@@ -51,70 +48,6 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     True
     """
     return TrainingStep(net, loss, optimizer, batch_size, trainable)
-
-
-def trainable_names(net, trainable):
-    """The names of net's parameters and buffers that change where ``trainable``, as in `training_step`, says what is trained; None
-    for all of them."""
-    names = (*net.params, *net.buffers)
-    if trainable is None:
-        return None
-    if isinstance(trainable, Mapping):
-        raise TypeError("trainable is a dict; expected names, patterns, layers or their indices: what it names is trained")
-    several = isinstance(trainable, Iterable) and not isinstance(trainable, str | bytes | Layer)
-    chosen = set()
-    for item in trainable if several else [trainable]:
-        chosen.update(_named(net, item, names))
-    if chosen.isdisjoint(net.params):
-        raise ValueError(
-            f"trainable is {_check.shown(trainable)}, which leaves nothing to train; expected one or more of {_listed(net)}"
-        )
-    layers = {name.rpartition(".")[0] for name in chosen}
-    changed = tuple(name for name in names if name in chosen or (name in net.buffers and name.rpartition(".")[0] in layers))
-    return None if changed == names else changed
-
-
-def _named(net, item, names):
-    """The names that one item of ``trainable`` stands for."""
-    if isinstance(item, str):
-        found = [name for name in names if name == item] or [name for name in names if fnmatchcase(name, item)]
-        if not found:
-            raise ValueError(
-                f"trainable has {_check.shown(item)}, which names no parameter; expected names or patterns of {_listed(net)}"
-            )
-        return found
-    if isinstance(item, Layer):
-        prefix = _prefix(net, item)
-        if prefix is None:
-            kind = type(item).__name__
-            raise ValueError(f"trainable has a {kind} that is no layer of net; expected one of net.layers: they are copies")
-    else:
-        try:
-            index = operator.index(None if isinstance(item, bool) else item)
-        except TypeError:
-            raise TypeError(f"trainable has {_check.shown(item)}; expected names, patterns, layers or their indices") from None
-        count = len(net.layers)
-        if not -count <= index < count:
-            raise ValueError(f"trainable has the index {_check.shown(index)}; net has {count} layers")
-        prefix = f"{index % count}."
-    return [name for name in names if name.startswith(prefix)]
-
-
-def _prefix(net, layer):
-    """What the names of a layer's parameters begin with; None where it is no layer of net."""
-    if layer is net:
-        return ""
-    for i, own in enumerate(net.layers):
-        inner = _prefix(own, layer) if isinstance(own, Network) else "" if own is layer else None
-        if inner is not None:
-            return f"{i}.{inner}"
-    return None
-
-
-def _listed(net):
-    names = list(net.params)
-    more = [f"and {len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
-    return ", ".join(names[:MOST_NAMES] + more) or "none: net has no parameters"
 
 
 def _by_itself(method):
@@ -170,11 +103,12 @@ class TrainingStep:
         """What follows from the rest."""
         self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
         self._plans, self._lock, self._running = {}, threading.RLock(), False
+        self._rule = None if _in_kernels(self.optimizer, "set_rule", "step") else _OwnRule(self)
         _steps.add(self)
 
     @_by_itself
     def __getstate__(self):
-        derived = ("_form", "_dtype", "_plans", "_lock", "_running")
+        derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_rule")
         kept = {name: value for name, value in vars(self).items() if name not in derived}
         return kept | {"_states": tuple(a.copy() for a in self._states)}
 
@@ -302,8 +236,7 @@ class _Planned:
 
     def __init__(self, step, X, y):
         net, loss = step._form, step.loss
-        fused = _in_kernels(step.optimizer, "set_rule", "step")
-        self._loss, self._optimizer, self._rule = loss, step.optimizer, None if fused else _OwnRule(step)
+        self._loss, self._optimizer, self._rule = loss, step.optimizer, step._rule
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
         empty = kernels.Plan(X.dtype.num).empty
         x, output = empty(*X.shape), empty(*self.shape)
@@ -319,15 +252,15 @@ class _Planned:
         self._forward = self._backward = new_plan()
         kept = net.plan_forward(self._forward, x, output)
         if _in_kernels(loss, "plan", "value_and_gradient"):
-            v = output if net.outermost in (None, epilogue.IDENTITY) else empty(*self.shape)  # sigma' follows from the output
+            v = output if net.outer_derivative(output, kept) is None else empty(*self.shape)  # else the output is still needed
             loss.plan(self._forward, output, targets, v)
         else:
             self._output, self._v = output.view(), empty(*self.shape)
             self._output.flags.writeable = False
             v, self._backward = self._v, new_plan()
-        out = net.params if fused else views(self._rule.gradient, net.params)
+        out = views(self._rule.gradient, net.params) if self._rule else net.params
         net.plan_backward(self._backward, output, kept, v, step._trained(out))
-        self._last = self._backward if fused else new_plan()
+        self._last = new_plan() if self._rule else self._backward
         net.plan_buffers(self._last, kept)
 
     def __call__(self, X, targets, count):
@@ -355,10 +288,9 @@ class _ByLayers:
     def __init__(self, step, X, y):
         net = step.net
         self._step = step
-        self._rule = None if _in_kernels(step.optimizer, "set_rule", "step") else _OwnRule(step)
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
         self._plan = plan = kernels.Plan(net.theta.dtype.num)
-        gradient = self._rule.gradient if self._rule else _zeros(net)
+        gradient = step._rule.gradient if step._rule else _zeros(net)
         if step.trainable is None:
             self._out, theta = {"theta": gradient}, {"theta": net.theta}
         else:
@@ -372,8 +304,8 @@ class _ByLayers:
         output, jac = step._form.linearize(X)
         loss, v = losses.value_and_gradient(step.loss, output, targets)
         jac.tmv(v, out=self._out)
-        if self._rule:
-            self._rule(count)
+        if step._rule:
+            step._rule(count)
         else:
             step.optimizer.set_rule(self._plan, count)
             self._plan.run()

@@ -124,15 +124,15 @@ def test_how_many_samples_are_computed_at_once():
     """By the values of the widest layer, planes and all: 2^18, but 256 samples where that is not more than 2^22 values."""
     o = {"dtype": np.float32, "rng": 0}
     images = Network([Conv2d(1, 32, 3, padding=1, **o), Conv2d(32, 4, 3, stride=2, **o)])
-    assert images.widest((1, 28, 28)) == 32 * 28 * 28
-    assert images._chunk((1, 28, 28)) == (1 << 22) // (32 * 28 * 28)
-    assert images._chunk((1, 1000, 1000)) == 1
-    assert images._chunk((1, 3, 3)) == (1 << 18) // (32 * 9)
-    assert Network([Conv2d(2, 2, 1, **o), ConvResidual(2, 50, **o)]).widest((2, 5, 6)) == 50 * 30
-    assert Network([Network([ConvResidual(2, 50, **o)]), Conv2d(2, 60, (5, 6), **o)]).widest((2, 5, 6)) == 50 * 30
-    assert Network([Activation("tanh")]).widest((7, 2)) == 14
-    assert Network([Dense(5, 3000, **o), Dense(3000, 2, **o)])._chunk((5,)) == 256
-    assert Network([Dense(5, 2, **o)])._chunk((5,)) == 4096
+    assert images._widest((1, 28, 28)) == 32 * 28 * 28
+    assert forward.chunk_size(images, (1, 28, 28)) == (1 << 22) // (32 * 28 * 28)
+    assert forward.chunk_size(images, (1, 1000, 1000)) == 1
+    assert forward.chunk_size(images, (1, 3, 3)) == (1 << 18) // (32 * 9)
+    assert Network([Conv2d(2, 2, 1, **o), ConvResidual(2, 50, **o)])._widest((2, 5, 6)) == 50 * 30
+    assert Network([Network([ConvResidual(2, 50, **o)]), Conv2d(2, 60, (5, 6), **o)])._widest((2, 5, 6)) == 50 * 30
+    assert Network([Activation("tanh")])._widest((7, 2)) == 14
+    assert forward.chunk_size(Network([Dense(5, 3000, **o), Dense(3000, 2, **o)]), (5,)) == 256
+    assert forward.chunk_size(Network([Dense(5, 2, **o)]), (5,)) == 4096
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])

@@ -424,3 +424,47 @@ def test_archives_that_are_too_large_or_ambiguous(path, model, monkeypatch):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive, archive.open("W.npy", "w") as member:
         np.lib.format.write_array(member, np.ones(3))
     refused(path, "NumPy does not write")
+
+
+@io.register_model("pair")
+class Pair:
+    """A kind of models of one's own."""
+
+    def __init__(self, a, text):
+        self.a, self.text = a, text
+
+    def to_file(self):
+        return {"a": self.a}, {"text": self.text}
+
+    @classmethod
+    def from_file(cls, path, arrays, meta):
+        io.requirement(path)(arrays["a"].shape == (2,), "a is no pair")
+        return cls(arrays["a"], meta["text"])
+
+
+@pytest.mark.parametrize("end", ["npz", "safetensors"])
+def test_kinds_of_models_register_themselves(tmp_path, end):
+    if end == "safetensors":
+        pytest.importorskip("safetensors")
+    path = tmp_path / f"pair.{end}"
+    io.save_model(path, Pair(np.array([1.0, 2.0]), "two"))
+    found = io.load_model(path)
+    assert (type(found), found.a.tolist(), found.text, io.file_kind(path)) == (Pair, [1, 2], "two", "pair")
+    before = path.read_bytes()
+    with pytest.raises(ModelError, match=r"a is no pair$"):
+        io.save_model(path, Pair(np.zeros(3), "three"))
+    assert path.read_bytes() == before
+
+
+def test_kinds_that_nobody_has_registered(tmp_path):
+    io.save_arrays(tmp_path / "a.npz", {"a": np.zeros(2)}, {"kind": "triple"})
+    with pytest.raises(ModelError, match=r"a.npz: holds a model of kind 'triple'; expected .*'softmax'"):
+        io.load_model(tmp_path / "a.npz")
+    with pytest.raises(TypeError, match=r"^model is a dict; expected a model of a kind that files hold"):
+        io.save_model(tmp_path / "a.npz", {})
+
+
+def test_softmax_models_are_known_without_more_imports(tmp_path, model):
+    io.save_model(tmp_path / "a.npz", model)
+    code = f"from fastlec.io import load_model; print(type(load_model({str(tmp_path / 'a.npz')!r})).__name__)"
+    assert output(code) == "SoftmaxModel"

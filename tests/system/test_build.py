@@ -4,14 +4,13 @@ import ast
 import importlib
 import importlib.metadata
 import re
-import runpy
-import shutil
-import sys
 import tomllib
 import types
+from functools import partial
 from pathlib import Path
 
 import pytest
+import setups
 from interpreter import output
 
 import fastlec
@@ -24,30 +23,7 @@ EXTRAS = {"cli", "image", "plot", "safetensors", "sklearn", "torch", "mpi", "ben
 @pytest.fixture
 def described(tmp_path, monkeypatch):
     """described(machine, **environment): the libraries and extension modules that setup.py describes there, by name."""
-    if not (ROOT / "setup.py").exists():
-        pytest.skip("the sources are not here")
-    setuptools = pytest.importorskip("setuptools")
-    shutil.copytree(ROOT / "csrc", tmp_path / "csrc")
-    shutil.copytree(ROOT / "fastlec/_kernels", tmp_path / "fastlec/_kernels", ignore=shutil.ignore_patterns("*.so"))
-    shutil.copy(ROOT / "setup.py", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    cython = types.ModuleType("Cython.Build")
-    cython.cythonize = lambda modules, **_: modules
-    monkeypatch.setitem(sys.modules, "Cython", types.ModuleType("Cython"))
-    monkeypatch.setitem(sys.modules, "Cython.Build", cython)
-
-    def describe(machine, **environment):
-        told = {}
-        monkeypatch.setattr("platform.machine", lambda: machine)
-        monkeypatch.setattr(setuptools, "setup", told.update)
-        for name in ("FASTLEC_DEBUG", "FASTLEC_NO_OPENMP"):
-            monkeypatch.delenv(name, raising=False)
-        for name, value in environment.items():
-            monkeypatch.setenv(name, value)
-        runpy.run_path("setup.py")
-        return dict(told["libraries"]), {module.name: module for module in told["ext_modules"]}
-
-    return describe
+    return partial(setups.described, tmp_path, monkeypatch)
 
 
 def all_flags(libraries, modules):
@@ -55,23 +31,54 @@ def all_flags(libraries, modules):
     return flags + [flag for m in modules.values() for flag in m.extra_compile_args + m.extra_link_args]
 
 
-def test_x86_gets_one_library_for_each_level_and_nothing_else_gets_its_flags(described):
+def of_isa(libraries, isa):
+    """The libraries of an instruction set: its table, and its kernels for each dtype."""
+    names = (f"fl_{isa}", f"fl_{isa}_f32", f"fl_{isa}_f64")
+    return [libraries[name] for name in names]
+
+
+def test_x86_gets_libraries_for_each_level_and_nothing_else_gets_its_flags(described):
     libraries, modules = described("x86_64")
-    levels = {name: [flag for flag in library["cflags"] if flag.startswith("-m")] for name, library in libraries.items()}
-    assert levels == {"fl_base": [], "fl_avx2": ["-march=x86-64-v3"], "fl_avx512": ["-march=x86-64-v4"]}
+    levels = {"base": [], "avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]}
+    assert len(libraries) == 3 * len(levels)
+    for isa, flags in levels.items():
+        assert all([flag for flag in library["cflags"] if flag.startswith("-m")] == flags for library in of_isa(libraries, isa))
     assert not [flag for m in modules.values() for flag in m.extra_compile_args + m.extra_link_args if flag.startswith("-m")]
     assert not {"-ffast-math", "-Ofast", "-march=native", "-flto"} & set(all_flags(libraries, modules))
-    assert {"-fno-lto", "-ffp-contract=fast"} <= set(libraries["fl_base"]["cflags"])
+    assert all({"-fno-lto", "-ffp-contract=fast"} <= set(library["cflags"]) for library in libraries.values())
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "riscv64", "ppc64le"])
 def test_other_architectures_get_the_portable_table_alone(described, machine):
     libraries, modules = described(machine)
-    assert list(libraries) == ["fl_base"]
-    assert modules["fastlec._kernels.runner"].libraries == ["fl_base"]
+    assert list(libraries) == ["fl_base", "fl_base_f32", "fl_base_f64"]
+    assert modules["fastlec._kernels.runner"].libraries == list(libraries)
     assert not [flag for flag in all_flags(libraries, modules) if flag.startswith(("-m", "-DFL_X86"))]
-    assert libraries["fl_base"]["macros"] == []
+    assert all(("FL_X86", "1") not in library["macros"] for library in libraries.values())
     assert all(("FL_X86", "1") not in m.define_macros for m in modules.values())
+
+
+def test_the_lists_of_csrc_and_the_libraries_agree(described):
+    def listed(name, row):
+        return re.findall(rf"^ *{row}\((\w+), ", (ROOT / "csrc" / name).read_text(), re.M)
+
+    libraries, _ = described("x86_64")
+    isas, dtypes = listed("isas.def", "FL_ISA_ROW"), listed("dtypes.def", "ROW")
+    assert sorted(libraries) == sorted([*(f"fl_{i}" for i in isas), *(f"fl_{i}_{d}" for i in isas for d in dtypes)])
+    for name in (*isas, *dtypes):
+        assert (ROOT / "csrc/simd" / f"{name}.h").exists()
+
+
+def test_kernels_are_rebuilt_when_what_they_include_has_changed_and_no_sooner(described):
+    libraries, modules = described("x86_64")
+    needed = libraries["fl_avx2_f64"]["obj_deps"]
+    gemm = set(needed["csrc/kernels/gemm.c"])
+    assert {"csrc/kernels/gemm.c", "csrc/kernels/gemm.h", "csrc/fl.h", "csrc/shared/rules.h"} <= gemm  # rules.h through gemm.h
+    assert {"csrc/simd/avx2.h", "csrc/simd/f64.h"} <= gemm
+    assert not {"csrc/simd/avx512.h", "csrc/simd/f32.h", "csrc/kernels/softmax.h", "csrc/kernels.def"} & gemm
+    assert "csrc/kernels.def" in libraries["fl_avx2"]["obj_deps"]["csrc/table.c"]
+    assert {"csrc/table.h", "csrc/kernels.def", "csrc/kernels/gemm.h"} <= set(modules["fastlec._kernels.gemm"].depends)
+    assert "csrc/kernels/gemm.c" in modules["fastlec._kernels.runner"].depends  # it is linked with the kernels
 
 
 def test_openmp_is_left_out_when_told_and_said_so(described, capsys):
@@ -82,23 +89,29 @@ def test_openmp_is_left_out_when_told_and_said_so(described, capsys):
 
 def test_a_debug_build_has_asserts_and_sanitizers(described):
     libraries, modules = described("x86_64", FASTLEC_DEBUG="1")
-    for flags in (libraries["fl_avx2"]["cflags"], modules["fastlec._kernels.memory"].extra_compile_args):
+    for flags in (libraries["fl_avx2_f32"]["cflags"], modules["fastlec._kernels.memory"].extra_compile_args):
         assert {"-UNDEBUG", "-fsanitize=address,undefined"} <= set(flags)
         assert "-DNDEBUG" not in flags
     libraries, modules = described("x86_64")
     assert not [flag for flag in all_flags(libraries, modules) if "sanitize" in flag]
 
 
-def test_a_change_of_flags_rebuilds_everything(described, tmp_path):
-    settings = tmp_path / "build/settings"
+def test_a_change_of_flags_rebuilds_what_has_them(described, tmp_path):
+    def written(name):
+        return (tmp_path / f"build/settings-{name}").stat().st_mtime_ns
+
     libraries, modules = described("x86_64")
-    release, written = settings.read_text(), settings.stat().st_mtime_ns
-    assert all("build/settings" in library["obj_deps"][""] for library in libraries.values())
-    assert all("build/settings" in m.depends for m in modules.values())
+    for library in libraries.values():
+        assert all("build/settings-kernels" in needed for needed in library["obj_deps"].values())
+    assert all("build/settings-modules" in m.depends for m in modules.values())
+    first = written("kernels"), written("modules")
     described("x86_64")
-    assert settings.stat().st_mtime_ns == written  # nothing to do
+    assert (written("kernels"), written("modules")) == first  # nothing to do
+    described("x86_64", FASTLEC_NO_OPENMP="1")
+    assert written("kernels") == first[0]
+    assert written("modules") != first[1]
     described("x86_64", FASTLEC_DEBUG="1")
-    assert settings.read_text() != release
+    assert written("kernels") != first[0]
 
 
 def test_the_package_holds_its_data_and_types():

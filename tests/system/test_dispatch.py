@@ -30,7 +30,7 @@ def tool(*command):
 
 def built(pattern):
     """Files that the last build has left; skips where there was none, or one with sanitizers, which put in their own code."""
-    settings = ROOT / "build" / "settings"
+    settings = ROOT / "build" / "settings-kernels"
     files = sorted(ROOT.glob(f"build/temp*/{pattern}"))
     if not files or not settings.exists() or "-fsanitize" in settings.read_text():
         pytest.skip("no release build here")
@@ -57,8 +57,8 @@ def test_cython_declares_every_field_of_the_jobs_in_c_order():
         for name, body in re.findall(r"ctypedef struct (fl_\w+_job):\n((?:        .*\n)+)", text):
             yield name, re.findall(r"(\w+)(?=,|$)", body, re.M)
 
-    header = re.sub(r"/\*.*?\*/", "", (ROOT / "csrc/fl.h").read_text(), flags=re.S)
-    expected = dict(fields(header))
+    headers = "".join(header.read_text() for header in (ROOT / "csrc/kernels").glob("**/*.h"))
+    expected = dict(fields(re.sub(r"/\*.*?\*/", "", headers, flags=re.S)))
     assert len(expected) >= 5
     assert dict(declared_fields((ROOT / "fastlec/_kernels/fl.pxd").read_text())) == expected
 
@@ -167,24 +167,38 @@ def test_kernels_keep_subnormals(isa, dtype):
     assert (fastlec.tanh(tiny) == tiny).all()
 
 
+def isa_of(file):
+    """The instruction set of an object of the kernels, by its folder; "" for others."""
+    library = next((name for name in file.parts if name.startswith("fl_")), "fl_")
+    return library.split("_")[1]
+
+
 def test_code_for_any_cpu_has_no_wide_registers():
     """Objects that run before or without the choice of a table: one AVX instruction there kills the process on an old CPU."""
-    baseline = [file for file in built("**/*.o") if file.stem not in ("isa_avx2", "isa_avx512")]
-    assert {"isa_base", "dispatch", "runner"} <= {file.stem for file in baseline}
+    baseline = [file for file in built("**/*.o") if isa_of(file) in ("", "base")]
+    assert {"gemm", "table", "dispatch", "runner"} <= {file.stem for file in baseline}
     for file in baseline:
         assert not re.search(r"%[yz]mm|%k[0-7]\b", tool("objdump", "-d", "--no-show-raw-insn", str(file))), file.name
 
 
-def test_code_for_wide_registers_uses_them():
-    for file in built("csrc/isa_avx*.o"):
-        register = {"isa_avx2": "%ymm", "isa_avx512": "%zmm"}[file.stem]
-        assert tool("objdump", "-d", "--no-show-raw-insn", str(file)).count(register) > 1000
+@pytest.mark.parametrize(("name", "register"), [("avx2", "%ymm"), ("avx512", "%zmm")])
+def test_code_for_wide_registers_uses_them(name, register):
+    for file in built(f"fl_{name}_f*/**/*.o"):
+        if file.stem in ("gemm", "softmax", "tile", "winograd"):
+            assert tool("objdump", "-d", "--no-show-raw-insn", str(file)).count(register) > 100
 
 
-def test_each_archive_defines_its_table_and_nothing_else():
+def test_each_archive_defines_its_table_or_its_kernels_and_nothing_else():
+    kernels = set(re.findall(r"^FL_KERNEL\((\w+)\)", (ROOT / "csrc/kernels.def").read_text(), re.M))
     for file in built("libfl_*.a"):
-        defined = re.findall(r" [A-TV-Z] (\w+)$", tool("nm", "--defined-only", "--extern-only", str(file)), re.M)
-        assert defined == [f"fl_table_{file.stem.removeprefix('libfl_')}"]
+        name = file.stem.removeprefix("libfl_")
+        defined = set(re.findall(r" [A-TV-Z] (\w+)$", tool("nm", "--defined-only", "--extern-only", str(file)), re.M))
+        if "_" in name:
+            isa, dtype = name.split("_")
+            assert {f"fl_{kernel}_{dtype}_{isa}" for kernel in kernels} <= defined
+            assert all(re.fullmatch(rf"fl_\w+_{dtype}_{isa}", symbol) for symbol in defined)
+        else:
+            assert defined == {f"fl_table_{name}"}
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: file.name.partition(".")[0])

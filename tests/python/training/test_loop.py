@@ -527,7 +527,7 @@ def test_only_what_is_trainable_is_trained(optimizer):
         (ValueError, "trainable has '7.W', which names no parameter", {"trainable": "7.W"}),
         (TypeError, "loss is .*MeanSquaredError'>, a class; expected", {"loss": MeanSquaredError}),
         (TypeError, "optimizer is .*SGD'>, a class; expected", {"optimizer": SGD}),
-        (TypeError, "optimizer is .*; expected .*: it has no set_rule, state_arrays, rate", {"optimizer": 0.1}),
+        (TypeError, "optimizer is .*; expected .*: it has no step, state_arrays, rate", {"optimizer": 0.1}),
         (TypeError, "early_stopping is 5", {"early_stopping": 5}),
         (ValueError, "early_stopping monitors val_loss and validation is None", {"early_stopping": EarlyStopping()}),
         (

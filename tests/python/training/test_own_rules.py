@@ -23,6 +23,7 @@ from fastlec import (
     fit,
     training_step,
 )
+from fastlec.training.step import _Planned
 
 
 @dataclass(frozen=True)
@@ -165,6 +166,7 @@ def test_a_loss_in_python_changes_no_bit(net, optimizer, loss, dtype, rng):
             y = labels if y.ndim == 1 else y[: len(X)]
         step = training_step(made, chosen, optimizer, len(X))
         losses = [step(X, y) for _ in range(3)]
+        assert isinstance(next(iter(step._plans.values())), _Planned)
         found.append((losses, made.theta, *made.buffers.values(), *step.state.values()))
     for a, b in zip(*found, strict=True):
         assert_array_equal(a, b)
@@ -251,3 +253,31 @@ def test_training_goes_on_to_the_same_bits(name, own, dtype, rng, tmp_path):
     assert again.val_loss == history.val_loss
     assert again.learning_rate == history.learning_rate
     assert again.notes == []
+
+
+class Halves:
+    """A loss with the least that `classes_of` and `Objective.residuals` ask for: squares of what rows of probabilities miss."""
+
+    def targets(self, y, shape, dtype):
+        return np.asarray(y, dtype).reshape(shape)
+
+    def value_and_gradient(self, output, y):
+        return float(((output - y) ** 2).sum() / 2), output - y
+
+    def classes(self, y):
+        return y.argmax(axis=1)
+
+    def residual_scale(self, size):
+        return 1.0
+
+
+def test_what_a_loss_may_say_of_itself(rng):
+    """Classes, for accuracies; the scale of its residuals, for least squares."""
+    X, y = samples(rng, np.float64)
+    net = nets.network(nets.PLANNED["dense"], np.float64, rng)
+    history = fit(net, X, np.eye(3)[y], loss=Halves(), optimizer=SGD(0.01), epochs=2, validation=(X, np.eye(3)[y]))
+    assert history.val_accuracy[-1] == np.mean(net(X).argmax(axis=1) == y)
+    f = Objective(net, Halves(), X, np.eye(3)[y])
+    assert (f.residuals(net.theta) ** 2).sum() / 2 == pytest.approx(f.value(net.theta), rel=1e-14)
+    with pytest.raises(ValueError, match=r"^loss is SoftmaxCrossEntropy\(\); expected MeanSquaredError"):
+        Objective(net, SoftmaxCrossEntropy(), X, y).residuals(net.theta)

@@ -1,0 +1,40 @@
+/* channel_sums.c: the activation derivative of images, and the sums over the pixels of a channel: a convolution's backward step. */
+#include "kernels/conv/conv.h"
+#include "shared/activate.h"
+#include "shared/blocks.h"
+
+#define RUN 1024 /* elements whose sum is added to the total at a time: long sums lose less so */
+
+FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int op)
+{
+    const real *v = (const real *)job->v + row * job->n, *y = op == FL_IDENTITY ? NULL : (const real *)job->y + row * job->n;
+    real *out = job->out ? (real *)job->out + row * job->n : NULL;
+    double total = 0;
+    for (fl_int i = 0; i < job->n;) {
+        const fl_int end = fl_min(i + RUN, job->n);
+        vec sum = vset(0);
+        for (; i < end; i += VL) {
+            const fl_int left = fl_min(end - i, VL);
+            vec d = vload_n(v + i, left, 0);
+            if (op != FL_IDENTITY) d *= slope_of(vload_n(y + i, left, 0), op);
+            if (out) vstore_n(out + i, d, left);
+            sum += d;
+        }
+        i = end;
+        total += (double)vsum(sum);
+    }
+    if (job->total) ((real *)job->total)[row] = (real)total;
+}
+
+void FL_ENTRY(channels)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_channels_job *job = (const fl_channels_job *)head;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->rows);
+    (void)scratch;
+    for (fl_int row = from; row < to; row++) switch (job->y ? job->op : FL_IDENTITY) {
+        case FL_TANH: channel_row(job, row, FL_TANH); break;
+        case FL_SIGMOID: channel_row(job, row, FL_SIGMOID); break;
+        case FL_RELU: channel_row(job, row, FL_RELU); break;
+        default: channel_row(job, row, FL_IDENTITY); break;
+        }
+}

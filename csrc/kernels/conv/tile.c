@@ -1,0 +1,11 @@
+/* tile.c: the tile of a convolution's product: lanes lie along the pixels, the sums stay in registers. */
+#include "kernels/conv/tile_loop.h"
+
+void FL_ENTRY(conv_tile)(real *out, fl_int ldo, const real *a, const real *x, fl_int plane, fl_int channels, const fl_int *offset,
+                         fl_int taps, const real *start, int add, fl_int mr, fl_int nv)
+{
+#define CALL(mr, nv) conv_tile(out, ldo, a, x, plane, channels, offset, taps, NULL, 0, start, add, mr, nv)
+    switch (mr) {
+        CONV_CASES(CALL)
+    }
+}

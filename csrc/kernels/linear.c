@@ -1,0 +1,265 @@
+/* linear.c: softmax regression, one pass over X (lecture 2.2 and 2.3): for each strip of samples that fits in L2
+ *   Z = W X_s' + b        dots, lanes along the features, ROWS samples x DOT_COLUMNS classes in registers
+ *   P = softmax(Z), loss  lanes along the samples: Z is class-major
+ *   G += (P - C) X_s      outer products, lanes along the features, OUTER_ROWS classes x 2 vectors in registers
+ * and meanwhile the next strip is prefetched, one half during the dots, the other during the products. Logistic regression is the
+ * case of two classes whose second weight vector is zero (Remark 2). */
+#include "kernels/linear.h"
+#include "shared/blocks.h"
+#include "shared/exp_sums.h"
+#include "shared/labels.h"
+#include "shared/transpose.h"
+
+#define ROWS 4 /* of which vsum4 makes sums at a time */
+
+/* s[c][r] += a[r] * w_c: one vector of features of ROWS samples with `classes` rows of weights. */
+FL_INLINE void dots_step(vec (*s)[ROWS], const vec *a, const real *w, fl_int ldw, const int classes)
+{
+    for (int c = 0; c < classes; c++) {
+        vec v = vload(w + c * ldw);
+        for (int r = 0; r < ROWS; r++) s[c][r] += v * a[r];
+    }
+}
+
+/* z[c * FL_STRIP + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Prefetches the
+ * first `fetch` of the rows ahead, ldx apart. */
+FL_INLINE void dots(real *z, const real *const *x, const real *w, fl_int ldw, fl_int n, const real *ahead, fl_int ldx, int fetch,
+                    const int classes)
+{
+    vec s[DOT_COLUMNS][ROWS], a[ROWS];
+    fl_int k = 0;
+    for (int c = 0; c < classes; c++)
+        for (int r = 0; r < ROWS; r++) s[c][r] = vset(0);
+    for (; k + VL <= n; k += VL) {
+        for (int r = 0; r < ROWS; r++) a[r] = vload(x[r] + k);
+        for (int q = 0; q < fetch; q++) __builtin_prefetch(ahead + q * ldx + k, 0, 2);
+        dots_step(s, a, w + k, ldw, classes);
+    }
+    if (k < n) {
+        for (int r = 0; r < ROWS; r++) a[r] = vload_n(x[r] + k, n - k, 0);
+        dots_step(s, a, w + k, ldw, classes);
+    }
+    for (int c = 0; c < classes; c++) vsum4(z + c * FL_STRIP, s[c][0], s[c][1], s[c][2], s[c][3]);
+}
+
+/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of ROWS. ahead: the next strip, as long as this one, of
+ * which the first half is prefetched here, or all of it where nothing else will (`alone`); or NULL. */
+static void strip_logits(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes,
+                         const real *ahead, int alone)
+{
+    for (fl_int c = 0; c < classes; c += DOT_COLUMNS) {
+        const int both = alone && classes <= DOT_COLUMNS, second = c == DOT_COLUMNS;
+        const int fetch = !ahead || c > DOT_COLUMNS || (second && !alone) ? 0 : both ? ROWS : ROWS / 2;
+        for (fl_int i = 0; i < rows; i += ROWS) {
+            const real *group[ROWS];
+            for (fl_int r = 0; r < ROWS; r++) group[r] = x + fl_min(i + r, rows - 1) * ldx;
+            const real *next = fetch ? ahead + (both ? i : i / 2 + (second ? rows / 2 : 0)) * ldx : NULL;
+            real *zc = z + c * FL_STRIP + i;
+            const real *wc = w + c * ldw;
+            switch (classes - c) {
+            case 1: dots(zc, group, wc, ldw, n, next, ldx, fetch, 1); break;
+#if DOT_COLUMNS > 2
+            case 2: dots(zc, group, wc, ldw, n, next, ldx, fetch, 2); break;
+            case 3: dots(zc, group, wc, ldw, n, next, ldx, fetch, 3); break;
+            case 4: dots(zc, group, wc, ldw, n, next, ldx, fetch, 4); break;
+#endif
+            default: dots(zc, group, wc, ldw, n, next, ldx, fetch, DOT_COLUMNS); break;
+            }
+        }
+    }
+}
+
+/* g[c * n + k ..] = or += sum_i r[c * FL_STRIP + i] x[i * ldx + k ..] over `vectors` vectors of features, the last one of
+ * `left` <= VL lanes. ahead: the same features of the next strip, whose second half is prefetched here; or NULL. */
+FL_INLINE void outer(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int left, const real *ahead,
+                     int first, const int classes, const int vectors)
+{
+    vec s[OUTER_ROWS][2];
+    for (int c = 0; c < classes; c++) s[c][0] = s[c][1] = vset(0);
+    for (fl_int i = 0; i < rows; i++) {
+        const real *xi = x + i * ldx;
+        vec a0 = vectors == 2 || left == VL ? vload(xi) : vload_n(xi, left, 0), a1 = vset(0);
+        if (vectors == 2) a1 = left == VL ? vload(xi + VL) : vload_n(xi + VL, left, 0);
+        if (ahead) __builtin_prefetch(ahead + (rows + i) / 2 * ldx + i % 2 * VL, 0, 2);
+        for (int c = 0; c < classes; c++) {
+            vec v = vset(r[c * FL_STRIP + i]);
+            s[c][0] += v * a0;
+            if (vectors == 2) s[c][1] += v * a1;
+        }
+    }
+    for (int c = 0; c < classes; c++) {
+        real *gc = g + c * n;
+        for (int v = 0; v < vectors; v++) {
+            fl_int lanes = v == vectors - 1 ? left : VL;
+            if (!first) s[c][v] += vload_n(gc + v * VL, lanes, 0);
+            vstore_n(gc + v * VL, s[c][v], lanes);
+        }
+    }
+}
+
+#define FL_OUTER_CASE(classes)                                                              \
+    case classes:                                                                           \
+        if (n - k > VL) outer(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 2); \
+        else outer(gk, n, rc, x + k, ldx, rows, left, fetch, first, classes, 1);            \
+        break;
+
+/* G = or += R X_s for all classes, then the bias part. */
+static void strip_gradient(real *g, fl_int n, const real *r, const real *x, fl_int ldx, fl_int rows, fl_int classes,
+                           const real *ahead, int first)
+{
+    for (fl_int k = 0; k < n; k += 2 * VL) {
+        const fl_int rest = n - k, left = rest >= 2 * VL || rest == VL ? VL : rest > VL ? rest - VL : rest;
+        for (fl_int c = 0; c < classes; c += OUTER_ROWS) {
+            const real *fetch = ahead && c == 0 ? ahead + k : NULL;
+            const real *rc = r + c * FL_STRIP;
+            real *gk = g + c * n + k;
+            switch (fl_min(classes - c, OUTER_ROWS)) {
+                FL_OUTER_CASE(1)
+                FL_OUTER_CASE(2)
+                FL_OUTER_CASE(3)
+                FL_OUTER_CASE(4)
+                FL_OUTER_CASE(5)
+#if OUTER_ROWS > 5
+                FL_OUTER_CASE(6)
+                FL_OUTER_CASE(7)
+                FL_OUTER_CASE(8)
+                FL_OUTER_CASE(9)
+                FL_OUTER_CASE(10)
+#endif
+            }
+        }
+    }
+    for (fl_int c = 0; c < classes; c++) {
+        real sum = 0;
+        for (fl_int i = 0; i < rows; i++) sum += r[c * FL_STRIP + i];
+        g[classes * n + c] = first ? sum : g[classes * n + c] + sum;
+    }
+}
+
+/* dx[i, :] = scale * sum_c r[c, i] w[c, :] (lecture 2.3.3). */
+static void strip_data_gradient(real *dx, fl_int n, const real *r, const real *w, fl_int ldw, fl_int rows, fl_int classes,
+                                real scale)
+{
+    for (fl_int i = 0; i < rows; i += ROWS) {
+        const fl_int here = fl_min(rows - i, ROWS);
+        for (fl_int k = 0; k < n; k += VL) {
+            vec s[ROWS] = {vset(0), vset(0), vset(0), vset(0)};
+            for (fl_int c = 0; c < classes; c++) {
+                vec v = vload(w + c * ldw + k);
+                const real *rc = r + c * FL_STRIP + i; /* Z is padded to ROWS */
+                for (int q = 0; q < ROWS; q++) s[q] += v * rc[q];
+            }
+            for (fl_int q = 0; q < here; q++) vstore_n(dx + (i + q) * n + k, s[q] * scale, fl_min(n - k, VL));
+        }
+    }
+}
+
+/* VL samples of Z, class-major: bias, softmax (unless z holds P), loss; leaves in z what the mode asks for. u: the direction's
+ * logits or NULL. w: VL weights, 0 beyond the last sample. Returns the losses. */
+FL_INLINE vec strip_softmax(const fl_linear_job *job, real *z, real *u, const int64_t *labels, fl_int rows, vec w, const int mode)
+{
+    const fl_int ld = FL_STRIP, l = job->l, free = job->free;
+    const real *b = job->b, *vb = job->vb;
+    real lanes[VL];
+    fl_int label[VL];
+    vec top = vset(0), sum = vset(1), loss = vset(0);
+    if (mode == FL_VALUE || mode == FL_GRADIENT || mode == FL_DATA_GRADIENT)
+        for (fl_int r = 0; r < rows; r++) label[r] = label_of(labels, r, l);
+    if (!job->P) {
+        for (fl_int c = 0; c < l; c++) {
+            if (c >= free) vstore(z + c * ld, vset(0));
+            else if (b) vstore(z + c * ld, vload(z + c * ld) + b[c]);
+        }
+        lanes_top(&top, z, ld, l, 1);
+    }
+    if (mode == FL_VALUE || mode == FL_GRADIENT) {
+        vstore(lanes, top);
+        for (fl_int r = 0; r < rows; r++) lanes[r] = label[r] < 0 ? (real)NAN : z[label[r] * ld + r];
+        loss = top - vload(lanes);
+    }
+    if (!job->P) lanes_exp(&sum, z, ld, l, &top, NULL, FL_SOFTMAX, 1);
+    if (mode == FL_VALUE || mode == FL_GRADIENT) loss += vlog(sum);
+    if (mode == FL_GRADIENT || mode == FL_DATA_GRADIENT) {
+        vstore(lanes, sum);
+        for (fl_int r = 0; r < rows; r++)
+            if (label[r] >= 0) z[label[r] * ld + r] -= lanes[r];
+        sum = w / sum;
+        for (fl_int c = 0; c < l; c++) vstore(z + c * ld, vload(z + c * ld) * sum);
+    } else if (mode == FL_PROBABILITIES) {
+        sum = 1 / sum;
+        for (fl_int c = 0; c < l; c++) vstore(z + c * ld, vload(z + c * ld) * sum);
+    } else if (mode == FL_HESSIAN_MV) {
+        vec mean = vset(0), inverse = 1 / sum;
+        for (fl_int c = 0; c < free; c++) {
+            vec p = vload(z + c * ld) * inverse, d = vload(u + c * ld) + (vb ? vset(vb[c]) : vset(0));
+            vstore(z + c * ld, p);
+            vstore(u + c * ld, d);
+            mean += p * d;
+        }
+        for (fl_int c = 0; c < free; c++) vstore(z + c * ld, vload(z + c * ld) * (vload(u + c * ld) - mean) * w);
+    }
+    return loss;
+}
+
+/* w[c * ldw + k] = source[c * n + k], zeros from n to ldw. */
+FL_INLINE void pack_rows(real *w, fl_int ldw, const real *source, fl_int n, fl_int classes)
+{
+    for (fl_int c = 0; c < classes; c++) {
+        memcpy(w + c * ldw, source + c * n, (size_t)n * sizeof *w);
+        memset(w + c * ldw + n, 0, (size_t)(ldw - n) * sizeof *w);
+    }
+}
+
+FL_INLINE void linear_range(const fl_linear_job *job, fl_int block, real *scratch, const int mode)
+{
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->m);
+    const fl_int n = job->n, ldx = job->ldx, l = job->l, free = job->free;
+    const fl_int line = 64 / (fl_int)sizeof(real), ldw = round_up(n, line);
+    real *z = scratch, *u = z + l * FL_STRIP, *w = u + (mode == FL_HESSIAN_MV ? free * FL_STRIP : 0), *v = w + free * ldw;
+    real *g = job->grad ? (real *)job->grad + block * (free * n + free) : NULL;
+    double loss = 0;
+    fl_int strip = FL_STRIP;
+    while (strip > 16 && strip * n * (fl_int)sizeof(real) > 400000) strip /= 2; /* two strips in 1 MiB of L2 */
+
+    pack_rows(w, ldw, job->W, n, free);
+    if (mode == FL_HESSIAN_MV) pack_rows(v, ldw, job->V, n, free);
+    for (fl_int i = from; i < to; i += strip) {
+        const fl_int rows = fl_min(to - i, strip);
+        const real *x = (const real *)job->X + i * ldx;
+        const real *ahead = i + 2 * rows <= to ? x + rows * ldx : NULL;
+        const int products = mode == FL_GRADIENT || mode == FL_HESSIAN_MV;
+        const real *p = mode == FL_HESSIAN_MV ? job->P : NULL;
+        if (p)
+            for (fl_int r = 0; r < rows; r += VL) load_transposed(z + r, FL_STRIP, p + (i + r) * l, l, l, fl_min(rows - r, VL));
+        else strip_logits(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
+        if (mode == FL_HESSIAN_MV) strip_logits(u, x, ldx, rows, v, ldw, n, free, p ? ahead : NULL, 0);
+        for (fl_int r = 0; r < rows; r += VL) {
+            const fl_int here = fl_min(rows - r, VL);
+            real weights[VL], losses[VL];
+            for (fl_int q = 0; q < VL; q++) weights[q] = q >= here ? 0 : job->weight ? (real)job->weight[i + r + q] : 1;
+            vstore(losses, strip_softmax(job, z + r, u + r, job->labels + i + r, here, vload(weights), mode));
+            if (mode == FL_VALUE || mode == FL_GRADIENT)
+                for (fl_int q = 0; q < here; q++) loss += (job->weight ? job->weight[i + r + q] : 1) * (double)losses[q];
+        }
+        if (products) strip_gradient(g, n, z, x, ldx, rows, free, ahead, i == from);
+        if (mode == FL_DATA_GRADIENT) strip_data_gradient((real *)job->out + i * n, n, z, w, ldw, rows, free, (real)job->scale);
+        if (mode == FL_PROBABILITIES)
+            for (fl_int r = 0; r < rows; r++)
+                for (fl_int c = 0; c < l; c++) ((real *)job->out)[(i + r) * l + c] = z[c * FL_STRIP + r];
+    }
+    if (mode == FL_VALUE || mode == FL_GRADIENT) job->loss[block] = loss;
+}
+
+/* scratch, in reals: FL_STRIP * (l + (mv ? free : 0)) + (mv ? 2 : 1) * free * (n rounded up to 64 bytes). */
+void FL_ENTRY(linear)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_linear_job *job = (const fl_linear_job *)head;
+    assert(job->m >= 1 && job->n >= 1 && 1 <= job->free && job->free <= job->l);
+    switch (job->mode) {
+    case FL_VALUE: linear_range(job, block, scratch, FL_VALUE); break;
+    case FL_GRADIENT: linear_range(job, block, scratch, FL_GRADIENT); break;
+    case FL_HESSIAN_MV: linear_range(job, block, scratch, FL_HESSIAN_MV); break;
+    case FL_DATA_GRADIENT: linear_range(job, block, scratch, FL_DATA_GRADIENT); break;
+    default: linear_range(job, block, scratch, FL_PROBABILITIES); break;
+    }
+}

@@ -1,0 +1,21 @@
+/* sum.c: sums of the parts that blocks have left, in order. */
+#include "kernels/sum.h"
+#include "shared/blocks.h"
+#include FL_SIMD_HEADER(FL_DTYPE)
+
+void FL_ENTRY(sum)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_sum_job *job = (const fl_sum_job *)head;
+    const fl_int from = block * job->per_block, len = fl_min(job->len - from, job->per_block);
+    const real *part = (const real *)job->part + from, *theta = (const real *)job->theta;
+    real *out = (real *)job->out + from;
+    double *sums = scratch;
+    for (fl_int j = 0; j < len; j++) sums[j] = 0;
+    for (fl_int p = 0; p < job->parts; p++)
+        for (fl_int j = 0; j < len; j++) sums[j] += (double)part[p * job->stride + j];
+    /* one product in each sum: of two, a loop's vector and scalar forms, which memory's overlap chooses from, might fuse either */
+    const fl_int left = theta ? job->penalised - from : 0, penalised = fl_max(0, fl_min(left, len));
+    for (fl_int j = 0; j < len; j++) sums[j] *= job->scale;
+    for (fl_int j = 0; j < penalised; j++) out[j] = (real)(sums[j] + job->l2 * (double)theta[from + j]);
+    for (fl_int j = penalised; j < len; j++) out[j] = (real)sums[j];
+}

@@ -1,0 +1,67 @@
+"""Public names: where they are found, and what is imported for them."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+from pathlib import Path
+
+import pytest
+from interpreter import output
+
+import fastlec
+
+ROOT = Path(fastlec.__file__).parent
+PACKAGES = ["fastlec", *(f"fastlec.{name}" for name in ("cli", "course", "layers", "testing", "training"))]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_names_that_a_package_offers(name):
+    """Each is there; and no module shadows a function or class once it is imported."""
+    package = importlib.import_module(name)
+    modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
+    for offered in getattr(package, "__all__", ()):
+        found = getattr(package, offered)
+        assert inspect.ismodule(found) or offered not in modules, offered
+
+
+def test_paths_that_people_import_from():
+    from fastlec import fit
+    from fastlec.cli import main
+    from fastlec.data import DataError, Dataset, class_count, load, load_digits, split
+    from fastlec.io import ModelError, load_model, save_arrays
+    from fastlec.training import train_softmax
+
+    functions = (fit, main, class_count, load, load_digits, split, load_model, save_arrays, train_softmax)
+    assert all(map(inspect.isfunction, functions))
+    assert all(map(inspect.isclass, (DataError, Dataset, ModelError)))
+
+
+def imported(path):
+    """The modules and packages of fastlec that a file imports, by their full names."""
+    package = ("fastlec", *path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(
+                (*package[: len(package) - node.level + 1], *filter(None, [node.module])) if node.level else [node.module]
+            )
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def test_the_library_does_not_import_what_is_made_with_it():
+    """The course's applications, the command line, the benchmarks: but for a name of the course that training offers when asked."""
+    made = ("cli", "course", "bench", "console")
+    library = [path for path in ROOT.rglob("*.py") if path.relative_to(ROOT).parts[0] not in made]
+    assert len(library) > 30
+    for path in library:
+        if path != ROOT / "training" / "__init__.py":
+            assert not [name for name in imported(path) if name.startswith(tuple(f"fastlec.{part}" for part in made))], path
+
+
+def test_what_takes_long_to_import_waits_until_it_is_asked_for():
+    loaded = set(output("import sys, fastlec; fastlec.fit, fastlec.training; print(*sys.modules)").split())
+    late = {f"fastlec.{name}" for name in ("cli", "course", "data", "io", "plot", "reference", "testing")}
+    assert not {*late, "gzip", "scipy", "zipfile"} & loaded
