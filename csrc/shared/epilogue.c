@@ -11,7 +11,7 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const re
     const real *bias = e->bias ? (const real *)e->bias + j : NULL;
     for (fl_int q = 0; q < rows; q++) {
         const fl_int at = (i + q) * ldc + j;
-        real *c = c0 + at, *z = e->z ? (real *)e->z + at : NULL;
+        real *c = c0 + at, *z = derivative == FL_IDENTITY && e->z ? (real *)e->z + at : NULL;
         const real *s = sums + q * lds, *residual = e->residual ? (const real *)e->residual + at : NULL;
         const real *of = derivative != FL_IDENTITY ? (const real *)e->of + at : NULL;
         for (fl_int v = 0; v < cols; v += VL) {

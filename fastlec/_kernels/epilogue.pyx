@@ -36,7 +36,7 @@ cdef class Epilogue:
 
     bias : one number for each column of c, or each channel of images. residual, of, z : arrays of c's shape; z takes z.
     accumulate : whether c itself is added, as it was before. derivative : an activation, whose derivative is taken from `of`, its
-    value or, for those in KEEP_Z, its argument; then there is no activation. update : c are parameters and the sums their gradient:
+    value or, for those in KEEP_Z, its argument; then there are no activation and no z. update : c are parameters and the sums their gradient:
     c takes the optimizer's step of the plan.
     """
 
@@ -44,8 +44,8 @@ cdef class Epilogue:
                   int derivative=FL_IDENTITY, cnp.ndarray of=None, bint update=False, cnp.ndarray z=None):
         if derivative != FL_IDENTITY and of is None:
             raise ValueError("of is None; expected what the derivative of the activation follows from")
-        if derivative != FL_IDENTITY and activation != FL_IDENTITY:
-            raise ValueError("there are an activation and a derivative; expected one of them")
+        if derivative != FL_IDENTITY and (activation != FL_IDENTITY or z is not None):
+            raise ValueError("there are a derivative and an activation or z; expected the one or the others")
         self.bias, self.activation, self.residual, self.accumulate = bias, activation, residual, accumulate
         self.derivative, self.of, self.update = derivative, of if derivative != FL_IDENTITY else None, update
         self.z = z

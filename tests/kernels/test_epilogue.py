@@ -81,8 +81,9 @@ def test_an_epilogue_without_the_value_of_its_derivative_is_refused():
 
 
 def test_an_epilogue_with_an_activation_and_a_derivative_is_refused():
-    with pytest.raises(ValueError, match="expected one of them"):
-        Epilogue(activation=RELU, derivative=RELU, of=np.zeros(3))
+    for part in ({"activation": RELU}, {"z": np.zeros(3)}):
+        with pytest.raises(ValueError, match="expected the one or the others"):
+            Epilogue(derivative=RELU, of=np.zeros(3), **part)
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
@@ -98,7 +99,7 @@ def test_a_product_stores_z(shape, accumulate, isa, dtype, rng):
     np.testing.assert_array_equal(c, np.maximum(expected, 0))
 
 
-ALGORITHMS = ("im2col", "direct", "winograd", "pixels", "channels", "images")
+ALGORITHMS = ("im2col", "direct", "winograd", "depthwise", "pixels", "channels", "images")
 IMAGES = {
     "3 x 3": ((2, 3, 9, 11), (5, 3, 3, 3), {"padding": 1}),
     "5 x 5, strided": ((2, 3, 9, 11), (5, 3, 5, 5), {"stride": 2}),
