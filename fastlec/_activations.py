@@ -23,17 +23,17 @@ def _relu_derivative(y):
 
 
 _ADDED = {
-    "identity": {"derivative": np.ones_like},
     "tanh": {"derivative": lambda y: 1 - y * y},
     "sigmoid": {"derivative": lambda y: y - y * y},
     "relu": {"derivative": _relu_derivative, "gain": 2**0.5},
+    "identity": {"derivative": np.ones_like},
 }
 if _ADDED.keys() != kernels.ACTIVATIONS.keys():
     raise ImportError(
         f"csrc/activations.def and fastlec/_activations.py differ in {_ADDED.keys() ^ kernels.ACTIVATIONS.keys()}"
     )
 
-ACTIVATIONS = {name: Entry(code, **_ADDED[name]) for name, code in kernels.ACTIVATIONS.items()}
+ACTIVATIONS = {name: Entry(kernels.ACTIVATIONS[name], **added) for name, added in _ADDED.items()}
 CODES = {name: entry.code for name, entry in ACTIVATIONS.items() if name != "identity"}  # of the functions that are not trivial
 
 

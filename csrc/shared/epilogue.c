@@ -9,6 +9,7 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const re
                             fl_int j, fl_int cols, const int activation, const int derivative)
 {
     const real *bias = e->bias ? (const real *)e->bias + j : NULL;
+    const int accumulate = e->accumulate; /* what is stored might be it, as far as the compiler knows */
     for (fl_int q = 0; q < rows; q++) {
         const fl_int at = (i + q) * ldc + j;
         real *c = c0 + at, *z = derivative == FL_IDENTITY && e->z ? (real *)e->z + at : NULL;
@@ -17,7 +18,7 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const re
         for (fl_int v = 0; v < cols; v += VL) {
             const fl_int left = fl_min(cols - v, VL);
             vec x = vload_n(s + v, left, 0);
-            if (e->accumulate) x += vload_n(c + v, left, 0);
+            if (accumulate) x += vload_n(c + v, left, 0);
             if (bias) x += vload_n(bias + v, left, 0);
             if (z) vstore_n(z + v, x, left);
             x = activate(x, activation);
