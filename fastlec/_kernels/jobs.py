@@ -43,8 +43,8 @@ def reason(why):
     """The text of what a planner gave as its reason: a text, or [(nanoseconds, name)] of the ways that it compared."""
     if isinstance(why, str):
         return why
-    (_, best), *others = [(_time(ns), name.decode()) for ns, name in sorted(why)]
-    return f"{best}; " + ", ".join(f"{name} {time}" for time, name in others) if others else f"{best}: the only one that fits"
+    best, *others = [f"{name.decode()} {_time(ns)}" for ns, name in sorted(why)]
+    return f"{best}; {', '.join(others)}" if others else f"{best}; no other fits"
 
 
 def _time(ns):

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 
 from fastlec._kernels cimport memory
-from fastlec._kernels.args cimport dtype_of, is_plain
+from fastlec._kernels.args cimport dtype_of
 from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport blocks, up

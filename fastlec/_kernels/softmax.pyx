@@ -4,7 +4,7 @@
 cimport numpy as cnp
 
 from fastlec._kernels cimport memory
-from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
+from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out
 from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport BLOCK, blocks, up

@@ -15,6 +15,7 @@ from .registry import KINDS
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape")  # what says which jobs
 _CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue")  # what is said of these methods
+_OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
 _NO_SETTINGS = ("dtype", "rng")  # arguments of constructors that are not kept
 
@@ -61,11 +62,11 @@ class PlannedLayer(Layer):
             if next(base for base in cls.__mro__ if name in vars(base))._of_fastlec:
                 setattr(cls, name, False)
 
-    def __init__(self, params=None, buffers=None, *, dtype=None, rng=None):
+    def __init__(self, params=None, buffers=None, *, dtype=_OF_ARRAYS, rng=None):
         params, buffers = params or {}, buffers or {}
         if dtype is _NOT_MADE:
             vars(self).update(params=params, buffers=buffers)
-        elif dtype is None:
+        elif dtype is _OF_ARRAYS:
             super().__init__(params, buffers)
         else:
             dtype, rng = _check.layer_dtype(dtype), _check.generator(rng)

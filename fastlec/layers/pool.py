@@ -20,7 +20,7 @@ class _Pool2d(PlannedLayer):
     input_shape = (None, None, None)
     takes_epilogue = True
 
-    def __init__(self, kernel_size, stride=None, padding=0):
+    def __init__(self, kernel_size, stride, padding):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
         self.padding = pair(padding, "padding", 0)
@@ -59,6 +59,9 @@ class AvgPool2d(_Pool2d):
 
     linear_in_x = True
 
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
+
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
         pool2d.forward(plan, g, x, y, maximum=False)
@@ -93,6 +96,9 @@ class MaxPool2d(_Pool2d):
     of -inf around the image, at most half of kernel_size. ValueError where a window is larger than the padded image.
     A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
     """
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)

@@ -1,6 +1,6 @@
-/* simd_check.c: runs every function of csrc/simd's vocabulary against scalar code, for the dtype and instruction set that it is compiled
- * for: all lanes, all lengths of tails, NaN, infinities, zeros of both signs, subnormal numbers. Pages around the arrays that must not
- * be touched are guarded. Prints what differs; the exit status is the number of functions that do. */
+/* simd_check.c: runs every function of csrc/simd's vocabulary against scalar code, for the dtype and instruction set that it is
+ * compiled for: all lanes, all lengths of tails, NaN, infinities, zeros of both signs, subnormal numbers. Pages around the arrays
+ * that must not be touched are guarded. Prints what differs; the exit status is the number of functions that do. */
 #include "simd/simd.h"
 
 #include <math.h>

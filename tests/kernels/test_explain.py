@@ -83,8 +83,8 @@ def test_plans_show_themselves(isa, dtype):
 
 def test_reasons():
     assert reason("because") == "because"
-    assert reason([(2500.0, b"images"), (1500.0, b"pixels")]) == "pixels; images 2.5 us"
-    assert reason([(1500.0, b"pixels")]) == "pixels: the only one that fits"
+    assert reason([(2500.0, b"images"), (1500.0, b"pixels")]) == "pixels 1.5 us; images 2.5 us"
+    assert reason([(1500.0, b"pixels")]) == "pixels 1.5 us; no other fits"
     assert table([]) == ""
 
 

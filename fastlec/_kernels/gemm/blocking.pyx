@@ -43,7 +43,6 @@ cpdef Blocking choose_blocking(fl_int m, fl_int n, fl_int k, bint by_row, bint b
     plain : nothing but the sums is stored. packs : `gemm_packs` of the instruction set's facts."""
     cdef Blocking b = Blocking.__new__(Blocking)
     cdef fl_int tile = FL_TILE_BYTES // size, depth = FL_DEPTH_BYTES // size, rows, cols, count, down, across
-    cdef double macs = <double>m * n * k
     b.dots = by_row and by_column and k >= DOTS_DEPTH and (n <= DOTS_COLS or m <= DOTS_ROWS)
     by_column = by_column and (b.dots or n > 1)     # a single column lies either way
 
