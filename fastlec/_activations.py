@@ -1,4 +1,4 @@
-"""The activations that layers know by name: what Python knows of each of them, in one row."""
+"""The activations that layers know by name: csrc/activations.def and what Python adds to a row of it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -10,8 +10,8 @@ from ._kernels import epilogue as kernels
 
 
 class Entry(NamedTuple):
-    """code : the kernels' number. derivative : sigma'(z) as a function of y = sigma(z), for explicit Jacobians. gain : of the
-    weights before it, so that values keep their size from layer to layer."""
+    """code : the kernels' number. derivative : sigma'(z) as a function of what layers keep, y = sigma(z) or z, for explicit
+    Jacobians. gain : of the weights before it, so that values keep their size from layer to layer."""
 
     code: int
     derivative: Callable
@@ -22,12 +22,18 @@ def _relu_derivative(y):
     return np.where(y > 0, 1, np.where(np.isnan(y), y, 0)).astype(y.dtype)
 
 
-ACTIVATIONS = {
-    "tanh": Entry(kernels.TANH, lambda y: 1 - y * y),
-    "sigmoid": Entry(kernels.SIGMOID, lambda y: y - y * y),
-    "relu": Entry(kernels.RELU, _relu_derivative, gain=2**0.5),
-    "identity": Entry(kernels.IDENTITY, np.ones_like),
+_ADDED = {
+    "tanh": {"derivative": lambda y: 1 - y * y},
+    "sigmoid": {"derivative": lambda y: y - y * y},
+    "relu": {"derivative": _relu_derivative, "gain": 2**0.5},
+    "identity": {"derivative": np.ones_like},
 }
+if _ADDED.keys() != kernels.ACTIVATIONS.keys():
+    raise ImportError(
+        f"csrc/activations.def and fastlec/_activations.py differ in {_ADDED.keys() ^ kernels.ACTIVATIONS.keys()}"
+    )
+
+ACTIVATIONS = {name: Entry(kernels.ACTIVATIONS[name], **added) for name, added in _ADDED.items()}
 CODES = {name: entry.code for name, entry in ACTIVATIONS.items() if name != "identity"}  # of the functions that are not trivial
 
 

@@ -14,6 +14,7 @@ from ._kernels import gemm as _gemm
 from ._kernels import map as _map
 from ._kernels import softmax as _softmax
 from ._kernels import xent as _xent
+from ._kernels.map import FUNCTIONS as _FUNCTIONS
 
 
 def _along_axis(mode, x, axis, out):
@@ -104,32 +105,32 @@ def _derivative(op, x, out):
 
 def tanh(x, *, out=None):
     """Hyperbolic tangent, elementwise (lecture figure 6), within 2 ULP. x : any shape. Returns x's shape."""
-    return _value(_map.TANH, x, out)
+    return _value(_FUNCTIONS["tanh"], x, out)
 
 
 def sigmoid(x, *, out=None):
     """1 / (1 + exp(-x)), elementwise (lecture eq. 3), within 2 ULP and without overflow. x : any shape. Returns x's shape."""
-    return _value(_map.SIGMOID, x, out)
+    return _value(_FUNCTIONS["sigmoid"], x, out)
 
 
 def relu(x, *, out=None):
     """max(x, 0), elementwise; NaN stays NaN. x : any shape. Returns x's shape."""
-    return _value(_map.RELU, x, out)
+    return _value(_FUNCTIONS["relu"], x, out)
 
 
 def tanh_derivative(x, *, out=None):
     """1 - tanh(x)^2, elementwise, as 4 e / (1 + e)^2 with e = exp(-2 |x|). x : any shape. Returns x's shape."""
-    return _derivative(_map.TANH, x, out)
+    return _derivative(_FUNCTIONS["tanh"], x, out)
 
 
 def sigmoid_derivative(x, *, out=None):
     """sigmoid(x) (1 - sigmoid(x)), elementwise (2.3.1), as e / (1 + e)^2, e = exp(-|x|). x : any shape. Returns x's shape."""
-    return _derivative(_map.SIGMOID, x, out)
+    return _derivative(_FUNCTIONS["sigmoid"], x, out)
 
 
 def relu_derivative(x, *, out=None):
     """1 where x > 0, 0 elsewhere, NaN where x is NaN. x : any shape. Returns x's shape."""
-    return _derivative(_map.RELU, x, out)
+    return _derivative(_FUNCTIONS["relu"], x, out)
 
 
 def value_and_derivative(x, activation, *, out=None):

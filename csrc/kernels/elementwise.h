@@ -8,7 +8,7 @@
 /* y = f(x) and, where dy is given, dy = f'(x), elementwise. */
 typedef struct {
     fl_job head;
-    int op;
+    int function;
     const void *x;
     void *y, *dy; /* either may be NULL; either may be x itself */
     fl_int n, per_block;

@@ -3,7 +3,7 @@
  * L1 while those of B stream from L2. Each element of C adds its products in the order of p, whatever tile it falls into. */
 #include "kernels/gemm.h"
 #include "shared/blocks.h"
-#include "shared/epilogue.h"
+#include "shared/finish.h"
 #include "simd/simd.h"
 
 /* A tile has GEMM_ROWS rows: 24 sums, 2 of B, 1 of A in 32 registers; or 12, 2 and 1 in 16. */
@@ -121,7 +121,7 @@ FL_INLINE void pack_columns(real *out, const real *b, fl_int b_col, fl_int k, fl
     }
 }
 
-/* Prefetches what the epilogue will read at rows i.., columns j..: parameters, R, Y. */
+/* Prefetches what the epilogue will read at rows i.., columns j.. of an array that is laid out as C. */
 FL_INLINE void prefetch_rows(const void *base, fl_int ld, fl_int i, fl_int rows, fl_int j, fl_int cols)
 {
     for (fl_int q = 0; q < rows; q++)
@@ -141,19 +141,20 @@ void FL_ENTRY(gemm)(const fl_job *head, fl_int block, void *scratch)
     const real *a = (const real *)job->a + i0 * a_row + p0 * a_step;
     const real *b = (const real *)job->b + (packed ? j0 * job->k + p0 * TILE_COLS : p0 * ldb + j0);
     const fl_int panel = packed ? job->k * TILE_COLS : TILE_COLS;
-    const int plain = !(job->update || job->bias || job->r || job->y || job->op != FL_IDENTITY);
+    const fl_epilogue *after = &job->after;
+    const int plain = !epilogue_follows(after);
     const int keep = job->keep, finish_now = !plain && !keep;
     real *sums = scratch, *panel_a = sums + (plain ? 0 : (keep ? ceil_div(rows, GEMM_ROWS) : 1) * GEMM_ROWS * job->cols);
     real *c = plain ? (real *)job->c + part * job->part + i0 * job->ldc + j0 : sums;
     const fl_int ldc = plain ? job->ldc : job->cols, across_tiles = plain ? cols : 8 * TILE_COLS;
 
-    if (job->update && job->k == 1 && !packed) {
-        FL_ENTRY(gemm_outer_update)(job, i0, rows, j0, cols);
+    if (after->update && job->k == 1 && !packed) {
+        FL_ENTRY(update_outer)(after->update, (real *)job->c + i0 * job->ldc + j0, job->ldc, a, a_row, b, rows, cols);
         return;
     }
     for (fl_int p = 0; p == 0 || p < depth; p += job->strip) {
         const fl_int k = fl_min(depth - p, job->strip);
-        const int add = p > 0 || (plain && job->accumulate);
+        const int add = p > 0 || (plain && after->accumulate);
         /* the next strip where each is used once, else the next panel while the first rows are computed */
         const fl_int strip_ahead = rows <= GEMM_ROWS && !packed && p + 2 * k <= depth ? k * ldb : 0;
         for (fl_int i = 0, here; i < rows; i += here) {
@@ -170,19 +171,19 @@ void FL_ENTRY(gemm)(const fl_job *head, fl_int block, void *scratch)
                 const fl_int wide = fl_min(cols - j, across_tiles);
                 real *cj = c + (plain || keep ? i * ldc : 0) + j;
                 if (finish_now) {
-                    if (job->update || job->accumulate) prefetch_rows(job->c, job->ldc, i0 + i, here, j0 + j, wide);
-                    if (job->r) prefetch_rows(job->r, job->ldr, i0 + i, here, j0 + j, wide);
-                    if (job->y) prefetch_rows(job->y, job->ldy, i0 + i, here, j0 + j, wide);
+                    if (after->update || after->accumulate) prefetch_rows(job->c, job->ldc, i0 + i, here, j0 + j, wide);
+                    if (after->residual) prefetch_rows(after->residual, job->ldc, i0 + i, here, j0 + j, wide);
+                    if (after->of) prefetch_rows(after->of, job->ldc, i0 + i, here, j0 + j, wide);
                 }
                 tiles_of(cj, ldc, ai, row, step, b + p * ldb + j / TILE_COLS * panel, ldb, panel, k, here, wide, add,
                          strip_ahead ? strip_ahead
                          : i == 0    ? panel
                                      : 0);
-                if (finish_now) FL_ENTRY(gemm_finish)(job, cj, ldc, i0 + i, here, j0 + j, wide);
+                if (finish_now) FL_ENTRY(finish)(after, job->c, job->ldc, cj, ldc, i0 + i, here, j0 + j, wide);
             }
         }
     }
-    if (keep) FL_ENTRY(gemm_finish)(job, sums, ldc, i0, rows, j0, cols);
+    if (keep) FL_ENTRY(finish)(after, job->c, job->ldc, sums, ldc, i0, rows, j0, cols);
 }
 
 void FL_ENTRY(gemm_pack)(const fl_job *head, fl_int block, void *scratch)

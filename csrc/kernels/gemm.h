@@ -3,8 +3,7 @@
 #define FL_GEMM_H
 
 #include "fl.h"
-#include "shared/activations.h"
-#include "shared/rules.h"
+#include "shared/epilogue.h"
 
 enum {
     FL_TILE_ROWS = 12,    /* rows of the largest tile of C of any instruction set */
@@ -12,8 +11,7 @@ enum {
     FL_DEPTH_BYTES = 1536 /* of a row of A that a tile sums over at a time, at most */
 };
 
-/* C = (op(A B + [C] + bias) + R) * op2'(Y): the matrix product and what follows it, a block of C at a time.
- * With `update`, C holds parameters and A B is their gradient. */
+/* C = A B: the matrix product and what follows it, a block of C at a time. */
 typedef struct {
     fl_job head;
     fl_int m, n, k;
@@ -24,15 +22,7 @@ typedef struct {
     fl_int ldb;    /* 0: b is what gemm_pack made of B */
     void *c;       /* (m, n), row stride ldc */
     fl_int ldc;
-    int accumulate;   /* [C] */
-    int op;           /* FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY */
-    const void *bias; /* (n,) or NULL */
-    const void *r;    /* R (m, n) or NULL, row stride ldr */
-    fl_int ldr;
-    const void *y; /* Y = op2(.) (m, n) or NULL, row stride ldy: op2' follows from Y */
-    fl_int ldy;
-    int op2;
-    const fl_update *update;  /* or NULL */
+    fl_epilogue after;
     fl_int rows, cols, depth; /* of a block: cols a multiple of the tile's; depth < k: one C for each part of k, */
     fl_int part;              /* this many elements apart, to be added by `sum` */
     int keep;                 /* the whole block of C waits in scratch until it is finished; else a few rows at a time */

@@ -1,7 +1,7 @@
 /* gemm_dots.c: matrix products where B is given by columns and C is narrow or flat: lanes lie along p, and nothing is packed. */
 #include "kernels/gemm.h"
 #include "shared/blocks.h"
-#include "shared/epilogue.h"
+#include "shared/finish.h"
 #include "simd/simd.h"
 
 #define ROWS 4 /* of which vsum4 makes sums at a time */
@@ -42,7 +42,7 @@ void FL_ENTRY(gemm_dots)(const fl_job *head, fl_int block, void *scratch)
     const fl_gemm_job *job = (const fl_gemm_job *)head;
     const fl_int down = ceil_div(job->m, job->rows), i0 = block % down * job->rows, j0 = block / down * job->cols;
     const fl_int rows = fl_min(job->m - i0, job->rows), cols = fl_min(job->n - j0, job->cols);
-    const int plain = !(job->accumulate || job->update || job->bias || job->r || job->y || job->op != FL_IDENTITY);
+    const int plain = !job->after.accumulate && !epilogue_follows(&job->after);
     const int flat = rows < ROWS; /* then the rows that go ROWS at a time are B's columns */
     const fl_int ldx = flat ? job->ldb : job->a_row, ldw = flat ? job->a_row : job->ldb, nx = flat ? cols : rows,
                  nw = flat ? rows : cols;
@@ -70,5 +70,5 @@ void FL_ENTRY(gemm_dots)(const fl_job *head, fl_int block, void *scratch)
                 for (fl_int r = 0; r < valid; r++) c[(i + r) * step_x + (j + q) * step_w] = out[q * ROWS + r];
         }
     }
-    if (!plain) FL_ENTRY(gemm_finish)(job, c, ldc, i0, rows, j0, cols);
+    if (!plain) FL_ENTRY(finish)(&job->after, job->c, job->ldc, c, ldc, i0, rows, j0, cols);
 }

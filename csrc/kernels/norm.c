@@ -96,8 +96,9 @@ void FL_ENTRY(batch_norm_sums)(const fl_job *head, fl_int block, void *scratch)
     }
 }
 
-/* has_v, has_x and op are constants at every call. */
-FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int to, const int has_v, const int has_x, const int op)
+/* has_v, has_x and activation are constants at every call. */
+FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int to, const int has_v, const int has_x,
+                              const int activation)
 {
     piece p = piece_of(job, from);
     for (fl_int unit = from; unit < to; unit++, next_piece(job, &p)) {
@@ -105,15 +106,15 @@ FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int 
         const vec of_v = vset((real)factors[0]), of_x = vset((real)factors[job->c]), plus = vset((real)factors[2 * job->c]);
         const vec centre = vset((real)job->moments[p.channel]);
         const real *v = has_v ? (const real *)job->v + p.at : NULL, *x = has_x ? (const real *)job->x + p.at : NULL;
-        const real *below = op != FL_IDENTITY ? (const real *)job->below + p.at : NULL;
+        const real *of = activation != FL_IDENTITY ? (const real *)job->after.of + p.at : NULL;
         real *out = (real *)job->out + p.at;
-#define FL_NORM_MAP(load, store)                               \
-    do {                                                       \
-        vec y = plus;                                          \
-        if (has_x) y += of_x * (load(x) - centre);             \
-        if (has_v) y += of_v * load(v);                        \
-        if (op != FL_IDENTITY) y *= slope_of(load(below), op); \
-        store(y);                                              \
+#define FL_NORM_MAP(load, store)                                                         \
+    do {                                                                                 \
+        vec y = plus;                                                                    \
+        if (has_x) y += of_x * (load(x) - centre);                                       \
+        if (has_v) y += of_v * load(v);                                                  \
+        if (activation != FL_IDENTITY) y *= activation_derivative(load(of), activation); \
+        store(y);                                                                        \
     } while (0)
 #define FL_WHOLE(a) vload(a + i)
 #define FL_STORE_WHOLE(y) vstore(out + i, y)
@@ -130,21 +131,10 @@ void FL_ENTRY(batch_norm_map)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_job *job = (const fl_batch_norm_job *)head;
     const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->units);
-    const int op = job->below ? job->op : FL_IDENTITY;
     (void)scratch;
-    assert(job->v || op == FL_IDENTITY); /* what has an activation below it is J' v */
-#define FL_NORM_CASE(op)                                     \
-    case op:                                                 \
-        if (job->x) norm_map_range(job, from, to, 1, 1, op); \
-        else norm_map_range(job, from, to, 1, 0, op);        \
-        break;
+    assert(job->v || !job->after.of); /* what has an activation below it is J' v */
     if (!job->v && job->x) norm_map_range(job, from, to, 0, 1, FL_IDENTITY);
     else if (!job->v) norm_map_range(job, from, to, 0, 0, FL_IDENTITY);
-    else switch (op) {
-            FL_NORM_CASE(FL_TANH)
-            FL_NORM_CASE(FL_SIGMOID)
-            FL_NORM_CASE(FL_RELU)
-            FL_NORM_CASE(FL_IDENTITY)
-        }
-#undef FL_NORM_CASE
+    else if (job->x) FL_WITH_ACTIVATION(job->after.derivative, norm_map_range(job, from, to, 1, 1, activation))
+    else FL_WITH_ACTIVATION(job->after.derivative, norm_map_range(job, from, to, 1, 0, activation))
 }

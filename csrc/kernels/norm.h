@@ -3,8 +3,7 @@
 #define FL_NORM_H
 
 #include "fl.h"
-#include "shared/activations.h"
-#include "shared/rules.h"
+#include "shared/epilogue.h"
 
 enum { FL_NORM_CHANNELS = 8 }; /* of a block of the jobs for channels */
 
@@ -20,9 +19,8 @@ typedef struct {
     double *partial;                 /* (units, 2). batch_norm_moments: mean and sum of squared deviations from it of a piece of x.
                                       * batch_norm_sums: sum v and sum v (x - centre), centre = the mean in x's dtype */
     const double *factors;           /* batch_norm_map: (3, c), and */
-    void *out;                       /* out = (factors[0] v + factors[1] (x - centre) + factors[2]) * op'(below) */
-    const void *below;               /* = op(.) or NULL: op' follows from it */
-    int op;
+    void *out;                       /* out = (factors[0] v + factors[1] (x - centre) + factors[2]) * derivative'(of) */
+    fl_epilogue after;               /* of out: a derivative, or nothing */
 } fl_batch_norm_job;
 
 /* All for a channel, in blocks of FL_NORM_CHANNELS. batch_norm_forward: moments of x, from `partial` or, without, the running

@@ -320,12 +320,15 @@ FL_INLINE void pool_quarters(const fl_pool_job *job, const real *x, real *image,
     if (mode != FL_MAXIMUM_MV && bottom > 2 * end) memset(image, 0, (size_t)w * sizeof(real));
 }
 
-/* The pixels times op'(y). */
-FL_INLINE void pool_fold(real *image, const real *y, fl_int n, const int op)
+/* The pixels times the derivative that follows from `of`. */
+FL_INLINE void pool_fold(real *image, const real *of, fl_int n, const int activation)
 {
     fl_int i = 0;
-    for (; i + VL <= n; i += VL) vstore(image + i, vload(image + i) * slope_of(vload(y + i), op));
-    if (i < n) vstore_n(image + i, vload_n(image + i, n - i, 0) * slope_of(vload_n(y + i, n - i, 0), op), n - i);
+    for (; i + VL <= n; i += VL) vstore(image + i, vload(image + i) * activation_derivative(vload(of + i), activation));
+    if (i < n) {
+        const vec d = activation_derivative(vload_n(of + i, n - i, 0), activation);
+        vstore_n(image + i, vload_n(image + i, n - i, 0) * d, n - i);
+    }
 }
 
 /* Planes stay in L1 or L2 from the first pass over them to the last. scratch: w reals for FL_MEAN_TMV, w (band + 2 r) for
@@ -358,14 +361,10 @@ void FL_ENTRY(pool)(const fl_job *head, fl_int block, void *scratch)
             if (quarters) pool_quarters(job, x, to, from, first / 2, half, last, FL_MAXIMUM_TMV);
             else pool_scatter(job, x, to, from, scratch, first, last);
         }
-        if (back && job->op != FL_IDENTITY) {
+        if (back && job->after.of) {
             const fl_int at = first * job->w, n = (last - first) * job->w;
-            const real *y = (const real *)job->y + p * pixels + at;
-            switch (job->op) {
-            case FL_TANH: pool_fold(to + at, y, n, FL_TANH); break;
-            case FL_SIGMOID: pool_fold(to + at, y, n, FL_SIGMOID); break;
-            default: pool_fold(to + at, y, n, FL_RELU); break;
-            }
+            const real *of = (const real *)job->after.of + p * pixels + at;
+            FL_WITH_ACTIVATION(job->after.derivative, pool_fold(to + at, of, n, activation))
         }
     }
 }

@@ -3,7 +3,7 @@
 #define FL_POOL2D_H
 
 #include "fl.h"
-#include "shared/activations.h"
+#include "shared/epilogue.h"
 
 /* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. What lies outside
  * counts nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory, to the first
@@ -13,7 +13,7 @@
  *   FL_MAXIMUM       to (oh, ow) = the maxima of `x` (h, w)
  *   FL_MAXIMUM_MV    to (oh, ow) = the elements of `source` (h, w) that lie where the maxima of `x` do
  *   FL_MAXIMUM_TMV   to (h, w) = the transpose of that times `source` (oh, ow)
- * The transposes are multiplied by op'(Y). */
+ * The transposes are multiplied by derivative'(of). */
 enum { FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV };
 
 typedef struct {
@@ -21,8 +21,7 @@ typedef struct {
     int mode;
     const void *x, *source; /* (planes, ...), C order */
     void *to;
-    const void *y; /* Y = op(.) (planes, h, w); only where op is not FL_IDENTITY */
-    int op;
+    fl_epilogue after; /* of transposes: a derivative, or nothing */
     fl_int planes, per_block;
     fl_int bands, band; /* of a plane, so that no block takes long; and rows of one: of windows, for transposes of pixels */
     fl_int h, w, oh, ow, r, s, sh, sw;

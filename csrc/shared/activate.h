@@ -1,35 +1,61 @@
-/* activate.h: the activations of layers, and their derivatives. */
+/* activate.h: the elementwise functions of functions.def and their derivatives. */
 #ifndef FL_ACTIVATE_H
 #define FL_ACTIVATE_H
 
 #include "shared/activations.h"
 #include "simd/math.h"
 
-FL_INLINE vec relu_derivative(vec x) /* 1 where x > 0, 0 elsewhere, NaN where x is */
+FL_INLINE vec relu_derivative(vec x) /* 1 where x > 0, 0 elsewhere, NaN where x is: of y and of z alike */
 {
     return (vec)(((ivec)vset(1) & (x > 0)) | ((ivec)x & (x != x)));
 }
 
-/* sigma'(z) where y = sigma(z): 1 - y^2, y (1 - y), or 1 where y > 0. NaN where y is. */
-FL_INLINE vec slope_of(vec y, const int op)
+FL_INLINE vec relu(vec z, vec *d)
 {
-    switch (op) {
-    case FL_TANH: return 1 - y * y;
-    case FL_SIGMOID: return y - y * y;
-    case FL_RELU: return relu_derivative(y);
-    default: return vset(1);
-    }
+    *d = relu_derivative(z);
+    return vmax(vset(0), z);
 }
 
-FL_INLINE vec activate(vec z, const int op)
+/* f(z), and f'(z) to *d. function is a constant at every call of this and the following. */
+FL_INLINE vec value_and_derivative(vec z, vec *d, const int function)
 {
-    vec derivative;
-    switch (op) {
-    case FL_TANH: return vtanh(z, &derivative);
-    case FL_SIGMOID: return vsigmoid(z, &derivative);
-    case FL_RELU: return vmax(vset(0), z);
+#define FL_VALUE_CASE(NAME, name, kept, value, ...) \
+    case FL_##NAME: return value;
+    switch (function) {
+        FL_EACH_FUNCTION(FL_VALUE_CASE)
     default: return z;
     }
+#undef FL_VALUE_CASE
 }
+
+FL_INLINE vec activate(vec z, const int activation)
+{
+    vec derivative;
+    return value_and_derivative(z, &derivative, activation);
+}
+
+/* sigma'(z) from what is kept of the activation: y or z. NaN where that is. */
+FL_INLINE vec activation_derivative(vec kept, const int activation)
+{
+#define FL_DERIVATIVE_CASE(NAME, name, of, value, derivative, ...) \
+    case FL_##NAME: return derivative;
+    switch (activation) {
+        FL_EACH_ACTIVATION(FL_DERIVATIVE_CASE)
+    default: return vset(1);
+    }
+#undef FL_DERIVATIVE_CASE
+}
+
+/* Runs a statement for one activation of many, `number`: in the statement `activation` is that number as a constant, so that each
+ * loop holds one activation. */
+#define FL_WITH_ACTIVATION(number, ...)                     \
+    switch (number) {                                       \
+        FL_EACH_ACTIVATION(FL_ACTIVATION_CASE, __VA_ARGS__) \
+    }
+#define FL_ACTIVATION_CASE(NAME, name, kept, value, derivative, ...) \
+    case FL_##NAME: {                                                \
+        enum { activation = FL_##NAME };                             \
+        __VA_ARGS__;                                                 \
+    } break;
 
 #endif

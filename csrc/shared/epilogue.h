@@ -1,14 +1,21 @@
-/* epilogue.h: what follows the sums of a matrix product or a convolution: epilogue.c. */
+/* epilogue.h: what follows the sums of a matrix product, a convolution, or another kernel: epilogue.c. */
 #ifndef FL_EPILOGUE_H
 #define FL_EPILOGUE_H
 
-#include "kernels/gemm.h"
-#include "simd/simd.h"
+#include "shared/activations.h"
+#include "shared/rules.h"
 
-/* Finishes the rectangle of C, rows x cols at (i, j), from the product z, which may be C itself. */
-void FL_ENTRY(gemm_finish)(const fl_gemm_job *job, const real *z, fl_int ldz, fl_int i, fl_int rows, fl_int j, fl_int cols);
-
-/* C, whose gradient is the product of a column (elements a_row apart) and a row, is updated without a tile between. */
-void FL_ENTRY(gemm_outer_update)(const fl_gemm_job *job, fl_int i, fl_int rows, fl_int j, fl_int cols);
+/* C = (activation(z) + residual) * derivative'(of) with z = sums + [C] + bias, and z is stored where asked. residual, of and z have
+ * the layout of C; each pointer may be NULL. With a derivative there are neither an activation nor z. All zeros: C = sums.
+ * With `update`, C holds parameters and the sums are their gradient: C takes the optimizer's step, and nothing else follows. */
+typedef struct {
+    const void *bias; /* one for each column of C, or each channel of images */
+    const void *residual;
+    const void *of; /* what the derivative follows from: y = derivative(.), or its argument (activations.def) */
+    void *z;
+    int accumulate; /* [C] */
+    int activation, derivative;
+    const fl_update *update;
+} fl_epilogue;
 
 #endif

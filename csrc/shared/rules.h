@@ -1,20 +1,22 @@
-/* rules.h: the rules of optimizers. */
+/* rules.h: the numbers of the optimizers' rules, and what a step needs to know. */
 #ifndef FL_RULES_H
 #define FL_RULES_H
 
 #include "fl.h"
+#include "rules.def"
 
-/* One step of an optimizer for parameters w with gradient g, elementwise, w and the states s, t having one layout.
- *   FL_SGD   g += decay * w;  s = momentum * s + g;  w -= rate * (nesterov ? g + momentum * s : s)
- *   FL_ADAM  s = beta1 s + (1 - beta1) g;  t = beta2 t + (1 - beta2) g^2;  w -= rate * (s * unbias1 / (sqrt(t * unbias2) + eps) +
- * decay * w) */
-enum { FL_SGD, FL_ADAM };
+#define FL_RULE_NUMBER(NAME, ...) FL_##NAME,
+enum { FL_EACH_RULE(FL_RULE_NUMBER) FL_RULES }; /* FL_SGD, FL_MOMENTUM ... */
+#undef FL_RULE_NUMBER
 
+enum { FL_RATE, FL_DECAY, FL_COEFFICIENTS = 10 }; /* of every rule: the first two; how many there are at most */
+enum { FL_STATES = 2 };                           /* arrays that a rule keeps, at most */
+
+/* One step of an optimizer for parameters w with gradient g, elementwise, w and the states having one layout. */
 typedef struct {
-    int rule, nesterov;
-    double rate, momentum, decay;
-    double beta1, beta2, unbias1, unbias2, eps;
-    ptrdiff_t s, t; /* bytes from a parameter to its states; 0: FL_SGD without momentum has none */
+    int rule;
+    double c[FL_COEFFICIENTS];
+    ptrdiff_t state[FL_STATES]; /* bytes from a parameter to its states */
 } fl_update;
 
 #endif

@@ -90,9 +90,7 @@ cdef class _Images:
         cdef fl_batch_norm_job *job = self.sweep(FL_KERNEL_batch_norm_map, x, v, moments, 0.15)
         self.plan.point(<const void **>&job.factors, factors)
         self.plan.point(<const void **>&job.out, out)
-        job.op = after.derivative
-        if after.of is not None:
-            self.plan.point(&job.below, after.of)
+        after.point(self.plan, &job.after)
         return 0
 
 

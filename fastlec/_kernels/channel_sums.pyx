@@ -36,10 +36,9 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray out=None, *, E
             target = plan.empty(k)
         partial = plan.empty(n, k)
     job = <fl_channels_job *>plan.add(FL_KERNEL_channels)
-    job.rows, job.n, job.op = n * k, size, after.derivative
+    job.rows, job.n = n * k, size
     plan.point(&job.v, v)
-    if after.of is not None:
-        plan.point(&job.y, after.of)
+    after.point(plan, &job.after)
     if out is not None:
         plan.point(<const void **>&job.out, out)
     if total is not None:

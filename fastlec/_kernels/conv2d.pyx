@@ -10,7 +10,7 @@ cimport numpy as cnp
 from fastlec._kernels.conv.choose cimport AUTO_CODE, CHANNELS_CODE, DEPTHWISE_CODE, DIRECT_CODE, IM2COL_CODE, IMAGES_CODE
 from fastlec._kernels.conv.choose cimport PIXELS_CODE, WINOGRAD_CODE, add_convolution, add_weights
 from fastlec._kernels.conv.layout cimport Layout, data_layout, forward_layout
-from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Epilogue, checked
+from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Z, Epilogue, checked
 from fastlec._kernels.fl cimport fl_int
 from fastlec._kernels.plan cimport Plan
 
@@ -72,7 +72,7 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
     """y = W * x and the epilogue `after`."""
     cdef Layout L
     check_all(plan, g, x, W, y)
-    after = checked(after, plan, "conv2d.forward", y, BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE)
+    after = checked(after, plan, "conv2d.forward", y, BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE | Z)
     L = forward_layout(g)
     algorithm = named(algorithm, L)
     if algorithm == IM2COL_CODE:

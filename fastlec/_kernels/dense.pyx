@@ -53,12 +53,11 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray g=None, *, Epi
     if total is not None and parts > 1:
         partial = plan.empty(parts, n)
     job = <fl_slope_job *>plan.add(FL_KERNEL_slope)
-    job.m, job.n, job.op = m, n, after.derivative
+    job.m, job.n = m, n
     job.rows = SLOPE_ROWS
     job.cols = up(max(PIECE // max(min(m, SLOPE_ROWS), 1), 1), 4 * tile)
     plan.point(&job.v, v)
-    if after.of is not None:
-        plan.point(&job.y, after.of)
+    after.point(plan, &job.after)
     if g is not None:
         plan.point(<const void **>&job.g, g)
     if total is not None:

@@ -1,7 +1,7 @@
 # What follows a kernel's sums, for the modules that plan such kernels.
 cimport numpy as cnp
 
-from fastlec._kernels.fl cimport fl_conv_finish
+from fastlec._kernels.fl cimport fl_epilogue
 from fastlec._kernels.plan cimport Plan
 
 cdef enum:              # parts of an epilogue
@@ -11,16 +11,17 @@ cdef enum:              # parts of an epilogue
     ACCUMULATE = 8
     DERIVATIVE = 16
     UPDATE = 32
+    Z = 64
 
 
 cdef class Epilogue:
-    cdef readonly cnp.ndarray bias, residual, of
+    cdef readonly cnp.ndarray bias, residual, of, z
     cdef readonly int activation, derivative
     cdef readonly bint accumulate, update
 
     cdef int parts(self) noexcept
     cdef Epilogue part(self, object index, tuple shape)
-    cdef int point(self, Plan plan, fl_conv_finish *f) except -1
+    cdef int point(self, Plan plan, fl_epilogue *e) except -1
     cdef double work(self) noexcept
 
 

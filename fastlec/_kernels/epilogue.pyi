@@ -1,8 +1,7 @@
 import numpy as np
 
-TANH: int
-SIGMOID: int
-RELU: int
+ACTIVATIONS: dict[str, int]
+KEEP_Z: set[int]
 IDENTITY: int
 PARTS: dict[str, int]
 
@@ -14,6 +13,7 @@ class Epilogue:
     derivative: int
     of: np.ndarray | None
     update: bool
+    z: np.ndarray | None
     def __init__(
         self,
         bias: np.ndarray | None = None,
@@ -23,4 +23,5 @@ class Epilogue:
         derivative: int = ...,
         of: np.ndarray | None = None,
         update: bool = False,
+        z: np.ndarray | None = None,
     ) -> None: ...

@@ -8,47 +8,71 @@ from fastlec._kernels.plan cimport Plan
 
 cnp.import_array()
 
-TANH, SIGMOID, RELU, IDENTITY = FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
+cdef extern from *:
+    """
+    enum { fl_kept_y, fl_kept_z };
+    #define FL_ACTIVATION_ROW(NAME, name, kept, ...) {#name, fl_kept_##kept},
+    static const struct fl_activation_row { const char *name; int keeps_z; } fl_rows[] = {FL_EACH_ACTIVATION(FL_ACTIVATION_ROW)};
+    #undef FL_ACTIVATION_ROW
+    enum { fl_n_rows = sizeof fl_rows / sizeof *fl_rows };
+    """
+    ctypedef struct fl_activation_row:
+        const char *name
+        int keeps_z
+    enum: fl_n_rows
+    const fl_activation_row fl_rows[fl_n_rows]
+
+# csrc/activations.def: {name: number}, and the numbers of those whose derivative follows from z, which layers keep then.
+ACTIVATIONS = {fl_rows[i].name.decode(): i for i in range(fl_n_rows)}
+KEEP_Z = {i for i in range(fl_n_rows) if fl_rows[i].keeps_z}
+IDENTITY = FL_IDENTITY
 
 PARTS = {"bias": BIAS, "activation": ACTIVATION, "residual": RESIDUAL, "accumulate": ACCUMULATE, "derivative": DERIVATIVE,
-         "update": UPDATE}
+         "update": UPDATE, "z": Z}
 
 
 cdef class Epilogue:
-    """c = (activation(z + [c] + bias) + residual) * derivative'(of), where z are a kernel's sums and c its output.
+    """c = (activation(z) + residual) * derivative'(of) with z = sums + [c] + bias, where c is a kernel's output.
 
-    bias : one number for each column of c, or each channel of images. residual, of : arrays of c's shape. accumulate : whether c
-    itself is added, as it was before. derivative : an activation, whose derivative is taken from its value `of`. update : c are
-    parameters and z their gradient: c takes the optimizer's step of the plan.
+    bias : one number for each column of c, or each channel of images. residual, of, z : arrays of c's shape; z takes z.
+    accumulate : whether c itself is added, as it was before. derivative : an activation, whose derivative is taken from `of`, its
+    value or, for those in KEEP_Z, its argument; then there are no activation and no z. update : c are parameters and the sums their gradient:
+    c takes the optimizer's step of the plan.
     """
 
     def __cinit__(self, cnp.ndarray bias=None, int activation=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False,
-                  int derivative=FL_IDENTITY, cnp.ndarray of=None, bint update=False):
+                  int derivative=FL_IDENTITY, cnp.ndarray of=None, bint update=False, cnp.ndarray z=None):
         if derivative != FL_IDENTITY and of is None:
-            raise ValueError("of is None; expected the value of the activation whose derivative is taken")
+            raise ValueError("of is None; expected what the derivative of the activation follows from")
+        if derivative != FL_IDENTITY and (activation != FL_IDENTITY or z is not None):
+            raise ValueError("there are a derivative and an activation or z; expected the one or the others")
         self.bias, self.activation, self.residual, self.accumulate = bias, activation, residual, accumulate
         self.derivative, self.of, self.update = derivative, of if derivative != FL_IDENTITY else None, update
+        self.z = z
 
     cdef int parts(self) noexcept:
         """Those that this epilogue has."""
         return ((self.bias is not None) * BIAS | (self.activation != FL_IDENTITY) * ACTIVATION
                 | (self.residual is not None) * RESIDUAL | self.accumulate * ACCUMULATE
-                | (self.of is not None) * DERIVATIVE | self.update * UPDATE)
+                | (self.of is not None) * DERIVATIVE | self.update * UPDATE | (self.z is not None) * Z)
 
     cdef Epilogue part(self, object index, tuple shape):
         """The epilogue of c[index].reshape(shape)."""
-        residual, of = [None if a is None else a[index].reshape(shape) for a in (self.residual, self.of)]
-        return Epilogue(self.bias, self.activation, residual, self.accumulate, self.derivative, of, self.update)
+        residual, of, z = [None if a is None else a[index].reshape(shape) for a in (self.residual, self.of, self.z)]
+        return Epilogue(self.bias, self.activation, residual, self.accumulate, self.derivative, of, self.update, z)
 
-    cdef int point(self, Plan plan, fl_conv_finish *f) except -1:
-        """Fills f, a member of the plan's last job."""
+    cdef int point(self, Plan plan, fl_epilogue *e) except -1:
+        """Fills e, a member of the plan's last job."""
         if self.bias is not None:
-            plan.point(&f.bias, self.bias)
+            plan.point(&e.bias, self.bias)
         if self.residual is not None:
-            plan.point(&f.r, self.residual)
+            plan.point(&e.residual, self.residual)
         if self.of is not None:
-            plan.point(&f.slope, self.of)
-        f.accumulate, f.op, f.op2 = self.accumulate, self.activation, self.derivative
+            plan.point(&e.of, self.of)
+        if self.z is not None:
+            plan.point(<const void **>&e.z, self.z)
+        e.accumulate, e.activation, e.derivative = self.accumulate, self.activation, self.derivative
+        e.update = &plan.rule if self.update else NULL
         return 0
 
     cdef double work(self) noexcept:
@@ -69,7 +93,7 @@ cdef Epilogue checked(Epilogue after, Plan plan, str kernel, cnp.ndarray out, in
     if refused:
         raise ValueError(f"after has {', '.join(name for name, part in PARTS.items() if part & refused)}; "
                          f"expected none for {kernel}")
-    for a, name in ((after.residual, "residual"), (after.of, "of")):
+    for a, name in ((after.residual, "residual"), (after.of, "of"), (after.z, "z")):
         if a is not None:
             plan.check(a, name, cnp.PyArray_NDIM(out))
             if (<object>a).shape != (<object>out).shape:

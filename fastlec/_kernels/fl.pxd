@@ -20,7 +20,7 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last
     enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack
-    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_squares, FL_KERNEL_im2col, FL_KERNEL_col2im
+    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_residuals, FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
     enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images
     enum: FL_KERNEL_channels
@@ -52,15 +52,23 @@ cdef extern from "table.h" nogil:
     int fl_runs_here(const fl_table *table)
 
 cdef extern from "shared/activations.h" nogil:
-    enum: FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU, FL_IDENTITY
+    enum: FL_IDENTITY, FL_FUNCTIONS
 
 cdef extern from "shared/rules.h" nogil:
-    enum: FL_SGD, FL_ADAM
+    enum: FL_RULES, FL_COEFFICIENTS, FL_STATES
     ctypedef struct fl_update:
-        int rule, nesterov
-        double rate, momentum, decay
-        double beta1, beta2, unbias1, unbias2, eps
-        Py_ssize_t s, t
+        int rule
+        double c[FL_COEFFICIENTS]
+        Py_ssize_t state[FL_STATES]
+
+cdef extern from "shared/epilogue.h" nogil:
+    ctypedef struct fl_epilogue:
+        const void *bias
+        const void *residual
+        const void *of
+        void *z
+        int accumulate, activation, derivative
+        const fl_update *update
 
 cdef extern from "kernels/softmax.h" nogil:
     enum: FL_SHORT_ROW, FL_LONG_ROW, FL_ROW_PART, FL_WIDE
@@ -95,7 +103,7 @@ cdef extern from "kernels/xent.h" nogil:
 cdef extern from "kernels/elementwise.h" nogil:
     ctypedef struct fl_map_job:
         fl_job head
-        int op
+        int function
         const void *x
         void *y
         void *dy
@@ -142,15 +150,7 @@ cdef extern from "kernels/gemm.h" nogil:
         fl_int ldb
         void *c
         fl_int ldc
-        int accumulate
-        int op
-        const void *bias
-        const void *r
-        fl_int ldr
-        const void *y
-        fl_int ldy
-        int op2
-        const fl_update *update
+        fl_epilogue after
         fl_int rows, cols, depth
         fl_int part
         int keep
@@ -169,9 +169,8 @@ cdef extern from "kernels/slope.h" nogil:
         fl_job head
         fl_int m, n
         const void *v
-        const void *y
-        int op
         void *g
+        fl_epilogue after
         void *total
         const fl_update *update
         fl_int rows, cols
@@ -184,14 +183,16 @@ cdef extern from "kernels/update.h" nogil:
         const void *g
         fl_int n, per_block
 
-cdef extern from "kernels/squares.h" nogil:
-    ctypedef struct fl_squares_job:
+cdef extern from "kernels/residuals.h" nogil:
+    enum: FL_LOSSES
+    ctypedef struct fl_residuals_job:
         fl_job head
+        int loss
         const void *x
         const void *t
         void *grad
         double scale
-        double *loss
+        double *sums
         fl_int n, per_block
 
 cdef extern from "kernels/im2col.h" nogil:
@@ -217,8 +218,7 @@ cdef extern from "kernels/norm.h" nogil:
         double *partial
         const double *factors
         void *out
-        const void *below
-        int op
+        fl_epilogue after
 
     ctypedef struct fl_batch_norm_channels_job:
         fl_job head
@@ -246,8 +246,7 @@ cdef extern from "kernels/pool2d.h" nogil:
         const void *x
         const void *source
         void *to
-        const void *y
-        int op
+        fl_epilogue after
         fl_int planes, per_block
         fl_int bands, band
         fl_int h, w, oh, ow, r, s, sh, sw
@@ -284,12 +283,6 @@ cdef extern from "kernels/conv/conv.h" nogil:
         fl_int plane
         fl_int step_y, step_x
 
-    ctypedef struct fl_conv_finish:
-        const void *bias
-        const void *r
-        const void *slope
-        int accumulate, op, op2
-
     enum: FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES
     ctypedef struct fl_conv_taps:
         const void *w
@@ -311,7 +304,7 @@ cdef extern from "kernels/conv/conv.h" nogil:
         const void *x
         void *y
         fl_int oh, ow
-        fl_conv_finish finish
+        fl_epilogue after
         fl_int chunk
         int in_place, flat, by_row
 
@@ -331,7 +324,7 @@ cdef extern from "kernels/conv/conv.h" nogil:
         fl_int mr, panels
         const void *x
         void *y
-        fl_conv_finish finish
+        fl_epilogue after
         fl_int chunk
         fl_int list
 
@@ -366,7 +359,7 @@ cdef extern from "kernels/conv/conv.h" nogil:
         const fl_int *place
         const void *x
         void *y
-        fl_conv_finish finish
+        fl_epilogue after
         fl_int per_block
 
     ctypedef struct fl_depthwise_weights_job:
@@ -397,9 +390,8 @@ cdef extern from "kernels/conv/conv.h" nogil:
         fl_job head
         fl_int rows, n
         const void *v
-        const void *y
-        int op
         void *out
+        fl_epilogue after
         void *total
         fl_int per_block
 
@@ -427,7 +419,7 @@ cdef extern from "kernels/conv/winograd.h" nogil:
         const fl_int *along_rows
         const void *x
         void *y
-        fl_conv_finish finish
+        fl_epilogue after
         const void *bounds
         fl_int bounds_pitch
         const void *density

@@ -12,7 +12,16 @@ from fastlec._kernels.runner cimport run_job, start_job
 
 cnp.import_array()
 
-EXP, LOG, TANH, SIGMOID, RELU = FL_EXP, FL_LOG, FL_TANH, FL_SIGMOID, FL_RELU
+cdef extern from *:
+    """
+    #define FL_FUNCTION_NAME(NAME, name, ...) #name,
+    static const char *const fl_functions[] = {FL_EACH_FUNCTION(FL_FUNCTION_NAME)};
+    #undef FL_FUNCTION_NAME
+    """
+    const char *fl_functions[FL_FUNCTIONS]
+
+FUNCTIONS = {fl_functions[i].decode(): i for i in range(FL_FUNCTIONS)}      # csrc/functions.def: {name: number}
+
 
 cdef cnp.ndarray output(cnp.ndarray x, object out):
     """out itself if the kernel may write to it, a new array for None, else None."""
@@ -23,39 +32,39 @@ cdef cnp.ndarray output(cnp.ndarray x, object out):
     return None
 
 
-cdef void fill(fl_map_job *job, int op, cnp.ndarray x, void *y, void *dy) noexcept:
+cdef void fill(fl_map_job *job, int function, cnp.ndarray x, void *y, void *dy) noexcept:
     """All of a new job but its kernel, and x where the job is a plan's."""
-    job.op, job.x, job.y, job.dy = op, cnp.PyArray_DATA(x), y, dy
+    job.function, job.x, job.y, job.dy = function, cnp.PyArray_DATA(x), y, dy
     job.n, job.per_block = cnp.PyArray_SIZE(x), BLOCK
     job.head.n_blocks = blocks(job.n, BLOCK)
     job.head.work = job.n * dtypes[dtype_of(x)].function_ns
 
 
-cdef int compute(int op, cnp.ndarray x, void *y, void *dy) except -1:
+cdef int compute(int function, cnp.ndarray x, void *y, void *dy) except -1:
     cdef fl_map_job job
     start_job(&job, sizeof(job), FL_KERNEL_map, dtype_of(x))
-    fill(&job, op, x, y, dy)
+    fill(&job, function, x, y, dy)
     return run_job(&job)
 
 
-cdef cnp.ndarray one(int op, object x, object out, bint derivative):
+cdef cnp.ndarray one(int function, object x, object out, bint derivative):
     cdef cnp.ndarray y = output(<cnp.ndarray>x, out) if is_plain(x) else None
     if y is not None:
-        compute(op, <cnp.ndarray>x, NULL if derivative else cnp.PyArray_DATA(y), cnp.PyArray_DATA(y) if derivative else NULL)
+        compute(function, <cnp.ndarray>x, NULL if derivative else cnp.PyArray_DATA(y), cnp.PyArray_DATA(y) if derivative else NULL)
     return y
 
 
-def value(int op, object x, object out):
+def value(int function, object x, object out):
     """f(x) in `out` or a new array; None if the arguments are not plain. IN x, plain. OUT out, plain, of x's shape, or None."""
-    return one(op, x, out, False)
+    return one(function, x, out, False)
 
 
-def derivative(int op, object x, object out):
+def derivative(int function, object x, object out):
     """f'(x), as value."""
-    return one(op, x, out, True)
+    return one(function, x, out, True)
 
 
-def both(int op, object x, object out, object derivative_out):
+def both(int function, object x, object out, object derivative_out):
     """(f(x), f'(x)) in one sweep, as value. The two outputs must not share memory."""
     cdef cnp.ndarray y, dy
     if not is_plain(x):
@@ -66,16 +75,16 @@ def both(int op, object x, object out, object derivative_out):
         return None
     if cnp.PyArray_DATA(y) == cnp.PyArray_DATA(dy) or not apart_or_same(y, dy):
         return None
-    compute(op, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
+    compute(function, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
     return y, dy
 
 
-def forward(Plan plan not None, int op, cnp.ndarray x not None, cnp.ndarray y not None):
-    """y = op(x), elementwise, as a job of a plan."""
+def forward(Plan plan not None, int function, cnp.ndarray x not None, cnp.ndarray y not None):
+    """y = f(x), elementwise, as a job of a plan."""
     cdef fl_map_job *job
     plan.check_size(x, "x", x)
     plan.check_size(y, "y", x)
     job = <fl_map_job *>plan.add(FL_KERNEL_map)
-    fill(job, op, x, NULL, NULL)
+    fill(job, function, x, NULL, NULL)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)

@@ -13,7 +13,7 @@ ctypedef union any_job:
     fl_pack_job pack
     fl_slope_job slope
     fl_update_job update
-    fl_squares_job squares
+    fl_residuals_job residuals
     fl_sum_job sum
     fl_map_job map
     fl_xent_job xent

@@ -1,9 +1,10 @@
+from collections.abc import Sequence
+
 import numpy as np
 
 from .jobs import Job
 
-SGD: int
-ADAM: int
+RULES: dict[str, int]
 
 class Plan:
     layer: str | None
@@ -11,19 +12,7 @@ class Plan:
     def empty(self, *shape: int) -> np.ndarray: ...
     def slot(self, a: np.ndarray) -> int: ...
     def bind(self, slot: int, a: np.ndarray) -> None: ...
-    def set_rule(
-        self,
-        rule: int,
-        rate: float,
-        momentum: float = 0,
-        decay: float = 0,
-        nesterov: bool = False,
-        beta1: float = 0,
-        beta2: float = 0,
-        unbias1: float = 1,
-        unbias2: float = 1,
-        eps: float = 0,
-    ) -> None: ...
+    def set_rule(self, name: str, coefficients: Sequence[float]) -> None: ...
     def set_states(self, theta: np.ndarray, states: tuple[np.ndarray, ...]) -> None: ...
     def run(self) -> float: ...
     def __len__(self) -> int: ...

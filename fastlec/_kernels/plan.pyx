@@ -31,7 +31,18 @@ cdef extern from *:
     """
     const char *fl_names[]
 
-SGD, ADAM = FL_SGD, FL_ADAM
+cdef extern from *:
+    """
+    #define FL_RULE_ROW(NAME, name, states, ...) {#name, states},
+    static const struct fl_rule_row { const char *name; int states; } fl_rules[] = {FL_EACH_RULE(FL_RULE_ROW)};
+    #undef FL_RULE_ROW
+    """
+    ctypedef struct fl_rule_row:
+        const char *name
+        int states
+    const fl_rule_row fl_rules[FL_RULES]
+
+RULES = {fl_rules[i].name.decode(): i for i in range(FL_RULES)}     # csrc/rules.def: {name: number}
 
 cdef enum:
     AXES = 64               # of an array, at most: NumPy's own limit
@@ -188,30 +199,31 @@ cdef class Plan:
 
     # --- the optimizer's rule --------------------------------------------------------------------------------------------------------
 
-    def set_rule(self, int rule, double rate, double momentum=0, double decay=0, bint nesterov=False, double beta1=0,
-                 double beta2=0, double unbias1=1, double unbias2=1, double eps=0):
-        """How jobs with update=True change their parameters, from the next run on."""
+    def set_rule(self, str name not None, coefficients):
+        """How jobs with update=True change their parameters, from the next run on: a rule of csrc/rules.def and its coefficients, in
+        the order that csrc/shared/step.h says. Its states must have been set."""
+        cdef int i, rule = RULES[name], states = 0 if self.states is None else len(self.states)
+        if states != fl_rules[rule].states:
+            raise ValueError(f"there are {states} states; expected {fl_rules[rule].states} for {name}")
+        if len(coefficients) > FL_COEFFICIENTS:
+            raise ValueError(f"coefficients has {len(coefficients)} elements; expected {FL_COEFFICIENTS} or fewer")
+        memset(&self.rule.c, 0, sizeof(self.rule.c))
+        for i, c in enumerate(coefficients):
+            self.rule.c[i] = c
         self.rule.rule = rule
-        self.rule.rate = rate
-        self.rule.momentum = momentum
-        self.rule.decay = decay
-        self.rule.nesterov = nesterov
-        self.rule.beta1 = beta1
-        self.rule.beta2 = beta2
-        self.rule.unbias1 = unbias1
-        self.rule.unbias2 = unbias2
-        self.rule.eps = eps
 
     def set_states(self, cnp.ndarray theta not None, tuple states):
         """The optimizer's arrays, flat as theta: where a parameter lies in theta its states lie in them."""
         self.check(theta, "theta", 1)
+        if len(states) > FL_STATES:
+            raise ValueError(f"states has {len(states)} arrays; expected {FL_STATES} or fewer")
         for state in states:
             self.check(state, "state", 1)
             if len(state) != len(theta):
                 raise ValueError(f"a state has {len(state)} elements; theta has {len(theta)}")
         self.states = states
-        self.rule.s = cnp.PyArray_BYTES(states[0]) - cnp.PyArray_BYTES(theta) if states else 0
-        self.rule.t = cnp.PyArray_BYTES(states[1]) - cnp.PyArray_BYTES(theta) if len(states) > 1 else 0
+        for i, state in enumerate(states):
+            self.rule.state[i] = cnp.PyArray_BYTES(state) - cnp.PyArray_BYTES(theta)
 
     cdef double *take_losses(self, fl_int n, double count) except NULL:
         free(self.losses)

@@ -25,12 +25,11 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     cdef fl_int rows
     cdef double size
     cdef bint back
-    job.mode, job.op = mode, after.derivative
+    job.mode = mode
     plan.point(&job.x, x)
     plan.point(&job.source, source)
     plan.point(<const void **>&job.to, to)
-    if after.of is not None:
-        plan.point(&job.y, after.of)
+    after.point(plan, &job.after)
     job.planes = g.n * g.c
     job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
     job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left

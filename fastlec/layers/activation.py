@@ -5,7 +5,7 @@ import numpy as np
 from .. import _check
 from .._activations import ACTIVATIONS, known
 from .._kernels import map as kernels
-from .._kernels.epilogue import IDENTITY, Epilogue
+from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .planned import PlannedLayer, multiply
 from .registry import kind
 
@@ -39,7 +39,7 @@ class Activation(PlannedLayer):
             multiply(plan, x, y)
         else:
             kernels.forward(plan, self.outermost, x, y)
-        return x, y
+        return x, x if self.outermost in KEEP_Z else y
 
     def plan_mv(self, plan, kept, directions, dy):
         multiply(plan, directions["x"], dy, Epilogue(derivative=self.outermost, of=kept[1]))

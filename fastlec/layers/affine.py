@@ -1,7 +1,7 @@
 """y = sigma(W x + b): Dense (lecture eq. 21) and, with a convolution W * x, Conv2d (chapter 5).
 
 The derivatives are those of 4.1.2 with samples as rows: where the lecture has W' (sigma' * v) and (sigma' * v) x' for one column,
-here are (sigma' * V) W and (sigma' * V)' X for all rows. sigma' follows from y = sigma(z), so z is never kept.
+here are (sigma' * V) W and (sigma' * V)' X for all rows. Where sigma' follows from y = sigma(z), z is not kept.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from .._kernels.epilogue import IDENTITY, Epilogue
 from ..convolution import algorithm_code
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
-from .planned import PlannedLayer, features, images
+from .planned import PlannedLayer, activated, features, images
 from .registry import kind
 
 
@@ -43,14 +43,15 @@ class _Affine(PlannedLayer):
     linear_in_x = affine_in_theta
 
     def plan_forward(self, plan, x, y):
-        self._map.forward(plan, x, self.params["W"], y, Epilogue(self.params.get("b"), self.outermost))
-        return x, y
+        after, of = activated(plan, y, self.params.get("b"), self.outermost)
+        self._map.forward(plan, x, self.params["W"], y, after)
+        return x, of
 
     def plan_mv(self, plan, kept, directions, dy):
-        x, y = kept
+        x, of = kept
         terms = differential(self._map, x, self.params["W"], directions.get("x"), directions.get("W"))
         terms = terms or [self._map.zero(plan, dy)]
-        plan_sum(plan, terms, dy, bias=directions.get("b"), derivative=self.outermost, of=y)
+        plan_sum(plan, terms, dy, bias=directions.get("b"), derivative=self.outermost, of=of)
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         (x, _), update = kept, self.steps(out)
@@ -72,9 +73,9 @@ class _Affine(PlannedLayer):
 
     def explicit(self, kept, name):
         """diag(sigma') times the Jacobian of W x + b."""
-        (x, y), W = kept, self.params["W"]
+        (x, of), W = kept, self.params["W"]
         part = getattr(self._map, f"by_{name}")(x, W)
-        J = self._map.scaled(ACTIVATIONS[self.activation].derivative(y), part)
+        J = self._map.scaled(ACTIVATIONS[self.activation].derivative(of), part)
         return self._map.whole(J, len(x), name == "x")
 
 
@@ -153,5 +154,5 @@ class Conv2d(_Affine):
         return self._map.window((1, *images(shape, self.c_in)), self.params["W"].shape).y_shape[1:]
 
     def nonzeros(self, kept, name):
-        _, y = kept
-        return y.size if name == "b" else y.size * self.params["W"][0].size
+        size = kept[1].size  # that of y
+        return size if name == "b" else size * self.params["W"][0].size

@@ -5,7 +5,7 @@ import inspect
 
 from .. import _check
 from .._kernels import dense
-from .._kernels.epilogue import IDENTITY, Epilogue
+from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .base import Layer
 from .jacobian import PlannedJacobian
@@ -162,8 +162,11 @@ class PlannedLayer(Layer):
         self.plan_tmv(plan, kept, v, out)
 
     def outer_derivative(self, y, kept):
-        """The epilogue that multiplies by the derivative of `outermost`; None where there is nothing to multiply by."""
-        return None if self.outermost in (None, IDENTITY) else Epilogue(derivative=self.outermost, of=y)
+        """The epilogue that multiplies by the derivative of `outermost`; None where there is nothing to multiply by. The derivative
+        follows from y or, for activations of which z is kept, from kept[1]."""
+        if self.outermost in (None, IDENTITY):
+            return None
+        return Epilogue(derivative=self.outermost, of=kept[1] if self.outermost in KEEP_Z else y)
 
     def plan_buffers(self, plan, kept):
         pass
@@ -225,6 +228,12 @@ class PlannedLayer(Layer):
         if isinstance(jac, PlannedJacobian):
             y.flags.writeable = False  # the activation's derivative is taken from it
         return y, jac
+
+
+def activated(plan, y, bias, activation):
+    """(the epilogue of y = sigma(W x + b), what sigma' follows from): that is y itself, or an array that takes z = W x + b."""
+    z = plan.empty(*y.shape) if activation in KEEP_Z else None
+    return Epilogue(bias, activation, z=z), y if z is None else z
 
 
 def multiply(plan, v, out, after=None):

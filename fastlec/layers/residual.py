@@ -12,14 +12,16 @@ from .._kernels.epilogue import Epilogue
 from ..convolution import algorithm_code
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
-from .planned import PlannedLayer, features, images
+from .planned import PlannedLayer, activated, features, images
 from .registry import kind
 
 RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
 
 
 class _Hidden(PlannedLayer):
-    """W1, b, W2 and h = sigma(W1 x + b), of which y is made; `_first` and `_second` are the maps of W1 and W2."""
+    """W1, b, W2 and h = sigma(W1 x + b), of which y is made; `_first` and `_second` are the maps of W1 and W2.
+
+    Kept are x, h and what sigma' follows from, `of`: h itself, or W1 x + b."""
 
     takes_epilogue = True
 
@@ -35,18 +37,19 @@ class _Hidden(PlannedLayer):
     def _plan_hidden(self, plan, x):
         W1, b, _ = self.params.values()
         h = plan.empty(*self._first.output_shape(x, W1))
-        self._first.forward(plan, x, W1, h, Epilogue(b, self._op))
-        return h
+        after, of = activated(plan, h, b, self._op)
+        self._first.forward(plan, x, W1, h, after)
+        return h, of
 
-    def _plan_hidden_mv(self, plan, x, h, directions, dh):
+    def _plan_hidden_mv(self, plan, x, of, directions, dh):
         terms = differential(self._first, x, self.params["W1"], directions.get("x"), directions.get("W1"))
         terms = terms or [self._first.zero(plan, dh)]
-        plan_sum(plan, terms, dh, bias=directions.get("b"), derivative=self._op, of=h)
+        plan_sum(plan, terms, dh, bias=directions.get("b"), derivative=self._op, of=of)
 
-    def _by_hidden(self, x, h, name):
+    def _by_hidden(self, x, of, name):
         """The Jacobian of h by x, W1 or b."""
         by = {"x": self._first.by_x, "W1": self._first.by_W, "b": self._first.by_b}[name]
-        return self._first.scaled(ACTIVATIONS[self.activation].derivative(h), by(x, self.params["W1"]))
+        return self._first.scaled(ACTIVATIONS[self.activation].derivative(of), by(x, self.params["W1"]))
 
 
 class _Identity(_Hidden):
@@ -56,24 +59,24 @@ class _Identity(_Hidden):
         return shape
 
     def plan_forward(self, plan, x, y):
-        h = self._plan_hidden(plan, x)
+        h, of = self._plan_hidden(plan, x)
         self._second.forward(plan, h, self.params["W2"], y, Epilogue(residual=x))
-        return x, h
+        return x, h, of
 
     def plan_mv(self, plan, kept, directions, dy):
-        x, h = kept
+        x, h, of = kept
         dh = None
         if directions.keys() & {"x", "W1", "b"}:
             dh = plan.empty(*h.shape)
-            self._plan_hidden_mv(plan, x, h, directions, dh)
+            self._plan_hidden_mv(plan, x, of, directions, dh)
         terms = differential(self._second, h, self.params["W2"], dh, directions.get("W2"))
         plan_sum(plan, terms, dy, residual=directions.get("x"))
 
     def plan_tmv(self, plan, kept, v, out, after=None):
-        (x, h), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
+        (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._second.backward(plan, v, W2, g, Epilogue(derivative=self._op, of=h))
+            self._second.backward(plan, v, W2, g, Epilogue(derivative=self._op, of=of))
             if "b" in out:
                 self._first.bias(plan, g, out["b"], update)
             if "x" in out:
@@ -85,11 +88,11 @@ class _Identity(_Hidden):
 
     def explicit(self, kept, name):
         """That of h, times W2 from the left; by x the identity is added."""
-        (x, h), second = kept, self._second
+        (x, h, of), second = kept, self._second
         if name == "W2":
             J = second.by_W(h, self.params["W2"])
         else:
-            J = second.by_x(h, self.params["W2"]) @ self._by_hidden(x, h, name)
+            J = second.by_x(h, self.params["W2"]) @ self._by_hidden(x, of, name)
         return second.whole(J + second.identity(x) if name == "x" else J, len(x), name == "x")
 
 
@@ -97,25 +100,25 @@ class _Projected(_Hidden):
     """y = W2 x + h."""
 
     def plan_forward(self, plan, x, y):
-        h = self._plan_hidden(plan, x)
+        h, of = self._plan_hidden(plan, x)
         self._second.forward(plan, x, self.params["W2"], y, Epilogue(residual=h))
-        return x, h
+        return x, h, of
 
     def plan_mv(self, plan, kept, directions, dy):
-        x, h = kept
+        x, h, of = kept
         terms = differential(self._second, x, self.params["W2"], directions.get("x"), directions.get("W2"))
         dh = None
         if directions.keys() & {"x", "W1", "b"}:
             dh = plan.empty(*h.shape) if terms else dy
-            self._plan_hidden_mv(plan, x, h, directions, dh)
+            self._plan_hidden_mv(plan, x, of, directions, dh)
         if terms:
             plan_sum(plan, terms, dy, residual=dh)
 
     def plan_tmv(self, plan, kept, v, out, after=None):
-        (x, h), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
+        (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(derivative=self._op, of=h))
+            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(derivative=self._op, of=of))
             if "x" in out:
                 self._second.backward(plan, v, W2, out["x"])
                 self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
@@ -126,8 +129,8 @@ class _Projected(_Hidden):
 
     def explicit(self, kept, name):
         """That of h; by x that of W2 x is added."""
-        (x, h), W2 = kept, self.params["W2"]
-        J = self._second.by_W(x, W2) if name == "W2" else self._by_hidden(x, h, name)
+        (x, _, of), W2 = kept, self.params["W2"]
+        J = self._second.by_W(x, W2) if name == "W2" else self._by_hidden(x, of, name)
         return self._first.whole(J + self._second.by_x(x, W2) if name == "x" else J, len(x), name == "x")
 
 
@@ -220,7 +223,7 @@ class ConvResidual(_Identity):
         return images(shape, self.c)
 
     def nonzeros(self, kept, name):
-        x, _ = kept
+        x = kept[0]
         if name == "x":  # two windows, one through the other
             lengths = zip(self.kernel_size, x.shape[2:], strict=True)
             return x.size * self.c * math.prod(min(2 * taps - 1, n) for taps, n in lengths)
@@ -258,7 +261,7 @@ class ProjectedConvResidual(_Projected):
         return self._first.window((1, *images(shape, self.c_in)), self.params["W1"].shape).y_shape[1:]
 
     def nonzeros(self, kept, name):
-        _, h = kept
+        h = kept[1]
         if name == "x":
             return h.size * (self.params["W1"][0].size + self.c_in)
         return h.size * (1 if name == "b" else self.params[name][0].size)

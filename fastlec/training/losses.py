@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import _check
 from .._kernels import plan as kernels
-from .._kernels import squares as _squares
+from .._kernels import residuals as _residuals
 from .._kernels import xent as _xent
 from ..functional import softmax, softmax_cross_entropy
 
@@ -162,7 +162,7 @@ class MeanSquaredError:
 
     def plan(self, plan, output, y, grad):
         """Adds the loss, and (unless None) its gradient by the output, to a plan."""
-        _squares.loss(plan, output, y, grad, output.size)
+        _residuals.loss(plan, "squares", output, y, grad, output.size)
 
 
 def _dtype(output):

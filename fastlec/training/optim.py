@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import _check
-from .._kernels import plan as kernels
 
 MOST_EXPONENT = 1 << 1000  # a float still holds it
 
@@ -226,7 +225,8 @@ class SGD(Optimizer):
 
     def set_rule(self, plan, count):
         """Tells a plan what step number ``count`` does."""
-        plan.set_rule(kernels.SGD, self.rate(count), self.momentum, self.weight_decay, self.nesterov)
+        rule = "nesterov" if self.nesterov else "momentum" if self.momentum else "sgd"
+        plan.set_rule(rule, (self.rate(count), self.weight_decay, self.momentum))
 
 
 @dataclass(frozen=True)
@@ -276,5 +276,5 @@ class Adam(Optimizer):
     def set_rule(self, plan, count):
         """Tells a plan what step number ``count`` does."""
         beta1, beta2 = self.betas
-        unbias = dict(zip(("unbias1", "unbias2"), self._unbias(count), strict=True))
-        plan.set_rule(kernels.ADAM, self.rate(count), decay=self.weight_decay, beta1=beta1, beta2=beta2, eps=self.eps, **unbias)
+        shares = beta1, 1 - beta1, beta2, 1 - beta2
+        plan.set_rule("adam", (self.rate(count), self.weight_decay, *shares, *self._unbias(count), self.eps))

@@ -21,7 +21,7 @@ import fastlec
 from fastlec import reference
 from fastlec._geometry import geometry
 from fastlec._kernels import conv2d as kernels
-from fastlec._kernels.epilogue import RELU, Epilogue
+from fastlec._kernels.epilogue import ACTIVATIONS, Epilogue
 from fastlec._kernels.plan import Plan
 from fastlec.convolution import ALGORITHMS
 
@@ -573,7 +573,7 @@ def test_what_follows_a_gradient_follows_it_everywhere(kernel, stride, padding, 
     v, dx, residual, slope = (integers(rng, s, dtype) for s in (g.y_shape, shape, shape, shape))
     expected = reference.conv2d_jac_tmv(v, dx, W, stride, padding)["x"] + (dx if accumulate else 0) + residual
     plan = Plan(dtype.num)
-    after = Epilogue(residual=residual, accumulate=accumulate, derivative=RELU, of=slope)
+    after = Epilogue(residual=residual, accumulate=accumulate, derivative=ACTIVATIONS["relu"], of=slope)
     kernels.data_gradient(plan, g, v, W, dx, after=after)
     plan.run()
     assert_array_equal(dx, expected * (slope > 0))

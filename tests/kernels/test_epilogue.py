@@ -8,6 +8,8 @@ from fastlec._geometry import geometry, window_geometry
 from fastlec._kernels import batch_norm, channel_sums, conv2d, dense, epilogue, gemm, pool2d
 from fastlec._kernels.epilogue import Epilogue
 
+RELU = epilogue.ACTIVATIONS["relu"]
+
 
 def add_epilogue(kernel, plan, f, **parts):
     """A job of each kernel that takes an epilogue; images of 3 channels, windows of 2 x 2."""
@@ -30,9 +32,9 @@ def add_epilogue(kernel, plan, f, **parts):
 
 # What each of them can do, and the shape of its output.
 EPILOGUES = {
-    "gemm.product": ({"bias", "activation", "residual", "accumulate", "derivative", "update"}, (3, 5)),
+    "gemm.product": ({"bias", "activation", "residual", "accumulate", "derivative", "update", "z"}, (3, 5)),
     "dense.slope": ({"derivative"}, (3, 5)),
-    "conv2d.forward": ({"bias", "activation", "residual", "accumulate", "derivative"}, (2, 5, 3, 3)),
+    "conv2d.forward": ({"bias", "activation", "residual", "accumulate", "derivative", "z"}, (2, 5, 3, 3)),
     "conv2d.data_gradient": ({"residual", "accumulate", "derivative"}, (2, 3, 4, 4)),
     "conv2d.weight_gradient": ({"update"}, (5, 3, 2, 2)),
     "channel_sums.slope": ({"derivative"}, (2, 3, 4, 4)),
@@ -48,12 +50,13 @@ def test_a_kernel_refuses_the_parts_of_an_epilogue_that_it_cannot_do(kernel, par
     zeros = lambda *shape: np.zeros(shape, dtype)  # noqa: E731
     values = {
         "bias": zeros(shape[1]),
-        "activation": epilogue.TANH,
+        "activation": epilogue.ACTIVATIONS["tanh"],
         "residual": zeros(*shape),
         "accumulate": True,
         "update": True,
+        "z": zeros(*shape),
     }
-    parts = {"derivative": epilogue.RELU, "of": zeros(*shape)} if part == "derivative" else {part: values[part]}
+    parts = {"derivative": RELU, "of": zeros(*shape)} if part == "derivative" else {part: values[part]}
     plan = new_plan(dtype)
     if part in able:
         add_epilogue(kernel, plan, zeros, **parts)
@@ -69,9 +72,56 @@ def test_the_arrays_of_an_epilogue_fit_the_output(kernel, dtype):
     _, shape = EPILOGUES[kernel]
     for wrong in (zeros(*shape[:-1], shape[-1] + 1), zeros(*shape[1:]), np.zeros(shape, int), zeros(*shape).T):
         with pytest.raises(ValueError, match=r"^of(:| has shape)"):
-            add_epilogue(kernel, new_plan(dtype), zeros, derivative=epilogue.RELU, of=wrong)
+            add_epilogue(kernel, new_plan(dtype), zeros, derivative=RELU, of=wrong)
 
 
 def test_an_epilogue_without_the_value_of_its_derivative_is_refused():
     with pytest.raises(ValueError, match="of is None"):
-        Epilogue(derivative=epilogue.RELU)
+        Epilogue(derivative=RELU)
+
+
+def test_an_epilogue_with_an_activation_and_a_derivative_is_refused():
+    for part in ({"activation": RELU}, {"z": np.zeros(3)}):
+        with pytest.raises(ValueError, match="expected the one or the others"):
+            Epilogue(derivative=RELU, of=np.zeros(3), **part)
+
+
+@pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("shape", [(3, 5, 4), (40, 70, 300), (1, 20, 200), (200, 3, 20)])
+def test_a_product_stores_z(shape, accumulate, isa, dtype, rng):
+    m, n, k = shape
+    a, b, bias, c = (rng.integers(-3, 4, s).astype(dtype) for s in ((m, k), (k, n), n, (m, n)))
+    z, expected = np.full((m, n), np.nan, dtype), a @ b + bias + (c if accumulate else 0)
+    plan = new_plan(dtype)
+    gemm.product(plan, a, b, c, after=Epilogue(bias, RELU, accumulate=accumulate, z=z))
+    plan.run()
+    np.testing.assert_array_equal(z, expected)
+    np.testing.assert_array_equal(c, np.maximum(expected, 0))
+
+
+ALGORITHMS = ("im2col", "direct", "winograd", "depthwise", "pixels", "channels", "images")
+IMAGES = {
+    "3 x 3": ((2, 3, 9, 11), (5, 3, 3, 3), {"padding": 1}),
+    "5 x 5, strided": ((2, 3, 9, 11), (5, 3, 5, 5), {"stride": 2}),
+    "depthwise": ((2, 3, 9, 11), (3, 1, 3, 3), {"groups": 3}),
+    "many channels": ((3, 40, 8, 8), (48, 40, 3, 3), {"padding": 1}),
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("images", IMAGES)
+def test_every_convolution_stores_z(images, algorithm, isa, dtype, rng):
+    x_shape, W_shape, options = IMAGES[images]
+    g = geometry(x_shape, W_shape, **options)
+    x, W, bias = (rng.integers(-3, 4, s).astype(dtype) for s in (x_shape, W_shape, W_shape[0]))
+    z, y, alone = (np.full(g.y_shape, np.nan, dtype) for _ in range(3))
+    try:
+        for out, after in ((y, Epilogue(bias, RELU, z=z)), (alone, Epilogue(bias))):
+            plan = new_plan(dtype)
+            conv2d.forward(plan, g, x, W, out, algorithm=getattr(conv2d, algorithm.upper()), after=after)
+            plan.run()
+    except ValueError as refused:
+        assert "expected another one" in str(refused)  # noqa: PT017
+        pytest.skip("not for this convolution")
+    np.testing.assert_array_equal(z, alone)
+    np.testing.assert_array_equal(y, np.maximum(alone, 0))

@@ -16,7 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastlec
 from fastlec._kernels import epilogue
 
-OPS = {"tanh": epilogue.TANH, "sigmoid": epilogue.SIGMOID, "relu": epilogue.RELU, "identity": epilogue.IDENTITY}
+OPS = epilogue.ACTIVATIONS
 ORDERS = list(itertools.product("CF", repeat=2))
 
 

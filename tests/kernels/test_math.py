@@ -19,11 +19,11 @@ LN2 = float(np.log(2))
 
 
 def exp(x):
-    return kernels.value(kernels.EXP, x, None)
+    return kernels.value(kernels.FUNCTIONS["exp"], x, None)
 
 
 def log(x):
-    return kernels.value(kernels.LOG, x, None)
+    return kernels.value(kernels.FUNCTIONS["log"], x, None)
 
 
 def exact_sigmoid(x):

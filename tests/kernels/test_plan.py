@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_gemm import OPS, exact, integers, normals, ordered
 
 import fastlec
-from fastlec._kernels import dense, epilogue, gemm, map, runner, squares, update, xent
+from fastlec._kernels import dense, gemm, map, residuals, runner, update, xent
 from fastlec._kernels import plan as kernels
 from fastlec._kernels.epilogue import Epilogue
 from fastlec._kernels.gemm.blocking import choose_blocking
@@ -181,7 +181,7 @@ def test_updates_of_a_product_that_is_a_gradient(shape, orders, isa, dtype, rng)
     gemm.product(plan, ordered(a, orders[0]), ordered(b, orders[1]), c, after=Epilogue(update=True))
     velocity, expected = np.full((m, n), 4.0), np.full((m, n), 3.0)
     for _ in range(2):
-        plan.set_rule(kernels.SGD, 0.25, 0.5)
+        plan.set_rule("momentum", (0.25, 0, 0.5))
         plan.run()
         velocity = velocity / 2 + g
         expected = expected - velocity / 4
@@ -200,7 +200,7 @@ def test_a_parameter_packed_before_its_update_is_packed_again_after_it(isa, dtyp
     gemm.product(plan, x, W.T, first)
     gemm.product(plan, g.T, x, W, after=Epilogue(update=True))
     gemm.product(plan, x, W.T, second)
-    plan.set_rule(kernels.SGD, 0.25)
+    plan.set_rule("sgd", (0.25, 0))
     plan.run()
     after = before - exact(g.T, x) / 4
     assert_array_equal(W, after)
@@ -255,7 +255,7 @@ def test_bound_arrays(isa, dtype, rng):
     plan = new_plan(dtype)
     assert (plan.slot(x), plan.slot(y)) == (0, 1)
     gemm.product(plan, x, W, y, after=Epilogue(residual=x))
-    gemm.product(plan, v, W, g, after=Epilogue(derivative=epilogue.RELU, of=y))
+    gemm.product(plan, v, W, g, after=Epilogue(derivative=OPS["relu"], of=y))
     for _ in range(3):
         new_x, new_y = integers(rng, (m, n), dtype), np.full((m, n), np.nan, dtype)
         plan.bind(0, new_x)
@@ -307,17 +307,20 @@ PLAN_REFUSES = {
         r"residual has shape \(3, 4\)",
     ),
     "of": (
-        lambda p, f: product(p, f, derivative=epilogue.RELU, of=f(3, 4)),
+        lambda p, f: product(p, f, derivative=OPS["relu"], of=f(3, 4)),
         r"of has shape \(3, 4\); expected \(3, 5\)",
     ),
     "slope's g": (lambda p, f: dense.slope(p, f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
     "slope's total": (lambda p, f: dense.slope(p, f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
-    "map": (lambda p, f: map.forward(p, epilogue.TANH, f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
+    "map": (lambda p, f: map.forward(p, OPS["tanh"], f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
     "update": (lambda p, f: update.step(p, f(3), f(4)), r"g has shape \(4,\); expected \(3,\)"),
     "states": (lambda p, f: p.set_states(f(3), (f(4),)), "a state has 4 elements; theta has 3"),
+    "too many states": (lambda p, f: p.set_states(f(3), (f(3),) * 3), "states has 3 arrays; expected 2 or fewer"),
+    "a rule's states": (lambda p, f: p.set_rule("adam", (0.1, 0)), "there are 0 states; expected 2 for adam"),
+    "coefficients": (lambda p, f: p.set_rule("sgd", range(11)), "coefficients has 11 elements; expected 10 or fewer"),
     "labels": (lambda p, f: xent.loss(p, f(3, 4), np.zeros(4, np.int64)), r"labels: expected \(3,\)"),
     "targets": (lambda p, f: xent.loss(p, f(3, 4), f(4, 3)), r"labels has shape \(4, 3\)"),
-    "squares": (lambda p, f: squares.loss(p, f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
+    "squares": (lambda p, f: residuals.loss(p, "squares", f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
     "too many axes": (lambda p, f: p.empty(*[1] * 65), "has more than 64 axes"),
 }
 
@@ -350,7 +353,7 @@ def test_slopes_and_totals_of_integers_are_exact(shape, op, isa, dtype, rng):
     plan, changed = new_plan(dtype), start.copy()
     dense.slope(plan, v, g, after=Epilogue(derivative=OPS[op], of=y), total=total)
     dense.slope(plan, v, after=Epilogue(derivative=OPS[op], of=y), total=changed, update=True)
-    plan.set_rule(kernels.SGD, 0.5)
+    plan.set_rule("sgd", (0.5, 0))
     own = v.copy()
     dense.slope(plan, own, own, after=Epilogue(derivative=OPS[op], of=y))
     plan.run()
@@ -391,7 +394,8 @@ def test_updates_by_sgd_are_exact(rule, sizes, isa, dtype, threads, rng):
         plan.set_states(w, (v,) if momentum else ())
         update.step(plan, w, g)
         for rate in (0.5, 0.25):
-            plan.set_rule(kernels.SGD, rate, **rule)
+            name = "nesterov" if rule.get("nesterov") else "momentum" if momentum else "sgd"
+            plan.set_rule(name, (rate, decay, momentum))
             plan.run()
             D = G + decay * W
             V = momentum * V + D if momentum else V
@@ -413,7 +417,7 @@ def test_updates_by_adam(decay, sizes, isa, dtype, threads, rng):
         plan = new_plan(dtype)
         plan.set_states(w, (m, s))
         update.step(plan, w, g)
-        plan.set_rule(kernels.ADAM, rate, decay=decay, beta1=b1, beta2=b2, unbias1=u1, unbias2=u2, eps=eps)
+        plan.set_rule("adam", (rate, decay, b1, 1 - b1, b2, 1 - b2, u1, u2, eps))
         plan.run()
         size = b1 * np.abs(M) + (1 - b1) * np.abs(G)
         M, S = b1 * M + (1 - b1) * G, b2 * S + (1 - b2) * G**2
@@ -441,11 +445,11 @@ def test_squares_of_integers_are_exact(sizes, isa, dtype, threads, rng):
     for n in sizes:
         x, t, grad = integers(rng, n, dtype), integers(rng, n, dtype), np.full(n, np.nan, dtype)
         plan = new_plan(dtype)
-        squares.loss(plan, x, t, grad, 4)
+        residuals.loss(plan, "squares", x, t, grad, 4)
         assert plan.run() == ((x - t).astype(np.float64) ** 2).sum() / 4
         assert_array_equal(grad, (x - t) / 2)
         plan = new_plan(dtype)
-        squares.loss(plan, x, t, x, 2)
+        residuals.loss(plan, "squares", x, t, x, 2)
         plan.run()
         assert_array_equal(x, 2 * grad)
 
@@ -459,7 +463,7 @@ def test_instruction_sets_agree_on_integers(dtype, rng):
             runner.select_isa(name)
             c = np.zeros((50, 60), dtype)
             plan = new_plan(dtype)
-            gemm.product(plan, arrays[0], arrays[1].T, c, after=Epilogue(residual=arrays[2], activation=epilogue.RELU))
+            gemm.product(plan, arrays[0], arrays[1].T, c, after=Epilogue(residual=arrays[2], activation=OPS["relu"]))
             plan.run()
             found.append(c.tobytes())
     finally:

@@ -5,9 +5,10 @@
 
 #define RUN 1024 /* elements whose sum is added to the total at a time: long sums lose less so */
 
-FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int op)
+FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int activation)
 {
-    const real *v = (const real *)job->v + row * job->n, *y = op == FL_IDENTITY ? NULL : (const real *)job->y + row * job->n;
+    const real *v = (const real *)job->v + row * job->n,
+               *of = activation == FL_IDENTITY ? NULL : (const real *)job->after.of + row * job->n;
     real *out = job->out ? (real *)job->out + row * job->n : NULL;
     double total = 0;
     for (fl_int i = 0; i < job->n;) {
@@ -16,7 +17,7 @@ FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int op)
         for (; i < end; i += VL) {
             const fl_int left = fl_min(end - i, VL);
             vec d = vload_n(v + i, left, 0);
-            if (op != FL_IDENTITY) d *= slope_of(vload_n(y + i, left, 0), op);
+            if (activation != FL_IDENTITY) d *= activation_derivative(vload_n(of + i, left, 0), activation);
             if (out) vstore_n(out + i, d, left);
             sum += d;
         }
@@ -31,10 +32,5 @@ void FL_ENTRY(channels)(const fl_job *head, fl_int block, void *scratch)
     const fl_channels_job *job = (const fl_channels_job *)head;
     const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->rows);
     (void)scratch;
-    for (fl_int row = from; row < to; row++) switch (job->y ? job->op : FL_IDENTITY) {
-        case FL_TANH: channel_row(job, row, FL_TANH); break;
-        case FL_SIGMOID: channel_row(job, row, FL_SIGMOID); break;
-        case FL_RELU: channel_row(job, row, FL_RELU); break;
-        default: channel_row(job, row, FL_IDENTITY); break;
-        }
+    for (fl_int row = from; row < to; row++) FL_WITH_ACTIVATION(job->after.derivative, channel_row(job, row, activation))
 }

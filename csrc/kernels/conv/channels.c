@@ -122,7 +122,7 @@ void FL_ENTRY(conv_channels)(const fl_job *head, fl_int block, void *scratch)
     const fl_int beside = job->beside;
     const real *x = (const real *)job->x + (at.image * job->groups + at.group) * job->channels * P->h * P->w;
     real *buffer = scratch, *copies = buffer + (FL_CONV_STRIP + VL) * 2 * VL;
-    const fl_conv_finish *F = &job->finish;
+    const fl_epilogue *after = &job->after;
 
     for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
         const fl_int channels = fl_min(job->channels - c, job->chunk);
@@ -141,8 +141,8 @@ void FL_ENTRY(conv_channels)(const fl_job *head, fl_int block, void *scratch)
             for (fl_int panel = at.from; panel < at.to; panel++) {
                 const fl_int row = panel * mr, valid = fl_min(job->rows - row, mr);
                 real start[2 * VL] = {0};
-                if (F->bias && c == 0)
-                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)F->bias)[at.group * job->rows + row + i];
+                if (after->bias && c == 0)
+                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)after->bias)[at.group * job->rows + row + i];
                 for (fl_int p = 0; p < rows; p += high)
                     for (fl_int q = 0; q < cols; q += wide) {
                         const fl_int here = fl_min(rows - p, high), across = fl_min(cols - q, wide);
@@ -176,11 +176,11 @@ void FL_ENTRY(conv_channels)(const fl_job *head, fl_int block, void *scratch)
                             .cols = dense ? here * pitch : there,
                             .row_step = job->down * job->ow,
                             .col_step = beside > 1 ? 1 : job->across,
-                            .add = c > 0 || F->accumulate,
+                            .add = c > 0 || after->accumulate,
                         };
                         conv_scatter_transposed(&target, buffer, mr, valid, here * pitch);
                     }
-                if (conv_finishes(F) && c + job->chunk >= job->channels && f + beside >= job->phases)
+                if (epilogue_follows_bias(after) && c + job->chunk >= job->channels && f + beside >= job->phases)
                     conv_finish_part(job, first_row + row, valid, at.a0, at.high, at.b0, at.wide);
             }
         }

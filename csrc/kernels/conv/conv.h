@@ -3,7 +3,7 @@
 #define FL_CONV_H
 
 #include "fl.h"
-#include "shared/activations.h"
+#include "shared/epilogue.h"
 
 /* A convolution as a matrix product whose right operand, the im2col matrix, is read in place through a table of offsets: of each
  * channel a part of the image is copied to scratch, with its zeros around it, one plane for each phase of the stride; then
@@ -36,13 +36,6 @@ typedef struct {
     fl_int step_y, step_x;
 } fl_conv_planes;
 
-/* The epilogue of every convolution: y = (op(sums + [y] + bias) + r) * op2'(slope), r and slope of y's shape or NULL. */
-typedef struct {
-    const void *bias; /* one for each row of A, or NULL */
-    const void *r, *slope;
-    int accumulate, op, op2;
-} fl_conv_finish;
-
 /* A[row, c, tap] = w[group * group_step + row * row_step + c * channel_step + place[tap]], in panels of mr rows. In w a row's
  * elements are consecutive in the order of A, or those taps of a row and channel are, or none. */
 enum { FL_PACK_ROWS, FL_PACK_TAPS, FL_PACK_PLACES };
@@ -69,11 +62,11 @@ typedef struct {
     const void *x;                /* (images, groups * channels, h, w) */
     void *y;                      /* (images, groups * rows, oh, ow) */
     fl_int oh, ow;
-    fl_conv_finish finish;
-    fl_int chunk; /* channels whose planes are in scratch at a time */
-    int in_place; /* conv_channels: x has all pixels that are read: no planes */
-    int flat;     /* one tap: offset has that of each channel of a chunk */
-    int by_row;   /* a tile is part of one row of pixels */
+    fl_epilogue after; /* of y; bias: one for each row of A */
+    fl_int chunk;      /* channels whose planes are in scratch at a time */
+    int in_place;      /* conv_channels: x has all pixels that are read: no planes */
+    int flat;          /* one tap: offset has that of each channel of a chunk */
+    int by_row;        /* a tile is part of one row of pixels */
 } fl_conv_job;
 
 /* conv_images, without stride: bands of rows of y for VL images at a time, and the planes of x that they read. A row of a plane has
@@ -94,9 +87,9 @@ typedef struct {
     fl_int mr, panels;
     const void *x;
     void *y;
-    fl_conv_finish finish;
-    fl_int chunk; /* channels whose planes are in scratch at a time */
-    fl_int list;  /* reals that the list of taps takes in scratch */
+    fl_epilogue after; /* of y; bias: one for each row of A */
+    fl_int chunk;      /* channels whose planes are in scratch at a time */
+    fl_int list;       /* reals that the list of taps takes in scratch */
 } fl_conv_images_job;
 
 typedef struct {
@@ -150,10 +143,10 @@ typedef struct {
     fl_int r, s, dh, dw;
     const void *weights; /* (groups * rows, r * s), tap (i, j) at place[i * s + j] */
     const fl_int *place;
-    const void *x; /* (images, groups, h, w) */
-    void *y;       /* (images, groups * rows, oh, ow) */
-    fl_conv_finish finish;
-    fl_int per_block; /* planes of y */
+    const void *x;     /* (images, groups, h, w) */
+    void *y;           /* (images, groups * rows, oh, ow) */
+    fl_epilogue after; /* of y; bias: one for each row of A */
+    fl_int per_block;  /* planes of y */
 } fl_depthwise_job;
 
 /* The depthwise weights' gradient, for 3 x 3 taps without dilation: a block is per_block rows of dw, all images. */
@@ -166,15 +159,14 @@ typedef struct {
     fl_int per_block;
 } fl_depthwise_weights_job;
 
-/* out = v * op'(Y) and total[row] = the sum of row `row` of that, for rows of n elements. */
+/* out = v * derivative'(of) and total[row] = the sum of row `row` of that, for rows of n elements. */
 typedef struct {
     fl_job head;
     fl_int rows, n;
-    const void *v; /* (rows, n) */
-    const void *y; /* Y = op(.), or NULL: out = v */
-    int op;
-    void *out;   /* may be v; or NULL */
-    void *total; /* (rows,) or NULL */
+    const void *v;     /* (rows, n) */
+    void *out;         /* may be v; or NULL */
+    fl_epilogue after; /* of out: a derivative, or nothing */
+    void *total;       /* (rows,) or NULL */
     fl_int per_block;
 } fl_channels_job;
 

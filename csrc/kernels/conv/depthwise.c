@@ -2,6 +2,7 @@
  * read in place, with masks at its borders, and each of its rows serves several rows of pixels from registers. */
 #include "kernels/conv/store.h"
 #include "shared/blocks.h"
+#include "shared/finish.h"
 
 #define DEEP 4 /* rows of pixels at a time */
 
@@ -19,7 +20,7 @@ FL_INLINE void depthwise_store(real *y, const fl_depthwise_job *job, vec (*s)[2]
     for (int q = 0; q < DEEP; q++)
         if (q < rows) {
             real *to = y + q * job->ow, *last = to + (nv - 1) * VL;
-            if (job->finish.accumulate) {
+            if (job->after.accumulate) {
                 if (nv == 2) s[q][0] += vload(to);
                 s[q][nv - 1] += vload_n(last, left, 0);
             }
@@ -89,13 +90,12 @@ void FL_ENTRY(depthwise)(const fl_job *head, fl_int block, void *scratch)
     const fl_int planes = job->images * job->groups * job->rows, from = block * job->per_block;
     const fl_int to = fl_min(from + job->per_block, planes), size = job->oh * job->ow, taps = job->r * job->s;
     const int small = job->r == 3 && job->s == 3 && job->dh == 1 && job->dw == 1;
-    const fl_gemm_job last = conv_last(&job->finish, job->y, size);
     real *w = scratch;
     for (fl_int plane = from; plane < to; plane++) {
         const fl_int k = plane % (job->groups * job->rows);
         const real *x = (const real *)job->x + plane / job->rows * job->h * job->w;
         real *y = (real *)job->y + plane * size;
-        const vec start = vset(job->finish.bias ? ((const real *)job->finish.bias)[k] : 0);
+        const vec start = vset(job->after.bias ? ((const real *)job->after.bias)[k] : 0);
         for (fl_int q = 0; q < taps; q++) w[q] = ((const real *)job->weights)[k * taps + job->place[q]];
         for (fl_int b = 0; b < job->ow; b += VL)
             if (!small) depthwise_any(y, job, x, w, b, start);
@@ -104,7 +104,7 @@ void FL_ENTRY(depthwise)(const fl_job *head, fl_int block, void *scratch)
                 depthwise_3x3(y, job, x, w, b, start, 2);
                 b += VL;
             }
-        if (conv_finishes(&job->finish)) FL_ENTRY(gemm_finish)(&last, y, size, plane, 1, 0, size);
+        if (epilogue_follows_bias(&job->after)) FL_ENTRY(finish_planes)(&job->after, job->y, size, plane, 1, 0, size);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/conv/store.h"
 #include "kernels/conv/tile.h"
 #include "shared/blocks.h"
+#include "shared/finish.h"
 
 /* n pixels from registers to y + lane * step, or added to what is there. */
 static void images_out(real *y, fl_int step, fl_int images, const real *from, fl_int n, int add)
@@ -50,7 +51,7 @@ void FL_ENTRY(conv_images)(const fl_job *head, fl_int block, void *scratch)
     real *y = (real *)job->y + B.first * y_step + group * job->rows * size + B.a0 * G->ow;
     fl_int *offset = scratch, *place = offset + G->taps;
     real *out = (real *)scratch + job->list, *planes = out + job->panels * mr * G->tile_rows * G->ow * VL;
-    const fl_conv_finish *F = &job->finish;
+    const fl_epilogue *after = &job->after;
 
     for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
         const fl_int channels = fl_min(job->channels - c, job->chunk);
@@ -58,8 +59,8 @@ void FL_ENTRY(conv_images)(const fl_job *head, fl_int block, void *scratch)
         for (fl_int panel = 0; panel < job->panels; panel++) {
             const fl_int row = panel * mr, valid = fl_min(job->rows - row, mr);
             real start[FL_CONV_ROWS] = {0};
-            if (F->bias && c == 0)
-                for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)F->bias)[group * job->rows + row + i];
+            if (after->bias && c == 0)
+                for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)after->bias)[group * job->rows + row + i];
             for (fl_int p = 0; p < B.high; p++)
                 for (fl_int b = 0, nv; b < G->ow; b += nv) {
                     nv = conv_wide(mr, G->ow - b);
@@ -70,11 +71,9 @@ void FL_ENTRY(conv_images)(const fl_job *head, fl_int block, void *scratch)
                 }
         }
     }
-    for (fl_int k = 0; k < job->rows; k++) images_out(y + k * size, y_step, B.images, out + k * pixels * VL, pixels, F->accumulate);
-    if (conv_finishes(F)) {
-        const fl_gemm_job last = conv_last(F, job->y, size);
-        for (fl_int i = 0; i < B.images; i++)
-            FL_ENTRY(gemm_finish)(&last, y + i * y_step, size, ((B.first + i) * job->groups + group) * job->rows, job->rows,
-                                  B.a0 * G->ow, pixels);
-    }
+    for (fl_int k = 0; k < job->rows; k++)
+        images_out(y + k * size, y_step, B.images, out + k * pixels * VL, pixels, after->accumulate);
+    for (fl_int i = 0; i < B.images && epilogue_follows_bias(after); i++)
+        FL_ENTRY(finish_planes)(after, job->y, size, ((B.first + i) * job->groups + group) * job->rows, job->rows, B.a0 * G->ow,
+                                pixels);
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/conv/store.h"
 #include "shared/blocks.h"
+#include "shared/finish.h"
 
 /* Finishes `rows` planes of y, from plane i on, in the part of the grid at (a0, b0): whole rows of y where it has all columns. */
 FL_SHARED void conv_finish_part(const fl_conv_job *job, fl_int i, fl_int rows, fl_int a0, fl_int high, fl_int b0, fl_int wide)
@@ -11,13 +12,10 @@ FL_SHARED void conv_finish_part(const fl_conv_job *job, fl_int i, fl_int rows, f
     const fl_int size = job->oh * job->ow, top = a0 * job->down, side = b0 * job->across;
     const fl_int bottom = fl_min((a0 + high) * job->down, job->oh);
     const fl_int end = fl_min((b0 + wide) * job->across, job->ow);
-    const fl_gemm_job last = conv_last(&job->finish, job->y, size);
-    const real *z = (const real *)job->y + i * size;
-    if (end - side == job->ow)
-        FL_ENTRY(gemm_finish)(&last, z + top * job->ow, size, i, rows, top * job->ow, (bottom - top) * job->ow);
+    if (end - side == job->ow) FL_ENTRY(finish_planes)(&job->after, job->y, size, i, rows, top * job->ow, (bottom - top) * job->ow);
     else
         for (fl_int p = top; p < bottom; p++)
-            FL_ENTRY(gemm_finish)(&last, z + p * job->ow + side, size, i, rows, p * job->ow + side, end - side);
+            FL_ENTRY(finish_planes)(&job->after, job->y, size, i, rows, p * job->ow + side, end - side);
 }
 
 /* What block `block` computes: panels [from, to) of a group, in the part of the grid at (a0, b0), high x wide. */

@@ -18,8 +18,8 @@ void FL_ENTRY(conv)(const fl_job *head, fl_int block, void *scratch)
     real *y = (real *)job->y + (image * job->groups + group) * job->rows * size;
     const fl_int ldb = FL_CONV_BYTES / (fl_int)sizeof(real);
     real *buffer = scratch, *planes = buffer + (FL_CONV_ROWS + 1) * ldb;
-    const fl_conv_finish *F = &job->finish;
-    const int finishes = conv_finishes(F);
+    const fl_epilogue *after = &job->after;
+    const int finishes = epilogue_follows_bias(after);
 
     for (fl_int c = 0; c == 0 || c < job->channels; c += job->chunk) {
         const fl_int channels = fl_min(job->channels - c, job->chunk);
@@ -38,10 +38,10 @@ void FL_ENTRY(conv)(const fl_job *head, fl_int block, void *scratch)
             real *first = y + ((a0 * job->down + phase->row) * job->ow + b0 * job->across + phase->col);
             for (fl_int panel = at.from; panel < at.to; panel++) {
                 const fl_int row = panel * mr, valid = fl_min(job->rows - row, mr);
-                const int add = c > 0 || F->accumulate;
+                const int add = c > 0 || after->accumulate;
                 real start[FL_CONV_ROWS] = {0};
-                if (F->bias && c == 0)
-                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)F->bias)[group * job->rows + row + i];
+                if (after->bias && c == 0)
+                    for (fl_int i = 0; i < valid; i++) start[i] = ((const real *)after->bias)[group * job->rows + row + i];
                 for (fl_int run = 0; run < runs; run++) {
                     /* the tail of a row may spill into the next, which is written later */
                     const int spill = whole && job->by_row && !add && (rows - 1 - run) * cols >= VL;

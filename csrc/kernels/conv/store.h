@@ -1,10 +1,10 @@
-/* store.h: pixels from scratch to their places in y, and what follows them. */
+/* store.h: pixels from scratch to their places in y. */
 #ifndef FL_STORE_H
 #define FL_STORE_H
 
 #include "kernels/conv/conv.h"
 #include "shared/blocks.h"
-#include "shared/epilogue.h"
+#include "simd/simd.h"
 
 /* to = or += n pixels; up to a register more is read. */
 FL_INLINE void conv_put(real *to, const real *from, fl_int n, int add)
@@ -42,15 +42,6 @@ FL_INLINE void conv_scatter(const conv_target *target, const real *from, fl_int 
         }
         at += n;
     }
-}
-
-/* Whether anything but bias and [y], which the sums begin with or are added to, follows the sums; and what, for gemm_finish, where
- * C has a row of `size` pixels for each plane of y. */
-FL_INLINE int conv_finishes(const fl_conv_finish *f) { return f->op != FL_IDENTITY || f->r || f->slope; }
-
-FL_INLINE fl_gemm_job conv_last(const fl_conv_finish *f, void *y, fl_int size)
-{
-    return (fl_gemm_job){.c = y, .ldc = size, .op = f->op, .r = f->r, .ldr = size, .y = f->slope, .ldy = size, .op2 = f->op2};
 }
 
 #endif

@@ -8,6 +8,7 @@
 #include "kernels/conv/winograd_data.h"
 #include "kernels/conv/winograd_taps.h"
 #include "shared/blocks.h"
+#include "shared/finish.h"
 
 /* A': the powers of the points. */
 FL_INLINE void wino_pixels(vec *y, vec m0, vec m1, vec m2, vec m3, vec m4, vec m5)
@@ -132,7 +133,6 @@ static void wino_store(const fl_winograd_job *job, const real *lines, fl_int k, 
 {
     const fl_wino_tiles *T = &job->tiles;
     const fl_int oh = T->oh, ow = T->ow, size = oh * ow, ld = 4 * wino_pitch((end - first) * T->cols);
-    const fl_gemm_job last = conv_last(&job->finish, job->y, size);
     for (fl_int i = first; i < end; i++) {
         const wino_place P = wino_place_of(T, i);
         const fl_int plane = P.image * job->groups * job->rows + k, top = P.row * FL_WINO_TILE * T->dh + P.phase;
@@ -140,10 +140,10 @@ static void wino_store(const fl_winograd_job *job, const real *lines, fl_int k, 
         real *y = (real *)job->y + plane * size;
         const real *line = lines + (i - first) * 4 * T->cols;
         for (fl_int p = top; p < bottom; p += T->dh, line += ld)
-            wino_put(y + p * ow, line, 4 * T->across, ow, T->dw, job->finish.accumulate);
+            wino_put(y + p * ow, line, 4 * T->across, ow, T->dw, job->after.accumulate);
         const fl_int together = T->dh == 1 ? bottom - top : 1; /* rows that lie one after another */
-        for (fl_int p = top; p < bottom && conv_finishes(&job->finish); p += together * T->dh)
-            FL_ENTRY(gemm_finish)(&last, y + p * ow, size, plane, 1, p * ow, together * ow);
+        for (fl_int p = top; p < bottom && epilogue_follows_bias(&job->after); p += together * T->dh)
+            FL_ENTRY(finish_planes)(&job->after, job->y, size, plane, 1, p * ow, together * ow);
     }
 }
 
@@ -167,7 +167,7 @@ static void wino_out(const fl_winograd_job *job, const real *m, fl_int step, fl_
                         first, end, bounds, least, scratch);
         for (fl_int r = r0; r < r0 + here; r++) {
             wino_lines(scratch, 4 * ld, m + r * job->pitch, step, tiles,
-                       job->finish.bias ? ((const real *)job->finish.bias)[k0 + r] : 0,
+                       job->after.bias ? ((const real *)job->after.bias)[k0 + r] : 0,
                        direct ? sums + (r - r0) * 16 * job->pitch : NULL, job->pitch, bounds, density[r]);
             wino_store(job, scratch, k0 + r, first, end);
         }

@@ -46,7 +46,7 @@ typedef struct {
     const fl_int *along_rows; /* winograd_few: if lanes lie along the rows of A, channel * mr */
     const void *x;
     void *y;
-    fl_conv_finish finish;
+    fl_epilogue after;  /* of y; bias: one for each row of A */
     const void *bounds; /* [group][bounds_pitch]: of each tile; summed directly where beyond the density of a row of A */
     fl_int bounds_pitch;
     const void *density; /* winograd: [group][rows]; winograd_few computes them */

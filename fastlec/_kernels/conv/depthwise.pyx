@@ -65,7 +65,7 @@ cdef cnp.ndarray add(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndar
     job.place = table
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
-    after.point(plan, &job.finish)
+    after.point(plan, &job.after)
     job.per_block = max(ELEMENTS // (L.oh * L.ow), 1)
     job.head.n_blocks = blocks(L.images * L.groups * L.rows, job.per_block)
     job.head.work = cost_ns(plan, L) + cnp.PyArray_SIZE(y) * after.work()

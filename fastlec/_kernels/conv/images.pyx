@@ -123,7 +123,7 @@ cdef cnp.ndarray add(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndar
     job.mr, job.panels = mr, panels
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
-    after.point(plan, &job.finish)
+    after.point(plan, &job.after)
     job.chunk, job.list = chunk, list_of(plan, L)
     job.head.n_blocks = L.groups * blocks(L.images, lanes_of(plan)) * blocks(L.oh, rows)
     job.head.work = cost_ns(plan, L) + cnp.PyArray_SIZE(y) * after.work()

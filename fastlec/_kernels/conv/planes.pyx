@@ -130,7 +130,7 @@ cdef int add_tiles(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarra
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
     job.oh, job.ow = L.oh, L.ow
-    after.point(plan, &job.finish)
+    after.point(plan, &job.after)
     job.chunk = chunk
     job.in_place, job.flat = in_place, flat
     job.by_row = up(P.tile_cols, lanes) * L.depth() + ROW_STORE * lanes < P.pitch * L.depth() + PART_STORE * lanes

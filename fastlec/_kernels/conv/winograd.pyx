@@ -190,7 +190,7 @@ cdef cnp.ndarray convolve_many(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W
     guard(plan, L, job, found)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
-    after.point(plan, &job.finish)
+    after.point(plan, &job.after)
     job.head.n_blocks = L.groups * blocks(total, per_block)
     job.head.work = cost_ns(plan, L) + cnp.PyArray_SIZE(y) * after.work()
     job.head.scratch = scratch_of(plan, L, per_block) + direct_of(plan, job.pitch)
@@ -234,7 +234,7 @@ cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W,
     guard(plan, L, job, found)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)
-    after.point(plan, &job.finish)
+    after.point(plan, &job.after)
     job.head.n_blocks = L.groups * blocks(panels, per_block)
     job.head.work = cost_ns(plan, L) + cnp.PyArray_SIZE(y) * after.work()
     job.head.scratch = plan.size * (per_block * FL_WINO_POINTS * (FL_WINO_CHANNELS * taps.mr + line) + FL_WINO_POINTS * (

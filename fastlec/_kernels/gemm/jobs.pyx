@@ -4,7 +4,7 @@
 cimport numpy as cnp
 
 from fastlec._kernels.dense cimport sum_parts
-from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Epilogue, checked
+from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Z, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.gemm.blocking cimport Blocking, choose_blocking
 from fastlec._kernels.plan cimport Plan, blocks, up
@@ -31,7 +31,7 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     if cnp.PyArray_DIM(b, 0) != k:
         raise ValueError(f"b has shape {(<object>b).shape}; expected ({k}, {n}) to match a of shape {(<object>a).shape}")
     plan.check_shape(c, "c", m, n)
-    after = checked(after, plan, "gemm.product", c, BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE | UPDATE)
+    after = checked(after, plan, "gemm.product", c, BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE | UPDATE | Z)
     if not m or not n:
         return
     by_row = cnp.PyArray_IS_C_CONTIGUOUS(a)
@@ -53,18 +53,11 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     plan.point(&job.b, packed if cut.pack_b else b)
     job.ldb = 0 if cut.pack_b else k if cut.dots else n
     plan.point(<const void **>&job.c, sums)
-    job.ldc = job.ldr = job.ldy = n
-    job.accumulate, job.op, job.op2 = after.accumulate, after.activation, after.derivative
-    if after.bias is not None:
-        plan.point(&job.bias, after.bias)
-    if after.residual is not None:
-        plan.point(&job.r, after.residual)
-    if after.of is not None:
-        plan.point(&job.y, after.of)
+    job.ldc = n
+    if cut.parts == 1:
+        after.point(plan, &job.after)
     if after.update:
         plan.packed = None          # of parameters that change
-    if after.update and cut.parts == 1:
-        job.update = &plan.rule
     job.rows, job.cols, job.strip, job.pack = cut.rows, cut.cols, cut.strip, cut.pack_a
     job.depth = blocks(k, cut.parts)
     job.part = m * n
@@ -73,7 +66,7 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     if cut.dots:
         job.head.scratch = 0 if plain and not after.update else cut.rows * cut.cols * plan.size
     else:
-        if not bare or job.update is not NULL:
+        if not bare or job.after.update is not NULL:
             job.keep = cut.keep
             job.head.scratch = (up(cut.rows, FL_TILE_ROWS) if cut.keep else FL_TILE_ROWS) * cut.cols * plan.size
         if cut.pack_a:

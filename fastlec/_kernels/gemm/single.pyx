@@ -71,7 +71,6 @@ cdef int small_product(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c) except -1:
     job.a_row = job.k
     job.a_step = 1
     job.ldb = job.ldc = job.n
-    job.op = job.op2 = FL_IDENTITY
     job.rows = job.m
     job.cols = up(job.n, tile)
     job.depth = job.k

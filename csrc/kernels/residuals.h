@@ -1,0 +1,24 @@
+/* residuals.h: the job of residuals.c. */
+#ifndef FL_RESIDUALS_H
+#define FL_RESIDUALS_H
+
+#include "fl.h"
+#include "losses.def"
+
+#define FL_LOSS_NUMBER(NAME, ...) FL_##NAME,
+enum { FL_EACH_LOSS(FL_LOSS_NUMBER) FL_LOSSES }; /* FL_SQUARES ... */
+#undef FL_LOSS_NUMBER
+
+/* For the residuals d = x - t: sums[block] = the sum of the values of the loss, and grad = scale times its derivative over its
+ * factor (losses.def). */
+typedef struct {
+    fl_job head;
+    int loss;
+    const void *x, *t;
+    void *grad; /* or NULL; may be x */
+    double scale;
+    double *sums;
+    fl_int n, per_block;
+} fl_residuals_job;
+
+#endif

@@ -1,0 +1,7 @@
+import numpy as np
+
+from .plan import Plan
+
+LOSSES: dict[str, int]
+
+def loss(plan: Plan, name: str, x: np.ndarray, t: np.ndarray, grad: np.ndarray | None = None, count: float = 1) -> None: ...

@@ -1,0 +1,46 @@
+# cython: freethreading_compatible=True
+"""Losses that are sums over the residuals x - t: values and gradients, as jobs of a plan."""
+
+cimport numpy as cnp
+
+from fastlec._kernels.fl cimport *
+from fastlec._kernels.plan cimport BLOCK, Plan, blocks
+
+cnp.import_array()
+
+
+cdef extern from *:
+    """
+    #define FL_LOSS_ROW(NAME, name, value, factor, ...) {#name, factor},
+    static const struct fl_loss_row { const char *name; double factor; } fl_losses[] = {FL_EACH_LOSS(FL_LOSS_ROW)};
+    #undef FL_LOSS_ROW
+    """
+    ctypedef struct fl_loss_row:
+        const char *name
+        double factor
+    const fl_loss_row fl_losses[FL_LOSSES]
+
+LOSSES = {fl_losses[i].name.decode(): i for i in range(FL_LOSSES)}      # csrc/losses.def: {name: number}
+
+
+def loss(Plan plan not None, str name not None, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None,
+         double count=1):
+    """The plan's loss: the sum of the values at x - t over count, and grad, its gradient by x, which it may overwrite. All of one
+    size, C order. name : of a loss in csrc/losses.def."""
+    cdef fl_residuals_job *job
+    cdef int number = LOSSES[name]
+    plan.check_size(x, "x", x)
+    plan.check_size(t, "t", x)
+    job = <fl_residuals_job *>plan.add(FL_KERNEL_residuals)
+    job.loss = number
+    plan.point(&job.x, x)
+    plan.point(&job.t, t)
+    if grad is not None:
+        plan.check_size(grad, "grad", x)
+        plan.point(<const void **>&job.grad, grad)
+    job.scale = fl_losses[number].factor / count
+    job.n = cnp.PyArray_SIZE(x)
+    job.per_block = BLOCK
+    job.head.n_blocks = blocks(job.n, BLOCK)
+    job.head.work = job.n * 0.5
+    job.sums = plan.take_losses(max(job.head.n_blocks, 1), count)
