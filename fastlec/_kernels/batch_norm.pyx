@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""Batch normalisation: jobs for a plan. Images x (n, c, h, w), everything else of a channel (c,), in C order and of the plan's dtype.
+"""Batch normalisation: jobs for a plan. Images are x (n, c, h, w), everything else is (c,); all in C order, of the plan's dtype.
 
 A pass is a sweep over the images that sums, a small job for the channels, and a sweep that writes.
 """
@@ -72,7 +72,8 @@ cdef class _Images:
     cdef cnp.ndarray partial(self):
         return doubles(self.n * self.c * self.pieces, 2)
 
-    cdef fl_batch_norm_channels_job *channels(self, int which, cnp.ndarray moments, cnp.ndarray partial, cnp.ndarray factors) except NULL:
+    cdef fl_batch_norm_channels_job *channels(self, int which, cnp.ndarray moments, cnp.ndarray partial,
+                                              cnp.ndarray factors) except NULL:
         """A new job."""
         cdef fl_batch_norm_channels_job *job = <fl_batch_norm_channels_job *>self.plan.add(which)
         job.n, job.c, job.pixels, job.pieces, job.piece = self.n, self.c, self.pixels, self.pieces, self.piece

@@ -1,6 +1,6 @@
 # cython: freethreading_compatible=True
-"""What the derivative of a convolutional layer needs beside convolutions: multiplication by an activation's derivative, and the sums
-over the pixels of a channel."""
+"""What the derivative of a convolutional layer needs beside convolutions: multiplication by an activation's derivative, and
+the sums over the pixels of a channel."""
 
 cimport numpy as cnp
 

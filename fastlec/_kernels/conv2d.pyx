@@ -81,8 +81,8 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
         add_convolution(plan, L, algorithm, x, W, y, after)
 
 
-def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W not None, cnp.ndarray dx not None, *, int algorithm=0,
-                  Epilogue after=None):
+def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W not None, cnp.ndarray dx not None, *,
+                  int algorithm=0, Epilogue after=None):
     """dx = the transpose of the convolution by x, of v, and the epilogue `after`."""
     cdef Layout L = data_layout(g)
     check_all(plan, g, dx, W, v)

@@ -3,7 +3,8 @@
 
 cimport numpy as cnp
 from libc.stdint cimport int64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport malloc
+from libc.stdlib cimport free as release
 
 from fastlec._kernels cimport memory
 from fastlec._kernels.args cimport dtype_of
@@ -184,7 +185,7 @@ cdef class Problem:
                 for b in range(job.head.n_blocks):
                     loss += job.loss[b]
         finally:
-            free(job.loss)
+            release(job.loss)
             if job.grad is not NULL:
                 memory.give(job.grad, partials)
         return loss, out

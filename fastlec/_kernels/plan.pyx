@@ -197,11 +197,11 @@ cdef class Plan:
             raise ValueError(f"{name} has shape {shape(a)}; expected {shape(like)}")
         return 0
 
-    # --- the optimizer's rule --------------------------------------------------------------------------------------------------------
+    # --- the optimizer's rule -----------------------------------------------------------------------------------------
 
     def set_rule(self, str name not None, coefficients):
-        """How jobs with update=True change their parameters, from the next run on: a rule of csrc/rules.def and its coefficients, in
-        the order that csrc/shared/step.h says. Its states must have been set."""
+        """How jobs with update=True change their parameters, from the next run on: a rule of csrc/rules.def and its coefficients,
+        in the order that csrc/shared/step.h says. Its states must have been set."""
         cdef int i, rule = RULES[name], states = 0 if self.states is None else len(self.states)
         if states != fl_rules[rule].states:
             raise ValueError(f"there are {states} states; expected {fl_rules[rule].states} for {name}")
@@ -289,5 +289,5 @@ cdef class Plan:
 
 
 def is_plain(object a):
-    """Whether a is an ndarray, no subclass, in C order, aligned and of native byte order: read in place by all kernels of its dtype."""
+    """Whether a is an ndarray, no subclass, in C order, aligned and of native byte order: kernels of its dtype read it in place."""
     return bool(cnp.PyArray_CheckExact(a) and cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a))

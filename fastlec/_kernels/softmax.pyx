@@ -19,7 +19,7 @@ cdef enum:
     LONG_COLUMN = 1 << 16       # elements of a column that is not cut into parts
     COLUMN_PART = 1 << 10       # elements of such a part: a strip of it, twice, stays in L2
     STREAM_ROW = 1 << 18        # bytes of the longest row whose exponentials wait in scratch until they are streamed
-    STREAM_ROWS_FROM = 24 << 20 # bytes of output, by rows, that no cache keeps beside the input
+    STREAM_ROWS_FROM = 24 << 20  # bytes of output, by rows, that no cache keeps beside the input
     STREAM_COLS_FROM = 8 << 20  # bytes of output, by columns: pieces too short for the memory to fetch by itself
 
 

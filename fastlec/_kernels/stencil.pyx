@@ -17,8 +17,8 @@ cdef enum:
 
 def filter2d(Plan plan not None, cnp.ndarray x not None, cnp.ndarray K not None, cnp.ndarray y not None, int mode=FL_CONSTANT,
              double cval=0):
-    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - r // 2, b + j - s // 2], beyond the image as `mode` says. x, y (planes, h, w), neither
-    0; K (r, s)."""
+    """y[p, a, b] = sum_ij K[i, j] x[p, a + i - r // 2, b + j - s // 2], beyond the image as `mode` says. x, y (planes, h, w), none
+    of these 0; K (r, s)."""
     cdef fl_stencil_job *job
     cdef fl_int i, images, h, w, r, s, rows, cols, parts, lanes = lanes_of(plan)
     cdef double taps

@@ -106,7 +106,9 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
             g = <cnp.ndarray>grad
         else:
             return None
-    if not cnp.PyArray_ISCARRAY_RO(t) or (g is not None and (cnp.PyArray_DATA(t) == cnp.PyArray_DATA(g) or not apart_or_same(t, g))):
+    if not cnp.PyArray_ISCARRAY_RO(t):
+        return None
+    if g is not None and (cnp.PyArray_DATA(t) == cnp.PyArray_DATA(g) or not apart_or_same(t, g)):
         return None
     start_job(&job, sizeof(job), FL_KERNEL_xent, dtype_of(x))
     if cnp.PyArray_TYPE(t) == cnp.NPY_INT64 and cnp.PyArray_NDIM(t) == 1 and cnp.PyArray_DIM(t, 0) == m:

@@ -33,6 +33,7 @@ from .layers import (
     residual_jac_tmv,
     residual_jacobian,
 )
+from .log_sum_exp import log_softmax, logsumexp, softmax, softmax_cross_entropy
 from .losses import mean_squared_error
 from .normalization import batch_norm2d, batch_norm2d_jac_mv, batch_norm2d_jac_tmv, batch_statistics
 from .pooling import avg_pool2d, avg_pool2d_jac_mv, avg_pool2d_jac_tmv, max_pool2d, max_pool2d_jac_mv, max_pool2d_jac_tmv
@@ -50,7 +51,6 @@ from .regression import (
     softmax_regression_predict_proba,
     softmax_regression_value,
 )
-from .softmax import log_softmax, logsumexp, softmax, softmax_cross_entropy
 
 __all__ = [
     "avg_pool2d",

@@ -4,7 +4,7 @@ import numpy as np
 
 from .activations import sigmoid, sigmoid_derivative
 from .arrays import float64
-from .softmax import mean_weights, softmax, softmax_cross_entropy
+from .log_sum_exp import mean_weights, softmax, softmax_cross_entropy
 
 # --- softmax regression (sections 2.2, 2.3.2, 2.3.3) -----------------------------------------------------------------
 #

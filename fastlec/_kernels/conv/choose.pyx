@@ -54,7 +54,8 @@ FORWARD[3] = algorithm_of("channels", CHANNELS_CODE, True, channels.fits, channe
 FORWARD[4] = algorithm_of("images", IMAGES_CODE, True, images.fits, images.cost_ns, images.add)
 
 cdef Algorithm WEIGHTS[ALGORITHMS]
-WEIGHTS[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.weights_fits, depthwise.weights_cost_ns, depthwise.add_weights)
+WEIGHTS[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.weights_fits, depthwise.weights_cost_ns,
+                          depthwise.add_weights)
 WEIGHTS[1] = algorithm_of("winograd", WINOGRAD_CODE, False, winograd.weights_fits, winograd.weights_cost_ns, winograd.add_weights)
 WEIGHTS[2] = algorithm_of("pixels", PIXELS_CODE, True, pixels.weights_fits, pixels.weights_cost_ns, pixels.add_weights)
 WEIGHTS[3] = algorithm_of("channels", CHANNELS_CODE, True, channels.weights_fits, channels.weights_cost_ns, channels.add_weights)
@@ -134,6 +135,6 @@ cdef int add_part(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
         add_direct(FORWARD, plan, L, x, W, y, Epilogue(accumulate=after.accumulate))
     if after.residual is not None or after.of is not None:
         rest = after.part(..., (<object>rows).shape)
-        product(plan, nothing, none, rows, after=Epilogue(residual=rest.residual, accumulate=True, derivative=rest.derivative,
-                                                            of=rest.of))
+        last = Epilogue(residual=rest.residual, accumulate=True, derivative=rest.derivative, of=rest.of)
+        product(plan, nothing, none, rows, after=last)
     return 0

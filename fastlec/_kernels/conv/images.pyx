@@ -1,6 +1,6 @@
 # cython: freethreading_compatible=True
-"""Convolutions with lanes along the images, without stride: a register holds a pixel of as many images, and taps that lie beyond the
-image are left out."""
+"""Convolutions with lanes along the images, without stride: a register holds a pixel of as many images, and taps that lie beyond
+the image are left out."""
 
 cimport numpy as cnp
 

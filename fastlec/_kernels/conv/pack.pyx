@@ -12,7 +12,7 @@ cnp.import_array()
 
 
 cdef fl_int rows_of_panel(fl_int rows):
-    """The height of A's panels that wastes least: a row of zeros costs as much as any other, and tiles of few rows wait for loads."""
+    """The height of A's panels that wastes least: a row of zeros costs as much as any, and tiles of few rows wait for loads."""
     cdef fl_int mr, best = 1
     cdef double cost, least = 0
     for mr in range(1, facts().conv_rows + 1):

@@ -49,7 +49,8 @@ cdef double weights_cost_ns(Plan plan, Layout L) except -1:
     cdef fl_conv_planes P
     cdef double cost
     L.fill_planes(&P, L.grid_rows, L.grid_cols)
-    cost = DOTS * up((P.tile_rows - 1) * P.pitch + L.grid_cols, lanes_of(plan)) / (P.tile_rows * L.grid_cols) * up(L.rows, 4) / L.rows
+    cost = DOTS * up((P.tile_rows - 1) * P.pitch + L.grid_cols, lanes_of(plan)) / (P.tile_rows * L.grid_cols)
+    cost *= <double>up(L.rows, 4) / L.rows
     cost += <double>WEIGHTS_COPY * (share(L, &P) + 1) / L.depth()
     return cost * L.macs() / macs_per_ns(plan.dtype)
 

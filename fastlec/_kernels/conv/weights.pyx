@@ -30,7 +30,8 @@ cdef int add_regions(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndar
     cdef fl_conv_planes P
     cdef fl_conv_weights_job *job
     cdef fl_int rows = L.grid_rows, row_chunk = min(L.rows, 128), channel_chunk = channels_of_region(L)
-    cdef fl_int lanes = lanes_of(plan), mr = panel_along_channels(L.rows, lanes), together = 1, parts = 1, regions, most, images, pixels
+    cdef fl_int lanes = lanes_of(plan), mr = panel_along_channels(L.rows, lanes), together = 1, parts = 1, regions, most
+    cdef fl_int images, pixels
     cdef bint in_place
     cdef cnp.ndarray partial = dW
     cdef double macs = L.macs()
@@ -90,7 +91,8 @@ cdef int add_regions(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndar
     if not in_place:
         job.head.scratch += (plan.size * together * P.plane + 64) * channel_chunk * P.phases_y * P.phases_x
     if by_channel:
-        job.head.scratch += plan.size * ((row_chunk * channel_chunk * L.total + lanes * mr) + row_chunk * together * P.tile_rows * L.grid_cols)
+        job.head.scratch += plan.size * ((row_chunk * channel_chunk * L.total + lanes * mr)
+                                         + row_chunk * together * P.tile_rows * L.grid_cols)
     else:
         job.head.scratch += row_chunk * (plan.size * together * P.plane + 64)
     plan.keep(offset)

@@ -41,8 +41,8 @@ cdef double FAR_TAPS = 1000     # for the transform of taps that is written to a
 
 cdef double GUARD_NS = 5000     # for the jobs that choose between transforms and direct summation, however few the tiles
 
-# The share of tiles summed directly from which on the whole call is: such tiles take about eight times as long as by transforms, the
-# whole call 2.3 times (64 channels of 56 x 56, AVX-512), or 1.3 times where there are few tiles (512 channels of 7 x 7).
+# The share of tiles summed directly from which on the whole call is: such tiles take about eight times as long as by transforms,
+# the whole call 2.3 times (64 channels of 56 x 56, AVX-512), or 1.3 times where there are few tiles (512 channels of 7 x 7).
 cdef double MOST_DIRECT = 1.0 / 6
 
 
@@ -94,7 +94,8 @@ cdef double cost_ns(Plan plan, Layout L) except -1:
 
 cdef size_t scratch_of(Plan plan, Layout L, fl_int tile_rows):
     cdef fl_int pitch = up(tile_rows * tiles_of(L).cols, lanes_of(plan))
-    return plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch) + 2 * FL_WINO_POINTS * 64 + pixels_of(plan, pitch)
+    return (plan.size * (FL_WINO_POINTS * (L.channels + L.rows + FL_CONV_ROWS) * pitch) + 2 * FL_WINO_POINTS * 64
+            + pixels_of(plan, pitch))
 
 
 cdef fl_int rows_of_block(Plan plan, Layout L, fl_int across, fl_int total):
@@ -304,7 +305,8 @@ cdef cnp.ndarray add_weights(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, 
     job.head.n_blocks = parts * regions
     job.head.work = weights_cost_ns(plan, L)
     job.head.scratch = plan.size * (FL_WINO_POINTS * ((row_chunk + channel_chunk) * job.pitch + 2 * line + rows * ld + line)
-                                    + job.pitch * (rows + ld) + line + (9 * row_chunk + FL_WINO_POINTS) * ld) + pixels_of(plan, job.pitch)
+                                    + job.pitch * (rows + ld) + line + (9 * row_chunk + FL_WINO_POINTS) * ld)
+    job.head.scratch += pixels_of(plan, job.pitch)
     plan.keep(offset)
     if parts > 1:
         sum_parts(plan, partial, parts, cnp.PyArray_SIZE(dW), dW)

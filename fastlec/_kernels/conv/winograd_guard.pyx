@@ -56,7 +56,8 @@ cdef fl_int parts_of(Layout L, fl_int pixels) noexcept:
     return L.images * blocks(pixels, MAP_PIXELS)
 
 
-cdef fl_winograd_bounds_job *new_bounds(Plan plan, Layout L, fl_wino_tiles T, int kernel, cnp.ndarray found, cnp.ndarray out) except NULL:
+cdef fl_winograd_bounds_job *new_bounds(Plan plan, Layout L, fl_wino_tiles T, int kernel, cnp.ndarray found,
+                                        cnp.ndarray out) except NULL:
     cdef fl_winograd_bounds_job *job = <fl_winograd_bounds_job *>plan.add(kernel)
     job.images, job.tiles, job.groups, job.channels, job.rows = L.images, T, L.groups, L.channels, L.rows
     job.count, job.pitch = L.images * T.rows * T.cols, pitch_of(plan, L, T)
@@ -85,8 +86,8 @@ cdef cnp.ndarray new_flag():
 
 cdef cnp.ndarray choose(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray x, cnp.ndarray W, cnp.ndarray found, cnp.ndarray density,
                         double most, bint few):
-    """A flag: whether x and W are convolved directly, because more than the share `most` of the registers of tiles would be, or (few)
-    because direct summation hardly rounds. density: of A's rows, None if unknown."""
+    """A flag: whether x and W are convolved directly, because more than the share `most` of the registers of tiles would be, or
+    (few) because direct summation hardly rounds. density: of A's rows, None if unknown."""
     cdef fl_winograd_choose_job *job = <fl_winograd_choose_job *>plan.add(FL_KERNEL_winograd_choose)
     cdef cnp.ndarray flag = new_flag()
     job.groups, job.rows, job.count, job.pitch = L.groups, L.rows, L.images * T.rows * T.cols, pitch_of(plan, L, T)

@@ -15,9 +15,9 @@ cdef enum:
     PACK_A_FROM = 512       # bytes of a row of a block of C that pay for packing the rows of A
     STRIP_BYTES = 1 << 18   # of B in a strip: one is used from L2 while the next is fetched
     PACK_B_ROWS = 48        # rows of C that pay for packing B
-    PACK_B_OUT = 3 << 16    # bytes of C from which on packing B pays wherever it lies, if tiles have 6 rows and so read B twice as
-                            # often: on Zen 4 held to AVX2 it took products of 512 and 1024 from 70 and 50 % of the speed of 256 to
-                            # 95 %; with a smaller C it cost up to 15 %
+    # Tiles of 6 rows read B twice as often as those of 12. Packing took products of 512 and 1024 on Zen 4 held to AVX2 from 70 and
+    # 50 % of the speed of 256 to 95 %; with a smaller C it cost up to 15 %.
+    PACK_B_OUT = 3 << 16    # bytes of C from which on packing B pays wherever it lies, if tiles have 6 rows
     PACK_B_FROM = 1 << 15   # bytes of B that L1 holds, and that are then not worth packing
     MOST_ROWS = 96          # rows of C in a block, so that what it reads of A stays in L2
     COLS_BYTES = 4096       # bytes of a row of C in a block, so that a strip of B stays in L2
@@ -32,9 +32,9 @@ cdef double BLOCK_MACS = 3e5    # multiplications in a block: about 5 us
 
 
 cdef class Blocking:
-    """rows, cols : of C in a block. parts : of the depth, each summed by blocks of its own. strip : of the depth that is summed at a
-    time. dots : dot products of A's rows and B's columns, both in place. pack_a, pack_b : which of the two are packed. keep : whether
-    the sums of a block wait for the epilogue in scratch as a whole. why : the reason in words.
+    """rows, cols : of C in a block. parts : of the depth, each summed by blocks of its own. strip : of the depth that is summed at
+    a time. dots : dot products of A's rows and B's columns, both in place. pack_a, pack_b : which of the two are packed. keep :
+    whether the sums of a block wait for the epilogue in scratch as a whole. why : the reason in words.
     """
 
 
