@@ -24,7 +24,6 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
-from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("FASTLEC_DEBUG") == "1"
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
@@ -72,6 +71,11 @@ def included(path, isa="base", dtype="f32"):
     return sorted({path}.union(*(included(f"csrc/{name}", isa, dtype) for name in names)))
 
 
+def outdated(path, sources):
+    """Whether the file is older than one of those that it is made of, or is not there."""
+    return not os.path.exists(path) or max(map(os.path.getmtime, sources)) > os.path.getmtime(path)
+
+
 class build_kernels(build_clib):
     """Compiles what is out of date of all libraries at once, in a folder for each: they are made from the same sources."""
 
@@ -80,7 +84,7 @@ class build_kernels(build_clib):
             name, library, source = unit
             folder = os.path.join(self.build_temp, name)
             (path,) = self.compiler.object_filenames([source], output_dir=folder)
-            if self.force or newer_group(library["obj_deps"][source], path):
+            if self.force or outdated(path, library["obj_deps"][source]):
                 self.compiler.compile([source], folder, library["macros"], ["csrc"], extra_postargs=library["cflags"])
             return path
 

@@ -17,7 +17,7 @@ import fastlec
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fastlec.__file__).parent
-EXTRAS = {"cli", "image", "plot", "safetensors", "sklearn", "torch", "mpi", "bench", "test"}
+EXTRAS = {"cli", "image", "plot", "safetensors", "sklearn", "torch", "mpi", "bench", "docs", "test"}
 
 
 @pytest.fixture
