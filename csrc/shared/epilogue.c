@@ -12,7 +12,7 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const re
     const int accumulate = e->accumulate; /* what is stored might be it, as far as the compiler knows */
     for (fl_int q = 0; q < rows; q++) {
         const fl_int at = (i + q) * ldc + j;
-        real *c = c0 + at, *z = derivative == FL_IDENTITY && e->z ? (real *)e->z + at : NULL;
+        real *c = c0 + at;
         const real *s = sums + q * lds, *residual = e->residual ? (const real *)e->residual + at : NULL;
         const real *of = derivative != FL_IDENTITY ? (const real *)e->of + at : NULL;
         for (fl_int v = 0; v < cols; v += VL) {
@@ -20,7 +20,6 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const re
             vec x = vload_n(s + v, left, 0);
             if (accumulate) x += vload_n(c + v, left, 0);
             if (bias) x += vload_n(bias + v, left, 0);
-            if (z) vstore_n(z + v, x, left);
             x = activate(x, activation);
             if (residual) x += vload_n(residual + v, left, 0);
             if (derivative != FL_IDENTITY) x *= activation_derivative(vload_n(of + v, left, 0), derivative);
@@ -35,6 +34,13 @@ FL_INTERLEAVED void FL_ENTRY(finish)(const fl_epilogue *e, void *c, fl_int ldc, 
     if (e->update) {
         const stepper step = stepper_of(e->update);
         for (fl_int q = 0; q < rows; q++) update_row(&step, (real *)c + (i + q) * ldc + j, sums + q * lds, cols);
+    } else if (e->z) { /* by way of C: a loop that might store z as well would be slower for all others */
+        const fl_epilogue argument = {.bias = e->bias, .accumulate = e->accumulate};
+        const fl_epilogue rest = {.residual = e->residual, .activation = e->activation};
+        FL_ENTRY(finish)(&argument, c, ldc, sums, lds, i, rows, j, cols);
+        for (fl_int at = i * ldc + j; at < (i + rows) * ldc; at += ldc)
+            memcpy((real *)e->z + at, (const real *)c + at, (size_t)cols * sizeof(real));
+        FL_ENTRY(finish)(&rest, c, ldc, (const real *)c + i * ldc + j, ldc, i, rows, j, cols);
     } else if (e->of)
         FL_WITH_ACTIVATION(e->derivative, finish_range(e, c, ldc, sums, lds, i, rows, j, cols, FL_IDENTITY, activation))
     else FL_WITH_ACTIVATION(e->activation, finish_range(e, c, ldc, sums, lds, i, rows, j, cols, activation, FL_IDENTITY))
