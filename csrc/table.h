@@ -22,7 +22,7 @@ typedef struct {
     int vector_bytes; /* of a vector register */
     int registers;    /* vector registers */
     int gemm_rows;    /* of a tile of C that gemm keeps in registers */
-    int gemm_packs;   /* whether interleaving the rows of A pays for large products */
+    int gemm_packs;   /* whether packing B pays for large products wherever B lies */
     int conv_rows;    /* of A in a panel, at most: conv and all that use its tile */
     int run_pixels;   /* of a run that conv_channels keeps in registers, at most */
 } fl_facts;

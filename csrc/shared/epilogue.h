@@ -6,7 +6,8 @@
 #include "shared/rules.h"
 
 /* C = (activation(z) + residual) * derivative'(of) with z = sums + [C] + bias, and z is stored where asked. residual, of and z have
- * the layout of C; each pointer may be NULL. With a derivative there are neither an activation nor z. All zeros: C = sums.
+ * the layout of C; each pointer may be NULL. With a derivative there are neither an activation nor z; with z, residual is not C
+ * itself. All zeros: C = sums.
  * With `update`, C holds parameters and the sums are their gradient: C takes the optimizer's step, and nothing else follows. */
 typedef struct {
     const void *bias; /* one for each column of C, or each channel of images */

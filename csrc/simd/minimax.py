@@ -1,4 +1,4 @@
-"""Print the polynomial coefficients of math_tmpl.h: python csrc/minimax.py (needs mpmath).
+"""Print the polynomial coefficients of math.h: python csrc/simd/minimax.py (needs mpmath).
 
 Each polynomial p minimises max |p(t) - f(t)| / w(t) on an interval, found by Remez exchange at 60 digits.
 """

@@ -1,5 +1,6 @@
 # cython: freethreading_compatible=True
-"""Which tiles of a Winograd convolution are summed directly: jobs that find out before it runs (csrc/winograd_guard_tmpl.h)."""
+"""Which tiles of a Winograd convolution are summed directly: jobs that find out before it runs
+(csrc/kernels/conv/winograd_guard.c)."""
 
 cimport numpy as cnp
 
