@@ -128,6 +128,15 @@ def test_the_console_script_imports_nothing_before_it_can_be_interrupted():
     assert (done.stdout, done.stderr) == ("set()\n", "")
 
 
+def is_timing(pid):
+    """Whether it is bench's child well on its way: no fork of its parent any more, nor another child, which may have ended."""
+    try:
+        command, maps = (Path(f"/proc/{pid}/{name}").read_text() for name in ("cmdline", "maps"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return "bench.timing" in command and "numpy" in maps
+
+
 @pytest.mark.parametrize("whom", [os.kill, os.killpg], ids=["process", "terminal"])
 def test_interrupting_bench_ends_its_child_in_one_line(whom):
     """Nothing holds its outputs open any more."""
@@ -137,10 +146,8 @@ def test_interrupting_bench_ends_its_child_in_one_line(whom):
         deadline = time.monotonic() + 60
         children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
         while time.monotonic() < deadline:
-            if child := children.read_text().split():
-                command, maps = (Path(f"/proc/{child[0]}/{name}").read_text() for name in ("cmdline", "maps"))
-                if "bench.timing" in command and "numpy" in maps:  # it is well on its way, no fork of its parent any more
-                    break
+            if any(map(is_timing, children.read_text().split())):
+                break
             time.sleep(0.001)
         whom(bench.pid, signal.SIGINT)
         _, err = bench.communicate(timeout=60)
