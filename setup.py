@@ -79,18 +79,48 @@ def outdated(path, sources):
 class build_kernels(build_clib):
     """Compiles what is out of date of all libraries at once, in a folder for each: they are made from the same sources."""
 
+    def precompiled(self, named):
+        """The library's name, and the flags that include simd/simd.h precompiled, where the library's files include it.
+
+        The compiler's own headers of intrinsics take half a second to read: most of the time of a short kernel file. A compiler
+        that cannot use what is precompiled reads the header itself.
+        """
+        name, library = named
+        if not library["simd"]:
+            return name, []
+        header = Path(self.build_temp, name, "first.h")
+        changed(header, '#include "simd/simd.h"\n')
+        result = f"{header}.gch"
+        if self.force or outdated(result, [str(header), *library["simd"]]):
+            macros = [f"-D{macro}={value}" for macro, value in library["macros"]]
+            command = [
+                *self.compiler.compiler_so,
+                *macros,
+                "-Icsrc",
+                *library["cflags"],
+                "-x",
+                "c-header",
+                str(header),
+                "-o",
+                result,
+            ]
+            subprocess.run(command, check=False)
+        return name, ["-include", str(header)]
+
     def build_libraries(self, libraries):
         def compiled(unit):
             name, library, source = unit
             folder = os.path.join(self.build_temp, name)
             (path,) = self.compiler.object_filenames([source], output_dir=folder)
             if self.force or outdated(path, library["obj_deps"][source]):
-                self.compiler.compile([source], folder, library["macros"], ["csrc"], extra_postargs=library["cflags"])
+                flags = [*library["cflags"], *first[name]]
+                self.compiler.compile([source], folder, library["macros"], ["csrc"], extra_postargs=flags)
             return path
 
         units = [(name, library, source) for name, library in libraries for source in library["sources"]]
         units.sort(key=lambda unit: os.path.getsize(unit[2]), reverse=True)  # so that the last ones to run are short
         with ThreadPoolExecutor(JOBS) as pool:
+            first = dict(pool.map(self.precompiled, libraries))
             paths = list(pool.map(compiled, units))
         for name, _ in libraries:
             Path(self.build_clib, self.compiler.library_filename(name)).unlink(missing_ok=True)  # it may have more
@@ -100,26 +130,40 @@ class build_kernels(build_clib):
 
 # -fexpensive-optimizations: gcc then contracts to FMA at -O1 too, so that the debug build computes what the others do.
 # Flags of an instruction set touch its kernels alone. No -ffast-math: it would change the whole process's floating point.
+# The modules only plan: what -O3 adds to -O2 takes a fifth of their time to compile, and none of a call's. -g0: Python's own flags
+# may have -g, and the linker removes what that adds.
 common = ["-std=gnu11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
-common += ["-O1", "-fexpensive-optimizations", "-g", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O3", "-DNDEBUG"]
-kernel_flags = [*common, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-fno-lto"]
+common += ["-O1", "-fexpensive-optimizations", "-g", "-UNDEBUG", *SANITIZE] if DEBUG else ["-O2", "-g0", "-DNDEBUG"]
+kernel_flags = [
+    *common,
+    *([] if DEBUG else ["-O3"]),
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-fopenmp-simd",
+    "-fno-lto",
+]
 openmp = openmp_flags()
 changed(KERNEL_SETTINGS, shlex.join([*COMPILER, *kernel_flags]) + "\n")
 rebuild = changed(MODULE_SETTINGS, shlex.join([*COMPILER, *common, *openmp]) + "\n")
 
 
-def library(isa, dtype, sources):
+def library(isa, sources, dtype=None):
+    def depends(path):
+        return [*included(path, isa, dtype or "f32"), str(KERNEL_SETTINGS)]
+
     return {
         "sources": sources,
         "cflags": [*kernel_flags, *ISAS[isa]],
         "macros": [*MACROS, ("FL_ISA", isa), *([("FL_DTYPE", dtype)] if dtype else [])],
-        "obj_deps": {source: [*included(source, isa, dtype or "f32"), str(KERNEL_SETTINGS)] for source in sources},
+        "obj_deps": {source: depends(source) for source in sources},
+        "simd": depends("csrc/simd/simd.h") if dtype else None,
     }
 
 
 # The tables come first: they need the kernels, which a linker looks for in what follows.
-libraries = [(f"fl_{isa}", library(isa, None, ["csrc/table.c"])) for isa in ISAS]
-libraries += [(f"fl_{isa}_{dtype}", library(isa, dtype, KERNELS)) for isa in ISAS for dtype in DTYPES]
+libraries = [(f"fl_{isa}", library(isa, ["csrc/table.c"])) for isa in ISAS]
+libraries += [(f"fl_{isa}_{dtype}", library(isa, KERNELS, dtype)) for isa in ISAS for dtype in DTYPES]
 
 
 def extension(path):

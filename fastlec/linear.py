@@ -274,9 +274,11 @@ class SoftmaxObjective:
     def _penalty(self, theta):
         if not self.l2:
             return 0.0
-        W = theta[: self._problem.free * self.n_features].astype(np.float64, copy=False)
+        W = theta[: self._problem.free * self.n_features]
         with np.errstate(over="ignore"):  # infinity says it
-            return 0.5 * self.l2 * float(W @ W)
+            return (
+                0.5 * self.l2 * float(np.square(W, dtype=np.float64).sum())
+            )  # BLAS sums as its threads and the machine have it
 
 
 class LogisticObjective(SoftmaxObjective):

@@ -193,12 +193,13 @@ FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real
 FL_INLINE void pool_row(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, const int mode)
 {
     const int apart = mode != FL_MEAN && mode != FL_MEAN_TMV && (job->sw > 2 || job->s < 2);
+    const int fixed = mode != FL_MEAN_TMV && mode != FL_MAXIMUM_MV; /* one of a transpose has a row; the other is rare */
     const fl_int s = job->s, sw = job->sw;
     if (job->inner < job->outer) {
         if (sw == 1) pool_vectors(job, x, image, value, rows, s, POOL_ROW, mode);
         else if (apart) pool_vectors(job, x, image, value, rows, s, POOL_APART, mode);
-        else if (rows == 2 && s == 2) pool_vectors(job, x, image, value, 2, 2, POOL_PAIRS, mode);
-        else if (rows == 3 && s == 3) pool_vectors(job, x, image, value, 3, 3, POOL_PAIRS, mode);
+        else if (fixed && rows == 2 && s == 2) pool_vectors(job, x, image, value, 2, 2, POOL_PAIRS, mode);
+        else if (fixed && rows == 3 && s == 3) pool_vectors(job, x, image, value, 3, 3, POOL_PAIRS, mode);
         else pool_vectors(job, x, image, value, rows, s, POOL_PAIRS, mode);
     }
     for (fl_int b = 0; (b = b == job->inner ? job->outer : b) < job->ow; b++) {
@@ -331,6 +332,40 @@ FL_INLINE void pool_fold(real *image, const real *of, fl_int n, const int activa
     }
 }
 
+/* What a block does with rows first to end of a plane: of windows, or of the image for transposes. */
+#define POOL_ROWS_ARGUMENTS \
+    const fl_pool_job *job, const real *x, real *from, real *to, real *scratch, fl_int first, fl_int end, int quarters
+FL_APART void pool_mean(POOL_ROWS_ARGUMENTS)
+{
+    (void)scratch, (void)quarters;
+    pool_rows(job, x, from, 0, to, first, end, FL_MEAN);
+}
+
+FL_APART void pool_mean_tmv(POOL_ROWS_ARGUMENTS)
+{
+    if (quarters) pool_quarters(job, x, to, from, first / 2, fl_min(end / 2, job->oh), end, FL_MEAN_TMV);
+    else pool_spread(job, to, from, scratch, first, end);
+}
+
+FL_APART void pool_maximum(POOL_ROWS_ARGUMENTS)
+{
+    (void)scratch, (void)quarters;
+    pool_rows(job, x, from, 0, to, first, end, FL_MAXIMUM);
+}
+
+FL_APART void pool_maximum_mv(POOL_ROWS_ARGUMENTS)
+{
+    (void)scratch;
+    if (quarters) pool_quarters(job, x, from, to, first, end, 0, FL_MAXIMUM_MV);
+    else pool_rows(job, x, from, 0, to, first, end, FL_MAXIMUM_MV);
+}
+
+FL_APART void pool_maximum_tmv(POOL_ROWS_ARGUMENTS)
+{
+    if (quarters) pool_quarters(job, x, to, from, first / 2, fl_min(end / 2, job->oh), end, FL_MAXIMUM_TMV);
+    else pool_scatter(job, x, to, from, scratch, first, end);
+}
+
 /* Planes stay in L1 or L2 from the first pass over them to the last. scratch: w reals for FL_MEAN_TMV, w (band + 2 r) for
  * FL_MAXIMUM_TMV in bands. */
 void FL_ENTRY(pool)(const fl_job *head, fl_int block, void *scratch)
@@ -342,24 +377,16 @@ void FL_ENTRY(pool)(const fl_job *head, fl_int block, void *scratch)
     const int quarters = job->r == 2 && job->s == 2 && job->sh == 2 && job->sw == 2 && !job->top && !job->left
                          && 2 * job->oh <= job->h && 2 * job->ow <= job->w;
     const fl_int rows = back ? job->h : job->oh, first = block % job->bands * job->band;
-    const fl_int last = fl_min(first + job->band, rows), half = fl_min(last / 2, job->oh);
+    const fl_int last = fl_min(first + job->band, rows);
     for (fl_int p = begin; p < end; p++) {
         const real *x = (const real *)job->x + p * pixels;
         real *from = (real *)job->source + p * (back ? windows : pixels), *to = (real *)job->to + p * (back ? pixels : windows);
         switch (job->mode) {
-        case FL_MEAN: pool_rows(job, x, from, 0, to, first, last, FL_MEAN); break;
-        case FL_MEAN_TMV:
-            if (quarters) pool_quarters(job, x, to, from, first / 2, half, last, FL_MEAN_TMV);
-            else pool_spread(job, to, from, scratch, first, last);
-            break;
-        case FL_MAXIMUM: pool_rows(job, x, from, 0, to, first, last, FL_MAXIMUM); break;
-        case FL_MAXIMUM_MV:
-            if (quarters) pool_quarters(job, x, from, to, first, last, 0, FL_MAXIMUM_MV);
-            else pool_rows(job, x, from, 0, to, first, last, FL_MAXIMUM_MV);
-            break;
-        default:
-            if (quarters) pool_quarters(job, x, to, from, first / 2, half, last, FL_MAXIMUM_TMV);
-            else pool_scatter(job, x, to, from, scratch, first, last);
+        case FL_MEAN: pool_mean(job, x, from, to, scratch, first, last, quarters); break;
+        case FL_MEAN_TMV: pool_mean_tmv(job, x, from, to, scratch, first, last, quarters); break;
+        case FL_MAXIMUM: pool_maximum(job, x, from, to, scratch, first, last, quarters); break;
+        case FL_MAXIMUM_MV: pool_maximum_mv(job, x, from, to, scratch, first, last, quarters); break;
+        default: pool_maximum_tmv(job, x, from, to, scratch, first, last, quarters);
         }
         if (back && job->after.of) {
             const fl_int at = first * job->w, n = (last - first) * job->w;

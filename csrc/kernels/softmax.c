@@ -10,6 +10,12 @@
 #include "shared/blocks.h"
 #include "shared/softmax_steps.h"
 
+/* Below, `mode` is a constant: FL_SOFTMAX, or FL_LOG_SOFTMAX, which FL_LOGSUMEXP shares until something is stored. */
+FL_INLINE int stores_sums_alone(const fl_softmax_job *job, const int mode)
+{
+    return mode != FL_SOFTMAX && job->mode == FL_LOGSUMEXP;
+}
+
 /* last[v] from the tops. */
 FL_INLINE void lanes_last(last_step *last, const vec *top, real *t, fl_int ld, fl_int n, const next_columns *next, const int mode,
                           const int wide)
@@ -23,8 +29,10 @@ FL_INLINE void lanes_last(last_step *last, const vec *top, real *t, fl_int ld, f
     }
 }
 
-FL_INLINE void softmax_long_row(real *y, const real *x, fl_int n, const real *ahead, const int mode, int stream, real *scratch)
+FL_INLINE void softmax_long_row(const fl_softmax_job *job, real *y, const real *x, const real *ahead, real *scratch, const int mode)
 {
+    const fl_int n = job->n;
+    const int stream = job->stream;
     real top = row_top(x, n);
     if (mode == FL_SOFTMAX) {
         real *e = stream ? scratch : y;
@@ -33,18 +41,19 @@ FL_INLINE void softmax_long_row(real *y, const real *x, fl_int n, const real *ah
         return;
     }
     real log_sum = vlog1p(vset((real)row_exp(NULL, x, n, top, ahead, mode)))[0];
-    if (mode == FL_LOGSUMEXP) *y = top + log_sum;
+    if (stores_sums_alone(job, mode)) *y = top + log_sum;
     else row_store(y, x, n, log_sum, top, mode, stream);
 }
 
 FL_INLINE void softmax_rows_range(const fl_softmax_job *job, fl_int from, fl_int to, real *scratch, const int mode)
 {
-    const fl_int n = job->n, ldx = job->ldx, ldy = mode == FL_LOGSUMEXP ? 1 : job->ldy;
+    const int sums = stores_sums_alone(job, mode);
+    const fl_int n = job->n, ldx = job->ldx, ldy = sums ? 1 : job->ldy;
     const real *x = job->x;
     real *y = job->y;
     if (n > FL_SHORT_ROW) {
         for (fl_int i = from; i < to; i++)
-            softmax_long_row(y + i * ldy, x + i * ldx, n, x + fl_min(i + 1, job->m - 1) * ldx, mode, job->stream, scratch);
+            softmax_long_row(job, y + i * ldy, x + i * ldx, x + fl_min(i + 1, job->m - 1) * ldx, scratch, mode);
         if (job->stream) vstream_end();
         return;
     }
@@ -65,7 +74,7 @@ FL_INLINE void softmax_rows_range(const fl_softmax_job *job, fl_int from, fl_int
         }
         for (fl_int v = 0; v * VL < rows; v++) {
             const fl_int r = v * VL, here = fl_min(rows - r, VL);
-            if (mode == FL_LOGSUMEXP) vstore_n(y + i + r, top[v] + last[v].factor, here);
+            if (sums) vstore_n(y + i + r, top[v] + last[v].factor, here);
             else store_transposed(y + (i + r) * ldy, ldy, scratch + r, ld, n, here, last + v, mode);
         }
     }
@@ -77,19 +86,17 @@ FL_INTERLEAVED void FL_ENTRY(softmax_rows)(const fl_job *head, fl_int block, voi
     const fl_softmax_job *job = (const fl_softmax_job *)head;
     fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->m);
     assert(job->n >= 1 && from < to);
-    switch (job->mode) {
-    case FL_SOFTMAX: softmax_rows_range(job, from, to, scratch, FL_SOFTMAX); break;
-    case FL_LOG_SOFTMAX: softmax_rows_range(job, from, to, scratch, FL_LOG_SOFTMAX); break;
-    default: softmax_rows_range(job, from, to, scratch, FL_LOGSUMEXP); break;
-    }
+    if (job->mode == FL_SOFTMAX) softmax_rows_range(job, from, to, scratch, FL_SOFTMAX);
+    else softmax_rows_range(job, from, to, scratch, FL_LOG_SOFTMAX);
 }
 
 /* `wide` vectors of columns from t, where they are neighbours; the last vector has `lanes` lanes. cut: they are parts of columns,
  * whose tops and sums go to `partial` and `partial + sums`, and y becomes exp(x - top) in mode FL_SOFTMAX only. */
-FL_INLINE void softmax_columns(real *y, fl_int inner, fl_int n, fl_int lanes, real *t, const vec *top, const next_columns *next,
-                               real *partial, fl_int sums, const int mode, int stream, const int wide, const int cut)
+FL_INLINE void softmax_columns(const fl_softmax_job *job, real *y, fl_int n, fl_int lanes, real *t, const vec *top,
+                               const next_columns *next, real *partial, fl_int sums, int stream, const int mode, const int wide,
+                               const int cut)
 {
-    const fl_int ld = wide * VL;
+    const fl_int inner = job->inner, ld = wide * VL;
     last_step last[FL_WIDE];
     if (cut) {
         vec finite[FL_WIDE], sum[FL_WIDE];
@@ -104,7 +111,7 @@ FL_INLINE void softmax_columns(real *y, fl_int inner, fl_int n, fl_int lanes, re
     } else {
         lanes_last(last, top, t, ld, n, next, mode, wide);
     }
-    if (mode == FL_LOGSUMEXP) {
+    if (stores_sums_alone(job, mode)) {
         for (int v = 0; v < wide; v++) vstore_n(y + v * VL, top[v] + last[v].factor, lanes);
         return;
     }
@@ -136,15 +143,15 @@ FL_INLINE void softmax_strip(const fl_softmax_job *job, const real *x, real *y, 
         const int more = overlap && c + 2 * whole <= width;
         next = (next_columns){x + c + whole, t + !now * n * whole, tops[!now], inner};
         for (int v = 0; v < FL_WIDE; v++) next.top[v] = vset(-REAL_INF);
-        softmax_columns(y + c, inner, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, cut ? partial + c : NULL, sums,
-                        mode, stream, FL_WIDE, cut);
+        softmax_columns(job, y + c, n, VL, t + now * n * whole, tops[now], more ? &next : NULL, cut ? partial + c : NULL, sums,
+                        stream, mode, FL_WIDE, cut);
     }
     for (; c < width; c += VL) {
         const fl_int lanes = fl_min(width - c, VL);
         next_columns next = {x + c, t, tops[0], inner};
         tops[0][0] = vset(-REAL_INF);
         for (fl_int j = 0; j < n; j++) copy_row(&next, j, n, VL, lanes, 1);
-        softmax_columns(y + c, inner, n, lanes, t, tops[0], NULL, cut ? partial + c : NULL, sums, mode, 0, 1, cut);
+        softmax_columns(job, y + c, n, lanes, t, tops[0], NULL, cut ? partial + c : NULL, sums, 0, mode, 1, cut);
     }
     if (stream) vstream_end();
 }
@@ -174,11 +181,8 @@ FL_INTERLEAVED void FL_ENTRY(softmax_cols)(const fl_job *head, fl_int block, voi
     const real *x = (const real *)job->x + R.outer * job->n * job->inner + R.from;
     real *y = (real *)job->y + R.outer * (job->mode == FL_LOGSUMEXP ? 1 : job->n) * job->inner + R.from;
     assert(job->n >= 1 && R.width >= 1);
-    switch (job->mode) {
-    case FL_SOFTMAX: softmax_strip(job, x, y, job->n, R.width, scratch, NULL, 0, FL_SOFTMAX, 0); break;
-    case FL_LOG_SOFTMAX: softmax_strip(job, x, y, job->n, R.width, scratch, NULL, 0, FL_LOG_SOFTMAX, 0); break;
-    default: softmax_strip(job, x, y, job->n, R.width, scratch, NULL, 0, FL_LOGSUMEXP, 0); break;
-    }
+    if (job->mode == FL_SOFTMAX) softmax_strip(job, x, y, job->n, R.width, scratch, NULL, 0, FL_SOFTMAX, 0);
+    else softmax_strip(job, x, y, job->n, R.width, scratch, NULL, 0, FL_LOG_SOFTMAX, 0);
 }
 
 /* Columns in parts. partial[0, outer, part, c] is the top of a part, finite or +inf, partial[1, ...] its sum as lanes_exp gives it.
@@ -199,7 +203,7 @@ FL_INTERLEAVED void FL_ENTRY(softmax_part)(const fl_job *head, fl_int block, voi
     } else if (job->mode == FL_SOFTMAX) {
         softmax_strip(job, x, y, R.n, R.width, scratch, partial, sums, FL_SOFTMAX, 1);
     } else {
-        softmax_strip(job, x, y, R.n, R.width, scratch, partial, sums, FL_LOGSUMEXP, 1);
+        softmax_strip(job, x, y, R.n, R.width, scratch, partial, sums, FL_LOG_SOFTMAX, 1);
     }
 }
 

@@ -4,6 +4,8 @@ import ast
 import importlib
 import importlib.metadata
 import re
+import shutil
+import subprocess
 import tomllib
 import types
 from functools import partial
@@ -67,6 +69,19 @@ def test_the_lists_of_csrc_and_the_libraries_agree(described):
     assert sorted(libraries) == sorted([*(f"fl_{i}" for i in isas), *(f"fl_{i}_{d}" for i in isas for d in dtypes)])
     for name in (*isas, *dtypes):
         assert (ROOT / "csrc/simd" / f"{name}.h").exists()
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+def test_kernels_include_what_they_use():
+    """By themselves, not only after the header that the build puts before each."""
+    for path in sorted((ROOT / "csrc").glob("kernels/**/*.c")):
+        done = subprocess.run(
+            ["cc", "-fsyntax-only", "-std=gnu11", "-Werror=implicit", "-Icsrc", "-DFL_ISA=base", "-DFL_DTYPE=f32", str(path)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_kernels_are_rebuilt_when_what_they_include_has_changed_and_no_sooner(described):
