@@ -5,11 +5,11 @@ the sums over the pixels of a channel."""
 cimport numpy as cnp
 
 from fastlec._kernels.conv.limits cimport ELEMENTS
-from fastlec._kernels.dense cimport sum_parts
 from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks
+from fastlec._kernels.sum cimport sum_parts
 
 from fastlec._kernels.update import step
 

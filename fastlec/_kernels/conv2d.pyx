@@ -14,7 +14,7 @@ from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE,
 from fastlec._kernels.fl cimport fl_int
 from fastlec._kernels.plan cimport Plan
 
-from fastlec._kernels.dense import slope
+from fastlec._kernels.slope import slope
 from fastlec._kernels.im2col import im2col
 from fastlec._kernels.update import step
 

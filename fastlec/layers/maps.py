@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._geometry import geometry
-from .._kernels import channel_sums, conv2d, dense, gemm
+from .._kernels import channel_sums, conv2d, gemm, slope
 from .._kernels.epilogue import Epilogue
 from ..convolution import algorithm_code, im2col
 
@@ -56,7 +56,7 @@ class Matrix:
         gemm.product(plan, v.T, x, dW, after=after)
 
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
-        dense.slope(plan, v, g, after=after, total=db, update=update)
+        slope.slope(plan, v, g, after=after, total=db, update=update)
 
     def zero(self, plan, y):
         """A term that is zero, for sums without others: a product of depth 0."""

@@ -4,7 +4,7 @@ README.md beside this file shows the contract, and how to add a layer."""
 import inspect
 
 from .. import _check
-from .._kernels import dense
+from .._kernels import slope
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .base import Layer
@@ -239,7 +239,7 @@ def activated(plan, y, bias, activation):
 def multiply(plan, v, out, after=None):
     """out = v and the epilogue, which may have a derivative alone. Arrays of one size in whatever shapes; out may be v."""
     row = 1, v.size
-    dense.slope(plan, v.reshape(row), out.reshape(row), after=reshaped(after, row))
+    slope.slope(plan, v.reshape(row), out.reshape(row), after=reshaped(after, row))
 
 
 def reshaped(after, shape):

@@ -5,7 +5,7 @@ import pytest
 from test_plan import new_plan
 
 from fastlec._geometry import geometry, window_geometry
-from fastlec._kernels import batch_norm, channel_sums, conv2d, dense, epilogue, gemm, pool2d
+from fastlec._kernels import batch_norm, channel_sums, conv2d, epilogue, gemm, pool2d, slope
 from fastlec._kernels.epilogue import Epilogue
 
 RELU = epilogue.ACTIVATIONS["relu"]
@@ -18,7 +18,7 @@ def add_epilogue(kernel, plan, f, **parts):
     moments, c = np.ones((2, 3)), f(3)
     {
         "gemm.product": lambda: gemm.product(plan, f(3, 4), f(4, 5), f(3, 5), after=after),
-        "dense.slope": lambda: dense.slope(plan, f(3, 5), f(3, 5), after=after),
+        "slope.slope": lambda: slope.slope(plan, f(3, 5), f(3, 5), after=after),
         "conv2d.forward": lambda: conv2d.forward(plan, g, x, W, y, after=after),
         "conv2d.data_gradient": lambda: conv2d.data_gradient(plan, g, y, W, x, after=after),
         "conv2d.weight_gradient": lambda: conv2d.weight_gradient(plan, g, y, x, W, after=after),
@@ -33,7 +33,7 @@ def add_epilogue(kernel, plan, f, **parts):
 # What each of them can do, and the shape of its output.
 EPILOGUES = {
     "gemm.product": ({"bias", "activation", "residual", "accumulate", "derivative", "update", "z"}, (3, 5)),
-    "dense.slope": ({"derivative"}, (3, 5)),
+    "slope.slope": ({"derivative"}, (3, 5)),
     "conv2d.forward": ({"bias", "activation", "residual", "accumulate", "derivative", "z"}, (2, 5, 3, 3)),
     "conv2d.data_gradient": ({"residual", "accumulate", "derivative"}, (2, 3, 4, 4)),
     "conv2d.weight_gradient": ({"update"}, (5, 3, 2, 2)),

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_gemm import OPS, exact, integers, normals, ordered
 
 import fastlec
-from fastlec._kernels import dense, gemm, map, residuals, runner, update, xent
+from fastlec._kernels import gemm, map, residuals, runner, slope, update, xent
 from fastlec._kernels import plan as kernels
 from fastlec._kernels.epilogue import Epilogue
 from fastlec._kernels.gemm.blocking import choose_blocking
@@ -49,7 +49,7 @@ def new_plan(dtype):
     return kernels.Plan(np.dtype(dtype).num)
 
 
-def slope(y, op):
+def derivative(y, op):
     return {"tanh": 1 - y * y, "sigmoid": y - y * y, "relu": (y > 0) * 1.0, "identity": np.ones_like(y)}[op]
 
 
@@ -150,7 +150,7 @@ def test_times_a_derivative_integers_are_exact(shape, orders, isa, dtype, rng):
         options = {"accumulate": True} if accumulate else {"residual": added}
         gemm.product(plan, a, b, c, after=Epilogue(derivative=OPS[op], of=y, **options))
         plan.run()
-        assert_array_equal(c, z * slope(y.astype(np.float64), op), err_msg=f"{op}, accumulate {accumulate}")
+        assert_array_equal(c, z * derivative(y.astype(np.float64), op), err_msg=f"{op}, accumulate {accumulate}")
 
 
 @ways
@@ -310,8 +310,8 @@ PLAN_REFUSES = {
         lambda p, f: product(p, f, derivative=OPS["relu"], of=f(3, 4)),
         r"of has shape \(3, 4\); expected \(3, 5\)",
     ),
-    "slope's g": (lambda p, f: dense.slope(p, f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
-    "slope's total": (lambda p, f: dense.slope(p, f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
+    "slope's g": (lambda p, f: slope.slope(p, f(3, 4), f(4, 3)), r"g has shape \(4, 3\); expected \(3, 4\)"),
+    "slope's total": (lambda p, f: slope.slope(p, f(3, 4), total=f(3)), r"total has shape \(3,\); expected \(4,\)"),
     "map": (lambda p, f: map.forward(p, OPS["tanh"], f(3), f(4)), r"y has shape \(4,\); expected \(3,\)"),
     "update": (lambda p, f: update.step(p, f(3), f(4)), r"g has shape \(4,\); expected \(3,\)"),
     "states": (lambda p, f: p.set_states(f(3), (f(4),)), "a state has 4 elements; theta has 3"),
@@ -348,14 +348,14 @@ SHAPES += [(4095, 3), (4096, 3), (4097, 3), (9000, 2)]  # one part, and more
 @pytest.mark.parametrize("op", OPS)
 def test_slopes_and_totals_of_integers_are_exact(shape, op, isa, dtype, rng):
     v, y = integers(rng, shape, dtype, 3), integers(rng, shape, dtype, 4) / dtype.type(4)
-    expected = v.astype(np.float64) * slope(y.astype(np.float64), op)
+    expected = v.astype(np.float64) * derivative(y.astype(np.float64), op)
     g, total, start = np.full(shape, np.nan, dtype), np.full(shape[1], np.nan, dtype), integers(rng, shape[1], dtype)
     plan, changed = new_plan(dtype), start.copy()
-    dense.slope(plan, v, g, after=Epilogue(derivative=OPS[op], of=y), total=total)
-    dense.slope(plan, v, after=Epilogue(derivative=OPS[op], of=y), total=changed, update=True)
+    slope.slope(plan, v, g, after=Epilogue(derivative=OPS[op], of=y), total=total)
+    slope.slope(plan, v, after=Epilogue(derivative=OPS[op], of=y), total=changed, update=True)
     plan.set_rule("sgd", (0.5, 0))
     own = v.copy()
-    dense.slope(plan, own, own, after=Epilogue(derivative=OPS[op], of=y))
+    slope.slope(plan, own, own, after=Epilogue(derivative=OPS[op], of=y))
     plan.run()
     assert_array_equal(g, expected)
     assert_array_equal(own, expected)
@@ -367,7 +367,7 @@ def test_long_sums_of_rows_lose_little(isa, dtype, rng, tolerance):
     """60000 rows: sums of runs are added up, not every row to one total."""
     v, total = rng.random((60_000, 3)).astype(dtype), np.zeros(3, dtype)
     plan = new_plan(dtype)
-    dense.slope(plan, v, total=total)
+    slope.slope(plan, v, total=total)
     plan.run()
     Bounds(tolerance, dtype).total(Near(v)).check(total)
 

@@ -8,11 +8,11 @@ from fastlec._kernels.conv.layout cimport Layout, lanes_of
 from fastlec._kernels.conv.limits cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH
 from fastlec._kernels.conv.pack cimport packed, rows_of_panel
 from fastlec._kernels.conv.weights cimport DOTS
-from fastlec._kernels.dense cimport sum_parts
 from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport macs_per_ns
+from fastlec._kernels.sum cimport sum_parts
 
 cnp.import_array()
 

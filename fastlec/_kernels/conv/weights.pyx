@@ -6,9 +6,9 @@ cimport numpy as cnp
 from fastlec._kernels.conv.layout cimport Layout, entries, lanes_of
 from fastlec._kernels.conv.limits cimport ENOUGH, LEAST_MACS, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH, SCRATCH
 from fastlec._kernels.conv.planes cimport panel_along_channels, reads_in_place, reads_one_plane
-from fastlec._kernels.dense cimport sum_parts
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
+from fastlec._kernels.sum cimport sum_parts
 
 cnp.import_array()
 

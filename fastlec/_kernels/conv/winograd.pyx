@@ -8,11 +8,11 @@ from fastlec._kernels.conv.layout cimport Layout, entries, lanes_of, new_table
 from fastlec._kernels.conv.limits cimport ENOUGH, MOST_MACS, MOST_PARTIAL, MOST_SCRATCH
 from fastlec._kernels.conv.pack cimport rows_of_panel, taps_of
 from fastlec._kernels.conv.winograd_guard cimport bounds, choose, new_flag, pitch_of, pixels_of, weights_bounds
-from fastlec._kernels.dense cimport sum_parts
 from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport facts, macs_per_ns
+from fastlec._kernels.sum cimport sum_parts
 
 cnp.import_array()
 

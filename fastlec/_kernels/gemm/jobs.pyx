@@ -3,12 +3,12 @@
 
 cimport numpy as cnp
 
-from fastlec._kernels.dense cimport sum_parts
 from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Z, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.gemm.blocking cimport Blocking, choose_blocking
 from fastlec._kernels.plan cimport Plan, blocks, up
 from fastlec._kernels.runner cimport facts, macs_per_ns
+from fastlec._kernels.sum cimport sum_parts
 
 from fastlec._kernels.update import step
 

@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""What dense layers need beside products: multiplication by an activation's derivative, and sums of rows."""
+"""The derivative of an activation times what comes back, and the sum of its rows: of dense layers, beside products."""
 
 cimport numpy as cnp
 
@@ -7,6 +7,7 @@ from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, blocks, up
+from fastlec._kernels.sum cimport sum_parts
 
 from fastlec._kernels.update import step
 
@@ -15,20 +16,6 @@ cnp.import_array()
 cdef enum:
     PIECE = 4096            # elements of a block that sums columns
     SLOPE_ROWS = 4096       # rows whose columns are summed in one block
-
-
-cdef int sum_parts(Plan plan, cnp.ndarray partial, fl_int parts, fl_int n, cnp.ndarray out) except -1:
-    """out = the sum of the parts, in order."""
-    cdef fl_sum_job *job = <fl_sum_job *>plan.add(FL_KERNEL_sum)
-    plan.point(&job.part, partial)
-    plan.point(<const void **>&job.out, out)
-    job.scale = 1
-    job.parts, job.stride, job.len = parts, n, n
-    job.per_block = 1024
-    job.head.n_blocks = blocks(n, job.per_block)
-    job.head.work = 0.3 * parts * n
-    job.head.scratch = job.per_block * sizeof(double)
-    return 0
 
 
 def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray g=None, *, Epilogue after=None,
@@ -42,7 +29,7 @@ def slope(Plan plan not None, cnp.ndarray v not None, cnp.ndarray g=None, *, Epi
     m, n = cnp.PyArray_DIM(v, 0), cnp.PyArray_DIM(v, 1)
     if g is not None:
         plan.check_shape(g, "g", m, n)
-    after = checked(after, plan, "dense.slope", v, DERIVATIVE)
+    after = checked(after, plan, "slope.slope", v, DERIVATIVE)
     if total is not None:
         plan.check(total, "total", 1)
         if cnp.PyArray_DIM(total, 0) != n:
