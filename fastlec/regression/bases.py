@@ -1,9 +1,9 @@
 """Orthonormal bases of polynomials on the points of a sample (lecture 1, eq. 2 and its program's generatePolyBasis).
 
-The lecture factorizes [1 | x | ... | x^k] by QR. From degree 20 or so on its columns are parallel to rounding, and what Q then holds
-is noise: orthonormal, but no polynomial. Here each column comes from the one before (Arnoldi; Brubeck, Nakatsukasa and Trefethen,
-Vandermonde with Arnoldi, SIAM Review 2021): t times column k, less its parts along the columns that there are. Multiplication by t
-is symmetric, so in exact arithmetic three terms remain, and these two numbers a column evaluate it anywhere.
+The lecture factorizes [1 | x | ... | x^k] by QR. From degree 20 or so on its columns are parallel up to rounding, and what Q then
+holds is noise: orthonormal, but no polynomial. Here each column comes from the one before (Arnoldi; Brubeck, Nakatsukasa and
+Trefethen, Vandermonde with Arnoldi, SIAM Review 2021): t times column k, less its parts along the columns that there are.
+Multiplication by t is symmetric, so in exact arithmetic three terms remain: two numbers a column evaluate it anywhere.
 """
 
 import numpy as np
@@ -21,16 +21,16 @@ class PolynomialBasis(Fixed):
     degree : >= 0.
     kind : "monomial" and "chebyshev" are polynomials in x. The orthonormal ones are the same for both, with positive leading
         coefficients; the kinds differ in the functions that `coefficients` speaks of: x^k, or T_k(t) with t from -1 to 1 over
-        `domain`.  "fourier" are sums of cosines up to cos(k pi u), with u from 0 to 1 over `domain`: those of the Fourier series of the
-        function's even extension, which for a smooth function converges up to both ends.
+        `domain`.  "fourier" are sums of cosines up to cos(k pi u), with u from 0 to 1 over `domain`: those of the Fourier series of
+        the function's even extension, which for a smooth function converges up to both ends.
 
-    Q is the matrix of the lecture's least squares; :meth:`evaluate` gives the same columns at any points. Q holds to about 1e-15 what
-    exact arithmetic gives, at degree 100 on 101 evenly spaced points too, and Q'Q - I is as small. There the polynomial of degree
-    100 rises between the outer points to 1e26; what `evaluate` gives is right to 1e-13 times the largest value of its column.
+    Q is the matrix of the lecture's least squares; :meth:`evaluate` gives the same columns at any points. Q holds to about 1e-15
+    what exact arithmetic gives, at degree 100 on 101 evenly spaced points too, and Q'Q - I is as small. There the polynomial of
+    degree 100 rises between the outer points to 1e26; what `evaluate` gives is right to 1e-13 times the largest value of its column.
+    Points that nearly coincide cost digits of the last columns, which remain orthonormal.
 
-    Attributes, all of them read-only: x, degree, kind, domain = (min x, max x), Q (n, degree + 1) of float32 where x is, else float64.
+    Attributes, all of them read-only: x, degree, kind, domain = (min x, max x), Q (n, degree + 1), float32 where x is, else float64.
     TypeError for x that is not of real numbers; ValueError for too few different points, or some too close for float64 to tell apart.
-    (Points that are nearly too close cost digits of the last columns, which are then less certain polynomials, no less orthonormal.)
 
     >>> import numpy as np
     >>> from fastlec.regression import PolynomialBasis
@@ -51,7 +51,7 @@ class PolynomialBasis(Fixed):
         self._t = self._variable(x)
         different = np.unique(self._t).size
         if different <= self.degree:
-            raise ValueError(f"x has {different} different points, as far as float64 tells; expected more than degree, {self.degree}")
+            raise ValueError(f"x has {different} points that float64 tells apart; expected more than degree, {self.degree}")
         self._columns, self._diagonal, self._beside = _lanczos(self._t, self.degree)
         self.Q = _frozen(self._columns.astype(x.dtype, copy=False))
 
@@ -62,8 +62,8 @@ class PolynomialBasis(Fixed):
     def evaluate(self, x):
         """The columns at other points: [p_0(x) | ... | p_degree(x)], (len(x), degree + 1), in the dtype of x.
 
-        x : (m,) finite numbers, inside of `domain` or, where the values remain finite, outside of it. At points of the sample the values
-        are those of Q. ValueError, which names the element, where a value is too large for its dtype.
+        x : (m,) finite numbers, inside of `domain` or, where the values remain finite, outside of it. At points of the sample the
+        values are those of Q. ValueError, which names the element, where a value is too large for its dtype.
 
         >>> from fastlec.regression import PolynomialBasis
         >>> basis = PolynomialBasis([0, 1, 2], 1)
@@ -177,7 +177,7 @@ def _lanczos(t, degree):
             new -= known @ (known.T @ new)
         beside[k] = np.linalg.norm(new)
         if beside[k] <= len(t) * np.finfo(float).eps:
-            raise ValueError(f"x has points too close to each other for a polynomial of degree {k + 1} that float64 tells apart")
+            raise ValueError(f"x has points that are too close to each other for float64 and a polynomial of degree {k + 1}")
         Q[:, k + 1] = new / beside[k]
     return Q, diagonal, beside
 

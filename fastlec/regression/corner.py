@@ -13,8 +13,8 @@ LEAST_POINTS = 3
 class Corner(NamedTuple):
     """The corner of an L-curve, found by `l_curve_corner`.
 
-    index : of the point of the path that is nearest to it.  parameter : the lambda or rank there; for ridge between the points of the
-    path, too.  residual_norm, solution_norm : at the parameter.
+    index : of the point of the path that is nearest to it.  parameter : the lambda or rank there; a lambda may lie between those of
+    the path.  residual_norm, solution_norm : at the parameter.
     """
 
     index: int
@@ -24,15 +24,18 @@ class Corner(NamedTuple):
 
 
 def l_curve_corner(path, solution_norms=None):
-    """The corner of an L-curve, a compromise between a small residual and a small solution that needs no test set (Hansen 1992).
+    """The corner of an L-curve, log |x| over log |A x - y|: a compromise that needs no test set (Hansen 1992).
 
-    path : what `ridge_path` or `truncated_svd_path` returns; or the residual norms (p,) of at least three solutions with less and less
-        regularization, with ``solution_norms`` (p,). All positive.
+    path : what `ridge_path` or `truncated_svd_path` returns; or the residual norms (p,) of at least three solutions, in any order.
+    solution_norms : (p,) the norms of these solutions. All norms are positive.
 
     Returns :class:`Corner`. Of a ridge path it is the point of the largest curvature, as a formula in the singular values gives it
-    (Hansen 2000, The L-curve and its use), among all lambdas between the least and the largest of the path. Else it is the one of
-    the points with the smallest angle to one before it and the last one (the triangle method, Castellanos, Gomez and Guerra 2002).
-    ValueError where there is none: the curve bends nowhere towards the origin.
+    (Hansen 2000, The L-curve and its use), among all lambdas that the path spans, none of them beyond the squares of the singular
+    values. Else it is the point with the sharpest angle between one before it and the last one (the triangle method, Castellanos,
+    Gomez and Guerra 2002). ValueError where there is none: the curve bends nowhere towards the origin.
+
+    It works where noise hides the small components and leaves the large ones alone. Where the noise hides most components, look at
+    ``gcv`` and ``loo`` of the path instead.
 
     >>> import numpy as np
     >>> from fastlec.regression import l_curve_corner

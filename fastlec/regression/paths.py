@@ -22,8 +22,8 @@ class RegularizationPath:
     degrees_of_freedom : (p,) the sums of the filter factors.
     train_mse : (p,) residual_norms^2 / m.
     loo : (p,) the mean square of r_i / (1 - h_i), r = A x - y, h = diag(U diag(f) U'). For ridge it is the error of leave-one-out
-        cross-validation; for truncated SVD it is that with the components of all samples. Infinite where 1 - h_i is below the root of
-        the dtype's eps: the other samples do not determine the solution.
+        cross-validation; for truncated SVD it is that with the components of all samples. Infinite where 1 - h_i is below the root
+        of the dtype's eps: the other samples do not determine the solution.
     gcv : (p,) with the mean of h in place of h_i (generalized cross-validation, Golub, Heath and Wahba 1979).
     singular_values, projections : (r,) s, decreasing, and U'y: what a Picard plot shows.
     least_residual_norm : of A x - y for any x, |y - U U'y|.
@@ -64,8 +64,8 @@ def ridge_path(A, y, lambdas=None):
         200 with equal ratios, from ten times the square of the largest singular value down to a tenth of that of the smallest above
         rounding.
 
-    Returns :class:`RegularizationPath`. TypeError and ValueError for what is not of finite real numbers and of such shapes, or a matrix
-    whose largest singular value is outside of 1e-100 to 1e100 (1e-15 to 1e15 in float32).
+    Returns :class:`RegularizationPath`. TypeError and ValueError for what is not of finite real numbers and of such shapes, or a
+    matrix whose largest singular value is outside of 1e-100 to 1e100 (1e-15 to 1e15 in float32).
 
     >>> from fastlec.regression import ridge_path
     >>> path = ridge_path([[1, 0], [0, 2], [0, 0]], [1, 1, 1], [0, 1])
