@@ -311,7 +311,7 @@ def samples(X, name="X"):
 
 
 def values(a, name, size=None, why=""):
-    """A vector of finite numbers, at least one, or ``size`` of them, as the dtype that they are computed in. why : as in `shape`."""
+    """A vector of finite numbers, at least one, or ``size`` of them, in the dtype to compute in. why : as in `shape`."""
     a = as_array(a, name)
     dtype = float_dtype(a.dtype, name)
     if a.ndim != 1 or not a.size:

@@ -26,11 +26,12 @@ class PolynomialBasis(Fixed):
 
     Q is the matrix of the lecture's least squares; :meth:`evaluate` gives the same columns at any points. Q holds to about 1e-15
     what exact arithmetic gives, at degree 100 on 101 evenly spaced points too, and Q'Q - I is as small. There the polynomial of
-    degree 100 rises between the outer points to 1e26; what `evaluate` gives is right to 1e-13 times the largest value of its column.
-    Points that nearly coincide cost digits of the last columns, which remain orthonormal.
+    degree 100 rises between the outer points to 1e26; what `evaluate` gives is right to 1e-13 times the largest value of its
+    column. Points that nearly coincide cost digits of the last columns, which remain orthonormal.
 
-    Attributes, all of them read-only: x, degree, kind, domain = (min x, max x), Q (n, degree + 1), float32 where x is, else float64.
-    TypeError for x that is not of real numbers; ValueError for too few different points, or some too close for float64 to tell apart.
+    Attributes, all of them read-only: x, degree, kind, domain = (min x, max x), Q (n, degree + 1), of float32 where x is, else of
+    float64. TypeError for x that is not of real numbers; ValueError for too few different points, or some that are too close for
+    float64 to tell apart.
 
     >>> import numpy as np
     >>> from fastlec.regression import PolynomialBasis

@@ -93,32 +93,47 @@ def fit_polynomials(x, y, degrees=None, *, kind="monomial", x_test=None, y_test=
     basis = PolynomialBasis(x, degrees[-1], kind)
     if y_test is None and x_test is not None:
         raise ValueError("x_test is given without y_test; expected both, or y_test alone")
-    if y_test is None:
-        tested, y_test = np.empty((0, len(basis.Q.T))), np.empty(0)
-    else:
+    if y_test is not None:
         tested = basis._columns if x_test is None else basis.evaluate(_check.values(x_test, "x_test").astype(float))
         y_test = _check.values(y_test, "y_test", len(tested), ", one number for each test point").astype(float)
 
     scale = max(np.abs(y).max(), np.finfo(float).tiny)  # squares of y / scale neither overflow nor vanish
-    residual, errors, leverage = y / scale, y_test / scale, np.zeros(len(x))
-    coefficients, rows = np.empty(basis.degree + 1), []
+    residual, leverage, coefficients, measured = y / scale, np.zeros(len(x)), np.empty(basis.degree + 1), []
     for k, column in enumerate(basis._columns.T):
-        coefficients[k] = part = column @ residual
-        residual -= part * column
-        errors = errors - part * tested[:, k]
+        coefficients[k] = column @ residual
+        residual -= coefficients[k] * column
         leverage += column**2
         if k in degrees:
             determined = leverage.max() < MOST_LEVERAGE
             left_out = np.mean((residual / (1 - leverage)) ** 2) if determined else np.inf
-            rows.append((np.mean(residual**2), left_out, np.mean(errors**2) if errors.size else np.nan))
-    train, loo, test = np.array(rows).T
+            measured.append((np.mean(residual**2), left_out))
+    train, loo = np.array(measured).T
+    coefficients *= scale
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
-        gcv = np.where(degrees < len(x) - 1, train / (1 - (degrees + 1) / len(x)) ** 2, np.inf)
         criterion = _criterion(np.maximum(train, ROUNDING**2), degrees, len(x)) + 2 * np.log(scale)
-        train, loo, test, gcv = (scale**2 * mse for mse in (train, loo, test, gcv))
-    corner = int(degrees[np.argmin(criterion)])
-    test = test if errors.size else None
-    return PolynomialFits(degrees, train, test, loo, gcv, criterion, corner, basis, scale * coefficients)
+        train, loo = scale**2 * train, scale**2 * loo
+        gcv = np.where(degrees < len(x) - 1, train / (1 - (degrees + 1) / len(x)) ** 2, np.inf)
+        test = None if y_test is None else _errors(tested, coefficients, y_test)[degrees]
+    return PolynomialFits(
+        degrees=degrees,
+        train_mse=train,
+        test_mse=test,
+        loo=loo,
+        gcv=gcv,
+        criterion=criterion,
+        corner=int(degrees[np.argmin(criterion)]),
+        basis=basis,
+        coefficients=coefficients,
+    )
+
+
+def _errors(columns, coefficients, y):
+    """Mean squares of y less the first 1, 2, ... columns times their coefficients."""
+    mse = np.empty(len(coefficients))
+    for k, part in enumerate(coefficients):
+        y = y - part * columns[:, k]
+        mse[k] = np.mean(y**2)
+    return mse
 
 
 def _criterion(mse, degrees, n):
