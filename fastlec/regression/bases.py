@@ -12,6 +12,7 @@ from .. import _check
 from .._fixed import Fixed
 
 KINDS = ("monomial", "chebyshev", "fourier")
+LEAST_STEP = np.finfo(float).eps ** 0.5  # of what t times a column adds: half of the digits of the next one are lost there
 
 
 class PolynomialBasis(Fixed):
@@ -27,7 +28,7 @@ class PolynomialBasis(Fixed):
     Q is the matrix of the lecture's least squares; :meth:`evaluate` gives the same columns at any points. Q holds to about 1e-15
     what exact arithmetic gives, at degree 100 on 101 evenly spaced points too, and Q'Q - I is as small. There the polynomial of
     degree 100 rises between the outer points to 1e26; what `evaluate` gives is right to 1e-13 times the largest value of its
-    column. Points that nearly coincide cost digits of the last columns, which remain orthonormal.
+    column. Points that nearly coincide cost up to half of the digits of the last columns, which remain orthonormal.
 
     Attributes, all of them read-only: x, degree, kind, domain = (min x, max x), Q (n, degree + 1), of float32 where x is, else of
     float64. TypeError for x that is not of real numbers; ValueError for too few different points, or some that are too close for
@@ -49,12 +50,11 @@ class PolynomialBasis(Fixed):
             raise ValueError(f"degree is {self.degree}; expected less than {len(x)}, the number of points in x")
         _check.memory(16 * len(x) * (self.degree + 1), f"{self.degree + 1} columns of {len(x)} points")
         self.x, self.domain = _frozen(x.copy()), (float(x.min()), float(x.max()))
-        self._t = self._variable(x)
-        different = np.unique(self._t).size
-        if different <= self.degree:
-            raise ValueError(f"x has {different} points that float64 tells apart; expected more than degree, {self.degree}")
-        self._columns, self._diagonal, self._beside = _lanczos(self._t, self.degree)
-        self.Q = _frozen(self._columns.astype(x.dtype, copy=False))
+        self._t, self._place, counts = np.unique(self._variable(x), return_inverse=True, return_counts=True)
+        if self._t.size <= self.degree:
+            raise ValueError(f"x has {self._t.size} points that float64 tells apart; expected more than degree, {self.degree}")
+        self._values, self._diagonal, self._beside = _lanczos(self._t, counts, self.degree)
+        self.Q = _frozen(self._columns().astype(x.dtype, copy=False))
 
     def __repr__(self):
         low, high = self.domain
@@ -80,10 +80,9 @@ class PolynomialBasis(Fixed):
             for k in range(self.degree):
                 before = self._beside[k - 1] * values[:, k - 1] if k else 0
                 values[:, k + 1] = ((t - self._diagonal[k]) * values[:, k] - before) / self._beside[k]
-            order = np.argsort(self._t)
-            place = order[np.minimum(np.searchsorted(self._t, t, sorter=order), len(order) - 1)]
+            place = np.minimum(np.searchsorted(self._t, t), self._t.size - 1)
             known = self._t[place] == t
-            values[known] = self._columns[place[known]]
+            values[known] = self._values[place[known]]
             values = values.astype(x.dtype, copy=False)
         if not np.isfinite(values).all():
             i, k = np.argwhere(~np.isfinite(values))[0]
@@ -121,6 +120,10 @@ class PolynomialBasis(Fixed):
         if not np.isfinite(total).all():
             raise ValueError(f"c has coefficients by {self.kind} functions that are too large for float64")
         return total
+
+    def _columns(self):
+        """Q in float64."""
+        return self._values[self._place]
 
     def _variable(self, x):
         """t in [-1, 1] over the domain, in which the columns are polynomials; increasing, or for "fourier" the cosine of pi u."""
@@ -166,21 +169,22 @@ def polynomial_basis(x, degree, kind="monomial"):
     return PolynomialBasis(x, degree, kind).Q.copy()
 
 
-def _lanczos(t, degree):
-    """Columns (n, degree + 1) with T = tridiag(beside, diagonal, beside) in t Q = Q T but for the last column."""
-    Q = np.empty((len(t), degree + 1), order="F")
+def _lanczos(t, counts, degree):
+    """Polynomials on the different points t, each of them repeated that many times, (len(t), degree + 1), and the numbers of their
+    recurrence: T = tridiag(beside, diagonal, beside) with t P = P T but for the last column."""
+    Q = np.empty((len(t), degree + 1), order="F")  # orthonormal: P with rows times the roots of counts
     diagonal, beside = np.empty((2, degree))
-    Q[:, 0] = 1 / np.sqrt(len(t))
+    Q[:, 0] = np.sqrt(counts / counts.sum())
     for k in range(degree):
         known, new = Q[:, : k + 1], t * Q[:, k]
         diagonal[k] = Q[:, k] @ new
         for _ in range(2):  # twice is enough (Giraud, Langou and Rozloznik 2005)
             new -= known @ (known.T @ new)
         beside[k] = np.linalg.norm(new)
-        if beside[k] <= len(t) * np.finfo(float).eps:
+        if beside[k] <= LEAST_STEP:
             raise ValueError(f"x has points that are too close to each other for float64 and a polynomial of degree {k + 1}")
         Q[:, k + 1] = new / beside[k]
-    return Q, diagonal, beside
+    return Q / np.sqrt(counts)[:, None], diagonal, beside
 
 
 def _frozen(a):

@@ -93,13 +93,14 @@ def fit_polynomials(x, y, degrees=None, *, kind="monomial", x_test=None, y_test=
     basis = PolynomialBasis(x, degrees[-1], kind)
     if y_test is None and x_test is not None:
         raise ValueError("x_test is given without y_test; expected both, or y_test alone")
+    columns = basis._columns()
     if y_test is not None:
-        tested = basis._columns if x_test is None else basis.evaluate(_check.values(x_test, "x_test").astype(float))
+        tested = columns if x_test is None else basis.evaluate(_check.values(x_test, "x_test").astype(float))
         y_test = _check.values(y_test, "y_test", len(tested), ", one number for each test point").astype(float)
 
     scale = max(np.abs(y).max(), np.finfo(float).tiny)  # squares of y / scale neither overflow nor vanish
     residual, leverage, coefficients, measured = y / scale, np.zeros(len(x)), np.empty(basis.degree + 1), []
-    for k, column in enumerate(basis._columns.T):
+    for k, column in enumerate(columns.T):
         coefficients[k] = column @ residual
         residual -= coefficients[k] * column
         leverage += column**2
