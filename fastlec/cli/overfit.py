@@ -13,6 +13,8 @@ from ..course import overfit as lecture
 from .files import Overwrite, Target, ready
 from .options import MOST, Kind, finite, increasing, whole_numbers
 
+MOST_DEGREE = 1000
+
 
 def overfit(
     degrees: Annotated[str, typer.Option(callback=increasing(0), help="Of the polynomials that are shown.")] = ",".join(
@@ -31,6 +33,8 @@ def overfit(
     shown = whole_numbers(degrees)
     if shown[-1] >= samples:
         raise typer.BadParameter(f"--degrees {shown[-1]} is not less than --samples, {samples}.")
+    if shown[-1] > MOST_DEGREE:
+        raise typer.BadParameter(f"--degrees {shown[-1]} is more than {MOST_DEGREE}.")
     (picture,) = ready(Target("--plot", picture, plot.check_path), overwrite=overwrite)
     where = f"on [{lecture.LOW}, {lecture.HIGH}]"
     print(f"{lecture.TARGET} {where}, {samples} samples, noise {noise:g}")
