@@ -48,7 +48,7 @@ class PolynomialBasis(Fixed):
         self.degree, self.kind = _check.count(degree, "degree", 0), _check.choice(kind, KINDS, "kind")
         if self.degree >= len(x):
             raise ValueError(f"degree is {self.degree}; expected less than {len(x)}, the number of points in x")
-        _check.memory(16 * len(x) * (self.degree + 1), f"{self.degree + 1} columns of {len(x)} points")
+        _check.memory(24 * len(x) * (self.degree + 1), f"{self.degree + 1} columns of {len(x)} points")
         self.x, self.domain = _frozen(x.copy()), (float(x.min()), float(x.max()))
         self._t, self._place, counts = np.unique(self._variable(x), return_inverse=True, return_counts=True)
         if self._t.size <= self.degree:
@@ -73,7 +73,7 @@ class PolynomialBasis(Fixed):
                [ 0.57735027,  2.82842712]])
         """
         x = _check.values(x, "x")
-        _check.memory(16 * len(x) * (self.degree + 1), f"{self.degree + 1} columns of {len(x)} points")
+        _check.memory(24 * len(x) * (self.degree + 1), f"{self.degree + 1} columns of {len(x)} points")
         with np.errstate(over="ignore", invalid="ignore"):
             t = self._variable(x)
             values = np.full((len(x), self.degree + 1), 1 / np.sqrt(len(self.x)))
