@@ -83,7 +83,7 @@ def _of_ridge(path):
 def _curvature(lambdas, s, beta, outside):
     """Of the curve (log |A x - y|, log |x|) at each lambda (p,), by log lambda; outside : the part of |A x - y|^2 that stays.
 
-    With f = s^2 / (s^2 + lambda) and g = 1 - f: df = -f g, dg = f g.
+    With f = s^2 / (s^2 + lambda) and g = 1 - f: df = -f g, dg = f g. 0 where the residual or solution vanishes.
     """
     lambdas = lambdas[:, None]
     f, g = s**2 / (s**2 + lambdas), lambdas / (s**2 + lambdas)
@@ -93,9 +93,11 @@ def _curvature(lambdas, s, beta, outside):
     eta2 = -2 * (parts * g * (f - 2 * g)).sum(axis=1)
     rho1 = -lambdas[:, 0] * eta1
     rho2 = -lambdas[:, 0] * (eta1 + eta2)
-    x1, y1 = rho1 / rho, eta1 / eta  # of 2 log: the factors cancel but for one
-    x2, y2 = rho2 / rho - x1**2, eta2 / eta - y1**2
-    return 2 * (x1 * y2 - x2 * y1) / (x1**2 + y1**2) ** 1.5
+    with np.errstate(divide="ignore", invalid="ignore"):
+        x1, y1 = rho1 / rho, eta1 / eta  # of 2 log: the factors cancel but for one
+        x2, y2 = rho2 / rho - x1**2, eta2 / eta - y1**2
+        curvature = 2 * (x1 * y2 - x2 * y1) / (x1**2 + y1**2) ** 1.5
+    return np.where(np.isfinite(curvature), curvature, 0)
 
 
 def _of_points(rho, eta, parameters):

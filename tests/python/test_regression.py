@@ -562,6 +562,15 @@ def test_the_corner_does_not_depend_on_units_or_order():
     assert points.residual_norm == path.residual_norms[points.index]
 
 
+def test_lambdas_far_beyond_the_singular_values_are_no_corner():
+    A, _, samples = shaw_samples(0.05)
+    near = l_curve_corner(ridge_path(A, samples[0]))
+    far = l_curve_corner(ridge_path(A, samples[0], [1e-300, 1e300, *ridge_path(A, samples[0]).parameters]))
+    assert far == (near.index + 2, *near[1:])
+    with pytest.raises(ValueError, match="path has no corner"):
+        l_curve_corner(ridge_path(np.eye(2), [1, 2], [1e-300, 1e-299, 1e-298]))
+
+
 def test_the_corner_of_points_that_form_an_L():
     rho, eta = np.r_[np.full(10, 1.0), np.geomspace(1.1, 100, 10)], np.r_[np.geomspace(1e3, 2, 10), np.full(10, 1.0)]
     assert l_curve_corner(rho, eta).index in (9, 10)
