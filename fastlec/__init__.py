@@ -67,7 +67,7 @@ from .training import (  # noqa: E402
 )
 
 if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
-    from . import data, io, plot, reference, testing
+    from . import data, io, plot, reference, regression, testing
 
 __all__ = [
     "SGD",
@@ -115,6 +115,7 @@ __all__ = [
     "matmul",
     "plot",
     "reference",
+    "regression",
     "release_memory",
     "relu",
     "relu_derivative",
@@ -135,7 +136,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in ("data", "io", "plot", "reference", "testing"):
+    if name in ("data", "io", "plot", "reference", "regression", "testing"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -310,6 +310,19 @@ def samples(X, name="X"):
     return plain(X, dtype, name)
 
 
+def values(a, name, size=None, why=""):
+    """A vector of finite numbers, at least one, or ``size`` of them, in the dtype to compute in. why : as in `shape`."""
+    a = as_array(a, name)
+    dtype = float_dtype(a.dtype, name)
+    if a.ndim != 1 or not a.size:
+        raise ValueError(f"{name} has shape {a.shape}; expected {'(n,), not empty' if size is None else f'({size},)'}{why}")
+    if size is not None:
+        shape(a, name, (size,), why)
+    a = plain(a, dtype, name)
+    finite(a, name)
+    return a
+
+
 def finite(a, name, *, first=0, error=ValueError):
     """Raises ``error``, which says where, unless all elements of `a`, whose rows count from `first`, are finite numbers."""
     step = max(PART_VALUES * len(a) // max(a.size, 1), 1)
@@ -341,6 +354,17 @@ def count(n, name, least, most=MOST_COUNT):
     if value > most:
         raise ValueError(f"{name} is {shown(value)}; expected at most {most}")
     return value
+
+
+def several(values, name):
+    """A list of what the argument holds, which is not checked here; ValueError if that is nothing."""
+    try:
+        found = list(values)
+    except TypeError:
+        raise TypeError(f"{name} is {shown(values)}; expected several integers") from None
+    if not found:
+        raise ValueError(f"{name} is empty; expected at least one integer")
+    return found
 
 
 def function(value, name):

@@ -206,6 +206,86 @@ def universal_report(path: str | os.PathLike, fits, target) -> None:
     save(figure, path)
 
 
+def fits_by_degree(experiment, degrees, ax=None):
+    """The lecture's figure 1: a noisy sample, its function, and polynomials of these degrees with their errors in the legend.
+
+    experiment : what ``fastlec.course.overfit.experiment`` gives. The fits are drawn at the points of the sample.
+    """
+    ax = _axes(ax)
+    x, fits = experiment.x, experiment.fits
+    ax.plot(x, experiment.y, ".", color="tab:gray", markersize=3, label="measurements")
+    ax.plot(x, experiment.y_true, color="black", linewidth=3, alpha=0.3, label="function")
+    for degree in degrees:
+        errors = f"test {fits.test_mse[degree]:.3g}, train {fits.train_mse[degree]:.3g}"
+        ax.plot(x, fits.predict(x, degree), linewidth=1, label=f"degree {degree}: {errors}")
+    ax.set(xlabel="x", ylabel="y", title=f"Polynomials through {len(x)} measurements, and their MSE")
+    ax.legend(fontsize="x-small")
+    ax.grid(True, alpha=0.25)
+    return ax
+
+
+def errors_by_degree(fits, ax=None):
+    """The lecture's figure 2: train and test error by degree, and the corner of the training curve.
+
+    fits : :class:`fastlec.regression.PolynomialFits`; leave-one-out and GCV are drawn as far as they do not dwarf the others.
+    """
+    ax = _axes(ax)
+    for name, errors in {"train": fits.train_mse, "test": fits.test_mse, "leave-one-out": fits.loo, "GCV": fits.gcv}.items():
+        if errors is not None:
+            style = "-" if name in ("train", "test") else ":"
+            ax.plot(fits.degrees, np.where(np.isfinite(errors), errors, np.nan), style, label=f"{name} error")
+    ax.axvline(fits.corner, color="tab:gray", linestyle="--", label=f"corner: degree {fits.corner}")
+    shown = fits.train_mse if fits.test_mse is None else np.maximum(fits.train_mse, fits.test_mse)
+    ax.set(xlabel="degree", ylabel="MSE", title="L-shaped curves: error by degree", ylim=(0, 1.05 * shown.max()))
+    ax.legend()
+    ax.grid(True, alpha=0.25)
+    return ax
+
+
+def oracle_errors(rows, ax=None):
+    """The error of least squares with the true functions over the number of samples, log-log.
+
+    rows : what ``fastlec.course.overfit.oracle_errors`` gives.
+    """
+    ax = _axes(ax)
+    samples = np.array([row.samples for row in rows])
+    mean = np.array([row.mean_mse for row in rows])
+    ax.loglog(samples, [row.mse for row in rows], ".", label="one sample")
+    ax.loglog(samples, mean, "o-", label="mean of 100")
+    ax.loglog(samples, mean[-1] * samples[-1] / samples, "--", color="tab:gray", label="1 / samples")
+    ax.set(xlabel="samples", ylabel="MSE", title="The oracle: error by number of samples")
+    ax.legend()
+    ax.grid(True, which="both", alpha=0.25)
+    return ax
+
+
+def l_curve(path, corner=None, ax=None):
+    """The norm of the solution over that of the residual for all amounts of regularization, log-log.
+
+    path : :class:`fastlec.regression.RegularizationPath`.  corner : what ``fastlec.regression.l_curve_corner`` gives, or None.
+    """
+    ax = _axes(ax)
+    ax.loglog(path.residual_norms, path.solution_norms, ".-", markersize=3)
+    if corner is not None:
+        label = f"corner: {corner.parameter:.2g}"
+        ax.loglog(corner.residual_norm, corner.solution_norm, "o", color="tab:red", label=label)
+        ax.legend()
+    ax.set(xlabel="norm of the residual", ylabel="norm of the solution", title=f"L-curve of {path.kind}")
+    ax.grid(True, which="both", alpha=0.25)
+    return ax
+
+
+def overfit_report(path: str | os.PathLike, experiment, degrees, rows) -> None:
+    """:func:`fits_by_degree`, :func:`errors_by_degree`, :func:`oracle_errors` and :func:`l_curve`: one picture at ``path``."""
+    figure = new_figure(12, 9)
+    axes = figure.subplots(2, 2)
+    fits_by_degree(experiment, degrees, axes[0, 0])
+    errors_by_degree(experiment.fits, axes[0, 1])
+    oracle_errors(rows, axes[1, 0])
+    l_curve(experiment.path, experiment.corner, axes[1, 1])
+    save(figure, path)
+
+
 def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class", maps=None) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
 

@@ -1,5 +1,6 @@
-"""The command line: ``fastlec train | check | universal | filter | bench | info``. It needs typer and rich, the extra ``cli``.
+"""The command line: ``fastlec train | check | universal | overfit | filter | bench | info``.
 
+It needs typer and rich, the extra ``cli``.
 Every command ends in one of four ways: 0; 1 where a check failed; 2 with one line on stderr where the input is bad;
 130 after Ctrl-C. What it is to write is looked at before it begins (`files`), and it goes on if nobody reads what it prints
 (`output`).
@@ -28,6 +29,7 @@ else:
     from .bench import bench
     from .check import check
     from .filter import filter
+    from .overfit import overfit
     from .train import train
     from .universal import universal
 
@@ -51,7 +53,7 @@ def _run(args: Sequence[str] | None) -> int:
     if _MISSING:
         return _complain("the command line needs typer and rich: pip install 'fastlec[cli]'", 2)
     app = typer.Typer(add_completion=False, help="Softmax regression, dense and residual networks of a deep-learning course.")
-    for command in (train, check, universal, filter, bench, info):
+    for command in (train, check, universal, overfit, filter, bench, info):
         app.command()(_guarded(command))
     try:
         code = app(None if args is None else list(args), prog_name="fastlec", standalone_mode=False) or 0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import pairwise
 
 import typer
 
@@ -33,6 +35,12 @@ class Activation(StrEnum):
     relu = "relu"
 
 
+class Kind(StrEnum):
+    monomial = "monomial"
+    chebyshev = "chebyshev"
+    fourier = "fourier"
+
+
 class DType(StrEnum):
     float32 = "float32"
     float64 = "float64"
@@ -46,5 +54,23 @@ def finite(low: float, high: float = math.inf, *, open_low: bool = False) -> Cal
             bound = f" and < {high:g}" if high < math.inf else ", finite"
             raise typer.BadParameter(f"{value} is not {'>' if open_low else '>='} {low:g}{bound}.")
         return value
+
+    return check
+
+
+def whole_numbers(text: str) -> list[int]:
+    """The numbers of "1,2,4"; empty if the text is no such list."""
+    return [int(number) for number in text.split(",")] if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text, re.ASCII) else []
+
+
+def increasing(least: int) -> Callable[[str], str]:
+    """A check of an option: "1,2,4", whole numbers >= least, each larger than the one before."""
+
+    def check(text: str) -> str:
+        numbers = whole_numbers(text)
+        if not numbers or numbers[0] < least or any(a >= b for a, b in pairwise(numbers)):
+            what = f"whole numbers >= {least}, each larger than the last, such as 1,2,4"
+            raise typer.BadParameter(f"{text!r} is not a list of {what}.")
+        return text
 
     return check

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -12,25 +10,12 @@ import typer
 from .. import plot
 from ..course import universal as theorem
 from .files import Overwrite, Target, ready
-from .options import MOST, Activation
-
-
-def _increasing(text: str) -> str:
-    """A check of an option: "1,2,4", whole numbers >= 1, each larger than the one before."""
-    numbers = _whole_numbers(text)
-    if not numbers or numbers[0] < 1 or any(a >= b for a, b in pairwise(numbers)):
-        raise typer.BadParameter(f"{text!r} is not a list of whole numbers >= 1, each larger than the last, such as 1,2,4.")
-    return text
-
-
-def _whole_numbers(text: str) -> list[int]:
-    """The numbers of "1,2,4"; empty if the text is no such list."""
-    return [int(number) for number in text.split(",")] if re.fullmatch(r"[0-9]{1,9}(,[0-9]{1,9})*", text, re.ASCII) else []
+from .options import MOST, Activation, increasing, whole_numbers
 
 
 def universal(
     widths: Annotated[
-        str, typer.Option(callback=_increasing, help="Neurons in the hidden layer, one fit for each.")
+        str, typer.Option(callback=increasing(1), help="Neurons in the hidden layer, one fit for each.")
     ] = "1,2,4,8,16,32",
     samples: Annotated[int, typer.Option(min=4, max=100_000, help="Of the function, evenly spaced.")] = 200,
     activation: Annotated[Activation, typer.Option(help="Of the hidden layer.")] = Activation.tanh,
@@ -39,7 +24,7 @@ def universal(
     overwrite: Overwrite = False,
 ) -> None:
     """Fit networks of one hidden layer to a function: the error falls with the width (universal approximation)."""
-    numbers = _whole_numbers(widths)
+    numbers = whole_numbers(widths)
     if theorem.n_params(numbers[-1]) > samples:
         text = f"--widths {numbers[-1]} has {theorem.n_params(numbers[-1])} parameters; expected --samples of at least as many"
         raise typer.BadParameter(f"{text}, not {samples}.")

@@ -10,7 +10,7 @@ import pytest
 from interpreter import finished, output
 
 from fastlec import Dense, Network, data, io
-from fastlec.course import classifier, models
+from fastlec.course import classifier, models, overfit
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -368,6 +368,67 @@ def test_bad_options_of_universal_are_refused(capsys, folder, options, text):
     assert os.listdir() == []
 
 
+def test_overfit(capsys, folder):
+    pytest.importorskip("matplotlib")
+    options = ["--degrees=0,4,30", "--samples=61", "--noise=0.3", "--kind=fourier", "--seed=3", "--plot=fits.png"]
+    code, out, err = run(capsys, "overfit", *options)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0] == "0.3 x + sin(10 x) + 0.5 exp(2 x) on [0.01, 1.01], 61 samples, noise 0.3"
+    fits = overfit.experiment(30, samples=61, noise=0.3, kind="fourier", seed=3).fits
+    rows = np.array([line.split()[:5] for line in lines[2:5]], float)
+    expected = np.stack([fits.degrees, fits.train_mse, fits.test_mse, fits.loo, fits.gcv], axis=1)
+    np.testing.assert_allclose(rows, expected[[0, 4, 30]], rtol=5e-3)
+    least = int(np.argmin(fits.test_mse))
+    assert lines[5] == f"corner of the training curve: degree {fits.corner}; least test error: degree {least}"
+    assert lines[6].startswith("all degrees, regularized: corner of the L-curve at lambda ")
+    oracle = np.array([line.split() for line in lines[-8:-1]], float)
+    assert oracle[:, 0].tolist() == [10, 20, 50, 100, 199, 496, 991]
+    assert (np.diff(oracle[:, 2]) < 0).all()
+    assert lines[-1] == "picture: fits.png"
+    assert (folder / "fits.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_overfit_with_defaults(capsys):
+    code, out, err = run(capsys, "overfit")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert [int(line.split()[0]) for line in lines[2:11]] == [1, 3, 5, 7, 10, 15, 20, 50, 100]
+    assert lines[11].startswith("corner of the training curve: degree ")
+    assert all(len(line) <= 90 for line in lines)
+    assert run(capsys, "overfit")[1] == out
+    assert run(capsys, "overfit", "--seed", 1)[1] != out
+
+
+def test_overfit_marks_the_corner_and_says_where_there_is_none(capsys):
+    _, out, _ = run(capsys, "overfit", "--degrees", "5,6,7", "--seed", 0)
+    assert [line.split()[0] for line in out.splitlines() if line.endswith("  corner")] == ["6"]
+    assert "the L-curve has no corner" in run(capsys, "overfit", "--degrees", "0,1,3", "--samples", 4, "--seed", 1)[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ("--degrees 5,5", "'5,5' is not a list of whole numbers >= 0, each larger than the last"),
+        ("--degrees -1", "'-1'"),
+        ("--degrees two", "'two'"),
+        ("--degrees 101", "--degrees 101 is not less than --samples, 101"),
+        ("--degrees 2000 --samples 3000", "--degrees 2000 is more than 1000"),
+        ("--samples 3", "--samples"),
+        ("--samples 10001", "--samples"),
+        ("--noise 0", "--noise"),
+        ("--kind legendre", "--kind"),
+        ("--plot nowhere/a.png", "there is no folder"),
+        ("--plot a.docx", ".png"),
+        ("stray", "stray"),
+    ],
+)
+def test_bad_options_of_overfit_are_refused(capsys, folder, options, text):
+    pytest.importorskip("matplotlib")
+    refused(capsys, text, "overfit", *options.split())
+    assert os.listdir() == []
+
+
 def test_interrupting_universal():
     with process("universal", "--widths", "1,200", "--samples", "2000", bufsize=1) as fitting:
         assert "samples" in fitting.stdout.readline()
@@ -423,6 +484,7 @@ NUMBERS = {
     "train": "epochs batch-size lr momentum l2 smoothing seed threads depth width",
     "filter a.png b.png --kernel unsharp": "size sigma amount",
     "universal": "samples seed widths",
+    "overfit": "samples seed degrees noise",
     "bench": "threads",
 }
 

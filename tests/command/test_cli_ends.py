@@ -170,7 +170,7 @@ def test_interrupting_the_parser(capsys, monkeypatch):
 
     from fastlec.cli import universal
 
-    monkeypatch.setattr(universal, "_whole_numbers", interrupt)
+    monkeypatch.setattr(universal, "whole_numbers", interrupt)
     code, out, err = run(capsys, "universal")
     assert (code, out, err.strip()) == (130, "", "fastlec: interrupted")
 

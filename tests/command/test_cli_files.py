@@ -31,7 +31,7 @@ def untrained(monkeypatch):
         pytest.fail("the work began")
 
     from fastlec import bench, filters
-    from fastlec.course import softmax, universal
+    from fastlec.course import overfit, softmax, universal
     from fastlec.testing import checks
 
     for module, name in (
@@ -39,6 +39,7 @@ def untrained(monkeypatch):
         (classifier, "train_network"),
         (checks, "run"),
         (universal, "fits"),
+        (overfit, "experiment"),
         (bench, "run"),
         (filters, "filter2d"),
     ):
@@ -79,6 +80,7 @@ NAMED = {
     "--output": "train --predict some.npz --output old.txt",
     "--checkpoint": "train --model mlp --checkpoint old.npz",
     "universal": "universal --plot old.png",
+    "overfit": "overfit --plot old.png",
     "check": "check --plot old.png",
     "bench --json": "bench --smoke --json old.json",
     "bench --plot": "bench --smoke --plot old.png",
@@ -202,6 +204,7 @@ def test_what_could_not_be_done_in_the_end_is_said_before(capsys, folder, option
         ("safetensors", "train --model mlp --save m.SafeTensors", "pip install 'fastlec[safetensors]'"),
         ("matplotlib.figure", "train --plot a.png", "pip install 'fastlec[plot]'"),
         ("matplotlib.figure", "universal --plot a.png", "pip install 'fastlec[plot]'"),
+        ("matplotlib.figure", "overfit --plot a.png", "pip install 'fastlec[plot]'"),
         ("matplotlib.figure", "check --plot a.png", "pip install 'fastlec[plot]'"),
         ("matplotlib.figure", "bench --smoke --plot a.png", "pip install 'fastlec[plot]'"),
         ("PIL", "filter in.png a.png --kernel box", "pip install 'fastlec[image]'"),

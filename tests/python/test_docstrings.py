@@ -6,14 +6,14 @@ import inspect
 import pytest
 
 import fastlec
-from fastlec import reference, testing, training
+from fastlec import reference, regression, testing, training
 
 
 def examples():
     """A doctest for each public function, class and method that has examples."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     objects = {}
-    for module in (fastlec, testing, reference, training):
+    for module in (fastlec, testing, reference, training, regression):
         for name in module.__all__:
             item = getattr(module, name)
             if not inspect.ismodule(item):

@@ -1,0 +1,77 @@
+"""The lecture's noisy sample of a function that is known, and the oracle that knows it (lecture 1, eq. 1)."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .. import _check
+
+ALPHA = (0.3, 1.0, 0.5)  # of the lecture's program
+NOISE = 0.5
+
+
+class TrueModel(NamedTuple):
+    """A (n, 3), y_true = A alpha (n,) and y_noisy = y_true + noise (n,): what `generate_true_model` returns."""
+
+    A: np.ndarray
+    y_true: np.ndarray
+    y_noisy: np.ndarray
+
+
+def true_basis(x):
+    """A_true = [x | sin(10 x) | exp(2 x)], (n, 3), the functions in eq. 1, at the points x (n,), in x's dtype.
+
+    ValueError for points that are not finite, or so large that exp is not.
+
+    >>> from fastlec.regression import true_basis
+    >>> true_basis([0.0, 0.5])
+    array([[ 0.        ,  0.        ,  1.        ],
+           [ 0.5       , -0.95892427,  2.71828183]])
+    """
+    x = _check.values(x, "x")
+    if x.max() > np.log(np.finfo(x.dtype).max) / 2:
+        raise ValueError(f"x has values up to {x.max():g}; expected less, for exp(2 x) is too large for {x.dtype}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        A = np.stack([x, np.sin(10 * x), np.exp(2 * x)], axis=1)
+    _check.finite(A, "true_basis(x)")
+    return A
+
+
+def generate_true_model(x, alpha=ALPHA, *, noise=NOISE, rng=None):
+    """A sample of y_true(x) = alpha_1 x + alpha_2 sin(10 x) + alpha_3 exp(2 x) with normal noise (eq. 1, generateTrueModel).
+
+    x : (n,) points.  alpha : three numbers.  noise : standard deviation, >= 0.
+    rng : seed or numpy.random.Generator; another sample at every call by default.
+
+    Returns :class:`TrueModel` (A, y_true, y_noisy), in x's dtype.
+
+    >>> import numpy as np
+    >>> from fastlec.regression import generate_true_model
+    >>> A, y_true, y_noisy = generate_true_model(np.linspace(0.01, 1.01, 101), rng=0)
+    >>> print(A.shape, round(float(np.std(y_noisy - y_true)), 2))
+    (101, 3) 0.48
+    """
+    A = true_basis(x)
+    alpha = _check.values(alpha, "alpha", 3, ": of x, sin(10 x) and exp(2 x)")
+    noise, rng = _check.non_negative(noise, "noise"), _check.generator(rng)
+    y_true = (A @ alpha).astype(A.dtype, copy=False)
+    return TrueModel(A, y_true, (y_true + noise * rng.standard_normal(len(A))).astype(A.dtype, copy=False))
+
+
+def oracle(x, y_noisy):
+    """alpha (3,) by least squares with the true functions: argmin of |A_true alpha - y_noisy|^2 (lecture 1).
+
+    x, y_noisy : (n,), n >= 3. ValueError where the points do not determine alpha.
+
+    >>> import numpy as np
+    >>> from fastlec.regression import generate_true_model, oracle
+    >>> x = np.linspace(0.01, 1.01, 101)
+    >>> oracle(x, generate_true_model(x, noise=0).y_noisy)
+    array([0.3, 1. , 0.5])
+    """
+    A = true_basis(x)
+    y = _check.values(y_noisy, "y_noisy", len(A), f" to match x of shape ({len(A)},)")
+    alpha, _, rank, _ = np.linalg.lstsq(A, y)
+    if rank < 3:
+        raise ValueError(f"x has {len(A)} points with {rank} independent rows of A; expected 3, which determine alpha")
+    return alpha
