@@ -27,6 +27,7 @@ nitpicky = False
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header", "ref.python"]  # ref.python: attributes that several classes have
 
+autodoc_mock_imports = ["torch"]  # PyTorch, which fastlec.torch needs, is larger than all else together
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
