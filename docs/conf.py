@@ -20,6 +20,7 @@ extensions = [
 ]
 exclude_patterns = ["examples"]
 html_theme = "alabaster"
+html_static_path = ["_static"]  # custom.css, which the theme looks for
 html_theme_options = {"description": "deep learning's building blocks, with exact derivatives", "page_width": "1100px"}
 nitpicky = False
 

@@ -2,23 +2,18 @@
 
 import doctest
 import inspect
-from contextlib import suppress
 
 import pytest
 
 import fastlec
 from fastlec import reference, testing, training
 
-MODULES = [fastlec, testing, reference, training]
-with suppress(ImportError):  # it needs an extra
-    MODULES.append(fastlec.torch)
-
 
 def examples():
     """A doctest for each public function, class and method that has examples."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     objects = {}
-    for module in MODULES:
+    for module in (fastlec, testing, reference, training):
         for name in module.__all__:
             item = getattr(module, name)
             if not inspect.ismodule(item):

@@ -1,5 +1,6 @@
 """fastlec.torch: layers in PyTorch's autograd, forwards and backwards, and what is refused."""
 
+import doctest
 import re
 from pathlib import Path
 
@@ -348,6 +349,10 @@ def test_tensors_that_are_refused(wrong, error, message, dense):
 def test_layers_that_are_refused(layer):
     with pytest.raises(TypeError, match=r"layer is .*; expected a Layer or a Network"):
         fastlec.torch.function(layer)
+
+
+def test_the_example_of_the_docstring():
+    assert doctest.testmod(fastlec.torch, extraglobs={"fastlec": fastlec}) == (0, 6)
 
 
 @pytest.fixture(scope="module")
