@@ -138,7 +138,7 @@ def _check_tensors(layer, tensors):
     """TypeError unless these are x and the parameters, as tensors that NumPy can read, all of one dtype."""
     names = layer.variables
     if len(tensors) != len(names):
-        raise TypeError(f"{len(tensors)} tensors are given; expected {len(names)}: {', '.join(names)}")
+        raise TypeError(f"{len(tensors)} tensors are given; expected {len(names)}, of {_check.shown(names)}")
     for name, tensor in zip(names, tensors, strict=True):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"{name} is a {type(tensor).__name__}; expected a torch.Tensor")
