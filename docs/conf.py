@@ -20,6 +20,7 @@ extensions = [
 ]
 exclude_patterns = ["examples"]
 html_theme = "alabaster"
+html_static_path = ["_static"]  # custom.css, which the theme looks for
 html_theme_options = {"description": "deep learning's building blocks, with exact derivatives", "page_width": "1100px"}
 nitpicky = False
 
@@ -27,6 +28,7 @@ nitpicky = False
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header", "ref.python"]  # ref.python: attributes that several classes have
 
+autodoc_mock_imports = ["torch"]  # PyTorch, which fastlec.torch needs, is larger than all else together
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

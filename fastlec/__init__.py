@@ -68,6 +68,7 @@ from .training import (  # noqa: E402
 
 if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
     from . import data, io, plot, reference, regression, testing
+    from . import torch as torch  # which is not in __all__: whoever imports all may not have PyTorch
 
 __all__ = [
     "SGD",
@@ -136,7 +137,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in ("data", "io", "plot", "reference", "regression", "testing"):
+    if name in ("data", "io", "plot", "reference", "regression", "testing", "torch"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -27,7 +27,8 @@ PART_VALUES = 1 << 20  # values that are looked at together
 def as_array(x, name):
     """x as an ndarray. TypeError for what has no such form, and for masked arrays, whose masks no kernel knows."""
     if getattr(x, "requires_grad", False):
-        raise TypeError(f"{name} is a tensor that requires grad; expected an array: pass {name}.detach()")
+        advice = f"pass {name}.detach(), or let fastlec.torch.function make a layer a function of PyTorch"
+        raise TypeError(f"{name} is a tensor that requires grad; expected an array: {advice}")
     if is_masked(x):
         raise TypeError(f"{name} is a masked array; expected a plain array: fill it, e.g. {name}.filled(0)")
     try:

@@ -1,4 +1,4 @@
-"""Activations and their derivatives (section 3)."""
+"""Activations and their derivatives (chapter 3)."""
 
 import numpy as np
 

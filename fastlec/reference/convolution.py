@@ -1,4 +1,4 @@
-"""Convolution, its derivatives and its matrices (section 5.1).
+"""Convolution, its derivatives and its matrices (chapter 5).
 
 x is (n, c, h, w), W (k, c / groups, r, s), b (k,), y (n, k, oh, ow). stride, padding, dilation and groups are those
 of `fastlec.conv2d`.

@@ -1,4 +1,4 @@
-"""Dense and residual layers (sections 3, 4.1.2, 4.1.3)."""
+"""Dense and residual layers (chapter 3, sections 4.1.2 and 4.1.3)."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Training a network over shuffled mini-batches (lecture 3.2): `fit`, from its arguments to its History."""
+"""Training a network over shuffled mini-batches (lecture chapter 4): `fit`, from its arguments to its History."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def fit(
     >>> len(history), history.val_accuracy[-1] > 0.9
     (5, True)
 
-    Lecture 3.2; Bottou, Curtis, Nocedal, "Optimization methods for large-scale machine learning", 2018.
+    Lecture chapter 4; Bottou, Curtis, Nocedal, "Optimization methods for large-scale machine learning", 2018.
     """
     if not isinstance(net, Network):
         raise TypeError(f"net is a {type(net).__name__}; expected a Network")

@@ -1,4 +1,4 @@
-"""A network's loss over a data set as a function of theta, ready for scipy.optimize (lecture eq. 19, chapter 4).
+"""A network's loss over a data set as a function of theta, ready for scipy.optimize (lecture eq. 18 and 19, chapter 4).
 
     F(theta) = loss(f(theta, X), y)
 

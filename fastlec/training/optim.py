@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules (lecture 3.2, stochastic gradient descent).
+"""Optimizers and learning-rate schedules (lecture chapter 4, stochastic gradient descent).
 
 An optimizer is a rule and its settings; it holds no state. The training step that applies it keeps the state: velocities or
 moments, as long as theta, and the count of steps.
@@ -184,7 +184,7 @@ class Optimizer(_Settings):
 
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent (lecture 3.2) with momentum, as in PyTorch:
+    """Stochastic gradient descent (lecture chapter 4) with momentum, as in PyTorch:
 
         g = gradient + weight_decay theta;  v = momentum v + g;  theta -= lr v     (nesterov: lr (g + momentum v))
 

@@ -1,4 +1,4 @@
-"""The training step: forward map, loss, back-propagation and the optimizer's step (lecture 3.2 and chapter 4), planned once.
+"""The training step: forward map, loss, back-propagation and the optimizer's step (lecture chapter 4), planned once.
 
 Where all layers are fastlec's own the step is one list of jobs. Weights take the optimizer's step inside the matrix product that
 is their gradient, so gradients are never written; nothing is allocated after the first step with a batch of some size. A loss or

@@ -33,10 +33,17 @@ def test_the_reference_lists_every_public_name():
         assert public - set(names[module.__name__]) == set()
 
 
-def test_the_reference_lists_each_name_once_and_no_other():
-    for module, names in listed().items():
-        assert len(set(names)) == len(names)
-        assert [name for name in names if not hasattr(importlib.import_module(module), name)] == []
+@pytest.mark.parametrize("module", listed())
+def test_the_reference_lists_each_name_once_and_no_other(module):
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        if "pip install" not in str(error):
+            raise
+        pytest.skip(str(error))  # it needs an extra
+    names = listed()[module]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not hasattr(found, name)] == []
 
 
 @pytest.fixture

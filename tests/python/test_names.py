@@ -63,8 +63,15 @@ def test_the_library_does_not_import_what_is_made_with_it():
 
 def test_what_takes_long_to_import_waits_until_it_is_asked_for():
     loaded = set(output("import sys, fastlec; fastlec.fit, fastlec.training; print(*sys.modules)").split())
-    late = {f"fastlec.{name}" for name in ("cli", "course", "data", "io", "plot", "reference", "regression", "testing")}
-    assert not {*late, "gzip", "scipy", "zipfile"} & loaded
+    late = {f"fastlec.{name}" for name in ("cli", "course", "data", "io", "plot", "reference", "regression", "testing", "torch")}
+    assert not {*late, "gzip", "scipy", "torch", "zipfile"} & loaded
+
+
+def test_a_bridge_says_which_extra_it_needs():
+    ask = (
+        "import sys; sys.modules['torch'] = None\ntry: import fastlec; fastlec.torch\nexcept ImportError as error: print(error)"
+    )
+    assert output(ask) == "fastlec.torch needs PyTorch: pip install 'fastlec[torch]'"
 
 
 def test_no_package_imports_in_a_circle():

@@ -1,0 +1,393 @@
+"""fastlec.torch: layers in PyTorch's autograd, forwards and backwards, and what is refused."""
+
+import doctest
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastlec
+from fastlec import (
+    Activation,
+    AvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    Layer,
+    MaxPool2d,
+    Network,
+    ProjectedResidual,
+    Residual,
+)
+
+torch = pytest.importorskip("torch", reason="PyTorch, the extra `torch`, is not installed")
+from torch.autograd import forward_ad, gradcheck  # noqa: E402
+
+# torch.autograd.forward_ad compiles something when it is first used
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+class Passing(Layer):
+    """y = x, whose methods give what they got."""
+
+    def __init__(self):
+        super().__init__()
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x, None
+
+    def mv(self, kept, directions):
+        return directions["x"]
+
+    def tmv(self, kept, v, wrt):
+        return dict.fromkeys(wrt, v)
+
+
+class Shifted(Layer):
+    """y = x + b, a layer of one's own with a parameter."""
+
+    def __init__(self, n):
+        super().__init__({"b": np.zeros(n)})
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x + self.params["b"], x
+
+    def mv(self, x, directions):
+        return sum(directions.values(), np.zeros_like(x))
+
+    def tmv(self, kept, v, wrt):
+        return {name: v if name == "x" else v.sum(axis=0) for name in wrt}
+
+
+LAYERS = [
+    (Dense(3, 2, "tanh"), (5, 3)),
+    (Dense(3, 2, "identity", bias=False), (5, 3)),
+    (Residual(4, 3), (3, 4)),
+    (ProjectedResidual(3, 4, "sigmoid"), (3, 3)),
+    (Conv2d(2, 4, 3, "tanh", stride=2, padding=1, groups=2), (2, 2, 5, 4)),
+    (ConvResidual(2), (2, 2, 3, 4)),
+    (AvgPool2d(2), (2, 2, 4, 5)),
+    (MaxPool2d(3, stride=2, padding=1), (2, 2, 5, 4)),
+    (BatchNorm2d(2), (3, 2, 2, 3)),
+    (BatchNorm2d(2, training=True), (3, 2, 2, 3)),
+    (Flatten(), (2, 3, 2)),
+    (Activation("relu"), (3, 4)),
+    (Network([Conv2d(1, 2, 3, "relu"), MaxPool2d(2), Flatten(), Dense(8, 3), Residual(3)]), (2, 1, 7, 6)),
+    (Network([Network([Dense(2, 3)]), Shifted(3)]), (4, 2)),
+    (Passing(), (2, 3)),
+    (Shifted(3), (2, 3)),
+]  # fmt: skip
+NAMES = [f"{i} {type(layer).__name__}" for i, (layer, _) in enumerate(LAYERS)]
+every_layer = pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=NAMES)
+
+
+def tensors(layer, shape, rng, dtype="float64"):
+    """x and the parameters: random, and asking for gradients."""
+    shapes = [shape, *(a.shape for a in layer.params.values())]
+    return [torch.from_numpy(rng.standard_normal(s).astype(dtype)).requires_grad_() for s in shapes]
+
+
+@pytest.fixture
+def dense(rng):
+    """(f, x, W, b) of a Dense layer."""
+    layer = Dense(3, 2)
+    return fastlec.torch.function(layer), *tensors(layer, (5, 3), rng)
+
+
+@every_layer
+def test_gradcheck_backward_and_forward(layer, shape, rng):
+    f = fastlec.torch.function(layer)
+    assert issubclass(f, torch.autograd.Function)
+    assert gradcheck(f.apply, tensors(layer, shape, rng), check_forward_ad=True)
+
+
+@every_layer
+def test_it_is_the_layer_with_these_parameters(layer, shape, rng, dtype, tolerance):
+    """Value, JacTMV and JacMV, to the bit: what is computed is the layer, in the dtype of the tensors."""
+    x, *params = tensors(layer, shape, rng, dtype)
+    before = [t.detach().clone() for t in (x, *params)]
+    y = fastlec.torch.function(layer)(x, *params)
+    named = dict(zip(layer.params, (p.detach().numpy() for p in params), strict=True))
+    expected, jac = layer.with_params(named).linearize(x.detach().numpy())
+    assert y.dtype == x.dtype
+    np.testing.assert_array_equal(y.detach(), expected)
+    v = torch.from_numpy(rng.standard_normal(y.shape).astype(dtype))
+    found = torch.autograd.grad(y, (x, *params), v)
+    for name, gradient in jac.tmv(v.numpy(), layer.variables).items():
+        np.testing.assert_array_equal(found[layer.variables.index(name)], gradient)
+    with forward_ad.dual_level():
+        dy = forward_ad.unpack_dual(fastlec.torch.function(layer)(forward_ad.make_dual(x, x), *params)).tangent
+        np.testing.assert_array_equal(dy.detach(), jac.mv(x=x.detach().numpy()))
+    assert all(torch.equal(t, old) for t, old in zip((x, *params), before, strict=True))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: (Conv2d(3, 4, 3, "relu", padding=1), (2, 3, 8, 9), lambda x, W, b: torch.relu(torch.conv2d(x, W, b, padding=1))),
+    lambda: (Dense(7, 5), (6, 7), lambda x, W, b: torch.tanh(torch.nn.functional.linear(x, W, b))),
+])  # fmt: skip
+def test_it_agrees_with_pytorch(make, rng, dtype, tolerance):
+    layer, shape, theirs = make()
+    x, W, b = tensors(layer, shape, rng, dtype)
+    ours = fastlec.torch.function(layer)
+    depth = W[0].numel()
+    for found, expected in zip(values(ours, x, W, b), values(theirs, x, W, b), strict=True):
+        bound = tolerance("product", dtype) * np.sqrt(max(depth, found.numel() // depth)) * float(expected.abs().max())
+        assert float((found - expected).abs().max()) <= bound
+
+
+def values(f, *inputs):
+    """y, and the gradients of the sum of its squares."""
+    y = f(*inputs)
+    return y.detach(), *torch.autograd.grad((y**2).sum(), inputs)
+
+
+def test_arrays_and_tensors_share_memory(dense):
+    f, x, W, b = dense
+    y = f(x, W, b)
+    jac = y.grad_fn.jac
+    arrays = {x: jac.x, W: jac.layer.params["W"], b: jac.layer.params["b"], y: jac.y}
+    assert [t.data_ptr() for t in arrays] == [a.ctypes.data for a in arrays.values()]
+
+
+def test_a_network_whose_memory_it_is_is_used_itself(rng):
+    """So an optimizer of PyTorch trains it."""
+    net = Network([Dense(3, 4, rng=0), Dense(4, 2, rng=1)])
+    f, x = fastlec.torch.function(net), torch.from_numpy(rng.standard_normal((5, 3)))
+    params = [torch.from_numpy(a).requires_grad_() for a in net.params.values()]
+    assert f(x, *params).grad_fn.jac.layer is net
+    before = net.theta.copy()
+    f(x, *params).square().mean().backward()
+    torch.optim.SGD(params, lr=0.1).step()
+    gradient = np.concatenate([p.grad.numpy().ravel() for p in params])
+    np.testing.assert_array_equal(net.theta, before - 0.1 * gradient)
+    with torch.no_grad():
+        np.testing.assert_array_equal(f(x, *params), net(x.numpy()))
+
+
+def test_tensors_of_any_strides(dense):
+    f, x, W, b = dense
+    expected = values(f, x, W, b)
+    apart = [t.detach().repeat_interleave(2, -1)[..., ::2].requires_grad_() for t in (x, W, b)]
+    turned = [t.detach().T.contiguous().T.requires_grad_() if t.ndim > 1 else t for t in (x, W, b)]
+    negative = [torch.complex(t * 0, -t).conj().imag.detach().requires_grad_() for t in (x, W, b)]
+    assert all(t.is_neg() for t in negative)
+    for inputs in (apart, turned, negative):
+        for found, right in zip(values(f, *inputs), expected, strict=True):
+            assert torch.equal(found, right)
+
+
+def test_a_gradient_of_zero_strides(dense):
+    """What sum() sends back is one number, expanded."""
+    f, x, W, b = dense
+    v = torch.ones(5, 2, dtype=x.dtype)
+    for found, right in zip(
+        torch.autograd.grad(f(x, W, b).sum(), (x, W, b)), torch.autograd.grad(f(x, W, b), (x, W, b), v), strict=True
+    ):
+        assert torch.equal(found, right)
+
+
+def test_no_samples(dense):
+    f, x, W, b = dense
+    y = f(x[:0], W, b)
+    assert y.shape == (0, 2)
+    assert not torch.autograd.grad(y.sum(), W)[0].any()
+
+
+def test_only_what_is_asked_for_is_computed(dense, monkeypatch):
+    f, x, W, b = dense
+    asked = []
+    tmv = fastlec.layers.jacobian.PlannedJacobian.tmv
+    monkeypatch.setattr(
+        fastlec.layers.jacobian.PlannedJacobian, "tmv", lambda jac, v, wrt: asked.append(list(wrt)) or tmv(jac, v, wrt)
+    )
+    f(x.detach(), W, b).sum().backward()
+    f(x.detach(), W.detach(), b).sum().backward()
+    assert asked == [["W", "b"], ["b"]]
+    assert not f(*(t.detach() for t in (x, W, b))).requires_grad
+
+
+def test_what_a_layer_of_ones_own_gives_is_copied(rng):
+    """Its arrays may be those that it got: PyTorch adds to gradients in place, and no two may be one memory."""
+    x = torch.from_numpy(rng.standard_normal((2, 3))).requires_grad_()
+    v = torch.ones_like(x)
+    y = fastlec.torch.function(Passing())(x)
+    (gradient,) = torch.autograd.grad(y, x, v)
+    assert len({t.data_ptr() for t in (x, y, v, gradient)}) == 4
+    (fastlec.torch.function(Passing())(x) + x).sum().backward()
+    assert torch.equal(x.grad, 2 * v)
+
+
+def test_running_statistics_stay(rng):
+    layer = BatchNorm2d(2, training=True)
+    before = {name: a.copy() for name, a in layer.buffers.items()}
+    fastlec.torch.function(layer)(*tensors(layer, (3, 2, 2, 2), rng)).sum().backward()
+    for name, a in layer.buffers.items():
+        np.testing.assert_array_equal(a, before[name])
+
+
+def test_transforms_of_functions(dense):
+    f, *inputs = dense
+    x, W, b = (t.detach() for t in inputs)
+    y, jac = Dense(3, 2).with_params({"W": W.numpy(), "b": b.numpy()}).linearize(x.numpy())
+    v = torch.ones(5, 2, dtype=x.dtype)
+    gradient = torch.func.grad(lambda W: f(x, W, b).sum())(W)
+    value, vjp = torch.func.vjp(lambda x: f(x, W, b), x)
+    _, dy = torch.func.jvp(lambda x, b: f(x, W, b), (x, b), (x, b))
+    np.testing.assert_array_equal(value, y)
+    np.testing.assert_array_equal(gradient, jac.tmv(v.numpy())["W"])
+    np.testing.assert_array_equal(vjp(v)[0], jac.tmv(v.numpy())["x"])
+    np.testing.assert_array_equal(dy, jac.mv(x=x.numpy(), b=b.numpy()))
+
+
+def grad(y, x, **options):
+    return torch.autograd.grad(y.sum(), x, **options)[0]
+
+
+def backward_of_backward(f, x):
+    """The second loss has a part that needs no second derivative: none of it may get lost without an error."""
+    return grad(grad(f(x), x, create_graph=True) + x, x)
+
+
+def forward_of_backward(f, x):
+    with forward_ad.dual_level():
+        x = forward_ad.make_dual(x, torch.ones_like(x))
+        return grad(f(x), x)
+
+
+def backward_of_forward(f, x):
+    with forward_ad.dual_level():
+        dy = forward_ad.unpack_dual(f(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
+        return grad(dy.sum() + x.sum(), x)
+
+
+def func_grad_of_grad(f, x):
+    return torch.func.grad(lambda x: torch.func.grad(lambda x: f(x).sum())(x).sum())(x)
+
+
+def func_jvp_of_grad(f, x):
+    return torch.func.jvp(torch.func.grad(lambda x: f(x).sum()), (x,), (x,))
+
+
+def func_jvp_of_jvp(f, x):
+    return torch.func.jvp(lambda x: torch.func.jvp(f, (x,), (x,))[1], (x,), (x,))
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [backward_of_backward, forward_of_backward, backward_of_forward, func_grad_of_grad, func_jvp_of_grad, func_jvp_of_jvp],
+)
+def test_second_derivatives_are_refused(twice, dense):
+    f, x, W, b = dense
+    with pytest.raises(RuntimeError, match=r"differentiate twice .* once_differentiable"):
+        twice(lambda x: f(x, W, b), x)
+
+
+@pytest.mark.parametrize("i", range(3), ids=["x", "W", "b"])
+def test_what_is_written_to_before_backward_is_refused(i, dense):
+    f, *inputs = dense
+    y = f(*inputs)
+    with torch.no_grad():
+        inputs[i].add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_a_result_that_is_written_to_before_backward_is_refused(dense):
+    f, *inputs = dense
+    y = f(*inputs)
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_vmap_is_refused(dense):
+    f, x, W, b = dense
+    with pytest.raises(RuntimeError, match="vmap"):
+        torch.func.vmap(lambda row: f(row[None], W, b))(x)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (lambda x, W, b: (x.to("meta"), W, b), TypeError, "x is on the device meta; expected a tensor of the CPU"),
+        (lambda x, W, b: (x, W.to("meta"), b), TypeError, "W is on the device meta"),
+        (lambda x, W, b: (x.bfloat16(), W, b), TypeError, r"x has dtype torch\.bfloat16; expected torch\.float32"),
+        (lambda x, W, b: (x.half(), W.half(), b.half()), TypeError, r"x has dtype torch\.float16"),
+        (lambda x, W, b: (x.long(), W, b), TypeError, r"x has dtype torch\.int64"),
+        (lambda x, W, b: (x + 0j, W, b), TypeError, r"x has dtype torch\.complex128"),
+        (lambda x, W, b: (x, W.float(), b), TypeError, r"W has dtype torch\.float32; expected torch\.float64, that of x"),
+        (lambda x, W, b: (x.to_sparse(), W, b), TypeError, r"x has the layout torch\.sparse_coo; expected a dense tensor"),
+        (lambda x, W, b: (x.detach().numpy(), W, b), TypeError, r"x is a ndarray; expected a torch\.Tensor"),
+        (lambda x, W, b: (x, W, None), TypeError, r"b is a NoneType; expected a torch\.Tensor"),
+        (lambda x, W, b: (x,), TypeError, r"1 tensors are given; expected 3, of \('x', 'W', 'b'\)"),
+        (lambda x, W, b: (), TypeError, "0 tensors are given; expected 3"),
+        (lambda x, W, b: (x, W, b, b), TypeError, "4 tensors are given; expected 3, of"),
+        (lambda x, W, b: (x, W.T, b), ValueError, r"params\['W'\] has shape \(3, 2\); expected \(2, 3\)"),
+        (lambda x, W, b: (x, W, b[:1]), ValueError, r"params\['b'\] has shape \(1,\); expected \(2,\)"),
+        (lambda x, W, b: (x.T, W, b), ValueError, r"x has samples of shape \(5,\); expected \(3,\)"),
+        (lambda x, W, b: (x[0, 0], W, b), ValueError, "x is a number; expected an array of samples"),
+    ],
+)  # fmt: skip
+def test_tensors_that_are_refused(wrong, error, message, dense):
+    f, *inputs = dense
+    for call in (f, f.apply):
+        with pytest.raises(error, match=message):
+            call(*wrong(*inputs))
+
+
+@pytest.mark.parametrize("layer", [np.tanh, Dense, torch.nn.Linear(2, 2), None, "relu"])
+def test_layers_that_are_refused(layer):
+    with pytest.raises(TypeError, match=r"layer is .*; expected a Layer or a Network"):
+        fastlec.torch.function(layer)
+
+
+def test_the_example_of_the_docstring():
+    assert doctest.testmod(fastlec.torch, extraglobs={"fastlec": fastlec}) == (0, 6)
+
+
+@pytest.fixture(scope="module")
+def page():
+    """What the page's code defines, run from top to bottom."""
+    if not DOCS.exists():
+        pytest.skip("the sources are not here")
+    names = {}
+    for block in re.findall(r"^```python\n(.*?)^```", (DOCS / "torch.md").read_text(), re.M | re.S):
+        exec(block, names)
+    return names
+
+
+def test_my_relu_of_the_page(page, rng):
+    """The lecture's first example of section 4.2."""
+    x = torch.from_numpy(rng.standard_normal((4, 5))).requires_grad_()
+    assert gradcheck(page["MyReLU"].apply, (x,), check_forward_ad=True)
+    for found, right in zip(values(page["MyReLU"].apply, x), values(torch.relu, x), strict=True):
+        assert torch.equal(found, right)
+
+
+def test_linear_of_the_page(page, rng):
+    """The lecture's second example of section 4.2."""
+    inputs = tensors(Dense(3, 2), (5, 3), rng)
+    assert gradcheck(page["Linear"].apply, inputs, check_forward_ad=True)
+    for found, right in zip(values(page["Linear"].apply, *inputs), values(torch.nn.functional.linear, *inputs), strict=True):
+        torch.testing.assert_close(found, right, rtol=1e-13, atol=1e-13)
+
+
+def test_both_of_the_page_are_layers(page, rng):
+    inputs = tensors(Dense(3, 2), (5, 3), rng)
+    for own, layer, given in (("MyReLU", Activation("relu"), inputs[:1]), ("Linear", Dense(3, 2, "identity"), inputs)):
+        for found, right in zip(values(page[own].apply, *given), values(fastlec.torch.function(layer), *given), strict=True):
+            torch.testing.assert_close(found, right, rtol=1e-13, atol=1e-13)
+
+
+def test_the_page_trains(page):
+    assert page["losses"][-1] < 0.1 * page["losses"][0]
