@@ -39,6 +39,12 @@ def value_and_gradient(loss, output, y):
     return _check.number(found[0], f"the loss that {name} gave"), gradient
 
 
+def count_right(output, classes):
+    """How many samples have their largest output (m, l) at their class (m,)."""
+    right = _xent.count_right(output, classes)
+    return np.count_nonzero(output.argmax(axis=-1) == classes) if right is None else right
+
+
 def classes_of(loss, y, shape):
     """The classes (m,) in targets y of an output of this shape, or None where the targets are no classes."""
     if y.ndim == 1 and y.dtype.kind in "iu" and shape[-1] > 1:
