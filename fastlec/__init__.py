@@ -67,7 +67,7 @@ from .training import (  # noqa: E402
 )
 
 if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
-    from . import data, io, plot, reference, testing
+    from . import data, datasets, io, plot, reference, testing
 
 __all__ = [
     "SGD",
@@ -101,6 +101,7 @@ __all__ = [
     "conv2d_jac_mv",
     "conv2d_jac_tmv",
     "data",
+    "datasets",
     "explain",
     "filter2d",
     "filters",
@@ -135,7 +136,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in ("data", "io", "plot", "reference", "testing"):
+    if name in ("data", "datasets", "io", "plot", "reference", "testing"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -7,6 +7,7 @@ import math
 import operator
 import os
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -308,6 +309,14 @@ def samples(X, name="X"):
     if fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize):
         return X.view(np.ndarray)
     return plain(X, dtype, name)
+
+
+def warn(text):
+    """A UserWarning, of the line outside fastlec that this call comes from."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("fastlec."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def finite(a, name, *, first=0, error=ValueError):

@@ -1,7 +1,7 @@
 """Labelled samples to try a classifier on: three sets of points in the plane, made of random numbers, and the embedded digits.
 
-A set of points is X (n_samples, 2) float64 and labels (n_samples,) int64, 0 to n_classes - 1, in random order. The numbers of samples
-of any two classes differ by one at most. The same arguments give the same points; ``rng`` is a seed or a numpy.random.Generator.
+A set of points is X (n_samples, 2) float64 and labels (n_samples,) int64, 0 to n_classes - 1, in random order; each class has as
+many samples as any other, or one more. The same arguments give the same points; ``rng`` is a seed or a numpy.random.Generator.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.
 
 def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1, rng=0):
     """A Gaussian mixture: each class is normally distributed about a centre of its own. Centres are spread over the unit disk, the
-    first in the middle, each next one a golden angle further round (H. Vogel, "A better way to construct the sunflower head", 1979).
+    first in the middle, each next one a golden angle further round (H. Vogel, "A better way to construct the sunflower head",
+    1979).
 
     noise : standard deviation of both coordinates; a number, or one for each class.
     Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit.
@@ -62,8 +63,8 @@ def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1,
 
 
 def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0, rng=0):
-    """Points of the square [-3, 3] x [-3, 3] in which level of a function of two variables, "peaks", they lie: the range between its
-    minimum and its maximum is cut into n_classes intervals of one length. Points are uniformly distributed over each class.
+    """Points of the square [-3, 3] x [-3, 3], and in which level of a function, "peaks", they lie: the range between its minimum
+    and its maximum is cut into n_classes intervals of one length. Points are uniformly distributed over each class.
 
         peaks(x, y) = 3 (1 - x)^2 exp(-x^2 - (y + 1)^2) - 10 (x / 5 - x^3 - y^5) exp(-x^2 - y^2) - exp(-(x + 1)^2 - y^2) / 3
 

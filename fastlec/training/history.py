@@ -14,8 +14,8 @@ MONITORS = ("val_loss", "train_loss", "val_accuracy")
 class History:
     """What was measured in each epoch: lists with one entry an epoch; a list is empty where nothing was to be measured.
 
-    train_loss, train_accuracy : over the epoch's samples, the mean of the loss that their batch had before its step, and the share of
-    classes that were right then. A training that goes on from a checkpoint without train_accuracy (of an earlier version) has none.
+    train_loss, train_accuracy : over the epoch's samples, the mean of the loss that their batch had before its step, and the share
+    of classes that were right then. A training that goes on from an earlier version's checkpoint has no train_accuracy.
     val_loss, val_accuracy : after the epoch, on the validation samples. Accuracies are shares of classes that are right, in [0, 1],
     where the targets are classes.  seconds : of training and validation.  learning_rate : at the epoch's first step.
     best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.

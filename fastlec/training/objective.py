@@ -42,6 +42,7 @@ class Objective:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
+        losses.warn_if_bounded(net, loss)
         self.net, self.loss = net, loss
         X = _check.as_array(X, "X")
         _check.float_dtype(X.dtype, "X")

@@ -20,10 +20,10 @@ class Run:
     """A network in training, and all that changes on the way: what a checkpoint holds.
 
     best : the values of `values` after the best epoch, or None where nobody wants them back. steps : how many were made.
-    began : the number of the last epoch's first step, of which history.learning_rate tells.
+    began : the number of the last epoch's first step, of which history.learning_rate tells. counts : whether there are classes.
     """
 
-    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator, counts: bool):
+    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator, counts):
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size, self.trainable, self.rule = batch_size, trainable, rule
         self.step = TrainingStep(net, loss, optimizer, batch_size, trainable, keeps_output=counts)
@@ -75,7 +75,7 @@ class Run:
             raise
 
     def _train(self, samples: Samples, order: np.ndarray, rate: float) -> tuple[float, float | None]:
-        """One step for every batch of rows, in that order; the mean loss of the samples, and the share of classes that were right."""
+        """One step for every batch of rows, in that order; the samples' mean loss, and the share of classes that were right."""
         X, y = (np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in (samples.X, samples.y))
         classes, total, right = samples.classes, 0.0, 0
         for count, start in enumerate(range(0, len(order), self.batch_size), self.steps + 1):

@@ -93,6 +93,7 @@ class TrainingStep:
         _check.optimizer(optimizer)
         if not net.theta.flags.writeable:
             raise ValueError("net.theta is read-only; expected a network that can be trained")
+        losses.warn_if_bounded(net, loss)
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
         self.trainable = trainable_names(net, trainable)
