@@ -42,7 +42,6 @@ class Objective:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
-        losses.warn_if_bounded(net, loss)
         self.net, self.loss = net, loss
         X = _check.as_array(X, "X")
         _check.float_dtype(X.dtype, "X")
@@ -59,6 +58,7 @@ class Objective:
             values += int(np.prod(shape))
             shape = layer.output_shape(shape)
         self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
+        losses.warn_if_bounded(net, loss)
 
     @property
     def dtype(self):

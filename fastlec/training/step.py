@@ -93,13 +93,13 @@ class TrainingStep:
         _check.optimizer(optimizer)
         if not net.theta.flags.writeable:
             raise ValueError("net.theta is read-only; expected a network that can be trained")
-        losses.warn_if_bounded(net, loss)
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
         self.trainable = trainable_names(net, trainable)
         self._count, self._keeps_output = 0, keeps_output
         self._states = tuple(_zeros(net) for _ in range(_check.count(optimizer.state_arrays, "optimizer.state_arrays", 0)))
         self._prepare()
+        losses.warn_if_bounded(net, loss)
 
     def _prepare(self):
         """What follows from the rest."""

@@ -40,6 +40,8 @@ from fastlec._kernels import plan as kernels
 from fastlec.training import TrainingStep, trainable_names
 from fastlec.training import step as step_module
 
+pytestmark = pytest.mark.filterwarnings("ignore:net ends with")  # networks here end in any activation, whatever the loss
+
 OPTIMIZERS = {
     "sgd": SGD(0.1),
     "decay": SGD(0.1, weight_decay=0.05),
