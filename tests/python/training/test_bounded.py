@@ -48,10 +48,10 @@ class OwnLoss(SoftmaxCrossEntropy):
 BOUNDED = {
     "tanh": ([Dense(3, 2)], X, SoftmaxCrossEntropy(), r"net ends with tanh, whose values lie in \[-1, 1\], and Soft"),
     "sigmoid": ([Dense(3, 2, "sigmoid")], X, OwnLoss(), r"net ends with sigmoid, whose values lie in \[0, 1\], and OwnLoss takes"),
-    "a layer": ([Dense(3, 2, "identity"), Activation("tanh")], X, SoftmaxCrossEntropy(), "net ends with tanh"),
-    "inner": ([Network([Dense(3, 2, "relu"), Dense(2, 2)])], X, SoftmaxCrossEntropy(), "net ends with tanh"),
-    "identity": ([Dense(3, 2), Activation("identity")], X, SoftmaxCrossEntropy(), "net ends with tanh"),
-    "pooled": ([Conv2d(1, 2, 1, "tanh"), AvgPool2d(2), MaxPool2d(2), Flatten()], IMAGES, SoftmaxCrossEntropy(), "net ends with tanh"),
+    "a layer": ([Dense(3, 2, "identity"), Activation("tanh")], X, SoftmaxCrossEntropy(), "ends with tanh"),
+    "inner": ([Network([Dense(3, 2, "relu"), Dense(2, 2)])], X, SoftmaxCrossEntropy(), "ends with tanh"),
+    "identity": ([Dense(3, 2), Activation("identity")], X, SoftmaxCrossEntropy(), "ends with tanh"),
+    "pooled": ([Conv2d(1, 2, 1, "tanh"), AvgPool2d(2), MaxPool2d(2), Flatten()], IMAGES, SoftmaxCrossEntropy(), "ends with tanh"),
 }  # fmt: skip
 
 
