@@ -368,6 +368,7 @@ class Network(PlannedLayer):
         """The probability of every class for each sample of X (m, ...): softmax of the outputs (lecture eq. 10), (m, l), in the
         dtype of net(X). In parts, and with errors, as `predict`.
 
+        >>> import numpy as np
         >>> net = fastlec.Network([fastlec.Dense(2, 3, "identity")], rng=0)
         >>> net.predict_proba(np.zeros((1, 2)))
         array([[0.33333333, 0.33333333, 0.33333333]])

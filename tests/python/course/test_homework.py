@@ -59,4 +59,6 @@ def test_the_pictures_have_their_panels(found):
     first, curves, regions = found[2]
     assert first == ["48 gradient and Jacobian tests"]
     assert curves == [f"{s}, {kind}" for kind in KINDS for s in SETS]
-    assert [title.partition(":")[0] for title in regions] == [f"{s}, {kind}, {d}" for s in SETS for kind in KINDS for d in DEPTHS]
+    assert [title.partition(":")[0] for title in regions] == [
+        f"{s}, {kind}, {d}" for s in SETS for kind in KINDS for d in DEPTHS
+    ]

@@ -179,7 +179,7 @@ def test_a_stopped_training_stays_stopped_until_there_is_more_patience(tmp_path)
     [
         ("dtype", {"net": network(np.float32)}),
         ("net", {"net": network(activation="sigmoid")}),
-        ("net", {"net": Network([Dense(64, 10, rng=0)])}),
+        ("net", {"net": Network([Dense(64, 10, "identity", rng=0)])}),
         ("net", {"net": Network([network()])}),
         ("loss", {"loss": MeanSquaredError(), "y": np.zeros((300, 10))}),
         ("optimizer", {"optimizer": SGD(0.01)}),
