@@ -11,10 +11,10 @@ import numpy as np
 from . import _check
 from .data import load_digits
 
-__all__ = ["load_digits", "make_blobs", "make_peaks", "make_spirals"]
+__all__ = ["load_digits", "make_blobs", "make_peaks", "make_spirals", "peaks"]
 
-GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
-_GRID = 801  # points on a side where the extrema of peaks are looked for: they lie within 1e-4 of the true ones
+_GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
+_GRID = 801  # points on a side where the extrema of peaks are looked for: they are found to 2e-4
 
 
 def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.02, turns: float = 1.5, rng=0):
@@ -28,7 +28,7 @@ def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.
     >>> X.shape, X.dtype, y[:5]
     ((300, 2), dtype('float64'), array([0, 0, 2, 2, 2]))
 
-    A test problem of the lecture's group: E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
+    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
     """
     y, rng = _labels(n_samples, n_classes, rng)
     noise, turns = _check.non_negative(noise, "noise"), _check.positive(turns, "turns")
@@ -58,7 +58,7 @@ def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1,
     else:
         noise = _check.non_negative(noise, "noise")
     k = np.arange(n_classes)
-    radius, angle = np.sqrt(k / max(n_classes - 1, 1)), k * GOLDEN_ANGLE
+    radius, angle = np.sqrt(k / max(n_classes - 1, 1)), k * _GOLDEN_ANGLE
     centres = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
     return centres[y] + noise * rng.standard_normal((len(y), 2)), y
 
@@ -77,7 +77,7 @@ def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0,
     >>> np.bincount(y), float(np.abs(X).max()) <= 3
     (array([100, 100, 100, 100, 100]), True)
 
-    A test problem of the lecture's group: E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
+    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
     """
     labels, rng = _labels(n_samples, n_classes, rng)
     noise = _check.non_negative(noise, "noise")

@@ -166,7 +166,7 @@ def decision_regions(predict, X, y, ax=None, *, resolution: int = 200):
     X = X.astype(np.float64)
     _check.finite(X, "X")
     y = _labels(y, "y", len(X))
-    resolution = _check.count(resolution, "resolution", 2, 1 << 14)
+    resolution = _check.count(resolution, "resolution", 2, 1 << 12)
     low, high = X.min(axis=0), X.max(axis=0)
     margin = 0.05 * np.where(high > low, high - low, 1)
     low, high = low - margin, high + margin

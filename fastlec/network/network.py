@@ -61,9 +61,9 @@ class Network(PlannedLayer):
     rng : a seed or numpy.random.Generator. With it, layers made without ``rng=`` get weights from a stream each, spawned from it by
     their place, if their parameters are still, to the bit, what they drew when they were made. So the same seed and layers give the
     same network, whatever other layers hold. All others keep their parameters: layers made with ``rng=``, what was trained, loaded
-    or assigned, layers of a user's own; but not a layer that a training of others left as it was. A layer given twice gets weights
-    for each place; a network within gets a stream, and spawns its layers' from that. The layers given stay as they are. None: all
-    keep their parameters.
+    or assigned, and layers whose class is made of `Layer` alone; but not a layer that a training of others left as it was. A layer
+    given twice gets weights for each place; a network within gets a stream, and spawns its layers' from that. The layers given
+    stay as they are. None: all keep their parameters.
     params : {"0.W": view, "0.b": view, "1.W1": ...} in theta's order; a network inside a network has names such as "2.0.W".
     buffers : {"1.running_mean": ...}, the layers' own arrays, copies of those of the layers given. A network that shares theta
     with another one (`with_theta` of its theta, `for_training`) shares them too; one that copies it has copies.

@@ -88,6 +88,9 @@ class SoftmaxCrossEntropy:
 
     y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample. ValueError or TypeError for others.
 
+    The outputs are logits, which must be free to be large. `fit`, `training_step` and `Objective` warn (UserWarning) where the
+    network ends in tanh, which is the default of `Dense`, or sigmoid.
+
     >>> import numpy as np
     >>> loss, gradient = fastlec.SoftmaxCrossEntropy().value_and_gradient(np.zeros((1, 4)), np.array([3]))
     >>> round(loss, 4), gradient

@@ -124,7 +124,7 @@ def test_many_classes_have_no_legend_and_one_point_has_a_picture():
         (ValueError, r"y\[2\] is inf", {"y": [0, 1, np.inf, 2]}),
         (ValueError, "resolution is 1; expected at least 2", {"resolution": 1}),
         (TypeError, "resolution is 9.5; expected an integer", {"resolution": 9.5}),
-        (ValueError, "resolution is 16385; expected at most 16384", {"resolution": 16385}),
+        (ValueError, "resolution is 4097; expected at most 4096", {"resolution": 4097}),
         (ValueError, r"what predict gave has shape \(3,\); expected \(9,\)", {"predict": lambda p: [0, 1, 2]}),
         (ValueError, r"what predict gave has shape \(\); expected \(9,\)", {"predict": lambda p: None}),
         (ValueError, r"what predict gave has shape \(2, 9\); expected \(9, 9\)", {"predict": lambda p: np.zeros((2, 9))}),

@@ -605,9 +605,13 @@ def test_a_history_draws_what_it_has():
     pytest.importorskip("matplotlib")
     before = sys.modules.get("matplotlib.pyplot")
     axes = plot.new_figure().subplots(3)
-    full = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75], [0.1, 0.1], [0.1, 0.1], 2)
+    full = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75], [0.1, 0.1], [0.1, 0.1], 2, train_accuracy=[0.25, 1.0])
     assert full.plot(axes[0]) is axes[0]
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[1.0, 0.5], [1.1, 0.8]]
+    (accuracies,) = {*axes[0].figure.axes} - {*axes}
+    assert [line.get_ydata().tolist() for line in accuracies.lines] == [[25.0, 100.0], [50.0, 75.0]]
+    labels = [text.get_text() for text in accuracies.get_legend().get_texts()]
+    assert labels == ["training loss", "validation loss", "training accuracy", "validation accuracy"]
     History([1.0, 0.5], [1.1, 0.8]).plot(axes[1])
     assert len(axes[1].lines) == 2
     assert len(axes[1].figure.axes) == 4  # an axis for the accuracy beside the first only
