@@ -67,7 +67,7 @@ from .training import (  # noqa: E402
 )
 
 if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
-    from . import data, io, plot, reference, regression, testing
+    from . import data, datasets, io, plot, reference, regression, testing
     from . import torch as torch  # which is not in __all__: whoever imports all may not have PyTorch
 
 __all__ = [
@@ -102,6 +102,7 @@ __all__ = [
     "conv2d_jac_mv",
     "conv2d_jac_tmv",
     "data",
+    "datasets",
     "explain",
     "filter2d",
     "filters",
@@ -137,7 +138,7 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in ("data", "io", "plot", "reference", "regression", "testing", "torch"):
+    if name in ("data", "datasets", "io", "plot", "reference", "regression", "testing", "torch"):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")

@@ -11,11 +11,13 @@ from ._kernels import epilogue as kernels
 
 class Entry(NamedTuple):
     """code : the kernels' number. derivative : sigma'(z) as a function of what layers keep, y = sigma(z) or z, for explicit
-    Jacobians. gain : of the weights before it, so that values keep their size from layer to layer."""
+    Jacobians. gain : of the weights before it, so that values keep their size from layer to layer. bounds : of its values, where it
+    has such."""
 
     code: int
     derivative: Callable
     gain: float = 1.0
+    bounds: tuple[int, int] | None = None
 
 
 def _relu_derivative(y):
@@ -23,8 +25,8 @@ def _relu_derivative(y):
 
 
 _ADDED = {
-    "tanh": {"derivative": lambda y: 1 - y * y},
-    "sigmoid": {"derivative": lambda y: y - y * y},
+    "tanh": {"derivative": lambda y: 1 - y * y, "bounds": (-1, 1)},
+    "sigmoid": {"derivative": lambda y: y - y * y, "bounds": (0, 1)},
     "relu": {"derivative": _relu_derivative, "gain": 2**0.5},
     "identity": {"derivative": np.ones_like},
 }

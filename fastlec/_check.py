@@ -7,6 +7,7 @@ import math
 import operator
 import os
 import sys
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -322,6 +323,14 @@ def values(a, name, size=None, why=""):
     a = plain(a, dtype, name)
     finite(a, name)
     return a
+
+
+def warn(text):
+    """A UserWarning, of the line outside fastlec that this call comes from."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("fastlec."):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, stacklevel=level)
 
 
 def finite(a, name, *, first=0, error=ValueError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import io
+from . import _check, io
 
 SUFFIXES = (".png", ".pdf", ".svg")
 TILES, LAYERS = 16, 8  # small images: in a row, and rows of them
@@ -47,9 +47,9 @@ def save(figure, path: str | os.PathLike) -> None:
 
 
 def loss_curves(history, ax=None):
-    """Training and validation loss of each epoch, and the validation accuracy on a second axis; what is empty is left out.
+    """Training and validation loss of each epoch, and the accuracies on a second axis; what is empty is left out.
 
-    history : has the lists train_loss, val_loss, val_accuracy, as `fastlec.History`.
+    history : has the lists train_loss, val_loss, train_accuracy, val_accuracy, as `fastlec.History`.
     """
     ax = _axes(ax)
     epochs = np.arange(1, len(history.train_loss) + 1)
@@ -60,10 +60,15 @@ def loss_curves(history, ax=None):
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(True, which="both", alpha=0.25)
     top = ax
-    if history.val_accuracy:
+    if history.train_accuracy or history.val_accuracy:
         top = ax.twinx()
-        lines += top.plot(epochs, 100 * np.asarray(history.val_accuracy), color="tab:green", label="validation accuracy")
         top.set_ylabel("accuracy (%)")
+    for values, color, label in (
+        (history.train_accuracy, "tab:olive", "training accuracy"),
+        (history.val_accuracy, "tab:green", "validation accuracy"),
+    ):
+        if values:
+            lines += top.plot(epochs, 100 * np.asarray(values), color=color, label=label)
     top.legend(handles=lines, loc="center right")
     return ax
 
@@ -136,6 +141,62 @@ def confusion_matrix(counts, ax=None):
             ax.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize="small")
         ax.set(xticks=range(len(counts)), yticks=range(len(counts)))
     ax.set(xlabel="predicted class", ylabel="true class", title="Confusion (validation)")
+    return ax
+
+
+def decision_regions(predict, X, y, ax=None, *, resolution: int = 200):
+    """The classes that a classifier gives to the points of the plane, as areas of colour, and samples as dots: one colour for each
+    class. Where the classifier gives probabilities, areas are paler the less certain it is.
+
+    predict : a function of points (k, 2) float64, such as ``net.predict`` or the predict or predict_proba of a classifier of
+    scikit-learn's. It gives labels (k,), numbers or text; or (k, l) probabilities of the l classes, which are the labels in y in
+    sorted order, or 0 to l - 1 where y has integers in that range.
+    X : (m, 2), finite.  y : (m,) labels, numbers or text.  resolution : points on each side of the picture.
+    Returns the Axes. ValueError or TypeError for arguments, or what predict gives, of other shapes or kinds.
+
+    >>> X, y = fastlec.datasets.make_blobs(300, 3)
+    >>> net = fastlec.Network([fastlec.Dense(2, 3, "identity")], rng=0)
+    >>> ax = fastlec.plot.decision_regions(net.predict_proba, X, y)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['0', '1', '2']
+    """
+    _check.function(predict, "predict")
+    X = _check.matrix(X, "X", columns=2)
+    _check.float_dtype(X.dtype, "X")
+    X = X.astype(np.float64)
+    _check.finite(X, "X")
+    y = _labels(y, "y", len(X))
+    resolution = _check.count(resolution, "resolution", 2, 1 << 12)
+    low, high = X.min(axis=0), X.max(axis=0)
+    margin = 0.05 * np.where(high > low, high - low, 1)
+    low, high = low - margin, high + margin
+    sides = low + (high - low) * (np.arange(resolution)[:, None] + 0.5) / resolution  # the middles of the picture's points
+    points = np.stack(np.meshgrid(*sides.T), axis=-1).reshape(-1, 2)
+    found = _check.as_array(predict(points), "what predict gave")
+    if found.ndim == 2:
+        _check.shape(found, "what predict gave", (len(points), found.shape[1]), ", a row of probabilities for each point")
+        _check.float_dtype(found.dtype, "what predict gave")
+        _check.finite(found, "what predict gave")
+        classes = _classes_of_columns(y, found.shape[1])
+        own, codes = np.searchsorted(classes, y), found.argmax(axis=1)
+        opacity = 0.4 * np.clip(found.max(axis=1, keepdims=True), 0, 1)
+    else:
+        labels = np.concatenate([y, _labels(found, "what predict gave", len(points))])
+        classes, codes = np.unique(labels, return_inverse=True)
+        own, codes = np.split(codes, [len(y)])
+        opacity = 0.4
+    colors = _colors(len(classes))
+    image = opacity * colors[codes] + (1 - opacity)
+    ax = _axes(ax)
+    extent = [low[0], high[0], low[1], high[1]]
+    ax.imshow(image.reshape(resolution, resolution, 3), extent=extent, origin="lower", aspect="auto", interpolation="nearest")
+    for code, label in enumerate(classes):
+        if (own == code).any():
+            look = {"s": 12, "color": colors[code], "edgecolors": "white", "linewidths": 0.3}
+            ax.scatter(*X[own == code].T, label=str(label), **look)
+    ax.set(xlim=extent[:2], ylim=extent[2:])
+    if len(classes) <= 20:
+        ax.legend(fontsize="small")
     return ax
 
 
@@ -339,6 +400,38 @@ def _tiles(ax, row, images, cmap, low, high):
     for i, image in enumerate(images):
         y, x = row + i // TILES, i % TILES
         ax.imshow(image, cmap=cmap, vmin=low, vmax=high, extent=(x, x + width, y + height, y), aspect="equal")
+
+
+def _labels(y, name, m):
+    """Labels (m,), numbers or text."""
+    y = _check.shape(_check.as_array(y, name), name, (m,), ", one label for each point")
+    if y.dtype == object and all(isinstance(label, str) for label in y):
+        y = y.astype(str)
+    if y.dtype.kind not in "biufU":
+        raise TypeError(f"{name} has dtype {y.dtype}; expected labels that are numbers or text")
+    if y.dtype.kind == "f":
+        _check.finite(y, name)
+    return y
+
+
+def _classes_of_columns(y, count):
+    """The labels that columns of probabilities stand for."""
+    if y.dtype.kind in "iub" and y.min() >= 0 and y.max() < count:
+        return np.arange(count)
+    classes = np.unique(y)
+    if len(classes) != count:
+        own = _check.shown(classes.tolist())
+        raise ValueError(f"predict gave probabilities of {count} classes; expected {len(classes)}, those in y: {own}")
+    return classes
+
+
+def _colors(count):
+    """As many colours (count, 3)."""
+    from matplotlib import colormaps
+
+    if count <= 10:
+        return np.array(colormaps["tab10"].colors[:count])
+    return colormaps["turbo"](np.linspace(0.05, 0.95, count))[:, :3]
 
 
 def _axes(ax):

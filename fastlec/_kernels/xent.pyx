@@ -2,6 +2,7 @@
 """Softmax cross-entropy: loss and gradient from logits."""
 
 cimport numpy as cnp
+from cython cimport floating
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
@@ -77,6 +78,49 @@ def first_bad_label(cnp.ndarray labels, fl_int n):
             if <uint64_t>p[i] >= <uint64_t>n:
                 return i
     return -1
+
+
+cdef fl_int right_rows(const floating *x, const int64_t *classes, fl_int m, fl_int n) noexcept nogil:
+    """How many of the rows x (m, n) have their first largest number at their class: no class outside [0, n), no NaN."""
+    cdef fl_int i, j, label, right = 0
+    cdef floating own
+    cdef bint wrong
+    for i in range(m):
+        label = classes[i]
+        if 0 <= label < n:
+            own = x[label]
+            wrong = own != own
+            for j in range(label):
+                wrong |= x[j] >= own
+            for j in range(label + 1, n):
+                wrong |= x[j] > own
+            right += not wrong
+        x += n
+    return right
+
+
+def count_right(object logits, object classes):
+    """How many rows have their largest logit, of equal ones the first, at their class; None if the arguments are not plain.
+
+    IN logits, plain (m, n); classes, int64 (m,), C order.
+    """
+    if not is_plain(logits) or not cnp.PyArray_CheckExact(classes):
+        return None
+    cdef cnp.ndarray x = <cnp.ndarray>logits, labels = <cnp.ndarray>classes
+    if (cnp.PyArray_NDIM(x) != 2 or cnp.PyArray_NDIM(labels) != 1 or cnp.PyArray_TYPE(labels) != cnp.NPY_INT64
+            or not cnp.PyArray_ISCARRAY_RO(labels) or cnp.PyArray_DIM(labels, 0) != cnp.PyArray_DIM(x, 0)):
+        return None
+    cdef fl_int m = cnp.PyArray_DIM(x, 0), n = cnp.PyArray_DIM(x, 1)
+    cdef const int64_t *p = <const int64_t *>cnp.PyArray_DATA(labels)
+    cdef const void *data = cnp.PyArray_DATA(x)
+    cdef fl_int right
+    cdef bint single = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
+    with nogil:
+        if single:
+            right = right_rows(<const float *>data, p, m, n)
+        else:
+            right = right_rows(<const double *>data, p, m, n)
+    return right
 
 
 def loss_and_gradient(object logits, object labels, object weight, double scale, object grad, bint want_grad):

@@ -157,6 +157,9 @@ class Layer(Fixed):
             vars(other)["buffers"] = Parameters({name: a.copy() for name, a in other.buffers.items()})
         return other
 
+    def _draw(self, rng):
+        """Weights from this generator, where they were neither drawn from a given one nor assigned: of fastlec's own layers."""
+
     def _for_training(self, trainable):
         """`for_training`, which of a network depends on the names of the parameters and buffers that are trained."""
         return self.for_training()

@@ -53,6 +53,20 @@ def make(initial, dtype, rng):
     return {name: one.made(dtype, rng) for name, one in initial.items()}
 
 
+class Unseeded(NamedTuple):
+    """Where the parameters of a layer made without rng= came from: the entropy of the generator, and what it drew, {name: Initial};
+    draws : what a layer of its settings draws."""
+
+    entropy: int
+    drew: dict[str, Initial]
+    draws: dict[str, Initial]
+
+    def still(self, params):
+        """Whether the parameters are what was drawn, to the bit: nobody has assigned others."""
+        drawn = make(self.drew, one_dtype(params), np.random.default_rng(self.entropy))
+        return all(np.array_equal(a, drawn[name]) for name, a in params.items())
+
+
 def as_parameters(arrays, what):
     """Parameters or buffers as layers hold them; what: which of them. TypeError or ValueError for what cannot be such."""
     if not isinstance(arrays, Mapping | None):

@@ -9,7 +9,7 @@ from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .base import Layer
 from .jacobian import PlannedJacobian
-from .parameters import check_params, make
+from .parameters import Unseeded, check_params, make
 from .registry import KINDS
 
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
@@ -46,7 +46,7 @@ class PlannedLayer(Layer):
     takes_epilogue = reshapes = elementwise = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
-    _settings, _overridden, _plans_itself = (), frozenset(), False
+    _settings, _overridden, _plans_itself, _unseeded = (), frozenset(), False, None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -69,9 +69,11 @@ class PlannedLayer(Layer):
         elif dtype is _OF_ARRAYS:
             super().__init__(params, buffers)
         else:
-            dtype, rng = _check.layer_dtype(dtype), _check.generator(rng)
-            made = make(params | buffers, dtype, rng)
+            dtype, generator = _check.layer_dtype(dtype), _check.generator(rng)
+            made = make(params | buffers, dtype, generator)
             super().__init__({name: made[name] for name in params}, {name: made[name] for name in buffers})
+            if rng is None and any(initial.gain for initial in params.values()):
+                vars(self)["_unseeded"] = Unseeded(generator.bit_generator.seed_seq.entropy, params, params)
 
     # --- what a layer is made of ------------------------------------------------------------------------------------------
 
@@ -111,7 +113,14 @@ class PlannedLayer(Layer):
         other = type(self)(**self.config() | settings)
         check_params(other.params, self.params)
         Layer.__init__(other, self.params, self.buffers)
+        if self._unseeded and other._unseeded:  # it has what this one drew
+            vars(other)["_unseeded"] = self._unseeded._replace(draws=other._unseeded.draws)
         return other
+
+    def _draw(self, rng):
+        if self._unseeded and self._unseeded.still(self.params):
+            for name, a in make(self._unseeded.draws, self.dtype, rng).items():
+                self.params[name][...] = a
 
     def _is_fixed(self, name):
         return self._plans_itself or super()._is_fixed(name)

@@ -13,6 +13,7 @@ from ..layers.planned import PlannedLayer, multiply, reshaped
 from ..layers.registry import kind
 from .forward import Forwards
 from .jacobian import NetworkJacobian, PlannedNetworkJacobian
+from .prediction import predicted, probabilities
 
 _BOUND = {
     "params",
@@ -57,12 +58,23 @@ class Network(PlannedLayer):
     layers : a tuple of the layers, bound copies of those given: their parameters are views of theta. So one layer may be given to
     several networks, or twice to one, and each place has parameters of its own, which begin as the layer's.
     theta : (n_params,) float32 or float64, writeable; assigning copies into it.
+    rng : a seed or numpy.random.Generator. With it, layers made without ``rng=`` get weights from a stream each, spawned from it by
+    their place, if their parameters are still, to the bit, what they drew when they were made. So the same seed and layers give the
+    same network, whatever other layers hold. All others keep their parameters: layers made with ``rng=``, what was trained, loaded
+    or assigned, and layers whose class is made of `Layer` alone; but not a layer that a training of others left as it was. A layer
+    given twice gets weights for each place; a network within gets a stream, and spawns its layers' from that. The layers given
+    stay as they are. None: all keep their parameters.
     params : {"0.W": view, "0.b": view, "1.W1": ...} in theta's order; a network inside a network has names such as "2.0.W".
     buffers : {"1.running_mean": ...}, the layers' own arrays, copies of those of the layers given. A network that shares theta
     with another one (`with_theta` of its theta, `for_training`) shares them too; one that copies it has copies.
 
     Derivatives may also be taken by "theta", all parameters in one flat vector: jac.mv(theta=v), jac.tmv(u, "theta"),
     jac.operator("theta").
+
+    >>> layers = [fastlec.Dense(2, 16), fastlec.Residual(16), fastlec.Dense(16, 3, "identity")]
+    >>> net, same = (fastlec.Network(layers, rng=0) for _ in range(2))
+    >>> bool((net.theta == same.theta).all())
+    True
 
     A network cannot be changed but for theta, and what params and buffers hold: Network([*net.layers[:-1], Dense(...)]) is a new
     one with copies of what the other layers learnt. ValueError if the layers do not fit each other, as far as they tell, or
@@ -73,7 +85,8 @@ class Network(PlannedLayer):
     takes_epilogue = True
     _still = frozenset()  # layers whose buffers training steps leave as they are
 
-    def __init__(self, layers):
+    def __init__(self, layers, rng=None):
+        rng = None if rng is None else _check.generator(rng)
         try:
             layers = list(layers)
         except TypeError:
@@ -91,9 +104,19 @@ class Network(PlannedLayer):
             raise TypeError(f"layers have dtypes {sorted(map(str, dtypes))}; expected one")
         _through(layers, None, lambda layer, shape: layer.fits(shape))
         self._bind_copies(layers)
+        if rng is not None:
+            self._draw(rng)
 
     def _bind_copies(self, layers):
         self._bind(layers, joined([a for layer in layers for a in layer.params.values()]), own=True)
+
+    def _draw(self, rng):
+        try:
+            streams = rng.spawn(len(self.layers))
+        except TypeError as error:
+            raise TypeError(f"rng is {_check.shown(rng)}, which cannot be split: {error}") from None
+        for layer, stream in zip(self.layers, streams, strict=True):
+            layer._draw(stream)
 
     def _bind(self, layers, theta, own=False, kept=()):
         """Takes theta as it is, and copies of the layers whose parameters are views of it. own: their buffers are copies too.
@@ -325,6 +348,32 @@ class Network(PlannedLayer):
                 forward(part, y[i : i + chunk])
         forwards.give(forward)
         return y if y is out else _check.fill(out, y)
+
+    def predict(self, X):
+        """The class (m,) int64 of each sample of X (m, ...): that of the largest output, of equal ones the first. The network gives
+        (m, l) outputs, l >= 2, one for each class, as for `SoftmaxCrossEntropy`.
+
+        X is gone over in parts, and converted part by part, so it may be an np.memmap that is larger than memory. ValueError or
+        TypeError for samples or a network that do not fit; ValueError, which names the sample, where an output is not finite.
+
+        >>> X, y = fastlec.datasets.make_blobs(300, 3)
+        >>> net = fastlec.Network([fastlec.Dense(2, 3, "identity")], rng=0)
+        >>> history = fastlec.fit(net, X, y, optimizer=fastlec.SGD(0.5), epochs=20)
+        >>> bool((net.predict(X) == y).mean() > 0.98)
+        True
+        """
+        return predicted(self, X)
+
+    def predict_proba(self, X):
+        """The probability of every class for each sample of X (m, ...): softmax of the outputs (lecture eq. 10), (m, l), in the
+        dtype of net(X). In parts, and with errors, as `predict`.
+
+        >>> import numpy as np
+        >>> net = fastlec.Network([fastlec.Dense(2, 3, "identity")], rng=0)
+        >>> net.predict_proba(np.zeros((1, 2)))
+        array([[0.33333333, 0.33333333, 0.33333333]])
+        """
+        return probabilities(self, X)
 
     def activations(self, x):
         """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""

@@ -89,7 +89,7 @@ class Checkpoint:
         done, best_epoch, notes = lists["train_loss"].size, meta.get("best_epoch"), meta.get("notes")
         began, count = meta.get("began"), arrays["state.count"]
         for name, values in lists.items():
-            unmeasured = name.startswith("val_") and name != run.rule.monitor and not values.size
+            unmeasured = name.startswith(("val_", "train_accuracy")) and name != run.rule.monitor and not values.size
             fits = values.dtype == np.float64 and (values.shape == (done,) or unmeasured)
             require(fits, f"history.{name} is {values.dtype} of shape {values.shape}; expected float64 of shape {(done,)}")
         require(type(best_epoch) is int and 1 <= best_epoch <= done, f"best_epoch is {best_epoch!r}; expected 1 to {done}")

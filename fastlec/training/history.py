@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from .. import _check
 
-MEASURED = ("train_loss", "val_loss", "val_accuracy", "seconds", "learning_rate")  # the lists of a History
+MEASURED = ("train_loss", "val_loss", "val_accuracy", "seconds", "learning_rate", "train_accuracy")  # the lists of a History
 MONITORS = ("val_loss", "train_loss", "val_accuracy")
 
 
@@ -14,8 +14,9 @@ MONITORS = ("val_loss", "train_loss", "val_accuracy")
 class History:
     """What was measured in each epoch: lists with one entry an epoch; a list is empty where nothing was to be measured.
 
-    train_loss : mean over the epoch's samples of the loss that their batch had before its step.
-    val_loss, val_accuracy : after the epoch, on the validation samples; the share of classes that are right, in [0, 1],
+    train_loss, train_accuracy : over the epoch's samples, the mean of the loss that their batch had before its step, and the share
+    of classes that were right then. A training that goes on from an earlier version's checkpoint has no train_accuracy.
+    val_loss, val_accuracy : after the epoch, on the validation samples. Accuracies are shares of classes that are right, in [0, 1],
     where the targets are classes.  seconds : of training and validation.  learning_rate : at the epoch's first step.
     best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.
     notes : a line of text for each setting that a call which went on from a checkpoint has changed, such as
@@ -29,6 +30,7 @@ class History:
     learning_rate: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     notes: list[str] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.train_loss)

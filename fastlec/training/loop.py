@@ -105,7 +105,7 @@ def fit(
     resume = _check.flag(resume, "resume")
     trainable = trainable_names(net, trainable)
     batch_size = min(batch_size, len(samples))
-    run = Run(net, loss, optimizer, batch_size, trainable, rule, _check.generator(rng))
+    run = Run(net, loss, optimizer, batch_size, trainable, rule, _check.generator(rng), samples.classes is not None)
     if saved:
         saved.describe(run, samples, held_out, early_stopping, rng)
         if resume and saved.path.exists():

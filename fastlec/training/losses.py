@@ -12,10 +12,15 @@ that the targets speak for, for accuracies; ``residual_scale(size)``, where it i
 import numpy as np
 
 from .. import _check
+from .._activations import ACTIVATIONS
 from .._kernels import plan as kernels
 from .._kernels import residuals as _residuals
 from .._kernels import xent as _xent
+from .._kernels.epilogue import IDENTITY
 from ..functional import softmax, softmax_cross_entropy
+from ..layers import AvgPool2d, MaxPool2d
+from ..layers.planned import PlannedLayer
+from ..network import Network
 
 _INT64 = np.dtype(np.int64)
 
@@ -39,6 +44,12 @@ def value_and_gradient(loss, output, y):
     return _check.number(found[0], f"the loss that {name} gave"), gradient
 
 
+def count_right(output, classes):
+    """How many samples have their largest output (m, l) at their class (m,)."""
+    right = _xent.count_right(output, classes)
+    return np.count_nonzero(output.argmax(axis=-1) == classes) if right is None else right
+
+
 def classes_of(loss, y, shape):
     """The classes (m,) in targets y of an output of this shape, or None where the targets are no classes."""
     if y.ndim == 1 and y.dtype.kind in "iu" and shape[-1] > 1:
@@ -46,10 +57,39 @@ def classes_of(loss, y, shape):
     return loss.classes(y) if hasattr(loss, "classes") else None
 
 
+def warn_if_bounded(net, loss):
+    """A UserWarning where the cross-entropy takes the values of a bounded activation for logits."""
+    name = _last_activation(net) if isinstance(loss, SoftmaxCrossEntropy) else None
+    bounds = name and ACTIVATIONS[name].bounds
+    if bounds:
+        _check.warn(
+            f"net ends with {name}, whose values lie in {list(bounds)}, and {type(loss).__name__} takes them for logits: no class "
+            'can become certain. End with activation "identity", as in Dense(n, n_classes, "identity")'
+        )
+
+
+def _last_activation(net):
+    """The name of the activation that a network applies last, below layers that leave values in its range; None where there is none
+    that is known."""
+    for layer in reversed(net.layers):
+        if not isinstance(layer, PlannedLayer) or not layer.planned:
+            return None
+        if isinstance(layer, Network):
+            return _last_activation(layer)
+        if layer.outermost not in (None, IDENTITY):
+            return layer.activation
+        if not (layer.reshapes or layer.elementwise or isinstance(layer, AvgPool2d | MaxPool2d)):
+            return None
+    return None
+
+
 class SoftmaxCrossEntropy:
     """The mean over samples of -log softmax(z)_y, z (m, l) the network's output (lecture eq. 11 and 12).
 
     y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample. ValueError or TypeError for others.
+
+    The outputs are logits, which must be free to be large. `fit`, `training_step` and `Objective` warn (UserWarning) where the
+    network ends in tanh, which is the default of `Dense`, or sigmoid.
 
     >>> import numpy as np
     >>> loss, gradient = fastlec.SoftmaxCrossEntropy().value_and_gradient(np.zeros((1, 4)), np.array([3]))

@@ -58,6 +58,7 @@ class Objective:
             values += int(np.prod(shape))
             shape = layer.output_shape(shape)
         self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
+        losses.warn_if_bounded(net, loss)
 
     @property
     def dtype(self):

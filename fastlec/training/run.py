@@ -11,7 +11,7 @@ import numpy as np
 from . import losses
 from .history import MEASURED, EarlyStopping, History
 from .samples import Samples
-from .step import training_step
+from .step import TrainingStep
 
 CHUNK = 1024  # validation samples that are evaluated at once: what the layers keep of them is bounded
 
@@ -20,13 +20,13 @@ class Run:
     """A network in training, and all that changes on the way: what a checkpoint holds.
 
     best : the values of `values` after the best epoch, or None where nobody wants them back. steps : how many were made.
-    began : the number of the last epoch's first step, of which history.learning_rate tells.
+    began : the number of the last epoch's first step, of which history.learning_rate tells. counts : whether there are classes.
     """
 
-    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator):
+    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator, counts):
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size, self.trainable, self.rule = batch_size, trainable, rule
-        self.step = training_step(net, loss, optimizer, batch_size, trainable)
+        self.step = TrainingStep(net, loss, optimizer, batch_size, trainable, keeps_output=counts)
         self.history = History()
         self.best = self.values() if rule.restore_best else None
         self.rng, self.began, self.steps = rng, 0, 0
@@ -51,16 +51,17 @@ class Run:
         try:
             rate = self.optimizer.rate(self.steps)
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
-                train_loss = self._train(samples, self.rng.permutation(rows), rate)
+                train_loss, train_accuracy = self._train(samples, self.rng.permutation(rows), rate)
                 val_loss, val_accuracy = (None, None) if held_out is None else evaluate(self.net, self.loss, held_out)
             steps = self.steps + math.ceil(len(rows) / self.batch_size)
             spoilt = not_finite({**self.values(), **self.step.state, "the validation loss": val_loss or 0.0})
             if spoilt:
                 raise self._diverged(steps, f"{spoilt} has NaN or infinity", rate)
-            measured = (train_loss, val_loss, val_accuracy, time.perf_counter() - began, rate)
+            measured = (train_loss, val_loss, val_accuracy, time.perf_counter() - began, rate, train_accuracy)
             for name, value in zip(MEASURED, measured, strict=True):
-                if value is not None:
-                    getattr(history, name).append(value)
+                values = getattr(history, name)
+                if value is not None and len(values) == done:  # an earlier version's checkpoint may lack the epochs before
+                    values.append(value)
             values = getattr(history, self.rule.monitor)
             if best_epoch is None or self.rule.improves(values[-1], values[best_epoch - 1]):
                 history.best_epoch = len(history)
@@ -73,10 +74,10 @@ class Run:
             history.cut(done)
             raise
 
-    def _train(self, samples: Samples, order: np.ndarray, rate: float) -> float:
-        """One step for every batch of rows, in that order; the mean loss of the samples."""
+    def _train(self, samples: Samples, order: np.ndarray, rate: float) -> tuple[float, float | None]:
+        """One step for every batch of rows, in that order; the samples' mean loss, and the share of classes that were right."""
         X, y = (np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in (samples.X, samples.y))
-        total = 0.0
+        classes, total, right = samples.classes, 0.0, 0
         for count, start in enumerate(range(0, len(order), self.batch_size), self.steps + 1):
             rows = order[start : start + self.batch_size]
             x, targets = X[: len(rows)], y[: len(rows)]
@@ -86,7 +87,9 @@ class Run:
             if not math.isfinite(loss):
                 raise self._diverged(count, f"the loss is {loss}", rate)
             total += loss * len(rows)
-        return total / len(order)
+            if classes is not None:
+                right += losses.count_right(self.step.output, targets if classes is samples.y else classes[rows])
+        return total / len(order), None if classes is None else right / len(order)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What of a checkpoint has one shape, however long the training: values, the best ones, the optimizer's state."""
@@ -112,7 +115,7 @@ def evaluate(net, loss, samples: Samples) -> tuple[float, float | None]:
         output = net(part.X)
         total += losses.value(loss, output, part.y) * len(part)
         if part.classes is not None:
-            right += np.count_nonzero(output.argmax(axis=-1) == part.classes)
+            right += losses.count_right(output, part.classes)
     return total / len(samples), None if samples.classes is None else right / len(samples)
 
 

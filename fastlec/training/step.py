@@ -75,6 +75,7 @@ class TrainingStep:
 
     net, loss, optimizer, batch_size : as given. trainable : the names of the parameters and buffers that change, or None for all.
     count : how many steps were made. None of them can be exchanged: make a new step, and hand on the state.
+    keeps_output : whether the network's output outlives the step, as `output`: else the gradient may take its place.
     Two threads may not train one network at once; a step waits for the one that runs in another thread. A step, or its state, that
     is asked for from within itself (by a signal handler) is a RuntimeError. In a forked child no other thread's step runs.
     An exception leaves everything as it was, but for what comes while the jobs run (Ctrl-C): that may leave parameters, buffers and
@@ -85,7 +86,7 @@ class TrainingStep:
         Settled("make a new step, and hand on the state: new.state = step.state") for _ in range(5)
     )
 
-    def __init__(self, net, loss, optimizer, batch_size, trainable=None):
+    def __init__(self, net, loss, optimizer, batch_size, trainable=None, *, keeps_output=False):
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
@@ -95,20 +96,21 @@ class TrainingStep:
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
         self.trainable = trainable_names(net, trainable)
-        self._count = 0
+        self._count, self._keeps_output = 0, keeps_output
         self._states = tuple(_zeros(net) for _ in range(_check.count(optimizer.state_arrays, "optimizer.state_arrays", 0)))
         self._prepare()
+        losses.warn_if_bounded(net, loss)
 
     def _prepare(self):
         """What follows from the rest."""
         self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
-        self._plans, self._lock, self._running = {}, threading.RLock(), False
+        self._plans, self._lock, self._running, self._output = {}, threading.RLock(), False, None
         self._rule = None if _in_kernels(self.optimizer, "set_rule", "step") else _OwnRule(self)
         _steps.add(self)
 
     @_by_itself
     def __getstate__(self):
-        derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_rule")
+        derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_output", "_rule")
         kept = {name: value for name, value in vars(self).items() if name not in derived}
         return kept | {"_states": tuple(a.copy() for a in self._states)}
 
@@ -120,6 +122,12 @@ class TrainingStep:
     def count(self):
         """How many steps were made."""
         return self._count
+
+    @property
+    def output(self):
+        """What the network gave of the last batch, before its step: an array that the next one may overwrite. None unless this is a
+        step with keeps_output=True."""
+        return self._output
 
     @property
     @_by_itself
@@ -170,6 +178,7 @@ class TrainingStep:
                 del self._plans[next(iter(self._plans))]  # the oldest
             self._plans[key] = plan
         loss = plan(X, self.loss.targets(y, plan.shape, dtype), self._count)
+        self._output = plan.output if self._keeps_output else None
         self._count += 1
         return loss
 
@@ -240,6 +249,7 @@ class _Planned:
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
         empty = kernels.Plan(X.dtype.num).empty
         x, output = empty(*X.shape), empty(*self.shape)
+        self.output = output
         targets = np.empty_like(loss.targets(y, self.shape, X.dtype))
 
         def new_plan():
@@ -252,7 +262,8 @@ class _Planned:
         self._forward = self._backward = new_plan()
         kept = net.plan_forward(self._forward, x, output)
         if _in_kernels(loss, "plan", "value_and_gradient"):
-            v = output if net.outer_derivative(output, kept) is None else empty(*self.shape)  # else the output is still needed
+            needed = step._keeps_output or net.outer_derivative(output, kept) is not None
+            v = empty(*self.shape) if needed else output
             loss.plan(self._forward, output, targets, v)
         else:
             self._output, self._v = output.view(), empty(*self.shape)
@@ -301,8 +312,8 @@ class _ByLayers:
 
     def __call__(self, X, targets, count):
         step = self._step
-        output, jac = step._form.linearize(X)
-        loss, v = losses.value_and_gradient(step.loss, output, targets)
+        self.output, jac = step._form.linearize(X)
+        loss, v = losses.value_and_gradient(step.loss, self.output, targets)
         jac.tmv(v, out=self._out)
         if step._rule:
             step._rule(count)

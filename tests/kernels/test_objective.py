@@ -18,6 +18,8 @@ from fastlec import Activation, Dense, MeanSquaredError, Network, Objective, Sof
 from fastlec.testing import gradient_test, jacobian_test, transpose_test
 from fastlec.training import objective as objective_module
 
+pytestmark = pytest.mark.filterwarnings("ignore:net ends with")  # networks here end in any activation, whatever the loss
+
 LOSSES = {"cross-entropy": SoftmaxCrossEntropy(), "squares": MeanSquaredError()}
 losses = pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 planned = pytest.mark.parametrize("layers", nets.PLANNED.values(), ids=nets.PLANNED)

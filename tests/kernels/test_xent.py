@@ -297,3 +297,17 @@ def test_labels_that_are_no_class(n, isa, dtype, rng):
         assert_array_equal(grad[1::2], right[1::2])
         softmax = fastlec.softmax(logits[::2]).astype(np.float64) / m
         np.testing.assert_allclose(grad[::2], softmax, rtol=4 * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 2), (100, 10), (33, 257)], ids=str)
+def test_rows_that_are_right(shape, dtype, rng):
+    """As argmax has it: of equal logits the first; but a row is wrong whose own logit is NaN, or whose class there is none of."""
+    logits, labels = rng.integers(0, 5, shape).astype(dtype), rng.integers(0, shape[1], shape[0])
+    labels[::2] = logits[::2].argmax(axis=1)
+    assert kernels.count_right(logits, labels) == np.count_nonzero(logits.argmax(axis=1) == labels)
+    for label in (-1, shape[1], 2**63 - 1, -(2**63)):
+        assert kernels.count_right(logits, np.full(shape[0], label)) == 0
+    assert kernels.count_right(np.full_like(logits, np.nan), labels) == 0
+    for strange in (logits[::2], logits.T, logits.astype(">f4"), logits.astype(np.float16), logits.ravel(), logits.tolist()):
+        assert kernels.count_right(strange, np.zeros(len(strange), np.int32)) is None
+    assert kernels.count_right(logits, labels[:-1]) is None

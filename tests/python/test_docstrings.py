@@ -6,15 +6,21 @@ import inspect
 import pytest
 
 import fastlec
-from fastlec import reference, regression, testing, training
+from fastlec import datasets, plot, reference, regression, testing, training
+
+
+def public(module):
+    """The names that a module offers: all of its functions where it does not say."""
+    functions = (name for name, item in vars(module).items() if inspect.isfunction(item) and item.__module__ == module.__name__)
+    return getattr(module, "__all__", [name for name in functions if not name.startswith("_")])
 
 
 def examples():
     """A doctest for each public function, class and method that has examples."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     objects = {}
-    for module in (fastlec, testing, reference, training, regression):
-        for name in module.__all__:
+    for module in (fastlec, datasets, plot, reference, regression, testing, training):
+        for name in public(module):
             item = getattr(module, name)
             if not inspect.ismodule(item):
                 objects.setdefault(id(item), (f"{module.__name__}.{name}", item))
@@ -32,6 +38,8 @@ def runner():
 
 @pytest.mark.parametrize("example", list(examples()), ids=lambda example: example.name)
 def test_example(example, capsys):
+    if example.name.startswith("fastlec.plot."):
+        pytest.importorskip("matplotlib")
     result = runner().run(example)
     assert result.attempted > 0
     assert result.failed == 0, capsys.readouterr().out

@@ -12,7 +12,7 @@ from test_loop import assert_same, images, network, overfitted, regression
 from fastlec import io
 from fastlec.layers import Dense, Layer
 from fastlec.network import Network
-from fastlec.training import SGD, Adam, CosineDecay, EarlyStopping, MeanSquaredError, fit, training_step
+from fastlec.training import SGD, Adam, CosineDecay, EarlyStopping, MeanSquaredError, TrainingStep, fit
 from fastlec.training import run as run_module
 
 
@@ -134,20 +134,13 @@ def test_an_interrupted_epoch_is_done_again(digits, tmp_path, monkeypatch):
     path, whole, net = tmp_path / "run.npz", network(), network()
     expected = fit(whole, *digits, epochs=3)
 
-    def interrupted(*settings):
-        step = training_step(*settings)
+    class Interrupted(TrainingStep):
+        def __call__(self, X, y):
+            if self.count == 25:
+                raise KeyboardInterrupt
+            return super().__call__(X, y)
 
-        class Interrupted:
-            def __call__(self, X, y):
-                if step.state["count"] == 25:
-                    raise KeyboardInterrupt
-                return step(X, y)
-
-            state = property(lambda self: step.state)
-
-        return Interrupted()
-
-    monkeypatch.setattr(run_module, "training_step", interrupted)
+    monkeypatch.setattr(run_module, "TrainingStep", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(net, *digits, epochs=3, checkpoint=path)
     monkeypatch.undo()
@@ -186,7 +179,7 @@ def test_a_stopped_training_stays_stopped_until_there_is_more_patience(tmp_path)
     [
         ("dtype", {"net": network(np.float32)}),
         ("net", {"net": network(activation="sigmoid")}),
-        ("net", {"net": Network([Dense(64, 10, rng=0)])}),
+        ("net", {"net": Network([Dense(64, 10, "identity", rng=0)])}),
         ("net", {"net": Network([network()])}),
         ("loss", {"loss": MeanSquaredError(), "y": np.zeros((300, 10))}),
         ("optimizer", {"optimizer": SGD(0.01)}),
@@ -350,23 +343,32 @@ def test_another_function_of_the_same_name_is_noted(digits, tmp_path):
     ]
 
 
+def test_a_checkpoint_without_training_accuracy_goes_on(digits, tmp_path):
+    """As versions wrote them that did not measure it: the list stays empty, for it has an entry for every epoch or none."""
+    path, net, whole = tmp_path / "run.npz", network(), network()
+    expected = fit(whole, *digits, epochs=4)
+    fit(network(), *digits, epochs=2, checkpoint=path)
+    arrays, meta = io.load_arrays(path)
+    assert len(arrays.pop("history.train_accuracy")) == 2
+    io.save_arrays(path, arrays, meta)
+    assert fit(network(), *digits, epochs=2, checkpoint=path).train_accuracy == []
+    for epochs in (3, 4):
+        history = fit(net, *digits, epochs=epochs, checkpoint=path)
+    np.testing.assert_array_equal(net.theta, whole.theta)
+    assert history.train_loss == expected.train_loss
+    assert history.train_accuracy == []
+
+
 def test_the_samples_set_aside_stay_so_when_another_generator_goes_on(digits, tmp_path, monkeypatch):
     X, y = digits
     seen, path = [], tmp_path / "run.npz"
 
-    def recorded(net, *settings):
-        step = training_step(net, *settings)
+    class Recorder(TrainingStep):
+        def __call__(self, X, y):
+            seen[-1].update(row.tobytes() for row in X)
+            return super().__call__(X, y)
 
-        class Recorder:
-            state = property(lambda self: step.state, lambda self, state: setattr(step, "state", state))
-
-            def __call__(self, X, y):
-                seen[-1].update(row.tobytes() for row in X)
-                return step(X, y)
-
-        return Recorder()
-
-    monkeypatch.setattr(run_module, "training_step", recorded)
+    monkeypatch.setattr(run_module, "TrainingStep", Recorder)
     for epochs, rng in ((1, 5), (2, 6), (3, None)):
         seen.append(set())
         fit(network(), X, y, epochs=epochs, validation=0.2, rng=np.random.default_rng(rng), checkpoint=path)

@@ -16,12 +16,13 @@ from fastlec.training import (
     History,
     MeanSquaredError,
     SoftmaxCrossEntropy,
+    TrainingStep,
     fit,
     run,
     training_step,
 )
 
-MEASURED = ("train_loss", "val_loss", "val_accuracy", "learning_rate")
+MEASURED = ("train_loss", "val_loss", "val_accuracy", "learning_rate", "train_accuracy")
 
 
 def network(dtype=np.float64, n_in=64, n_out=10, activation="tanh"):
@@ -34,19 +35,12 @@ def batches(monkeypatch):
     """Copies of the batches (X, y) that any training step has been given."""
     seen = []
 
-    def recorded(net, *settings):
-        step = training_step(net, *settings)
+    class Recorder(TrainingStep):
+        def __call__(self, X, y):
+            seen.append((X.copy(), y.copy()))
+            return super().__call__(X, y)
 
-        class Recorder:
-            def __call__(self, X, y):
-                seen.append((X.copy(), y.copy()))
-                return step(X, y)
-
-            state = property(lambda self: step.state)
-
-        return Recorder()
-
-    monkeypatch.setattr(run, "training_step", recorded)
+    monkeypatch.setattr(run, "TrainingStep", Recorder)
     return seen
 
 
@@ -193,6 +187,39 @@ def test_probabilities_have_an_accuracy(digits):
     net = network()
     history = fit(net, X, soft, epochs=2, validation=(X, soft))
     assert history.val_accuracy[-1] == np.mean(net(X).argmax(axis=1) == y)
+
+
+@pytest.mark.parametrize("kind", ["labels", "probabilities", "own loss", "own layer"])
+def test_training_accuracy_is_that_of_the_batches_before_their_steps(kind, digits, batches, dtype):
+    class OwnLoss(SoftmaxCrossEntropy):
+        def value_and_gradient(self, output, y):
+            return super().value_and_gradient(output, y)
+
+    class OwnLayer(Dense):
+        def evaluate(self, x):
+            return super().evaluate(x)
+
+    X, y = digits
+    loss = OwnLoss() if kind == "own loss" else SoftmaxCrossEntropy()
+    net = network(dtype)
+    if kind == "own layer":
+        net = Network([*net.layers[:-1], OwnLayer(12, 10, "identity", dtype=dtype, rng=2)])
+    other = net.with_params(net.params)
+    history = fit(net, X, 0.5 * np.eye(10)[y] + 0.05 if kind == "probabilities" else y, loss=loss, epochs=2, batch_size=64)
+    step, right = training_step(other, loss, SGD(0.01, momentum=0.9), 64), []
+    for batch, targets in list(batches):
+        classes = targets if targets.ndim == 1 else targets.argmax(axis=1)
+        right.append(np.count_nonzero(other(batch).argmax(axis=1) == classes))
+        step(batch, targets)
+    assert history.train_accuracy == [sum(right[:5]) / 300, sum(right[5:]) / 300]
+    assert 0.05 < history.train_accuracy[0] < history.train_accuracy[1]
+    np.testing.assert_array_equal(net.theta, other.theta)
+
+
+def test_targets_that_are_no_classes_have_no_accuracy():
+    X, y = regression()
+    history = fit(linear(), X, y, loss=MeanSquaredError(), epochs=1, validation=0.2)
+    assert history.train_accuracy == history.val_accuracy == []
 
 
 # ---- early stopping
@@ -578,9 +605,13 @@ def test_a_history_draws_what_it_has():
     pytest.importorskip("matplotlib")
     before = sys.modules.get("matplotlib.pyplot")
     axes = plot.new_figure().subplots(3)
-    full = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75], [0.1, 0.1], [0.1, 0.1], 2)
+    full = History([1.0, 0.5], [1.1, 0.8], [0.5, 0.75], [0.1, 0.1], [0.1, 0.1], 2, train_accuracy=[0.25, 1.0])
     assert full.plot(axes[0]) is axes[0]
     assert [line.get_ydata().tolist() for line in axes[0].lines] == [[1.0, 0.5], [1.1, 0.8]]
+    (accuracies,) = {*axes[0].figure.axes} - {*axes}
+    assert [line.get_ydata().tolist() for line in accuracies.lines] == [[25.0, 100.0], [50.0, 75.0]]
+    labels = [text.get_text() for text in accuracies.get_legend().get_texts()]
+    assert labels == ["training loss", "validation loss", "training accuracy", "validation accuracy"]
     History([1.0, 0.5], [1.1, 0.8]).plot(axes[1])
     assert len(axes[1].lines) == 2
     assert len(axes[1].figure.axes) == 4  # an axis for the accuracy beside the first only

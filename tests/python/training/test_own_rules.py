@@ -25,6 +25,8 @@ from fastlec import (
 )
 from fastlec.training.step import _Planned
 
+pytestmark = pytest.mark.filterwarnings("ignore:net ends with")  # networks here end in any activation, whatever the loss
+
 
 @dataclass(frozen=True)
 class Lion(Optimizer):

@@ -1,0 +1,114 @@
+"""Labelled samples to try a classifier on: three sets of points in the plane, made of random numbers, and the embedded digits.
+
+A set of points is X (n_samples, 2) float64 and labels (n_samples,) int64, 0 to n_classes - 1, in random order; each class has as
+many samples as any other, or one more. The same arguments give the same points; ``rng`` is a seed or a numpy.random.Generator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import _check
+from .data import load_digits
+
+__all__ = ["load_digits", "make_blobs", "make_peaks", "make_spirals", "peaks"]
+
+_GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
+_GRID = 801  # points on a side where the extrema of peaks are looked for: they are found to 2e-4
+
+
+def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.02, turns: float = 1.5, rng=0):
+    """Spirals about the origin, one for each class ("Swiss roll"): r (cos phi, sin phi) for r in [0.1, 1], the angle
+    phi = 2 pi (turns r + class / n_classes).
+
+    noise : standard deviation of the normal numbers that are added to both coordinates.  turns : from the centre to r = 1.
+    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit.
+
+    >>> X, y = fastlec.datasets.make_spirals(300, 3)
+    >>> X.shape, X.dtype, y[:5]
+    ((300, 2), dtype('float64'), array([0, 0, 2, 2, 2]))
+
+    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
+    """
+    y, rng = _labels(n_samples, n_classes, rng)
+    noise, turns = _check.non_negative(noise, "noise"), _check.positive(turns, "turns")
+    r = rng.uniform(0.1, 1, len(y))
+    phi = 2 * np.pi * (turns * r + y / n_classes)
+    X = np.stack([r * np.cos(phi), r * np.sin(phi)], axis=1)
+    return X + noise * rng.standard_normal(X.shape), y
+
+
+def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1, rng=0):
+    """A Gaussian mixture: each class is normally distributed about a centre of its own. Centres are spread over the unit disk, the
+    first in the middle, each next one a golden angle further round (H. Vogel, "A better way to construct the sunflower head",
+    1979).
+
+    noise : standard deviation of both coordinates; a number, or one for each class.
+    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit.
+
+    >>> import numpy as np
+    >>> X, y = fastlec.datasets.make_blobs(1000, 3, noise=0.05)
+    >>> np.bincount(y), bool(np.linalg.norm(X[y == 0].mean(axis=0)) < 0.01)
+    (array([334, 333, 333]), True)
+    """
+    y, rng = _labels(n_samples, n_classes, rng)
+    if np.ndim(noise):
+        noise = _check.shape(_check.as_array(noise, "noise"), "noise", (n_classes,), ", one for each class")
+        noise = np.array([_check.non_negative(value, f"noise[{i}]") for i, value in enumerate(noise)])[y, None]
+    else:
+        noise = _check.non_negative(noise, "noise")
+    k = np.arange(n_classes)
+    radius, angle = np.sqrt(k / max(n_classes - 1, 1)), k * _GOLDEN_ANGLE
+    centres = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    return centres[y] + noise * rng.standard_normal((len(y), 2)), y
+
+
+def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0, rng=0):
+    """Points of the square [-3, 3] x [-3, 3], and in which level of a function, "peaks", they lie: the range between its minimum
+    and its maximum is cut into n_classes intervals of one length. Points are uniformly distributed over each class.
+
+        peaks(x, y) = 3 (1 - x)^2 exp(-x^2 - (y + 1)^2) - 10 (x / 5 - x^3 - y^5) exp(-x^2 - y^2) - exp(-(x + 1)^2 - y^2) / 3
+
+    noise : standard deviation of the normal numbers that are added to both coordinates of a point once it has its class.
+    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit.
+
+    >>> import numpy as np
+    >>> X, y = fastlec.datasets.make_peaks(500)
+    >>> np.bincount(y), float(np.abs(X).max()) <= 3
+    (array([100, 100, 100, 100, 100]), True)
+
+    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
+    """
+    labels, rng = _labels(n_samples, n_classes, rng)
+    noise = _check.non_negative(noise, "noise")
+    side = np.linspace(-3, 3, _GRID)
+    values = peaks(side, side[:, None])
+    levels = np.linspace(values.min(), values.max(), n_classes + 1)[1:-1]
+    X, missing = np.empty((n_samples, 2)), [np.flatnonzero(labels == k) for k in range(n_classes)]
+    while any(map(len, missing)):
+        points = rng.uniform(-3, 3, (max(n_samples, 1024), 2))
+        found = np.digitize(peaks(*points.T), levels)
+        for k, rows in enumerate(missing):
+            some = points[found == k][: len(rows)]
+            X[rows[: len(some)]] = some
+            missing[k] = rows[len(some) :]
+    return X + noise * rng.standard_normal(X.shape), labels
+
+
+def peaks(x, y):
+    """The function of :func:`make_peaks`, elementwise: x, y numbers or arrays that broadcast.
+
+    >>> round(float(fastlec.datasets.peaks(0.0, 1.58)), 3)
+    8.105
+    """
+    first = 3 * (1 - x) ** 2 * np.exp(-(x**2) - (y + 1) ** 2)
+    return first - 10 * (x / 5 - x**3 - y**5) * np.exp(-(x**2) - y**2) - np.exp(-((x + 1) ** 2) - y**2) / 3
+
+
+def _labels(n_samples, n_classes, rng):
+    """Labels in random order, and the generator that they come from."""
+    n_classes = _check.count(n_classes, "n_classes", 1)
+    n_samples = _check.count(n_samples, "n_samples", n_classes)
+    _check.memory(48 * n_samples, f"n_samples is {n_samples}: so many points")
+    rng = _check.generator(rng)
+    return rng.permutation(np.arange(n_samples) % n_classes), rng

@@ -1,0 +1,64 @@
+"""The homework of the course, as the documentation has it: 40 lines, whose networks learn what they should."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+from interpreter import output
+
+PAGE = Path(__file__).parents[3] / "docs" / "examples" / "plot_homework.py"
+pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the sources are not here")
+SETS, KINDS, DEPTHS = ("spirals", "blobs", "peaks"), ("standard", "residual"), (1, 2, 4, 8)
+
+
+@pytest.fixture(scope="module")
+def found():
+    """What the page finds, in a process of its own: pyplot has state."""
+    pytest.importorskip("matplotlib")
+    code = f"""
+        import json, runpy, warnings
+        import matplotlib
+        matplotlib.use("Agg")
+        warnings.simplefilter("error", UserWarning)
+        page = runpy.run_path({str(PAGE)!r})
+        from matplotlib import pyplot
+        accuracies = [[*key, h.train_accuracy[-1], h.val_accuracy[-1]] for key, h in page["histories"].items()]
+        tests = [[*key, type(test).__name__, bool(test.passed)] for key, test in page["tests"]]
+        panels = [[ax.get_title() for ax in pyplot.figure(n).axes] for n in pyplot.get_fignums()]
+        print(json.dumps([accuracies, tests, panels]))
+    """
+    return json.loads(output(code))
+
+
+def test_it_takes_forty_lines():
+    tree, lines = ast.parse(PAGE.read_text()), PAGE.read_text().splitlines()
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)]
+    prose = {line for node in texts for line in range(node.lineno, node.end_lineno + 1)}
+    code = [line for n, line in enumerate(lines, 1) if n not in prose and line.strip() and not line.startswith("#")]
+    assert 20 < len(code) <= 40
+
+
+def test_every_network_passes_the_three_tests(found):
+    _, tests, _ = found
+    kinds = ("TaylorResult", "TaylorResult", "TransposeResult")
+    assert tests == [[s, kind, d, result, True] for s in SETS for kind in KINDS for d in DEPTHS for result in kinds]
+
+
+def test_deep_networks_learn_what_shallow_ones_cannot(found):
+    accuracies = {(s, kind, d): (train, val) for s, kind, d, train, val in found[0]}
+    assert list(accuracies) == [(s, kind, d) for s in SETS for kind in KINDS for d in DEPTHS]
+    for (s, kind, d), (train, val) in accuracies.items():
+        if s == "blobs" or d >= 4 or (kind == "residual" and d == 2):
+            assert min(train, val) >= 0.95, (s, kind, d)
+    for s, most in (("spirals", 0.8), ("peaks", 0.9)):  # one layer of 32
+        assert max(*accuracies[s, "standard", 1], *accuracies[s, "residual", 1]) < most
+
+
+def test_the_pictures_have_their_panels(found):
+    first, curves, regions = found[2]
+    assert first == ["48 gradient and Jacobian tests"]
+    assert curves == [f"{s}, {kind}" for kind in KINDS for s in SETS]
+    assert [title.partition(":")[0] for title in regions] == [
+        f"{s}, {kind}, {d}" for s in SETS for kind in KINDS for d in DEPTHS
+    ]
