@@ -68,6 +68,7 @@ from .training import (  # noqa: E402
 
 if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
     from . import data, io, plot, reference, testing
+    from .robust import robust_fit, robust_lstsq
 
 __all__ = [
     "SGD",
@@ -118,6 +119,8 @@ __all__ = [
     "release_memory",
     "relu",
     "relu_derivative",
+    "robust_fit",
+    "robust_lstsq",
     "set_conv_algorithm",
     "set_num_threads",
     "show_config",
@@ -139,6 +142,10 @@ def __getattr__(name):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")
+    if name in ("robust_fit", "robust_lstsq"):
+        from . import robust
+
+        return getattr(robust, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,0 +1,200 @@
+"""Linear problems under robust losses, as `least_squares.minimize` takes them: residuals A x - y; and the least sum of their sizes."""
+
+import numpy as np
+
+from ._robust_losses import LINEAR
+from .least_squares import ROUND_OFF, Point, Products, angle, cosine, row_blocks, triangle
+
+WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
+
+
+class Multiplied:
+    """A x - y, of a matrix that is sparse or a LinearOperator."""
+
+    first_damping = 1e-6
+
+    def __init__(self, A, y, sample_weight):
+        self.A, self.y, self.sample_weight = A, y, sample_weight
+        self.loss, self.scale = LINEAR, 1.0
+        self._last = None, None
+
+    def at(self, x):
+        return Point(x, self.residual(x), self.loss, self.scale, self.sample_weight)
+
+    def least_squares(self):
+        """The x of plain least squares, of the least norm where there are several."""
+        start = Point(np.zeros(self.A.shape[1]), -self.y, LINEAR, 1.0, self.sample_weight)
+        return start.x + self.linearize(start).step(0.0)[0]
+
+    def residual(self, x):
+        if self._last[0] is not x:
+            r = self._mv(x)
+            self._last = x, np.subtract(r, self.y, out=r)
+        return self._last[1]
+
+    def _mv(self, x):
+        return np.array(self.A @ x, np.float64)
+
+    def linearize(self, point):
+        return Products(self.A, point)
+
+    def rows(self, chosen):
+        """Those rows of A, as an array."""
+        if hasattr(self.A, "tocsr"):
+            return self.A[chosen].toarray().astype(np.float64)
+        rows = np.empty((len(chosen), self.A.shape[1]))
+        unit = np.zeros(self.A.shape[0])
+        for i, row in zip(chosen, rows, strict=True):
+            unit[i] = 1
+            row[:] = self.A.rmatvec(unit)
+            unit[i] = 0
+        return rows
+
+    def tmv(self, u):
+        return np.asarray(self.A.T @ u, np.float64)
+
+    def angle(self, g, psi):
+        return angle(self.A, g, psi, np.ones(len(psi)) if self.sample_weight is None else np.sqrt(self.sample_weight))
+
+
+class Rows(Multiplied):
+    """A x - y, of an array, which is read in blocks of rows and not copied.
+
+    There is a B, of the rank of A, with Q = sqrt(v) A B and Q' Q = I. Steps go along x + B c, so that the condition of A does not matter,
+    and Q' D Q = I - Q' (1 - D) Q takes only the rows with D != 1, those beyond the loss's quadratic part. Residuals and gradients come
+    from A itself, so what B is off by makes steps a little worse, never the result: where A is well conditioned, B from A' A will do.
+    """
+
+    first_damping = 1.0
+
+    def __init__(self, A, y, sample_weight):
+        super().__init__(A, y, sample_weight)
+        m, n = A.shape
+        self.blocks = row_blocks(m, n)
+        self.root = None if sample_weight is None else np.sqrt(sample_weight)
+        self.B = None
+        if m >= n:
+            gram = np.zeros((n, n))
+            for rows in self.blocks:
+                block = self._block(rows)
+                gram += block.T @ block
+            self.columns = np.sqrt(gram.diagonal())
+            scale = np.where(self.columns > 0, self.columns, 1)
+            values, vectors = np.linalg.eigh(gram / scale / scale[:, None])
+            if values[0] * WELL_CONDITIONED**2 > values[-1]:
+                self.B = vectors / np.sqrt(values) / scale[:, None]
+        if self.B is None:
+            R = triangle((self._block(rows) for rows in self.blocks), n)
+            self.columns = np.linalg.norm(R, axis=0)
+            _, S, Vt = np.linalg.svd(R, full_matrices=False)
+            rank = int((S > S[0] * max(m, n) * np.finfo(np.float64).eps).sum())
+            self.B = Vt[:rank].T / S[:rank]
+
+    def _block(self, rows):
+        block = np.asarray(self.A[rows], np.float64)
+        return block if self.root is None else self.root[rows, None] * block
+
+    def _mv(self, x):
+        product = np.empty(len(self.y))
+        for rows in self.blocks:
+            np.matmul(np.asarray(self.A[rows], np.float64), x, out=product[rows])
+        return product
+
+    def tmv(self, u):
+        return sum(u[rows] @ np.asarray(self.A[rows], np.float64) for rows in self.blocks)
+
+    def rows(self, chosen):
+        return np.asarray(self.A[chosen], np.float64)
+
+    def angle(self, g, psi):
+        return cosine(g, self.columns, psi)
+
+    def linearize(self, point):
+        return Reweighted(self, point)
+
+    def gram(self, D):
+        """Q' D Q."""
+        full = 2 * np.count_nonzero(D != 1) > len(D)  # then there are fewer rows to leave out
+        D = D if full else 1 - D
+        total = np.zeros((self.B.shape[1],) * 2)
+        chosen = np.flatnonzero(D)
+        step = max(len(self.y) // len(self.blocks), 1)
+        for first in range(0, len(chosen), step):
+            some = chosen[first : first + step]
+            Q = self._block(some) @ self.B
+            total += Q.T @ (D[some, None] * Q)
+        return total if full else np.eye(len(total)) - total
+
+
+class Reweighted:
+    """The model of `Rows` at a point: between Newton's, at damping 0, and that of iteratively reweighted least squares, at 1 and
+    more, whose steps never raise the cost of a loss that is concave in r^2, as all are here."""
+
+    def __init__(self, problem, point):
+        self.problem, self.point = problem, point
+        g, psi = problem.tmv(point.weighted(point.psi)), point.root_weighted(point.psi)
+        self.g = problem.B.T @ g
+        self.cosine = problem.angle(g, psi)
+        self.stationarity = cosine(np.linalg.norm(self.g), 1.0, psi)
+
+    def step(self, damping):
+        share = min(damping, 1.0)
+        D = self.point.w if share == 1 else (1 - share) * self.point.curvature + share * self.point.w
+        H = self.problem.gram(D)
+        try:
+            np.linalg.cholesky(H)
+        except np.linalg.LinAlgError:
+            if share < 1:
+                return self.step(1.0)
+        c = np.linalg.lstsq(H, -self.g, rcond=None)[0]
+        return self.problem.B @ c, -0.5 * float(self.g @ c)
+
+
+def least_absolute(problem, x):
+    """(x, psi, stationarity, linear programs solved) of the least sum of v |A x - y|, from an x near it.
+
+    Its dual, max r' u with A' u = 0 and |u_i| <= v_i, is solved for the residuals that are nearest to zero, the others' u having
+    the sign of theirs; should one of these change its sign, there were too few (Portnoy and Koenker, "The Gaussian hare and the Laplacian
+    tortoise", 1997). The residuals at which u is inside of its bounds, at most n, are zero: x and u are solved for once more
+    from these, to the last digit.
+    """
+    from scipy.optimize import linprog
+
+    m, n = problem.A.shape
+    v = np.ones(m) if problem.sample_weight is None else problem.sample_weight
+    zero = ROUND_OFF * float(np.abs(problem.y).max())
+    B = getattr(problem, "B", np.eye(n))
+    size, rounds = min(m, 4 * n + int(m ** (2 / 3))), 0
+    while True:
+        rounds += 1
+        r = problem.residual(x)
+        near = np.argpartition(np.abs(r), size - 1)[:size]
+        psi = np.sign(r)
+        psi[near] = 0
+        rows, fixed = problem.rows(near) @ B, B.T @ problem.tmv(v * psi)
+        unit = np.abs(r[near]).max() or 1.0
+        found = linprog(
+            -r[near] / unit,
+            A_eq=rows.T,
+            b_eq=-fixed,
+            bounds=np.stack([-v[near], v[near]], axis=1),
+            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+        )
+        if found.status == 0:
+            u, step = found.x, unit * found.eqlin.marginals
+            inside = np.abs(u) < (1 - 1e-7) * v[near]
+            for _ in range(2):
+                step = step - np.linalg.lstsq(rows[inside], r[near[inside]] + rows[inside] @ step, rcond=None)[0]
+            u[inside] = np.linalg.lstsq(rows[inside].T, -fixed - rows[~inside].T @ u[~inside], rcond=None)[0]
+            psi[near] = np.clip(np.divide(u, v[near], out=np.zeros(size), where=v[near] > 0), -1, 1)
+            after = problem.residual(x + B @ step)
+            if size == m or not (psi * after < -zero).any():
+                break
+            x = x + B @ step
+        elif size == m:
+            raise RuntimeError(f"the linear program of the least absolute residuals has no solution: {found.message}")
+        size = min(m, 4 * size)
+    x, r = x + B @ step, after
+    gap = 1 - float((v * psi) @ r) / (float(v @ np.abs(r)) or 1.0)
+    stationarity = max(problem.angle(problem.tmv(v * psi), np.sqrt(v) * psi), gap if np.abs(r).max() > zero else 0.0)
+    return x, psi, stationarity, rounds

@@ -1,0 +1,300 @@
+"""Nonlinear least squares by Levenberg and Marquardt's method: THE driver, for plain squares and for robust losses.
+
+    F(x) = 1/2 sum_i s^2 rho((r_i(x) / s)^2)
+
+A step d minimises a quadratic model of F at x plus damping / 2 |D d|^2, the gain is how much of the decrease that the model
+predicts comes true, and the damping follows from the gain (Nielsen, "Damping parameter in Marquardt's method", 1999). The gradient
+J' psi, psi = w r, is exact; the model's second derivative J' C J has C = max(curvature, FLOOR w): Triggs' correction for robust losses
+(Triggs et al., "Bundle adjustment: a modern synthesis", 1999, 4.3), with a floor for residuals at which the loss is not convex.
+
+minimize knows a problem by three methods, and its quadratic model by `stationarity` and `step`. Such models here: `Factored` for
+a Jacobian that is an array, `Products` for one that only multiplies vectors (JacMV and JacTMV) or is sparse.
+"""
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check
+
+FLOOR = 0.01  # of the curvature, in weights: what it adds to a model's second derivative costs about a digit and a half per step
+FORCING = 0.01  # how much of the gradient an inner iteration may leave, relative to it
+POWERS = 5  # of the power method
+BLOCK_VALUES = 1 << 15  # of rows that are factored together, which stay in cache: found by timing 1e5 x 20
+ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: a smaller change says nothing
+
+
+class Iteration(NamedTuple):
+    """One iteration: cost and stationarity where it ended, the damping that it used, its gain (NaN where round-off hides it)."""
+
+    cost: float
+    stationarity: float
+    damping: float
+    gain: float
+
+
+@dataclass
+class Minimum:
+    """Where a minimisation ended, or has come to: the best point so far, its cost and its model."""
+
+    point: object
+    model: object
+    history: list = field(default_factory=list)
+    converged: bool = False
+    reason: str = "interrupted"
+
+    @property
+    def x(self):
+        return self.point.x
+
+    @property
+    def cost(self):
+        return self.point.cost
+
+    @property
+    def message(self):
+        judged = "converged" if self.converged else "not converged"
+        return f"{len(self.history)} iterations, {judged}: {self.reason}"
+
+
+def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=()):
+    """Goes from x to where the problem's cost is stationary; a `Minimum`.
+
+    problem : has at(x) -> point, linearize(point) -> model, and first_damping, the least that follows a step which fails. A point has
+    x and cost. A model has stationarity and cosine, numbers that vanish with the gradient and have no units, and step(damping) ->
+    (d, the decrease of the cost that it predicts).
+    tol : of the stationarity, or of the cosine where round-off keeps the stationarity from it. damping : of the first step. history :
+    of the iterations before, which count for max_iter.
+    callback(iteration, x, cost) follows each iteration; StopIteration ends the minimisation. Any other exception, of whatever is
+    called, has the best state so far as ``error.minimum``.
+    """
+    point = problem.at(x)
+    if not math.isfinite(point.cost):
+        raise ValueError(f"the cost at the start is {point.cost}; expected residuals whose squares float64 holds")
+    at, at_start, growth, lower = Minimum(point, problem.linearize(point), list(history)), point.cost, 2.0, True
+    try:
+        while not at.model.stationarity <= tol and len(at.history) < max_iter and lower:
+            d, predicted = at.model.step(damping)
+            point, used, before = problem.at(at.point.x + d), damping, at.point.cost
+            if predicted > ROUND_OFF * before:
+                gain = (before - point.cost) / predicted
+                accepted = gain > 0
+                model = problem.linearize(point) if accepted else None
+            else:  # the gradient decides, not the cost
+                gain, accepted = math.nan, point.cost <= (1 + ROUND_OFF) * before
+                model = problem.linearize(point) if accepted else None
+                lower = accepted = accepted and model.stationarity < at.model.stationarity
+            if accepted:
+                at.point, at.model = point, model
+                damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain == gain else 0.1
+                growth = 2.0
+            elif lower:
+                damping, growth = max(damping * growth, problem.first_damping), 2 * growth
+                lower = damping < 1 / ROUND_OFF
+            at.history.append(Iteration(at.point.cost, at.model.cosine, used, gain))
+            if callback:
+                callback(len(at.history), at.point.x.copy(), at.point.cost)
+    except StopIteration:
+        at.reason = "stopped by callback"
+        return at
+    except BaseException as error:
+        with suppress(Exception):  # there are exceptions that take no attributes
+            error.minimum = at
+        raise
+    vanished = not lower and at.point.cost <= np.finfo(np.float64).eps * at_start
+    at.converged = vanished or bool(at.model.stationarity <= tol or not lower and at.model.cosine <= tol)
+    at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
+    if not lower and not at.converged:
+        at.reason += "; no step lowers the cost any more"
+    return at
+
+
+class Point:
+    """x with its residuals r, and of each of these the weight w and the curvature of the loss; the cost, and psi = w r.
+
+    loss : a row of `_robust_losses.LOSSES`. scale : its s. sample_weight : (m,) or None.
+    """
+
+    def __init__(self, x, r, loss, scale, sample_weight=None):
+        self.x, self.r, self.sample_weight = x, r, sample_weight
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is judged where it is used
+            rho, self.w, self.curvature = loss.terms(np.abs(r) / scale)
+            self.cost = 0.5 * scale**2 * float(rho.sum() if sample_weight is None else sample_weight @ rho)
+
+    @property
+    def psi(self):
+        return self.w * self.r
+
+    def weighted(self, values):
+        """Times the sample weights."""
+        return values if self.sample_weight is None else self.sample_weight * values
+
+    def root_weighted(self, values):
+        return values if self.sample_weight is None else np.sqrt(self.sample_weight) * values
+
+
+class Problem:
+    """A residual and its Jacobian as functions. jac(x) : an array (m, n), sparse matrix or LinearOperator."""
+
+    first_damping = 1e-6
+
+    def __init__(self, residual, jac, dtype, loss, scale=1.0):
+        self.residual, self.jac, self.dtype = residual, jac, dtype
+        self.loss, self.scale, self.sample_weight = loss, scale, None
+        self.m = None
+
+    def at(self, x):
+        r = _check.as_array(self.residual(x.astype(self.dtype)), "residual(x)")
+        _check.float_dtype(r.dtype, "residual(x)")
+        if r.ndim != 1 or not r.size:
+            raise ValueError(f"residual(x) has shape {r.shape}; expected (m,), m at least 1")
+        if self.m is None:
+            self.m = len(r)
+            _check.finite(r, "residual(x0)")
+        r = _check.shape(r, "residual(x)", (self.m,), ", as at x0").astype(np.float64)
+        return Point(x, r, self.loss, self.scale, self.sample_weight)
+
+    def linearize(self, point):
+        J = matrix_or_operator(self.jac(point.x.astype(self.dtype)), "jac(x)")
+        _check.shape(J, "jac(x)", (len(point.r), len(point.x)), " to match residual(x) and x")
+        return (Factored if isinstance(J, np.ndarray) else Products)(J, point)
+
+
+def matrix_or_operator(A, name):
+    """A as a 2-D ndarray, or a sparse matrix (by rows) or LinearOperator; of a dtype that computes, and finite as far as one sees."""
+    operator, sparse = hasattr(A, "matvec") and hasattr(A, "rmatvec"), hasattr(A, "tocsr")
+    if not operator and not sparse:
+        A = _check.as_array(A, name)
+    if len(A.shape) != 2 or 0 in A.shape:
+        raise ValueError(f"{name} has shape {A.shape}; expected (m, n), neither of them 0")
+    _check.float_dtype(np.dtype(A.dtype), name)
+    if sparse:
+        A = A.tocsr()
+        _check.finite(A.data, f"{name}.data")
+    elif not operator:
+        _check.finite(A, name)
+    return A
+
+
+def row_blocks(m, n):
+    """Slices of m rows of n values that stay in cache; at least 2 n rows, so that factoring them by blocks costs little more."""
+    step = max(BLOCK_VALUES // n, 2 * n)
+    return [slice(first, first + step) for first in range(0, m, step)]
+
+
+def triangle(rows, n):
+    """The factor R of the matrix whose blocks of rows, arrays (k, n), `rows` goes over: (at most n, n). Never squares the condition,
+    and holds no copy of the matrix."""
+    R = np.empty((0, n))
+    for block in rows:
+        R = np.linalg.qr(np.concatenate([R, block]), mode="r")
+    return R
+
+
+def floored(point):
+    """The curvature C of the model at a point."""
+    return np.maximum(point.curvature, FLOOR * point.w)
+
+
+def cosine(g, columns, psi):
+    """The largest cosine of the angle between psi and a column, g their products: MINPACK's measure of convergence."""
+    size = float(np.linalg.norm(psi))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.max(np.where(g == 0, 0.0, np.abs(g) / (columns * size)), initial=0.0))
+
+
+def column_lengths(J, root):
+    """Of diag(root) J, a sparse matrix."""
+    return np.sqrt(J.multiply(J).T @ root**2)
+
+
+def operator_norm(J, root=1.0):
+    """The largest singular value of diag(root) J, by the power method: rarely below half of it, never above."""
+    v = np.random.default_rng(0).standard_normal(J.shape[1])
+    for _ in range(POWERS):
+        v /= np.linalg.norm(v) or 1.0
+        u = root * np.asarray(J @ v, np.float64)
+        v = np.asarray(J.T @ (root * u), np.float64)
+    return float(np.linalg.norm(u))
+
+
+def angle(J, g, psi, root):
+    """The cosine for g = J' diag(root) psi of a sparse J, or |g| / (|diag(root) J| |psi|) of an operator, whose columns nobody sees."""
+    if hasattr(J, "tocsr"):
+        return cosine(g, column_lengths(J, root), psi)
+    return cosine(np.linalg.norm(g), operator_norm(J, root), psi)
+
+
+class Factored:
+    """The model of a Jacobian that is an array, by its triangular factor: J in units in which its columns have length 1."""
+
+    def __init__(self, J, point):
+        n = J.shape[1]
+        force, root = point.weighted(point.psi), point.root_weighted(floored(point) ** 0.5)
+        counts = np.ones(len(root)) if point.sample_weight is None else point.sample_weight
+        self.g, squares = np.zeros(n), np.zeros(n)
+
+        def scaled():
+            for rows in row_blocks(*J.shape):
+                block = np.asarray(J[rows], np.float64)
+                self.g += force[rows] @ block
+                squares[:] += np.einsum("ij,ij,i->j", block, block, counts[rows])
+                yield root[rows, None] * block
+
+        R = triangle(scaled(), n)
+        self.cosine = self.stationarity = cosine(self.g, np.sqrt(squares), point.root_weighted(point.psi))
+        lengths = np.linalg.norm(R, axis=0)
+        self.lengths = np.where(lengths > 0, lengths, 1)
+        _, self.S, self.Vt = np.linalg.svd(R / self.lengths, full_matrices=False)
+        self.rank = int((self.S > self.S[0] * max(J.shape) * np.finfo(np.float64).eps).sum())
+
+    def step(self, damping):
+        k = self.rank
+        a, squares = self.Vt[:k] @ (self.g / self.lengths), self.S[:k] ** 2 + damping
+        c = a / squares
+        return -(self.Vt[:k].T @ c) / self.lengths, 0.5 * float(a @ c + damping * c @ c)
+
+
+class Products:
+    """The model of a Jacobian that is known by its products, whose steps LSMR finds (Fong and Saunders, 2011).
+
+    A sparse matrix is scaled to columns of length 1, an operator taken as it is.
+    """
+
+    def __init__(self, J, point):
+        self.J, self.lengths = J, 1.0
+        C, psi = floored(point), point.psi
+        self.root = point.root_weighted(np.sqrt(C))
+        self.target = -point.root_weighted(np.divide(psi, np.sqrt(C), out=np.zeros_like(psi), where=C > 0))
+        g, psi = self._tmv(point.weighted(psi)), point.root_weighted(psi)
+        root = point.root_weighted(np.ones(len(psi)))
+        self.cosine = self.stationarity = angle(J, g, psi, root)
+        if hasattr(J, "tocsr"):
+            columns = column_lengths(J, root)
+            self.lengths = np.where(columns > 0, columns, 1)
+        self.g = g / self.lengths
+
+    def _mv(self, v):
+        return np.asarray(self.J @ (v / self.lengths), np.float64)
+
+    def _tmv(self, u):
+        return np.asarray(self.J.T @ u, np.float64) / self.lengths
+
+    def step(self, damping):
+        from scipy.sparse.linalg import LinearOperator, lsmr
+
+        scaled = LinearOperator(
+            self.J.shape,
+            matvec=lambda v: self.root * self._mv(np.ravel(v)),
+            rmatvec=lambda u: self._tmv(self.root * np.ravel(u)),
+            dtype=np.float64,
+        )
+        norm, most = operator_norm(scaled), max(4 * min(self.J.shape), 100)
+        damping = damping * norm**2
+        atol = FORCING * np.linalg.norm(self.g) / (norm * np.linalg.norm(self.target))
+        d = lsmr(scaled, self.target, damp=math.sqrt(damping), atol=atol, btol=0, conlim=0, maxiter=most)[0]
+        Jd = scaled.matvec(d)
+        return d / self.lengths, -float(self.g @ d) - 0.5 * float(Jd @ Jd)

@@ -1,0 +1,311 @@
+"""Robust statistics in least squares problems: fits that outliers do not carry away (lecture, contents, chapter 4).
+
+    F(x) = 1/2 sum_i v_i s^2 rho((r_i / s)^2),   r = A x - y   or   r = residual(x)
+
+with v the sample weights, s the scale and rho the loss: "huber", min(z, 2 sqrt(z) - 1); "cauchy", log(1 + z); "tukey",
+(1 - (1 - min(z, 1))^3) / 3. For "l1" F is sum_i v_i |r_i|.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _check
+from ._robust_linear import Multiplied, Rows, least_absolute
+from ._robust_losses import LOSSES
+from .least_squares import ROUND_OFF, Iteration, Problem, matrix_or_operator, minimize
+
+MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
+SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
+MOST_SCALES = 60  # iterations of the scale
+ROUGH = 1e-3  # stationarity of a fit from which another begins
+TOL = {"float32": 1e-4, "float64": 1e-10}
+
+
+@dataclass
+class RobustFit:
+    """What a robust fit has found.
+
+    x : (n,). scale : that the residuals were divided by; given as the argument it leads to the same fit. cost : F(x).
+    weights : (m,), of the least squares problem that x solves, too: in [0, 1], without the sample weights; of "l1" scale / |r|.
+    psi : (m,), the derivative of the loss by the residual over the scale, weights * r; for "l1" the residual's sign, or for one that is
+    zero a number in [-1, 1], so that sum_i v_i psi_i dr_i/dx is zero at a solution.
+    stationarity : how nearly it is: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v); for
+    "l1" at least the relative gap between F and what its dual problem proves to be the least.
+    n_iter, converged, message : how it ended. history : a tuple for each iteration, of its cost, stationarity, damping and gain.
+    """
+
+    x: np.ndarray
+    weights: np.ndarray
+    psi: np.ndarray
+    scale: float
+    cost: float
+    stationarity: float
+    n_iter: int
+    converged: bool
+    message: str
+    history: list[Iteration]
+
+
+def robust_lstsq(
+    A, y, *, loss="huber", scale="mad", tuning=None, sample_weight=None, x0=None, tol=None, max_iter=200, callback=None
+):
+    """The x whose A x fits y though some of y are wrong.
+
+        x = argmin 1/2 sum_i v_i s^2 rho(((A x - y)_i / s)^2)
+
+    A : (m, n), an array of any layout, read in blocks, so a memmap may be larger than memory; a scipy.sparse matrix; or a
+    LinearOperator. m < n and dependent columns are allowed: of an array x is then the one of least norm. For an intercept append a
+    column of ones.
+    y : (m,).
+    loss : "huber"; "l1", the least sum of |A x - y|; "cauchy" and "tukey", to which far outliers matter little and not at all.
+    scale : a number, the residual at which the loss leaves the quadratic, f_scale of scipy.optimize.least_squares; or "mad", tuning times
+    the deviation of the noise, 1.4826 median |A x - y|. With "huber" this x is the fit itself: steps for the scale and for x take
+    turns until the scale changes by less than 1e-6 of itself. With other losses x is the fit by "huber", and the scale stays.
+    tuning : by default 1.345 (huber), 2.385 (cauchy), 4.685 (tukey): then the fit to data without outliers has 95 % of the efficiency of
+    least squares. "l1" does not depend on it, nor on the scale.
+    sample_weight : (m,) v >= 0: a row of weight 2 counts as two rows.
+    x0 : (n,), the start, by default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
+    tol : of the stationarity, by default 1e-10. max_iter : of the iterations once the scale stays.
+    callback : callback(iteration, x, cost) is called after each of them. StopIteration ends the fit; any other exception, and
+    Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
+
+    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Where a fit by "mad" goes through more
+    than half of the points, the scale is 0, the weights of these are 1 and all others 0.
+
+    Raises ValueError or TypeError, which name the argument, for values that are not finite and what has another shape or type.
+
+    Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost: one factorization of an
+    array serves all. A sparse matrix or operator is only multiplied, by LSMR; for "l1" rows near the fit are looked at, too.
+
+    >>> import numpy as np
+    >>> t = np.arange(10.0)
+    >>> y = 2 * t + 1 + 0.1 * np.sin(9 * t)
+    >>> y[7] = 100
+    >>> found = fastlec.robust_lstsq(np.stack([t, np.ones(10)], axis=1), y)
+    >>> bool(np.abs(found.x - [2, 1]).max() < 0.1)
+    True
+    >>> int(found.weights.argmin())
+    7
+
+    Lecture, contents, chapter 4; Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+    """
+    tuning, scale, settings = _settings(loss, (*LOSSES, "l1"), tuning, scale, tol, max_iter, callback, np.float64)
+    A, y = matrix_or_operator(A, "A"), _check.as_array(y, "y")
+    dtype = np.result_type(_check.float_dtype(A.dtype, "A"), _check.float_dtype(y.dtype, "y"))
+    _check.shape(y, "y", A.shape[:1], f" to match A of shape {A.shape}")
+    _check.finite(y, "y")
+    problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
+    x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
+
+    steps, huber, local = 0, LOSSES["huber"], loss != "l1" and not LOSSES[loss].convex
+    if local and x0 is not None:
+        scale = tuning * mad(problem.residual(x), problem.sample_weight) if scale == "mad" else scale
+    elif scale == "mad" or loss == "l1":
+        x, deviation, steps = _settle(problem, x, tuning if loss == "huber" else huber.tuning)
+        scale = tuning * deviation if scale == "mad" else scale
+    elif local:
+        problem.loss, problem.scale = huber, scale * huber.tuning / tuning
+        found = minimize(problem, x, tol=ROUGH, max_iter=settings["max_iter"])
+        x, steps = found.x, len(found.history)
+
+    if loss == "l1":
+        return _l1_fit(problem, x, scale, settings["tol"], dtype)
+    if not scale:
+        return _exact_fit(problem.at(x), steps, dtype)
+    problem.loss, problem.scale = LOSSES[loss], scale
+    return _fit(minimize(problem, x, **settings), scale, steps, dtype)
+
+
+def robust_fit(
+    residual,
+    jac,
+    x0,
+    *,
+    loss="huber",
+    scale="mad",
+    tuning=None,
+    sample_weight=None,
+    damping=1e-3,
+    tol=None,
+    max_iter=200,
+    callback=None,
+):
+    """The x at which the residuals of a nonlinear model are small though some of the data are wrong, by Levenberg-Marquardt steps.
+
+        x = argmin 1/2 sum_i v_i s^2 rho((r_i(x) / s)^2)
+
+    residual : residual(x) -> (m,). jac : jac(x) -> its derivative (m, n), an array, which is factored, or a scipy.sparse matrix or
+    LinearOperator, which are multiplied alone (JacMV and JacTMV). Of a network these are ``f.residuals`` and ``f.jacobian`` of an
+    `Objective`, or are made of ``net.linearize(X)`` and ``jac.operator("theta")``.
+    x0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
+    loss : "huber", "cauchy" or "tukey". scale, tuning, sample_weight, callback : as in `robust_lstsq`. By "mad" the fit by "huber" is
+    repeated from where it was, with the scale of its residuals, until that changes by less than 1e-6 of itself; with other losses the
+    scale then stays. "tukey", whose gradient vanishes where all residuals are large, always begins with a fit by "huber".
+    damping : of the first step, relative to the squared lengths of the Jacobian's columns (of an operator: to its squared norm).
+    tol : of the stationarity; by default 1e-10, where x0 is float32 1e-4. max_iter : of all iterations together.
+
+    Returns a `RobustFit`. A step after which the residual is not finite is not taken, and the next is shorter.
+
+    Raises ValueError or TypeError, which name the argument, for what is not finite at x0 and what has another shape or type.
+
+    >>> import numpy as np
+    >>> t = np.linspace(0, 2, 20)
+    >>> y = 3 * np.exp(-2 * t)
+    >>> y[5] = 9
+    >>> found = fastlec.robust_fit(
+    ...     lambda x: x[0] * np.exp(-x[1] * t) - y,
+    ...     lambda x: np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1),
+    ...     [1.0, 1.0],
+    ...     loss="cauchy",
+    ...     scale=0.1,
+    ... )
+    >>> bool(np.abs(found.x - [3, 2]).max() < 0.01)
+    True
+
+    Lecture, contents, chapter 4; `fastlec.least_squares` has the method and its sources.
+    """
+    _check.function(residual, "residual")
+    _check.function(jac, "jac")
+    x = _start(x0)
+    damping = _check.non_negative(damping, "damping")
+    tuning, scale, settings = _settings(loss, LOSSES, tuning, scale, tol, max_iter, callback, x.dtype)
+    problem = Problem(residual, jac, x.dtype, LOSSES[loss])
+    x, dtype = x.astype(np.float64), x.dtype
+    start = problem.at(x)
+    problem.sample_weight = _weight(sample_weight, len(start.r))
+    history = []
+    if scale == "mad":
+        times = tuning if loss == "huber" else LOSSES["huber"].tuning
+        problem.loss, problem.scale = LOSSES["huber"], times * mad(start.r, problem.sample_weight)
+        zero = ROUND_OFF * float(np.abs(start.r).max())
+        for _ in range(MOST_SCALES):
+            if problem.scale <= zero:
+                return _exact_fit(start, len(history), dtype)
+            found = minimize(problem, x, damping=damping, history=history, **settings)
+            x, history, start, before = found.x, found.history, found.point, problem.scale
+            damping = history[-1].damping if history else damping
+            problem.scale = times * mad(found.point.r, problem.sample_weight)
+            if abs(problem.scale - before) <= SETTLED * before or not found.converged:
+                break
+        scale, problem.scale = tuning / times * before, before
+        if loss == "huber":
+            return _fit(found, scale, 0, dtype)
+    elif loss == "tukey":
+        problem.loss, problem.scale = LOSSES["huber"], scale * LOSSES["huber"].tuning / tuning
+        found = minimize(problem, x, damping=damping, **settings | {"tol": max(settings["tol"], ROUGH)})
+        x, history = found.x, found.history
+    problem.loss, problem.scale = LOSSES[loss], scale
+    return _fit(minimize(problem, x, damping=damping, history=history, **settings), scale, 0, dtype)
+
+
+def mad(r, sample_weight=None):
+    """1.4826 times the median of |r|, the standard deviation if r is Gaussian noise. sample_weight (m,) : how often each counts."""
+    sizes = np.abs(r)
+    if sample_weight is None:
+        return MAD_TO_DEVIATION * float(np.median(sizes))
+    order = np.argsort(sizes)
+    below = np.cumsum(sample_weight[order])
+    middle = [order[np.searchsorted(below, 0.5 * below[-1], side)] for side in ("left", "right")]
+    return MAD_TO_DEVIATION * float(sizes[middle].mean())
+
+
+def _settle(problem, x, tuning):
+    """The fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in turns:
+    (x, the deviation, the number of steps). It is near enough for the scale, which is 0 where the fit is exact for most points."""
+    zero = ROUND_OFF * float(np.abs(problem.y).max())
+    problem.loss, before, damping = LOSSES["huber"], 0.0, 0.0
+    for steps in range(MOST_SCALES):
+        deviation = mad(problem.residual(x), problem.sample_weight)
+        if deviation <= zero:
+            return x, 0.0, steps
+        if abs(deviation - before) <= SETTLED * before:
+            break
+        problem.scale = tuning * deviation
+        point = problem.at(x)
+        trial = problem.at(x + problem.linearize(point).step(damping)[0])
+        if trial.cost <= point.cost * (1 + ROUND_OFF):
+            x, before, damping = trial.x, deviation, 0.1 * damping
+        else:
+            damping = max(4 * damping, problem.first_damping)
+    return x, deviation, steps
+
+
+def _l1_fit(problem, x, scale, tol, dtype):
+    x, psi, stationarity, rounds = least_absolute(problem, x)
+    r = problem.residual(x)
+    sizes = np.abs(r)
+    least = max(ROUND_OFF * float(np.abs(problem.y).max()), np.finfo(np.float64).tiny)
+    converged = stationarity <= tol
+    message = f"{rounds} linear programs, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
+    cost = float(sizes.sum() if problem.sample_weight is None else problem.sample_weight @ sizes)
+    weights = (scale or least) / np.maximum(sizes, least)
+    return RobustFit(_as(x, dtype), weights, psi, scale, cost, stationarity, rounds, converged, message, [])
+
+
+def _exact_fit(point, steps, dtype):
+    """Of a scale that is 0: the limit of ever smaller ones."""
+    on = np.abs(point.r) <= np.median(np.abs(point.r)) + ROUND_OFF * np.abs(point.r).max()
+    message = f"{steps} iterations, converged: the fit goes through {on.sum()} of {len(on)} points"
+    return RobustFit(_as(point.x, dtype), on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
+
+
+def _fit(found, scale, steps, dtype):
+    point, history = found.point, found.history
+    return RobustFit(
+        _as(point.x, dtype),
+        point.w,
+        point.psi / scale,
+        scale,
+        point.cost,
+        found.model.cosine,
+        steps + len(history),
+        found.converged,
+        found.message,
+        history,
+    )
+
+
+def _as(x, dtype):
+    return x.astype(dtype)
+
+
+def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
+    """tuning, scale and the settings of `minimize`, checked."""
+    _check.choice(loss, losses, "loss")
+    default = LOSSES[loss].tuning if loss in LOSSES else 1.0
+    tuning = default if tuning is None else _check.positive(tuning, "tuning")
+    if isinstance(scale, str):
+        if scale != "mad":
+            raise ValueError(f'scale is {_check.shown(scale)}; expected "mad" or a number > 0')
+    else:
+        scale = _check.positive(scale, "scale")
+    if callback is not None:
+        _check.function(callback, "callback")
+    return (
+        tuning,
+        scale,
+        {
+            "tol": TOL[np.dtype(dtype).name] if tol is None else _check.non_negative(tol, "tol"),
+            "max_iter": _check.count(max_iter, "max_iter", 0),
+            "callback": callback,
+        },
+    )
+
+
+def _start(x0, n=None):
+    """x0 as a finite vector of float32 or float64, of n entries."""
+    x0 = _check.as_array(x0, "x0")
+    dtype = _check.float_dtype(x0.dtype, "x0")
+    if x0.ndim != 1 or not x0.size or n not in (None, x0.size):
+        raise ValueError(f"x0 has shape {x0.shape}; expected ({'n' if n is None else n},)")
+    _check.finite(x0, "x0")
+    return x0.astype(dtype)
+
+
+def _weight(sample_weight, m):
+    """The sample weights as float64 (m,), or None."""
+    if sample_weight is None:
+        return None
+    _check.weights(sample_weight, m)
+    return np.array(sample_weight, np.float64)
