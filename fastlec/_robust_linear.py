@@ -3,15 +3,16 @@
 import numpy as np
 
 from ._robust_losses import LINEAR
-from .least_squares import ROUND_OFF, Point, Products, angle, cosine, row_blocks, triangle
+from .least_squares import ROUND_OFF, Point, Products, angle, column_lengths, cosine, floored, row_blocks, triangle
 
+PART_VALUES = 1 << 17  # of rows that are copied together
 WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
 
 
 class Multiplied:
     """A x - y, of a matrix that is sparse or a LinearOperator."""
 
-    first_damping = 1e-6
+    first_damping = 1.0
 
     def __init__(self, A, y, sample_weight):
         self.A, self.y, self.sample_weight = A, y, sample_weight
@@ -36,7 +37,15 @@ class Multiplied:
         return np.array(self.A @ x, np.float64)
 
     def linearize(self, point):
-        return Products(self.A, point)
+        return ReweightedProducts(self.A, point)
+
+    def basis(self):
+        """A basis for x in which the columns of a sparse A have length 1."""
+        from scipy.sparse import diags_array
+
+        n = self.A.shape[1]
+        lengths = column_lengths(self.A, np.ones(len(self.y))) if hasattr(self.A, "tocsr") else np.ones(n)
+        return diags_array(1 / np.where(lengths > 0, lengths, 1))
 
     def rows(self, chosen):
         """Those rows of A, as an array."""
@@ -58,21 +67,21 @@ class Multiplied:
 
 
 class Rows(Multiplied):
-    """A x - y, of an array, which is read in blocks of rows and not copied.
+    """A x - y, of an array, which is read in place or, where it is not plain float64, copied a block of rows at a time.
 
     There is a B, of the rank of A, with Q = sqrt(v) A B and Q' Q = I. Steps go along x + B c, so that the condition of A does not matter,
     and Q' D Q = I - Q' (1 - D) Q takes only the rows with D != 1, those beyond the loss's quadratic part. Residuals and gradients come
     from A itself, so what B is off by makes steps a little worse, never the result: where A is well conditioned, B from A' A will do.
     """
 
-    first_damping = 1.0
-
     def __init__(self, A, y, sample_weight):
         super().__init__(A, y, sample_weight)
         m, n = A.shape
-        self.blocks = row_blocks(m, n)
+        plain = A.dtype == np.float64 and A.flags.forc
+        step = m if plain else max(PART_VALUES // n, 1)
+        self.blocks = [slice(first, first + step) for first in range(0, m, step)]
         self.root = None if sample_weight is None else np.sqrt(sample_weight)
-        self.B = None
+        B = None
         if m >= n:
             gram = np.zeros((n, n))
             for rows in self.blocks:
@@ -82,13 +91,14 @@ class Rows(Multiplied):
             scale = np.where(self.columns > 0, self.columns, 1)
             values, vectors = np.linalg.eigh(gram / scale / scale[:, None])
             if values[0] * WELL_CONDITIONED**2 > values[-1]:
-                self.B = vectors / np.sqrt(values) / scale[:, None]
-        if self.B is None:
-            R = triangle((self._block(rows) for rows in self.blocks), n)
+                B = vectors / np.sqrt(values) / scale[:, None]
+        if B is None:
+            R = triangle((self._block(rows) for rows in row_blocks(m, n)), n)
             self.columns = np.linalg.norm(R, axis=0)
             _, S, Vt = np.linalg.svd(R, full_matrices=False)
             rank = int((S > S[0] * max(m, n) * np.finfo(np.float64).eps).sum())
-            self.B = Vt[:rank].T / S[:rank]
+            B = Vt[:rank].T / S[:rank]
+        self.B = B
 
     def _block(self, rows):
         block = np.asarray(self.A[rows], np.float64)
@@ -102,6 +112,9 @@ class Rows(Multiplied):
 
     def tmv(self, u):
         return sum(u[rows] @ np.asarray(self.A[rows], np.float64) for rows in self.blocks)
+
+    def basis(self):
+        return self.B
 
     def rows(self, chosen):
         return np.asarray(self.A[chosen], np.float64)
@@ -118,7 +131,7 @@ class Rows(Multiplied):
         D = D if full else 1 - D
         total = np.zeros((self.B.shape[1],) * 2)
         chosen = np.flatnonzero(D)
-        step = max(len(self.y) // len(self.blocks), 1)
+        step = max(PART_VALUES // self.A.shape[1], 1)
         for first in range(0, len(chosen), step):
             some = chosen[first : first + step]
             Q = self._block(some) @ self.B
@@ -138,63 +151,85 @@ class Reweighted:
         self.stationarity = cosine(np.linalg.norm(self.g), 1.0, psi)
 
     def step(self, damping):
-        share = min(damping, 1.0)
-        D = self.point.w if share == 1 else (1 - share) * self.point.curvature + share * self.point.w
-        H = self.problem.gram(D)
+        H = self.problem.gram(between(self.point.curvature, self.point.w, damping))
         try:
             np.linalg.cholesky(H)
         except np.linalg.LinAlgError:
-            if share < 1:
+            if damping < 1:
                 return self.step(1.0)
         c = np.linalg.lstsq(H, -self.g, rcond=None)[0]
         return self.problem.B @ c, -0.5 * float(self.g @ c)
 
 
-def least_absolute(problem, x):
-    """(x, psi, stationarity, linear programs solved) of the least sum of v |A x - y|, from an x near it.
+class ReweightedProducts(Products):
+    """The same of `Multiplied`, with Triggs' curvature at damping 0."""
+
+    def step(self, damping):
+        return self.solve(between(floored(self.point), self.point.w, damping), 0.0)
+
+
+def between(curvature, w, damping):
+    share = min(damping, 1.0)
+    return w if share == 1 else (1 - share) * curvature + share * w
+
+
+def least_absolute(problem, x, zero, tol):
+    """(x, psi, stationarity, linear programs solved) of the least sum of v |A x - y|, from an x near it; less than `zero` is zero.
 
     Its dual, max r' u with A' u = 0 and |u_i| <= v_i, is solved for the residuals that are nearest to zero, the others' u having
     the sign of theirs; should one of these change its sign, there were too few (Portnoy and Koenker, "The Gaussian hare and the Laplacian
     tortoise", 1997). The residuals at which u is inside of its bounds, at most n, are zero: x and u are solved for once more
     from these, to the last digit.
     """
-    from scipy.optimize import linprog
-
     m, n = problem.A.shape
     v = np.ones(m) if problem.sample_weight is None else problem.sample_weight
-    zero = ROUND_OFF * float(np.abs(problem.y).max())
-    B = getattr(problem, "B", np.eye(n))
-    size, rounds = min(m, 4 * n + int(m ** (2 / 3))), 0
+    size, rounds, least = min(m, 4 * n + int(m ** (2 / 3))), 0, np.inf
+    B = problem.basis()
     while True:
         rounds += 1
         r = problem.residual(x)
         near = np.argpartition(np.abs(r), size - 1)[:size]
-        psi = np.sign(r)
-        psi[near] = 0
-        rows, fixed = problem.rows(near) @ B, B.T @ problem.tmv(v * psi)
-        unit = np.abs(r[near]).max() or 1.0
-        found = linprog(
-            -r[near] / unit,
-            A_eq=rows.T,
-            b_eq=-fixed,
-            bounds=np.stack([-v[near], v[near]], axis=1),
-            options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
-        )
-        if found.status == 0:
-            u, step = found.x, unit * found.eqlin.marginals
-            inside = np.abs(u) < (1 - 1e-7) * v[near]
-            for _ in range(2):
-                step = step - np.linalg.lstsq(rows[inside], r[near[inside]] + rows[inside] @ step, rcond=None)[0]
-            u[inside] = np.linalg.lstsq(rows[inside].T, -fixed - rows[~inside].T @ u[~inside], rcond=None)[0]
-            psi[near] = np.clip(np.divide(u, v[near], out=np.zeros(size), where=v[near] > 0), -1, 1)
-            after = problem.residual(x + B @ step)
-            if size == m or not (psi * after < -zero).any():
-                break
-            x = x + B @ step
-        elif size == m:
-            raise RuntimeError(f"the linear program of the least absolute residuals has no solution: {found.message}")
+        u = v * np.sign(r)
+        u[near] = 0
+        rows = problem.rows(near)
+        found = _dual(rows @ B, r[near], B.T @ problem.tmv(u), v[near])
+        if found is None and size == m:
+            raise RuntimeError("the linear program of the least absolute residuals was not solved")
+        if found is not None:
+            step, u[near] = found
+            after = x + B @ step
+            r = problem.residual(after)
+            zeros = np.full(m, zero)
+            zeros[near] += ROUND_OFF * (np.abs(rows) @ np.abs(after))
+            wrong = bool((u * r < -zeros * v).any())
+            psi = np.where(np.abs(r) > zeros, np.sign(r), np.clip(np.divide(u, v, out=np.zeros(m), where=v > 0), -1, 1))
+            stationarity = problem.angle(problem.tmv(v * psi), np.sqrt(v) * psi)
+            cost = float(v @ np.abs(r))
+            if stationarity <= tol or cost >= least and (size == m or not wrong):
+                return after, psi, stationarity, rounds
+            x, least = (after, cost) if cost < least else (x, least)
+            if not wrong:
+                continue  # with residuals of another magnitude, to which the tolerances of the linear program are absolute
         size = min(m, 4 * size)
-    x, r = x + B @ step, after
-    gap = 1 - float((v * psi) @ r) / (float(v @ np.abs(r)) or 1.0)
-    stationarity = max(problem.angle(problem.tmv(v * psi), np.sqrt(v) * psi), gap if np.abs(r).max() > zero else 0.0)
-    return x, psi, stationarity, rounds
+
+
+def _dual(rows, r, fixed, v):
+    """(the step for x, u) of max r' u, rows' u = -fixed, |u_i| <= v_i; None where that has no solution."""
+    from scipy.optimize import linprog
+
+    unit = np.abs(r).max() or 1.0
+    found = linprog(
+        -r / unit,
+        A_eq=rows.T,
+        b_eq=-fixed,
+        bounds=np.stack([-v, v], axis=1),
+        options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
+    )
+    if found.status != 0:
+        return None
+    u, step = found.x, np.linalg.lstsq(rows, unit * (rows @ found.eqlin.marginals), rcond=None)[0]
+    inside = np.abs(u) < (1 - 1e-7) * v
+    for _ in range(2):
+        step -= np.linalg.lstsq(rows[inside], r[inside] + rows[inside] @ step, rcond=None)[0]
+    u[inside] = np.linalg.lstsq(rows[inside].T, -fixed - rows[~inside].T @ u[~inside], rcond=None)[0]
+    return step, u

@@ -17,7 +17,7 @@ from .least_squares import ROUND_OFF, Iteration, Problem, matrix_or_operator, mi
 
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
-MOST_SCALES = 60  # iterations of the scale
+MOST_SCALES = 200  # iterations of the scale
 ROUGH = 1e-3  # stationarity of a fit from which another begins
 TOL = {"float32": 1e-4, "float64": 1e-10}
 
@@ -98,11 +98,11 @@ def robust_lstsq(
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
     x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
 
-    steps, huber, local = 0, LOSSES["huber"], loss != "l1" and not LOSSES[loss].convex
+    steps, settled, huber, local = 0, True, LOSSES["huber"], loss != "l1" and not LOSSES[loss].convex
     if local and x0 is not None:
         scale = tuning * mad(problem.residual(x), problem.sample_weight) if scale == "mad" else scale
     elif scale == "mad" or loss == "l1":
-        x, deviation, steps = _settle(problem, x, tuning if loss == "huber" else huber.tuning)
+        x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else huber.tuning)
         scale = tuning * deviation if scale == "mad" else scale
     elif local:
         problem.loss, problem.scale = huber, scale * huber.tuning / tuning
@@ -112,9 +112,9 @@ def robust_lstsq(
     if loss == "l1":
         return _l1_fit(problem, x, scale, settings["tol"], dtype)
     if not scale:
-        return _exact_fit(problem.at(x), steps, dtype)
+        return _exact_fit(problem.at(x), _zero(y), steps, dtype)
     problem.loss, problem.scale = LOSSES[loss], scale
-    return _fit(minimize(problem, x, **settings), scale, steps, dtype)
+    return _fit(minimize(problem, x, **settings), scale, steps, settled, dtype)
 
 
 def robust_fit(
@@ -178,25 +178,25 @@ def robust_fit(
     if scale == "mad":
         times = tuning if loss == "huber" else LOSSES["huber"].tuning
         problem.loss, problem.scale = LOSSES["huber"], times * mad(start.r, problem.sample_weight)
-        zero = ROUND_OFF * float(np.abs(start.r).max())
-        for _ in range(MOST_SCALES):
+        zero = _zero(start.r)
+        settled = False
+        while not settled:
             if problem.scale <= zero:
-                return _exact_fit(start, len(history), dtype)
+                return _exact_fit(found.point if history else start, zero, len(history), dtype)
             found = minimize(problem, x, damping=damping, history=history, **settings)
-            x, history, start, before = found.x, found.history, found.point, problem.scale
+            x, history, before = found.x, found.history, problem.scale
             damping = history[-1].damping if history else damping
             problem.scale = times * mad(found.point.r, problem.sample_weight)
-            if abs(problem.scale - before) <= SETTLED * before or not found.converged:
-                break
-        scale, problem.scale = tuning / times * before, before
+            settled = abs(problem.scale - before) <= SETTLED * before or not found.converged
+        scale = tuning / times * before
         if loss == "huber":
-            return _fit(found, scale, 0, dtype)
+            return _fit(found, scale, 0, settled, dtype)
     elif loss == "tukey":
         problem.loss, problem.scale = LOSSES["huber"], scale * LOSSES["huber"].tuning / tuning
         found = minimize(problem, x, damping=damping, **settings | {"tol": max(settings["tol"], ROUGH)})
         x, history = found.x, found.history
     problem.loss, problem.scale = LOSSES[loss], scale
-    return _fit(minimize(problem, x, damping=damping, history=history, **settings), scale, 0, dtype)
+    return _fit(minimize(problem, x, damping=damping, history=history, **settings), scale, 0, True, dtype)
 
 
 def mad(r, sample_weight=None):
@@ -210,64 +210,69 @@ def mad(r, sample_weight=None):
     return MAD_TO_DEVIATION * float(sizes[middle].mean())
 
 
+def _zero(y):
+    """The size of residuals of data y that are round-off."""
+    return ROUND_OFF * float(np.abs(y).max())
+
+
 def _settle(problem, x, tuning):
     """The fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in turns:
-    (x, the deviation, the number of steps). It is near enough for the scale, which is 0 where the fit is exact for most points."""
-    zero = ROUND_OFF * float(np.abs(problem.y).max())
+    (x, the deviation, the number of steps, whether the scale has settled). It is near enough for the scale, not for x; the deviation is
+    0 where the fit is exact for most points."""
     problem.loss, before, damping = LOSSES["huber"], 0.0, 0.0
     for steps in range(MOST_SCALES):
         deviation = mad(problem.residual(x), problem.sample_weight)
-        if deviation <= zero:
-            return x, 0.0, steps
+        if deviation <= _zero(problem.y):
+            return x, 0.0, steps, True
         if abs(deviation - before) <= SETTLED * before:
-            break
+            return x, deviation, steps, True
         problem.scale = tuning * deviation
         point = problem.at(x)
         trial = problem.at(x + problem.linearize(point).step(damping)[0])
         if trial.cost <= point.cost * (1 + ROUND_OFF):
             x, before, damping = trial.x, deviation, 0.1 * damping
-        else:
-            damping = max(4 * damping, problem.first_damping)
-    return x, deviation, steps
+        elif damping < problem.first_damping:
+            damping = problem.first_damping
+        else:  # not even that step lowers the cost: x is as good as round-off allows
+            return x, deviation, steps, True
+    return x, deviation, steps, False
 
 
 def _l1_fit(problem, x, scale, tol, dtype):
-    x, psi, stationarity, rounds = least_absolute(problem, x)
+    x, psi, stationarity, rounds = least_absolute(problem, x, _zero(problem.y), tol)
     r = problem.residual(x)
     sizes = np.abs(r)
-    least = max(ROUND_OFF * float(np.abs(problem.y).max()), np.finfo(np.float64).tiny)
+    least = max(_zero(problem.y), np.finfo(np.float64).tiny)
     converged = stationarity <= tol
     message = f"{rounds} linear programs, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
     cost = float(sizes.sum() if problem.sample_weight is None else problem.sample_weight @ sizes)
     weights = (scale or least) / np.maximum(sizes, least)
-    return RobustFit(_as(x, dtype), weights, psi, scale, cost, stationarity, rounds, converged, message, [])
+    return RobustFit(x.astype(dtype), weights, psi, scale, cost, stationarity, rounds, converged, message, [])
 
 
-def _exact_fit(point, steps, dtype):
+def _exact_fit(point, zero, steps, dtype):
     """Of a scale that is 0: the limit of ever smaller ones."""
-    on = np.abs(point.r) <= np.median(np.abs(point.r)) + ROUND_OFF * np.abs(point.r).max()
+    sizes = np.abs(point.r)
+    on = sizes <= 8 * max(float(np.median(sizes)), zero)
     message = f"{steps} iterations, converged: the fit goes through {on.sum()} of {len(on)} points"
-    return RobustFit(_as(point.x, dtype), on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
+    return RobustFit(point.x.astype(dtype), on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
 
 
-def _fit(found, scale, steps, dtype):
+def _fit(found, scale, steps, settled, dtype):
+    """Of a `Minimum` that came after so many steps for the scale."""
     point, history = found.point, found.history
     return RobustFit(
-        _as(point.x, dtype),
-        point.w,
-        point.psi / scale,
-        scale,
-        point.cost,
-        found.model.cosine,
-        steps + len(history),
-        found.converged,
-        found.message,
-        history,
+        x=point.x.astype(dtype),
+        weights=point.w,
+        psi=point.psi / scale,
+        scale=scale,
+        cost=point.cost,
+        stationarity=found.model.cosine,
+        n_iter=steps + len(history),
+        converged=found.converged and settled,
+        message=found.message + ("" if settled else "; the scale has not settled"),
+        history=history,
     )
-
-
-def _as(x, dtype):
-    return x.astype(dtype)
 
 
 def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
