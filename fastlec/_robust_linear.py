@@ -3,7 +3,7 @@
 import numpy as np
 
 from ._robust_losses import LINEAR
-from .least_squares import ROUND_OFF, Point, Products, angle, column_lengths, cosine, floored, row_blocks, triangle
+from .least_squares import BLOCK_VALUES, ROUND_OFF, Point, Products, angle, column_lengths, cosine, floored, row_blocks, triangle
 
 PART_VALUES = 1 << 17  # of rows that are copied together
 WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
@@ -12,7 +12,7 @@ WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half 
 class Multiplied:
     """A x - y, of a matrix that is sparse or a LinearOperator."""
 
-    first_damping = 1.0
+    first_damping, most_damping = 1.0, 2.0
 
     def __init__(self, A, y, sample_weight):
         self.A, self.y, self.sample_weight = A, y, sample_weight
@@ -101,7 +101,7 @@ class Rows(Multiplied):
         self.B = B
 
     def _block(self, rows):
-        block = np.asarray(self.A[rows], np.float64)
+        block = np.asarray(self.A[rows] if isinstance(rows, slice) else self.A.take(rows, axis=0), np.float64)
         return block if self.root is None else self.root[rows, None] * block
 
     def _mv(self, x):
@@ -126,17 +126,21 @@ class Rows(Multiplied):
         return Reweighted(self, point)
 
     def gram(self, D):
-        """Q' D Q."""
-        full = 2 * np.count_nonzero(D != 1) > len(D)  # then there are fewer rows to leave out
-        D = D if full else 1 - D
+        """Q' D Q, D at most 1."""
+        whole = 2 * np.count_nonzero(D != 1) > len(D)  # then fewer rows have D != 0 than 1
+        E = D if whole else 1 - D
         total = np.zeros((self.B.shape[1],) * 2)
-        chosen = np.flatnonzero(D)
-        step = max(PART_VALUES // self.A.shape[1], 1)
+        chosen = np.flatnonzero(E)
+        step = max(BLOCK_VALUES // self.A.shape[1], 1)
         for first in range(0, len(chosen), step):
             some = chosen[first : first + step]
-            Q = self._block(some) @ self.B
-            total += Q.T @ (D[some, None] * Q)
-        return total if full else np.eye(len(total)) - total
+            Q, factors = self._block(some) @ self.B, E[some, None]
+            if factors.min() >= 0:
+                Q *= np.sqrt(factors)
+                total += Q.T @ Q
+            else:
+                total += Q.T @ (factors * Q)
+        return total if whole else np.eye(len(total)) - total
 
 
 class Reweighted:

@@ -29,9 +29,11 @@ def _linear(t):
 
 
 def _huber(t):
-    beyond = np.maximum(t, 1)
     inner = np.minimum(t, 1)
-    return inner * (2 * t - inner), 1 / beyond, (t <= 1).astype(t.dtype)
+    rho = 2 * t
+    rho -= inner
+    rho *= inner
+    return rho, 1 / np.maximum(t, 1), (t <= 1).astype(t.dtype)
 
 
 def _cauchy(t):

@@ -24,7 +24,8 @@ FLOOR = 0.01  # of the curvature, in weights: what it adds to a model's second d
 FORCING = 0.01  # how much of the gradient an inner iteration may leave, relative to it
 POWERS = 5  # of the power method
 BLOCK_VALUES = 1 << 15  # of rows that are factored together, which stay in cache: 2^13 to 2^16 took as long for 1e5 x 20
-ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: a smaller change says nothing
+ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: no smaller change can be seen
+NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that the gradient is asked, too
 
 
 class Iteration(NamedTuple):
@@ -63,7 +64,8 @@ class Minimum:
 def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=()):
     """Goes from x to where the problem's cost is stationary; a `Minimum`.
 
-    problem : has at(x) -> point, linearize(point) -> model, and first_damping, the least that follows a step which fails. A point has
+    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, the least and the most that
+    follow a step which fails. A point has
     x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient and have no units, and step(damping) ->
     (d, the decrease of the cost that it predicts).
     tol : of the stationarity, or of the cosine where round-off keeps the stationarity from it. damping : of the first step. history :
@@ -80,21 +82,20 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
         while not at.model.stationarity <= tol and len(at.history) < max_iter and lower:
             d, predicted = at.model.step(damping)
             point, used, before = problem.at(at.point.x + d), damping, at.point.cost
-            if predicted > ROUND_OFF * before:
-                gain = (before - point.cost) / predicted
-                accepted = gain > 0
-                model = problem.linearize(point) if accepted else None
-            else:  # the gradient decides, not the cost
-                gain, accepted = math.nan, point.cost <= (1 + ROUND_OFF) * before
-                model = problem.linearize(point) if accepted else None
-                lower = accepted = accepted and model.stationarity < at.model.stationarity
+            resolved = predicted > ROUND_OFF * before
+            gain = (before - point.cost) / predicted if resolved else math.nan
+            accepted = gain > 0
+            if accepted or point.cost <= (1 + NOISE) * before:
+                model = problem.linearize(point)
+                accepted = accepted or model.stationarity < (0.5 if resolved else 1) * at.model.stationarity
+            lower = accepted or resolved
             if accepted:
                 at.point, at.model = point, model
-                damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain == gain else 0.1
+                damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain > 0 else 0.1
                 growth = 2.0
-            elif lower:
+            else:
                 damping, growth = max(damping * growth, problem.first_damping), 2 * growth
-                lower = damping < 1 / ROUND_OFF
+                lower = lower and damping < problem.most_damping
             at.history.append(Iteration(at.point.cost, at.model.cosine, used, gain))
             if callback:
                 callback(len(at.history), at.point.x.copy(), at.point.cost)
@@ -140,7 +141,7 @@ class Point:
 class Problem:
     """A residual and its Jacobian as functions. jac(x) : an array (m, n), sparse matrix or LinearOperator."""
 
-    first_damping = 1e-6
+    first_damping, most_damping = 1e-6, 1e16
 
     def __init__(self, residual, jac, dtype, loss, scale=1.0):
         self.residual, self.jac, self.dtype = residual, jac, dtype
