@@ -84,10 +84,13 @@ class Rows(Multiplied):
         B = None
         if m >= n:
             gram = np.zeros((n, n))
-            for rows in self.blocks:
-                block = self._block(rows)
-                gram += block.T @ block
+            with np.errstate(over="ignore", invalid="ignore"):
+                for rows in self.blocks:
+                    block = self._block(rows)
+                    gram += block.T @ block
             self.columns = np.sqrt(gram.diagonal())
+            if not np.isfinite(gram).all():
+                raise ValueError("A is too large: its squares overflow float64")
             scale = np.where(self.columns > 0, self.columns, 1)
             values, vectors = np.linalg.eigh(gram / scale / scale[:, None])
             if values[0] * WELL_CONDITIONED**2 > values[-1]:

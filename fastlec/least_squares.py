@@ -25,6 +25,7 @@ FORCING = 0.01  # how much of the gradient an inner iteration may leave, relativ
 POWERS = 5  # of the power method
 BLOCK_VALUES = 1 << 15  # of rows that are factored together, which stay in cache: 2^13 to 2^16 took as long for 1e5 x 20
 ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: no smaller change can be seen
+ATTAINABLE = 1e-10  # the cosine in spite of round-off
 NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that the gradient is asked, too
 
 
@@ -39,10 +40,11 @@ class Iteration(NamedTuple):
 
 @dataclass
 class Minimum:
-    """Where a minimisation ended, or has come to: the best point so far, its cost and its model."""
+    """Where a minimisation ended, or has come to: the best point so far and its model."""
 
     point: object
     model: object
+    damping: float  # of the next step
     history: list = field(default_factory=list)
     converged: bool = False
     reason: str = "interrupted"
@@ -64,24 +66,23 @@ class Minimum:
 def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=()):
     """Goes from x to where the problem's cost is stationary; a `Minimum`.
 
-    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, the least and the most that
-    follow a step which fails. A point has
-    x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient and have no units, and step(damping) ->
-    (d, the decrease of the cost that it predicts).
-    tol : of the stationarity, or of the cosine where round-off keeps the stationarity from it. damping : of the first step. history :
-    of the iterations before, which count for max_iter.
+    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, the least and the most that follow a step
+    which fails. A point has x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient and
+    have no units, and step(damping) -> (d, the decrease of the cost that it predicts).
+    tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10. damping : of the first step.
+    history : the iterations before, which count for max_iter.
     callback(iteration, x, cost) follows each iteration; StopIteration ends the minimisation. Any other exception, of whatever is
     called, has the best state so far as ``error.minimum``.
     """
     point = problem.at(x)
     if not math.isfinite(point.cost):
         raise ValueError(f"the cost at the start is {point.cost}; expected residuals whose squares float64 holds")
-    at, growth, lower = Minimum(point, problem.linearize(point), list(history)), 2.0, True
+    at, growth, lower = Minimum(point, problem.linearize(point), damping, list(history)), 2.0, True
     at_start = np.abs(point.r).max()
     try:
         while not at.model.stationarity <= tol and len(at.history) < max_iter and lower:
-            d, predicted = at.model.step(damping)
-            point, used, before = problem.at(at.point.x + d), damping, at.point.cost
+            d, predicted = at.model.step(at.damping)
+            point, used, before = problem.at(at.point.x + d), at.damping, at.point.cost
             resolved = predicted > ROUND_OFF * before
             gain = (before - point.cost) / predicted if resolved else math.nan
             accepted = gain > 0
@@ -91,11 +92,11 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
             lower = accepted or resolved
             if accepted:
                 at.point, at.model = point, model
-                damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain > 0 else 0.1
+                at.damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain > 0 else 0.1
                 growth = 2.0
             else:
-                damping, growth = max(damping * growth, problem.first_damping), 2 * growth
-                lower = lower and damping < problem.most_damping
+                at.damping, growth = max(at.damping * growth, problem.first_damping), 2 * growth
+                lower = lower and at.damping < problem.most_damping
             at.history.append(Iteration(at.point.cost, at.model.cosine, used, gain))
             if callback:
                 callback(len(at.history), at.point.x.copy(), at.point.cost)
@@ -106,8 +107,8 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
         with suppress(Exception):  # there are exceptions that take no attributes
             error.minimum = at
         raise
-    vanished = not lower and bool(np.abs(at.point.psi).max() <= 0.01 * tol * at_start)
-    at.converged = vanished or bool(at.model.stationarity <= tol or not lower and at.model.cosine <= tol)
+    vanished = not lower and bool(np.abs(at.point.psi).max() <= tol * at_start)
+    at.converged = vanished or bool(at.model.stationarity <= tol or not lower and at.model.cosine <= max(tol, ATTAINABLE))
     at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
     if not lower and not at.converged:
         at.reason += "; no step lowers the cost any more"

@@ -18,8 +18,8 @@ from .least_squares import ROUND_OFF, Iteration, Problem, matrix_or_operator, mi
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
 MOST_SCALES = 200  # iterations of the scale
-ROUGH = 1e-3  # stationarity of a fit from which another begins
-TOL = {"float32": 1e-4, "float64": 1e-10}
+ROUGH = 1e-2  # stationarity of a fit from which another begins
+TOL = {"float32": 1e-4, "float64": 1e-12}
 
 
 @dataclass
@@ -66,7 +66,7 @@ def robust_lstsq(
     least squares. "l1" does not depend on it, nor on the scale.
     sample_weight : (m,) v >= 0: a row of weight 2 counts as two rows.
     x0 : (n,), the start, by default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
-    tol : of the stationarity, by default 1e-10. max_iter : of the iterations once the scale stays.
+    tol : of the stationarity, by default 1e-12; where round-off keeps it above, 1e-10 will do. max_iter : of the iterations once the scale stays.
     callback : callback(iteration, x, cost) is called after each of them. StopIteration ends the fit; any other exception, and
     Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
 
@@ -95,6 +95,11 @@ def robust_lstsq(
     dtype = np.result_type(_check.float_dtype(A.dtype, "A"), _check.float_dtype(y.dtype, "y"))
     _check.shape(y, "y", A.shape[:1], f" to match A of shape {A.shape}")
     _check.finite(y, "y")
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.linalg.norm(y.astype(np.float64))):
+            raise ValueError("y is too large: its squares overflow float64")
+        if not isinstance(A, np.ndarray) and hasattr(A, "data") and not np.isfinite(np.linalg.norm(A.data)):
+            raise ValueError("A is too large: its squares overflow float64")
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
     x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
 
@@ -143,7 +148,7 @@ def robust_fit(
     repeated from where it was, with the scale of its residuals, until that changes by less than 1e-6 of itself; with other losses the
     scale then stays. "tukey", whose gradient vanishes where all residuals are large, always begins with a fit by "huber".
     damping : of the first step, relative to the squared lengths of the Jacobian's columns (of an operator: to its squared norm).
-    tol : of the stationarity; by default 1e-10, where x0 is float32 1e-4. max_iter : of all iterations together.
+    tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together.
 
     Returns a `RobustFit`. A step after which the residual is not finite is not taken, and the next is shorter.
 
@@ -179,22 +184,26 @@ def robust_fit(
         times = tuning if loss == "huber" else LOSSES["huber"].tuning
         problem.loss, problem.scale = LOSSES["huber"], times * mad(start.r, problem.sample_weight)
         zero = _zero(start.r)
-        settled = False
+        rough, settled = max(settings["tol"], ROUGH), False
+        tol = rough
         while not settled:
             if problem.scale <= zero:
                 return _exact_fit(found.point if history else start, zero, len(history), dtype)
-            found = minimize(problem, x, damping=damping, history=history, **settings)
-            x, history, before = found.x, found.history, problem.scale
-            damping = history[-1].damping if history else damping
+            found = minimize(problem, x, damping=damping, history=history, **settings | {"tol": tol})
+            x, damping, history, before = found.x, found.damping, found.history, problem.scale
+            if not found.converged:
+                break
             problem.scale = times * mad(found.point.r, problem.sample_weight)
-            settled = abs(problem.scale - before) <= SETTLED * before or not found.converged
+            change = abs(problem.scale - before) / before
+            settled = change <= SETTLED and tol == settings["tol"]
+            tol = settings["tol"] if change <= ROUGH else tol
         scale = tuning / times * before
         if loss == "huber":
             return _fit(found, scale, 0, settled, dtype)
     elif loss == "tukey":
         problem.loss, problem.scale = LOSSES["huber"], scale * LOSSES["huber"].tuning / tuning
         found = minimize(problem, x, damping=damping, **settings | {"tol": max(settings["tol"], ROUGH)})
-        x, history = found.x, found.history
+        x, damping, history = found.x, found.damping, found.history
     problem.loss, problem.scale = LOSSES[loss], scale
     return _fit(minimize(problem, x, damping=damping, history=history, **settings), scale, 0, True, dtype)
 
