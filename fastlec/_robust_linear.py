@@ -3,7 +3,18 @@
 import numpy as np
 
 from ._robust_losses import LINEAR
-from .least_squares import BLOCK_VALUES, ROUND_OFF, Point, Products, angle, column_lengths, cosine, floored, row_blocks, triangle
+from .least_squares import (
+    BLOCK_VALUES,
+    ROUND_OFF,
+    Point,
+    Products,
+    angle,
+    column_lengths,
+    cosine,
+    floored,
+    row_blocks,
+    triangle,
+)
 
 PART_VALUES = 1 << 17  # of rows that are copied together
 WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
@@ -12,7 +23,7 @@ WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half 
 class Multiplied:
     """A x - y, of a matrix that is sparse or a LinearOperator."""
 
-    first_damping, most_damping = 1.0, 2.0
+    first_damping, most_damping = 1.0, 1.0
 
     def __init__(self, A, y, sample_weight):
         self.A, self.y, self.sample_weight = A, y, sample_weight

@@ -20,8 +20,11 @@ import numpy as np
 
 from . import _check
 
-FLOOR = 0.01  # of the curvature, in weights: what it adds to a model's second derivative costs about a digit and a half per step
-FORCING = 0.01  # how much of the gradient an inner iteration may leave, relative to it
+FLOOR = (
+    0.01  # of the curvature, in weights: what it adds to a model's second derivative costs about a digit and a half per step
+)
+FAILURES = 10  # in a row, after which no step lowers the cost: damping has grown by 2^55
+FORCING = 1e-4  # how much of the gradient an inner iteration may leave, relative to it
 POWERS = 5  # of the power method
 BLOCK_VALUES = 1 << 15  # of rows that are factored together, which stay in cache: 2^13 to 2^16 took as long for 1e5 x 20
 ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: no smaller change can be seen
@@ -66,8 +69,8 @@ class Minimum:
 def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=()):
     """Goes from x to where the problem's cost is stationary; a `Minimum`.
 
-    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, the least and the most that follow a step
-    which fails. A point has x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient and
+    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a step
+    that fails. A point has x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient and
     have no units, and step(damping) -> (d, the decrease of the cost that it predicts).
     tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10. damping : of the first step.
     history : the iterations before, which count for max_iter.
@@ -77,10 +80,10 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     point = problem.at(x)
     if not math.isfinite(point.cost):
         raise ValueError(f"the cost at the start is {point.cost}; expected residuals whose squares float64 holds")
-    at, growth, lower = Minimum(point, problem.linearize(point), damping, list(history)), 2.0, True
+    at, failures = Minimum(point, problem.linearize(point), damping, list(history)), 0
     at_start = np.abs(point.r).max()
     try:
-        while not at.model.stationarity <= tol and len(at.history) < max_iter and lower:
+        while not at.model.stationarity <= tol and len(at.history) < max_iter and failures < FAILURES:
             d, predicted = at.model.step(at.damping)
             point, used, before = problem.at(at.point.x + d), at.damping, at.point.cost
             resolved = predicted > ROUND_OFF * before
@@ -89,14 +92,13 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
             if accepted or point.cost <= (1 + NOISE) * before:
                 model = problem.linearize(point)
                 accepted = accepted or model.stationarity < (0.5 if resolved else 1) * at.model.stationarity
-            lower = accepted or resolved
             if accepted:
                 at.point, at.model = point, model
                 at.damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain > 0 else 0.1
-                growth = 2.0
+                failures = 0
             else:
-                at.damping, growth = max(at.damping * growth, problem.first_damping), 2 * growth
-                lower = lower and at.damping < problem.most_damping
+                failures = failures + 1 if at.damping < problem.most_damping else FAILURES
+                at.damping = min(max(at.damping * 2.0**failures, problem.first_damping), problem.most_damping)
             at.history.append(Iteration(at.point.cost, at.model.cosine, used, gain))
             if callback:
                 callback(len(at.history), at.point.x.copy(), at.point.cost)
@@ -107,6 +109,7 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
         with suppress(Exception):  # there are exceptions that take no attributes
             error.minimum = at
         raise
+    lower = failures < FAILURES
     vanished = not lower and bool(np.abs(at.point.psi).max() <= tol * at_start)
     at.converged = vanished or bool(at.model.stationarity <= tol or not lower and at.model.cosine <= max(tol, ATTAINABLE))
     at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
@@ -142,7 +145,7 @@ class Point:
 class Problem:
     """A residual and its Jacobian as functions. jac(x) : an array (m, n), sparse matrix or LinearOperator."""
 
-    first_damping, most_damping = 1e-6, 1e16
+    first_damping, most_damping = 1e-6, np.inf
 
     def __init__(self, residual, jac, dtype, loss, scale=1.0):
         self.residual, self.jac, self.dtype = residual, jac, dtype
