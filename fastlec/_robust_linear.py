@@ -1,4 +1,4 @@
-"""Linear problems under robust losses, as `least_squares.minimize` takes them: residuals A x - y; and the least sum of their sizes."""
+"""Linear problems A x - y under robust losses, as `least_squares.minimize` takes them; and the least sum of absolute residuals."""
 
 import numpy as np
 
@@ -80,9 +80,10 @@ class Multiplied:
 class Rows(Multiplied):
     """A x - y, of an array, which is read in place or, where it is not plain float64, copied a block of rows at a time.
 
-    There is a B, of the rank of A, with Q = sqrt(v) A B and Q' Q = I. Steps go along x + B c, so that the condition of A does not matter,
-    and Q' D Q = I - Q' (1 - D) Q takes only the rows with D != 1, those beyond the loss's quadratic part. Residuals and gradients come
-    from A itself, so what B is off by makes steps a little worse, never the result: where A is well conditioned, B from A' A will do.
+    There is a B, of the rank of A, with Q = sqrt(v) A B and Q' Q = I. Steps go along x + B c, so that the condition of A does not
+    matter, and Q' D Q = I - Q' (1 - D) Q takes only the rows with D != 1, those beyond the loss's quadratic part. Residuals and
+    gradients come from A itself, so what B is off by makes steps a little worse, never the result: where A is well conditioned,
+    B from A' A will do.
     """
 
     def __init__(self, A, y, sample_weight):
@@ -110,7 +111,7 @@ class Rows(Multiplied):
             R = triangle((self._block(rows) for rows in row_blocks(m, n)), n)
             self.columns = np.linalg.norm(R, axis=0)
             _, S, Vt = np.linalg.svd(R, full_matrices=False)
-            rank = int((S > S[0] * max(m, n) * np.finfo(np.float64).eps).sum())
+            rank = int((S[0] * max(m, n) * np.finfo(np.float64).eps < S).sum())
             B = Vt[:rank].T / S[:rank]
         self.B = B
 
@@ -195,9 +196,9 @@ def least_absolute(problem, x, zero, tol):
     """(x, psi, stationarity, linear programs solved) of the least sum of v |A x - y|, from an x near it; less than `zero` is zero.
 
     Its dual, max r' u with A' u = 0 and |u_i| <= v_i, is solved for the residuals that are nearest to zero, the others' u having
-    the sign of theirs; should one of these change its sign, there were too few (Portnoy and Koenker, "The Gaussian hare and the Laplacian
-    tortoise", 1997). The residuals at which u is inside of its bounds, at most n, are zero: x and u are solved for once more
-    from these, to the last digit.
+    the sign of theirs; should one of these change its sign, there were too few (Portnoy and Koenker, "The Gaussian hare and the
+    Laplacian tortoise", 1997). The residuals at which u is inside of its bounds, at most n, are zero: x and u are solved for
+    once more from these, to the last digit.
     """
     m, n = problem.A.shape
     v = np.ones(m) if problem.sample_weight is None else problem.sample_weight
@@ -223,7 +224,7 @@ def least_absolute(problem, x, zero, tol):
             psi = np.where(np.abs(r) > zeros, np.sign(r), np.clip(np.divide(u, v, out=np.zeros(m), where=v > 0), -1, 1))
             stationarity = problem.angle(problem.tmv(v * psi), np.sqrt(v) * psi)
             cost = float(v @ np.abs(r))
-            if stationarity <= tol or cost >= least and (size == m or not wrong):
+            if stationarity <= tol or (cost >= least and (size == m or not wrong)):
                 return after, psi, stationarity, rounds
             x, least = (after, cost) if cost < least else (x, least)
             if not wrong:

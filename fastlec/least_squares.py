@@ -2,13 +2,13 @@
 
     F(x) = 1/2 sum_i s^2 rho((r_i(x) / s)^2)
 
-A step d minimises a quadratic model of F at x plus damping / 2 |D d|^2, the gain is how much of the decrease that the model
-predicts comes true, and the damping follows from the gain (Nielsen, "Damping parameter in Marquardt's method", 1999). The gradient
-J' psi, psi = w r, is exact; the model's second derivative J' C J has C = max(curvature, FLOOR w): Triggs' correction for robust losses
-(Triggs et al., "Bundle adjustment: a modern synthesis", 1999, 4.3), with a floor for residuals at which the loss is not convex.
+A step d minimises a quadratic model of F at x plus damping / 2 |D d|^2; the gain is how much of the decrease that the model
+predicts comes true, and the damping follows from the gain (Nielsen, "Damping parameter in Marquardt's method", 1999). The
+gradient J' psi, psi = w r, is exact; the second derivative is J' C J with C = max(curvature, FLOOR w): Triggs' correction for
+robust losses (Triggs et al., "Bundle adjustment: a modern synthesis", 1999, 4.3), with a floor where the loss is not convex.
 
-minimize knows a problem by three methods, and its quadratic model by `stationarity` and `step`. Such models here: `Factored` for
-a Jacobian that is an array, `Products` for one that only multiplies vectors (JacMV and JacTMV) or is sparse.
+`minimize` knows a problem by `at` and `linearize`, and its quadratic model by `stationarity`, `cosine` and `step`. The models here:
+`Factored` for a Jacobian that is an array, `Products` for one that is sparse or only multiplies vectors (JacMV and JacTMV).
 """
 
 import math
@@ -69,9 +69,9 @@ class Minimum:
 def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=()):
     """Goes from x to where the problem's cost is stationary; a `Minimum`.
 
-    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a step
-    that fails. A point has x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient and
-    have no units, and step(damping) -> (d, the decrease of the cost that it predicts).
+    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a
+    step that fails. A point has x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient
+    and have no units, and step(damping) -> (d, the decrease of the cost that it predicts).
     tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10. damping : of the first step.
     history : the iterations before, which count for max_iter.
     callback(iteration, x, cost) follows each iteration; StopIteration ends the minimisation. Any other exception, of whatever is
@@ -111,7 +111,7 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
         raise
     lower = failures < FAILURES
     vanished = not lower and bool(np.abs(at.point.psi).max() <= tol * at_start)
-    at.converged = vanished or bool(at.model.stationarity <= tol or not lower and at.model.cosine <= max(tol, ATTAINABLE))
+    at.converged = vanished or bool(at.model.stationarity <= tol or (not lower and at.model.cosine <= max(tol, ATTAINABLE)))
     at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
     if not lower and not at.converged:
         at.reason += "; no step lowers the cost any more"
@@ -170,7 +170,7 @@ class Problem:
 
 
 def matrix_or_operator(A, name):
-    """A as a 2-D ndarray, or a sparse matrix (by rows) or LinearOperator; of a dtype that computes, and finite as far as one sees."""
+    """A as a 2-D ndarray, or a sparse matrix (by rows) or LinearOperator; of a dtype that computes, and finite if seen."""
     operator, sparse = hasattr(A, "matvec") and hasattr(A, "rmatvec"), hasattr(A, "tocsr")
     if not operator and not sparse:
         A = _check.as_array(A, name)
@@ -192,8 +192,8 @@ def row_blocks(m, n):
 
 
 def triangle(rows, n):
-    """The factor R of the matrix whose blocks of rows, arrays (k, n), `rows` goes over: (at most n, n). Never squares the condition,
-    and holds no copy of the matrix."""
+    """The factor R, (at most n, n), of the matrix whose blocks of rows, arrays (k, n), `rows` goes over: without a copy of the
+    matrix, and without squaring its condition."""
     R = np.empty((0, n))
     for block in rows:
         R = np.linalg.qr(np.concatenate([R, block]), mode="r")
@@ -228,7 +228,7 @@ def operator_norm(J, root=1.0):
 
 
 def angle(J, g, psi, root):
-    """The cosine for g = J' diag(root) psi of a sparse J, or |g| / (|diag(root) J| |psi|) of an operator, whose columns nobody sees."""
+    """The cosine for g = J' diag(root) psi of a sparse J; |g| / (|diag(root) J| |psi|) of an operator."""
     if hasattr(J, "tocsr"):
         return cosine(g, column_lengths(J, root), psi)
     return cosine(np.linalg.norm(g), operator_norm(J, root), psi)
@@ -255,7 +255,7 @@ class Factored:
         lengths = np.linalg.norm(R, axis=0)
         self.lengths = np.where(lengths > 0, lengths, 1)
         _, self.S, self.Vt = np.linalg.svd(R / self.lengths, full_matrices=False)
-        self.rank = int((self.S > self.S[0] * max(J.shape) * np.finfo(np.float64).eps).sum())
+        self.rank = int((self.S[0] * max(J.shape) * np.finfo(np.float64).eps < self.S).sum())
 
     def step(self, damping):
         k = self.rank

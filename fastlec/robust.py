@@ -13,8 +13,9 @@ import numpy as np
 from . import _check
 from ._robust_linear import Multiplied, Rows, least_absolute
 from ._robust_losses import LOSSES
-from .least_squares import ROUND_OFF, Iteration, Problem, matrix_or_operator, minimize
+from .least_squares import ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize
 
+HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
 MOST_SCALES = 200  # iterations of the scale
@@ -26,13 +27,15 @@ TOL = {"float32": 1e-4, "float64": 1e-12}
 class RobustFit:
     """What a robust fit has found.
 
-    x : (n,). scale : that the residuals were divided by; given as the argument it leads to the same fit. cost : F(x).
-    weights : (m,), of the least squares problem that x solves, too: in [0, 1], without the sample weights; of "l1" scale / |r|.
-    psi : (m,), the derivative of the loss by the residual over the scale, weights * r; for "l1" the residual's sign, or for one that is
-    zero a number in [-1, 1], so that sum_i v_i psi_i dr_i/dx is zero at a solution.
-    stationarity : how nearly it is: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v); for
-    "l1" at least the relative gap between F and what its dual problem proves to be the least.
-    n_iter, converged, message : how it ended. history : a tuple for each iteration, of its cost, stationarity, damping and gain.
+    x : (n,). scale : what the residuals were divided by; given as the argument it leads to the same fit. cost : F(x).
+    weights : (m,), of the least squares problem that x solves as well, in [0, 1], without the sample weights; for "l1"
+    scale / |r|.
+    psi : (m,), weights * r / scale: the derivative of the loss, with which sum_i v_i psi_i dr_i/dx is zero at a solution. For "l1"
+    the sign of r, or where r is zero a number in [-1, 1].
+    stationarity : how nearly that is so: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v);
+    of a LinearOperator, whose columns nobody sees, |J' psi| / (|J| |psi|).
+    n_iter, converged, message : how it ended. history : a tuple for each iteration once the scale stays: cost, stationarity,
+    damping, and gain, the share of the predicted decrease that came true.
     """
 
     x: np.ndarray
@@ -54,29 +57,31 @@ def robust_lstsq(
 
         x = argmin 1/2 sum_i v_i s^2 rho(((A x - y)_i / s)^2)
 
-    A : (m, n), an array of any layout, read in blocks, so a memmap may be larger than memory; a scipy.sparse matrix; or a
-    LinearOperator. m < n and dependent columns are allowed: of an array x is then the one of least norm. For an intercept append a
-    column of ones.
+    A : (m, n), an array of any layout, which is read in blocks, so that a memmap may be larger than memory; a scipy.sparse matrix;
+    or a LinearOperator. m < n and dependent columns are allowed: of an array x is then the one of least norm. For an intercept
+    append a column of ones.
     y : (m,).
     loss : "huber"; "l1", the least sum of |A x - y|; "cauchy" and "tukey", to which far outliers matter little and not at all.
-    scale : a number, the residual at which the loss leaves the quadratic, f_scale of scipy.optimize.least_squares; or "mad", tuning times
-    the deviation of the noise, 1.4826 median |A x - y|. With "huber" this x is the fit itself: steps for the scale and for x take
-    turns until the scale changes by less than 1e-6 of itself. With other losses x is the fit by "huber", and the scale stays.
-    tuning : by default 1.345 (huber), 2.385 (cauchy), 4.685 (tukey): then the fit to data without outliers has 95 % of the efficiency of
-    least squares. "l1" does not depend on it, nor on the scale.
+    scale : a number, the residual at which the loss leaves the quadratic, SciPy's f_scale; or "mad", tuning times the deviation of
+    the noise, 1.4826 median |A x - y|. With "huber" this x is the fit itself: steps for the scale and for x take turns until the
+    scale changes by less than 1e-6 of itself. With other losses it is the fit by "huber", or x0, and the scale stays.
+    tuning : by default 1.345 (huber), 2.385 (cauchy), 4.685 (tukey): without outliers the fit then has 95 % of the efficiency of
+    least squares. "l1" depends on neither tuning nor scale.
     sample_weight : (m,) v >= 0: a row of weight 2 counts as two rows.
     x0 : (n,), the start, by default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
-    tol : of the stationarity, by default 1e-12; where round-off keeps it above, 1e-10 will do. max_iter : of the iterations once the scale stays.
+    tol : of the stationarity, by default 1e-12; where round-off keeps it above, 1e-10 will do.
+    max_iter : of the iterations once the scale stays.
     callback : callback(iteration, x, cost) is called after each of them. StopIteration ends the fit; any other exception, and
     Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
 
-    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Where a fit by "mad" goes through more
-    than half of the points, the scale is 0, the weights of these are 1 and all others 0.
+    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Where a fit by "mad" goes
+    through more than half of the points, the scale is 0, the weights of these are 1 and all others 0.
 
     Raises ValueError or TypeError, which name the argument, for values that are not finite and what has another shape or type.
 
-    Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost: one factorization of an
-    array serves all. A sparse matrix or operator is only multiplied, by LSMR; for "l1" rows near the fit are looked at, too.
+    Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost. One factorization of
+    an array serves all; a sparse matrix or operator is only multiplied, by LSMR. "l1" ends with small linear programs, which look
+    at the rows near the fit: of any A, about 4 n + m^(2/3) of them are made an array.
 
     >>> import numpy as np
     >>> t = np.arange(10.0)
@@ -103,17 +108,7 @@ def robust_lstsq(
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
     x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
 
-    steps, settled, huber, local = 0, True, LOSSES["huber"], loss != "l1" and not LOSSES[loss].convex
-    if local and x0 is not None:
-        scale = tuning * mad(problem.residual(x), problem.sample_weight) if scale == "mad" else scale
-    elif scale == "mad" or loss == "l1":
-        x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else huber.tuning)
-        scale = tuning * deviation if scale == "mad" else scale
-    elif local:
-        problem.loss, problem.scale = huber, scale * huber.tuning / tuning
-        found = minimize(problem, x, tol=ROUGH, max_iter=settings["max_iter"])
-        x, steps = found.x, len(found.history)
-
+    x, scale, steps, settled = _begin(problem, x, loss, scale, tuning, x0 is not None, settings["max_iter"])
     if loss == "l1":
         return _l1_fit(problem, x, scale, settings["tol"], dtype)
     if not scale:
@@ -140,17 +135,18 @@ def robust_fit(
 
         x = argmin 1/2 sum_i v_i s^2 rho((r_i(x) / s)^2)
 
-    residual : residual(x) -> (m,). jac : jac(x) -> its derivative (m, n), an array, which is factored, or a scipy.sparse matrix or
-    LinearOperator, which are multiplied alone (JacMV and JacTMV). Of a network these are ``f.residuals`` and ``f.jacobian`` of an
-    `Objective`, or are made of ``net.linearize(X)`` and ``jac.operator("theta")``.
+    residual : residual(x) -> (m,). jac : jac(x) -> its derivative (m, n): an array, which is factored, or a scipy.sparse matrix or
+    LinearOperator, which are only multiplied (JacMV and JacTMV). Of a network these are ``f.residuals`` and ``f.jacobian`` of an
+    `Objective`, or made from ``net.linearize(X)`` and ``jac.operator("theta")``.
     x0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
-    loss : "huber", "cauchy" or "tukey". scale, tuning, sample_weight, callback : as in `robust_lstsq`. By "mad" the fit by "huber" is
-    repeated from where it was, with the scale of its residuals, until that changes by less than 1e-6 of itself; with other losses the
-    scale then stays. "tukey", whose gradient vanishes where all residuals are large, always begins with a fit by "huber".
-    damping : of the first step, relative to the squared lengths of the Jacobian's columns (of an operator: to its squared norm).
+    loss : "huber", "cauchy" or "tukey".
+    scale, tuning, sample_weight, callback : as in `robust_lstsq`. By "mad" the fit by "huber" goes on from where it was with the
+    scale of its residuals, until that changes by less than 1e-6 of itself; with other losses the scale then stays. "tukey", whose
+    gradient vanishes where all residuals are large, always begins with a fit by "huber".
+    damping : of the first step, relative to the squared lengths of the Jacobian's columns, of an operator to its squared norm.
     tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together.
 
-    Returns a `RobustFit`. A step after which the residual is not finite is not taken, and the next is shorter.
+    Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter.
 
     Raises ValueError or TypeError, which name the argument, for what is not finite at x0 and what has another shape or type.
 
@@ -179,33 +175,22 @@ def robust_fit(
     x, dtype = x.astype(np.float64), x.dtype
     start = problem.at(x)
     problem.sample_weight = _weight(sample_weight, len(start.r))
-    history = []
+    found = None
     if scale == "mad":
-        times = tuning if loss == "huber" else LOSSES["huber"].tuning
-        problem.loss, problem.scale = LOSSES["huber"], times * mad(start.r, problem.sample_weight)
-        zero = _zero(start.r)
-        rough, settled = max(settings["tol"], ROUGH), False
-        tol = rough
-        while not settled:
-            if problem.scale <= zero:
-                return _exact_fit(found.point if history else start, zero, len(history), dtype)
-            found = minimize(problem, x, damping=damping, history=history, **settings | {"tol": tol})
-            x, damping, history, before = found.x, found.damping, found.history, problem.scale
-            if not found.converged:
-                break
-            problem.scale = times * mad(found.point.r, problem.sample_weight)
-            change = abs(problem.scale - before) / before
-            settled = change <= SETTLED and tol == settings["tol"]
-            tol = settings["tol"] if change <= ROUGH else tol
-        scale = tuning / times * before
+        found, deviation, settled = _resettle(problem, start, tuning if loss == "huber" else HUBER.tuning, damping, settings)
+        if not deviation:
+            return _exact_fit(found.point, _zero(start.r), len(found.history), dtype)
+        scale = tuning * deviation
         if loss == "huber":
             return _fit(found, scale, 0, settled, dtype)
     elif loss == "tukey":
-        problem.loss, problem.scale = LOSSES["huber"], scale * LOSSES["huber"].tuning / tuning
+        problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
         found = minimize(problem, x, damping=damping, **settings | {"tol": max(settings["tol"], ROUGH)})
-        x, damping, history = found.x, found.damping, found.history
     problem.loss, problem.scale = LOSSES[loss], scale
-    return _fit(minimize(problem, x, damping=damping, history=history, **settings), scale, 0, True, dtype)
+    if found:
+        x, damping = found.x, found.damping
+    found = minimize(problem, x, damping=damping, history=found.history if found else (), **settings)
+    return _fit(found, scale, 0, True, dtype)
 
 
 def mad(r, sample_weight=None):
@@ -224,11 +209,27 @@ def _zero(y):
     return ROUND_OFF * float(np.abs(y).max())
 
 
+def _begin(problem, x, loss, scale, tuning, given, max_iter):
+    """Where a linear fit begins: (x, its scale, the number of steps to there, whether the scale has settled). given : whether x is
+    a user's start."""
+    mad_wanted, convex = scale == "mad", loss == "l1" or LOSSES[loss].convex
+    if given and not convex:
+        return x, tuning * mad(problem.residual(x), problem.sample_weight) if mad_wanted else scale, 0, True
+    if mad_wanted or loss == "l1":
+        x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else HUBER.tuning)
+        return x, tuning * deviation if mad_wanted else scale, steps, settled
+    if convex:
+        return x, scale, 0, True
+    problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
+    found = minimize(problem, x, tol=ROUGH, max_iter=max_iter)
+    return found.x, scale, len(found.history), True
+
+
 def _settle(problem, x, tuning):
-    """The fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in turns:
-    (x, the deviation, the number of steps, whether the scale has settled). It is near enough for the scale, not for x; the deviation is
-    0 where the fit is exact for most points."""
-    problem.loss, before, damping = LOSSES["huber"], 0.0, 0.0
+    """The linear fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in
+    turns: (x, the deviation, the number of steps, whether it has settled). x is near enough for the scale, no more; the deviation
+    is 0 where the fit is exact for most points."""
+    problem.loss, before, damping = HUBER, 0.0, 0.0
     for steps in range(MOST_SCALES):
         deviation = mad(problem.residual(x), problem.sample_weight)
         if deviation <= _zero(problem.y):
@@ -245,6 +246,25 @@ def _settle(problem, x, tuning):
         else:  # not even that step lowers the cost: x is as good as round-off allows
             return x, deviation, steps, True
     return x, deviation, steps, False
+
+
+def _resettle(problem, start, tuning, damping, settings):
+    """The same of a nonlinear fit, which is found anew for each scale, roughly until that is near its limit: (the `Minimum`, the
+    deviation whose scale it has, whether that has settled)."""
+    problem.loss, tol = HUBER, max(settings["tol"], ROUGH)
+    found = Minimum(start, None, damping)
+    deviation, before = mad(start.r, problem.sample_weight), 0.0
+    while abs(deviation - before) > SETTLED * before or tol > settings["tol"]:
+        if abs(deviation - before) <= ROUGH * before:
+            tol = settings["tol"]
+        if deviation <= _zero(start.r):
+            return found, 0.0, True
+        problem.scale, before = tuning * deviation, deviation
+        found = minimize(problem, found.x, damping=found.damping, history=found.history, **settings | {"tol": tol})
+        if not found.converged:
+            return found, before, False
+        deviation = mad(found.point.r, problem.sample_weight)
+    return found, before, True
 
 
 def _l1_fit(problem, x, scale, tol, dtype):
@@ -270,6 +290,8 @@ def _exact_fit(point, zero, steps, dtype):
 def _fit(found, scale, steps, settled, dtype):
     """Of a `Minimum` that came after so many steps for the scale."""
     point, history = found.point, found.history
+    if not settled:
+        found.converged, found.reason = False, f"{found.reason}; the scale has not settled"
     return RobustFit(
         x=point.x.astype(dtype),
         weights=point.w,
@@ -278,8 +300,8 @@ def _fit(found, scale, steps, settled, dtype):
         cost=point.cost,
         stationarity=found.model.cosine,
         n_iter=steps + len(history),
-        converged=found.converged and settled,
-        message=found.message + ("" if settled else "; the scale has not settled"),
+        converged=found.converged,
+        message=found.message,
         history=history,
     )
 

@@ -133,7 +133,7 @@ def test_a_wrong_jacobian_is_not_called_converged():
 
 
 def test_a_cost_that_overflows():
-    with pytest.raises(ValueError, match="^the cost at the start is inf"):
+    with pytest.raises(ValueError, match=r"^the cost at the start is inf"):
         minimize(problem(lambda x: np.array([1e200]), lambda x: np.ones((1, 1))), np.ones(1), **SETTINGS)
 
 
