@@ -3,6 +3,7 @@
 import numpy as np
 
 from ._robust_losses import LINEAR
+from .functional import matmul
 from .least_squares import (
     BLOCK_VALUES,
     ROUND_OFF,
@@ -89,7 +90,7 @@ class Rows(Multiplied):
     def __init__(self, A, y, sample_weight):
         super().__init__(A, y, sample_weight)
         m, n = A.shape
-        plain = A.dtype == np.float64 and A.flags.forc
+        plain = A.dtype == np.float64 and A.flags.forc and A.flags.aligned
         step = m if plain else max(PART_VALUES // n, 1)
         self.blocks = [slice(first, first + step) for first in range(0, m, step)]
         self.root = None if sample_weight is None else np.sqrt(sample_weight)
@@ -99,7 +100,7 @@ class Rows(Multiplied):
             with np.errstate(over="ignore", invalid="ignore"):
                 for rows in self.blocks:
                     block = self._block(rows)
-                    gram += block.T @ block
+                    gram += matmul(block.T, block)
             self.columns = np.sqrt(gram.diagonal())
             if not np.isfinite(gram).all():
                 raise ValueError("A is too large: its squares overflow float64")
@@ -122,11 +123,11 @@ class Rows(Multiplied):
     def _mv(self, x):
         product = np.empty(len(self.y))
         for rows in self.blocks:
-            np.matmul(np.asarray(self.A[rows], np.float64), x, out=product[rows])
+            matmul(np.asarray(self.A[rows], np.float64), x[:, None], out=product[rows, None])
         return product
 
     def tmv(self, u):
-        return sum(u[rows] @ np.asarray(self.A[rows], np.float64) for rows in self.blocks)
+        return sum(matmul(u[None, rows], np.asarray(self.A[rows], np.float64))[0] for rows in self.blocks)
 
     def basis(self):
         return self.B
@@ -149,12 +150,12 @@ class Rows(Multiplied):
         step = max(BLOCK_VALUES // self.A.shape[1], 1)
         for first in range(0, len(chosen), step):
             some = chosen[first : first + step]
-            Q, factors = self._block(some) @ self.B, E[some, None]
+            Q, factors = matmul(self._block(some), self.B), E[some, None]
             if factors.min() >= 0:
                 Q *= np.sqrt(factors)
-                total += Q.T @ Q
+                total += matmul(Q.T, Q)
             else:
-                total += Q.T @ (factors * Q)
+                total += matmul(Q.T, factors * Q)
         return total if whole else np.eye(len(total)) - total
 
 

@@ -128,7 +128,7 @@ class Point:
         self.x, self.r, self.sample_weight = x, r, sample_weight
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is judged where it is used
             rho, self.w, self.curvature = loss.terms(np.abs(r) / scale)
-            self.cost = 0.5 * scale**2 * float(rho.sum() if sample_weight is None else sample_weight @ rho)
+            self.cost = 0.5 * scale**2 * float((rho if sample_weight is None else sample_weight * rho).sum())
 
     @property
     def psi(self):
@@ -207,7 +207,7 @@ def floored(point):
 
 def cosine(g, columns, psi):
     """The largest cosine of the angle between psi and a column, g their products: MINPACK's measure of convergence."""
-    size = float(np.linalg.norm(psi))
+    size = math.sqrt(np.square(psi).sum())  # not BLAS, whose sums depend on its threads
     with np.errstate(divide="ignore", invalid="ignore"):
         return float(np.max(np.where(g == 0, 0.0, np.abs(g) / (columns * size)), initial=0.0))
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from interpreter import output
 from scipy import sparse
 from scipy.optimize import least_squares, linprog
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
@@ -263,6 +264,26 @@ def test_no_part_depends_on_how_an_array_is_read(tmp_path):
         np.asfortranarray(A), wide[:, ::2], A[::-1][::-1], A.astype(">f8"), np.load(tmp_path / "A.npy", mmap_mode="r"), A.tolist()
     ):  # fmt: skip
         np.testing.assert_allclose(robust_lstsq(same, y).x, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_same_bits_for_any_number_of_threads(dtype, loss):
+    A, y, _ = outliers(30_000, 9)
+    found = []
+    for threads in (1, 2, 3):
+        fastlec.set_num_threads(threads)
+        found.append(robust_lstsq(A.astype(dtype), y.astype(dtype), loss=loss, sample_weight=np.ones(30_000)))
+    fastlec.set_num_threads(None)
+    for other in found[1:]:
+        for name in ("x", "weights", "psi"):
+            assert getattr(other, name).tobytes() == getattr(found[0], name).tobytes()
+        assert (other.cost, other.n_iter) == (found[0].cost, found[0].n_iter)
+
+
+def test_robust_fits_wait_until_they_are_asked_for():
+    loaded = set(output("import sys, fastlec; fastlec.Objective; print(*sys.modules)").split())
+    assert not {"fastlec.robust", "fastlec.least_squares", "scipy"} & loaded
 
 
 @pytest.mark.parametrize(
