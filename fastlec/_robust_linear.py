@@ -5,7 +5,6 @@ import numpy as np
 from ._robust_losses import LINEAR
 from .functional import matmul
 from .least_squares import (
-    BLOCK_VALUES,
     ROUND_OFF,
     Point,
     Products,
@@ -14,10 +13,10 @@ from .least_squares import (
     cosine,
     floored,
     row_blocks,
+    squares_fit,
     triangle,
 )
 
-PART_VALUES = 1 << 17  # of rows that are copied together
 WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
 
 
@@ -91,30 +90,38 @@ class Rows(Multiplied):
         super().__init__(A, y, sample_weight)
         m, n = A.shape
         plain = A.dtype == np.float64 and A.flags.forc and A.flags.aligned
-        step = m if plain else max(PART_VALUES // n, 1)
-        self.blocks = [slice(first, first + step) for first in range(0, m, step)]
+        self.blocks = [slice(m)] if plain else row_blocks(m, n)
         self.root = None if sample_weight is None else np.sqrt(sample_weight)
-        B = None
-        if m >= n:
-            gram = np.zeros((n, n))
-            with np.errstate(over="ignore", invalid="ignore"):
-                for rows in self.blocks:
-                    block = self._block(rows)
-                    gram += matmul(block.T, block)
-            self.columns = np.sqrt(gram.diagonal())
-            if not np.isfinite(gram).all():
-                raise ValueError("A is too large: its squares overflow float64")
-            scale = np.where(self.columns > 0, self.columns, 1)
-            values, vectors = np.linalg.eigh(gram / scale / scale[:, None])
-            if values[0] * WELL_CONDITIONED**2 > values[-1]:
-                B = vectors / np.sqrt(values) / scale[:, None]
-        if B is None:
-            R = triangle((self._block(rows) for rows in row_blocks(m, n)), n)
-            self.columns = np.linalg.norm(R, axis=0)
-            _, S, Vt = np.linalg.svd(R, full_matrices=False)
-            rank = int((S[0] * max(m, n) * np.finfo(np.float64).eps < S).sum())
-            B = Vt[:rank].T / S[:rank]
-        self.B = B
+        self.B = self._basis_by_gram() if m >= n else None
+        if self.B is None:
+            self.B = self._basis_by_factor()
+
+    def _basis_by_gram(self):
+        """B from A' A where A is well conditioned, else None."""
+        gram = 0.0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for rows in self.blocks:
+                block = self._block(rows)
+                gram += matmul(block.T, block)
+        self._set_columns(np.sqrt(gram.diagonal()))
+        scale = np.where(self.columns > 0, self.columns, 1)
+        values, vectors = np.linalg.eigh(gram / scale / scale[:, None])
+        return vectors / np.sqrt(values) / scale[:, None] if values[0] * WELL_CONDITIONED**2 > values[-1] else None
+
+    def _basis_by_factor(self):
+        """B from the triangular factor of A, of any rank, as numpy.linalg.lstsq decides it."""
+        R = triangle((self._block(rows) for rows in row_blocks(*self.A.shape)), self.A.shape[1])
+        with np.errstate(over="ignore"):
+            self._set_columns(np.linalg.norm(R, axis=0))
+        _, S, Vt = np.linalg.svd(R, full_matrices=False)
+        rank = int((S[0] * max(self.A.shape) * np.finfo(np.float64).eps < S).sum())
+        return Vt[:rank].T / S[:rank]
+
+    def _set_columns(self, lengths):
+        """The lengths of the columns of sqrt(v) A."""
+        if not np.isfinite(lengths).all() or not lengths.any():
+            squares_fit(self.A, "A")
+        self.columns = lengths
 
     def _block(self, rows):
         block = np.asarray(self.A[rows] if isinstance(rows, slice) else self.A.take(rows, axis=0), np.float64)
@@ -147,9 +154,8 @@ class Rows(Multiplied):
         E = D if whole else 1 - D
         total = np.zeros((self.B.shape[1],) * 2)
         chosen = np.flatnonzero(E)
-        step = max(BLOCK_VALUES // self.A.shape[1], 1)
-        for first in range(0, len(chosen), step):
-            some = chosen[first : first + step]
+        for rows in row_blocks(len(chosen), self.A.shape[1]):
+            some = chosen[rows]
             Q, factors = matmul(self._block(some), self.B), E[some, None]
             if factors.min() >= 0:
                 Q *= np.sqrt(factors)
@@ -168,16 +174,18 @@ class Reweighted:
         g, psi = problem.tmv(point.weighted(point.psi)), point.root_weighted(point.psi)
         self.g = problem.B.T @ g
         self.cosine = problem.angle(g, psi)
-        self.stationarity = cosine(np.linalg.norm(self.g), 1.0, psi)
+        self.stationarity = cosine(np.linalg.norm(self.g, keepdims=True), 1.0, psi)
 
     def step(self, damping):
         H = self.problem.gram(between(self.point.curvature, self.point.w, damping))
-        try:
-            np.linalg.cholesky(H)
-        except np.linalg.LinAlgError:
-            if damping < 1:
+        if damping < 1:
+            try:
+                np.linalg.cholesky(H)
+            except np.linalg.LinAlgError:  # Newton's model has no minimum
                 return self.step(1.0)
-        c = np.linalg.lstsq(H, -self.g, rcond=None)[0]
+            c = np.linalg.solve(H, -self.g)
+        else:
+            c = np.linalg.lstsq(H, -self.g, rcond=None)[0]
         return self.problem.B @ c, -0.5 * float(self.g @ c)
 
 
@@ -237,17 +245,18 @@ def _dual(rows, r, fixed, v):
     """(the step for x, u) of max r' u, rows' u = -fixed, |u_i| <= v_i; None where that has no solution."""
     from scipy.optimize import linprog
 
-    unit = np.abs(r).max() or 1.0
+    units = [float(np.abs(a).max(initial=0)) or 1.0 for a in (rows, r, v)]  # HiGHS takes numbers far below 1 for zero
     found = linprog(
-        -r / unit,
-        A_eq=rows.T,
-        b_eq=-fixed,
-        bounds=np.stack([-v, v], axis=1),
+        -r / units[1],
+        A_eq=rows.T / units[0],
+        b_eq=-fixed / units[0] / units[2],
+        bounds=np.stack([-v, v], axis=1) / units[2],
         options={"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10},
     )
     if found.status != 0:
         return None
-    u, step = found.x, np.linalg.lstsq(rows, unit * (rows @ found.eqlin.marginals), rcond=None)[0]
+    step = units[1] / units[0] * found.eqlin.marginals
+    u, step = units[2] * found.x, np.linalg.lstsq(rows, rows @ step, rcond=None)[0]  # of least norm
     inside = np.abs(u) < (1 - 1e-7) * v
     for _ in range(2):
         step -= np.linalg.lstsq(rows[inside], r[inside] + rows[inside] @ step, rcond=None)[0]

@@ -39,7 +39,7 @@ def _huber(t):
 def _cauchy(t):
     squared = t * t
     weight = 1 / (1 + squared)
-    return np.log1p(squared), weight, (1 - squared) * weight * weight
+    return np.log1p(squared), weight, weight * (2 * weight - 1)
 
 
 def _tukey(t):

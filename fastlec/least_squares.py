@@ -29,6 +29,7 @@ POWERS = 5  # of the power method
 BLOCK_VALUES = 1 << 15  # of rows that are factored together, which stay in cache: 2^13 to 2^16 took as long for 1e5 x 20
 ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: no smaller change can be seen
 ATTAINABLE = 1e-10  # the cosine in spite of round-off
+VANISHED = 1e-6  # psi, in scales, of residuals of which round-off alone is left
 NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that the gradient is asked, too
 
 
@@ -70,8 +71,8 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     """Goes from x to where the problem's cost is stationary; a `Minimum`.
 
     problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a
-    step that fails. A point has x, r, psi and cost. A model has stationarity and cosine, numbers that vanish with the gradient
-    and have no units, and step(damping) -> (d, the decrease of the cost that it predicts).
+    step that fails. A point has x, r, psi, scale and cost. A model has stationarity and cosine, numbers without units that vanish
+    with the gradient, and step(damping) -> (d, the decrease of the cost that it predicts).
     tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10. damping : of the first step.
     history : the iterations before, which count for max_iter.
     callback(iteration, x, cost) follows each iteration; StopIteration ends the minimisation. Any other exception, of whatever is
@@ -110,7 +111,7 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
             error.minimum = at
         raise
     lower = failures < FAILURES
-    vanished = not lower and bool(np.abs(at.point.psi).max() <= tol * at_start)
+    vanished = not lower and bool(np.abs(at.point.psi).max() <= min(tol * at_start, VANISHED * at.point.scale))
     at.converged = vanished or bool(at.model.stationarity <= tol or (not lower and at.model.cosine <= max(tol, ATTAINABLE)))
     at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
     if not lower and not at.converged:
@@ -125,7 +126,7 @@ class Point:
     """
 
     def __init__(self, x, r, loss, scale, sample_weight=None):
-        self.x, self.r, self.sample_weight = x, r, sample_weight
+        self.x, self.r, self.scale, self.sample_weight = x, r, scale, sample_weight
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is judged where it is used
             rho, self.w, self.curvature = loss.terms(np.abs(r) / scale)
             self.cost = 0.5 * scale**2 * float((rho if sample_weight is None else sample_weight * rho).sum())
@@ -185,6 +186,14 @@ def matrix_or_operator(A, name):
     return A
 
 
+def squares_fit(a, name):
+    """ValueError unless float64 holds the squares of the values of an array."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = np.linalg.norm(np.asarray(a, np.float64))
+    if not np.isfinite(size) or (size == 0 and a.any()):
+        raise ValueError(f"{name} is too {'small' if size == 0 else 'large'}: float64 does not hold its squares")
+
+
 def row_blocks(m, n):
     """Slices of m rows of n values that stay in cache; at least 2 n rows, so that factoring them by blocks costs little more."""
     step = max(BLOCK_VALUES // n, 2 * n)
@@ -207,9 +216,10 @@ def floored(point):
 
 def cosine(g, columns, psi):
     """The largest cosine of the angle between psi and a column, g their products: MINPACK's measure of convergence."""
-    size = math.sqrt(np.square(psi).sum())  # not BLAS, whose sums depend on its threads
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return float(np.max(np.where(g == 0, 0.0, np.abs(g) / (columns * size)), initial=0.0))
+    largest = float(np.abs(psi).max()) or 1.0
+    size = largest * math.sqrt(np.square(psi / largest).sum())  # not by BLAS, whose sums depend on its threads
+    seen = (g != 0) & (columns != 0)
+    return float(np.max(np.divide(np.abs(g), columns, out=np.zeros_like(g), where=seen), initial=0.0) / (size or 1.0))
 
 
 def column_lengths(J, root):
@@ -231,7 +241,7 @@ def angle(J, g, psi, root):
     """The cosine for g = J' diag(root) psi of a sparse J; |g| / (|diag(root) J| |psi|) of an operator."""
     if hasattr(J, "tocsr"):
         return cosine(g, column_lengths(J, root), psi)
-    return cosine(np.linalg.norm(g), operator_norm(J, root), psi)
+    return cosine(np.linalg.norm(g, keepdims=True), operator_norm(J, root), psi)
 
 
 class Factored:

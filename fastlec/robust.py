@@ -13,12 +13,13 @@ import numpy as np
 from . import _check
 from ._robust_linear import Multiplied, Rows, least_absolute
 from ._robust_losses import LOSSES
-from .least_squares import ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize
+from .least_squares import ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize, squares_fit
 
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
 MOST_SCALES = 200  # iterations of the scale
+LEAST_SCALE = 1e-50  # and the inverse of the largest: float64 holds their fourth powers, and more
 ROUGH = 1e-2  # stationarity of a fit from which another begins
 TOL = {"float32": 1e-4, "float64": 1e-12}
 
@@ -100,11 +101,9 @@ def robust_lstsq(
     dtype = np.result_type(_check.float_dtype(A.dtype, "A"), _check.float_dtype(y.dtype, "y"))
     _check.shape(y, "y", A.shape[:1], f" to match A of shape {A.shape}")
     _check.finite(y, "y")
-    with np.errstate(over="ignore"):
-        if not np.isfinite(np.linalg.norm(y.astype(np.float64))):
-            raise ValueError("y is too large: its squares overflow float64")
-        if not isinstance(A, np.ndarray) and hasattr(A, "data") and not np.isfinite(np.linalg.norm(A.data)):
-            raise ValueError("A is too large: its squares overflow float64")
+    squares_fit(y, "y")
+    if hasattr(A, "tocsr"):
+        squares_fit(A.data, "A")
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
     x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
 
@@ -282,7 +281,7 @@ def _l1_fit(problem, x, scale, tol, dtype):
 def _exact_fit(point, zero, steps, dtype):
     """Of a scale that is 0: the limit of ever smaller ones."""
     sizes = np.abs(point.r)
-    on = sizes <= 8 * max(float(np.median(sizes)), zero)
+    on = sizes <= 8 * max(mad(point.r, point.sample_weight), zero)
     message = f"{steps} iterations, converged: the fit goes through {on.sum()} of {len(on)} points"
     return RobustFit(point.x.astype(dtype), on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
 
@@ -316,6 +315,8 @@ def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
             raise ValueError(f'scale is {_check.shown(scale)}; expected "mad" or a number > 0')
     else:
         scale = _check.positive(scale, "scale")
+        if not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
+            raise ValueError(f"scale is {scale}; expected a number from {LEAST_SCALE} to {1 / LEAST_SCALE}")
     if callback is not None:
         _check.function(callback, "callback")
     return (

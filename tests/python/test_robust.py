@@ -205,6 +205,20 @@ def test_a_fit_that_most_points_lie_on(loss, form):
         assert "goes through 35 of 50 points" in found.message
 
 
+@pytest.mark.parametrize("factor", [1e-300, 1, 1e300])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_only_ratios_of_weights_matter(loss, factor):
+    A, y, _ = outliers(40, 3)
+    weight = np.random.default_rng(0).random(40)
+    found, scaled = (robust_lstsq(A, y, loss=loss, sample_weight=w) for w in (weight, factor * weight))
+    np.testing.assert_allclose(scaled.x, found.x, rtol=0, atol=1e-9)
+    assert scaled.converged
+    alone = robust_lstsq(A, y, loss=loss, sample_weight=np.eye(40)[3])
+    assert (alone.scale, alone.converged) == (0, True)
+    assert alone.weights[3] == 1
+    assert alone.weights.sum() < 1 + 1e-6
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_no_residuals_at_all(loss):
     A, y, _ = outliers(5, 5)
@@ -382,8 +396,12 @@ NAN[7, 1] = np.nan
         ({"tol": -1}, ValueError, "^tol is -1"),
         ({"max_iter": 1.5}, TypeError, "^max_iter is 1.5; expected an integer"),
         ({"callback": 3}, TypeError, "^callback is 3; expected a function"),
-        ({"A": 1e200 * A}, ValueError, "^A is too large: its squares overflow float64"),
-        ({"A": 1e200 * sparse.csr_array(A)}, ValueError, "^A is too large: its squares overflow float64"),
+        ({"scale": 1e200}, ValueError, r"^scale is 1e\+200; expected a number from 1e-50 to 1e\+50"),
+        ({"A": 1e200 * A}, ValueError, "^A is too large: float64 does not hold its squares"),
+        ({"A": 1e200 * A[:2], "y": Y[:2]}, ValueError, "^A is too large"),
+        ({"A": 1e-200 * A}, ValueError, "^A is too small: float64 does not hold its squares"),
+        ({"A": 1e200 * sparse.csr_array(A)}, ValueError, "^A is too large"),
+        ({"y": 1e-200 * Y}, ValueError, "^y is too small"),
         ({"y": 1e200 * Y}, ValueError, "^y is too large"),
     ],
 )  # fmt: skip
