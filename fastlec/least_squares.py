@@ -42,7 +42,7 @@ class Iteration(NamedTuple):
     gain: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Minimum:
     """Where a minimisation ended, or has come to: the best point so far and its model."""
 
@@ -151,9 +151,14 @@ class Problem:
     def __init__(self, residual, jac, dtype, loss, scale=1.0):
         self.residual, self.jac, self.dtype = residual, jac, dtype
         self.loss, self.scale, self.sample_weight = loss, scale, None
-        self.m = None
+        self.m, self._r, self._J = None, (None, None), (None, None)  # and the x of the last r and J, for another scale or loss
 
     def at(self, x):
+        if self._r[0] is not x:
+            self._r = x, self._residual(x)
+        return Point(x, self._r[1], self.loss, self.scale, self.sample_weight)
+
+    def _residual(self, x):
         r = _check.as_array(self.residual(x.astype(self.dtype)), "residual(x)")
         _check.float_dtype(r.dtype, "residual(x)")
         if r.ndim != 1 or not r.size:
@@ -161,12 +166,13 @@ class Problem:
         if self.m is None:
             self.m = len(r)
             _check.finite(r, "residual(x0)")
-        r = _check.shape(r, "residual(x)", (self.m,), ", as at x0").astype(np.float64)
-        return Point(x, r, self.loss, self.scale, self.sample_weight)
+        return _check.shape(r, "residual(x)", (self.m,), ", as at x0").astype(np.float64)
 
     def linearize(self, point):
-        J = matrix_or_operator(self.jac(point.x.astype(self.dtype)), "jac(x)")
-        _check.shape(J, "jac(x)", (len(point.r), len(point.x)), " to match residual(x) and x")
+        if self._J[0] is not point.x:
+            J = matrix_or_operator(self.jac(point.x.astype(self.dtype)), "jac(x)")
+            self._J = point.x, _check.shape(J, "jac(x)", (len(point.r), len(point.x)), " to match residual(x) and x")
+        J = self._J[1]
         return (Factored if isinstance(J, np.ndarray) else Products)(J, point)
 
 

@@ -24,7 +24,7 @@ ROUGH = 1e-2  # stationarity of a fit from which another begins
 TOL = {"float32": 1e-4, "float64": 1e-12}
 
 
-@dataclass
+@dataclass(eq=False)
 class RobustFit:
     """What a robust fit has found.
 
@@ -59,8 +59,8 @@ def robust_lstsq(
         x = argmin 1/2 sum_i v_i s^2 rho(((A x - y)_i / s)^2)
 
     A : (m, n), an array of any layout, which is read in blocks, so that a memmap may be larger than memory; a scipy.sparse matrix;
-    or a LinearOperator. m < n and dependent columns are allowed: of an array x is then the one of least norm. For an intercept
-    append a column of ones.
+    or a LinearOperator. m < n and dependent columns are allowed: of an array x is then the one of least norm, unless x0 is given.
+    For an intercept append a column of ones.
     y : (m,).
     loss : "huber"; "l1", the least sum of |A x - y|; "cauchy" and "tukey", to which far outliers matter little and not at all.
     scale : a number, the residual at which the loss leaves the quadratic, SciPy's f_scale; or "mad", tuning times the deviation of
@@ -174,7 +174,7 @@ def robust_fit(
     x, dtype = x.astype(np.float64), x.dtype
     start = problem.at(x)
     problem.sample_weight = _weight(sample_weight, len(start.r))
-    found = None
+    found, settled = None, True
     if scale == "mad":
         found, deviation, settled = _resettle(problem, start, tuning if loss == "huber" else HUBER.tuning, damping, settings)
         if not deviation:
@@ -189,7 +189,7 @@ def robust_fit(
     if found:
         x, damping = found.x, found.damping
     found = minimize(problem, x, damping=damping, history=found.history if found else (), **settings)
-    return _fit(found, scale, 0, True, dtype)
+    return _fit(found, scale, 0, settled, dtype)
 
 
 def mad(r, sample_weight=None):

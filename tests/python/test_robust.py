@@ -1,5 +1,7 @@
 """Robust fits: the same as SciPy's and scikit-learn's, stationary to the last digits, for matrices of any kind and rank."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from interpreter import output
@@ -280,6 +282,17 @@ def test_no_part_depends_on_how_an_array_is_read(tmp_path):
         np.testing.assert_allclose(robust_lstsq(same, y).x, expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_an_array_is_not_copied(loss):
+    A, y, _ = outliers(30_000, 60)
+    for same in (A, np.asfortranarray(A), np.repeat(A, 2, axis=1)[:, ::2]):
+        tracemalloc.start()
+        robust_lstsq(same, y, loss=loss)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < A.nbytes / 2
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_the_same_bits_for_any_number_of_threads(dtype, loss):
@@ -514,6 +527,23 @@ def test_a_network_through_its_linearization():
     assert explicit.converged
     assert found.cost == pytest.approx(explicit.cost, rel=1e-6)
     np.testing.assert_allclose(residual(found.x), residual(explicit.x), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_no_point_is_evaluated_twice(loss):
+    residual, jac, _ = decay()
+    seen = {"residual": [], "jac": []}
+
+    def told(name, function):
+        def call(x):
+            seen[name].append(x.tobytes())
+            return function(x)
+
+        return call
+
+    found = robust_fit(told("residual", residual), told("jac", jac), [1.0, 1, 0], loss=loss)
+    assert len(seen["residual"]) <= found.n_iter + 3
+    assert len(set(seen["jac"])) >= len(seen["jac"]) - 2  # where a fit ends with a step that is not taken, the next begins anew
 
 
 def test_a_float32_start():
