@@ -20,9 +20,7 @@ import numpy as np
 
 from . import _check
 
-FLOOR = (
-    0.01  # of the curvature, in weights: what it adds to a model's second derivative costs about a digit and a half per step
-)
+FLOOR = 0.01  # of the curvature, in weights: a step by such a model leaves about a hundredth of the error
 FAILURES = 10  # in a row, after which no step lowers the cost: damping has grown by 2^55
 FORCING = 1e-4  # how much of the gradient an inner iteration may leave, relative to it
 POWERS = 5  # of the power method
@@ -230,7 +228,7 @@ def cosine(g, columns, psi):
 
 def column_lengths(J, root):
     """Of diag(root) J, a sparse matrix."""
-    return np.sqrt(J.multiply(J).T @ root**2)
+    return np.sqrt(J.power(2, dtype=np.float64).T @ root**2)
 
 
 def operator_norm(J, root=1.0):

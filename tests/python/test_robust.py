@@ -327,6 +327,17 @@ def test_dtypes(loss, dtypes, expected):
     np.testing.assert_array_equal(found.x, exact.x.astype(expected))  # all is computed in float64
 
 
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.coo_array, sparse.dok_array, sparse.bsr_array])
+@pytest.mark.parametrize("dtype", ["i1", "?", "f4", "f8"])
+@pytest.mark.parametrize("loss", ["huber", "l1"])
+def test_sparse_matrices_of_any_format(loss, dtype, make):
+    A, y, _ = outliers(100, 3)
+    A = (100 * (A > 0) + 20 * A).clip(-128, 127).astype(dtype)  # of i1 the squares are no i1
+    found, expected = robust_lstsq(make(A), y, loss=loss), robust_lstsq(A, y, loss=loss)
+    assert found.converged
+    np.testing.assert_allclose(A @ found.x.astype(float), A @ expected.x.astype(float), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_nothing_given_is_changed(loss, form):
