@@ -233,7 +233,7 @@ def least_absolute(problem, x, zero, tol):
             wrong = bool((u * r < -zeros * v).any())
             psi = np.where(np.abs(r) > zeros, np.sign(r), np.clip(np.divide(u, v, out=np.zeros(m), where=v > 0), -1, 1))
             stationarity = problem.angle(problem.tmv(v * psi), np.sqrt(v) * psi)
-            cost = float(v @ np.abs(r))
+            cost = float((v * np.abs(r)).sum())
             if stationarity <= tol or (cost >= least and (size == m or not wrong)):
                 return after, psi, stationarity, rounds
             x, least = (after, cost) if cost < least else (x, least)

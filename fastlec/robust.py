@@ -13,7 +13,7 @@ import numpy as np
 from . import _check
 from ._robust_linear import Multiplied, Rows, least_absolute
 from ._robust_losses import LOSSES
-from .least_squares import ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize, squares_fit
+from .least_squares import ATTAINABLE, ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize, squares_fit
 
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
@@ -109,7 +109,7 @@ def robust_lstsq(
 
     x, scale, steps, settled = _begin(problem, x, loss, scale, tuning, x0 is not None, settings["max_iter"])
     if loss == "l1":
-        return _l1_fit(problem, x, scale, settings["tol"], dtype)
+        return _l1_fit(problem, x, scale, steps, settings["tol"], dtype)
     if not scale:
         return _exact_fit(problem.at(x), _zero(y), steps, dtype)
     problem.loss, problem.scale = LOSSES[loss], scale
@@ -266,16 +266,16 @@ def _resettle(problem, start, tuning, damping, settings):
     return found, before, True
 
 
-def _l1_fit(problem, x, scale, tol, dtype):
+def _l1_fit(problem, x, scale, steps, tol, dtype):
     x, psi, stationarity, rounds = least_absolute(problem, x, _zero(problem.y), tol)
     r = problem.residual(x)
     sizes = np.abs(r)
     least = max(_zero(problem.y), np.finfo(np.float64).tiny)
-    converged = stationarity <= tol
+    converged = stationarity <= max(tol, ATTAINABLE)
     message = f"{rounds} linear programs, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
-    cost = float(sizes.sum() if problem.sample_weight is None else problem.sample_weight @ sizes)
+    cost = float((sizes if problem.sample_weight is None else problem.sample_weight * sizes).sum())
     weights = (scale or least) / np.maximum(sizes, least)
-    return RobustFit(x.astype(dtype), weights, psi, scale, cost, stationarity, rounds, converged, message, [])
+    return RobustFit(x.astype(dtype), weights, psi, scale, cost, stationarity, steps + rounds, converged, message, [])
 
 
 def _exact_fit(point, zero, steps, dtype):
