@@ -222,8 +222,9 @@ def least_absolute(problem, x, zero, tol):
         u[near] = 0
         rows = problem.rows(near)
         found = _dual(rows @ B, r[near], B.T @ problem.tmv(u), v[near])
-        if found is None and size == m:
-            raise RuntimeError("the linear program of the least absolute residuals was not solved")
+        if found is None and size == m:  # HiGHS gave up, which it has not been seen to do
+            psi = np.sign(r)
+            return x, psi, problem.angle(problem.tmv(v * psi), np.sqrt(v) * psi), rounds
         if found is not None:
             step, u[near] = found
             after = x + B @ step
@@ -234,7 +235,7 @@ def least_absolute(problem, x, zero, tol):
             psi = np.where(np.abs(r) > zeros, np.sign(r), np.clip(np.divide(u, v, out=np.zeros(m), where=v > 0), -1, 1))
             stationarity = problem.angle(problem.tmv(v * psi), np.sqrt(v) * psi)
             cost = float((v * np.abs(r)).sum())
-            if stationarity <= tol or (cost >= least and (size == m or not wrong)):
+            if stationarity <= tol or (cost >= (1 - ROUND_OFF) * least and (size == m or not wrong)):
                 return after, psi, stationarity, rounds
             x, least = (after, cost) if cost < least else (x, least)
             if not wrong:
