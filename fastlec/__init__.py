@@ -1,5 +1,6 @@
 """fastlec: softmax regression and the layers of a deep-learning course as fast NumPy functions with exact derivatives."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -66,9 +67,13 @@ from .training import (  # noqa: E402
     training_step,
 )
 
-if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
+# Imported when asked for: together they take several times as long as all that is above.
+MODULES = ("data", "datasets", "io", "plot", "reference", "regression", "testing", "torch")
+FUNCTIONS = {"robust_fit": "robust", "robust_lstsq": "robust"}
+if TYPE_CHECKING:
     from . import data, datasets, io, plot, reference, regression, testing
     from . import torch as torch  # which is not in __all__: whoever imports all may not have PyTorch
+    from .robust import robust_fit, robust_lstsq
 
 __all__ = [
     "SGD",
@@ -121,6 +126,8 @@ __all__ = [
     "release_memory",
     "relu",
     "relu_derivative",
+    "robust_fit",
+    "robust_lstsq",
     "set_conv_algorithm",
     "set_num_threads",
     "show_config",
@@ -138,10 +145,10 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in ("data", "datasets", "io", "plot", "reference", "regression", "testing", "torch"):
-        from importlib import import_module
-
+    if name in MODULES:
         return import_module(f"{__name__}.{name}")
+    if name in FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

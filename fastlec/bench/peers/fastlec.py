@@ -44,6 +44,10 @@ class Fastlec(Peer):
         operator = self.lib.SoftmaxObjective(X, y, case.shape[2]).hessian_operator(theta)
         return lambda: unpack(operator.matvec(v), case)
 
+    def robust_lstsq(self, case, A, y, out):
+        robust_lstsq = self.lib.robust_lstsq
+        return lambda: robust_lstsq(A, y).x
+
     def product(self, case, a, b, out):
         (a, b), matmul = case.operands(a, b), self.lib.matmul
         return lambda: matmul(a, b, out=out)

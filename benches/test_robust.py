@@ -1,0 +1,7 @@
+"""Speed of robust linear regression."""
+
+OPS = ("robust_lstsq",)
+
+
+def test_speed(benchmark, work):
+    benchmark(work)

@@ -1,0 +1,324 @@
+"""Nonlinear least squares by Levenberg and Marquardt's method: THE driver, for plain squares and for robust losses.
+
+    F(x) = 1/2 sum_i s^2 rho((r_i(x) / s)^2)
+
+A step d minimises a quadratic model of F at x plus damping / 2 |D d|^2; the gain is how much of the decrease that the model
+predicts comes true, and the damping follows from the gain (Nielsen, "Damping parameter in Marquardt's method", 1999). The
+gradient J' psi, psi = w r, is exact; the second derivative is J' C J with C = max(curvature, FLOOR w): Triggs' correction for
+robust losses (Triggs et al., "Bundle adjustment: a modern synthesis", 1999, 4.3), with a floor where the loss is not convex.
+
+`minimize` knows a problem by `at` and `linearize`, and its quadratic model by `stationarity`, `cosine` and `step`. The models here:
+`Factored` for a Jacobian that is an array, `Products` for one that is sparse or only multiplies vectors (JacMV and JacTMV).
+"""
+
+import math
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from . import _check
+
+FLOOR = 0.01  # of the curvature, in weights: a step by such a model leaves about a hundredth of the error
+FAILURES = 10  # in a row, after which no step lowers the cost: damping has grown by 2^55
+FORCING = 1e-4  # how much of the gradient an inner iteration may leave, relative to it
+POWERS = 5  # of the power method
+BLOCK_VALUES = 1 << 15  # of rows that are factored together, which stay in cache: 2^13 to 2^16 took as long for 1e5 x 20
+ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: no smaller change can be seen
+ATTAINABLE = 1e-10  # the cosine in spite of round-off
+VANISHED = 1e-6  # psi, in scales, of residuals of which round-off alone is left
+NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that the gradient is asked, too
+
+
+class Iteration(NamedTuple):
+    """One iteration: cost and stationarity where it ended, the damping that it used, its gain (NaN where round-off hides it)."""
+
+    cost: float
+    stationarity: float
+    damping: float
+    gain: float
+
+
+@dataclass(eq=False)
+class Minimum:
+    """Where a minimisation ended, or has come to: the best point so far and its model."""
+
+    point: object
+    model: object
+    damping: float  # of the next step
+    history: list = field(default_factory=list)
+    converged: bool = False
+    reason: str = "interrupted"
+
+    @property
+    def x(self):
+        return self.point.x
+
+    @property
+    def cost(self):
+        return self.point.cost
+
+    @property
+    def message(self):
+        judged = "converged" if self.converged else "not converged"
+        return f"{len(self.history)} iterations, {judged}: {self.reason}"
+
+
+def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=()):
+    """Goes from x to where the problem's cost is stationary; a `Minimum`.
+
+    problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a
+    step that fails. A point has x, r, psi, scale and cost. A model has stationarity and cosine, numbers without units that vanish
+    with the gradient, and step(damping) -> (d, the decrease of the cost that it predicts).
+    tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10. damping : of the first step.
+    history : the iterations before, which count for max_iter.
+    callback(iteration, x, cost) follows each iteration; StopIteration ends the minimisation. Any other exception, of whatever is
+    called, has the best state so far as ``error.minimum``.
+    """
+    point = problem.at(x)
+    if not math.isfinite(point.cost):
+        raise ValueError(f"the cost at the start is {point.cost}; expected residuals whose squares float64 holds")
+    at, failures = Minimum(point, problem.linearize(point), damping, list(history)), 0
+    at_start = np.abs(point.r).max()
+    try:
+        while not at.model.stationarity <= tol and len(at.history) < max_iter and failures < FAILURES:
+            d, predicted = at.model.step(at.damping)
+            point, used, before = problem.at(at.point.x + d), at.damping, at.point.cost
+            resolved = predicted > ROUND_OFF * before
+            gain = (before - point.cost) / predicted if resolved else math.nan
+            accepted = gain > 0
+            if accepted or point.cost <= (1 + NOISE) * before:
+                model = problem.linearize(point)
+                accepted = accepted or model.stationarity < (0.5 if resolved else 1) * at.model.stationarity
+            if accepted:
+                at.point, at.model = point, model
+                at.damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain > 0 else 0.1
+                failures = 0
+            else:
+                failures = failures + 1 if at.damping < problem.most_damping else FAILURES
+                at.damping = min(max(at.damping * 2.0**failures, problem.first_damping), problem.most_damping)
+            at.history.append(Iteration(at.point.cost, at.model.cosine, used, gain))
+            if callback:
+                callback(len(at.history), at.point.x.copy(), at.point.cost)
+    except StopIteration:
+        at.reason = "stopped by callback"
+        return at
+    except BaseException as error:
+        with suppress(Exception):  # there are exceptions that take no attributes
+            error.minimum = at
+        raise
+    lower = failures < FAILURES
+    vanished = not lower and bool(np.abs(at.point.psi).max() <= min(tol * at_start, VANISHED * at.point.scale))
+    at.converged = vanished or bool(at.model.stationarity <= tol or (not lower and at.model.cosine <= max(tol, ATTAINABLE)))
+    at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
+    if not lower and not at.converged:
+        at.reason += "; no step lowers the cost any more"
+    return at
+
+
+class Point:
+    """x with its residuals r, and of each of these the weight w and the curvature of the loss; the cost, and psi = w r.
+
+    loss : a row of `_robust_losses.LOSSES`. scale : its s. sample_weight : (m,) or None.
+    """
+
+    def __init__(self, x, r, loss, scale, sample_weight=None):
+        self.x, self.r, self.scale, self.sample_weight = x, r, scale, sample_weight
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is judged where it is used
+            rho, self.w, self.curvature = loss.terms(np.abs(r) / scale)
+            self.cost = 0.5 * scale**2 * float((rho if sample_weight is None else sample_weight * rho).sum())
+
+    @property
+    def psi(self):
+        return self.w * self.r
+
+    def weighted(self, values):
+        """Times the sample weights."""
+        return values if self.sample_weight is None else self.sample_weight * values
+
+    def root_weighted(self, values):
+        return values if self.sample_weight is None else np.sqrt(self.sample_weight) * values
+
+
+class Problem:
+    """A residual and its Jacobian as functions. jac(x) : an array (m, n), sparse matrix or LinearOperator."""
+
+    first_damping, most_damping = 1e-6, np.inf
+
+    def __init__(self, residual, jac, dtype, loss, scale=1.0):
+        self.residual, self.jac, self.dtype = residual, jac, dtype
+        self.loss, self.scale, self.sample_weight = loss, scale, None
+        self.m, self._r, self._J = None, (None, None), (None, None)  # and the x of the last r and J, for another scale or loss
+
+    def at(self, x):
+        if self._r[0] is not x:
+            self._r = x, self._residual(x)
+        return Point(x, self._r[1], self.loss, self.scale, self.sample_weight)
+
+    def _residual(self, x):
+        r = _check.as_array(self.residual(x.astype(self.dtype)), "residual(x)")
+        _check.float_dtype(r.dtype, "residual(x)")
+        if r.ndim != 1 or not r.size:
+            raise ValueError(f"residual(x) has shape {r.shape}; expected (m,), m at least 1")
+        if self.m is None:
+            self.m = len(r)
+            _check.finite(r, "residual(x0)")
+        return _check.shape(r, "residual(x)", (self.m,), ", as at x0").astype(np.float64)
+
+    def linearize(self, point):
+        if self._J[0] is not point.x:
+            J = matrix_or_operator(self.jac(point.x.astype(self.dtype)), "jac(x)")
+            self._J = point.x, _check.shape(J, "jac(x)", (len(point.r), len(point.x)), " to match residual(x) and x")
+        J = self._J[1]
+        return (Factored if isinstance(J, np.ndarray) else Products)(J, point)
+
+
+def matrix_or_operator(A, name):
+    """A as a 2-D ndarray, or a sparse matrix (by rows) or LinearOperator; of a dtype that computes, and finite if seen."""
+    operator, sparse = hasattr(A, "matvec") and hasattr(A, "rmatvec"), hasattr(A, "tocsr")
+    if not operator and not sparse:
+        A = _check.as_array(A, name)
+    if len(A.shape) != 2 or 0 in A.shape:
+        raise ValueError(f"{name} has shape {A.shape}; expected (m, n), neither of them 0")
+    _check.float_dtype(np.dtype(A.dtype), name)
+    if sparse:
+        A = A.tocsr()
+        _check.finite(A.data, f"{name}.data")
+    elif not operator:
+        _check.finite(A, name)
+    return A
+
+
+def squares_fit(a, name):
+    """ValueError unless float64 holds the squares of the values of an array."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        size = np.linalg.norm(np.asarray(a, np.float64))
+    if not np.isfinite(size) or (size == 0 and a.any()):
+        raise ValueError(f"{name} is too {'small' if size == 0 else 'large'}: float64 does not hold its squares")
+
+
+def row_blocks(m, n):
+    """Slices of m rows of n values that stay in cache; at least 2 n rows, so that factoring them by blocks costs little more."""
+    step = max(BLOCK_VALUES // n, 2 * n)
+    return [slice(first, first + step) for first in range(0, m, step)]
+
+
+def triangle(rows, n):
+    """The factor R, (at most n, n), of the matrix whose blocks of rows, arrays (k, n), `rows` goes over: without a copy of the
+    matrix, and without squaring its condition."""
+    R = np.empty((0, n))
+    for block in rows:
+        R = np.linalg.qr(np.concatenate([R, block]), mode="r")
+    return R
+
+
+def floored(point):
+    """The curvature C of the model at a point."""
+    return np.maximum(point.curvature, FLOOR * point.w)
+
+
+def cosine(g, columns, psi):
+    """The largest cosine of the angle between psi and a column, g their products: MINPACK's measure of convergence."""
+    largest = float(np.abs(psi).max()) or 1.0
+    size = largest * math.sqrt(np.square(psi / largest).sum())  # not by BLAS, whose sums depend on its threads
+    seen = (g != 0) & (columns != 0)
+    return float(np.max(np.divide(np.abs(g), columns, out=np.zeros_like(g), where=seen), initial=0.0) / (size or 1.0))
+
+
+def column_lengths(J, root):
+    """Of diag(root) J, a sparse matrix."""
+    return np.sqrt(J.power(2, dtype=np.float64).T @ root**2)
+
+
+def operator_norm(J, root=1.0):
+    """The largest singular value of diag(root) J, by the power method: rarely below half of it, never above."""
+    v = np.random.default_rng(0).standard_normal(J.shape[1])
+    for _ in range(POWERS):
+        v /= np.linalg.norm(v) or 1.0
+        u = root * np.asarray(J @ v, np.float64)
+        v = np.asarray(J.T @ (root * u), np.float64)
+    return float(np.linalg.norm(u))
+
+
+def angle(J, g, psi, root):
+    """The cosine for g = J' diag(root) psi of a sparse J; |g| / (|diag(root) J| |psi|) of an operator."""
+    if hasattr(J, "tocsr"):
+        return cosine(g, column_lengths(J, root), psi)
+    return cosine(np.linalg.norm(g, keepdims=True), operator_norm(J, root), psi)
+
+
+class Factored:
+    """The model of a Jacobian that is an array, by its triangular factor: J in units in which its columns have length 1."""
+
+    def __init__(self, J, point):
+        n = J.shape[1]
+        force, root = point.weighted(point.psi), point.root_weighted(floored(point) ** 0.5)
+        counts = np.ones(len(root)) if point.sample_weight is None else point.sample_weight
+        self.g, squares = np.zeros(n), np.zeros(n)
+
+        def scaled():
+            for rows in row_blocks(*J.shape):
+                block = np.asarray(J[rows], np.float64)
+                self.g += force[rows] @ block
+                squares[:] += np.einsum("ij,ij,i->j", block, block, counts[rows])
+                yield root[rows, None] * block
+
+        R = triangle(scaled(), n)
+        self.cosine = self.stationarity = cosine(self.g, np.sqrt(squares), point.root_weighted(point.psi))
+        lengths = np.linalg.norm(R, axis=0)
+        self.lengths = np.where(lengths > 0, lengths, 1)
+        _, self.S, self.Vt = np.linalg.svd(R / self.lengths, full_matrices=False)
+        self.rank = int((self.S[0] * max(J.shape) * np.finfo(np.float64).eps < self.S).sum())
+
+    def step(self, damping):
+        k = self.rank
+        a, squares = self.Vt[:k] @ (self.g / self.lengths), self.S[:k] ** 2 + damping
+        c = a / squares
+        return -(self.Vt[:k].T @ c) / self.lengths, 0.5 * float(a @ c + damping * c @ c)
+
+
+class Products:
+    """The model of a Jacobian that is known by its products, whose steps LSMR finds (Fong and Saunders, 2011).
+
+    A sparse matrix is scaled to columns of length 1, an operator taken as it is.
+    """
+
+    def __init__(self, J, point):
+        self.J, self.point, self.lengths = J, point, 1.0
+        psi, root = point.root_weighted(point.psi), point.root_weighted(np.ones(len(point.r)))
+        g = self._tmv(root * psi)
+        self.cosine = self.stationarity = angle(J, g, psi, root)
+        if hasattr(J, "tocsr"):
+            columns = column_lengths(J, root)
+            self.lengths = np.where(columns > 0, columns, 1)
+        self.g = g / self.lengths
+
+    def _mv(self, v):
+        return np.asarray(self.J @ (v / self.lengths), np.float64)
+
+    def _tmv(self, u):
+        return np.asarray(self.J.T @ u, np.float64) / self.lengths
+
+    def step(self, damping):
+        return self.solve(floored(self.point), damping)
+
+    def solve(self, C, damping):
+        """The step of the model whose curvature is C."""
+        if not self.g.any():
+            return np.zeros(self.J.shape[1]), 0.0
+        from scipy.sparse.linalg import LinearOperator, lsmr
+
+        point, root = self.point, self.point.root_weighted(np.sqrt(C))
+        target = -point.root_weighted(np.divide(point.psi, np.sqrt(C), out=np.zeros_like(C), where=C > 0))
+        scaled = LinearOperator(
+            self.J.shape,
+            matvec=lambda v: root * self._mv(np.ravel(v)),
+            rmatvec=lambda u: self._tmv(root * np.ravel(u)),
+            dtype=np.float64,
+        )
+        norm, most = operator_norm(scaled), max(4 * min(self.J.shape), 100)
+        atol = FORCING * np.linalg.norm(self.g) / (norm * np.linalg.norm(target))
+        d = lsmr(scaled, target, damp=math.sqrt(damping) * norm, atol=atol, btol=0, conlim=0, maxiter=most)[0]
+        Jd = scaled.matvec(d)
+        return d / self.lengths, -float(self.g @ d) - 0.5 * float(Jd @ Jd)

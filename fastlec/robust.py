@@ -1,0 +1,348 @@
+"""Robust statistics in least squares problems: fits that outliers do not carry away (lecture, contents, chapter 4).
+
+    F(x) = 1/2 sum_i v_i s^2 rho((r_i / s)^2),   r = A x - y   or   r = residual(x)
+
+with v the sample weights, s the scale and rho the loss: "huber", min(z, 2 sqrt(z) - 1); "cauchy", log(1 + z); "tukey",
+(1 - (1 - min(z, 1))^3) / 3. For "l1" F is sum_i v_i |r_i|.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _check
+from ._robust_linear import Multiplied, Rows, least_absolute
+from ._robust_losses import LOSSES
+from .least_squares import ATTAINABLE, ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize, squares_fit
+
+HUBER = LOSSES["huber"]
+MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
+SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
+MOST_SCALES = 200  # iterations of the scale
+LEAST_SCALE = 1e-50  # and the inverse of the largest: float64 holds their fourth powers, and more
+ROUGH = 1e-2  # stationarity of a fit from which another begins
+TOL = {"float32": 1e-4, "float64": 1e-12}
+
+
+@dataclass(eq=False)
+class RobustFit:
+    """What a robust fit has found.
+
+    x : (n,). scale : what the residuals were divided by; given as the argument it leads to the same fit. cost : F(x).
+    weights : (m,), of the least squares problem that x solves as well, in [0, 1], without the sample weights; for "l1"
+    scale / |r|.
+    psi : (m,), weights * r / scale: the derivative of the loss, with which sum_i v_i psi_i dr_i/dx is zero at a solution. For "l1"
+    the sign of r, or where r is zero a number in [-1, 1].
+    stationarity : how nearly that is so: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v);
+    of a LinearOperator, whose columns nobody sees, |J' psi| / (|J| |psi|).
+    n_iter, converged, message : how it ended. history : a tuple for each iteration once the scale stays: cost, stationarity,
+    damping, and gain, the share of the predicted decrease that came true.
+    """
+
+    x: np.ndarray
+    weights: np.ndarray
+    psi: np.ndarray
+    scale: float
+    cost: float
+    stationarity: float
+    n_iter: int
+    converged: bool
+    message: str
+    history: list[Iteration]
+
+
+def robust_lstsq(
+    A, y, *, loss="huber", scale="mad", tuning=None, sample_weight=None, x0=None, tol=None, max_iter=200, callback=None
+):
+    """The x whose A x fits y though some of y are wrong.
+
+        x = argmin 1/2 sum_i v_i s^2 rho(((A x - y)_i / s)^2)
+
+    A : (m, n), an array of any layout, which is read in blocks, so that a memmap may be larger than memory; a scipy.sparse matrix;
+    or a LinearOperator. m < n and dependent columns are allowed: of an array x is then the one of least norm, unless x0 is given.
+    For an intercept append a column of ones.
+    y : (m,).
+    loss : "huber"; "l1", the least sum of |A x - y|; "cauchy" and "tukey", to which far outliers matter little and not at all.
+    scale : a number, the residual at which the loss leaves the quadratic, SciPy's f_scale; or "mad", tuning times the deviation of
+    the noise, 1.4826 median |A x - y|. With "huber" this x is the fit itself: steps for the scale and for x take turns until the
+    scale changes by less than 1e-6 of itself. With other losses it is the fit by "huber", or x0, and the scale stays.
+    tuning : by default 1.345 (huber), 2.385 (cauchy), 4.685 (tukey): without outliers the fit then has 95 % of the efficiency of
+    least squares. "l1" depends on neither tuning nor scale.
+    sample_weight : (m,) v >= 0: a row of weight 2 counts as two rows.
+    x0 : (n,), the start, by default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
+    tol : of the stationarity, by default 1e-12; where round-off keeps it above, 1e-10 will do.
+    max_iter : of the iterations once the scale stays.
+    callback : callback(iteration, x, cost) is called after each of them. StopIteration ends the fit; any other exception, and
+    Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
+
+    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Where a fit by "mad" goes
+    through more than half of the points, the scale is 0, the weights of these are 1 and all others 0.
+
+    Raises ValueError or TypeError, which name the argument, for values that are not finite and what has another shape or type.
+
+    Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost. One factorization of
+    an array serves all; a sparse matrix or operator is only multiplied, by LSMR. "l1" ends with small linear programs, which look
+    at the rows near the fit: of any A, about 4 n + m^(2/3) of them are made an array.
+
+    >>> import numpy as np
+    >>> t = np.arange(10.0)
+    >>> y = 2 * t + 1 + 0.1 * np.sin(9 * t)
+    >>> y[7] = 100
+    >>> found = fastlec.robust_lstsq(np.stack([t, np.ones(10)], axis=1), y)
+    >>> bool(np.abs(found.x - [2, 1]).max() < 0.1)
+    True
+    >>> int(found.weights.argmin())
+    7
+
+    Lecture, contents, chapter 4; Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+    """
+    tuning, scale, settings = _settings(loss, (*LOSSES, "l1"), tuning, scale, tol, max_iter, callback, np.float64)
+    A, y = matrix_or_operator(A, "A"), _check.as_array(y, "y")
+    dtype = np.result_type(_check.float_dtype(A.dtype, "A"), _check.float_dtype(y.dtype, "y"))
+    _check.shape(y, "y", A.shape[:1], f" to match A of shape {A.shape}")
+    _check.finite(y, "y")
+    squares_fit(y, "y")
+    if hasattr(A, "tocsr"):
+        squares_fit(A.data, "A")
+    problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
+    x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
+
+    x, scale, steps, settled = _begin(problem, x, loss, scale, tuning, x0 is not None, settings["max_iter"])
+    if loss == "l1":
+        return _l1_fit(problem, x, scale, steps, settings["tol"], dtype)
+    if not scale:
+        return _exact_fit(problem.at(x), _zero(y), steps, dtype)
+    problem.loss, problem.scale = LOSSES[loss], scale
+    return _fit(minimize(problem, x, **settings), scale, steps, settled, dtype)
+
+
+def robust_fit(
+    residual,
+    jac,
+    x0,
+    *,
+    loss="huber",
+    scale="mad",
+    tuning=None,
+    sample_weight=None,
+    damping=1e-3,
+    tol=None,
+    max_iter=200,
+    callback=None,
+):
+    """The x at which the residuals of a nonlinear model are small though some of the data are wrong, by Levenberg-Marquardt steps.
+
+        x = argmin 1/2 sum_i v_i s^2 rho((r_i(x) / s)^2)
+
+    residual : residual(x) -> (m,). jac : jac(x) -> its derivative (m, n): an array, which is factored, or a scipy.sparse matrix or
+    LinearOperator, which are only multiplied (JacMV and JacTMV). Of a network these are ``f.residuals`` and ``f.jacobian`` of an
+    `Objective`, or made from ``net.linearize(X)`` and ``jac.operator("theta")``.
+    x0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
+    loss : "huber", "cauchy" or "tukey".
+    scale, tuning, sample_weight, callback : as in `robust_lstsq`. By "mad" the fit by "huber" goes on from where it was with the
+    scale of its residuals, until that changes by less than 1e-6 of itself; with other losses the scale then stays. "tukey", whose
+    gradient vanishes where all residuals are large, always begins with a fit by "huber".
+    damping : of the first step, relative to the squared lengths of the Jacobian's columns, of an operator to its squared norm.
+    tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together.
+
+    Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter.
+
+    Raises ValueError or TypeError, which name the argument, for what is not finite at x0 and what has another shape or type.
+
+    >>> import numpy as np
+    >>> t = np.linspace(0, 2, 20)
+    >>> y = 3 * np.exp(-2 * t)
+    >>> y[5] = 9
+    >>> found = fastlec.robust_fit(
+    ...     lambda x: x[0] * np.exp(-x[1] * t) - y,
+    ...     lambda x: np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1),
+    ...     [1.0, 1.0],
+    ...     loss="cauchy",
+    ...     scale=0.1,
+    ... )
+    >>> bool(np.abs(found.x - [3, 2]).max() < 0.01)
+    True
+
+    Lecture, contents, chapter 4; `fastlec.least_squares` has the method and its sources.
+    """
+    _check.function(residual, "residual")
+    _check.function(jac, "jac")
+    x = _start(x0)
+    damping = _check.non_negative(damping, "damping")
+    tuning, scale, settings = _settings(loss, LOSSES, tuning, scale, tol, max_iter, callback, x.dtype)
+    problem = Problem(residual, jac, x.dtype, LOSSES[loss])
+    x, dtype = x.astype(np.float64), x.dtype
+    start = problem.at(x)
+    problem.sample_weight = _weight(sample_weight, len(start.r))
+    found, settled = None, True
+    if scale == "mad":
+        found, deviation, settled = _resettle(problem, start, tuning if loss == "huber" else HUBER.tuning, damping, settings)
+        if not deviation:
+            return _exact_fit(found.point, _zero(start.r), len(found.history), dtype)
+        scale = tuning * deviation
+        if loss == "huber":
+            return _fit(found, scale, 0, settled, dtype)
+    elif loss == "tukey":
+        problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
+        found = minimize(problem, x, damping=damping, **settings | {"tol": max(settings["tol"], ROUGH)})
+    problem.loss, problem.scale = LOSSES[loss], scale
+    if found:
+        x, damping = found.x, found.damping
+    found = minimize(problem, x, damping=damping, history=found.history if found else (), **settings)
+    return _fit(found, scale, 0, settled, dtype)
+
+
+def mad(r, sample_weight=None):
+    """1.4826 times the median of |r|, the standard deviation if r is Gaussian noise. sample_weight (m,) : how often each counts."""
+    sizes = np.abs(r)
+    if sample_weight is None:
+        return MAD_TO_DEVIATION * float(np.median(sizes))
+    order = np.argsort(sizes)
+    below = np.cumsum(sample_weight[order])
+    middle = [order[np.searchsorted(below, 0.5 * below[-1], side)] for side in ("left", "right")]
+    return MAD_TO_DEVIATION * float(sizes[middle].mean())
+
+
+def _zero(y):
+    """The size of residuals of data y that are round-off."""
+    return ROUND_OFF * float(np.abs(y).max())
+
+
+def _begin(problem, x, loss, scale, tuning, given, max_iter):
+    """Where a linear fit begins: (x, its scale, the number of steps to there, whether the scale has settled). given : whether x is
+    a user's start."""
+    mad_wanted, convex = scale == "mad", loss == "l1" or LOSSES[loss].convex
+    if given and not convex:
+        return x, tuning * mad(problem.residual(x), problem.sample_weight) if mad_wanted else scale, 0, True
+    if mad_wanted or loss == "l1":
+        x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else HUBER.tuning)
+        return x, tuning * deviation if mad_wanted else scale, steps, settled
+    if convex:
+        return x, scale, 0, True
+    problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
+    found = minimize(problem, x, tol=ROUGH, max_iter=max_iter)
+    return found.x, scale, len(found.history), True
+
+
+def _settle(problem, x, tuning):
+    """The linear fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in
+    turns: (x, the deviation, the number of steps, whether it has settled). x is near enough for the scale, no more; the deviation
+    is 0 where the fit is exact for most points."""
+    problem.loss, before, damping = HUBER, 0.0, 0.0
+    for steps in range(MOST_SCALES):
+        deviation = mad(problem.residual(x), problem.sample_weight)
+        if deviation <= _zero(problem.y):
+            return x, 0.0, steps, True
+        if abs(deviation - before) <= SETTLED * before:
+            return x, deviation, steps, True
+        problem.scale = tuning * deviation
+        point = problem.at(x)
+        trial = problem.at(x + problem.linearize(point).step(damping)[0])
+        if trial.cost <= point.cost * (1 + ROUND_OFF):
+            x, before, damping = trial.x, deviation, 0.1 * damping
+        elif damping < problem.first_damping:
+            damping = problem.first_damping
+        else:  # not even that step lowers the cost: x is as good as round-off allows
+            return x, deviation, steps, True
+    return x, deviation, steps, False
+
+
+def _resettle(problem, start, tuning, damping, settings):
+    """The same of a nonlinear fit, which is found anew for each scale, roughly until that is near its limit: (the `Minimum`, the
+    deviation whose scale it has, whether that has settled)."""
+    problem.loss, tol = HUBER, max(settings["tol"], ROUGH)
+    found = Minimum(start, None, damping)
+    deviation, before = mad(start.r, problem.sample_weight), 0.0
+    while abs(deviation - before) > SETTLED * before or tol > settings["tol"]:
+        if abs(deviation - before) <= ROUGH * before:
+            tol = settings["tol"]
+        if deviation <= _zero(start.r):
+            return found, 0.0, True
+        problem.scale, before = tuning * deviation, deviation
+        found = minimize(problem, found.x, damping=found.damping, history=found.history, **settings | {"tol": tol})
+        if not found.converged:
+            return found, before, False
+        deviation = mad(found.point.r, problem.sample_weight)
+    return found, before, True
+
+
+def _l1_fit(problem, x, scale, steps, tol, dtype):
+    x, psi, stationarity, rounds = least_absolute(problem, x, _zero(problem.y), tol)
+    r = problem.residual(x)
+    sizes = np.abs(r)
+    least = max(_zero(problem.y), np.finfo(np.float64).tiny)
+    converged = stationarity <= max(tol, ATTAINABLE)
+    message = f"{rounds} linear programs, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
+    cost = float((sizes if problem.sample_weight is None else problem.sample_weight * sizes).sum())
+    weights = (scale or least) / np.maximum(sizes, least)
+    return RobustFit(x.astype(dtype), weights, psi, scale, cost, stationarity, steps + rounds, converged, message, [])
+
+
+def _exact_fit(point, zero, steps, dtype):
+    """Of a scale that is 0: the limit of ever smaller ones."""
+    sizes = np.abs(point.r)
+    on = sizes <= 8 * max(mad(point.r, point.sample_weight), zero)
+    message = f"{steps} iterations, converged: the fit goes through {on.sum()} of {len(on)} points"
+    return RobustFit(point.x.astype(dtype), on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
+
+
+def _fit(found, scale, steps, settled, dtype):
+    """Of a `Minimum` that came after so many steps for the scale."""
+    point, history = found.point, found.history
+    if not settled:
+        found.converged, found.reason = False, f"{found.reason}; the scale has not settled"
+    return RobustFit(
+        x=point.x.astype(dtype),
+        weights=point.w,
+        psi=point.psi / scale,
+        scale=scale,
+        cost=point.cost,
+        stationarity=found.model.cosine,
+        n_iter=steps + len(history),
+        converged=found.converged,
+        message=found.message,
+        history=history,
+    )
+
+
+def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
+    """tuning, scale and the settings of `minimize`, checked."""
+    _check.choice(loss, losses, "loss")
+    default = LOSSES[loss].tuning if loss in LOSSES else 1.0
+    tuning = default if tuning is None else _check.positive(tuning, "tuning")
+    if isinstance(scale, str):
+        if scale != "mad":
+            raise ValueError(f'scale is {_check.shown(scale)}; expected "mad" or a number > 0')
+    else:
+        scale = _check.positive(scale, "scale")
+        if not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
+            raise ValueError(f"scale is {scale}; expected a number from {LEAST_SCALE} to {1 / LEAST_SCALE}")
+    if callback is not None:
+        _check.function(callback, "callback")
+    return (
+        tuning,
+        scale,
+        {
+            "tol": TOL[np.dtype(dtype).name] if tol is None else _check.non_negative(tol, "tol"),
+            "max_iter": _check.count(max_iter, "max_iter", 0),
+            "callback": callback,
+        },
+    )
+
+
+def _start(x0, n=None):
+    """x0 as a finite vector of float32 or float64, of n entries."""
+    x0 = _check.as_array(x0, "x0")
+    dtype = _check.float_dtype(x0.dtype, "x0")
+    if x0.ndim != 1 or not x0.size or n not in (None, x0.size):
+        raise ValueError(f"x0 has shape {x0.shape}; expected ({'n' if n is None else n},)")
+    _check.finite(x0, "x0")
+    return x0.astype(dtype)
+
+
+def _weight(sample_weight, m):
+    """The sample weights as float64 (m,), or None."""
+    if sample_weight is None:
+        return None
+    _check.weights(sample_weight, m)
+    return np.array(sample_weight, np.float64)
