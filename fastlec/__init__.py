@@ -1,6 +1,5 @@
 """fastlec: softmax regression and the layers of a deep-learning course as fast NumPy functions with exact derivatives."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
@@ -68,8 +67,8 @@ from .training import (  # noqa: E402
 )
 
 # Imported when asked for: together they take several times as long as all that is above.
-MODULES = ("data", "datasets", "io", "plot", "reference", "regression", "testing", "torch")
-FUNCTIONS = {"robust_fit": "robust", "robust_lstsq": "robust"}
+_MODULES = ("data", "datasets", "io", "plot", "reference", "regression", "testing", "torch")
+_FUNCTIONS = {"robust_fit": "robust", "robust_lstsq": "robust"}
 if TYPE_CHECKING:
     from . import data, datasets, io, plot, reference, regression, testing
     from . import torch as torch  # which is not in __all__: whoever imports all may not have PyTorch
@@ -145,10 +144,12 @@ __all__ = [
 
 
 def __getattr__(name):
-    if name in MODULES:
+    from importlib import import_module
+
+    if name in _MODULES:
         return import_module(f"{__name__}.{name}")
-    if name in FUNCTIONS:
-        return getattr(import_module(f"{__name__}.{FUNCTIONS[name]}"), name)
+    if name in _FUNCTIONS:
+        return getattr(import_module(f"{__name__}.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

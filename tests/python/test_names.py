@@ -63,7 +63,7 @@ def test_the_library_does_not_import_what_is_made_with_it():
 
 def test_what_takes_long_to_import_waits_until_it_is_asked_for():
     loaded = set(output("import sys, fastlec; fastlec.fit, fastlec.training; print(*sys.modules)").split())
-    slow = ("cli", "course", "data", "datasets", "io", "plot", "reference", "regression", "testing", "torch")
+    slow = ("cli", "course", "data", "datasets", "io", "plot", "reference", "regression", "robust", "testing", "torch")
     late = {f"fastlec.{name}" for name in slow}
     assert not {*late, "gzip", "scipy", "torch", "zipfile"} & loaded
 
