@@ -1,0 +1,399 @@
+/* kmeans.c: labels and sums of K-means. Scores of some samples for some columns, centers that are packed as for gemm, are computed in
+ * tiles that stay in registers, wait in scratch for their maxima, and are forgotten. Each score adds its products in the order of the
+ * features, whatever tile it falls into, so that bounds, which leave out most scores, change no bit of a label. */
+#include "kernels/kmeans.h"
+#include "shared/blocks.h"
+#include "shared/samples.h"
+#include "simd/simd.h"
+
+#define TILE_COLS (2 * VL)
+#define TOGETHER_FROM 128 /* features; found by timing */
+#define APART static __attribute__((noinline)) /* called from several places, and long */
+
+/* c = or += the products of GEMM_ROWS rows and nv registers of columns of a panel, from the bias on. */
+FL_INLINE void tile(real *c, fl_int ldc, const real *const *rows, const real *b, const real *bias, fl_int n, const int nv)
+{
+    vec s[GEMM_ROWS][2];
+#pragma GCC unroll 12
+    for (int i = 0; i < GEMM_ROWS; i++) {
+        const real *from = bias ? bias : c + i * ldc;
+        s[i][0] = vload(from);
+        s[i][1] = nv == 2 ? vload(from + VL) : vset(0);
+    }
+    for (fl_int p = 0; p < n; p++, b += TILE_COLS) {
+        vec b0 = vload(b), b1 = nv == 2 ? vload(b + VL) : vset(0);
+#pragma GCC unroll 12
+        for (int i = 0; i < GEMM_ROWS; i++) {
+            vec a = vset(rows[i][p]);
+            s[i][0] += a * b0;
+            if (nv == 2) s[i][1] += a * b1;
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < GEMM_ROWS; i++) {
+        vstore(c + i * ldc, s[i][0]);
+        if (nv == 2) vstore(c + i * ldc + VL, s[i][1]);
+    }
+}
+
+/* What a block works with. Arrays of samples have room for `strip`, rounded up to whole tiles and registers. */
+typedef struct {
+    real *scores;                    /* (strip, chunk) */
+    real *lanes, *minus_lanes;       /* (strip, VL) */
+    real *shifted;                   /* (strip, depth) */
+    real *top, *minus, *second;      /* (strip,): of the last scan */
+    real *best, *number, *runner_up; /* (strip,): of all scans */
+    real *spare;
+    const real **rows;                        /* (2 strip,) */
+    fl_int *group, *sample, *listed, *former; /* (strip,) */
+    double *share;                            /* (2 strip,): weights of what is added to sums, */
+    fl_int *next;                             /* (2 strip,): what else is added to the same ones, or -1, */
+    int32_t *cluster, *head;                  /* (2 strip,): to which; (k,): what is added first, or -1 */
+} room;
+
+static room room_of(const fl_kmeans_job *job, void *scratch)
+{
+    const fl_int rows = round_up(job->strip, 48);
+    room at = {.rows = scratch};
+    at.group = (fl_int *)(at.rows + 2 * rows);
+    at.sample = at.group + rows;
+    at.listed = at.sample + rows;
+    at.former = at.listed + rows;
+    at.next = at.former + rows;
+    at.share = (double *)(at.next + 2 * rows);
+    at.scores = (real *)(at.share + 2 * rows);
+    at.lanes = at.scores + rows * job->chunk;
+    at.minus_lanes = at.lanes + rows * VL;
+    at.top = at.minus_lanes + rows * VL;
+    at.minus = at.top + rows;
+    at.second = at.minus + rows;
+    at.best = at.second + rows;
+    at.number = at.best + rows;
+    at.runner_up = at.number + rows;
+    at.spare = at.runner_up + rows;
+    at.cluster = (int32_t *)(at.spare + rows);
+    at.head = at.cluster + 2 * rows;
+    at.shifted = (real *)(at.head + round_up(job->k, 16));
+    return at;
+}
+
+/* top[r], minus[r] = the larger of the VL lanes, and of equal ones the larger of minus, for so many rows, and a few more. */
+static void largest_lanes(real *top, real *minus, const real *lanes, const real *minus_lanes, fl_int rows)
+{
+    for (fl_int r = 0; r < rows; r += VL) {
+        vec t[VL], u[VL];
+        for (fl_int i = 0; i < VL; i++) {
+            t[i] = vload(lanes + (r + i) * VL);
+            u[i] = vload(minus_lanes + (r + i) * VL);
+        }
+        vtranspose(t);
+        vtranspose(u);
+        for (fl_int i = 1; i < VL; i++) {
+            const vec both = vmax(t[0], t[i]), lowest = vset(-REAL_INF);
+            u[0] = vmax(vselect(vequal(t[0], both), u[0], lowest), vselect(vequal(t[i], both), u[i], lowest));
+            t[0] = both;
+        }
+        vstore(top + r, t[0]);
+        vstore(minus + r, u[0]);
+    }
+}
+
+/* Of the scores of each of so many rows: the largest, and of equal ones that of the largest minus, which falls from column to column
+ * of every lane. without: minus the numbers of the columns that do not count; or NULL. */
+static void largest(real *top, real *minus, const room *at, const real *numbers, const real *without, fl_int ld, fl_int rows,
+                    fl_int cols)
+{
+    for (fl_int r = 0; r < rows; r++) {
+        const real *score = at->scores + r * ld;
+        vec best = vset(-REAL_INF), number = best, lowest = best, left_out = vset(without ? without[r] : 1);
+        for (fl_int j = 0; j < cols; j += VL) {
+            vec v = vload(score + j), u = vload(numbers + j);
+            if (without) v = vselect(vequal(u, left_out), lowest, v);
+            number = vselect(vbelow(best, v), u, number);
+            best = vmax(best, v);
+        }
+        vstore(at->lanes + r * VL, best);
+        vstore(at->minus_lanes + r * VL, number);
+    }
+    largest_lanes(top, minus, at->lanes, at->minus_lanes, rows);
+}
+
+/* Scores of the listed samples, numbers of rows from x on, for `cols` columns from `from` on. */
+APART void score(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
+                 const room *at)
+{
+    const fl_samples *samples = &job->samples;
+    const fl_int n = samples->n, ld = job->chunk, last = round_up(count, 12); /* whole tiles */
+    for (fl_int p = 0; p < n; p += job->depth) {
+        const fl_int depth = fl_min(n - p, job->depth);
+        const real *panels = (const real *)job->panels + from * n + p * TILE_COLS, *bias = (const real *)job->bias + from;
+        for (fl_int r = 0; r < count; r++) {
+            at->rows[r] = x + listed[r] * samples->ldx + p;
+            if (samples->shift) {
+                real *row = at->shifted + r * job->depth;
+                shifted(row, at->rows[r], samples, p, depth);
+                at->rows[r] = row;
+            }
+        }
+        for (fl_int r = count; r < last; r++) at->rows[r] = at->rows[count - 1];
+        for (fl_int j = 0; j < cols; j += TILE_COLS) {
+            real *c = at->scores + j;
+            const real *b = panels + j * n, *start = p ? NULL : bias + j;
+            if (cols - j > VL)
+                for (fl_int i = 0; i < count; i += GEMM_ROWS) tile(c + i * ld, ld, at->rows + i, b, start, depth, 2);
+            else
+                for (fl_int i = 0; i < count; i += GEMM_ROWS) tile(c + i * ld, ld, at->rows + i, b, start, depth, 1);
+        }
+    }
+}
+
+/* The largest of these scores, minus the number of its center, and if wanted the second largest score. */
+APART void scan(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
+                const room *at, int second)
+{
+    const fl_int used = fl_min(cols, round_up(job->k - from, VL));
+    const real *minus = (const real *)job->minus + from;
+    score(job, x, listed, count, from, used, at);
+    largest(at->top, at->minus, at, minus, NULL, job->chunk, count, used);
+    if (second) largest(at->second, at->spare, at, minus, at->minus, job->chunk, count, used);
+}
+
+/* s += the sum of w[q] x[q] over a few rows, one after the other. */
+FL_INLINE void add_few(double *s, const real *const *x, const double *w, const fl_samples *samples, const int few)
+{
+    const fl_int n = samples->n;
+    const real *shift = samples->shift, scale = (real)samples->scale;
+    if (shift) {
+#pragma omp simd
+        for (fl_int j = 0; j < n; j++) {
+            double sum = s[j];
+            for (int q = 0; q < few; q++) sum += w[q] * (double)(x[q][j] * scale - shift[j]);
+            s[j] = sum;
+        }
+    } else {
+#pragma omp simd
+        for (fl_int j = 0; j < n; j++) {
+            double sum = s[j];
+            for (int q = 0; q < few; q++) sum += w[q] * (double)x[q][j];
+            s[j] = sum;
+        }
+    }
+}
+
+/* Adds the rows from `entry` on, times their shares, to the sums of a cluster, s and *total. */
+static void add_rows(double *s, double *total, const fl_samples *samples, const room *at, fl_int entry)
+{
+    while (entry >= 0) {
+        const real *x[4];
+        double w[4];
+        int few = 0;
+        for (; few < 4 && entry >= 0; few++, entry = at->next[entry]) {
+            x[few] = at->rows[entry];
+            w[few] = at->share[entry];
+            *total += w[few];
+        }
+        if (few == 4) add_few(s, x, w, samples, 4);
+        else {
+            if (few >= 2) add_few(s, x, w, samples, 2);
+            if (few & 1) add_few(s, x + (few & 2), w + (few & 2), samples, 1);
+        }
+    }
+}
+
+/* Adds the samples i0 .. i0 + count to the sums of their clusters, in their order; or takes those whose labels have changed from one to
+ * the other. Those of a cluster are added together if they are long. */
+static void add_samples(double *sums, const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at)
+{
+    const fl_samples *samples = &job->samples;
+    const int32_t *labels = job->labels + i0;
+    const fl_int n = samples->n;
+    double *totals = sums + job->k * n;
+    fl_int entries = 0;
+    for (fl_int i = 0; i < count; i++)
+        for (int leaves = 0; leaves < 1 + job->moved; leaves++) {
+            if (job->moved && labels[i] == at->former[i]) continue;
+            const fl_int c = leaves ? at->former[i] : labels[i];
+            const double share = (leaves ? -1 : 1) * (samples->weight ? samples->weight[i0 + i] : 1);
+            const real *x = (const real *)samples->x + (i0 + i) * samples->ldx;
+            if (n < TOGETHER_FROM) {
+                add_few(sums + c * n, &x, &share, samples, 1);
+                totals[c] += share;
+                continue;
+            }
+            at->rows[entries] = x;
+            at->share[entries] = share;
+            at->cluster[entries++] = (int32_t)c;
+        }
+    for (fl_int e = entries - 1; e >= 0; e--) {
+        at->next[e] = at->head[at->cluster[e]];
+        at->head[at->cluster[e]] = (int32_t)e;
+    }
+    for (fl_int e = 0; e < entries; e++) {
+        const fl_int c = at->cluster[e];
+        if (at->head[c] < 0) continue;
+        add_rows(sums + c * n, totals + c, samples, at, at->head[c]);
+        at->head[c] = -1;
+    }
+}
+
+/* Rounding that keeps a bound a bound. */
+#define ULPS(count) ((real)(count) * (FL_IS_F32 ? (real)FLT_EPSILON : (real)DBL_EPSILON))
+
+/* Bounds of a distance whose square is computed as d2, off by at most e. */
+FL_INLINE real above(real d2, real e) { return root(fl_larger(d2, 0) + e) * (1 + ULPS(4)); }
+FL_INLINE real below(real d2, real e) { return root(fl_larger(d2 - e, 0)) * (1 - ULPS(4)); }
+
+/* Whether no center whose distance is at least `lower` can have as large a score as that at a distance of at most `upper`: each score is
+ * off by half of e, at most. */
+FL_INLINE int farther(real lower, real upper, real e) { return lower > upper && (lower - upper) * (lower + upper) > 3 * e; }
+
+FL_INLINE real error_of(const fl_kmeans_bounds *bounds, real square)
+{
+    const real reach = root(square) + (real)bounds->reach;
+    return (real)bounds->error * reach * reach;
+}
+
+/* Moves the bounds of a sample as the centers have moved; whether it keeps its label by them. */
+FL_INLINE int keeps(const fl_kmeans_bounds *bounds, fl_int i, int32_t label, real square)
+{
+    const fl_int groups = bounds->groups;
+    const real *drift = bounds->group_drift;
+    real *lower = (real *)bounds->lower + i * groups, *upper = (real *)bounds->upper + i, least = REAL_INF;
+    *upper = (*upper + ((const real *)bounds->drift)[label]) * (1 + ULPS(2));
+    for (fl_int g = 0; g < groups; g++) {
+        lower[g] = fl_larger(lower[g] - drift[g], 0) * (1 - ULPS(2));
+        least = lower[g] < least ? lower[g] : least;
+    }
+    return farther(least, *upper, error_of(bounds, square));
+}
+
+/* New labels of the samples i0 .. i0 + count, those whose bounds do not keep them. The bounds' arrays begin with the job's samples. */
+static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at)
+{
+    const fl_kmeans_bounds *bounds = &job->bounds;
+    const fl_samples *samples = &job->samples;
+    const fl_int n = samples->n, groups = bounds->groups;
+    const real *x = (const real *)samples->x + i0 * samples->ldx;
+    real *upper = (real *)bounds->upper + i0, *lower = (real *)bounds->lower + i0 * groups;
+    const real *squares = (const real *)job->squares + i0;
+    int32_t *labels = job->labels + i0;
+    fl_int open = 0;
+    for (fl_int i = 0; i < count; i++) {
+        if (!bounds->fresh) {
+            if (keeps(bounds, i0 + i, labels[i], squares[i])) continue;
+            /* by the distance itself */
+            const real *c = (const real *)job->centers + labels[i] * n, e = error_of(bounds, squares[i]);
+            real least = REAL_INF;
+            upper[i] = above(square_distance(x + i * samples->ldx, c, samples), e);
+            for (fl_int g = 0; g < groups; g++) least = lower[i * groups + g] < least ? lower[i * groups + g] : least;
+            if (farther(least, upper[i], e)) continue;
+        }
+        at->best[i] = -REAL_INF;
+        at->number[i] = -REAL_INF;
+        at->sample[open++] = i;
+    }
+    for (fl_int g = 0; g < groups && open; g++) {
+        const fl_int from = g * job->chunk, cols = fl_min(job->columns - from, job->chunk);
+        fl_int chosen = 0;
+        for (fl_int q = 0; q < open; q++) {
+            const fl_int i = at->sample[q];
+            if (bounds->fresh || bounds->group[labels[i]] == g ||
+                !farther(lower[i * groups + g], upper[i], error_of(bounds, squares[i])))
+                at->listed[chosen++] = i;
+        }
+        if (!chosen) continue;
+        scan(job, x, at->listed, chosen, from, cols, at, 1);
+        for (fl_int q = 0; q < chosen; q++) {
+            const fl_int i = at->listed[q];
+            const real top = at->top[q], number = at->minus[q], square = squares[i], e = error_of(bounds, square);
+            lower[i * groups + g] = below(square - 2 * top, e);
+            if (top > at->best[i] || (top == at->best[i] && number > at->number[i])) {
+                at->best[i] = top;
+                at->number[i] = number;
+                at->runner_up[i] = below(square - 2 * at->second[q], e);
+                at->group[i] = g;
+            }
+        }
+    }
+    for (fl_int q = 0; q < open; q++) {
+        const fl_int i = at->sample[q];
+        lower[i * groups + at->group[i]] = at->runner_up[i];
+        upper[i] = above(squares[i] - 2 * at->best[i], error_of(bounds, squares[i]));
+        labels[i] = (int32_t)-at->number[i];
+    }
+}
+
+/* New labels of the samples i0 .. i0 + count, by all scores. */
+static void by_scores(const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at)
+{
+    const real *x = (const real *)job->samples.x + i0 * job->samples.ldx;
+    for (fl_int i = 0; i < count; i++) {
+        at->listed[i] = i;
+        at->best[i] = -REAL_INF;
+        at->number[i] = -REAL_INF;
+    }
+    for (fl_int from = 0; from < job->columns; from += job->chunk) {
+        scan(job, x, at->listed, count, from, fl_min(job->columns - from, job->chunk), at, 0);
+        for (fl_int i = 0; i < count; i++)
+            if (at->top[i] > at->best[i] || (at->top[i] == at->best[i] && at->minus[i] > at->number[i])) {
+                at->best[i] = at->top[i];
+                at->number[i] = at->minus[i];
+            }
+    }
+    for (fl_int i = 0; i < count; i++) job->labels[i0 + i] = (int32_t)-at->number[i];
+}
+
+/* scratch: what room_of takes of it. */
+void FL_ENTRY(kmeans)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_kmeans_job *job = (const fl_kmeans_job *)head;
+    const fl_samples *samples = &job->samples;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, samples->m), size = job->k * samples->n + job->k;
+    double *sums = job->sums ? job->sums + block * size : NULL;
+    room at = room_of(job, scratch);
+    int64_t changes = 0;
+    for (fl_int c = 0; c < job->k; c++) at.head[c] = -1;
+    if (sums && job->first) memset(sums, 0, (size_t)size * sizeof *sums);
+    for (fl_int i = from; i < to; i += job->strip) {
+        const fl_int count = fl_min(to - i, job->strip);
+        const int32_t *labels = job->labels + i;
+        for (fl_int r = 0; r < count; r++) at.former[r] = labels[r];
+        if (job->assign) {
+            if (job->bounds.groups) by_bounds(job, i, count, &at);
+            else by_scores(job, i, count, &at);
+        }
+        for (fl_int r = 0; r < count; r++) changes += labels[r] != at.former[r];
+        if (sums) add_samples(sums, job, i, count, &at);
+    }
+    if (job->changes) job->changes[block] += changes;
+}
+
+/* Squared distances of the samples to the candidates, from the scores, no larger than those to the nearest center until now; what is
+ * left of rounding where they are 0 counts as 0. Their sums with the weights; the new nearest ones where there is one candidate. */
+void FL_ENTRY(kmeans_seed)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_kmeans_job *job = (const fl_kmeans_job *)head;
+    const fl_samples *samples = &job->samples;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, samples->m), k = job->k;
+    double *totals = job->sums + block * k;
+    real *nearest = job->nearest;
+    room at = room_of(job, scratch);
+    for (fl_int c = 0; c < k; c++) totals[c] = 0;
+    for (fl_int i = 0; i < job->strip; i++) at.listed[i] = i;
+    for (fl_int i0 = from; i0 < to; i0 += job->strip) {
+        const fl_int count = fl_min(to - i0, job->strip);
+        score(job, (const real *)samples->x + i0 * samples->ldx, at.listed, count, 0, round_up(k, VL), &at);
+        for (fl_int i = 0; i < count; i++) {
+            const real square = ((const real *)job->squares)[i0 + i], most = nearest[i0 + i];
+            const real *s = at.scores + i * job->chunk, noise = (real)job->noise * square;
+            const double w = samples->weight ? samples->weight[i0 + i] : 1;
+            for (fl_int c = 0; c < k; c++) {
+                real d = square - 2 * s[c];
+                d = d > noise ? d : 0;
+                d = d < most ? d : most;
+                totals[c] += w * (double)d;
+                if (job->assign) nearest[i0 + i] = d;
+            }
+        }
+    }
+}

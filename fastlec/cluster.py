@@ -1,0 +1,504 @@
+"""K-means: Lloyd's algorithm and the same by bounds, from k-means++, over arrays and memmaps of any size.
+
+The lecture names the chapter; the formulation is the standard one: centers c_j and labels that lower
+
+    sum_i w_i |x_i - c_label(i)|^2
+
+by turns: each sample to its nearest center, each center to the mean of its samples (Lloyd, IEEE Trans. Inf. Theory 28, 1982).
+The nearest center is that of the largest score <x, c> - |c|^2 / 2, a matrix product whose tiles never leave the caches. X is read in
+place, a segment at a time; what is no plain array is converted a segment at a time.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import _check
+from ._kernels.kmeans import Clusters, distances, moments
+
+ALGORITHMS = ("auto", "lloyd", "bounds")
+STARTS = ("k-means++", "random")
+FAR = 3.0  # |mean|^2 in units of the variance from which on the mean is subtracted: else it costs no digit
+BOUNDS_CENTERS, BOUNDS_PRODUCTS = 32, 2000  # centers, and features times centers, from which on bounds pay
+SETTLED = 4  # bounds and sums of what moves pay once less than a quarter of the samples has another label
+REFRESH = 64  # iterations after which sums are made anew
+NO_BETTER = 10  # batches without progress that end the mini-batch form
+LIMITS = {"float32": (30, 126), "float64": (300, 1022)}  # exponents of |x| that need no scaling, and of the largest scale
+
+
+@dataclass(frozen=True, eq=False)
+class KMeansResult:
+    """What `kmeans` has found.
+
+    centers : (k, n), X's dtype.  labels : (m,) int32, the nearest center of each sample, of several the first.  inertia : the sum
+    of w_i |x_i - c_label(i)|^2 for these centers and labels.  n_iter : iterations, or batches.
+
+    >>> import numpy as np
+    >>> found = fastlec.kmeans(np.array([[0.0], [1.0], [10.0], [11.0]]), 2, rng=0)
+    >>> found.labels[0] == found.labels[1] != found.labels[2] == found.labels[3]
+    True
+    >>> sorted(found.centers.ravel().tolist()), found.inertia
+    ([0.5, 10.5], 1.0)
+    """
+
+    centers: np.ndarray
+    labels: np.ndarray = field(repr=False)
+    inertia: float
+    n_iter: int
+    _shift: np.ndarray | None = field(repr=False, default=None)
+    _scale: float = field(repr=False, default=1.0)
+
+    def predict(self, X):
+        """The nearest centers of the rows of X (samples, n), as int32; `labels` for the X that was clustered.
+
+        Computing happens in the centers' dtype. ValueError for another number of features, NaN or infinity.
+        """
+        samples = _Samples(X, None, self.centers.dtype)
+        _check.shape(samples.X, "X", (samples.m, self.centers.shape[1]), " to match the centers")
+        samples.count_as(self._shift, self._scale)
+        labels = np.zeros(samples.m, np.int32)
+        _Iteration(samples, len(self.centers)).nearest(samples.counted(self.centers), labels)
+        return labels
+
+
+def kmeans(
+    X,
+    n_clusters,
+    *,
+    init="k-means++",
+    n_init=1,
+    max_iter=300,
+    tol=1e-4,
+    sample_weight=None,
+    rng=None,
+    algorithm="auto",
+    batch_size=None,
+    callback=None,
+):
+    """Clusters the rows of X (m, n) around n_clusters centers: a `KMeansResult` with centers, labels, inertia and n_iter.
+
+    X : float32 or float64 is read in place if each row is contiguous, in a memmap larger than memory too; integers and float16,
+    other strides and byte orders are converted by parts.  n_clusters : 1 to m.
+    init : "k-means++", greedy, of 2 + log(n_clusters) candidates each (Arthur and Vassilvitskii, SODA 2007); "random", of the
+    samples; or the centers (n_clusters, n).  n_init : of so many starts the one with the least inertia counts; an array is one.
+    max_iter : iterations, or passes over X in mini-batches, at most.  tol : ends once the squared distance by which the centers
+    have moved is at most this, in units of the features' mean variance; 0: once no label changes.
+    sample_weight : (m,), finite, >= 0, not all 0.  rng : a seed or numpy.random.Generator.
+    algorithm : "lloyd"; "bounds", which leaves out the products that cannot change a label (Ding et al., ICML 2015, a group of
+    centers for each of Elkan's bounds) and finds the same labels and centers bit by bit; "auto" chooses by shape.
+    batch_size : instead, each iteration takes so many random samples and moves the centers to the means of all that they have got
+    until now (Sculley, WWW 2010), and ends once 10 batches have not lowered the smoothed inertia.
+    callback : called as callback(iteration, inertia) after each iteration, with the inertia of the labels at the centers that they
+    were found by (of a batch: times m / batch_size); True ends the run.
+
+    A center without samples moves to the sample that is farthest from its own center; where all samples lie on centers, as with fewer
+    distinct samples than clusters, it moves to that of the largest cluster. Sums are made in float64 in an order that does not
+    depend on the number of threads. X's mean is subtracted on the way where it is large, so float32 far from the origin keeps
+    its digits. ValueError for NaN or infinity, which names the element.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([center + rng.standard_normal((50, 2)) for center in ([0, 0], [20, 0], [0, 20])])
+    >>> found = fastlec.kmeans(X, 3, rng=1)
+    >>> np.bincount(found.labels).tolist(), found.n_iter
+    ([50, 50, 50], 2)
+    >>> np.round(found.centers[np.argsort(found.centers.sum(axis=1))][0])
+    array([0., 0.])
+    >>> found.predict([[19.0, 1.0]]) == found.labels[50]
+    array([ True])
+    """
+    samples = _Samples(X, sample_weight)
+    m, n = samples.m, samples.n
+    k = _check.count(n_clusters, "n_clusters", 1, m)
+    starts, max_iter = _check.count(n_init, "n_init", 1), _check.count(max_iter, "max_iter", 1)
+    tol, rng = _check.non_negative(tol, "tol"), _check.generator(rng)
+    algorithm = _check.choice(algorithm, ALGORITHMS, "algorithm")
+    batch = None if batch_size is None else min(_check.count(batch_size, "batch_size", 1), m)
+    if callback is not None:
+        _check.function(callback, "callback")
+    given = None
+    if not isinstance(init, str):
+        given = _check.shape(_check.matrix(init, "init"), "init", (k, n), ", a center for each cluster")
+        given = _check.plain(given, samples.dtype if given.dtype.kind != "c" else None, "init")
+        _check.finite(given, "init")
+        starts = 1
+    else:
+        _check.choice(init, STARTS, "init")
+    _check.memory(8 * (k * n + k) * 20 + m * (samples.dtype.itemsize + 4), f"{k} clusters of {m} samples of {n} features")
+    samples.measure()
+
+    best = None
+    for _ in range(starts):
+        start = samples.counted(given) if given is not None else _START[init](samples, k, rng)
+        if batch is None:
+            found = _lloyd(samples, start, max_iter, tol, algorithm, callback)
+        else:
+            found = _mini_batches(samples, start, max_iter, tol, batch, rng, callback)
+        if best is None or found.inertia < best.inertia:
+            best = found
+    return best
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+class _Samples:
+    """The rows of X and how they count: as x * scale - shift, so that they are of moderate size and their mean is not far from 0."""
+
+    shift, scale = None, 1.0
+
+    def __init__(self, X, weight, dtype=None):
+        X = _check.matrix(X, "X")
+        own = _check.float_dtype(X.dtype, "X")
+        self.dtype = dtype or own
+        fits = X.dtype == self.dtype and X.dtype.isnative and X.flags.aligned and X.strides[0] % X.itemsize == 0
+        self.in_place = fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize)
+        self.X, (self.m, self.n) = X.view(np.ndarray), X.shape
+        self.weight, self.unit = None, 1.0
+        if weight is not None:
+            self.weight, _ = _check.weights(weight, self.m)
+            self.unit = float(_check.as_array(weight, "sample_weight").max()) / float(self.weight.max())
+
+    def segments(self, rows):
+        """(slice, X, weight) of so many samples at a time, as the kernels take them."""
+        for start in range(0, self.m, rows):
+            part = slice(start, min(start + rows, self.m))
+            X = self.X[part]
+            if not self.in_place:
+                with np.errstate(over="ignore"):  # what comes of it is looked at
+                    X = _check.plain(X, self.dtype)
+            yield part, X, None if self.weight is None else self.weight[part]
+
+    def measure(self):
+        """Looks for what is not finite, and chooses how samples count."""
+        self.squares = np.empty(self.m, self.dtype)
+        sums, squares, top = self._moments(check=True)
+        exponent, (most, largest) = int(np.frexp(top)[1]), LIMITS[self.dtype.name]
+        if top and abs(exponent) > most:
+            self.scale = math.ldexp(1.0, min(3 - exponent, largest))
+            sums, squares, top = self._moments()
+        mean = sums / self.m
+        if self.scale != 1 or mean @ mean > FAR * (squares / self.m - mean @ mean):
+            self.shift = mean.astype(self.dtype)
+            sums, squares, top = self._moments()
+            mean = sums / self.m
+        self.variance = max(squares / self.m - mean @ mean, 0.0) / self.n  # the mean over the features
+
+    def count_as(self, shift, scale):
+        """As the samples of a result do, or smaller by a power of two where these here are far larger."""
+        self.squares = np.empty(self.m, self.dtype)
+        top = self._moments(check=True)[2]
+        exponent, most = int(np.frexp(top * scale)[1]), LIMITS[self.dtype.name][0]
+        smaller = math.ldexp(1.0, -exponent) if exponent > most else 1.0
+        self.scale = scale * smaller
+        if shift is not None or self.scale != 1:
+            self.shift = np.zeros(self.n, self.dtype) if shift is None else shift * self.dtype.type(smaller)
+
+    def _moments(self, *, check=False):
+        """The sums of the columns and of all squares, and the largest |x|."""
+        total, top = np.zeros(self.n + 1), 0.0
+        for part, X, _ in self.segments(_segment(self)):
+            found = moments(X, self.squares[part], self.shift, self.scale)
+            if check and not np.isfinite(found).all():
+                _check.finite(X, "X", first=part.start)
+            with np.errstate(all="ignore"):
+                total += found[:, :-1].sum(axis=0)
+            top = max(top, float(found[:, -1].max()))
+        return total[:-1], float(total[-1]), top
+
+    def counted(self, x):
+        """Points, such as given centers, as they count."""
+        if self.shift is None:
+            return np.ascontiguousarray(x, self.dtype)
+        return (np.asarray(x, np.float64) * self.scale - self.shift).astype(self.dtype)
+
+    def rows(self, which):
+        """Some samples, as they count: as the kernels make them."""
+        x = self.X[which].astype(self.dtype)
+        return x if self.shift is None else x * self.dtype.type(self.scale) - self.shift
+
+    def given(self, centers):
+        """Centers (float64) that count as samples do, as those of X."""
+        if self.shift is not None:
+            centers = (centers + self.shift) / self.scale
+        return centers.astype(self.dtype)
+
+    def distances(self, centers, labels, out=None):
+        """The inertia of centers in X's own units; out : the squared distances."""
+        shift = None
+        if self.scale != 1:
+            centers, shift = centers * self.dtype.type(self.scale), np.zeros(self.n, self.dtype)
+        total = 0.0
+        for part, X, weight in self.segments(_segment(self)):
+            total += distances(
+                X, centers, labels[part], weight, shift, self.scale, None if out is None else out[part]
+            )
+        return self.in_units(total)
+
+    def in_units(self, inertia):
+        """What is computed of samples as they count, for them as they were given."""
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.float64(inertia) * self.unit / self.scale / self.scale)
+
+
+def _segment(samples, n_bytes=1 << 26):
+    return max(n_bytes // (samples.n * samples.dtype.itemsize), 1)
+
+
+# --- starts ----------------------------------------------------------------------------------------------------------
+
+
+def _random(samples, k, rng):
+    """Different samples, as likely as their weights; of weight 0 only if there are no others."""
+    w = samples.weight
+    chosen = rng.choice(samples.m, min(k, samples.m if w is None else np.count_nonzero(w)), False, _share(w))
+    if len(chosen) < k:
+        chosen = np.concatenate([chosen, rng.choice(np.flatnonzero(w == 0), k - len(chosen), False)])
+    return samples.rows(chosen)
+
+
+def _share(weight):
+    return None if weight is None else weight / weight.sum()
+
+
+def _plus_plus(samples, k, rng):
+    """Each next center a sample, as likely as its weight times its squared distance to the nearest center until now: of several such
+    candidates the one that leaves the least sum of these."""
+    trials = 2 + int(math.log(k))
+    centers = np.empty((k, samples.n), samples.dtype)
+    nearest = np.full(samples.m, np.inf, samples.dtype)
+    one = _Iteration(samples, 1)
+    several = _Iteration(samples, trials) if k > 1 else None
+    centers[:1] = samples.rows(rng.choice(samples.m, 1, p=_share(samples.weight)))
+    for j in range(k):
+        if j:
+            chance = np.cumsum(nearest if samples.weight is None else samples.weight * nearest, dtype=np.float64)
+            if chance[-1] > 0:
+                which = np.searchsorted(chance, rng.random(trials) * chance[-1], side="right")
+                candidates = samples.rows(np.minimum(which, samples.m - 1))
+            else:  # every sample lies on a center
+                candidates = samples.rows(rng.choice(samples.m, trials, p=_share(samples.weight)))
+            centers[j] = candidates[np.argmin(several.potentials(candidates, nearest))]
+        one.potentials(centers[j : j + 1], nearest, keep=True)
+    return centers
+
+
+_START = {"k-means++": _plus_plus, "random": _random}
+
+
+# --- iterations ------------------------------------------------------------------------------------------------------
+
+
+class _Iteration:
+    """What is done with k centers: the kernels and their memory, and the bounds once there are any."""
+
+    def __init__(self, samples, k):
+        self.samples, self.k = samples, k
+        self.clusters = Clusters(samples.dtype.num, samples.m, samples.n, k)
+        self.order = np.arange(k)
+        self.bounded = False
+
+    def set(self, centers):
+        """centers : (k, n), as samples count, X's dtype."""
+        columns = np.full((2, self.clusters.columns), -np.inf, centers.dtype)
+        squares = np.einsum("ij,ij->i", centers, centers, dtype=np.float64)[self.order]
+        columns[0, : self.k], columns[1, : self.k] = -squares / 2, -self.order
+        if not self.bounded:
+            self.clusters.set_centers(centers, columns)
+            return
+        self.clusters.set_centers(centers, columns, centers[self.order])
+        fresh = self.before is None
+        drift = np.zeros(self.k) if fresh else np.sqrt(np.square(centers - self.before, dtype=np.float64).sum(axis=1))
+        eps = np.finfo(centers.dtype).eps
+        drift = np.nextafter((drift * (1 + 4 * eps)).astype(centers.dtype), centers.dtype.type(np.inf))
+        starts = np.arange(0, self.k, self.clusters.group_columns)
+        self.clusters.set_drift(
+            drift,
+            np.maximum.reduceat(drift[self.order], starts),
+            self.group,
+            math.sqrt(squares.max()) * (1 + 4 * eps),
+            2 * (self.samples.n + 16) * eps,
+            fresh,
+        )
+        self.before = centers
+
+    def use_bounds(self, centers):
+        """From the next `set` on: groups of centers that are near each other."""
+        self.clusters.use_bounds()
+        size, left, order = self.clusters.group_columns, np.arange(self.k), []
+        while len(left):
+            c = centers[left].astype(np.float64)
+            first = c[np.argmax(((c - c.mean(axis=0)) ** 2).sum(axis=1))]
+            near = np.argsort(((c - first) ** 2).sum(axis=1), kind="stable")[:size]
+            order.append(np.sort(left[near]))
+            left = np.delete(left, near)
+        self.order, self.bounded, self.before = np.concatenate(order), True, None
+        self.group = np.empty(self.k, np.int32)
+        self.group[self.order] = np.arange(self.k) // size
+
+    def run(self, labels, **options):
+        """One pass over the samples. Returns how many labels have changed."""
+        samples = self.samples
+        for part, X, weight in samples.segments(self.clusters.segment):
+            squares = samples.squares[part]
+            self.clusters.run(
+                X, part.start, labels[part], weight, samples.shift, samples.scale, squares=squares, **options
+            )
+        return self.clusters.changed()
+
+    def nearest(self, centers, labels):
+        """Labels of the samples by these centers, no sums."""
+        self.set(centers)
+        self.run(labels, sums=False)
+
+    def potentials(self, candidates, nearest, keep=False):
+        """The weighted sum of the squared distances to the nearest center if each of the candidates were one."""
+        self.set(candidates)
+        samples, total = self.samples, 0.0
+        for part, X, weight in samples.segments(self.clusters.segment):
+            options = samples.squares[part], nearest[part], weight, samples.shift, samples.scale, keep
+            total = total + self.clusters.seed(X, *options)
+        return total
+
+    def sums(self):
+        """Sums (k, n) of the samples of each cluster and their weights (k,), of the last passes."""
+        total = self.clusters.totals()
+        split = self.k * self.samples.n
+        return total[:split].reshape(self.k, -1), total[split:]
+
+
+def _lloyd(samples, centers, max_iter, tol, algorithm, callback):
+    """From these centers, which count as the samples do, to a result."""
+    k = len(centers)
+    iteration, labels = _Iteration(samples, k), np.zeros(samples.m, np.int32)
+    many = k >= BOUNDS_CENTERS and k * samples.n >= BOUNDS_PRODUCTS
+    wants_bounds = algorithm == "bounds" or (algorithm == "auto" and many)
+    squares = _total_squares(samples) if callback else None
+    changed, since, stop = samples.m, 0, False
+    for n_iter in range(1, max_iter + 1):
+        if wants_bounds and not iteration.bounded and n_iter > 1 and changed * SETTLED < samples.m:
+            iteration.use_bounds(centers)
+        iteration.set(centers)
+        # sums of what moves: not of weights, whose sums would not come back to 0
+        moved = n_iter > 1 and samples.weight is None and changed * SETTLED < samples.m and since < REFRESH
+        changed = iteration.run(labels, moved=moved)
+        since = since + 1 if moved else 0
+        if moved:
+            sums, weights = sums + iteration.sums()[0], weights + iteration.sums()[1]
+        else:
+            sums, weights = (a.copy() for a in iteration.sums())
+        if callback:
+            stop = bool(callback(n_iter, samples.in_units(_inertia(squares, sums, weights, centers))))
+        means, relocated = _means(samples, sums, weights, centers, labels)
+        new = means.astype(samples.dtype)
+        step = float(np.square(new - centers, dtype=np.float64).sum())
+        former, centers = centers, new
+        if (n_iter > 1 and not changed and not relocated) or step <= tol * samples.variance or stop:
+            break
+    if since:  # sums that have had something taken from them are not the last digit's
+        iteration.run(labels, assign=False)
+        means, _ = _means(samples, *iteration.sums(), former, labels)
+    return _finished(samples, iteration, means, former, labels, n_iter)
+
+
+def _finished(samples, iteration, means, former, labels, n_iter):
+    """The result: labels and inertia are those of the centers as they are returned. former : those that labels were found by."""
+    centers = samples.given(means)
+    counted = samples.counted(centers)
+    if former is None or not np.array_equal(counted, former):
+        iteration.nearest(counted, labels)
+    return KMeansResult(centers, labels, samples.distances(centers, labels), n_iter, samples.shift, samples.scale)
+
+
+def _total_squares(samples):
+    if samples.weight is None:
+        return float(samples.squares.sum(dtype=np.float64))
+    return float(samples.weight @ samples.squares)
+
+
+def _inertia(squares, sums, weights, centers):
+    """Of labels with these sums at these centers, given the sum of w |x|^2."""
+    c = centers.astype(np.float64)
+    return max(squares - 2 * np.vdot(sums, c) + weights @ np.einsum("ij,ij->i", c, c), 0.0)
+
+
+def _means(samples, sums, weights, centers, labels):
+    """(float64 (k, n), whether one was relocated): the means of the clusters. sums of an empty one become 0."""
+    empty = np.flatnonzero(weights == 0)
+    relocated = False
+    if len(empty):
+        sums[empty] = 0
+        sums, weights = sums.copy(), weights.copy()
+        relocated = _relocate(samples, sums, weights, empty, centers, labels)
+    safe = np.where(weights > 0, weights, 1)
+    means = sums / safe[:, None]
+    means[weights == 0] = means[np.argmax(weights)]
+    return means, relocated
+
+
+def _relocate(samples, sums, weights, empty, centers, labels):
+    """Gives each empty cluster one of the samples that are farthest from their centers, and takes it from its own. Whether there was
+    one that is not on its center."""
+    far = np.empty(samples.m)
+    samples.distances(samples.given(centers.astype(np.float64)), labels, far)
+    if samples.weight is not None:
+        far[samples.weight == 0] = 0
+    count = min(len(empty), np.count_nonzero(far))
+    if not count:
+        return False
+    least = np.partition(far, samples.m - count)[samples.m - count]
+    farthest = np.flatnonzero(far >= least)
+    farthest = farthest[np.argsort(-far[farthest], kind="stable")][:count]
+    for new, i, x in zip(empty, farthest, samples.rows(farthest).astype(np.float64), strict=False):
+        w, old = 1.0 if samples.weight is None else samples.weight[i], labels[i]
+        rest = weights[old] - w
+        alone = rest <= 1e-12 * weights[old]  # the only sample of its cluster, which is then empty
+        sums[old], weights[old] = (0, 0) if alone else (sums[old] - w * x, rest)
+        sums[new], weights[new] = w * x, w
+    return True
+
+
+# --- mini-batches ----------------------------------------------------------------------------------------------------
+
+
+def _mini_batches(samples, centers, max_iter, tol, batch, rng, callback):
+    k, m = len(centers), samples.m
+    means, got = centers.astype(np.float64), np.zeros(k)
+    smoothed = least = np.inf
+    past, share = 0, min(2 * batch / (m + 1), 1.0)
+    for n_iter in range(1, math.ceil(max_iter * m / batch) + 1):
+        which = np.sort(rng.integers(0, m, batch))
+        part = _Batch(samples, which)
+        iteration, labels = _Iteration(part, k), np.zeros(batch, np.int32)
+        centers = means.astype(samples.dtype)
+        iteration.set(centers)
+        iteration.run(labels)
+        sums, weights = (a.copy() for a in iteration.sums())
+        inertia = _inertia(_total_squares(part), sums, weights, centers)
+        stop = callback and bool(callback(n_iter, samples.in_units(inertia * m / batch)))
+        empty = np.flatnonzero(got + weights == 0)
+        if len(empty):
+            _relocate(part, sums, weights, empty, centers, labels)
+        got += weights
+        moved = np.where(got > 0, weights / np.where(got > 0, got, 1), 0)[:, None]
+        target = sums / np.where(weights > 0, weights, 1)[:, None]
+        former, means = means, means + moved * (target - means)
+        if n_iter == 1:  # at the start
+            continue
+        smoothed = inertia if np.isinf(smoothed) else smoothed * (1 - share) + inertia * share
+        past = 0 if smoothed < least else past + 1
+        least = min(least, smoothed)
+        if stop or past >= NO_BETTER or (tol > 0 and np.square(means - former).sum() <= tol * samples.variance):
+            break
+    iteration = _Iteration(samples, k)
+    return _finished(samples, iteration, means, None, np.zeros(m, np.int32), n_iter)
+
+
+class _Batch(_Samples):
+    """Some samples, already as they count."""
+
+    def __init__(self, samples, which):
+        super().__init__(samples.rows(which), None)
+        self.weight = None if samples.weight is None else samples.weight[which]
+        self.squares = samples.squares[which]
