@@ -68,6 +68,7 @@ from .training import (  # noqa: E402
 
 if TYPE_CHECKING:  # imported when asked for: they take as long as all that is above
     from . import data, io, plot, reference, testing
+    from .cluster import KMeansResult, kmeans
 
 __all__ = [
     "SGD",
@@ -83,6 +84,7 @@ __all__ = [
     "ExponentialDecay",
     "Flatten",
     "History",
+    "KMeansResult",
     "Layer",
     "LogisticObjective",
     "MaxPool2d",
@@ -110,6 +112,7 @@ __all__ = [
     "im2col",
     "io",
     "isa",
+    "kmeans",
     "log_softmax",
     "logsumexp",
     "matmul",
@@ -139,6 +142,10 @@ def __getattr__(name):
         from importlib import import_module
 
         return import_module(f"{__name__}.{name}")
+    if name in ("KMeansResult", "kmeans"):
+        from . import cluster
+
+        return getattr(cluster, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -21,7 +21,7 @@ ALGORITHMS = ("auto", "lloyd", "bounds")
 STARTS = ("k-means++", "random")
 FAR = 3.0  # |mean|^2 in units of the variance from which on the mean is subtracted: else it costs no digit
 BOUNDS_CENTERS, BOUNDS_PRODUCTS = 32, 2000  # centers, and features times centers, from which on bounds pay
-SETTLED = 4  # bounds and sums of what moves pay once less than a quarter of the samples has another label
+SETTLED = 8  # bounds, and sums of what moves alone, pay once less than an eighth of the samples changes its label
 REFRESH = 64  # iterations after which sums are made anew
 NO_BETTER = 10  # batches without progress that end the mini-batch form
 LIMITS = {"float32": (30, 126), "float64": (300, 1022)}  # exponents of |x| that need no scaling, and of the largest scale
@@ -231,9 +231,7 @@ class _Samples:
             centers, shift = centers * self.dtype.type(self.scale), np.zeros(self.n, self.dtype)
         total = 0.0
         for part, X, weight in self.segments(_segment(self)):
-            total += distances(
-                X, centers, labels[part], weight, shift, self.scale, None if out is None else out[part]
-            )
+            total += distances(X, centers, labels[part], weight, shift, self.scale, None if out is None else out[part])
         return self.in_units(total)
 
     def in_units(self, inertia):
@@ -342,9 +340,7 @@ class _Iteration:
         samples = self.samples
         for part, X, weight in samples.segments(self.clusters.segment):
             squares = samples.squares[part]
-            self.clusters.run(
-                X, part.start, labels[part], weight, samples.shift, samples.scale, squares=squares, **options
-            )
+            self.clusters.run(X, part.start, labels[part], weight, samples.shift, samples.scale, squares=squares, **options)
         return self.clusters.changed()
 
     def nearest(self, centers, labels):
@@ -362,10 +358,23 @@ class _Iteration:
         return total
 
     def sums(self):
-        """Sums (k, n) of the samples of each cluster and their weights (k,), of the last passes."""
-        total = self.clusters.totals()
+        """Sums (k, n) of the samples of each cluster and their weights (k,), of the last pass."""
+        total = self.clusters.totals().copy()
         split = self.k * self.samples.n
         return total[:split].reshape(self.k, -1), total[split:]
+
+    def move(self, sums, weights, former, labels):
+        """Takes the samples whose labels are not the former ones from sum to sum."""
+        samples, size = self.samples, self.clusters.segment
+        changed = np.flatnonzero(labels != former)
+        for start in range(0, len(changed), size):
+            which = changed[start : start + size]
+            X = samples.X[which].astype(samples.dtype)
+            for sign, of in ((1, labels), (-1, former)):
+                self.clusters.run(X, 0, of[which], None, samples.shift, samples.scale, assign=False)
+                more, count = self.sums()
+                sums += sign * more
+                weights += sign * count
 
 
 def _lloyd(samples, centers, max_iter, tol, algorithm, callback):
@@ -377,29 +386,29 @@ def _lloyd(samples, centers, max_iter, tol, algorithm, callback):
     squares = _total_squares(samples) if callback else None
     changed, since, stop = samples.m, 0, False
     for n_iter in range(1, max_iter + 1):
-        if wants_bounds and not iteration.bounded and n_iter > 1 and changed * SETTLED < samples.m:
+        settled = n_iter > 1 and changed * SETTLED < samples.m
+        if wants_bounds and settled and not iteration.bounded:
             iteration.use_bounds(centers)
         iteration.set(centers)
-        # sums of what moves: not of weights, whose sums would not come back to 0
-        moved = n_iter > 1 and samples.weight is None and changed * SETTLED < samples.m and since < REFRESH
-        changed = iteration.run(labels, moved=moved)
-        since = since + 1 if moved else 0
-        if moved:
-            sums, weights = sums + iteration.sums()[0], weights + iteration.sums()[1]
+        if settled and since < REFRESH and samples.weight is None:  # weights are no integers: their sums would not return to 0
+            former, since = labels.copy(), since + 1
+            changed = iteration.run(labels, sums=False)
+            iteration.move(sums, weights, former, labels)
         else:
-            sums, weights = (a.copy() for a in iteration.sums())
+            changed, since = iteration.run(labels), 0
+            sums, weights = iteration.sums()
         if callback:
             stop = bool(callback(n_iter, samples.in_units(_inertia(squares, sums, weights, centers))))
         means, relocated = _means(samples, sums, weights, centers, labels)
         new = means.astype(samples.dtype)
         step = float(np.square(new - centers, dtype=np.float64).sum())
-        former, centers = centers, new
+        found_by, centers = centers, new
         if (n_iter > 1 and not changed and not relocated) or step <= tol * samples.variance or stop:
             break
-    if since:  # sums that have had something taken from them are not the last digit's
+    if since:  # what has left a sum may have taken its last digits along
         iteration.run(labels, assign=False)
-        means, _ = _means(samples, *iteration.sums(), former, labels)
-    return _finished(samples, iteration, means, former, labels, n_iter)
+        means, _ = _means(samples, *iteration.sums(), found_by, labels)
+    return _finished(samples, iteration, means, found_by, labels, n_iter)
 
 
 def _finished(samples, iteration, means, former, labels, n_iter):
@@ -466,7 +475,7 @@ def _mini_batches(samples, centers, max_iter, tol, batch, rng, callback):
     k, m = len(centers), samples.m
     means, got = centers.astype(np.float64), np.zeros(k)
     smoothed = least = np.inf
-    past, share = 0, min(2 * batch / (m + 1), 1.0)
+    past, rate = 0, min(2 * batch / (m + 1), 1.0)
     for n_iter in range(1, math.ceil(max_iter * m / batch) + 1):
         which = np.sort(rng.integers(0, m, batch))
         part = _Batch(samples, which)
@@ -474,19 +483,19 @@ def _mini_batches(samples, centers, max_iter, tol, batch, rng, callback):
         centers = means.astype(samples.dtype)
         iteration.set(centers)
         iteration.run(labels)
-        sums, weights = (a.copy() for a in iteration.sums())
+        sums, weights = iteration.sums()
         inertia = _inertia(_total_squares(part), sums, weights, centers)
         stop = callback and bool(callback(n_iter, samples.in_units(inertia * m / batch)))
         empty = np.flatnonzero(got + weights == 0)
         if len(empty):
             _relocate(part, sums, weights, empty, centers, labels)
         got += weights
-        moved = np.where(got > 0, weights / np.where(got > 0, got, 1), 0)[:, None]
+        share_of_batch = np.where(got > 0, weights / np.where(got > 0, got, 1), 0)[:, None]
         target = sums / np.where(weights > 0, weights, 1)[:, None]
-        former, means = means, means + moved * (target - means)
+        former, means = means, means + share_of_batch * (target - means)
         if n_iter == 1:  # at the start
             continue
-        smoothed = inertia if np.isinf(smoothed) else smoothed * (1 - share) + inertia * share
+        smoothed = inertia if np.isinf(smoothed) else smoothed * (1 - rate) + inertia * rate
         past = 0 if smoothed < least else past + 1
         least = min(least, smoothed)
         if stop or past >= NO_BETTER or (tol > 0 and np.square(means - former).sum() <= tol * samples.variance):

@@ -44,24 +44,24 @@ typedef struct {
     real *top, *minus, *second;      /* (strip,): of the last scan */
     real *best, *number, *runner_up; /* (strip,): of all scans */
     real *spare;
-    const real **rows;                        /* (2 strip,) */
+    const real **rows;                        /* (strip,) */
     fl_int *group, *sample, *listed, *former; /* (strip,) */
-    double *share;                            /* (2 strip,): weights of what is added to sums, */
-    fl_int *next;                             /* (2 strip,): what else is added to the same ones, or -1, */
-    int32_t *cluster, *head;                  /* (2 strip,): to which; (k,): what is added first, or -1 */
+    double *share;                            /* (strip,): weights */
+    fl_int *next;                             /* (strip,): the next sample of the same cluster, or -1 */
+    int32_t *head;                            /* (k,): the first one */
 } room;
 
 static room room_of(const fl_kmeans_job *job, void *scratch)
 {
     const fl_int rows = round_up(job->strip, 48);
     room at = {.rows = scratch};
-    at.group = (fl_int *)(at.rows + 2 * rows);
+    at.group = (fl_int *)(at.rows + rows);
     at.sample = at.group + rows;
     at.listed = at.sample + rows;
     at.former = at.listed + rows;
     at.next = at.former + rows;
-    at.share = (double *)(at.next + 2 * rows);
-    at.scores = (real *)(at.share + 2 * rows);
+    at.share = (double *)(at.next + rows);
+    at.scores = (real *)(at.share + rows);
     at.lanes = at.scores + rows * job->chunk;
     at.minus_lanes = at.lanes + rows * VL;
     at.top = at.minus_lanes + rows * VL;
@@ -71,8 +71,7 @@ static room room_of(const fl_kmeans_job *job, void *scratch)
     at.number = at.best + rows;
     at.runner_up = at.number + rows;
     at.spare = at.runner_up + rows;
-    at.cluster = (int32_t *)(at.spare + rows);
-    at.head = at.cluster + 2 * rows;
+    at.head = (int32_t *)(at.spare + rows);
     at.shifted = (real *)(at.head + round_up(job->k, 16));
     return at;
 }
@@ -200,39 +199,29 @@ static void add_rows(double *s, double *total, const fl_samples *samples, const 
     }
 }
 
-/* Adds the samples i0 .. i0 + count to the sums of their clusters, in their order; or takes those whose labels have changed from one to
- * the other. Those of a cluster are added together if they are long. */
+/* Adds the samples i0 .. i0 + count to the sums of their clusters, in their order; those of a cluster together if they are long. */
 static void add_samples(double *sums, const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at)
 {
     const fl_samples *samples = &job->samples;
     const int32_t *labels = job->labels + i0;
     const fl_int n = samples->n;
     double *totals = sums + job->k * n;
-    fl_int entries = 0;
-    for (fl_int i = 0; i < count; i++)
-        for (int leaves = 0; leaves < 1 + job->moved; leaves++) {
-            if (job->moved && labels[i] == at->former[i]) continue;
-            const fl_int c = leaves ? at->former[i] : labels[i];
-            const double share = (leaves ? -1 : 1) * (samples->weight ? samples->weight[i0 + i] : 1);
-            const real *x = (const real *)samples->x + (i0 + i) * samples->ldx;
-            if (n < TOGETHER_FROM) {
-                add_few(sums + c * n, &x, &share, samples, 1);
-                totals[c] += share;
-                continue;
-            }
-            at->rows[entries] = x;
-            at->share[entries] = share;
-            at->cluster[entries++] = (int32_t)c;
-        }
-    for (fl_int e = entries - 1; e >= 0; e--) {
-        at->next[e] = at->head[at->cluster[e]];
-        at->head[at->cluster[e]] = (int32_t)e;
+    for (fl_int i = count - 1; i >= 0; i--) {
+        at->rows[i] = (const real *)samples->x + (i0 + i) * samples->ldx;
+        at->share[i] = samples->weight ? samples->weight[i0 + i] : 1;
+        if (n < TOGETHER_FROM) continue;
+        at->next[i] = at->head[labels[i]];
+        at->head[labels[i]] = (int32_t)i;
     }
-    for (fl_int e = 0; e < entries; e++) {
-        const fl_int c = at->cluster[e];
-        if (at->head[c] < 0) continue;
-        add_rows(sums + c * n, totals + c, samples, at, at->head[c]);
-        at->head[c] = -1;
+    for (fl_int i = 0; i < count; i++) {
+        const fl_int c = labels[i];
+        if (n < TOGETHER_FROM) {
+            add_few(sums + c * n, at->rows + i, at->share + i, samples, 1);
+            totals[c] += at->share[i];
+        } else if (at->head[c] >= 0) {
+            add_rows(sums + c * n, totals + c, samples, at, at->head[c]);
+            at->head[c] = -1;
+        }
     }
 }
 
@@ -266,6 +255,9 @@ FL_INLINE int keeps(const fl_kmeans_bounds *bounds, fl_int i, int32_t label, rea
     }
     return farther(least, *upper, error_of(bounds, square));
 }
+
+/* 0 where no score is a number, as of samples that have been changed meanwhile. */
+FL_INLINE int32_t number_of(real minus) { return minus > -REAL_INF ? (int32_t)-minus : 0; }
 
 /* New labels of the samples i0 .. i0 + count, those whose bounds do not keep them. The bounds' arrays begin with the job's samples. */
 static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at)
@@ -319,7 +311,7 @@ static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const r
         const fl_int i = at->sample[q];
         lower[i * groups + at->group[i]] = at->runner_up[i];
         upper[i] = above(squares[i] - 2 * at->best[i], error_of(bounds, squares[i]));
-        labels[i] = (int32_t)-at->number[i];
+        labels[i] = number_of(at->number[i]);
     }
 }
 
@@ -340,7 +332,7 @@ static void by_scores(const fl_kmeans_job *job, fl_int i0, fl_int count, const r
                 at->number[i] = at->minus[i];
             }
     }
-    for (fl_int i = 0; i < count; i++) job->labels[i0 + i] = (int32_t)-at->number[i];
+    for (fl_int i = 0; i < count; i++) job->labels[i0 + i] = number_of(at->number[i]);
 }
 
 /* scratch: what room_of takes of it. */

@@ -44,7 +44,6 @@ typedef struct {
     int32_t *labels;     /* (m,), in and out */
     double *sums;        /* (n_blocks, k * n + k): sums of w x, then of w; or NULL */
     int first;           /* the sums are set, else added to */
-    int moved;           /* only samples whose label has changed count: they leave the sums of the old one */
     int64_t *changes;    /* (n_blocks,): labels that have changed, added to */
     fl_kmeans_bounds bounds;
     const void *squares; /* (m,): |x|^2; for bounds and for */

@@ -164,7 +164,6 @@ cdef extern from "kernels/kmeans.h" nogil:
         int32_t *labels
         double *sums
         int first
-        int moved
         int64_t *changes
         fl_kmeans_bounds bounds
         const void *squares

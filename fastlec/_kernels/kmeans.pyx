@@ -157,7 +157,7 @@ cdef class Clusters:
         self.job.chunk = min(max(chunk, self.tile), self.columns)
         self.job.head.scratch = (
             rows * ((self.job.chunk + 2 * facts().vector_bytes // self.size + 7 + self.job.depth) * self.size
-                    + 8 * sizeof(fl_int) + 2 * sizeof(double) + 2 * sizeof(int32_t))
+                    + 6 * sizeof(fl_int) + sizeof(double))
             + up(self.k, 16) * sizeof(int32_t))
         return 0
 
@@ -222,10 +222,9 @@ cdef class Clusters:
         return 0
 
     def run(self, cnp.ndarray X not None, fl_int start, cnp.ndarray labels not None, cnp.ndarray weight=None,
-            cnp.ndarray shift=None, double scale=1, bint assign=True, bint sums=True, bint moved=False, cnp.ndarray squares=None):
+            cnp.ndarray shift=None, double scale=1, bint assign=True, bint sums=True, cnp.ndarray squares=None):
         """The segment of the samples from number `start` on. assign : labels are found, else taken. sums : the samples' sums are
-        added to those of the segments before, which start 0 begins anew. moved : only of those whose label changes. squares :
-        |x|^2, for bounds."""
+        added to those of the segments before, which start 0 begins anew. squares : |x|^2, for bounds. Labels are below k."""
         cdef fl_kmeans_job job
         self.segment_job(&job, X, weight, shift, scale)
         check(labels, cnp.NPY_INT32, job.samples.m, "labels")
@@ -234,7 +233,6 @@ cdef class Clusters:
         job.labels = <int32_t *>cnp.PyArray_DATA(labels)
         job.assign = assign
         job.first = start == 0
-        job.moved = moved
         if start == 0:
             self.used = job.head.n_blocks
             self.changes[:] = 0
