@@ -5,8 +5,8 @@ The lecture names the chapter; the formulation is the standard one: centers c_j 
     sum_i w_i |x_i - c_label(i)|^2
 
 by turns: each sample to its nearest center, each center to the mean of its samples (Lloyd, IEEE Trans. Inf. Theory 28, 1982).
-The nearest center is that of the largest score <x, c> - |c|^2 / 2, a matrix product whose tiles never leave the caches. X is read in
-place, a segment at a time; what is no plain array is converted a segment at a time.
+The nearest center is that of the largest score <x, c> - |c|^2 / 2, a matrix product whose tiles never leave the caches. X is read
+in place, a segment at a time; what is no plain array is converted a segment at a time.
 """
 
 import math
@@ -92,10 +92,10 @@ def kmeans(
     callback : called as callback(iteration, inertia) after each iteration, with the inertia of the labels at the centers that they
     were found by (of a batch: times m / batch_size); True ends the run.
 
-    A center without samples moves to the sample that is farthest from its own center; where all samples lie on centers, as with fewer
-    distinct samples than clusters, it moves to that of the largest cluster. Sums are made in float64 in an order that does not
-    depend on the number of threads. X's mean is subtracted on the way where it is large, so float32 far from the origin keeps
-    its digits. ValueError for NaN or infinity, which names the element.
+    A center without samples moves to the sample that is farthest from its own center; where all samples lie on centers, as with
+    fewer distinct samples than clusters, it moves to that of the largest cluster. Sums are made in float64, in an order that does
+    not depend on the number of threads. X's mean is subtracted on the way where it is large, so that float32 far from the origin
+    keeps its digits. ValueError for NaN or infinity, which names the element.
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
@@ -144,7 +144,7 @@ def kmeans(
 
 
 class _Samples:
-    """The rows of X and how they count: as x * scale - shift, so that they are of moderate size and their mean is not far from 0."""
+    """The rows of X and how they count: as x * scale - shift, of moderate size and with a mean that is not far from 0."""
 
     shift, scale = None, 1.0
 
@@ -261,8 +261,8 @@ def _share(weight):
 
 
 def _plus_plus(samples, k, rng):
-    """Each next center a sample, as likely as its weight times its squared distance to the nearest center until now: of several such
-    candidates the one that leaves the least sum of these."""
+    """Each next center is a sample, drawn with odds of its weight times its squared distance to the nearest center until now: of
+    several such candidates the one that leaves the least sum of these."""
     trials = 2 + int(math.log(k))
     centers = np.empty((k, samples.n), samples.dtype)
     nearest = np.full(samples.m, np.inf, samples.dtype)
@@ -384,7 +384,7 @@ def _lloyd(samples, centers, max_iter, tol, algorithm, callback):
     many = k >= BOUNDS_CENTERS and k * samples.n >= BOUNDS_PRODUCTS
     wants_bounds = algorithm == "bounds" or (algorithm == "auto" and many)
     squares = _total_squares(samples) if callback else None
-    changed, since, stop = samples.m, 0, False
+    changed, since, stop, sums, weights = samples.m, 0, False, None, None
     for n_iter in range(1, max_iter + 1):
         settled = n_iter > 1 and changed * SETTLED < samples.m
         if wants_bounds and settled and not iteration.bounded:
@@ -447,8 +447,8 @@ def _means(samples, sums, weights, centers, labels):
 
 
 def _relocate(samples, sums, weights, empty, centers, labels):
-    """Gives each empty cluster one of the samples that are farthest from their centers, and takes it from its own. Whether there was
-    one that is not on its center."""
+    """Gives each empty cluster one of the samples that are farthest from their centers, and takes it from its own. Whether there
+    was one that is not on its center."""
     far = np.empty(samples.m)
     samples.distances(samples.given(centers.astype(np.float64)), labels, far)
     if samples.weight is not None:

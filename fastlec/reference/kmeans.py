@@ -28,8 +28,9 @@ def lloyd(X, centers, *, max_iter=300, tol=1e-4, sample_weight=None):
     """
     X, centers = np.asarray(X, np.float64), np.asarray(centers, np.float64)
     w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    tol, former = tol * X.var(axis=0).mean(), None
-    for iteration in range(1, max_iter + 1):
+    tol, former, iteration = tol * X.var(axis=0).mean(), None, 0
+    while iteration < max_iter:
+        iteration += 1
         labels, distances = nearest_centers(X, centers)
         owner = labels.copy()
         weights = np.bincount(labels, w, len(centers))

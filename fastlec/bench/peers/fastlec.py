@@ -44,6 +44,10 @@ class Fastlec(Peer):
         operator = self.lib.SoftmaxObjective(X, y, case.shape[2]).hessian_operator(theta)
         return lambda: unpack(operator.matvec(v), case)
 
+    def kmeans(self, case, X, start, out):
+        _, _, k, iterations = case.shape
+        return lambda: self.lib.kmeans(X, k, init=start, max_iter=iterations, tol=0).inertia
+
     def product(self, case, a, b, out):
         (a, b), matmul = case.operands(a, b), self.lib.matmul
         return lambda: matmul(a, b, out=out)
