@@ -7,11 +7,14 @@
 #include "simd/simd.h"
 
 #define TILE_COLS (2 * VL)
-#define TOGETHER_FROM 128 /* features; found by timing */
+#define TOGETHER_FROM 128 /* features from which on samples of a cluster are added together, */
+#define FETCH_FROM 64      /* and those that follow are prefetched; found by timing */
 #define APART static __attribute__((noinline)) /* called from several places, and long */
 
-/* c = or += the products of GEMM_ROWS rows and nv registers of columns of a panel, from the bias on. */
-FL_INLINE void tile(real *c, fl_int ldc, const real *const *rows, const real *b, const real *bias, fl_int n, const int nv)
+/* c = or += the products of GEMM_ROWS rows and nv registers of columns of a panel, from the bias on. ahead: as many rows that will be
+ * used, one after the other, and are prefetched; or NULL. */
+FL_INLINE void tile(real *c, fl_int ldc, const real *const *rows, const real *b, const real *bias, fl_int n, const real *ahead,
+                    const int nv)
 {
     vec s[GEMM_ROWS][2];
 #pragma GCC unroll 12
@@ -22,6 +25,10 @@ FL_INLINE void tile(real *c, fl_int ldc, const real *const *rows, const real *b,
     }
     for (fl_int p = 0; p < n; p++, b += TILE_COLS) {
         vec b0 = vload(b), b1 = nv == 2 ? vload(b + VL) : vset(0);
+        if (ahead) {
+            __builtin_prefetch(ahead + p * GEMM_ROWS, 0, 2);
+            if (GEMM_ROWS * sizeof(real) > 64) __builtin_prefetch(ahead + p * GEMM_ROWS + 64 / sizeof(real), 0, 2);
+        }
 #pragma GCC unroll 12
         for (int i = 0; i < GEMM_ROWS; i++) {
             vec a = vset(rows[i][p]);
@@ -117,9 +124,10 @@ static void largest(real *top, real *minus, const room *at, const real *numbers,
     largest_lanes(top, minus, at->lanes, at->minus_lanes, rows);
 }
 
-/* Scores of the listed samples, numbers of rows from x on, for `cols` columns from `from` on. */
+/* Scores of the listed samples, numbers of rows from x on, for `cols` columns from `from` on. fetch: whether the rows after the last one
+ * will be used next. */
 APART void score(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
-                 const room *at)
+                 const room *at, int fetch)
 {
     const fl_samples *samples = &job->samples;
     const fl_int n = samples->n, ld = job->chunk, last = round_up(count, 12); /* whole tiles */
@@ -138,21 +146,22 @@ APART void score(const fl_kmeans_job *job, const real *x, const fl_int *listed, 
         for (fl_int j = 0; j < cols; j += TILE_COLS) {
             real *c = at->scores + j;
             const real *b = panels + j * n, *start = p ? NULL : bias + j;
-            if (cols - j > VL)
-                for (fl_int i = 0; i < count; i += GEMM_ROWS) tile(c + i * ld, ld, at->rows + i, b, start, depth, 2);
-            else
-                for (fl_int i = 0; i < count; i += GEMM_ROWS) tile(c + i * ld, ld, at->rows + i, b, start, depth, 1);
+            for (fl_int i = 0; i < count; i += GEMM_ROWS) {
+                const real *ahead = fetch && !j ? x + (i + count) * samples->ldx + p * GEMM_ROWS : NULL;
+                if (cols - j > VL) tile(c + i * ld, ld, at->rows + i, b, start, depth, ahead, 2);
+                else tile(c + i * ld, ld, at->rows + i, b, start, depth, ahead, 1);
+            }
         }
     }
 }
 
 /* The largest of these scores, minus the number of its center, and if wanted the second largest score. */
 APART void scan(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
-                const room *at, int second)
+                const room *at, int fetch, int second)
 {
     const fl_int used = fl_min(cols, round_up(job->k - from, VL));
     const real *minus = (const real *)job->minus + from;
-    score(job, x, listed, count, from, used, at);
+    score(job, x, listed, count, from, used, at, fetch);
     largest(at->top, at->minus, at, minus, NULL, job->chunk, count, used);
     if (second) largest(at->second, at->spare, at, minus, at->minus, job->chunk, count, used);
 }
@@ -294,7 +303,7 @@ static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const r
                 at->listed[chosen++] = i;
         }
         if (!chosen) continue;
-        scan(job, x, at->listed, chosen, from, cols, at, 1);
+        scan(job, x, at->listed, chosen, from, cols, at, 0, 1);
         for (fl_int q = 0; q < chosen; q++) {
             const fl_int i = at->listed[q];
             const real top = at->top[q], number = at->minus[q], square = squares[i], e = error_of(bounds, square);
@@ -315,8 +324,8 @@ static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const r
     }
 }
 
-/* New labels of the samples i0 .. i0 + count, by all scores. */
-static void by_scores(const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at)
+/* New labels of the samples i0 .. i0 + count, by all scores. fetch: whether as many follow. */
+static void by_scores(const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at, int fetch)
 {
     const real *x = (const real *)job->samples.x + i0 * job->samples.ldx;
     for (fl_int i = 0; i < count; i++) {
@@ -325,7 +334,7 @@ static void by_scores(const fl_kmeans_job *job, fl_int i0, fl_int count, const r
         at->number[i] = -REAL_INF;
     }
     for (fl_int from = 0; from < job->columns; from += job->chunk) {
-        scan(job, x, at->listed, count, from, fl_min(job->columns - from, job->chunk), at, 0);
+        scan(job, x, at->listed, count, from, fl_min(job->columns - from, job->chunk), at, fetch && !from, 0);
         for (fl_int i = 0; i < count; i++)
             if (at->top[i] > at->best[i] || (at->top[i] == at->best[i] && at->minus[i] > at->number[i])) {
                 at->best[i] = at->top[i];
@@ -352,7 +361,7 @@ void FL_ENTRY(kmeans)(const fl_job *head, fl_int block, void *scratch)
         for (fl_int r = 0; r < count; r++) at.former[r] = labels[r];
         if (job->assign) {
             if (job->bounds.groups) by_bounds(job, i, count, &at);
-            else by_scores(job, i, count, &at);
+            else by_scores(job, i, count, &at, to - i >= 2 * count && samples->n >= FETCH_FROM);
         }
         for (fl_int r = 0; r < count; r++) changes += labels[r] != at.former[r];
         if (sums) add_samples(sums, job, i, count, &at);
@@ -374,7 +383,8 @@ void FL_ENTRY(kmeans_seed)(const fl_job *head, fl_int block, void *scratch)
     for (fl_int i = 0; i < job->strip; i++) at.listed[i] = i;
     for (fl_int i0 = from; i0 < to; i0 += job->strip) {
         const fl_int count = fl_min(to - i0, job->strip);
-        score(job, (const real *)samples->x + i0 * samples->ldx, at.listed, count, 0, round_up(k, VL), &at);
+        score(job, (const real *)samples->x + i0 * samples->ldx, at.listed, count, 0, round_up(k, VL), &at,
+              to - i0 >= 2 * count && samples->n >= FETCH_FROM);
         for (fl_int i = 0; i < count; i++) {
             const real square = ((const real *)job->squares)[i0 + i], most = nearest[i0 + i];
             const real *s = at.scores + i * job->chunk, noise = (real)job->noise * square;

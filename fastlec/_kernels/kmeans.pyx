@@ -22,7 +22,7 @@ cdef enum:
     LISTED = 240            # the same where most samples keep their labels: enough for whole tiles of the others
     CHUNK = 128             # columns whose scores wait
     CHUNK_BYTES = 3 << 17   # of centers that stay in L2 while the samples of a strip pass
-    DEPTH_BYTES = 1024      # of a sample that is summed over at a time: a panel and the samples of a tile stay in L1
+    DEPTH_BYTES = 4096      # of a sample that is summed over at a time: those of a tile stay in L1
     GROUPS = 32             # of bounds of a sample, at most
     PARTS = 64              # blocks of a segment, each with sums of its own: enough for the teams there are,
     FEW_PARTS = 16

@@ -101,8 +101,10 @@ class Objective(Case):
 
 @dataclass(frozen=True)
 class KMeans(Case):
-    """Lloyd's iterations from given centers, and the inertia of the last centers. shape : (m, n, k, iterations). Inputs: X and the
-    centers to start from. Samples lie about 2 k points, so that labels change to the end."""
+    """Lloyd's iterations from given centers, and the inertia of the last centers. shape : (m, n, k, iterations). algorithm : of
+    fastlec. Inputs: X and the centers to start from. Samples lie about 2 k points, so that labels change to the end."""
+
+    algorithm: str = "lloyd"
 
     @property
     def flops(self):

@@ -46,7 +46,8 @@ class Fastlec(Peer):
 
     def kmeans(self, case, X, start, out):
         _, _, k, iterations = case.shape
-        return lambda: self.lib.kmeans(X, k, init=start, max_iter=iterations, tol=0).inertia
+        options = {"init": start, "max_iter": iterations, "tol": 0, "algorithm": case.algorithm}
+        return lambda: self.lib.kmeans(X, k, **options).inertia
 
     def product(self, case, a, b, out):
         (a, b), matmul = case.operands(a, b), self.lib.matmul
