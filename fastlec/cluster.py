@@ -11,6 +11,7 @@ in place, a segment at a time; what is no plain array is converted a segment at 
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -46,6 +47,7 @@ class KMeansResult:
     labels: np.ndarray = field(repr=False)
     inertia: float
     n_iter: int
+    _mean: np.ndarray | float = field(repr=False, default=0.0)
     _shift: np.ndarray | None = field(repr=False, default=None)
     _scale: float = field(repr=False, default=1.0)
 
@@ -56,9 +58,9 @@ class KMeansResult:
         """
         samples = _Samples(X, None, self.centers.dtype)
         _check.shape(samples.X, "X", (samples.m, self.centers.shape[1]), " to match the centers")
-        samples.count_as(self._shift, self._scale)
+        samples.see_as(self)
         labels = np.zeros(samples.m, np.int32)
-        _Iteration(samples, len(self.centers)).nearest(samples.counted(self.centers), labels)
+        _Iteration(samples, len(self.centers)).nearest(samples.seen(self.centers), labels)
         return labels
 
 
@@ -130,7 +132,7 @@ def kmeans(
 
     best = None
     for _ in range(starts):
-        start = samples.counted(given) if given is not None else _START[init](samples, k, rng)
+        start = samples.seen(given) if given is not None else _START[init](samples, k, rng)
         if batch is None:
             found = _lloyd(samples, start, max_iter, tol, algorithm, callback)
         else:
@@ -144,7 +146,10 @@ def kmeans(
 
 
 class _Samples:
-    """The rows of X and how they count: as x * scale - shift, of moderate size and with a mean that is not far from 0."""
+    """The rows of X, and how kernels see them: as they are, or as x * scale - shift where digits would be lost otherwise.
+
+    mean : of the samples as kernels see them. Centers are measured from it.
+    """
 
     shift, scale = None, 1.0
 
@@ -155,6 +160,7 @@ class _Samples:
         fits = X.dtype == self.dtype and X.dtype.isnative and X.flags.aligned and X.strides[0] % X.itemsize == 0
         self.in_place = fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize)
         self.X, (self.m, self.n) = X.view(np.ndarray), X.shape
+        self.mean = np.zeros(self.n, self.dtype)
         self.weight, self.unit = None, 1.0
         if weight is not None:
             self.weight, _ = _check.weights(weight, self.m)
@@ -172,57 +178,70 @@ class _Samples:
 
     def measure(self):
         """Looks for what is not finite, and chooses how samples count."""
-        self.squares = np.empty(self.m, self.dtype)
-        sums, squares, top = self._moments(check=True)
+        sums, squares, top = self._moments()
         exponent, (most, largest) = int(np.frexp(top)[1]), LIMITS[self.dtype.name]
         if top and abs(exponent) > most:
             self.scale = math.ldexp(1.0, min(3 - exponent, largest))
             sums, squares, top = self._moments()
         mean = sums / self.m
-        if self.scale != 1 or mean @ mean > FAR * (squares / self.m - mean @ mean):
+        far = mean @ mean > FAR * (squares / self.m - mean @ mean)
+        if far or self.scale != 1:
             self.shift = mean.astype(self.dtype)
             sums, squares, top = self._moments()
             mean = sums / self.m
+        self.mean = mean.astype(self.dtype)
         self.variance = max(squares / self.m - mean @ mean, 0.0) / self.n  # the mean over the features
 
-    def count_as(self, shift, scale):
-        """As the samples of a result do, or smaller by a power of two where these here are far larger."""
-        self.squares = np.empty(self.m, self.dtype)
-        top = self._moments(check=True)[2]
-        exponent, most = int(np.frexp(top * scale)[1]), LIMITS[self.dtype.name][0]
+    def see_as(self, result):
+        """As those of a result, or smaller by a power of two where these here are far larger."""
+        top = self._moments()[2]
+        exponent, most = int(np.frexp(top * result._scale)[1]), LIMITS[self.dtype.name][0]
         smaller = math.ldexp(1.0, -exponent) if exponent > most else 1.0
-        self.scale = scale * smaller
-        if shift is not None or self.scale != 1:
-            self.shift = np.zeros(self.n, self.dtype) if shift is None else shift * self.dtype.type(smaller)
+        self.scale, self.mean[:] = result._scale * smaller, result._mean * self.dtype.type(smaller)
+        if result._shift is not None or self.scale != 1:
+            self.shift = np.zeros(self.n, self.dtype)
+            self.shift[:] = 0 if result._shift is None else result._shift * self.dtype.type(smaller)
 
-    def _moments(self, *, check=False):
-        """The sums of the columns and of all squares, and the largest |x|."""
-        total, top = np.zeros(self.n + 1), 0.0
+    def _moments(self, squares=None, shift=None):
+        """The sums of the columns and of all squares, and the largest |x|. squares : becomes |x|^2 of each sample."""
+        total, top, shift = np.zeros(self.n + 1), 0.0, self.shift if shift is None else shift
         for part, X, _ in self.segments(_segment(self)):
-            found = moments(X, self.squares[part], self.shift, self.scale)
-            if check and not np.isfinite(found).all():
+            found = moments(X, np.empty(len(X), self.dtype) if squares is None else squares[part], shift, self.scale)
+            if not np.isfinite(found).all():
                 _check.finite(X, "X", first=part.start)
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"):  # of squares that the scale will make smaller
                 total += found[:, :-1].sum(axis=0)
             top = max(top, float(found[:, -1].max()))
         return total[:-1], float(total[-1]), top
 
-    def counted(self, x):
-        """Points, such as given centers, as they count."""
-        if self.shift is None:
-            return np.ascontiguousarray(x, self.dtype)
-        return (np.asarray(x, np.float64) * self.scale - self.shift).astype(self.dtype)
+    @cached_property
+    def squares(self):
+        """|x - mean|^2."""
+        squares = np.empty(self.m, self.dtype)
+        self._moments(squares, self.mean if self.shift is None else self.shift + self.mean)
+        return squares
+
+    @cached_property
+    def mean_square(self):
+        return float(np.vdot(self.mean, self.mean))
+
+    def seen(self, x):
+        """Points in X's own units as kernels see them, float64."""
+        x = np.asarray(x, np.float64)
+        return x if self.shift is None else x * self.scale - self.shift
+
+    def given(self, x):
+        """Points (float64) that kernels see in X's own units."""
+        return (x if self.shift is None else (x + self.shift) / self.scale).astype(self.dtype)
 
     def rows(self, which):
-        """Some samples, as they count: as the kernels make them."""
+        """Some samples, as kernels see them, float64."""
         x = self.X[which].astype(self.dtype)
-        return x if self.shift is None else x * self.dtype.type(self.scale) - self.shift
+        return (x if self.shift is None else x * self.dtype.type(self.scale) - self.shift).astype(np.float64)
 
-    def given(self, centers):
-        """Centers (float64) that count as samples do, as those of X."""
-        if self.shift is not None:
-            centers = (centers + self.shift) / self.scale
-        return centers.astype(self.dtype)
+    def measured(self, x):
+        """Points (float64) that kernels see, measured from the mean."""
+        return (x - self.mean).astype(self.dtype)
 
     def distances(self, centers, labels, out=None):
         """The inertia of centers in X's own units; out : the squared distances."""
@@ -231,11 +250,12 @@ class _Samples:
             centers, shift = centers * self.dtype.type(self.scale), np.zeros(self.n, self.dtype)
         total = 0.0
         for part, X, weight in self.segments(_segment(self)):
-            total += distances(X, centers, labels[part], weight, shift, self.scale, None if out is None else out[part])
+            here = None if out is None else out[part]
+            total += distances(X, centers, labels[part], weight, shift, self.scale, here)
         return self.in_units(total)
 
     def in_units(self, inertia):
-        """What is computed of samples as they count, for them as they were given."""
+        """The inertia of X, given that of the samples as kernels see them."""
         with np.errstate(over="ignore", under="ignore"):
             return float(np.float64(inertia) * self.unit / self.scale / self.scale)
 
@@ -264,7 +284,7 @@ def _plus_plus(samples, k, rng):
     """Each next center is a sample, drawn with odds of its weight times its squared distance to the nearest center until now: of
     several such candidates the one that leaves the least sum of these."""
     trials = 2 + int(math.log(k))
-    centers = np.empty((k, samples.n), samples.dtype)
+    centers = np.empty((k, samples.n))
     nearest = np.full(samples.m, np.inf, samples.dtype)
     one = _Iteration(samples, 1)
     several = _Iteration(samples, trials) if k > 1 else None
@@ -298,35 +318,37 @@ class _Iteration:
         self.bounded = False
 
     def set(self, centers):
-        """centers : (k, n), as samples count, X's dtype."""
-        columns = np.full((2, self.clusters.columns), -np.inf, centers.dtype)
-        squares = np.einsum("ij,ij->i", centers, centers, dtype=np.float64)[self.order]
-        columns[0, : self.k], columns[1, : self.k] = -squares / 2, -self.order
+        """centers : (k, n), as kernels see samples, float64. Returns them as they are measured from the mean."""
+        samples, dtype = self.samples, self.samples.dtype
+        seen, centers, columns = centers.astype(dtype), samples.measured(centers), np.empty((2, self.clusters.columns), dtype)
+        squares = np.einsum("ij,ij->i", centers, centers, dtype=np.float64)
+        columns[:] = -np.inf
+        columns[0, : self.k] = (-squares / 2 - centers.astype(np.float64) @ samples.mean)[self.order]
+        columns[1, : self.k] = -self.order
+        self.clusters.set_centers(seen, centers[self.order], columns)
         if not self.bounded:
-            self.clusters.set_centers(centers, columns)
-            return
-        self.clusters.set_centers(centers, columns, centers[self.order])
+            return centers
         fresh = self.before is None
         drift = np.zeros(self.k) if fresh else np.sqrt(np.square(centers - self.before, dtype=np.float64).sum(axis=1))
         eps = np.finfo(centers.dtype).eps
         drift = np.nextafter((drift * (1 + 4 * eps)).astype(centers.dtype), centers.dtype.type(np.inf))
-        starts = np.arange(0, self.k, self.clusters.group_columns)
         self.clusters.set_drift(
             drift,
-            np.maximum.reduceat(drift[self.order], starts),
+            np.maximum.reduceat(drift[self.order], np.arange(0, self.k, self.clusters.group_columns)),
             self.group,
-            math.sqrt(squares.max()) * (1 + 4 * eps),
-            2 * (self.samples.n + 16) * eps,
+            (math.sqrt(squares.max()) + math.sqrt(samples.mean_square)) * (1 + 4 * eps),
+            2 * (samples.n + 16) * eps,
             fresh,
         )
         self.before = centers
+        return centers
 
     def use_bounds(self, centers):
         """From the next `set` on: groups of centers that are near each other."""
         self.clusters.use_bounds()
         size, left, order = self.clusters.group_columns, np.arange(self.k), []
         while len(left):
-            c = centers[left].astype(np.float64)
+            c = centers[left]
             first = c[np.argmax(((c - c.mean(axis=0)) ** 2).sum(axis=1))]
             near = np.argsort(((c - first) ** 2).sum(axis=1), kind="stable")[:size]
             order.append(np.sort(left[near]))
@@ -339,7 +361,7 @@ class _Iteration:
         """One pass over the samples. Returns how many labels have changed."""
         samples = self.samples
         for part, X, weight in samples.segments(self.clusters.segment):
-            squares = samples.squares[part]
+            squares = samples.squares[part] if self.bounded else None
             self.clusters.run(X, part.start, labels[part], weight, samples.shift, samples.scale, squares=squares, **options)
         return self.clusters.changed()
 
@@ -353,12 +375,12 @@ class _Iteration:
         self.set(candidates)
         samples, total = self.samples, 0.0
         for part, X, weight in samples.segments(self.clusters.segment):
-            options = samples.squares[part], nearest[part], weight, samples.shift, samples.scale, keep
-            total = total + self.clusters.seed(X, *options)
+            given = samples.squares[part], nearest[part], weight, samples.shift, samples.scale, samples.mean_square
+            total = total + self.clusters.seed(X, *given, keep)
         return total
 
     def sums(self):
-        """Sums (k, n) of the samples of each cluster and their weights (k,), of the last pass."""
+        """Sums (k, n) of the samples of each cluster, as kernels see them, and their weights (k,), of the last pass."""
         total = self.clusters.totals().copy()
         split = self.k * self.samples.n
         return total[:split].reshape(self.k, -1), total[split:]
@@ -377,19 +399,18 @@ class _Iteration:
                 weights += sign * count
 
 
-def _lloyd(samples, centers, max_iter, tol, algorithm, callback):
-    """From these centers, which count as the samples do, to a result."""
-    k = len(centers)
-    iteration, labels = _Iteration(samples, k), np.zeros(samples.m, np.int32)
-    many = k >= BOUNDS_CENTERS and k * samples.n >= BOUNDS_PRODUCTS
+def _lloyd(samples, means, max_iter, tol, algorithm, callback):
+    """From these centers, float64, as kernels see samples, to a result."""
+    iteration, labels = _Iteration(samples, len(means)), np.zeros(samples.m, np.int32)
+    many = len(means) >= BOUNDS_CENTERS and means.size >= BOUNDS_PRODUCTS
     wants_bounds = algorithm == "bounds" or (algorithm == "auto" and many)
     squares = _total_squares(samples) if callback else None
     changed, since, stop, sums, weights = samples.m, 0, False, None, None
     for n_iter in range(1, max_iter + 1):
         settled = n_iter > 1 and changed * SETTLED < samples.m
         if wants_bounds and settled and not iteration.bounded:
-            iteration.use_bounds(centers)
-        iteration.set(centers)
+            iteration.use_bounds(means)
+        centers = iteration.set(means)
         if settled and since < REFRESH and samples.weight is None:  # weights are no integers: their sums would not return to 0
             former, since = labels.copy(), since + 1
             changed = iteration.run(labels, sums=False)
@@ -398,26 +419,27 @@ def _lloyd(samples, centers, max_iter, tol, algorithm, callback):
             changed, since = iteration.run(labels), 0
             sums, weights = iteration.sums()
         if callback:
-            stop = bool(callback(n_iter, samples.in_units(_inertia(squares, sums, weights, centers))))
-        means, relocated = _means(samples, sums, weights, centers, labels)
-        new = means.astype(samples.dtype)
-        step = float(np.square(new - centers, dtype=np.float64).sum())
-        found_by, centers = centers, new
+            inertia = _inertia(squares, sums, weights, samples.mean, centers)
+            stop = bool(callback(n_iter, samples.in_units(inertia)))
+        found_by, (means, relocated) = means, _means(samples, sums, weights, means, labels)
+        step = float(np.square(samples.measured(means) - centers, dtype=np.float64).sum())
         if (n_iter > 1 and not changed and not relocated) or step <= tol * samples.variance or stop:
             break
     if since:  # what has left a sum may have taken its last digits along
         iteration.run(labels, assign=False)
         means, _ = _means(samples, *iteration.sums(), found_by, labels)
-    return _finished(samples, iteration, means, found_by, labels, n_iter)
+    return _finished(samples, iteration, means, centers, labels, n_iter)
 
 
-def _finished(samples, iteration, means, former, labels, n_iter):
-    """The result: labels and inertia are those of the centers as they are returned. former : those that labels were found by."""
+def _finished(samples, iteration, means, found_by, labels, n_iter):
+    """The result: labels and inertia are those of the centers as they are returned. found_by : those that labels were found by, as
+    they are measured from the mean."""
     centers = samples.given(means)
-    counted = samples.counted(centers)
-    if former is None or not np.array_equal(counted, former):
-        iteration.nearest(counted, labels)
-    return KMeansResult(centers, labels, samples.distances(centers, labels), n_iter, samples.shift, samples.scale)
+    returned = samples.seen(centers)
+    if found_by is None or not np.array_equal(samples.measured(returned), found_by):
+        iteration.nearest(returned, labels)
+    how = samples.mean, samples.shift, samples.scale
+    return KMeansResult(centers, labels, samples.distances(centers, labels), n_iter, *how)
 
 
 def _total_squares(samples):
@@ -426,9 +448,10 @@ def _total_squares(samples):
     return float(samples.weight @ samples.squares)
 
 
-def _inertia(squares, sums, weights, centers):
-    """Of labels with these sums at these centers, given the sum of w |x|^2."""
+def _inertia(squares, sums, weights, mean, centers):
+    """Of labels with these sums at these centers, which are measured from the mean as squares, the sum of w |x - mean|^2, are."""
     c = centers.astype(np.float64)
+    sums = sums - np.multiply.outer(weights, mean)
     return max(squares - 2 * np.vdot(sums, c) + weights @ np.einsum("ij,ij->i", c, c), 0.0)
 
 
@@ -450,7 +473,7 @@ def _relocate(samples, sums, weights, empty, centers, labels):
     """Gives each empty cluster one of the samples that are farthest from their centers, and takes it from its own. Whether there
     was one that is not on its center."""
     far = np.empty(samples.m)
-    samples.distances(samples.given(centers.astype(np.float64)), labels, far)
+    samples.distances(samples.given(centers), labels, far)
     if samples.weight is not None:
         far[samples.weight == 0] = 0
     count = min(len(empty), np.count_nonzero(far))
@@ -459,7 +482,7 @@ def _relocate(samples, sums, weights, empty, centers, labels):
     least = np.partition(far, samples.m - count)[samples.m - count]
     farthest = np.flatnonzero(far >= least)
     farthest = farthest[np.argsort(-far[farthest], kind="stable")][:count]
-    for new, i, x in zip(empty, farthest, samples.rows(farthest).astype(np.float64), strict=False):
+    for new, i, x in zip(empty, farthest, samples.rows(farthest), strict=False):
         w, old = 1.0 if samples.weight is None else samples.weight[i], labels[i]
         rest = weights[old] - w
         alone = rest <= 1e-12 * weights[old]  # the only sample of its cluster, which is then empty
@@ -471,24 +494,23 @@ def _relocate(samples, sums, weights, empty, centers, labels):
 # --- mini-batches ----------------------------------------------------------------------------------------------------
 
 
-def _mini_batches(samples, centers, max_iter, tol, batch, rng, callback):
-    k, m = len(centers), samples.m
-    means, got = centers.astype(np.float64), np.zeros(k)
+def _mini_batches(samples, means, max_iter, tol, batch, rng, callback):
+    """As `_lloyd`. got : the weights of all that the centers have got until now."""
+    k, m, got = len(means), samples.m, np.zeros(len(means))
     smoothed = least = np.inf
     past, rate = 0, min(2 * batch / (m + 1), 1.0)
     for n_iter in range(1, math.ceil(max_iter * m / batch) + 1):
         which = np.sort(rng.integers(0, m, batch))
         part = _Batch(samples, which)
         iteration, labels = _Iteration(part, k), np.zeros(batch, np.int32)
-        centers = means.astype(samples.dtype)
-        iteration.set(centers)
+        centers = iteration.set(means)
         iteration.run(labels)
         sums, weights = iteration.sums()
-        inertia = _inertia(_total_squares(part), sums, weights, centers)
+        inertia = _inertia(_total_squares(part), sums, weights, samples.mean, centers)
         stop = callback and bool(callback(n_iter, samples.in_units(inertia * m / batch)))
         empty = np.flatnonzero(got + weights == 0)
         if len(empty):
-            _relocate(part, sums, weights, empty, centers, labels)
+            _relocate(part, sums, weights, empty, means, labels)
         got += weights
         share_of_batch = np.where(got > 0, weights / np.where(got > 0, got, 1), 0)[:, None]
         target = sums / np.where(weights > 0, weights, 1)[:, None]
@@ -505,9 +527,9 @@ def _mini_batches(samples, centers, max_iter, tol, batch, rng, callback):
 
 
 class _Batch(_Samples):
-    """Some samples, already as they count."""
+    """Some samples, as kernels see them."""
 
     def __init__(self, samples, which):
-        super().__init__(samples.rows(which), None)
+        super().__init__(samples.rows(which).astype(samples.dtype), None)
         self.weight = None if samples.weight is None else samples.weight[which]
-        self.squares = samples.squares[which]
+        self.mean, self.squares = samples.mean, samples.squares[which]

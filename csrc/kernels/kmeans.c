@@ -11,18 +11,14 @@
 #define FETCH_FROM 64      /* and those that follow are prefetched; found by timing */
 #define APART static __attribute__((noinline)) /* called from several places, and long */
 
-/* c = or += the products of GEMM_ROWS rows and nv registers of columns of a panel, from the bias on. ahead: as many rows that will be
- * used, one after the other, and are prefetched; or NULL. */
+/* c = bias or c, + the products of GEMM_ROWS rows and nv registers of columns of a panel. ahead: as many rows that will be used, one
+ * after the other, and are prefetched; or NULL. */
 FL_INLINE void tile(real *c, fl_int ldc, const real *const *rows, const real *b, const real *bias, fl_int n, const real *ahead,
                     const int nv)
 {
     vec s[GEMM_ROWS][2];
 #pragma GCC unroll 12
-    for (int i = 0; i < GEMM_ROWS; i++) {
-        const real *from = bias ? bias : c + i * ldc;
-        s[i][0] = vload(from);
-        s[i][1] = nv == 2 ? vload(from + VL) : vset(0);
-    }
+    for (int i = 0; i < GEMM_ROWS; i++) s[i][0] = s[i][1] = vset(0);
     for (fl_int p = 0; p < n; p++, b += TILE_COLS) {
         vec b0 = vload(b), b1 = nv == 2 ? vload(b + VL) : vset(0);
         if (ahead) {
@@ -38,8 +34,10 @@ FL_INLINE void tile(real *c, fl_int ldc, const real *const *rows, const real *b,
     }
 #pragma GCC unroll 12
     for (int i = 0; i < GEMM_ROWS; i++) {
-        vstore(c + i * ldc, s[i][0]);
-        if (nv == 2) vstore(c + i * ldc + VL, s[i][1]);
+        real *ci = c + i * ldc;
+        const real *from = bias ? bias : ci;
+        vstore(ci, vload(from) + s[i][0]);
+        if (nv == 2) vstore(ci + VL, vload(from + VL) + s[i][1]);
     }
 }
 
@@ -387,7 +385,7 @@ void FL_ENTRY(kmeans_seed)(const fl_job *head, fl_int block, void *scratch)
               to - i0 >= 2 * count && samples->n >= FETCH_FROM);
         for (fl_int i = 0; i < count; i++) {
             const real square = ((const real *)job->squares)[i0 + i], most = nearest[i0 + i];
-            const real *s = at.scores + i * job->chunk, noise = (real)job->noise * square;
+            const real *s = at.scores + i * job->chunk, noise = (real)job->noise * (square + (real)job->mean_square);
             const double w = samples->weight ? samples->weight[i0 + i] : 1;
             for (fl_int c = 0; c < k; c++) {
                 real d = square - 2 * s[c];

@@ -21,14 +21,17 @@ typedef struct {
     const void *drift;       /* (k,): how far each center has moved, rounded up */
     const void *group_drift; /* (groups,): the largest of the group */
     const int32_t *group;    /* (k,): of each center */
-    double reach;            /* the largest |c| */
+    double reach;            /* the largest |c|, or |c - mean| + |mean| */
     double error;            /* of a computed squared distance, in units of (|x| + reach)^2, at most */
     fl_int groups;           /* 0: no bounds */
     int fresh;               /* the bounds are made; else they hold for where the centers were */
 } fl_kmeans_bounds;
 
-/* Labels of the samples by the centers' scores <x, c> - |c|^2 / 2, of which the largest is that of the nearest center, and sums of the
- * samples of each cluster. Each block adds to sums of its own. */
+/* Labels of the samples by the centers' scores <x, c> + bias, of which the largest is that of the nearest center, and sums of the
+ * samples of each cluster. Each block adds to sums of its own.
+ *
+ * Scores lose fewer digits if samples and centers are measured from the samples' mean. Without a shift, centers alone are: the packed
+ * ones are c - mean, and their bias has <mean, mean - c> more. */
 typedef struct {
     fl_job head;
     fl_samples samples;
@@ -36,7 +39,7 @@ typedef struct {
     int assign;          /* labels are found, else taken */
     const void *centers; /* (k, n) */
     const void *panels;  /* the centers, packed by gemm_pack as columns */
-    const void *bias;    /* (columns,): -|c|^2 / 2, -infinity beyond k */
+    const void *bias;    /* (columns,): -|c|^2 / 2 or as above, -infinity beyond k */
     const void *minus;   /* (columns,): minus the center's number. Of equal scores that of the lowest number counts */
     fl_int columns;      /* k rounded up to the width of a panel */
     fl_int chunk;        /* columns whose scores wait in scratch, whole panels */
@@ -46,10 +49,11 @@ typedef struct {
     int first;           /* the sums are set, else added to */
     int64_t *changes;    /* (n_blocks,): labels that have changed, added to */
     fl_kmeans_bounds bounds;
-    const void *squares; /* (m,): |x|^2; for bounds and for */
+    const void *squares; /* (m,): |x|^2, or |x - mean|^2; for bounds and for */
     /* kmeans_seed, whose sums are (n_blocks, k), of w times the squared distances to each candidate: */
     void *nearest;       /* (m,): the squared distances to the nearest center, which are lowered if `assign` */
-    double noise;        /* of squared distances, in units of |x|^2 */
+    double noise;        /* of squared distances, in units of |x|^2 + */
+    double mean_square;  /* this */
 } fl_kmeans_job;
 
 /* Squared distances of the samples to the centers of their labels, from differences, in double. */

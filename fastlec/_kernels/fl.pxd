@@ -169,6 +169,7 @@ cdef extern from "kernels/kmeans.h" nogil:
         const void *squares
         void *nearest
         double noise
+        double mean_square
 
     ctypedef struct fl_distances_job:
         fl_job head

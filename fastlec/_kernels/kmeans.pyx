@@ -22,7 +22,7 @@ cdef enum:
     LISTED = 240            # the same where most samples keep their labels: enough for whole tiles of the others
     CHUNK = 128             # columns whose scores wait
     CHUNK_BYTES = 3 << 17   # of centers that stay in L2 while the samples of a strip pass
-    DEPTH_BYTES = 4096      # of a sample that is summed over at a time: those of a tile stay in L1
+    DEPTH_BYTES = 512       # of a sample whose products are added up apart: sums of sums lose fewer digits
     GROUPS = 32             # of bounds of a sample, at most
     PARTS = 64              # blocks of a segment, each with sums of its own: enough for the teams there are,
     FEW_PARTS = 16
@@ -168,12 +168,11 @@ cdef class Clusters:
         self.groups = blocks(self.columns, self.group_columns)
         self.upper, self.lower = new(self.m, 1, self.typenum), new(self.m, self.groups, self.typenum)
 
-    def set_centers(self, cnp.ndarray centers not None, cnp.ndarray columns not None, cnp.ndarray order=None):
-        """Packs the centers (k, n). columns (2, self.columns): -|c|^2 / 2, -infinity where there is no center, and minus the number
-        of the center. order : (k, n), the centers as columns; by default as they are."""
+    def set_centers(self, cnp.ndarray centers not None, cnp.ndarray order not None, cnp.ndarray columns not None):
+        """Packs `order` (k, n), the centers in the order of the panels' columns, from wherever they are measured. centers (k, n) :
+        as samples count. columns (2, self.columns): the bias of the scores, -infinity where there is no center, and minus the
+        number of the center."""
         cdef fl_pack_job pack
-        if order is None:
-            order = centers
         check(centers, self.typenum, self.k * self.n, "centers")
         check(order, self.typenum, self.k * self.n, "order")
         check(columns, self.typenum, 2 * self.columns, "columns")
@@ -254,9 +253,10 @@ cdef class Clusters:
         run_job(&job)
 
     def seed(self, cnp.ndarray X not None, cnp.ndarray squares not None, cnp.ndarray nearest not None, cnp.ndarray weight=None,
-             cnp.ndarray shift=None, double scale=1, bint keep=False):
+             cnp.ndarray shift=None, double scale=1, double mean_square=0, bint keep=False):
         """For a segment the sums (k,), float64, of the weighted squared distances to each of the k candidates, or to the nearest
-        center until now, if that is nearer. keep : `nearest` becomes those of the only candidate. squares : |x|^2."""
+        center until now, if that is nearer. squares : |x - mean|^2, and mean_square |mean|^2, for samples that are not shifted. keep :
+        `nearest` becomes those of the only candidate."""
         cdef fl_kmeans_job job
         cdef cnp.ndarray totals
         self.segment_job(&job, X, weight, shift, scale)
@@ -268,6 +268,7 @@ cdef class Clusters:
         job.squares = cnp.PyArray_DATA(squares)
         job.nearest = cnp.PyArray_DATA(nearest)
         job.assign = keep
+        job.mean_square = mean_square
         totals = new(job.head.n_blocks, self.k, cnp.NPY_DOUBLE)
         job.sums = <double *>cnp.PyArray_DATA(totals)
         run_job(&job)
