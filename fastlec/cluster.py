@@ -16,13 +16,14 @@ from functools import cached_property
 import numpy as np
 
 from . import _check
-from ._kernels.kmeans import Clusters, distances, moments
+from ._kernels.kmeans import MOST_GROUPS, Clusters, distances, moments
 
 ALGORITHMS = ("auto", "lloyd", "bounds")
 STARTS = ("k-means++", "random")
 FAR = 3.0  # |mean|^2 in units of the variance from which on the mean is subtracted: else it costs no digit
-BOUNDS_CENTERS, BOUNDS_PRODUCTS = 32, 2000  # centers, and features times centers, from which on bounds pay
+BOUNDS_CENTERS, BOUNDS_PRODUCTS = 32, 4000  # centers, and features times centers, from which on bounds pay; by timing
 SETTLED = 8  # bounds, and sums of what moves alone, pay once less than an eighth of the samples changes its label
+MANY_VALUES = 1 << 16  # of X; below, passes cost less than what is done between them
 REFRESH = 64  # iterations after which sums are made anew
 NO_BETTER = 10  # batches without progress that end the mini-batch form
 LIMITS = {"float32": (30, 126), "float64": (300, 1022)}  # exponents of |x| that need no scaling, and of the largest scale
@@ -317,6 +318,11 @@ class _Iteration:
         self.order = np.arange(k)
         self.bounded = False
 
+    @property
+    def bounds_bytes(self):
+        """What `use_bounds` takes, at most."""
+        return self.samples.m * self.samples.dtype.itemsize * (1 + min(self.clusters.columns, MOST_GROUPS))
+
     def set(self, centers):
         """centers : (k, n), as kernels see samples, float64. Returns them as they are measured from the mean."""
         samples, dtype = self.samples, self.samples.dtype
@@ -402,8 +408,13 @@ class _Iteration:
 def _lloyd(samples, means, max_iter, tol, algorithm, callback):
     """From these centers, float64, as kernels see samples, to a result."""
     iteration, labels = _Iteration(samples, len(means)), np.zeros(samples.m, np.int32)
-    many = len(means) >= BOUNDS_CENTERS and means.size >= BOUNDS_PRODUCTS
-    wants_bounds = algorithm == "bounds" or (algorithm == "auto" and many)
+    many = samples.X.size >= MANY_VALUES
+    wants_bounds = algorithm == "bounds"
+    if algorithm == "auto" and many and len(means) >= BOUNDS_CENTERS and means.size >= BOUNDS_PRODUCTS:
+        wants_bounds = iteration.bounds_bytes < _check.MEMORY_FROM or iteration.bounds_bytes < _check.memory_left() / 4
+    elif wants_bounds:
+        _check.memory(iteration.bounds_bytes, f"bounds of {samples.m} samples for {len(means)} clusters")
+    moves = many and samples.weight is None  # weights are no integers: their sums would not return to 0
     squares = _total_squares(samples) if callback else None
     changed, since, stop, sums, weights = samples.m, 0, False, None, None
     for n_iter in range(1, max_iter + 1):
@@ -411,7 +422,7 @@ def _lloyd(samples, means, max_iter, tol, algorithm, callback):
         if wants_bounds and settled and not iteration.bounded:
             iteration.use_bounds(means)
         centers = iteration.set(means)
-        if settled and since < REFRESH and samples.weight is None:  # weights are no integers: their sums would not return to 0
+        if settled and moves and since < REFRESH:
             former, since = labels.copy(), since + 1
             changed = iteration.run(labels, sums=False)
             iteration.move(sums, weights, former, labels)
@@ -455,18 +466,17 @@ def _inertia(squares, sums, weights, mean, centers):
     return max(squares - 2 * np.vdot(sums, c) + weights @ np.einsum("ij,ij->i", c, c), 0.0)
 
 
-def _means(samples, sums, weights, centers, labels):
-    """(float64 (k, n), whether one was relocated): the means of the clusters. sums of an empty one become 0."""
+def _means(samples, sums, weights, means, labels):
+    """(float64 (k, n), whether one was relocated): the new means of the clusters; the sums of an empty one become 0."""
+    if weights.all():
+        return sums / weights[:, None], False
     empty = np.flatnonzero(weights == 0)
-    relocated = False
-    if len(empty):
-        sums[empty] = 0
-        sums, weights = sums.copy(), weights.copy()
-        relocated = _relocate(samples, sums, weights, empty, centers, labels)
-    safe = np.where(weights > 0, weights, 1)
-    means = sums / safe[:, None]
-    means[weights == 0] = means[np.argmax(weights)]
-    return means, relocated
+    sums[empty] = 0
+    sums, weights = sums.copy(), weights.copy()
+    relocated = _relocate(samples, sums, weights, empty, means, labels)
+    new = sums / np.where(weights > 0, weights, 1)[:, None]
+    new[weights == 0] = new[np.argmax(weights)]
+    return new, relocated
 
 
 def _relocate(samples, sums, weights, empty, centers, labels):

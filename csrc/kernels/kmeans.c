@@ -1,18 +1,18 @@
-/* kmeans.c: labels and sums of K-means. Scores of some samples for some columns, centers that are packed as for gemm, are computed in
- * tiles that stay in registers, wait in scratch for their maxima, and are forgotten. Each score adds its products in the order of the
- * features, whatever tile it falls into, so that bounds, which leave out most scores, change no bit of a label. */
+/* kmeans.c: labels and sums of K-means. Scores of some samples for some columns, centers that are packed as for gemm, are computed
+ * in tiles that stay in registers, wait in scratch for their maxima, and are forgotten. Each score adds its products in the order
+ * of the features, whatever tile it falls into, so that bounds, which leave out most scores, change no bit of a label. */
 #include "kernels/kmeans.h"
 #include "shared/blocks.h"
 #include "shared/samples.h"
 #include "simd/simd.h"
 
 #define TILE_COLS (2 * VL)
-#define TOGETHER_FROM 128 /* features from which on samples of a cluster are added together, */
-#define FETCH_FROM 64      /* and those that follow are prefetched; found by timing */
+#define TOGETHER_FROM 128                      /* features from which on samples of a cluster are added together, */
+#define FETCH_FROM 64                          /* and those that follow are prefetched; found by timing */
 #define APART static __attribute__((noinline)) /* called from several places, and long */
 
-/* c = bias or c, + the products of GEMM_ROWS rows and nv registers of columns of a panel. ahead: as many rows that will be used, one
- * after the other, and are prefetched; or NULL. */
+/* c = bias or c, + the products of GEMM_ROWS rows and nv registers of columns of a panel. ahead: as many rows that will be used,
+ * one after the other, and are prefetched; or NULL. */
 FL_INLINE void tile(real *c, fl_int ldc, const real *const *rows, const real *b, const real *bias, fl_int n, const real *ahead,
                     const int nv)
 {
@@ -102,8 +102,8 @@ static void largest_lanes(real *top, real *minus, const real *lanes, const real 
     }
 }
 
-/* Of the scores of each of so many rows: the largest, and of equal ones that of the largest minus, which falls from column to column
- * of every lane. without: minus the numbers of the columns that do not count; or NULL. */
+/* Of the scores of each of so many rows: the largest, and of equal ones that of the largest minus, which falls from column to
+ * column of every lane. without: minus the numbers of the columns that do not count; or NULL. */
 static void largest(real *top, real *minus, const room *at, const real *numbers, const real *without, fl_int ld, fl_int rows,
                     fl_int cols)
 {
@@ -122,8 +122,8 @@ static void largest(real *top, real *minus, const room *at, const real *numbers,
     largest_lanes(top, minus, at->lanes, at->minus_lanes, rows);
 }
 
-/* Scores of the listed samples, numbers of rows from x on, for `cols` columns from `from` on. fetch: whether the rows after the last one
- * will be used next. */
+/* Scores of the listed samples, numbers of rows from x on, for `cols` columns from `from` on. fetch: whether the rows after the
+ * last one will be used next. */
 APART void score(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
                  const room *at, int fetch)
 {
@@ -239,8 +239,8 @@ static void add_samples(double *sums, const fl_kmeans_job *job, fl_int i0, fl_in
 FL_INLINE real above(real d2, real e) { return root(fl_larger(d2, 0) + e) * (1 + ULPS(4)); }
 FL_INLINE real below(real d2, real e) { return root(fl_larger(d2 - e, 0)) * (1 - ULPS(4)); }
 
-/* Whether no center whose distance is at least `lower` can have as large a score as that at a distance of at most `upper`: each score is
- * off by half of e, at most. */
+/* Whether no center whose distance is at least `lower` can have as large a score as that at a distance of at most `upper`: each
+ * score is off by half of e, at most. */
 FL_INLINE int farther(real lower, real upper, real e) { return lower > upper && (lower - upper) * (lower + upper) > 3 * e; }
 
 FL_INLINE real error_of(const fl_kmeans_bounds *bounds, real square)
@@ -266,7 +266,8 @@ FL_INLINE int keeps(const fl_kmeans_bounds *bounds, fl_int i, int32_t label, rea
 /* 0 where no score is a number, as of samples that have been changed meanwhile. */
 FL_INLINE int32_t number_of(real minus) { return minus > -REAL_INF ? (int32_t)-minus : 0; }
 
-/* New labels of the samples i0 .. i0 + count, those whose bounds do not keep them. The bounds' arrays begin with the job's samples. */
+/* New labels of the samples i0 .. i0 + count, those whose bounds do not keep them. The bounds' arrays begin with the job's samples.
+ */
 static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const room *at)
 {
     const fl_kmeans_bounds *bounds = &job->bounds;
@@ -296,8 +297,8 @@ static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const r
         fl_int chosen = 0;
         for (fl_int q = 0; q < open; q++) {
             const fl_int i = at->sample[q];
-            if (bounds->fresh || bounds->group[labels[i]] == g ||
-                !farther(lower[i * groups + g], upper[i], error_of(bounds, squares[i])))
+            if (bounds->fresh || bounds->group[labels[i]] == g
+                || !farther(lower[i * groups + g], upper[i], error_of(bounds, squares[i])))
                 at->listed[chosen++] = i;
         }
         if (!chosen) continue;
@@ -367,8 +368,9 @@ void FL_ENTRY(kmeans)(const fl_job *head, fl_int block, void *scratch)
     if (job->changes) job->changes[block] += changes;
 }
 
-/* Squared distances of the samples to the candidates, from the scores, no larger than those to the nearest center until now; what is
- * left of rounding where they are 0 counts as 0. Their sums with the weights; the new nearest ones where there is one candidate. */
+/* Squared distances of the samples to the candidates, from the scores, no larger than those to the nearest center until now; what
+ * is left of rounding where they are 0 counts as 0. Their sums with the weights; the new nearest ones where there is one candidate.
+ */
 void FL_ENTRY(kmeans_seed)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_kmeans_job *job = (const fl_kmeans_job *)head;

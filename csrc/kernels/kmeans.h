@@ -1,5 +1,5 @@
-/* kmeans.h: the jobs of kmeans.c and kmeans_distances.c. Samples are rows of x (m, n), row stride ldx. Where shift is given, they count
- * as x * scale - shift, which is near 0 and of moderate size; scale is a power of two. */
+/* kmeans.h: the jobs of kmeans.c and kmeans_distances.c. Samples are rows of x (m, n), row stride ldx. Where shift is given, they
+ * count as x * scale - shift, which is near 0 and of moderate size; scale is a power of two. */
 #ifndef FL_KMEANS_H
 #define FL_KMEANS_H
 
@@ -30,8 +30,8 @@ typedef struct {
 /* Labels of the samples by the centers' scores <x, c> + bias, of which the largest is that of the nearest center, and sums of the
  * samples of each cluster. Each block adds to sums of its own.
  *
- * Scores lose fewer digits if samples and centers are measured from the samples' mean. Without a shift, centers alone are: the packed
- * ones are c - mean, and their bias has <mean, mean - c> more. */
+ * Scores lose fewer digits if samples and centers are measured from the samples' mean. Without a shift, centers alone are: the
+ * packed ones are c - mean, and their bias has <mean, mean - c> more. */
 typedef struct {
     fl_job head;
     fl_samples samples;
@@ -51,9 +51,9 @@ typedef struct {
     fl_kmeans_bounds bounds;
     const void *squares; /* (m,): |x|^2, or |x - mean|^2; for bounds and for */
     /* kmeans_seed, whose sums are (n_blocks, k), of w times the squared distances to each candidate: */
-    void *nearest;       /* (m,): the squared distances to the nearest center, which are lowered if `assign` */
-    double noise;        /* of squared distances, in units of |x|^2 + */
-    double mean_square;  /* this */
+    void *nearest;      /* (m,): the squared distances to the nearest center, which are lowered if `assign` */
+    double noise;       /* of squared distances, in units of |x|^2 + */
+    double mean_square; /* this */
 } fl_kmeans_job;
 
 /* Squared distances of the samples to the centers of their labels, from differences, in double. */

@@ -1,5 +1,7 @@
 import numpy as np
 
+MOST_GROUPS: int
+
 def moments(X: np.ndarray, squares: np.ndarray, shift: np.ndarray | None = None, scale: float = 1) -> np.ndarray: ...
 def distances(
     X: np.ndarray,

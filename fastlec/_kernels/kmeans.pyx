@@ -33,6 +33,9 @@ cdef enum:
     SUM_BLOCK = 1024        # elements of the sums that a block adds up
 
 
+MOST_GROUPS = GROUPS
+
+
 cdef int check(cnp.ndarray a, int typenum, fl_int size, str name) except -1:
     if not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_TYPE(a) != typenum or cnp.PyArray_SIZE(a) < size:
         raise ValueError(f"{name}: expected {size} elements in C order, of the right dtype")
@@ -69,8 +72,8 @@ cdef cnp.ndarray new(fl_int m, fl_int n, int typenum):
 
 
 def moments(cnp.ndarray X not None, cnp.ndarray squares not None, cnp.ndarray shift=None, double scale=1):
-    """(blocks, n + 2), float64: column sums, sum of squares and largest |x|, to be added up (and the last compared). squares, of X's
-    dtype, becomes |x|^2 of each sample."""
+    """(blocks, n + 2), float64: column sums, sum of squares and largest |x * scale|, to be added up (and the last compared).
+    squares, of X's dtype, becomes |x|^2 of each sample."""
     cdef fl_moments_job job
     cdef cnp.ndarray sums
     start_job(&job, sizeof(job), FL_KERNEL_kmeans_moments, FL_F32 if cnp.PyArray_TYPE(X) == cnp.NPY_FLOAT else FL_F64)
@@ -222,8 +225,8 @@ cdef class Clusters:
 
     def run(self, cnp.ndarray X not None, fl_int start, cnp.ndarray labels not None, cnp.ndarray weight=None,
             cnp.ndarray shift=None, double scale=1, bint assign=True, bint sums=True, cnp.ndarray squares=None):
-        """The segment of the samples from number `start` on. assign : labels are found, else taken. sums : the samples' sums are
-        added to those of the segments before, which start 0 begins anew. squares : |x|^2, for bounds. Labels are below k."""
+        """The segment of the samples from number `start` on. assign : labels are found, else taken; they are below k. sums : the
+        samples' sums are added to those of the segments before, which start 0 begins anew. squares : |x|^2, for bounds."""
         cdef fl_kmeans_job job
         self.segment_job(&job, X, weight, shift, scale)
         check(labels, cnp.NPY_INT32, job.samples.m, "labels")
@@ -255,8 +258,8 @@ cdef class Clusters:
     def seed(self, cnp.ndarray X not None, cnp.ndarray squares not None, cnp.ndarray nearest not None, cnp.ndarray weight=None,
              cnp.ndarray shift=None, double scale=1, double mean_square=0, bint keep=False):
         """For a segment the sums (k,), float64, of the weighted squared distances to each of the k candidates, or to the nearest
-        center until now, if that is nearer. squares : |x - mean|^2, and mean_square |mean|^2, for samples that are not shifted. keep :
-        `nearest` becomes those of the only candidate."""
+        center until now, if that is nearer. squares : |x - mean|^2. mean_square : |mean|^2. keep : `nearest` becomes those of
+        the only candidate."""
         cdef fl_kmeans_job job
         cdef cnp.ndarray totals
         self.segment_job(&job, X, weight, shift, scale)

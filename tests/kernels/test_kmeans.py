@@ -10,7 +10,7 @@ from signals import Alarm, needs_signals
 
 import fastlec
 from fastlec import kmeans, reference
-from fastlec.cluster import _plus_plus, _Samples
+from fastlec.cluster import _Iteration, _plus_plus, _Samples
 
 SHAPES = [  # samples, features, clusters. The edges: strips of 48 samples, tiles of 6 or 12 samples and 4 to 32 centers, depths of
     # 128 and 256 features, samples of up to 128 features one by one, chunks of 128 centers
@@ -84,15 +84,19 @@ def test_iterations_are_the_reference_s(shape, weighted, algorithm, isa, rng):
 
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("offset", [0, 1e3], ids=["origin", "far"])
-@cases.parametrize("shape", [(400, 3, 9), (3000, 20, 33), (2500, 7, 130), (900, 200, 50), (300, 130, 16)])
-def test_bounds_change_no_bit(shape, offset, weighted, isa, dtype, rng):
+@cases.parametrize("shape", [(400, 3, 9), (3000, 20, 33), (2500, 7, 130), (900, 200, 50), (300, 130, 16), (5000, 30, 200)])
+def test_bounds_change_no_bit(shape, offset, weighted, isa, dtype, rng, monkeypatch):
     m, n, k = shape
+    bounded, use_bounds = [], _Iteration.use_bounds
+    monkeypatch.setattr(_Iteration, "use_bounds", lambda self, means: bounded.append(k) or use_bounds(self, means))
     X, start = groups(rng, m, n, k, dtype, spread=0.5)
     X, start = X + dtype.type(offset), start + dtype.type(offset)
     weight = rng.random(m) if weighted else None
     by_scores = kmeans(X, k, init=start, tol=0, sample_weight=weight, algorithm="lloyd")
     assert by_scores.n_iter > 4
+    assert not bounded
     same(kmeans(X, k, init=start, tol=0, sample_weight=weight, algorithm="bounds"), by_scores)
+    assert bounded
     same(kmeans(X, k, init=start, tol=0, sample_weight=weight), by_scores)
 
 
