@@ -25,6 +25,7 @@ BOUNDS_CENTERS, BOUNDS_PRODUCTS = 32, 4000  # centers, and features times center
 SETTLED = 8  # bounds, and sums of what moves alone, pay once less than an eighth of the samples changes its label
 MANY_VALUES = 1 << 16  # of X; below, passes cost less than what is done between them
 REFRESH = 64  # iterations after which sums are made anew
+MOST_CLUSTERS = 1 << 24  # numbers that float32 holds
 NO_BETTER = 10  # batches without progress that end the mini-batch form
 LIMITS = {"float32": (30, 126), "float64": (300, 1022)}  # exponents of |x| that need no scaling, and of the largest scale
 
@@ -113,7 +114,7 @@ def kmeans(
     """
     samples = _Samples(X, sample_weight)
     m, n = samples.m, samples.n
-    k = _check.count(n_clusters, "n_clusters", 1, m)
+    k = _check.count(n_clusters, "n_clusters", 1, min(m, MOST_CLUSTERS))
     starts, max_iter = _check.count(n_init, "n_init", 1), _check.count(max_iter, "max_iter", 1)
     tol, rng = _check.non_negative(tol, "tol"), _check.generator(rng)
     algorithm = _check.choice(algorithm, ALGORITHMS, "algorithm")
@@ -123,7 +124,9 @@ def kmeans(
     given = None
     if not isinstance(init, str):
         given = _check.shape(_check.matrix(init, "init"), "init", (k, n), ", a center for each cluster")
-        given = _check.plain(given, samples.dtype if given.dtype.kind != "c" else None, "init")
+        _check.float_dtype(given.dtype, "init")
+        with np.errstate(over="ignore"):  # what comes of it is looked at next
+            given = _check.plain(given, samples.dtype, "init")
         _check.finite(given, "init")
         starts = 1
     else:

@@ -469,6 +469,8 @@ ROWS = np.arange(20.0).reshape(10, 2)
         ({"init": ROWS[:3, :1]}, ValueError, r"init has shape \(3, 1\); expected \(3, 2\)"),
         ({"init": ROWS[:3] * np.nan}, ValueError, r"init\[0, 0\] is nan as float64; expected finite numbers"),
         ({"init": ROWS[:3] * 1j}, TypeError, "init has dtype complex128"),
+        ({"init": [["a", "b"]] * 3}, TypeError, "init has dtype <U1"),
+        ({"X": ROWS.astype("f4"), "init": ROWS[:3] + 1e300}, ValueError, r"init\[0, 0\] is inf as float32"),
         ({"init": None}, TypeError, "init is a NoneType; expected an array"),
         ({"algorithm": "elkan"}, ValueError, "algorithm is 'elkan'; expected one of auto, lloyd, bounds"),
         ({"batch_size": 0}, ValueError, "batch_size is 0; expected at least 1"),
