@@ -528,11 +528,10 @@ def _mini_batches(samples, means, max_iter, tol, batch, rng, callback):
         share_of_batch = np.where(got > 0, weights / np.where(got > 0, got, 1), 0)[:, None]
         target = sums / np.where(weights > 0, weights, 1)[:, None]
         former, means = means, means + share_of_batch * (target - means)
-        if n_iter == 1:  # at the start
-            continue
-        smoothed = inertia if np.isinf(smoothed) else smoothed * (1 - rate) + inertia * rate
-        past = 0 if smoothed < least else past + 1
-        least = min(least, smoothed)
+        if n_iter > 1:  # the first one's is that of the start
+            smoothed = inertia if np.isinf(smoothed) else smoothed * (1 - rate) + inertia * rate
+            past = 0 if smoothed < least else past + 1
+            least = min(least, smoothed)
         if stop or past >= NO_BETTER or (tol > 0 and np.square(means - former).sum() <= tol * samples.variance):
             break
     iteration = _Iteration(samples, k)
