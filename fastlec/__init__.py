@@ -68,10 +68,11 @@ from .training import (  # noqa: E402
 
 # Imported when asked for: together they take several times as long as all that is above.
 _MODULES = ("data", "datasets", "io", "plot", "reference", "regression", "testing", "torch")
-_FUNCTIONS = {"robust_fit": "robust", "robust_lstsq": "robust"}
+_FUNCTIONS = {"KMeansResult": "cluster", "kmeans": "cluster", "robust_fit": "robust", "robust_lstsq": "robust"}
 if TYPE_CHECKING:
     from . import data, datasets, io, plot, reference, regression, testing
     from . import torch as torch  # which is not in __all__: whoever imports all may not have PyTorch
+    from .cluster import KMeansResult, kmeans
     from .robust import robust_fit, robust_lstsq
 
 __all__ = [
@@ -88,6 +89,7 @@ __all__ = [
     "ExponentialDecay",
     "Flatten",
     "History",
+    "KMeansResult",
     "Layer",
     "LogisticObjective",
     "MaxPool2d",
@@ -116,6 +118,7 @@ __all__ = [
     "im2col",
     "io",
     "isa",
+    "kmeans",
     "log_softmax",
     "logsumexp",
     "matmul",

@@ -1,5 +1,5 @@
 # csrc's jobs and tables as Cython sees them, in the order of the headers.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "fl.h" nogil:
     ctypedef Py_ssize_t fl_int
@@ -33,6 +33,7 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map, FL_KERNEL_batch_norm_forward
     enum: FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
     enum: FL_KERNEL_pool
+    enum: FL_KERNEL_kmeans, FL_KERNEL_kmeans_seed, FL_KERNEL_kmeans_distances, FL_KERNEL_kmeans_moments
     enum: FL_KERNELS
     ctypedef struct fl_facts:
         int vector_bytes
@@ -128,6 +129,63 @@ cdef extern from "kernels/linear.h" nogil:
         void *out
         double scale
         fl_int m, n, ldx, l, free, per_block
+
+cdef extern from "kernels/kmeans.h" nogil:
+    ctypedef struct fl_samples:
+        const void *x
+        fl_int ldx, m, n
+        const void *shift
+        double scale
+        const double *weight
+
+    ctypedef struct fl_kmeans_bounds:
+        void *upper
+        void *lower
+        const void *drift
+        const void *group_drift
+        const int32_t *group
+        double reach
+        double error
+        fl_int groups
+        int fresh
+
+    ctypedef struct fl_kmeans_job:
+        fl_job head
+        fl_samples samples
+        fl_int k, per_block
+        int assign
+        const void *centers
+        const void *panels
+        const void *bias
+        const void *minus
+        fl_int columns
+        fl_int chunk
+        fl_int strip, depth
+        int32_t *labels
+        double *sums
+        int first
+        int64_t *changes
+        fl_kmeans_bounds bounds
+        const void *squares
+        void *nearest
+        double noise
+        double mean_square
+
+    ctypedef struct fl_distances_job:
+        fl_job head
+        fl_samples samples
+        fl_int per_block
+        const void *centers
+        const int32_t *labels
+        double *distance
+        double *totals
+
+    ctypedef struct fl_moments_job:
+        fl_job head
+        fl_samples samples
+        fl_int per_block
+        double *sums
+        void *squares
 
 cdef extern from "kernels/sum.h" nogil:
     ctypedef struct fl_sum_job:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from . import images
 from .image_nets import Conv, cnn, lenet
-from .kinds import CrossEntropy, Map, Network, Objective, Product, RobustRegression
+from .kinds import CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
 from .nets import Dense, chain
 
 NETS = (  # name, batch, network; batch and network for smoke
@@ -65,6 +65,9 @@ CASES = (
     Objective("value_and_gradient-60000x784x10", "value_and_gradient", (60000, 784, 10), (70, 33, 5)),
     Objective("hessian_mv-60000x784x10", "hessian_mv", (60000, 784, 10), (70, 33, 5)),
     Objective("hessian_mv_frozen-60000x784x10", "hessian_mv_frozen", (60000, 784, 10), (70, 33, 5)),
+    KMeans("kmeans-60000x784-10", "kmeans", (60000, 784, 10, 8), (90, 33, 5, 3)),
+    KMeans("kmeans-60000x784-100", "kmeans", (60000, 784, 100, 4), (120, 33, 35, 3)),
+    KMeans("kmeans-1000000x16-64", "kmeans", (10**6, 16, 64, 8), (150, 7, 20, 3)),
     RobustRegression("robust_lstsq-100000x20", "robust_lstsq", (100_000, 20), (2000, 4)),
     *(
         Map(f"{op}-{size:.0e}".replace("e+0", "e"), op, (size,), (1000,))

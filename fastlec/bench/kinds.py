@@ -120,6 +120,29 @@ class RobustRegression(Case):
 
 
 @dataclass(frozen=True)
+class KMeans(Case):
+    """Lloyd's iterations from given centers, and the inertia of the last centers. shape : (m, n, k, iterations). algorithm : of
+    fastlec. Inputs: X and the centers to start from. Samples lie about 2 k points, so that labels change to the end."""
+
+    algorithm: str = "lloyd"
+
+    @property
+    def flops(self):
+        m, n, k, iterations = self.shape
+        return 2 * m * n * k * iterations
+
+    def bytes(self, dtype):
+        m, n, _, iterations = self.shape
+        return m * n * iterations * SIZE[dtype]
+
+    def make(self, rng, dtype):
+        m, n, k, _ = self.shape
+        points = 0.5 * rng.standard_normal((2 * k, n), dtype=dtype)
+        X = points[rng.integers(0, 2 * k, m)] + rng.standard_normal((m, n), dtype=dtype)
+        return X, X[rng.choice(m, k, replace=False)]
+
+
+@dataclass(frozen=True)
 class Product(Case):
     """A matrix product. shape : (m, k, n), of (m, k) times (k, n). Inputs: a and b, in C order, to be transposed as `op` says."""
 
@@ -214,6 +237,28 @@ def _hessian_mv(case, X, y, theta, v):
     return unpack(reference.softmax_regression_hessian_mv(theta, v, X, y, case.shape[2]), case)
 
 
+def lloyd(X, centers, iterations, part=4096):
+    """The inertia after so many iterations from these centers, none of which is left without samples: by products of matrices."""
+    parts, k = [X[start : start + part] for start in range(0, len(X), part)], len(centers)
+    for last in [False] * iterations + [True]:
+        half, sums, counts, inertia = (centers**2).sum(axis=1) / 2, 0, 0, 0.0
+        for x in parts:
+            scores = x @ centers.T - half
+            labels = scores.argmax(axis=1)
+            if last:
+                best = scores[np.arange(len(x)), labels]
+                inertia += float(np.sum((x * x).sum(axis=1) - 2 * best, dtype=np.float64))
+            else:
+                chosen = np.equal.outer(np.arange(k), labels).astype(X.dtype)
+                sums, counts = sums + chosen @ x, counts + chosen.sum(axis=1, keepdims=True)
+        centers = centers if last else sums / counts
+    return inertia
+
+
+def _kmeans(case, X, centers):
+    return (lloyd(X.astype(np.float64), centers.astype(np.float64), case.shape[3]),)
+
+
 def _product(case, a, b):
     a, b = case.operands(a.astype(np.float64), b)
     return (a @ b,)
@@ -271,6 +316,7 @@ OPS = {
     "value_and_gradient": _value_and_gradient,
     "hessian_mv": _hessian_mv,
     "hessian_mv_frozen": _hessian_mv,  # at a theta whose probabilities have been kept, as in one Newton-CG step
+    "kmeans": _kmeans,
     "gemm": _product,
     "gemm_nt": _product,
     "gemm_tn": _product,

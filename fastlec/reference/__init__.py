@@ -19,6 +19,7 @@ from .activations import (
 )
 from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, conv2d_jacobian, conv2d_matrix, im2col
 from .filters import filter2d
+from .kmeans import lloyd, nearest_centers
 from .layers import (
     dense,
     dense_jac_mv,
@@ -74,6 +75,7 @@ __all__ = [
     "identity",
     "identity_derivative",
     "im2col",
+    "lloyd",
     "log_softmax",
     "logistic_regression_data_gradient",
     "logistic_regression_gradient",
@@ -86,6 +88,7 @@ __all__ = [
     "max_pool2d_jac_mv",
     "max_pool2d_jac_tmv",
     "mean_squared_error",
+    "nearest_centers",
     "projected_residual",
     "projected_residual_jac_mv",
     "projected_residual_jac_tmv",

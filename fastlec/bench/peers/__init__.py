@@ -13,6 +13,7 @@ A new library is a file with a subclass of `base.Peer` and an entry in PEERS.
 """
 
 from .base import Peer
+from .faiss import Faiss
 from .fastlec import Fastlec
 from .jax import JAX, JAXNHWC
 from .numpy import NumPy
@@ -30,6 +31,7 @@ PEERS = (
     NumPy,
     SciPy,
     ScikitLearn,
+    Faiss,
     OpenCV,
     PyTorch,
     PyTorchChannelsLast,

@@ -48,6 +48,11 @@ class Fastlec(Peer):
         robust_lstsq = self.lib.robust_lstsq
         return lambda: robust_lstsq(A, y).x
 
+    def kmeans(self, case, X, start, out):
+        _, _, k, iterations = case.shape
+        options = {"init": start, "max_iter": iterations, "tol": 0, "algorithm": case.algorithm}
+        return lambda: self.lib.kmeans(X, k, **options).inertia
+
     def product(self, case, a, b, out):
         (a, b), matmul = case.operands(a, b), self.lib.matmul
         return lambda: matmul(a, b, out=out)

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..kinds import reweighted, unpack
+from ..kinds import lloyd, reweighted, unpack
 from ..nets import RATE, split
 from .base import Peer
 
@@ -65,6 +65,9 @@ class NumPy(Peer):
     def cross_entropy(self, case, logits, labels, out):
         at = (np.arange(len(labels)), labels)
         return lambda: self._loss_and_residual(logits, at, np.empty_like(logits) if out is None else out, 1)
+
+    def kmeans(self, case, X, start, out):
+        return lambda: lloyd(X, start, case.shape[3])
 
     def value_and_gradient(self, case, X, y, theta, out):
         (W, b), at = unpack(theta, case), (y, np.arange(len(y)))

@@ -56,6 +56,12 @@ class ScikitLearn(Peer):
 
         return work
 
+    def kmeans(self, case, X, start, out):
+        _, _, k, iterations = case.shape
+        cluster = importlib.import_module("sklearn.cluster")
+        options = {"init": start, "n_init": 1, "max_iter": iterations, "tol": 0, "algorithm": "lloyd"}
+        return lambda: cluster.KMeans(k, **options).fit(X).inertia_
+
     def hessian_mv_frozen(self, case, X, y, theta, v, out):
         model, direction = self._model(case.shape[2]), self._coefficients(v, case)
         hessian_mv = model.gradient_hessian_product(

@@ -1,0 +1,547 @@
+"""K-means: Lloyd's algorithm and the same by bounds, from k-means++, over arrays and memmaps of any size.
+
+The lecture names the chapter; the formulation is the standard one: centers c_j and labels that lower
+
+    sum_i w_i |x_i - c_label(i)|^2
+
+by turns: each sample to its nearest center, each center to the mean of its samples (Lloyd, IEEE Trans. Inf. Theory 28, 1982).
+The nearest center is that of the largest score <x, c> - |c|^2 / 2, a matrix product whose tiles never leave the caches. X is read
+in place, a segment at a time; what is no plain array is converted a segment at a time.
+"""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from . import _check
+from ._kernels.kmeans import MOST_GROUPS, Clusters, distances, moments
+
+ALGORITHMS = ("auto", "lloyd", "bounds")
+STARTS = ("k-means++", "random")
+FAR = 3.0  # |mean|^2 in units of the variance from which on the mean is subtracted: else it costs no digit
+BOUNDS_CENTERS, BOUNDS_PRODUCTS = 32, 4000  # centers, and features times centers, from which on bounds pay; by timing
+SETTLED = 8  # bounds, and sums of what moves alone, pay once less than an eighth of the samples changes its label
+MANY_VALUES = 1 << 16  # of X; below, passes cost less than what is done between them
+REFRESH = 64  # iterations after which sums are made anew
+MOST_CLUSTERS = 1 << 24  # numbers that float32 holds
+NO_BETTER = 10  # batches without progress that end the mini-batch form
+LIMITS = {"float32": (30, 126), "float64": (300, 1022)}  # exponents of |x| that need no scaling, and of the largest scale
+
+
+@dataclass(frozen=True, eq=False)
+class KMeansResult:
+    """What `kmeans` has found.
+
+    centers : (k, n), X's dtype.  labels : (m,) int32, the nearest center of each sample, of several the first.  inertia : the sum
+    of w_i |x_i - c_label(i)|^2 for these centers and labels.  n_iter : iterations, or batches.
+
+    >>> import numpy as np
+    >>> found = fastlec.kmeans(np.array([[0.0], [1.0], [10.0], [11.0]]), 2, rng=0)
+    >>> found.labels[0] == found.labels[1] != found.labels[2] == found.labels[3]
+    True
+    >>> sorted(found.centers.ravel().tolist()), found.inertia
+    ([0.5, 10.5], 1.0)
+    """
+
+    centers: np.ndarray
+    labels: np.ndarray = field(repr=False)
+    inertia: float
+    n_iter: int
+    _mean: np.ndarray | float = field(repr=False, default=0.0)
+    _shift: np.ndarray | None = field(repr=False, default=None)
+    _scale: float = field(repr=False, default=1.0)
+
+    def predict(self, X):
+        """The nearest centers of the rows of X (samples, n), as int32; `labels` for the X that was clustered.
+
+        Computing happens in the centers' dtype. ValueError for another number of features, NaN or infinity.
+        """
+        samples = _Samples(X, None, self.centers.dtype)
+        _check.shape(samples.X, "X", (samples.m, self.centers.shape[1]), " to match the centers")
+        samples.see_as(self)
+        labels = np.zeros(samples.m, np.int32)
+        _Iteration(samples, len(self.centers)).nearest(samples.seen(self.centers), labels)
+        return labels
+
+
+def kmeans(
+    X,
+    n_clusters,
+    *,
+    init="k-means++",
+    n_init=1,
+    max_iter=300,
+    tol=1e-4,
+    sample_weight=None,
+    rng=None,
+    algorithm="auto",
+    batch_size=None,
+    callback=None,
+):
+    """Clusters the rows of X (m, n) around n_clusters centers: a `KMeansResult` with centers, labels, inertia and n_iter.
+
+    X : float32 or float64 is read in place if each row is contiguous, in a memmap larger than memory too; integers and float16,
+    other strides and byte orders are converted by parts.  n_clusters : 1 to m.
+    init : "k-means++", greedy, of 2 + log(n_clusters) candidates each (Arthur and Vassilvitskii, SODA 2007); "random", of the
+    samples; or the centers (n_clusters, n).  n_init : of so many starts the one with the least inertia counts; an array is one.
+    max_iter : iterations, or passes over X in mini-batches, at most.  tol : ends once the squared distance by which the centers
+    have moved is at most this, in units of the features' mean variance; 0: once no label changes.
+    sample_weight : (m,), finite, >= 0, not all 0.  rng : a seed or numpy.random.Generator.
+    algorithm : "lloyd"; "bounds", which leaves out the products that cannot change a label (Ding et al., ICML 2015, a group of
+    centers for each of Elkan's bounds) and finds the same labels and centers bit by bit; "auto" chooses by shape.
+    batch_size : instead, each iteration takes so many random samples and moves the centers to the means of all that they have got
+    until now (Sculley, WWW 2010), and ends once 10 batches have not lowered the smoothed inertia.
+    callback : called as callback(iteration, inertia) after each iteration, with the inertia of the labels at the centers that they
+    were found by (of a batch: times m / batch_size); True ends the run.
+
+    A center without samples moves to the sample that is farthest from its own center; where all samples lie on centers, as with
+    fewer distinct samples than clusters, it moves to that of the largest cluster. Sums are made in float64, in an order that does
+    not depend on the number of threads. X's mean is subtracted on the way where it is large, so that float32 far from the origin
+    keeps its digits. ValueError for NaN or infinity, which names the element.
+
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.concatenate([center + rng.standard_normal((50, 2)) for center in ([0, 0], [20, 0], [0, 20])])
+    >>> found = fastlec.kmeans(X, 3, rng=1)
+    >>> np.bincount(found.labels).tolist(), found.n_iter
+    ([50, 50, 50], 2)
+    >>> np.round(found.centers[np.argsort(found.centers.sum(axis=1))][0])
+    array([0., 0.])
+    >>> found.predict([[19.0, 1.0]]) == found.labels[50]
+    array([ True])
+    """
+    samples = _Samples(X, sample_weight)
+    m, n = samples.m, samples.n
+    k = _check.count(n_clusters, "n_clusters", 1, min(m, MOST_CLUSTERS))
+    starts, max_iter = _check.count(n_init, "n_init", 1), _check.count(max_iter, "max_iter", 1)
+    tol, rng = _check.non_negative(tol, "tol"), _check.generator(rng)
+    algorithm = _check.choice(algorithm, ALGORITHMS, "algorithm")
+    batch = None if batch_size is None else min(_check.count(batch_size, "batch_size", 1), m)
+    if callback is not None:
+        _check.function(callback, "callback")
+    given = None
+    if not isinstance(init, str):
+        given = _check.shape(_check.matrix(init, "init"), "init", (k, n), ", a center for each cluster")
+        _check.float_dtype(given.dtype, "init")
+        with np.errstate(over="ignore"):  # what comes of it is looked at next
+            given = _check.plain(given, samples.dtype, "init")
+        _check.finite(given, "init")
+        starts = 1
+    else:
+        _check.choice(init, STARTS, "init")
+    _check.memory(8 * (k * n + k) * 20 + m * (samples.dtype.itemsize + 4), f"{k} clusters of {m} samples of {n} features")
+    samples.measure()
+
+    best = None
+    for _ in range(starts):
+        start = samples.seen(given) if given is not None else _START[init](samples, k, rng)
+        if batch is None:
+            found = _lloyd(samples, start, max_iter, tol, algorithm, callback)
+        else:
+            found = _mini_batches(samples, start, max_iter, tol, batch, rng, callback)
+        if best is None or found.inertia < best.inertia:
+            best = found
+    return best
+
+
+# --- samples ---------------------------------------------------------------------------------------------------------
+
+
+class _Samples:
+    """The rows of X, and how kernels see them: as they are, or as x * scale - shift where digits would be lost otherwise.
+
+    mean : of the samples as kernels see them. Centers are measured from it.
+    """
+
+    shift, scale = None, 1.0
+
+    def __init__(self, X, weight, dtype=None):
+        X = _check.matrix(X, "X")
+        own = _check.float_dtype(X.dtype, "X")
+        self.dtype = dtype or own
+        fits = X.dtype == self.dtype and X.dtype.isnative and X.flags.aligned and X.strides[0] % X.itemsize == 0
+        self.in_place = fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize)
+        self.X, (self.m, self.n) = X.view(np.ndarray), X.shape
+        self.mean = np.zeros(self.n, self.dtype)
+        self.weight, self.unit = None, 1.0
+        if weight is not None:
+            self.weight, _ = _check.weights(weight, self.m)
+            self.unit = float(_check.as_array(weight, "sample_weight").max()) / float(self.weight.max())
+
+    def segments(self, rows):
+        """(slice, X, weight) of so many samples at a time, as the kernels take them."""
+        for start in range(0, self.m, rows):
+            part = slice(start, min(start + rows, self.m))
+            X = self.X[part]
+            if not self.in_place:
+                with np.errstate(over="ignore"):  # what comes of it is looked at
+                    X = _check.plain(X, self.dtype)
+            yield part, X, None if self.weight is None else self.weight[part]
+
+    def measure(self):
+        """Looks for what is not finite, and chooses how samples count."""
+        sums, squares, top = self._moments()
+        exponent, (most, largest) = int(np.frexp(top)[1]), LIMITS[self.dtype.name]
+        if top and abs(exponent) > most:
+            self.scale = math.ldexp(1.0, min(3 - exponent, largest))
+            sums, squares, top = self._moments()
+        mean = sums / self.m
+        far = mean @ mean > FAR * (squares / self.m - mean @ mean)
+        if far or self.scale != 1:
+            self.shift = mean.astype(self.dtype)
+            sums, squares, top = self._moments()
+            mean = sums / self.m
+        self.mean = mean.astype(self.dtype)
+        self.variance = max(squares / self.m - mean @ mean, 0.0) / self.n  # the mean over the features
+
+    def see_as(self, result):
+        """As those of a result, or smaller by a power of two where these here are far larger."""
+        top = self._moments()[2]
+        exponent, most = int(np.frexp(top * result._scale)[1]), LIMITS[self.dtype.name][0]
+        smaller = math.ldexp(1.0, -exponent) if exponent > most else 1.0
+        self.scale, self.mean[:] = result._scale * smaller, result._mean * self.dtype.type(smaller)
+        if result._shift is not None or self.scale != 1:
+            self.shift = np.zeros(self.n, self.dtype)
+            self.shift[:] = 0 if result._shift is None else result._shift * self.dtype.type(smaller)
+
+    def _moments(self, squares=None, shift=None):
+        """The sums of the columns and of all squares, and the largest |x|. squares : becomes |x|^2 of each sample."""
+        total, top, shift = np.zeros(self.n + 1), 0.0, self.shift if shift is None else shift
+        for part, X, _ in self.segments(_segment(self)):
+            found = moments(X, np.empty(len(X), self.dtype) if squares is None else squares[part], shift, self.scale)
+            if not np.isfinite(found).all():
+                _check.finite(X, "X", first=part.start)
+            with np.errstate(all="ignore"):  # of squares that the scale will make smaller
+                total += found[:, :-1].sum(axis=0)
+            top = max(top, float(found[:, -1].max()))
+        return total[:-1], float(total[-1]), top
+
+    @cached_property
+    def squares(self):
+        """|x - mean|^2."""
+        squares = np.empty(self.m, self.dtype)
+        self._moments(squares, self.mean if self.shift is None else self.shift + self.mean)
+        return squares
+
+    @cached_property
+    def mean_square(self):
+        return float(np.vdot(self.mean, self.mean))
+
+    def seen(self, x):
+        """Points in X's own units as kernels see them, float64."""
+        x = np.asarray(x, np.float64)
+        return x if self.shift is None else x * self.scale - self.shift
+
+    def given(self, x):
+        """Points (float64) that kernels see in X's own units."""
+        return (x if self.shift is None else (x + self.shift) / self.scale).astype(self.dtype)
+
+    def rows(self, which):
+        """Some samples, as kernels see them, float64."""
+        x = self.X[which].astype(self.dtype)
+        return (x if self.shift is None else x * self.dtype.type(self.scale) - self.shift).astype(np.float64)
+
+    def measured(self, x):
+        """Points (float64) that kernels see, measured from the mean."""
+        return (x - self.mean).astype(self.dtype)
+
+    def distances(self, centers, labels, out=None):
+        """The inertia of centers in X's own units; out : the squared distances."""
+        shift = None
+        if self.scale != 1:
+            centers, shift = centers * self.dtype.type(self.scale), np.zeros(self.n, self.dtype)
+        total = 0.0
+        for part, X, weight in self.segments(_segment(self)):
+            here = None if out is None else out[part]
+            total += distances(X, centers, labels[part], weight, shift, self.scale, here)
+        return self.in_units(total)
+
+    def in_units(self, inertia):
+        """The inertia of X, given that of the samples as kernels see them."""
+        with np.errstate(over="ignore", under="ignore"):
+            return float(np.float64(inertia) * self.unit / self.scale / self.scale)
+
+
+def _segment(samples, n_bytes=1 << 26):
+    return max(n_bytes // (samples.n * samples.dtype.itemsize), 1)
+
+
+# --- starts ----------------------------------------------------------------------------------------------------------
+
+
+def _random(samples, k, rng):
+    """Different samples, as likely as their weights; of weight 0 only if there are no others."""
+    w = samples.weight
+    chosen = rng.choice(samples.m, min(k, samples.m if w is None else np.count_nonzero(w)), False, _share(w))
+    if len(chosen) < k:
+        chosen = np.concatenate([chosen, rng.choice(np.flatnonzero(w == 0), k - len(chosen), False)])
+    return samples.rows(chosen)
+
+
+def _share(weight):
+    return None if weight is None else weight / weight.sum()
+
+
+def _plus_plus(samples, k, rng):
+    """Each next center is a sample, drawn with odds of its weight times its squared distance to the nearest center until now: of
+    several such candidates the one that leaves the least sum of these."""
+    trials = 2 + int(math.log(k))
+    centers = np.empty((k, samples.n))
+    nearest = np.full(samples.m, np.inf, samples.dtype)
+    one = _Iteration(samples, 1)
+    several = _Iteration(samples, trials) if k > 1 else None
+    centers[:1] = samples.rows(rng.choice(samples.m, 1, p=_share(samples.weight)))
+    for j in range(k):
+        if j:
+            chance = np.cumsum(nearest if samples.weight is None else samples.weight * nearest, dtype=np.float64)
+            if chance[-1] > 0:
+                which = np.searchsorted(chance, rng.random(trials) * chance[-1], side="right")
+                candidates = samples.rows(np.minimum(which, samples.m - 1))
+            else:  # every sample lies on a center
+                candidates = samples.rows(rng.choice(samples.m, trials, p=_share(samples.weight)))
+            centers[j] = candidates[np.argmin(several.potentials(candidates, nearest))]
+        one.potentials(centers[j : j + 1], nearest, keep=True)
+    return centers
+
+
+_START = {"k-means++": _plus_plus, "random": _random}
+
+
+# --- iterations ------------------------------------------------------------------------------------------------------
+
+
+class _Iteration:
+    """What is done with k centers: the kernels and their memory, and the bounds once there are any."""
+
+    def __init__(self, samples, k):
+        self.samples, self.k = samples, k
+        self.clusters = Clusters(samples.dtype.num, samples.m, samples.n, k)
+        self.order = np.arange(k)
+        self.bounded = False
+
+    @property
+    def bounds_bytes(self):
+        """What `use_bounds` takes, at most."""
+        return self.samples.m * self.samples.dtype.itemsize * (1 + min(self.clusters.columns, MOST_GROUPS))
+
+    def set(self, centers):
+        """centers : (k, n), as kernels see samples, float64. Returns them as they are measured from the mean."""
+        samples, dtype = self.samples, self.samples.dtype
+        seen, centers, columns = centers.astype(dtype), samples.measured(centers), np.empty((2, self.clusters.columns), dtype)
+        squares = np.einsum("ij,ij->i", centers, centers, dtype=np.float64)
+        columns[:] = -np.inf
+        columns[0, : self.k] = (-squares / 2 - centers.astype(np.float64) @ samples.mean)[self.order]
+        columns[1, : self.k] = -self.order
+        self.clusters.set_centers(seen, centers[self.order], columns)
+        if not self.bounded:
+            return centers
+        fresh = self.before is None
+        drift = np.zeros(self.k) if fresh else np.sqrt(np.square(centers - self.before, dtype=np.float64).sum(axis=1))
+        eps = np.finfo(centers.dtype).eps
+        drift = np.nextafter((drift * (1 + 4 * eps)).astype(centers.dtype), centers.dtype.type(np.inf))
+        self.clusters.set_drift(
+            drift,
+            np.maximum.reduceat(drift[self.order], np.arange(0, self.k, self.clusters.group_columns)),
+            self.group,
+            (math.sqrt(squares.max()) + math.sqrt(samples.mean_square)) * (1 + 4 * eps),
+            2 * (samples.n + 16) * eps,
+            fresh,
+        )
+        self.before = centers
+        return centers
+
+    def use_bounds(self, centers):
+        """From the next `set` on: groups of centers that are near each other."""
+        self.clusters.use_bounds()
+        size, left, order = self.clusters.group_columns, np.arange(self.k), []
+        while len(left):
+            c = centers[left]
+            first = c[np.argmax(((c - c.mean(axis=0)) ** 2).sum(axis=1))]
+            near = np.argsort(((c - first) ** 2).sum(axis=1), kind="stable")[:size]
+            order.append(np.sort(left[near]))
+            left = np.delete(left, near)
+        self.order, self.bounded, self.before = np.concatenate(order), True, None
+        self.group = np.empty(self.k, np.int32)
+        self.group[self.order] = np.arange(self.k) // size
+
+    def run(self, labels, **options):
+        """One pass over the samples. Returns how many labels have changed."""
+        samples = self.samples
+        for part, X, weight in samples.segments(self.clusters.segment):
+            squares = samples.squares[part] if self.bounded else None
+            self.clusters.run(X, part.start, labels[part], weight, samples.shift, samples.scale, squares=squares, **options)
+        return self.clusters.changed()
+
+    def nearest(self, centers, labels):
+        """Labels of the samples by these centers, no sums."""
+        self.set(centers)
+        self.run(labels, sums=False)
+
+    def potentials(self, candidates, nearest, keep=False):
+        """The weighted sum of the squared distances to the nearest center if each of the candidates were one."""
+        self.set(candidates)
+        samples, total = self.samples, 0.0
+        for part, X, weight in samples.segments(self.clusters.segment):
+            given = samples.squares[part], nearest[part], weight, samples.shift, samples.scale, samples.mean_square
+            total = total + self.clusters.seed(X, *given, keep)
+        return total
+
+    def sums(self):
+        """Sums (k, n) of the samples of each cluster, as kernels see them, and their weights (k,), of the last pass."""
+        total = self.clusters.totals().copy()
+        split = self.k * self.samples.n
+        return total[:split].reshape(self.k, -1), total[split:]
+
+    def move(self, sums, weights, former, labels):
+        """Takes the samples whose labels are not the former ones from sum to sum."""
+        samples, size = self.samples, self.clusters.segment
+        changed = np.flatnonzero(labels != former)
+        for start in range(0, len(changed), size):
+            which = changed[start : start + size]
+            X = samples.X[which].astype(samples.dtype)
+            for sign, of in ((1, labels), (-1, former)):
+                self.clusters.run(X, 0, of[which], None, samples.shift, samples.scale, assign=False)
+                more, count = self.sums()
+                sums += sign * more
+                weights += sign * count
+
+
+def _lloyd(samples, means, max_iter, tol, algorithm, callback):
+    """From these centers, float64, as kernels see samples, to a result."""
+    iteration, labels = _Iteration(samples, len(means)), np.zeros(samples.m, np.int32)
+    many = samples.X.size >= MANY_VALUES
+    wants_bounds = algorithm == "bounds"
+    if algorithm == "auto" and many and len(means) >= BOUNDS_CENTERS and means.size >= BOUNDS_PRODUCTS:
+        wants_bounds = iteration.bounds_bytes < _check.MEMORY_FROM or iteration.bounds_bytes < _check.memory_left() / 4
+    elif wants_bounds:
+        _check.memory(iteration.bounds_bytes, f"bounds of {samples.m} samples for {len(means)} clusters")
+    moves = many and samples.weight is None  # weights are no integers: their sums would not return to 0
+    squares = _total_squares(samples) if callback else None
+    changed, since, stop, sums, weights = samples.m, 0, False, None, None
+    for n_iter in range(1, max_iter + 1):
+        settled = n_iter > 1 and changed * SETTLED < samples.m
+        if wants_bounds and settled and not iteration.bounded:
+            iteration.use_bounds(means)
+        centers = iteration.set(means)
+        if settled and moves and since < REFRESH:
+            former, since = labels.copy(), since + 1
+            changed = iteration.run(labels, sums=False)
+            iteration.move(sums, weights, former, labels)
+        else:
+            changed, since = iteration.run(labels), 0
+            sums, weights = iteration.sums()
+        if callback:
+            inertia = _inertia(squares, sums, weights, samples.mean, centers)
+            stop = bool(callback(n_iter, samples.in_units(inertia)))
+        found_by, (means, relocated) = means, _means(samples, sums, weights, means, labels)
+        step = float(np.square(samples.measured(means) - centers, dtype=np.float64).sum())
+        if (n_iter > 1 and not changed and not relocated) or step <= tol * samples.variance or stop:
+            break
+    if since:  # what has left a sum may have taken its last digits along
+        iteration.run(labels, assign=False)
+        means, _ = _means(samples, *iteration.sums(), found_by, labels)
+    return _finished(samples, iteration, means, centers, labels, n_iter)
+
+
+def _finished(samples, iteration, means, found_by, labels, n_iter):
+    """The result: labels and inertia are those of the centers as they are returned. found_by : those that labels were found by, as
+    they are measured from the mean."""
+    centers = samples.given(means)
+    returned = samples.seen(centers)
+    if found_by is None or not np.array_equal(samples.measured(returned), found_by):
+        iteration.nearest(returned, labels)
+    how = samples.mean, samples.shift, samples.scale
+    return KMeansResult(centers, labels, samples.distances(centers, labels), n_iter, *how)
+
+
+def _total_squares(samples):
+    if samples.weight is None:
+        return float(samples.squares.sum(dtype=np.float64))
+    return float(samples.weight @ samples.squares)
+
+
+def _inertia(squares, sums, weights, mean, centers):
+    """Of labels with these sums at these centers, which are measured from the mean as squares, the sum of w |x - mean|^2, are."""
+    c = centers.astype(np.float64)
+    sums = sums - np.multiply.outer(weights, mean)
+    return max(squares - 2 * np.vdot(sums, c) + weights @ np.einsum("ij,ij->i", c, c), 0.0)
+
+
+def _means(samples, sums, weights, means, labels):
+    """(float64 (k, n), whether one was relocated): the new means of the clusters; the sums of an empty one become 0."""
+    if weights.all():
+        return sums / weights[:, None], False
+    empty = np.flatnonzero(weights == 0)
+    sums[empty] = 0
+    sums, weights = sums.copy(), weights.copy()
+    relocated = _relocate(samples, sums, weights, empty, means, labels)
+    new = sums / np.where(weights > 0, weights, 1)[:, None]
+    new[weights == 0] = new[np.argmax(weights)]
+    return new, relocated
+
+
+def _relocate(samples, sums, weights, empty, centers, labels):
+    """Gives each empty cluster one of the samples that are farthest from their centers, and takes it from its own. Whether there
+    was one that is not on its center."""
+    far = np.empty(samples.m)
+    samples.distances(samples.given(centers), labels, far)
+    if samples.weight is not None:
+        far[samples.weight == 0] = 0
+    count = min(len(empty), np.count_nonzero(far))
+    if not count:
+        return False
+    least = np.partition(far, samples.m - count)[samples.m - count]
+    farthest = np.flatnonzero(far >= least)
+    farthest = farthest[np.argsort(-far[farthest], kind="stable")][:count]
+    for new, i, x in zip(empty, farthest, samples.rows(farthest), strict=False):
+        w, old = 1.0 if samples.weight is None else samples.weight[i], labels[i]
+        rest = weights[old] - w
+        alone = rest <= 1e-12 * weights[old]  # the only sample of its cluster, which is then empty
+        sums[old], weights[old] = (0, 0) if alone else (sums[old] - w * x, rest)
+        sums[new], weights[new] = w * x, w
+    return True
+
+
+# --- mini-batches ----------------------------------------------------------------------------------------------------
+
+
+def _mini_batches(samples, means, max_iter, tol, batch, rng, callback):
+    """As `_lloyd`. got : the weights of all that the centers have got until now."""
+    k, m, got = len(means), samples.m, np.zeros(len(means))
+    smoothed = least = np.inf
+    past, rate = 0, min(2 * batch / (m + 1), 1.0)
+    for n_iter in range(1, math.ceil(max_iter * m / batch) + 1):
+        which = np.sort(rng.integers(0, m, batch))
+        part = _Batch(samples, which)
+        iteration, labels = _Iteration(part, k), np.zeros(batch, np.int32)
+        centers = iteration.set(means)
+        iteration.run(labels)
+        sums, weights = iteration.sums()
+        inertia = _inertia(_total_squares(part), sums, weights, samples.mean, centers)
+        stop = callback and bool(callback(n_iter, samples.in_units(inertia * m / batch)))
+        empty = np.flatnonzero(got + weights == 0)
+        if len(empty):
+            _relocate(part, sums, weights, empty, means, labels)
+        got += weights
+        share_of_batch = np.where(got > 0, weights / np.where(got > 0, got, 1), 0)[:, None]
+        target = sums / np.where(weights > 0, weights, 1)[:, None]
+        former, means = means, means + share_of_batch * (target - means)
+        if n_iter > 1:  # the first one's is that of the start
+            smoothed = inertia if np.isinf(smoothed) else smoothed * (1 - rate) + inertia * rate
+            past = 0 if smoothed < least else past + 1
+            least = min(least, smoothed)
+        if stop or past >= NO_BETTER or (tol > 0 and np.square(means - former).sum() <= tol * samples.variance):
+            break
+    iteration = _Iteration(samples, k)
+    return _finished(samples, iteration, means, None, np.zeros(m, np.int32), n_iter)
+
+
+class _Batch(_Samples):
+    """Some samples, as kernels see them."""
+
+    def __init__(self, samples, which):
+        super().__init__(samples.rows(which).astype(samples.dtype), None)
+        self.weight = None if samples.weight is None else samples.weight[which]
+        self.mean, self.squares = samples.mean, samples.squares[which]
