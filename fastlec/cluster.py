@@ -188,13 +188,13 @@ class _Samples:
             self.scale = math.ldexp(1.0, min(3 - exponent, largest))
             sums, squares, top = self._moments()
         mean = sums / self.m
-        far = mean @ mean > FAR * (squares / self.m - mean @ mean)
+        far = _dot(mean, mean) > FAR * (squares / self.m - _dot(mean, mean))
         if far or self.scale != 1:
             self.shift = mean.astype(self.dtype)
             sums, squares, top = self._moments()
             mean = sums / self.m
         self.mean = mean.astype(self.dtype)
-        self.variance = max(squares / self.m - mean @ mean, 0.0) / self.n  # the mean over the features
+        self.variance = max(squares / self.m - _dot(mean, mean), 0.0) / self.n  # the mean over the features
 
     def see_as(self, result):
         """As those of a result, or smaller by a power of two where these here are far larger."""
@@ -227,7 +227,7 @@ class _Samples:
 
     @cached_property
     def mean_square(self):
-        return float(np.vdot(self.mean, self.mean))
+        return float(_dot(self.mean, self.mean))
 
     def seen(self, x):
         """Points in X's own units as kernels see them, float64."""
@@ -262,6 +262,11 @@ class _Samples:
         """The inertia of X, given that of the samples as kernels see them."""
         with np.errstate(over="ignore", under="ignore"):
             return float(np.float64(inertia) * self.unit / self.scale / self.scale)
+
+
+def _dot(a, b):
+    """In float64, and not by BLAS, whose threads change the last digits."""
+    return np.einsum("i,i->", a, b, dtype=np.float64)
 
 
 def _segment(samples, n_bytes=1 << 26):
@@ -332,7 +337,7 @@ class _Iteration:
         seen, centers, columns = centers.astype(dtype), samples.measured(centers), np.empty((2, self.clusters.columns), dtype)
         squares = np.einsum("ij,ij->i", centers, centers, dtype=np.float64)
         columns[:] = -np.inf
-        columns[0, : self.k] = (-squares / 2 - centers.astype(np.float64) @ samples.mean)[self.order]
+        columns[0, : self.k] = (-squares / 2 - np.einsum("ij,j->i", centers, samples.mean, dtype=np.float64))[self.order]
         columns[1, : self.k] = -self.order
         self.clusters.set_centers(seen, centers[self.order], columns)
         if not self.bounded:
@@ -459,14 +464,14 @@ def _finished(samples, iteration, means, found_by, labels, n_iter):
 def _total_squares(samples):
     if samples.weight is None:
         return float(samples.squares.sum(dtype=np.float64))
-    return float(samples.weight @ samples.squares)
+    return float(_dot(samples.weight, samples.squares))
 
 
 def _inertia(squares, sums, weights, mean, centers):
     """Of labels with these sums at these centers, which are measured from the mean as squares, the sum of w |x - mean|^2, are."""
     c = centers.astype(np.float64)
     sums = sums - np.multiply.outer(weights, mean)
-    return max(squares - 2 * np.vdot(sums, c) + weights @ np.einsum("ij,ij->i", c, c), 0.0)
+    return max(squares - 2 * _dot(sums.ravel(), c.ravel()) + _dot(weights, np.einsum("ij,ij->i", c, c)), 0.0)
 
 
 def _means(samples, sums, weights, means, labels):

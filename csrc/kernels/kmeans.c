@@ -7,9 +7,8 @@
 #include "simd/simd.h"
 
 #define TILE_COLS (2 * VL)
-#define TOGETHER_FROM 128                      /* features from which on samples of a cluster are added together, */
-#define FETCH_FROM 64                          /* and those that follow are prefetched; found by timing */
-#define APART static __attribute__((noinline)) /* called from several places, and long */
+#define TOGETHER_FROM 128 /* features from which on samples of a cluster are added together, */
+#define FETCH_FROM 64     /* and those that follow are prefetched; found by timing */
 
 /* c = bias or c, + the products of GEMM_ROWS rows and nv registers of columns of a panel. ahead: as many rows that will be used,
  * one after the other, and are prefetched; or NULL. */
@@ -124,8 +123,8 @@ static void largest(real *top, real *minus, const room *at, const real *numbers,
 
 /* Scores of the listed samples, numbers of rows from x on, for `cols` columns from `from` on. fetch: whether the rows after the
  * last one will be used next. */
-APART void score(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
-                 const room *at, int fetch)
+FL_APART void score(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
+                    const room *at, int fetch)
 {
     const fl_samples *samples = &job->samples;
     const fl_int n = samples->n, ld = job->chunk, last = round_up(count, 12); /* whole tiles */
@@ -154,8 +153,8 @@ APART void score(const fl_kmeans_job *job, const real *x, const fl_int *listed, 
 }
 
 /* The largest of these scores, minus the number of its center, and if wanted the second largest score. */
-APART void scan(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
-                const room *at, int fetch, int second)
+FL_APART void scan(const fl_kmeans_job *job, const real *x, const fl_int *listed, fl_int count, fl_int from, fl_int cols,
+                   const room *at, int fetch, int second)
 {
     const fl_int used = fl_min(cols, round_up(job->k - from, VL));
     const real *minus = (const real *)job->minus + from;
