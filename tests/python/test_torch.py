@@ -154,7 +154,7 @@ def values(f, *inputs):
 def test_arrays_and_tensors_share_memory(dense):
     f, x, W, b = dense
     y = f(x, W, b)
-    jac = y.grad_fn.jac
+    jac = y.grad_fn.call.jac
     arrays = {x: jac.x, W: jac.layer.params["W"], b: jac.layer.params["b"], y: jac.y}
     assert [t.data_ptr() for t in arrays] == [a.ctypes.data for a in arrays.values()]
 
@@ -164,7 +164,7 @@ def test_a_network_whose_memory_it_is_is_used_itself(rng):
     net = Network([Dense(3, 4, rng=0), Dense(4, 2, rng=1)])
     f, x = fastlec.torch.function(net), torch.from_numpy(rng.standard_normal((5, 3)))
     params = [torch.from_numpy(a).requires_grad_() for a in net.params.values()]
-    assert f(x, *params).grad_fn.jac.layer is net
+    assert f(x, *params).grad_fn.call.jac.layer is net
     before = net.theta.copy()
     f(x, *params).square().mean().backward()
     torch.optim.SGD(params, lr=0.1).step()
