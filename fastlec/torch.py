@@ -208,7 +208,7 @@ def _check_tensors(layer, tensors):
     for name, tensor in zip(names, tensors, strict=True):
         if not isinstance(tensor, torch.Tensor):
             raise TypeError(f"{name} is a {type(tensor).__name__}; expected a torch.Tensor")
-        if tensor.device.type != "cpu":
+        if not tensor.is_cpu:
             raise TypeError(f"{name} is on the device {tensor.device}; expected a tensor of the CPU: pass {name}.cpu()")
         if tensor.layout != torch.strided:
             raise TypeError(f"{name} has the layout {tensor.layout}; expected a dense tensor: pass {name}.to_dense()")
