@@ -16,11 +16,12 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "lecture.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the sources are not here")
 
-EQUATIONS = {1, *range(3, 40)}
-FIGURES = range(3, 8)
+EQUATIONS = range(1, 40)
+FIGURES = range(1, 8)
 REMARKS = range(1, 3)
 EXAMPLES = range(1, 2)
 TITLES = {
+    "chapter 1": "Over-fitting, regularization and L-shaped curves",
     "chapter 2": "Supervised Image Classification",
     "section 2.1": "Linear classifiers: Logistic regression",
     "section 2.1.1": "Adding the bias",
@@ -29,6 +30,8 @@ TITLES = {
     "section 2.3.1": "Computing the gradient of logistic regression",
     "section 2.3.2": "The gradient of softmax regression w.r.t the weights",
     "section 2.3.3": "The gradient of softmax regression w.r.t the data (needed for NN)",
+    "contents 3": "Unsupervised classification with K-means Clustering",
+    "contents 3.1": "Algorithm description",
     "contents 4": "Robust statistics in least squares problems",
     "chapter 3": "Neural Networks: definition",
     "section 3.1": "NNs as function interpolation: The Universal approximation theorem",
@@ -52,7 +55,7 @@ def table():
 
 
 NUMBER = r"\d+(?:\.\d+)*"
-TO = r"(?: to |-|–)"
+TO = r"(?: to |-|\u2013)"
 
 
 def numbers(text):
@@ -132,7 +135,7 @@ KINDS = {
 CITATION = re.compile(
     r"(?<!(?<!lecture)'s )(?<!\d{4}, )(?<!\", )\b"
     r"(?:(?:(eq)(?:s?\.|uations?)|(fig)(?:s?\.|ures?)|(remark|example)s?|(contents)(?:, chapters?)?)"
-    r"|sections?|chapters?|lecture(?:[,:]? \(?see)?) "
+    r"|sections?|chapters?|lecture(?:'s|[,:]?(?: \(?see)?)) "
     rf"(\(?{NUMBER}\)?(?:(?:, |,? and |,? or |{TO})\(?{NUMBER}\)?)*)"
     r"|(?:\(|\b(?:of|see) )(\d\.\d\.\d)\b",
     re.I,
@@ -163,10 +166,11 @@ def cited(text):
         ("eqs. 98 and 99", {"eq. 98", "eq. 99"}),
         ("Equation 99, equations (96), (97), and (98)", {"eq. 96", "eq. 97", "eq. 98", "eq. 99"}),
         ("eq. (96) to (99)", {"eq. 96", "eq. 97", "eq. 98", "eq. 99"}),
-        ("eqs. 97-99; eqs. (5)–(6) or 8", {"eq. 97", "eq. 98", "eq. 99", "eq. 5", "eq. 6", "eq. 8"}),
+        ("eqs. 97-99; eqs. (5)\u2013(6) or 8", {"eq. 97", "eq. 98", "eq. 99", "eq. 5", "eq. 6", "eq. 8"}),
         ("Fig. 9, figs. 11 and 12, Figures 13 to 15", {f"figure {n}" for n in (9, 11, 12, 13, 14, 15)}),
         ("remarks 1 and 2, Examples 8, 9", {"remark 1", "remark 2", "example 8", "example 9"}),
         ("the lecture, see 4.1.9; lecture (see 4.8)", {"section 4.1.9", "section 4.8"}),
+        ("the lecture's 4.7, the lecture (4.8), (lecture, 4.9)", {"section 4.7", "section 4.8", "section 4.9"}),
         ("sections 2.9 to 3.1", {"section 2.9", "section 3.1"}),
         ("(lecture, contents 4), contents 3.1; contents, chapter 6", {"contents 4", "contents 3.1", "contents 6"}),
     ],
