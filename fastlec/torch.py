@@ -61,22 +61,22 @@ def function(layer):
     """
     if not isinstance(layer, Layer):
         raise TypeError(f"layer is {_check.shown(layer)}; expected a Layer or a Network")
-    own = [a.__array_interface__ for a in layer.params.values()]
+    own = [(a.ctypes.data, a.shape, getattr(torch, a.dtype.name)) for a in layer.params.values()]
     return _Kind(f"{type(layer).__name__}Function", (_OfLayer,), {"layer": layer, "own": own})
 
 
 class _Call:
-    """One call of a layer: what `forward` leaves to the derivatives. own : the memory of the layer's parameters."""
+    """One call of a layer: what `forward` leaves to the derivatives. own : the memory of the layer's parameters (`_memory`).
+    dual : whether forward AD had tangents of what it got."""
 
     def __init__(self, layer, own):
-        self.layer, self.own = layer, own
+        self.layer, self.own, self.dual = layer, own, False
 
     def linearized(self, x, *params):
         """The layer's Jacobian at these tensors."""
-        x, *params = map(_array, (x, *params))
-        layer = self.layer
-        if [a.__array_interface__ for a in params] != self.own:
-            layer = layer.with_params(dict(zip(layer.params, params, strict=True)))
+        x, layer = _array(x), self.layer
+        if list(map(_memory, params)) != self.own:
+            layer = layer.with_params(dict(zip(layer.params, map(_array, params), strict=True)))
         # A planned layer's linearize makes y read-only; of a tensor, PyTorch sees to it that what is saved is not written to.
         return (Layer.linearize(layer, x) if _plans(layer) else layer.linearize(x))[1]
 
@@ -125,7 +125,7 @@ class _LayerFunction(torch.autograd.Function):
 
         if v is None:
             gradients = iter(())
-        elif ctx.transformed or torch.is_grad_enabled() or any(_is_dual(t) for t in (v, *saved)):
+        elif ctx.transformed or torch.is_grad_enabled() or ctx.call.dual or forward_ad.unpack_dual(v).tangent is not None:
             gradients = iter(_Product.apply(tmv, v, *saved))
         else:  # nobody can ask for a derivative of this
             gradients = iter(tmv(v, *saved))
@@ -134,6 +134,7 @@ class _LayerFunction(torch.autograd.Function):
     @staticmethod
     def jvp(ctx, _, *directions):
         layer, call = ctx.call.layer, ctx.call
+        call.dual = True
         given = [name for name, d in zip(layer.variables, directions, strict=True) if d is not None]
 
         def mv(*tensors):
@@ -147,19 +148,7 @@ class _LayerFunction(torch.autograd.Function):
         raise RuntimeError(VMAP)
 
 
-class _Kind(type(torch.autograd.Function)):
-    """The type of what `function` makes, by which pickle knows it."""
-
-
-def _reduced(made):
-    """For pickle: a function by its layer; a class that somebody derived from one by its name, as classes are."""
-    return (function, (made.layer,)) if "layer" in vars(made) else made.__qualname__
-
-
-copyreg.pickle(_Kind, _reduced)
-
-
-class _OfLayer(_LayerFunction, metaclass=_Kind):
+class _OfLayer(_LayerFunction):
     """What users call. PyTorch's transforms call `_LayerFunction`, by the arguments that this gives it."""
 
     def __new__(cls, *tensors, **named):
@@ -172,6 +161,18 @@ class _OfLayer(_LayerFunction, metaclass=_Kind):
             raise TypeError(f"{', '.join(named)} is given by name; expected tensors by position, {expected}")
         _check_tensors(cls.layer, tensors)
         return _LayerFunction.apply(_Call(cls.layer, cls.own), *tensors)
+
+
+class _Kind(type(_OfLayer)):
+    """The type of what `function` makes, by which pickle knows it."""
+
+
+def _reduced(made):
+    """For pickle: a function by its layer; a class that somebody derived from one by its name, as classes are."""
+    return (function, (made.layer,)) if "layer" in vars(made) else made.__qualname__
+
+
+copyreg.pickle(_Kind, _reduced)
 
 
 class _Product(torch.autograd.Function):
@@ -221,17 +222,17 @@ def _check_tensors(layer, tensors):
 def _array(tensor):
     try:
         return tensor.numpy(force=True)
-    except RuntimeError as error:  # PyTorch's older vmap passes by the method of that name
-        raise RuntimeError(VMAP) from error
+    except RuntimeError as error:  # of tensors without memory; PyTorch's older vmap passes by the method of that name
+        raise RuntimeError(f"NumPy cannot read a tensor: {error}; {VMAP}") from error
 
 
 def _pointers(*tensors):
     return [t.data_ptr() for t in tensors]
 
 
-def _is_dual(tensor):
-    """Whether forward AD has a tangent of it."""
-    return forward_ad.unpack_dual(tensor).tangent is not None
+def _memory(tensor):
+    """What says where a tensor lies, and how, or None if it is not as arrays of parameters are."""
+    return (tensor.data_ptr(), tensor.shape, tensor.dtype) if tensor.is_contiguous() and not tensor.is_neg() else None
 
 
 def _tensor(array, layer):

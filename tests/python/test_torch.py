@@ -178,6 +178,16 @@ def test_a_network_whose_memory_it_is_is_used_itself(rng):
         np.testing.assert_array_equal(f(x, *params), net(x.numpy()))
 
 
+def test_other_views_of_a_layer_s_memory_are_what_they_say(rng):
+    """They begin where the parameters do, and have other values."""
+    layer, x = Dense(3, 3), torch.from_numpy(rng.standard_normal((5, 3)))
+    f, (W, b) = fastlec.torch.function(layer), map(torch.from_numpy, layer.params.values())
+    b += 1
+    assert torch.equal(f(x, W, b), torch.from_numpy(layer(x.numpy())))
+    for other in (W.T, torch._neg_view(W), W[:1].expand(3, 3)):
+        torch.testing.assert_close(f(x, other, b), torch.tanh(x @ other.T + b), rtol=1e-13, atol=1e-13)
+
+
 def test_tensors_of_any_strides(dense):
     f, x, W, b = dense
     expected = values(f, x, W, b)
