@@ -278,6 +278,14 @@ def forward_of_backward(f, x):
         return grad(f(x), x)
 
 
+def forward_of_the_vector(f, x):
+    """The tangent is of v, and came after the call."""
+    y = f(x)
+    with forward_ad.dual_level():
+        v = forward_ad.make_dual(torch.ones_like(y), torch.ones_like(y))
+        return torch.autograd.grad(y, x, v)[0]
+
+
 def backward_of_forward(f, x):
     with forward_ad.dual_level():
         dy = forward_ad.unpack_dual(f(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
@@ -307,6 +315,7 @@ def func_jvp_of_jvp(f, x):
     [
         backward_of_backward,
         forward_of_backward,
+        forward_of_the_vector,
         backward_of_forward,
         forward_of_func_vjp,
         func_grad_of_grad,
