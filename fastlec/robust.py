@@ -1,4 +1,4 @@
-"""Robust statistics in least squares problems: fits that outliers do not carry away (lecture, contents, chapter 4).
+"""Robust statistics in least squares problems: fits that outliers do not carry away (lecture, contents 4).
 
     F(x) = 1/2 sum_i v_i s^2 rho((r_i / s)^2),   r = A x - y   or   r = residual(x)
 
@@ -94,7 +94,7 @@ def robust_lstsq(
     >>> int(found.weights.argmin())
     7
 
-    Lecture, contents, chapter 4; Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+    Lecture, contents 4; Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
     """
     tuning, scale, settings = _settings(loss, (*LOSSES, "l1"), tuning, scale, tol, max_iter, callback, np.float64)
     A, y = matrix_or_operator(A, "A"), _check.as_array(y, "y")
@@ -163,7 +163,7 @@ def robust_fit(
     >>> bool(np.abs(found.x - [3, 2]).max() < 0.01)
     True
 
-    Lecture, contents, chapter 4; `fastlec.least_squares` has the method and its sources.
+    Lecture, contents 4; `fastlec.least_squares` has the method and its sources.
     """
     _check.function(residual, "residual")
     _check.function(jac, "jac")

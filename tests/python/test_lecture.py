@@ -16,11 +16,12 @@ ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "lecture.md"
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the sources are not here")
 
-EQUATIONS = {1, *range(3, 40)}
-FIGURES = range(3, 8)
+EQUATIONS = range(1, 40)
+FIGURES = range(1, 8)
 REMARKS = range(1, 3)
 EXAMPLES = range(1, 2)
 TITLES = {
+    "chapter 1": "Over-fitting, regularization and L-shaped curves",
     "chapter 2": "Supervised Image Classification",
     "section 2.1": "Linear classifiers: Logistic regression",
     "section 2.1.1": "Adding the bias",
@@ -29,6 +30,9 @@ TITLES = {
     "section 2.3.1": "Computing the gradient of logistic regression",
     "section 2.3.2": "The gradient of softmax regression w.r.t the weights",
     "section 2.3.3": "The gradient of softmax regression w.r.t the data (needed for NN)",
+    "contents 3": "Unsupervised classification with K-means Clustering",
+    "contents 3.1": "Algorithm description",
+    "contents 4": "Robust statistics in least squares problems",
     "chapter 3": "Neural Networks: definition",
     "section 3.1": "NNs as function interpolation: The Universal approximation theorem",
     "chapter 4": "Training of a Neural Network: minimizing the loss via back-propagation",
@@ -50,13 +54,24 @@ def table():
     return [row for row in rows if row[0] != "lecture"]
 
 
+NUMBER = r"\d+(?:\.\d+)*"
+TO = r"(?: to |-|\u2013)"
+
+
+def numbers(text):
+    """["3", "4", "5"] of "3 to 5", likewise of "(3)-(5)"; ["2.1", "2.3"] of "2.1 and 2.3"."""
+    for first, last in re.findall(rf"({NUMBER})\)?(?:{TO}\(?({NUMBER}))?", text):
+        (*within, start), (*beside, end) = first.split("."), (last or first).split(".")
+        if within == beside:
+            yield from (".".join((*within, str(n))) for n in range(int(start), int(end) + 1))
+        else:
+            yield from (first, last)
+
+
 def places(cell):
     """{"eq. 3", "eq. 4"} of "eq. 3 and 4", likewise of "eq. 3 to 4"."""
-    kind, _, numbers = cell.partition(" ")
-    found = re.findall(r"[\d.]+", numbers)
-    if " to " in numbers:
-        found = range(int(found[0]), int(found[1]) + 1)
-    return {f"{kind} {number}" for number in found}
+    kind, _, rest = cell.partition(" ")
+    return {f"{kind} {number}" for number in numbers(rest)}
 
 
 def code(cell):
@@ -110,11 +125,19 @@ def test_tests(test):
 
 
 # What follows a year, a title or another genitive is of that work: "2006, chapter 7", "the paper's section 3".
-NUMBERS = r"\d+(?:\.\d+)*"
+KINDS = {
+    "eq": "eq.",
+    "fig": "figure",
+    "remark": "remark",
+    "example": "example",
+    "contents": "contents",
+}  # others are of sections
 CITATION = re.compile(
-    r"(?<!(?<!lecture)'s )(?<!\d{4}, )(?<!\", )\b(eq\.|figure|remark|example|sections?|chapters?|lecture) \(?"
-    rf"({NUMBERS}(?:(?:,| to| and) {NUMBERS})*)"
-    r"|(?:\(|\bof )(\d\.\d\.\d)\b",
+    r"(?<!(?<!lecture)'s )(?<!\d{4}, )(?<!\", )\b"
+    r"(?:(?:(eq)(?:s?\.|uations?)|(fig)(?:s?\.|ures?)|(remark|example)s?|(contents)(?:, chapters?)?)"
+    r"|sections?|chapters?|lecture(?:'s|[,:]?(?: \(?see)?)) "
+    rf"(\(?{NUMBER}\)?(?:(?:, |,? and |,? or |{TO})\(?{NUMBER}\)?)*)"
+    r"|(?:\(|\b(?:of|see) )(\d\.\d\.\d)\b",
     re.I,
 )
 SOURCES = [(folder, f"*.{kind}") for folder, kinds in (
@@ -126,20 +149,30 @@ SOURCES = [(folder, f"*.{kind}") for folder, kinds in (
 
 def cited(text):
     """The places that a text cites: equations, figures and the like by kind, sections and chapters as "section"."""
-    for kind, numbers, section in CITATION.findall(" ".join(text.split())):
-        for number in re.findall(NUMBERS, numbers or section):
-            numbered = kind.lower() in ("eq.", "figure", "remark", "example") and "." not in number
-            yield f"{kind.lower()} {number}" if numbered else f"section {number}"
+    for *kinds, several, section in CITATION.findall(" ".join(text.split())):
+        kind = KINDS.get("".join(kinds).lower(), "section")
+        for number in numbers(several or section):
+            yield f"section {number}" if "." in number and kind != "contents" else f"{kind} {number}"
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("(lecture eq. 11 and\n    2.3.2), Remark 2", {"eq. 11", "section 2.3.2", "remark 2"}),
-        ("lecture 2.1 to 2.3, eq. (22)", {"section 2.1", "section 2.3", "eq. 22"}),
+        ("lecture 2.1 to 2.3, eq. (22)", {"section 2.1", "section 2.2", "section 2.3", "eq. 22"}),
         ("(sections 3, 4.1.2), those of 4.1.3. See 0.5", {"section 3", "section 4.1.2", "section 4.1.3"}),
         ("(lecture 2.2, eq. 10)", {"section 2.2", "eq. 10"}),
         ("the lecture's eq. 7, the paper's section 9; Nocedal, 2006, chapters 7 and 9; \"A title\", eq. 99", {"eq. 7"}),
+        ("eqs. 98 and 99", {"eq. 98", "eq. 99"}),
+        ("Equation 99, equations (96), (97), and (98)", {"eq. 96", "eq. 97", "eq. 98", "eq. 99"}),
+        ("eq. (96) to (99)", {"eq. 96", "eq. 97", "eq. 98", "eq. 99"}),
+        ("eqs. 97-99; eqs. (5)\u2013(6) or 8", {"eq. 97", "eq. 98", "eq. 99", "eq. 5", "eq. 6", "eq. 8"}),
+        ("Fig. 9, figs. 11 and 12, Figures 13 to 15", {f"figure {n}" for n in (9, 11, 12, 13, 14, 15)}),
+        ("remarks 1 and 2, Examples 8, 9", {"remark 1", "remark 2", "example 8", "example 9"}),
+        ("the lecture, see 4.1.9; lecture (see 4.8)", {"section 4.1.9", "section 4.8"}),
+        ("the lecture's 4.7, the lecture (4.8), (lecture, 4.9)", {"section 4.7", "section 4.8", "section 4.9"}),
+        ("sections 2.9 to 3.1", {"section 2.9", "section 3.1"}),
+        ("(lecture, contents 4), contents 3.1; contents, chapter 6", {"contents 4", "contents 3.1", "contents 6"}),
     ],
 )
 def test_what_a_text_cites(text, expected):

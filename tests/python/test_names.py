@@ -68,10 +68,15 @@ def test_what_takes_long_to_import_waits_until_it_is_asked_for():
     assert not {*late, "gzip", "scipy", "torch", "zipfile"} & loaded
 
 
-def test_a_bridge_says_which_extra_it_needs():
-    ask = (
-        "import sys; sys.modules['torch'] = None\ntry: import fastlec; fastlec.torch\nexcept ImportError as error: print(error)"
-    )
+@pytest.mark.parametrize("folder", [False, True], ids=["no PyTorch", "a folder of its name"])
+@pytest.mark.parametrize(
+    "use", ["fastlec.torch", "import fastlec.torch", "from fastlec import torch", "hasattr(fastlec, 'torch')"]
+)
+def test_a_bridge_says_which_extra_it_needs(use, folder, tmp_path):
+    """In an ImportError, also to hasattr: no exception can be an AttributeError as well, for their layouts differ."""
+    (tmp_path / "torch").mkdir()
+    without = f"sys.path[:] = [{str(tmp_path)!r}]" if folder else "sys.modules['torch'] = None"
+    ask = f"import sys, fastlec; {without}\ntry: {use}\nexcept ImportError as error: print(error)"
     assert output(ask) == "fastlec.torch needs PyTorch: pip install 'fastlec[torch]'"
 
 

@@ -1,6 +1,9 @@
 """fastlec.torch: layers in PyTorch's autograd, forwards and backwards, and what is refused."""
 
+import copy
 import doctest
+import io
+import pickle
 import re
 from pathlib import Path
 
@@ -25,6 +28,7 @@ from fastlec import (
 
 torch = pytest.importorskip("torch", reason="PyTorch, the extra `torch`, is not installed")
 from torch.autograd import forward_ad, gradcheck  # noqa: E402
+from torch.autograd.graph import allow_mutation_on_saved_tensors, save_on_cpu, saved_tensors_hooks  # noqa: E402
 
 # torch.autograd.forward_ad compiles something when it is first used
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -154,7 +158,7 @@ def values(f, *inputs):
 def test_arrays_and_tensors_share_memory(dense):
     f, x, W, b = dense
     y = f(x, W, b)
-    jac = y.grad_fn.jac
+    jac = y.grad_fn.call.jac
     arrays = {x: jac.x, W: jac.layer.params["W"], b: jac.layer.params["b"], y: jac.y}
     assert [t.data_ptr() for t in arrays] == [a.ctypes.data for a in arrays.values()]
 
@@ -164,7 +168,7 @@ def test_a_network_whose_memory_it_is_is_used_itself(rng):
     net = Network([Dense(3, 4, rng=0), Dense(4, 2, rng=1)])
     f, x = fastlec.torch.function(net), torch.from_numpy(rng.standard_normal((5, 3)))
     params = [torch.from_numpy(a).requires_grad_() for a in net.params.values()]
-    assert f(x, *params).grad_fn.jac.layer is net
+    assert f(x, *params).grad_fn.call.jac.layer is net
     before = net.theta.copy()
     f(x, *params).square().mean().backward()
     torch.optim.SGD(params, lr=0.1).step()
@@ -172,6 +176,16 @@ def test_a_network_whose_memory_it_is_is_used_itself(rng):
     np.testing.assert_array_equal(net.theta, before - 0.1 * gradient)
     with torch.no_grad():
         np.testing.assert_array_equal(f(x, *params), net(x.numpy()))
+
+
+def test_other_views_of_a_layer_s_memory_are_what_they_say(rng):
+    """They begin where the parameters do, and have other values."""
+    layer, x = Dense(3, 3), torch.from_numpy(rng.standard_normal((5, 3)))
+    f, (W, b) = fastlec.torch.function(layer), map(torch.from_numpy, layer.params.values())
+    b += 1
+    assert torch.equal(f(x, W, b), torch.from_numpy(layer(x.numpy())))
+    for other in (W.T, torch._neg_view(W), W[:1].expand(3, 3)):
+        torch.testing.assert_close(f(x, other, b), torch.tanh(x @ other.T + b), rtol=1e-13, atol=1e-13)
 
 
 def test_tensors_of_any_strides(dense):
@@ -264,10 +278,24 @@ def forward_of_backward(f, x):
         return grad(f(x), x)
 
 
+def forward_of_the_vector(f, x):
+    """The tangent is of v, and came after the call."""
+    y = f(x)
+    with forward_ad.dual_level():
+        v = forward_ad.make_dual(torch.ones_like(y), torch.ones_like(y))
+        return torch.autograd.grad(y, x, v)[0]
+
+
 def backward_of_forward(f, x):
     with forward_ad.dual_level():
         dy = forward_ad.unpack_dual(f(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
         return grad(dy.sum() + x.sum(), x)
+
+
+def forward_of_func_vjp(f, x):
+    """A transform whose backward pass records no graph."""
+    with torch.no_grad():
+        return torch.func.jvp(lambda x: torch.func.vjp(f, x)[1](torch.ones(5, 2, dtype=x.dtype))[0], (x,), (x,))
 
 
 def func_grad_of_grad(f, x):
@@ -284,7 +312,16 @@ def func_jvp_of_jvp(f, x):
 
 @pytest.mark.parametrize(
     "twice",
-    [backward_of_backward, forward_of_backward, backward_of_forward, func_grad_of_grad, func_jvp_of_grad, func_jvp_of_jvp],
+    [
+        backward_of_backward,
+        forward_of_backward,
+        forward_of_the_vector,
+        backward_of_forward,
+        forward_of_func_vjp,
+        func_grad_of_grad,
+        func_jvp_of_grad,
+        func_jvp_of_jvp,
+    ],
 )
 def test_second_derivatives_are_refused(twice, dense):
     f, x, W, b = dense
@@ -310,10 +347,128 @@ def test_a_result_that_is_written_to_before_backward_is_refused(dense):
         y.sum().backward()
 
 
-def test_vmap_is_refused(dense):
-    f, x, W, b = dense
-    with pytest.raises(RuntimeError, match="vmap"):
-        torch.func.vmap(lambda row: f(row[None], W, b))(x)
+def test_what_numpy_writes_before_backward_is_not_seen(rng):
+    """As the docstring says, for nobody tells PyTorch: a limit, not a promise."""
+    net = Network([Dense(3, 2)])
+    x, params = torch.ones(5, 3, dtype=torch.float64), [torch.from_numpy(a).requires_grad_() for a in net.params.values()]
+    x.requires_grad_()
+    y = fastlec.torch.function(net)(x, *params)
+    (right,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
+    net.theta = 2 * net.theta
+    assert torch.allclose(torch.autograd.grad(y.sum(), x)[0], 2 * right)
+    assert "net.theta = ..." in fastlec.torch.function.__doc__
+
+
+@pytest.mark.parametrize("i", range(4), ids=["x", "W", "b", "y"])
+def test_where_tensors_may_be_written_to_the_gradient_is_that_of_the_call(i, dense):
+    f, *inputs = dense
+    _, *expected = values(f, *inputs)
+    v = 2 * f(*inputs).detach()
+    with allow_mutation_on_saved_tensors():
+        inputs.append(f(*inputs))
+        y = inputs[3] * 1
+        with torch.no_grad():
+            inputs[i].add_(1)
+        found = torch.autograd.grad(y, inputs[:3], v)
+    assert all(map(torch.equal, found, expected))
+
+
+@every_layer
+@pytest.mark.parametrize("hooks", [
+    save_on_cpu,
+    lambda: saved_tensors_hooks(torch.clone, torch.clone),
+], ids=["save_on_cpu", "copies"])  # fmt: skip
+def test_hooks_of_saved_tensors(hooks, layer, shape, rng):
+    """What is computed anew is the same to the bit."""
+    f, inputs = fastlec.torch.function(layer), tensors(layer, shape, rng)
+    expected = values(f, *inputs)
+    with hooks():
+        y = f(*inputs)
+    found = torch.autograd.grad((y**2).sum(), inputs)
+    assert all(map(torch.equal, (y, *found), expected))
+
+
+def test_what_hooks_give_is_what_counts(dense):
+    """Not the memory of the call, which may have been written to since."""
+    f, *inputs = dense
+    doubled = [(2 * t.detach()).requires_grad_() for t in inputs]
+    expected = torch.autograd.grad(f(*doubled).sum(), doubled)
+    with saved_tensors_hooks(lambda t: t, lambda t: 2 * t):
+        y = f(*inputs)
+    assert all(map(torch.equal, torch.autograd.grad(y.sum(), inputs), expected))
+
+
+def over_the_call(f, x, W, b):
+    torch.func.vmap(lambda row: f(row[None], W, b))(x)
+
+
+def over_backward(f, *inputs):
+    y = f(*inputs)
+    torch.func.vmap(lambda v: torch.autograd.grad(y, inputs, v))(torch.ones(4, *y.shape, dtype=y.dtype))
+
+
+def over_vjp(f, *inputs):
+    y, vjp = torch.func.vjp(f.apply, *inputs)
+    torch.func.vmap(vjp)(torch.ones(4, *y.shape, dtype=y.dtype))
+
+
+def batched_gradients(f, *inputs):
+    y = f(*inputs)
+    torch.autograd.grad(y, inputs, torch.ones(4, *y.shape, dtype=y.dtype), is_grads_batched=True)
+
+
+def batched_gradcheck(f, *inputs):
+    gradcheck(f.apply, inputs, check_batched_grad=True)
+
+
+@pytest.mark.parametrize("use", [over_the_call, over_backward, over_vjp, batched_gradients, batched_gradcheck])
+def test_vmap_is_refused(use, dense):
+    with pytest.raises(
+        RuntimeError, match=r"vmap over a function of fastlec\.torch, or over its derivatives, is not supported"
+    ):
+        use(*dense)
+
+
+def by_pickle(f):
+    return pickle.loads(pickle.dumps(f))
+
+
+def by_pickle_in_python(f):
+    return pickle._loads(pickle._dumps(f))
+
+
+def by_torch_save(f):
+    file = io.BytesIO()
+    torch.save(f, file)
+    file.seek(0)
+    return torch.load(file, weights_only=False)
+
+
+class Held(torch.nn.Module):
+    """What holds a function."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.f = fastlec.torch.function(layer)
+        self.params = torch.nn.ParameterList(torch.from_numpy(a) for a in layer.params.values())
+
+    def forward(self, x):
+        return self.f(x, *self.params)
+
+
+Derived = type("Derived", (fastlec.torch.function(Dense(3, 2, rng=0)),), {"__module__": __name__})
+
+
+@pytest.mark.parametrize("through", [by_pickle, by_pickle_in_python, by_torch_save, copy.copy, copy.deepcopy])
+def test_what_holds_a_function_can_be_pickled(through, rng):
+    x = torch.from_numpy(rng.standard_normal((5, 3)))
+    for layer in (Dense(3, 2), Network([Dense(3, 4), Residual(4)])):
+        held = Held(layer)
+        again = through(held)
+        assert issubclass(again.f, torch.autograd.Function)
+        assert torch.equal(again(x), held(x))
+        assert all(map(np.array_equal, again.f.layer.params.values(), layer.params.values()))
+    assert through(Derived) is Derived
 
 
 @pytest.mark.parametrize(
@@ -343,6 +498,13 @@ def test_tensors_that_are_refused(wrong, error, message, dense):
     for call in (f, f.apply):
         with pytest.raises(error, match=message):
             call(*wrong(*inputs))
+
+
+def test_tensors_by_name_are_refused(dense):
+    f, x, W, b = dense
+    for call in (f, f.apply):
+        with pytest.raises(TypeError, match=r"W, b is given by name; expected tensors by position, x, W, b"):
+            call(x, W=W, b=b)
 
 
 @pytest.mark.parametrize("layer", [np.tanh, Dense, torch.nn.Linear(2, 2), None, "relu"])
