@@ -416,6 +416,8 @@ def choice(value, options, name):
 def generator(rng, name="rng"):
     """The numpy.random.Generator of a seed, or the one given."""
     try:
+        if isinstance(rng, bool | np.bool_):
+            raise TypeError("a seed is no flag")
         if isinstance(rng, list | tuple) and any(isinstance(n, list | tuple) for n in rng):
             raise TypeError("a sequence of integers has no sequences in it")  # NumPy follows one that holds itself without end
         return np.random.default_rng(rng)

@@ -99,6 +99,7 @@ class TrainingStep:
         self._count, self._keeps_output = 0, keeps_output
         self._states = tuple(_zeros(net) for _ in range(_check.count(optimizer.state_arrays, "optimizer.state_arrays", 0)))
         self._prepare()
+        net._keep_params()  # also what it leaves as it is: others are trained for that
         losses.warn_if_bounded(net, loss)
 
     def _prepare(self):
