@@ -17,7 +17,8 @@ class History:
     train_loss, train_accuracy : over the epoch's samples, the mean of the loss that their batch had before its step, and the share
     of classes that were right then. A training that goes on from an earlier version's checkpoint has no train_accuracy.
     val_loss, val_accuracy : after the epoch, on the validation samples. Accuracies are shares of classes that are right, in [0, 1],
-    where the targets are classes.  seconds : of training and validation.  learning_rate : at the epoch's first step.
+    where outputs are (m, l) and the loss says which classes the targets are, as `SoftmaxCrossEntropy` does, or one of your own with
+    a method ``classes(y)``.  seconds : of training and validation.  learning_rate : at the epoch's first step.
     best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.
     notes : a line of text for each setting that a call which went on from a checkpoint has changed, such as
     "from epoch 6 on lr is 0.001; it was 0.01".
