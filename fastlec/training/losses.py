@@ -61,8 +61,9 @@ def warn_if_bounded(net, loss):
     """A UserWarning where the cross-entropy takes the values of a bounded activation for logits."""
     name = _last_bounded(net) if isinstance(loss, SoftmaxCrossEntropy) else None
     if name:
+        bounds = list(ACTIVATIONS[name].bounds)
         _check.warn(
-            f"net ends with {name}, whose values lie in {list(ACTIVATIONS[name].bounds)}, and {type(loss).__name__} takes them for logits: no class "
+            f"net ends with {name}, whose values lie in {bounds}, and {type(loss).__name__} takes them for logits: no class "
             'can become certain. End with activation "identity", as in Dense(n, n_classes, "identity")'
         )
 
