@@ -1,5 +1,6 @@
 """Network.predict and predict_proba: classes and probabilities of any number of samples, in memory that does not grow with it."""
 
+import timeit
 import tracemalloc
 
 import numpy as np
@@ -108,8 +109,15 @@ def test_memory_does_not_grow_with_the_samples(tmp_path):
     ("error", "text", "net", "X"),
     [
         (ValueError, "X is a number; expected an array of samples", network, 3.0),
-        (ValueError, r"x has samples of shape \(\); expected \(6,\)", network, np.zeros(6)),
-        (ValueError, r"x has samples of shape \(5,\); expected \(6,\)", network, np.zeros((3, 5))),
+        (ValueError, r"X has samples of shape \(\); expected \(6,\)", network, np.zeros(6)),
+        (ValueError, r"X has samples of shape \(5,\); expected \(6,\)", network, np.zeros((3, 5))),
+        (
+            ValueError,
+            r"X has samples of shape \(2, 6, 5\); expected \(1, h, w\)",
+            lambda: Network([Conv2d(1, 3, 1)]),
+            np.zeros((9, 2, 6, 5)),
+        ),
+        (ValueError, r"X has samples of shape \(5,\); expected \(6,\)", network, np.zeros((10**6, 5), np.int8)),
         (TypeError, "X has dtype complex128", network, np.zeros((3, 6), complex)),
         (TypeError, "X has dtype <U1", network, np.full((3, 6), "a")),
         (TypeError, "X has dtype object", network, None),
@@ -130,3 +138,10 @@ def test_what_is_not_finite_is_named_wherever_it_is(rng):
     X[8123, 2] = np.nan
     with pytest.raises(ValueError, match=r"net\(X\)\[8123, 0\] is nan"):
         network().predict(X)
+
+
+@pytest.mark.parametrize("name", ["predict", "predict_proba"])
+def test_of_one_sample_it_costs_little_more_than_a_call(name):
+    net, X = network(), np.ones((1, 6))
+    call, own = (min(timeit.repeat(lambda f=f: f(X), number=200, repeat=20)) for f in (net, getattr(net, name)))
+    assert own < 6 * call
