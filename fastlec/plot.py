@@ -50,27 +50,31 @@ def save(figure, path: str | os.PathLike) -> None:
 def loss_curves(history, ax=None):
     """Training and validation loss of each epoch, and the accuracies on a second axis; what is empty is left out.
 
-    history : has the lists train_loss, val_loss, train_accuracy, val_accuracy, as `fastlec.History`.
+    history : has the list train_loss and perhaps val_loss, train_accuracy, val_accuracy, as `fastlec.History`.
+
+    >>> history = fastlec.History(train_loss=[1.0, 0.5], train_accuracy=[0.25, 0.75])
+    >>> fastlec.plot.loss_curves(history).get_title()
+    'Loss and accuracy'
     """
     ax = _axes(ax)
-    epochs = np.arange(1, len(history.train_loss) + 1)
-    lines = ax.plot(epochs, history.train_loss, label="training loss")
-    if history.val_loss:
-        lines += ax.plot(epochs, history.val_loss, label="validation loss")
-    ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    curves = {
+        "training loss": (history.train_loss, "tab:blue"),
+        "validation loss": (getattr(history, "val_loss", ()), "tab:orange"),
+        "training accuracy": (getattr(history, "train_accuracy", ()), "tab:olive"),
+        "validation accuracy": (getattr(history, "val_accuracy", ()), "tab:green"),
+    }
+    top, lines = ax, []
+    for label, (values, color) in curves.items():
+        if label.endswith("accuracy") and len(values) and top is ax:
+            top = ax.twinx()
+            top.set_ylabel("accuracy (%)")
+        if len(values) or label == "training loss":
+            values = np.multiply(values, 1 if top is ax else 100)
+            lines += top.plot(np.arange(1, len(values) + 1), values, color=color, label=label)
+    ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss" if top is ax else "Loss and accuracy")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(True, which="both", alpha=0.25)
-    top = ax
-    if history.train_accuracy or history.val_accuracy:
-        top = ax.twinx()
-        top.set_ylabel("accuracy (%)")
-    for values, color, label in (
-        (history.train_accuracy, "tab:olive", "training accuracy"),
-        (history.val_accuracy, "tab:green", "validation accuracy"),
-    ):
-        if values:
-            lines += top.plot(epochs, 100 * np.asarray(values), color=color, label=label)
-    top.legend(handles=lines, loc="center right")
+    top.legend(handles=lines, loc="best")
     return ax
 
 
@@ -271,6 +275,11 @@ def fits_by_degree(experiment, degrees, ax=None):
     """The lecture's figure 1: a noisy sample, its function, and polynomials of these degrees with their errors in the legend.
 
     experiment : what ``fastlec.course.overfit.experiment`` gives. The fits are drawn at the points of the sample.
+
+    >>> from fastlec.course import overfit
+    >>> ax = fastlec.plot.fits_by_degree(overfit.experiment(), (2, 15))
+    >>> [text.get_text().partition(":")[0] for text in ax.get_legend().get_texts()]
+    ['measurements', 'function', 'degree 2', 'degree 15']
     """
     ax = _axes(ax)
     x, fits = experiment.x, experiment.fits
@@ -289,6 +298,11 @@ def errors_by_degree(fits, ax=None):
     """The lecture's figure 2: train and test error by degree, and the corner of the training curve.
 
     fits : :class:`fastlec.regression.PolynomialFits`; leave-one-out and GCV are drawn as far as they do not dwarf the others.
+
+    >>> from fastlec.course import overfit
+    >>> ax = fastlec.plot.errors_by_degree(overfit.experiment().fits)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('degree', 'MSE')
     """
     ax = _axes(ax)
     for name, errors in {"train": fits.train_mse, "test": fits.test_mse, "leave-one-out": fits.loo, "GCV": fits.gcv}.items():
@@ -307,6 +321,11 @@ def oracle_errors(rows, ax=None):
     """The error of least squares with the true functions over the number of samples, log-log.
 
     rows : what ``fastlec.course.overfit.oracle_errors`` gives.
+
+    >>> from fastlec.course import overfit
+    >>> ax = fastlec.plot.oracle_errors(overfit.oracle_errors((0.1, 0.05)))
+    >>> ax.get_xscale(), ax.get_yscale()
+    ('log', 'log')
     """
     ax = _axes(ax)
     samples = np.array([row.samples for row in rows])
@@ -324,6 +343,11 @@ def l_curve(path, corner=None, ax=None):
     """The norm of the solution over that of the residual for all amounts of regularization, log-log.
 
     path : :class:`fastlec.regression.RegularizationPath`.  corner : what ``fastlec.regression.l_curve_corner`` gives, or None.
+
+    >>> from fastlec.course import overfit
+    >>> found = overfit.experiment()
+    >>> fastlec.plot.l_curve(found.path, found.corner).get_title()
+    'L-curve of ridge'
     """
     ax = _axes(ax)
     ax.loglog(path.residual_norms, path.solution_norms, ".-", markersize=3)

@@ -22,6 +22,12 @@ class History:
     best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.
     notes : a line of text for each setting that a call which went on from a checkpoint has changed, such as
     "from epoch 6 on lr is 0.001; it was 0.01".
+
+    >>> X, y = fastlec.datasets.make_blobs(100, 2)
+    >>> net = fastlec.Network([fastlec.Dense(2, 2, "identity")], rng=0)
+    >>> history = fastlec.fit(net, X, y, epochs=3, validation=0.2)
+    >>> len(history), len(history.val_accuracy), history.train_loss[-1] < history.train_loss[0]
+    (3, 3, True)
     """
 
     train_loss: list[float] = field(default_factory=list)
