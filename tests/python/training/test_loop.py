@@ -1,6 +1,7 @@
 """fit: what it trains on, what it measures, when it ends. Stopped and continued: test_checkpoints.py."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -671,10 +672,15 @@ def test_a_history_draws_what_it_has():
     assert [line.get_ydata().tolist() for line in accuracies.lines] == [[25.0, 100.0], [50.0, 75.0]]
     labels = [text.get_text() for text in accuracies.get_legend().get_texts()]
     assert labels == ["training loss", "validation loss", "training accuracy", "validation accuracy"]
+    assert axes[0].get_title() == "Loss and accuracy"
     History([1.0, 0.5], [1.1, 0.8]).plot(axes[1])
+    assert axes[1].get_title() == "Loss"
     assert len(axes[1].lines) == 2
     assert len(axes[1].figure.axes) == 4  # an axis for the accuracy beside the first only
     History([1.0, 0.5]).plot(axes[2])
     assert [text.get_text() for text in axes[2].get_legend().get_texts()] == ["training loss"]
     assert len(History().plot().lines) == 1
+    assert len(plot.loss_curves(SimpleNamespace(train_loss=[1.0, 0.5])).lines) == 1
+    older = plot.loss_curves(SimpleNamespace(train_loss=[1.0, 0.5], val_loss=[1.0, 0.5], val_accuracy=[0.5, 1.0]))
+    assert [text.get_text() for text in older.figure.axes[1].get_legend().get_texts()][-1] == "validation accuracy"
     assert sys.modules.get("matplotlib.pyplot") is before
