@@ -291,6 +291,17 @@ def batch(X, y, which):
     return chosen, targets
 
 
+def of_X(function, *arguments):
+    """function(*arguments), whose errors call samples X, as the caller's argument is, and not x, as a layer's is."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        text = str(error)
+        if not text.startswith("x has samples of shape"):
+            raise
+        raise ValueError(f"X{text[1:]}") from None
+
+
 def matrix(x, name, *, columns=None):
     """A non-empty 2-D array, any dtype that computes."""
     given, x = x, as_array(x, name)

@@ -33,7 +33,7 @@ def _outputs(net, X):
     _check.float_dtype(X.dtype, "X")
     if not X.ndim:
         raise ValueError("X is a number; expected an array of samples")
-    size = _of_X(net._forwards.chunk, net, X.shape[1:])
+    size = _check.of_X(net._forwards.chunk, net, X.shape[1:])
     if len(X) <= size and (X.size <= MOST_VALUES or net.couples_samples):
         yield None, _finite(net, X, 0)
         return
@@ -46,20 +46,9 @@ def _outputs(net, X):
 
 def _finite(net, X, start):
     """The outputs (k, l) of samples, which are counted from ``start``."""
-    output = _of_X(net, X)
+    output = _check.of_X(net, X)
     if output.ndim != 2 or output.shape[1] < 2:
         shape = output.shape[1:]
         raise ValueError(f"net gives outputs of shape {shape} for each sample; expected (classes,), of two classes or more")
     _check.finite(output, "net(X)", first=start)
     return output
-
-
-def _of_X(function, *arguments):
-    """function(*arguments), whose errors name the samples as users of predict do."""
-    try:
-        return function(*arguments)
-    except ValueError as error:
-        text = str(error)
-        if not text.startswith("x has samples of shape"):
-            raise
-        raise ValueError(f"X{text[1:]}") from None

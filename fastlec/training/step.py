@@ -170,7 +170,7 @@ class TrainingStep:
         key = X.shape, y.ndim, conv_algorithm()
         plan = self._plans.get(key)
         if plan is None:
-            if 0 in self.net.output_shape(X.shape[1:]):
+            if 0 in _check.of_X(self.net.output_shape, X.shape[1:]):
                 raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
             self._form.check_batch(len(X), X.shape[1:])
             kind = _Planned if self._form.planned else _ByLayers

@@ -6,7 +6,20 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from fastlec import Activation, Conv2d, Dense, Flatten, Layer, Network, softmax
+from fastlec import (
+    SGD,
+    Activation,
+    Conv2d,
+    Dense,
+    Flatten,
+    Layer,
+    Network,
+    Objective,
+    SoftmaxCrossEntropy,
+    fit,
+    softmax,
+    training_step,
+)
 
 
 def network(dtype=np.float64, n_classes=5):
@@ -131,6 +144,21 @@ def test_memory_does_not_grow_with_the_samples(tmp_path):
 def test_bad_arguments(name, error, text, net, X):
     with pytest.raises(error, match=text):
         getattr(net(), name)(X)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda net, X, y: fit(net, X, y),
+        lambda net, X, y: fit(net, np.ones((3, 6)), y, validation=(X, y)),
+        lambda net, X, y: training_step(net, SoftmaxCrossEntropy(), SGD(0.1), 3)(X, y),
+        lambda net, X, y: Objective(net, SoftmaxCrossEntropy(), X, y),
+    ],
+    ids=["fit", "validation", "step", "objective"],
+)
+def test_others_that_take_samples_name_them_so_too(call):
+    with pytest.raises(ValueError, match=r"^(validation: )?X has samples of shape \(5,\); expected \(6,\)"):
+        call(network(), np.zeros((3, 5)), np.zeros(3, int))
 
 
 def test_what_is_not_finite_is_named_wherever_it_is(rng):
