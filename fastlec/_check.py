@@ -291,6 +291,17 @@ def batch(X, y, which):
     return chosen, targets
 
 
+def of_X(function, *arguments):
+    """function(*arguments), whose errors call samples X, as the caller's argument is, and not x, as a layer's is."""
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        text = str(error)
+        if not text.startswith("x has samples of shape"):
+            raise
+        raise ValueError(f"X{text[1:]}") from None
+
+
 def matrix(x, name, *, columns=None):
     """A non-empty 2-D array, any dtype that computes."""
     given, x = x, as_array(x, name)
@@ -335,6 +346,8 @@ def warn(text):
 
 def finite(a, name, *, first=0, error=ValueError):
     """Raises ``error``, which says where, unless all elements of `a`, whose rows count from `first`, are finite numbers."""
+    if a.size <= PART_VALUES and np.isfinite(a).all():
+        return
     step = max(PART_VALUES * len(a) // max(a.size, 1), 1)
     for start in range(0, len(a), step):
         wrong = ~np.isfinite(a[start : start + step])
@@ -416,6 +429,8 @@ def choice(value, options, name):
 def generator(rng, name="rng"):
     """The numpy.random.Generator of a seed, or the one given."""
     try:
+        if isinstance(rng, bool | np.bool_):
+            raise TypeError("a seed is no flag")
         if isinstance(rng, list | tuple) and any(isinstance(n, list | tuple) for n in rng):
             raise TypeError("a sequence of integers has no sequences in it")  # NumPy follows one that holds itself without end
         return np.random.default_rng(rng)

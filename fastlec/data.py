@@ -59,7 +59,12 @@ class Dataset:
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """The 1797 handwritten digits of 8 x 8 grey levels that come with fastlec.
 
-    Returns X (1797, 64) float64 in [0, 1] (the levels 0..16 divided by 16) and y (1797,) int64 in 0..9.
+    Returns X (1797, 64) float64 in [0, 1] (the levels 0..16 divided by 16) and y (1797,) int64 in 0..9. DataError if the file with
+    them is missing or damaged.
+
+    >>> X, y = fastlec.data.load_digits()
+    >>> X.shape, X.min(), X.max(), y[:5]
+    ((1797, 64), 0.0, 1.0, array([0, 1, 2, 3, 4]))
 
     E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
     licence CC BY 4.0. This is the test part of that collection.

@@ -6,6 +6,8 @@ many samples as any other, or one more. The same arguments give the same points;
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from . import _check
@@ -14,6 +16,7 @@ from .data import load_digits
 __all__ = ["load_digits", "make_blobs", "make_peaks", "make_spirals", "peaks"]
 
 _GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
+_FAR = 30.0  # from where on peaks is 0 in float64
 _GRID = 801  # points on a side where the extrema of peaks are looked for: they are found to 2e-4
 
 
@@ -22,7 +25,8 @@ def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.
     phi = 2 pi (turns r + class / n_classes).
 
     noise : standard deviation of the normal numbers that are added to both coordinates.  turns : from the centre to r = 1.
-    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit.
+    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit,
+    MemoryError for more samples than memory has room for.
 
     >>> X, y = fastlec.datasets.make_spirals(300, 3)
     >>> X.shape, X.dtype, y[:5]
@@ -33,9 +37,11 @@ def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.
     y, rng = _labels(n_samples, n_classes, rng)
     noise, turns = _check.non_negative(noise, "noise"), _check.positive(turns, "turns")
     r = rng.uniform(0.1, 1, len(y))
-    phi = 2 * np.pi * (turns * r + y / n_classes)
-    X = np.stack([r * np.cos(phi), r * np.sin(phi)], axis=1)
-    return X + noise * rng.standard_normal(X.shape), y
+    with np.errstate(over="ignore"):
+        phi = 2 * np.pi * (turns * r + y / n_classes)
+    if not np.isfinite(phi).all():
+        raise ValueError(f"turns is {turns}; expected fewer, of which float64 holds the angles")
+    return _noisy(np.stack([r * np.cos(phi), r * np.sin(phi)], axis=1), noise, rng), y
 
 
 def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1, rng=0):
@@ -44,7 +50,8 @@ def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1,
     1979).
 
     noise : standard deviation of both coordinates; a number, or one for each class.
-    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit.
+    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit,
+    MemoryError for more samples than memory has room for.
 
     >>> import numpy as np
     >>> X, y = fastlec.datasets.make_blobs(1000, 3, noise=0.05)
@@ -54,13 +61,13 @@ def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1,
     y, rng = _labels(n_samples, n_classes, rng)
     if np.ndim(noise):
         noise = _check.shape(_check.as_array(noise, "noise"), "noise", (n_classes,), ", one for each class")
-        noise = np.array([_check.non_negative(value, f"noise[{i}]") for i, value in enumerate(noise)])[y, None]
+        noise = np.array([_check.non_negative(value, f"noise[{i}]") for i, value in enumerate(noise)])[y]
     else:
         noise = _check.non_negative(noise, "noise")
     k = np.arange(n_classes)
     radius, angle = np.sqrt(k / max(n_classes - 1, 1)), k * _GOLDEN_ANGLE
     centres = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-    return centres[y] + noise * rng.standard_normal((len(y), 2)), y
+    return _noisy(centres[y], noise, rng), y
 
 
 def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0, rng=0):
@@ -70,7 +77,8 @@ def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0,
         peaks(x, y) = 3 (1 - x)^2 exp(-x^2 - (y + 1)^2) - 10 (x / 5 - x^3 - y^5) exp(-x^2 - y^2) - exp(-(x + 1)^2 - y^2) / 3
 
     noise : standard deviation of the normal numbers that are added to both coordinates of a point once it has its class.
-    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit.
+    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit,
+    MemoryError for more samples than memory has room for.
 
     >>> import numpy as np
     >>> X, y = fastlec.datasets.make_peaks(500)
@@ -84,25 +92,54 @@ def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0,
     side = np.linspace(-3, 3, _GRID)
     values = peaks(side, side[:, None])
     levels = np.linspace(values.min(), values.max(), n_classes + 1)[1:-1]
-    X, missing = np.empty((n_samples, 2)), [np.flatnonzero(labels == k) for k in range(n_classes)]
-    while any(map(len, missing)):
+    rows, counts = np.argsort(labels, kind="stable"), np.bincount(labels, minlength=n_classes)
+    starts, done = (
+        np.cumsum(counts) - counts,
+        np.zeros(n_classes, int),
+    )  # of each class: where its rows begin, how many have points
+    X = np.empty((n_samples, 2))
+    while (done < counts).any():
         points = rng.uniform(-3, 3, (max(n_samples, 1024), 2))
         found = np.digitize(peaks(*points.T), levels)
-        for k, rows in enumerate(missing):
-            some = points[found == k][: len(rows)]
-            X[rows[: len(some)]] = some
-            missing[k] = rows[len(some) :]
-    return X + noise * rng.standard_normal(X.shape), labels
+        order, new = np.argsort(found, kind="stable"), np.bincount(found, minlength=n_classes)
+        points, found = points[order], found[order]
+        place = np.arange(len(points)) - (np.cumsum(new) - new - done)[found]  # among the points of its class
+        wanted = place < counts[found]
+        X[rows[(starts[found] + place)[wanted]]] = points[wanted]
+        done = np.minimum(done + new, counts)
+    return _noisy(X, noise, rng), labels
 
 
 def peaks(x, y):
-    """The function of :func:`make_peaks`, elementwise: x, y numbers or arrays that broadcast.
+    """The function of :func:`make_peaks`, elementwise, for real numbers or arrays of shapes that broadcast.
 
-    >>> round(float(fastlec.datasets.peaks(0.0, 1.58)), 3)
-    8.105
+    Returns an array of that shape, or a number, float32 where x and y are single or half precision, else float64; 0 where x or y is
+    infinite. TypeError for other kinds, ValueError for other shapes, MemoryError where the result would not fit.
+
+    >>> fastlec.datasets.peaks([0, 2], [[1.58], [-1.0]]).round(2)
+    array([[ 8.11,  0.26],
+           [-0.72,  0.5 ]])
     """
-    first = 3 * (1 - x) ** 2 * np.exp(-(x**2) - (y + 1) ** 2)
-    return first - 10 * (x / 5 - x**3 - y**5) * np.exp(-(x**2) - y**2) - np.exp(-((x + 1) ** 2) - y**2) / 3
+    x, y = _check.as_array(x, "x"), _check.as_array(y, "y")
+    dtype = _check.common_dtype(x=x, y=y)
+    try:
+        size = math.prod(np.broadcast_shapes(x.shape, y.shape))
+    except ValueError:
+        raise ValueError(f"x has shape {x.shape} and y {y.shape}; expected shapes that broadcast") from None
+    _check.memory(4 * size * dtype.itemsize, f"peaks of {size} points")
+    with np.errstate(under="ignore"):
+        x, y = (np.clip(a.astype(dtype), -_FAR, _FAR) for a in (x, y))
+        first = 3 * (1 - x) ** 2 * np.exp(-(x**2) - (y + 1) ** 2)
+        return first - 10 * (x / 5 - x**3 - y**5) * np.exp(-(x**2) - y**2) - np.exp(-((x + 1) ** 2) - y**2) / 3
+
+
+def _noisy(X, noise, rng):
+    """X and normal numbers of that standard deviation, or of one for each row. ValueError where float64 does not hold that."""
+    with np.errstate(over="ignore"):
+        noisy = X + np.reshape(noise, (-1, 1)) * rng.standard_normal(X.shape)
+    if not np.isfinite(noisy).all():
+        raise ValueError(f"noise is {np.max(noise)}; expected less, so that all points are finite")
+    return noisy
 
 
 def _labels(n_samples, n_classes, rng):

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from . import _check, io
+from . import _check, _labels, io
 
 SUFFIXES = (".png", ".pdf", ".svg")
 TILES, LAYERS = 16, 8  # small images: in a row, and rows of them
 TILE = 0.92  # of a square: the rest is gap
+MOST_COORDINATE = 1e300  # of points in a picture: matplotlib overflows above 1e304
 
 
 class PlotError(ValueError):
@@ -49,27 +50,31 @@ def save(figure, path: str | os.PathLike) -> None:
 def loss_curves(history, ax=None):
     """Training and validation loss of each epoch, and the accuracies on a second axis; what is empty is left out.
 
-    history : has the lists train_loss, val_loss, train_accuracy, val_accuracy, as `fastlec.History`.
+    history : has the list train_loss and perhaps val_loss, train_accuracy, val_accuracy, as `fastlec.History`.
+
+    >>> history = fastlec.History(train_loss=[1.0, 0.5], train_accuracy=[0.25, 0.75])
+    >>> fastlec.plot.loss_curves(history).get_title()
+    'Loss and accuracy'
     """
     ax = _axes(ax)
-    epochs = np.arange(1, len(history.train_loss) + 1)
-    lines = ax.plot(epochs, history.train_loss, label="training loss")
-    if history.val_loss:
-        lines += ax.plot(epochs, history.val_loss, label="validation loss")
-    ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss")
+    curves = {
+        "training loss": (history.train_loss, "tab:blue"),
+        "validation loss": (getattr(history, "val_loss", ()), "tab:orange"),
+        "training accuracy": (getattr(history, "train_accuracy", ()), "tab:olive"),
+        "validation accuracy": (getattr(history, "val_accuracy", ()), "tab:green"),
+    }
+    top, lines = ax, []
+    for label, (values, color) in curves.items():
+        if label.endswith("accuracy") and len(values) and top is ax:
+            top = ax.twinx()
+            top.set_ylabel("accuracy (%)")
+        if len(values) or label == "training loss":
+            values = np.multiply(values, 1 if top is ax else 100)
+            lines += top.plot(np.arange(1, len(values) + 1), values, color=color, label=label)
+    ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss" if top is ax else "Loss and accuracy")
     ax.xaxis.get_major_locator().set_params(integer=True)
     ax.grid(True, which="both", alpha=0.25)
-    top = ax
-    if history.train_accuracy or history.val_accuracy:
-        top = ax.twinx()
-        top.set_ylabel("accuracy (%)")
-    for values, color, label in (
-        (history.train_accuracy, "tab:olive", "training accuracy"),
-        (history.val_accuracy, "tab:green", "validation accuracy"),
-    ):
-        if values:
-            lines += top.plot(epochs, 100 * np.asarray(values), color=color, label=label)
-    top.legend(handles=lines, loc="center right")
+    top.legend(handles=lines, loc="best")
     return ax
 
 
@@ -144,14 +149,16 @@ def confusion_matrix(counts, ax=None):
     return ax
 
 
-def decision_regions(predict, X, y, ax=None, *, resolution: int = 200):
+def decision_regions(predict, X, y, ax=None, *, classes=None, resolution: int = 200):
     """The classes that a classifier gives to the points of the plane, as areas of colour, and samples as dots: one colour for each
     class. Where the classifier gives probabilities, areas are paler the less certain it is.
 
     predict : a function of points (k, 2) float64, such as ``net.predict`` or the predict or predict_proba of a classifier of
-    scikit-learn's. It gives labels (k,), numbers or text; or (k, l) probabilities of the l classes, which are the labels in y in
-    sorted order, or 0 to l - 1 where y has integers in that range.
+    scikit-learn's. It gives labels (k,), or probabilities (k, l) in [0, 1], a column for each of l classes.
     X : (m, 2), finite.  y : (m,) labels, numbers or text.  resolution : points on each side of the picture.
+    classes : (l,) the labels that the columns stand for. By default ``classes_`` of the object whose method predict is; else the
+    labels in y, sorted, where there are l; else 0 to l - 1 where y has integers in that range. Where y or classes are text,
+    integers from 0 on, of predict or y, stand for that text in order.
     Returns the Axes. ValueError or TypeError for arguments, or what predict gives, of other shapes or kinds.
 
     >>> X, y = fastlec.datasets.make_blobs(300, 3)
@@ -161,33 +168,30 @@ def decision_regions(predict, X, y, ax=None, *, resolution: int = 200):
     ['0', '1', '2']
     """
     _check.function(predict, "predict")
+    ax = _axes(ax)
     X = _check.matrix(X, "X", columns=2)
     _check.float_dtype(X.dtype, "X")
     X = X.astype(np.float64)
     _check.finite(X, "X")
-    y = _labels(y, "y", len(X))
+    labels, own = _labels.distinct(y, "y", len(X))
+    columns = None if classes is None else _labels.in_order(classes, "classes")
     resolution = _check.count(resolution, "resolution", 2, 1 << 12)
-    low, high = X.min(axis=0), X.max(axis=0)
-    margin = 0.05 * np.where(high > low, high - low, 1)
-    low, high = low - margin, high + margin
+    low, high = _limits(X)
     sides = low + (high - low) * (np.arange(resolution)[:, None] + 0.5) / resolution  # the middles of the picture's points
     points = np.stack(np.meshgrid(*sides.T), axis=-1).reshape(-1, 2)
     found = _check.as_array(predict(points), "what predict gave")
+    opacity = 0.4
     if found.ndim == 2:
-        _check.shape(found, "what predict gave", (len(points), found.shape[1]), ", a row of probabilities for each point")
-        _check.float_dtype(found.dtype, "what predict gave")
-        _check.finite(found, "what predict gave")
-        classes = _classes_of_columns(y, found.shape[1])
-        own, codes = np.searchsorted(classes, y), found.argmax(axis=1)
-        opacity = 0.4 * np.clip(found.max(axis=1, keepdims=True), 0, 1)
+        opacity = 0.4 * np.clip(_labels.probabilities(found, len(points)).max(axis=1, keepdims=True), 0, 1)
+        names, found = _labels.of_columns(predict, columns, labels, found.shape[1]), found.argmax(axis=1)
     else:
-        labels = np.concatenate([y, _labels(found, "what predict gave", len(points))])
-        classes, codes = np.unique(labels, return_inverse=True)
-        own, codes = np.split(codes, [len(y)])
-        opacity = 0.4
+        names, found = _labels.distinct(found, "what predict gave", len(points))
+    names, labels = _labels.of_one_kind(names, labels, columns)
+    classes = sorted(dict.fromkeys(labels + names))  # of equal ones, such as True and 1, that in y
+    code = {label: i for i, label in enumerate(classes)}
+    own, codes = (np.array([code[label] for label in some])[which] for some, which in ((labels, own), (names, found)))
     colors = _colors(len(classes))
     image = opacity * colors[codes] + (1 - opacity)
-    ax = _axes(ax)
     extent = [low[0], high[0], low[1], high[1]]
     ax.imshow(image.reshape(resolution, resolution, 3), extent=extent, origin="lower", aspect="auto", interpolation="nearest")
     for code, label in enumerate(classes):
@@ -271,6 +275,11 @@ def fits_by_degree(experiment, degrees, ax=None):
     """The lecture's figure 1: a noisy sample, its function, and polynomials of these degrees with their errors in the legend.
 
     experiment : what ``fastlec.course.overfit.experiment`` gives. The fits are drawn at the points of the sample.
+
+    >>> from fastlec.course import overfit
+    >>> ax = fastlec.plot.fits_by_degree(overfit.experiment(), (2, 15))
+    >>> [text.get_text().partition(":")[0] for text in ax.get_legend().get_texts()]
+    ['measurements', 'function', 'degree 2', 'degree 15']
     """
     ax = _axes(ax)
     x, fits = experiment.x, experiment.fits
@@ -289,6 +298,11 @@ def errors_by_degree(fits, ax=None):
     """The lecture's figure 2: train and test error by degree, and the corner of the training curve.
 
     fits : :class:`fastlec.regression.PolynomialFits`; leave-one-out and GCV are drawn as far as they do not dwarf the others.
+
+    >>> from fastlec.course import overfit
+    >>> ax = fastlec.plot.errors_by_degree(overfit.experiment().fits)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('degree', 'MSE')
     """
     ax = _axes(ax)
     for name, errors in {"train": fits.train_mse, "test": fits.test_mse, "leave-one-out": fits.loo, "GCV": fits.gcv}.items():
@@ -307,6 +321,11 @@ def oracle_errors(rows, ax=None):
     """The error of least squares with the true functions over the number of samples, log-log.
 
     rows : what ``fastlec.course.overfit.oracle_errors`` gives.
+
+    >>> from fastlec.course import overfit
+    >>> ax = fastlec.plot.oracle_errors(overfit.oracle_errors((0.1, 0.05)))
+    >>> ax.get_xscale(), ax.get_yscale()
+    ('log', 'log')
     """
     ax = _axes(ax)
     samples = np.array([row.samples for row in rows])
@@ -324,6 +343,11 @@ def l_curve(path, corner=None, ax=None):
     """The norm of the solution over that of the residual for all amounts of regularization, log-log.
 
     path : :class:`fastlec.regression.RegularizationPath`.  corner : what ``fastlec.regression.l_curve_corner`` gives, or None.
+
+    >>> from fastlec.course import overfit
+    >>> found = overfit.experiment()
+    >>> fastlec.plot.l_curve(found.path, found.corner).get_title()
+    'L-curve of ridge'
     """
     ax = _axes(ax)
     ax.loglog(path.residual_norms, path.solution_norms, ".-", markersize=3)
@@ -402,27 +426,15 @@ def _tiles(ax, row, images, cmap, low, high):
         ax.imshow(image, cmap=cmap, vmin=low, vmax=high, extent=(x, x + width, y + height, y), aspect="equal")
 
 
-def _labels(y, name, m):
-    """Labels (m,), numbers or text."""
-    y = _check.shape(_check.as_array(y, name), name, (m,), ", one label for each point")
-    if y.dtype == object and all(isinstance(label, str) for label in y):
-        y = y.astype(str)
-    if y.dtype.kind not in "biufU":
-        raise TypeError(f"{name} has dtype {y.dtype}; expected labels that are numbers or text")
-    if y.dtype.kind == "f":
-        _check.finite(y, name)
-    return y
-
-
-def _classes_of_columns(y, count):
-    """The labels that columns of probabilities stand for."""
-    if y.dtype.kind in "iub" and y.min() >= 0 and y.max() < count:
-        return np.arange(count)
-    classes = np.unique(y)
-    if len(classes) != count:
-        own = _check.shown(classes.tolist())
-        raise ValueError(f"predict gave probabilities of {count} classes; expected {len(classes)}, those in y: {own}")
-    return classes
+def _limits(X):
+    """The lowest and the highest corner of a picture with all points and a margin. ValueError where that is too large."""
+    low, high = X.min(axis=0), X.max(axis=0)
+    with np.errstate(over="ignore"):
+        margin = 0.05 * np.where(high > low, high - low, np.maximum(np.abs(high), 1))
+        low, high = low - margin, high + margin
+        if not (np.abs([low, high]) < MOST_COORDINATE).all():
+            raise ValueError(f"X has values from {X.min():g} to {X.max():g}; expected values that a picture has room for")
+    return low, high
 
 
 def _colors(count):
@@ -435,4 +447,11 @@ def _colors(count):
 
 
 def _axes(ax):
-    return new_figure().subplots() if ax is None else ax
+    """ax, or that of a new figure for None. TypeError for what is no Axes."""
+    if ax is None:
+        return new_figure().subplots()
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax is a {type(ax).__name__}; expected the Axes of a matplotlib figure, or None")
+    return ax

@@ -52,9 +52,12 @@ histories = {key: fastlec.fit(net, *SETS[key[0]], optimizer=adam, epochs=EPOCHS,
 axes = plt.figure(figsize=(12, 6), layout="constrained").subplots(2, 3, sharex=True, sharey=True)
 for (s, kind, d), history in histories.items():
     ax, color = axes[list(FIRST).index(kind), list(SETS).index(s)], f"C{DEPTHS.index(d)}"
-    ax.plot(history.train_accuracy, color, label=f"{d} layer{'s' * (d > 1)}")
-    ax.plot(history.val_accuracy, color, linestyle="--")
+    epochs = range(1, EPOCHS + 1)
+    ax.plot(epochs, history.train_accuracy, color, label=f"{d} layer{'s' * (d > 1)}")
+    ax.plot(epochs, history.val_accuracy, color, linestyle="--")
     ax.set(title=f"{s}, {kind}", xlabel="epoch", ylabel="accuracy")
+for line, label in (("k-", "training"), ("k--", "validation")):
+    axes[0, 1].plot([], [], line, label=label)
 axes[0, 1].legend(loc="lower right")
 
 # %%

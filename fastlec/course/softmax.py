@@ -40,7 +40,8 @@ def train_softmax(
     start : go on from this model; by default from zero.
     solver : "sgd" (`fastlec.fit` over mini-batches of batch_size with SGD(lr, momentum)), "lbfgs" or "newton-cg" (at most
     ``epochs`` iterations on all samples at once).
-    l2 : weight of the penalty l2/2 ||W||^2. The training loss in the history has it in it with the latter two alone.
+    l2 : weight of the penalty l2/2 ||W||^2. The training loss in the history has it in it with the latter two alone; with these the
+    history's train_loss and train_accuracy are those after the iteration.
     epochs : by default 60 for sgd, 1000 for lbfgs, 100 for newton-cg; callback(epoch, history) is called after each.
     The same arguments give the same model. Its message says how far the gradient has fallen, relative to its start, and whether
     that is convergence: to 1e-6, in float32 to 1e-4, as in :func:`minimize_scipy`.
@@ -118,7 +119,9 @@ def _minimised(net, model, objective, held_out, solver, max_iter, callback) -> t
         val_loss = held_out.value(theta)
         if not math.isfinite(val_loss):
             raise FloatingPointError(f"training diverged at iteration {iteration}: the validation loss is {val_loss}")
-        measured = {"train_loss": loss, "val_loss": val_loss, "val_accuracy": accuracy(held_out.y, held_out.predict(theta))}
+        measured = {"train_loss": loss, "val_loss": val_loss}
+        for name, f in {"train_accuracy": objective, "val_accuracy": held_out}.items():
+            measured[name] = accuracy(f.y, f.predict(theta))
         try:
             for name, value in measured.items():
                 getattr(history, name).append(value)

@@ -160,6 +160,9 @@ class Layer(Fixed):
     def _draw(self, rng):
         """Weights from this generator, where they were neither drawn from a given one nor assigned: of fastlec's own layers."""
 
+    def _keep_params(self):
+        """From now on the parameters count as assigned, whatever they are: `_draw` leaves them."""
+
     def _for_training(self, trainable):
         """`for_training`, which of a network depends on the names of the parameters and buffers that are trained."""
         return self.for_training()

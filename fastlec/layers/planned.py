@@ -122,6 +122,9 @@ class PlannedLayer(Layer):
             for name, a in make(self._unseeded.draws, self.dtype, rng).items():
                 self.params[name][...] = a
 
+    def _keep_params(self):
+        vars(self)["_unseeded"] = None
+
     def _is_fixed(self, name):
         return self._plans_itself or super()._is_fixed(name)
 

@@ -58,12 +58,9 @@ class Network(PlannedLayer):
     layers : a tuple of the layers, bound copies of those given: their parameters are views of theta. So one layer may be given to
     several networks, or twice to one, and each place has parameters of its own, which begin as the layer's.
     theta : (n_params,) float32 or float64, writeable; assigning copies into it.
-    rng : a seed or numpy.random.Generator. With it, layers made without ``rng=`` get weights from a stream each, spawned from it by
-    their place, if their parameters are still, to the bit, what they drew when they were made. So the same seed and layers give the
-    same network, whatever other layers hold. All others keep their parameters: layers made with ``rng=``, what was trained, loaded
-    or assigned, and layers whose class is made of `Layer` alone; but not a layer that a training of others left as it was. A layer
-    given twice gets weights for each place; a network within gets a stream, and spawns its layers' from that. The layers given
-    stay as they are. None: all keep their parameters.
+    rng : a seed or numpy.random.Generator, from which every place draws weights of its own: one seed gives one network. Layers that
+    were made with ``rng=``, assigned, loaded, or part of a network in training, even if that left them as they were, keep their
+    parameters, and so do layers of your own. None: all keep them. The layers given never change.
     params : {"0.W": view, "0.b": view, "1.W1": ...} in theta's order; a network inside a network has names such as "2.0.W".
     buffers : {"1.running_mean": ...}, the layers' own arrays, copies of those of the layers given. A network that shares theta
     with another one (`with_theta` of its theta, `for_training`) shares them too; one that copies it has copies.
@@ -86,7 +83,7 @@ class Network(PlannedLayer):
     _still = frozenset()  # layers whose buffers training steps leave as they are
 
     def __init__(self, layers, rng=None):
-        rng = None if rng is None else _check.generator(rng)
+        generator = None if rng is None else _check.generator(rng)
         try:
             layers = list(layers)
         except TypeError:
@@ -104,19 +101,23 @@ class Network(PlannedLayer):
             raise TypeError(f"layers have dtypes {sorted(map(str, dtypes))}; expected one")
         _through(layers, None, lambda layer, shape: layer.fits(shape))
         self._bind_copies(layers)
-        if rng is not None:
-            self._draw(rng)
+        if generator is not None:
+            try:
+                self._draw(generator)
+            except TypeError as error:
+                what = f"rng is {_check.shown(rng)}; expected a seed (an integer >= 0), or a Generator that can be split"
+                raise TypeError(f"{what}, such as numpy.random.default_rng(0): {error}") from None
 
     def _bind_copies(self, layers):
         self._bind(layers, joined([a for layer in layers for a in layer.params.values()]), own=True)
 
     def _draw(self, rng):
-        try:
-            streams = rng.spawn(len(self.layers))
-        except TypeError as error:
-            raise TypeError(f"rng is {_check.shown(rng)}, which cannot be split: {error}") from None
-        for layer, stream in zip(self.layers, streams, strict=True):
+        for layer, stream in zip(self.layers, rng.spawn(len(self.layers)), strict=True):
             layer._draw(stream)
+
+    def _keep_params(self):
+        for layer in self.layers:
+            layer._keep_params()
 
     def _bind(self, layers, theta, own=False, kept=()):
         """Takes theta as it is, and copies of the layers whose parameters are views of it. own: their buffers are copies too.

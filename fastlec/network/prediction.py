@@ -6,43 +6,49 @@ import numpy as np
 
 from .. import _check
 from ..functional import softmax
-from .forward import MOST_VALUES, chunk_size
+from .forward import MOST_VALUES
 
 
 def predicted(net, X):
     """The class of the largest output for each sample: (m,) int64."""
-    _, _, parts = _outputs(net, X)
-    return np.concatenate([np.empty(0, np.int64), *(output.argmax(axis=1) for output in parts)])
+    parts = [output.argmax(axis=1) for _, output in _outputs(net, X)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def probabilities(net, X):
     """softmax of the outputs: (m, l)."""
-    shape, dtype, parts = _outputs(net, X)
-    P, start = np.empty(shape, dtype), 0
-    for output in parts:
-        softmax(output, out=P[start : start + len(output)])
-        start += len(output)
+    P = None
+    for rows, output in _outputs(net, X):
+        if rows is None:
+            return softmax(output)
+        P = np.empty((len(X), output.shape[1]), output.dtype) if P is None else P
+        softmax(output, out=P[rows])
     return P
 
 
 def _outputs(net, X):
-    """(shape, dtype) of all outputs (m, l), and the outputs themselves, part by part. ValueError or TypeError for samples, or a
+    """(rows, their outputs), part by part: None for all rows where one part is enough. ValueError or TypeError for samples, or a
     network, that do not fit; ValueError for outputs that are not finite, once they are there."""
     X = _check.as_array(X, "X")
-    dtype = _check.float_dtype(X.dtype, "X")
+    _check.float_dtype(X.dtype, "X")
     if not X.ndim:
         raise ValueError("X is a number; expected an array of samples")
-    shape = net.output_shape(X.shape[1:])
-    if len(shape) != 1 or shape[0] < 2:
-        raise ValueError(f"net gives outputs of shape {shape} for each sample; expected (classes,), of two classes or more")
+    size = _check.of_X(net._forwards.chunk, net, X.shape[1:])
+    if len(X) <= size and (X.size <= MOST_VALUES or net.couples_samples):
+        yield None, _finite(net, X, 0)
+        return
     net, _ = net.prepared(X[:0])  # weights in another dtype are converted once
-    return (len(X), *shape), net.dtype or dtype, _finite_parts(net, X)
+    size = min(size, max(MOST_VALUES // math.prod(X.shape[1:]), 1))
+    for start in range(0, len(X), size):
+        rows = slice(start, start + size)
+        yield rows, _finite(net, X[rows], start)
 
 
-def _finite_parts(net, X):
-    chunk = min(chunk_size(net, X.shape[1:]), max(MOST_VALUES // max(math.prod(X.shape[1:]), 1), 1))
-    chunk = max(len(X), 1) if net.couples_samples else chunk
-    for start in range(0, len(X), chunk):
-        output = net(X[start : start + chunk])
-        _check.finite(output, "net(X)", first=start)
-        yield output
+def _finite(net, X, start):
+    """The outputs (k, l) of samples, which are counted from ``start``."""
+    output = _check.of_X(net, X)
+    if output.ndim != 2 or output.shape[1] < 2:
+        shape = output.shape[1:]
+        raise ValueError(f"net gives outputs of shape {shape} for each sample; expected (classes,), of two classes or more")
+    _check.finite(output, "net(X)", first=start)
+    return output

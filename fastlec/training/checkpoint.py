@@ -92,6 +92,8 @@ class Checkpoint:
             unmeasured = name.startswith(("val_", "train_accuracy")) and name != run.rule.monitor and not values.size
             fits = values.dtype == np.float64 and (values.shape == (done,) or unmeasured)
             require(fits, f"history.{name} is {values.dtype} of shape {values.shape}; expected float64 of shape {(done,)}")
+        counted = lists["train_accuracy"].size or lists["val_accuracy"].size
+        require(run.counts or not counted, "holds accuracies; expected none, for the loss has no classes(y)")
         require(type(best_epoch) is int and 1 <= best_epoch <= done, f"best_epoch is {best_epoch!r}; expected 1 to {done}")
         texts = isinstance(notes, list) and all(isinstance(note, str) for note in notes)
         require(texts, f"notes is {notes!r}; expected a list of texts")

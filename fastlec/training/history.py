@@ -17,10 +17,17 @@ class History:
     train_loss, train_accuracy : over the epoch's samples, the mean of the loss that their batch had before its step, and the share
     of classes that were right then. A training that goes on from an earlier version's checkpoint has no train_accuracy.
     val_loss, val_accuracy : after the epoch, on the validation samples. Accuracies are shares of classes that are right, in [0, 1],
-    where the targets are classes.  seconds : of training and validation.  learning_rate : at the epoch's first step.
+    where outputs are (m, l) and the loss says which classes the targets are, as `SoftmaxCrossEntropy` does, or one of your own with
+    a method ``classes(y)``.  seconds : of training and validation.  learning_rate : at the epoch's first step.
     best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.
     notes : a line of text for each setting that a call which went on from a checkpoint has changed, such as
     "from epoch 6 on lr is 0.001; it was 0.01".
+
+    >>> X, y = fastlec.datasets.make_blobs(100, 2)
+    >>> net = fastlec.Network([fastlec.Dense(2, 2, "identity")], rng=0)
+    >>> history = fastlec.fit(net, X, y, epochs=3, validation=0.2)
+    >>> len(history), len(history.val_accuracy), history.train_loss[-1] < history.train_loss[0]
+    (3, 3, True)
     """
 
     train_loss: list[float] = field(default_factory=list)

@@ -159,5 +159,5 @@ def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:
     if monitor.startswith("val_") and held_out is None:
         raise ValueError(f"early_stopping monitors {monitor} and validation is None; expected validation samples")
     if monitor == "val_accuracy" and classes is None:
-        raise ValueError("early_stopping monitors val_accuracy; expected targets that are classes")
+        raise ValueError("early_stopping monitors val_accuracy; expected outputs (m, l) and a loss with classes(y)")
     return early_stopping

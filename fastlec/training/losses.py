@@ -5,8 +5,9 @@ A loss of a user's own has two methods:
     targets(y, shape, dtype)        y checked and converted for an output of this shape
     value_and_gradient(output, y)   (the loss, its gradient by the output), both of which are read at once
 
-and may have more: ``value(output, y)``; ``hessian_mv(output, y, v)`` for Gauss-Newton products; ``classes(y)``, the classes (m,)
-that the targets speak for, for accuracies; ``residual_scale(size)``, where it is a sum of squares.
+and may have more: ``value(output, y)``; ``hessian_mv(output, y, v)`` for Gauss-Newton products; ``classes(y)``, the classes (m,) of
+outputs (m, l) that the targets speak for, integers from 0 to l - 1: without it there are no accuracies; ``residual_scale(size)``,
+where it is a sum of squares.
 """
 
 import numpy as np
@@ -16,7 +17,6 @@ from .._activations import ACTIVATIONS
 from .._kernels import plan as kernels
 from .._kernels import residuals as _residuals
 from .._kernels import xent as _xent
-from .._kernels.epilogue import IDENTITY
 from ..functional import softmax, softmax_cross_entropy
 from ..layers import AvgPool2d, MaxPool2d
 from ..layers.planned import PlannedLayer
@@ -51,36 +51,43 @@ def count_right(output, classes):
 
 
 def classes_of(loss, y, shape):
-    """The classes (m,) in targets y of an output of this shape, or None where the targets are no classes."""
-    if y.ndim == 1 and y.dtype.kind in "iu" and shape[-1] > 1:
-        return y
-    return loss.classes(y) if hasattr(loss, "classes") else None
+    """The classes (m,) in targets y of an output of this shape; None where the loss knows none, or the output is not (m, l)."""
+    if len(shape) != 2 or getattr(loss, "classes", None) is None:
+        return None
+    return _check.labels(loss.classes(y), *shape, f"what {type(loss).__name__}.classes gave")
 
 
 def warn_if_bounded(net, loss):
     """A UserWarning where the cross-entropy takes the values of a bounded activation for logits."""
-    name = _last_activation(net) if isinstance(loss, SoftmaxCrossEntropy) else None
-    bounds = name and ACTIVATIONS[name].bounds
-    if bounds:
+    name = _last_bounded(net) if isinstance(loss, SoftmaxCrossEntropy) else None
+    if name:
+        bounds = list(ACTIVATIONS[name].bounds)
         _check.warn(
-            f"net ends with {name}, whose values lie in {list(bounds)}, and {type(loss).__name__} takes them for logits: no class "
+            f"net ends with {name}, whose values lie in {bounds}, and {type(loss).__name__} takes them for logits: no class "
             'can become certain. End with activation "identity", as in Dense(n, n_classes, "identity")'
         )
 
 
-def _last_activation(net):
-    """The name of the activation that a network applies last, below layers that leave values in its range; None where there is none
-    that is known."""
-    for layer in reversed(net.layers):
+def _last_bounded(net):
+    """The name of the bounded activation that a network applies last, below layers of whose values bounds follow from those; None
+    where there is none that is known."""
+    for layer in _from_the_last(net):
         if not isinstance(layer, PlannedLayer) or not layer.planned:
             return None
-        if isinstance(layer, Network):
-            return _last_activation(layer)
-        if layer.outermost not in (None, IDENTITY):
+        if layer.outermost is not None and ACTIVATIONS[layer.activation].bounds:
             return layer.activation
         if not (layer.reshapes or layer.elementwise or isinstance(layer, AvgPool2d | MaxPool2d)):
             return None
     return None
+
+
+def _from_the_last(layer):
+    """The layers of a network, and of those within it, backwards; a layer that is none, or applies its layers in its own way."""
+    if isinstance(layer, Network) and type(layer).planned:
+        for inner in reversed(layer.layers):
+            yield from _from_the_last(inner)
+    else:
+        yield layer
 
 
 class SoftmaxCrossEntropy:

@@ -50,7 +50,7 @@ class Objective:
         self.X = _check.plain(X, net.theta.dtype, "X")
         if not len(self.X):
             raise ValueError(f"X has shape {self.X.shape}; expected at least one sample")
-        shape = net.output_shape(self.X.shape[1:])
+        shape = _check.of_X(net.output_shape, self.X.shape[1:])
         self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype))
         self.y.flags.writeable = False
         values, shape = int(np.prod(shape)), self.X.shape[1:]

@@ -29,7 +29,7 @@ class Run:
         self.step = TrainingStep(net, loss, optimizer, batch_size, trainable, keeps_output=counts)
         self.history = History()
         self.best = self.values() if rule.restore_best else None
-        self.rng, self.began, self.steps = rng, 0, 0
+        self.rng, self.began, self.steps, self.counts = rng, 0, 0, counts
 
     def values(self) -> dict[str, np.ndarray]:
         """Copies of all that training changes of the network."""

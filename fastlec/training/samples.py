@@ -37,7 +37,7 @@ def samples_of(net, loss, X, y) -> Samples:
     _check.float_dtype(X.dtype, "X")
     if X.ndim < 2 or 0 in X.shape:
         raise ValueError(f"X has shape {X.shape}; expected (samples, features), or more axes, none of them 0")
-    shape, dtype = (len(X), *net.output_shape(X.shape[1:])), net.theta.dtype
+    shape, dtype = (len(X), *_check.of_X(net.output_shape, X.shape[1:])), net.theta.dtype
     with np.errstate(over="ignore"):  # infinity is then found
         X = _check.plain(X, dtype, "X")
     y = np.array(loss.targets(y, shape, dtype), order="C")

@@ -99,6 +99,7 @@ class TrainingStep:
         self._count, self._keeps_output = 0, keeps_output
         self._states = tuple(_zeros(net) for _ in range(_check.count(optimizer.state_arrays, "optimizer.state_arrays", 0)))
         self._prepare()
+        net._keep_params()  # also what it leaves as it is: others are trained for that
         losses.warn_if_bounded(net, loss)
 
     def _prepare(self):
@@ -169,7 +170,7 @@ class TrainingStep:
         key = X.shape, y.ndim, conv_algorithm()
         plan = self._plans.get(key)
         if plan is None:
-            if 0 in self.net.output_shape(X.shape[1:]):
+            if 0 in _check.of_X(self.net.output_shape, X.shape[1:]):
                 raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
             self._form.check_batch(len(X), X.shape[1:])
             kind = _Planned if self._form.planned else _ByLayers

@@ -1,5 +1,7 @@
 """Sets of points in the plane: their shapes, their labels, where their points lie."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -76,6 +78,63 @@ def test_peaks_is_the_function_of_the_docstring():
     assert datasets.peaks(np.zeros((2, 1)), np.zeros(3)).shape == (2, 3)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "dtype"),
+    [
+        ([0, 1], [[2], [3]], np.float64),
+        (np.float32([0.5, 1]), np.float32(2), np.float32),
+        (np.float16([0.5, 1]), np.float16(2), np.float32),
+        (np.float16([0.5, 1]), 2, np.float64),
+        (np.arange(6, dtype=">f8")[::2], np.array([True, False, True]), np.float64),
+    ],
+)
+def test_peaks_of_any_real_numbers(x, y, dtype):
+    z = datasets.peaks(x, y)
+    expected = datasets.peaks(np.array(x, np.float64), np.array(y, np.float64))
+    assert (z.dtype, z.shape) == (dtype, np.broadcast_shapes(np.shape(x), np.shape(y)))
+    np.testing.assert_allclose(z, expected, rtol=100 * np.finfo(dtype).eps, atol=1e-6 if dtype == np.float32 else 0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_peaks_far_away_is_zero(dtype):
+    most = np.finfo(dtype).max
+    far = np.array([-np.inf, -most, -31, 31, 1e20, most, np.inf], dtype)
+    with np.errstate(all="raise"):
+        for x, y in ((far, dtype(0)), (dtype(0), far), (far, far), (far, -far)):
+            np.testing.assert_array_equal(datasets.peaks(x, y), 0)
+        datasets.peaks(np.linspace(-29, 29, 1000, dtype=dtype), dtype(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "x", "y"),
+    [
+        (ValueError, r"x has shape \(2,\) and y \(3,\); expected shapes that broadcast", np.ones(2), np.ones(3)),
+        (TypeError, "x has dtype complex128", 1j, 0),
+        (TypeError, "y has dtype <U1", 0, "a"),
+        (TypeError, "y has dtype object", 0, None),
+        (TypeError, "x is a masked array", np.ma.ones(2), 0),
+        (MemoryError, "peaks of 1000000000000 points would take", np.zeros((10**6, 1)), np.zeros(10**6)),
+    ],
+)
+def test_bad_arguments_of_peaks(error, text, x, y):
+    with pytest.raises(error, match=text):
+        datasets.peaks(x, y)
+
+
+def test_peaks_of_many_classes_take_no_longer():
+    """The time does not grow with classes times samples."""
+
+    def seconds(n_classes):
+        times = []
+        for _ in range(3):
+            began = time.process_time()
+            datasets.make_peaks(20000, n_classes)
+            times.append(time.process_time() - began)
+        return min(times)
+
+    assert seconds(4000) < 8 * seconds(2)
+
+
 def test_the_digits_are_those_of_data():
     assert datasets.load_digits is data.load_digits
     X, y = datasets.load_digits()
@@ -96,6 +155,7 @@ def test_the_digits_are_those_of_data():
         (ValueError, "noise is -0.1; expected a finite number >= 0", {"noise": -0.1}),
         (ValueError, "noise is nan", {"noise": float("nan")}),
         (ValueError, "noise is inf", {"noise": float("inf")}),
+        (ValueError, r"noise is 1e\+308; expected less, so that all points are finite", {"noise": 1e308}),
         (TypeError, "noise is 'a'; expected a number", {"noise": "a"}),
         (TypeError, "noise is 1j; expected a number", {"noise": 1j}),
         (TypeError, "rng is 'a'; expected a seed", {"rng": "a"}),
@@ -112,6 +172,8 @@ def test_bad_arguments(make, error, text, arguments):
     [
         (ValueError, "turns is 0; expected a number > 0", datasets.make_spirals, {"turns": 0}),
         (ValueError, "turns is inf", datasets.make_spirals, {"turns": float("inf")}),
+        (ValueError, r"turns is 1e\+308; expected fewer", datasets.make_spirals, {"turns": 1e308}),
+        (ValueError, r"noise is 1.5e\+308; expected less", datasets.make_blobs, {"noise": [0, 0, 0, 0, 1.5e308]}),
         (ValueError, r"noise has shape \(2,\); expected \(5,\), one for each class", datasets.make_blobs, {"noise": [1, 2]}),
         (ValueError, r"noise\[4\] is -1", datasets.make_blobs, {"noise": [0, 1, 2, 3, -1]}),
         (TypeError, "noise is a masked array", datasets.make_blobs, {"noise": np.ma.zeros(5)}),

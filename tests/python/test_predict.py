@@ -1,11 +1,25 @@
 """Network.predict and predict_proba: classes and probabilities of any number of samples, in memory that does not grow with it."""
 
+import timeit
 import tracemalloc
 
 import numpy as np
 import pytest
 
-from fastlec import Activation, Conv2d, Dense, Flatten, Layer, Network, softmax
+from fastlec import (
+    SGD,
+    Activation,
+    Conv2d,
+    Dense,
+    Flatten,
+    Layer,
+    Network,
+    Objective,
+    SoftmaxCrossEntropy,
+    fit,
+    softmax,
+    training_step,
+)
 
 
 def network(dtype=np.float64, n_classes=5):
@@ -108,8 +122,15 @@ def test_memory_does_not_grow_with_the_samples(tmp_path):
     ("error", "text", "net", "X"),
     [
         (ValueError, "X is a number; expected an array of samples", network, 3.0),
-        (ValueError, r"x has samples of shape \(\); expected \(6,\)", network, np.zeros(6)),
-        (ValueError, r"x has samples of shape \(5,\); expected \(6,\)", network, np.zeros((3, 5))),
+        (ValueError, r"X has samples of shape \(\); expected \(6,\)", network, np.zeros(6)),
+        (ValueError, r"X has samples of shape \(5,\); expected \(6,\)", network, np.zeros((3, 5))),
+        (
+            ValueError,
+            r"X has samples of shape \(2, 6, 5\); expected \(1, h, w\)",
+            lambda: Network([Conv2d(1, 3, 1)]),
+            np.zeros((9, 2, 6, 5)),
+        ),
+        (ValueError, r"X has samples of shape \(5,\); expected \(6,\)", network, np.zeros((10**6, 5), np.int8)),
         (TypeError, "X has dtype complex128", network, np.zeros((3, 6), complex)),
         (TypeError, "X has dtype <U1", network, np.full((3, 6), "a")),
         (TypeError, "X has dtype object", network, None),
@@ -125,8 +146,30 @@ def test_bad_arguments(name, error, text, net, X):
         getattr(net(), name)(X)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda net, X, y: fit(net, X, y),
+        lambda net, X, y: fit(net, np.ones((3, 6)), y, validation=(X, y)),
+        lambda net, X, y: training_step(net, SoftmaxCrossEntropy(), SGD(0.1), 3)(X, y),
+        lambda net, X, y: Objective(net, SoftmaxCrossEntropy(), X, y),
+    ],
+    ids=["fit", "validation", "step", "objective"],
+)
+def test_others_that_take_samples_name_them_so_too(call):
+    with pytest.raises(ValueError, match=r"^(validation: )?X has samples of shape \(5,\); expected \(6,\)"):
+        call(network(), np.zeros((3, 5)), np.zeros(3, int))
+
+
 def test_what_is_not_finite_is_named_wherever_it_is(rng):
     X = rng.standard_normal((9000, 6))
     X[8123, 2] = np.nan
     with pytest.raises(ValueError, match=r"net\(X\)\[8123, 0\] is nan"):
         network().predict(X)
+
+
+@pytest.mark.parametrize("name", ["predict", "predict_proba"])
+def test_of_one_sample_it_costs_little_more_than_a_call(name):
+    net, X = network(), np.ones((1, 6))
+    call, own = (min(timeit.repeat(lambda f=f: f(X), number=200, repeat=20)) for f in (net, getattr(net, name)))
+    assert own < 6 * call

@@ -138,6 +138,19 @@ def trained(tmp_path=None):
     return net.layers[0]
 
 
+def zero_assigned():
+    layer = Dense(4, 4)
+    layer.params["b"][...] = -0.0
+    return layer
+
+
+def left_by_a_training(inner=False):
+    layers = [Dense(4, 4), Dense(4, 2, "identity")]
+    net = Network([Network(layers[:1]), layers[1]] if inner else layers)
+    fit(net, np.ones((3, 4)), np.zeros(3, int), epochs=1, trainable=-1)
+    return net.layers[0]
+
+
 def loaded(tmp_path):
     Network([Dense(4, 4)]).save(tmp_path / "net.npz")
     return Network.load(tmp_path / "net.npz").layers[0]
@@ -149,6 +162,10 @@ KEPT = {
     "of another network's rng": lambda path: Network([Dense(4, 4)], rng=5).layers[0],
     "assigned": lambda path: assigned(),
     "bias assigned": lambda path: bias_assigned(),
+    "minus zero assigned": lambda path: zero_assigned(),
+    "features of a training": lambda path: left_by_a_training(),
+    "a network of features": lambda path: left_by_a_training(inner=True),
+    "a copy of features": lambda path: copy.deepcopy(left_by_a_training()),
     "with_params": lambda path: Dense(4, 4).with_params({"W": np.eye(4), "b": np.ones(4)}),
     "another layer's params": lambda path: Dense(4, 4).with_params(Dense(4, 4).params),
     "trained": lambda path: trained(),
@@ -165,7 +182,7 @@ def test_what_was_drawn_or_assigned_stays(made, tmp_path):
     before = {name: a.copy() for name, a in layer.params.items()}
     for net in (Network([layer], rng=1), Network([Network([layer])], rng=1).layers[0]):
         for name, a in net.layers[0].params.items():
-            np.testing.assert_array_equal(a, before[name])
+            assert a.tobytes() == before[name].tobytes()
 
 
 DRAWN = {
@@ -183,6 +200,12 @@ DRAWN = {
 def test_copies_of_what_was_never_drawn_or_assigned_are_drawn(copied):
     expected = Network([Dense(4, 4)], rng=1)
     np.testing.assert_array_equal(Network([copied(Dense(4, 4))], rng=1).theta, expected.theta)
+
+
+def test_layers_given_to_a_network_that_is_trained_are_drawn_for_the_next():
+    layers = [Dense(4, 4), Dense(4, 2, "identity")]
+    fit(Network(layers), np.ones((3, 4)), np.zeros(3, int), epochs=1)
+    np.testing.assert_array_equal(Network(layers, rng=1).theta, Network([Dense(4, 4), Dense(4, 2, "identity")], rng=1).theta)
 
 
 def test_other_settings_draw_as_those_do():
@@ -209,7 +232,10 @@ UNSPLIT = np.random.Generator(np.random.RandomState(0)._bit_generator)
         (TypeError, "rng is 'a'; expected a seed", "a"),
         (ValueError, "rng is -1; expected a seed", -1),
         (TypeError, "rng is 1.5; expected a seed", 1.5),
-        (TypeError, r"rng is Generator\(MT19937\).*, which cannot be split", UNSPLIT),
+        (TypeError, r"rng is Generator\(MT19937\).*; expected a seed .*, or a Generator that can be split", UNSPLIT),
+        (TypeError, r"rng is RandomState\(MT19937\).*; expected a seed .*, or a Generator", np.random.RandomState(0)),
+        (TypeError, "rng is True; expected a seed", True),
+        (TypeError, "rng is np.False_; expected a seed", np.False_),
     ],
 )
 def test_bad_seeds(error, text, rng):

@@ -26,7 +26,10 @@ def found():
         accuracies = [[*key, h.train_accuracy[-1], h.val_accuracy[-1]] for key, h in page["histories"].items()]
         tests = [[*key, type(test).__name__, bool(test.passed)] for key, test in page["tests"]]
         panels = [[ax.get_title() for ax in pyplot.figure(n).axes] for n in pyplot.get_fignums()]
-        print(json.dumps([accuracies, tests, panels]))
+        curves = pyplot.figure(2).axes
+        epochs = [[line.get_xdata()[[0, -1]].tolist() for line in ax.lines if len(line.get_xdata())] for ax in curves]
+        legends = [text.get_text() for ax in curves if ax.get_legend() for text in ax.get_legend().get_texts()]
+        print(json.dumps([accuracies, tests, panels, epochs, legends]))
     """
     return json.loads(output(code))
 
@@ -40,7 +43,7 @@ def test_it_takes_forty_lines():
 
 
 def test_every_network_passes_the_three_tests(found):
-    _, tests, _ = found
+    tests = found[1]
     kinds = ("TaylorResult", "TaylorResult", "TransposeResult")
     assert tests == [[s, kind, d, result, True] for s in SETS for kind in KINDS for d in DEPTHS for result in kinds]
 
@@ -53,6 +56,12 @@ def test_deep_networks_learn_what_shallow_ones_cannot(found):
             assert min(train, val) >= 0.95, (s, kind, d)
     for s, most in (("spirals", 0.8), ("peaks", 0.9)):  # one layer of 32
         assert max(*accuracies[s, "standard", 1], *accuracies[s, "residual", 1]) < most
+
+
+def test_curves_go_over_the_epochs_and_the_legend_tells_their_lines(found):
+    epochs, legends = found[3:]
+    assert epochs == [[[1, 60]] * 8] * 6
+    assert legends == ["1 layer", "2 layers", "4 layers", "8 layers", "training", "validation"]
 
 
 def test_the_pictures_have_their_panels(found):

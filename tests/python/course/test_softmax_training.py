@@ -100,6 +100,19 @@ def test_what_is_done_survives_an_exception(digits, solver, error):
     assert raised.value.model.image_shape == (8, 8)
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_solvers_measure_the_training_accuracy(digits, solver):
+    models = []
+    trained = softmax.train_softmax(
+        digits, solver=solver, epochs=4, callback=lambda epoch, history: models.append(len(history))
+    )
+    train, _ = data.split(digits.y)
+    history = trained.history
+    assert len(history.train_accuracy) == len(history) == len(models) == 4
+    assert history.train_accuracy[-1] == np.mean(predict(trained.model, digits.X[train]) == digits.y[train])
+    assert 0.5 < history.train_accuracy[0] < history.train_accuracy[-1]
+
+
 def test_what_is_done_survives_divergence(digits):
     start = softmax.train_softmax(digits, epochs=2).model
     with pytest.raises(

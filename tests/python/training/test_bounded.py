@@ -12,6 +12,7 @@ from fastlec import (
     Conv2d,
     Dense,
     Flatten,
+    Layer,
     MaxPool2d,
     MeanSquaredError,
     Network,
@@ -41,6 +42,28 @@ class OwnDense(Dense):
         return 100 * y, kept
 
 
+class OwnNetwork(Network):
+    def evaluate(self, x):
+        y, kept = super().evaluate(x)
+        return 100 * y, kept
+
+
+class Own(Layer):
+    """y = x."""
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x, None
+
+    def mv(self, kept, directions):
+        return directions["x"]
+
+    def tmv(self, kept, v, wrt):
+        return {"x": v}
+
+
 class OwnLoss(SoftmaxCrossEntropy):
     pass
 
@@ -51,6 +74,10 @@ BOUNDED = {
     "a layer": ([Dense(3, 2, "identity"), Activation("tanh")], X, SoftmaxCrossEntropy(), "ends with tanh"),
     "inner": ([Network([Dense(3, 2, "relu"), Dense(2, 2)])], X, SoftmaxCrossEntropy(), "ends with tanh"),
     "identity": ([Dense(3, 2), Activation("identity")], X, SoftmaxCrossEntropy(), "ends with tanh"),
+    "inner that reshapes": ([Dense(3, 2), Network([Flatten()])], X, SoftmaxCrossEntropy(), "ends with tanh"),
+    "inner identity": ([Network([Dense(3, 2)]), Network([Network([Activation("identity")])])], X, SoftmaxCrossEntropy(), "tanh"),
+    "relu of tanh": ([Dense(3, 2), Activation("relu")], X, SoftmaxCrossEntropy(), r"ends with tanh, whose values lie in \[-1, 1\]"),
+    "inner of an own layer": ([Network([Own(), Dense(3, 2)])], X, SoftmaxCrossEntropy(), "ends with tanh"),
     "pooled": ([Conv2d(1, 2, 1, "tanh"), AvgPool2d(2), MaxPool2d(2), Flatten()], IMAGES, SoftmaxCrossEntropy(), "ends with tanh"),
 }  # fmt: skip
 
@@ -80,6 +107,9 @@ UNBOUNDED = {
     "projected": ([ProjectedResidual(3, 2)], SoftmaxCrossEntropy()),
     "inner": ([Dense(3, 4), Network([Dense(4, 2, "identity")])], SoftmaxCrossEntropy()),
     "own layer": ([OwnDense(3, 2)], SoftmaxCrossEntropy()),
+    "relu of relu": ([Dense(3, 2, "relu"), Network([Activation("relu")])], SoftmaxCrossEntropy()),
+    "own layer in a network": ([Dense(3, 2), Network([Own()])], SoftmaxCrossEntropy()),
+    "own network": ([OwnNetwork([Dense(3, 2)])], SoftmaxCrossEntropy()),
     "nothing known": ([Dense(3, 2, "identity"), Activation("identity")], SoftmaxCrossEntropy()),
 }
 

@@ -1,6 +1,7 @@
 """fit: what it trains on, what it measures, when it ends. Stopped and continued: test_checkpoints.py."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -220,6 +221,65 @@ def test_targets_that_are_no_classes_have_no_accuracy():
     X, y = regression()
     history = fit(linear(), X, y, loss=MeanSquaredError(), epochs=1, validation=0.2)
     assert history.train_accuracy == history.val_accuracy == []
+
+
+class Own:
+    """The squares of what is missing to a number, one for each sample."""
+
+    def targets(self, y, shape, dtype):
+        return np.asarray(y)
+
+    def value_and_gradient(self, output, y):
+        missing = output - y.reshape(len(y), *(1,) * (output.ndim - 1))
+        return float((missing**2).mean()), 2 * missing / missing.size
+
+
+class Classes(Own):
+    """The same of labels, or of whatever the function gives."""
+
+    def __init__(self, classes=lambda y: y):
+        self.classes = classes
+
+
+@pytest.mark.parametrize("loss", [Own(), Classes()], ids=["own", "classes"])
+def test_outputs_of_other_axes_than_classes_have_no_accuracy(loss):
+    net, settings = Network([Conv2d(1, 3, 1)], rng=0), {"loss": loss, "validation": 0.5, "epochs": 1}
+    history = fit(net, np.ones((8, 1, 2, 2)), np.zeros(8, int), **settings)
+    assert len(history.val_loss) == 1
+    assert history.train_accuracy == history.val_accuracy == []
+
+
+@pytest.mark.parametrize("loss", [Own(), Classes()], ids=["own", "classes"])
+def test_integers_are_classes_where_the_loss_says_so(loss):
+    X, y = np.ones((8, 3)), np.arange(8) % 2
+    history = fit(Network([Dense(3, 2)], rng=0), X, y, loss=loss, validation=0.5, epochs=2)
+    assert len(history.train_accuracy) == len(history.val_accuracy) == (0 if type(loss) is Own else 2)
+
+
+def test_a_checkpoint_with_accuracies_needs_a_loss_of_classes(tmp_path):
+    """An earlier version took integers for classes whatever the loss, and set other samples aside."""
+    path, settings = tmp_path / "c.npz", {"checkpoint": tmp_path / "c.npz", "epochs": 1}
+    Named = type("Named", (Own,), {"__repr__": lambda self: "a loss", "classes": lambda self, y: y})
+    net = Network([Dense(3, 2)], rng=0)
+    fit(net, np.ones((8, 3)), np.arange(8) % 2, loss=Named(), **settings)
+    del Named.classes
+    with pytest.raises(io.ModelError, match=f"{path.name}: holds accuracies; expected none"):
+        fit(net, np.ones((8, 3)), np.arange(8) % 2, loss=Named(), **settings)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "found"),
+    [
+        (ValueError, r"what Classes.classes gave has shape \(8, 1\); expected \(8,\)", lambda y: y[:, None]),
+        (TypeError, "what Classes.classes gave has dtype float64; expected integers", lambda y: y / 2),
+        (TypeError, "what Classes.classes gave has dtype object; expected integers", lambda y: None),
+        (ValueError, "what Classes.classes gave has values from 0 to 2; expected 0 to 1", lambda y: y * 2),
+        (ValueError, "what Classes.classes gave has values from -1 to 0; expected 0 to 1", lambda y: -y),
+    ],
+)
+def test_what_a_loss_takes_for_classes_is_checked(error, text, found):
+    with pytest.raises(error, match=text):
+        fit(Network([Dense(3, 2)], rng=0), np.ones((8, 3)), np.arange(8) % 2, loss=Classes(found), epochs=1)
 
 
 # ---- early stopping
@@ -559,7 +619,7 @@ def test_only_what_is_trainable_is_trained(optimizer):
         (ValueError, "early_stopping monitors val_loss and validation is None", {"early_stopping": EarlyStopping()}),
         (
             ValueError,
-            "early_stopping monitors val_accuracy; expected targets that are classes",
+            "early_stopping monitors val_accuracy; expected outputs",
             {
                 "loss": MeanSquaredError(),
                 "y": np.zeros((300, 10)),
@@ -612,10 +672,15 @@ def test_a_history_draws_what_it_has():
     assert [line.get_ydata().tolist() for line in accuracies.lines] == [[25.0, 100.0], [50.0, 75.0]]
     labels = [text.get_text() for text in accuracies.get_legend().get_texts()]
     assert labels == ["training loss", "validation loss", "training accuracy", "validation accuracy"]
+    assert axes[0].get_title() == "Loss and accuracy"
     History([1.0, 0.5], [1.1, 0.8]).plot(axes[1])
+    assert axes[1].get_title() == "Loss"
     assert len(axes[1].lines) == 2
     assert len(axes[1].figure.axes) == 4  # an axis for the accuracy beside the first only
     History([1.0, 0.5]).plot(axes[2])
     assert [text.get_text() for text in axes[2].get_legend().get_texts()] == ["training loss"]
     assert len(History().plot().lines) == 1
+    assert len(plot.loss_curves(SimpleNamespace(train_loss=[1.0, 0.5])).lines) == 1
+    older = plot.loss_curves(SimpleNamespace(train_loss=[1.0, 0.5], val_loss=[1.0, 0.5], val_accuracy=[0.5, 1.0]))
+    assert [text.get_text() for text in older.figure.axes[1].get_legend().get_texts()][-1] == "validation accuracy"
     assert sys.modules.get("matplotlib.pyplot") is before
