@@ -1,6 +1,5 @@
 """Sets of points in the plane: their shapes, their labels, where their points lie."""
 
-import time
 
 import numpy as np
 import pytest
@@ -121,18 +120,9 @@ def test_bad_arguments_of_peaks(error, text, x, y):
         datasets.peaks(x, y)
 
 
-def test_peaks_of_many_classes_take_no_longer():
-    """The time does not grow with classes times samples."""
-
-    def seconds(n_classes):
-        times = []
-        for _ in range(3):
-            began = time.process_time()
-            datasets.make_peaks(20000, n_classes)
-            times.append(time.process_time() - began)
-        return min(times)
-
-    assert seconds(4000) < 8 * seconds(2)
+def test_peaks_of_thousands_of_classes():
+    _, y = datasets.make_peaks(6000, 2000)
+    assert (np.bincount(y) == 3).all()
 
 
 def test_the_digits_are_those_of_data():

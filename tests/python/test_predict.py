@@ -1,6 +1,5 @@
 """Network.predict and predict_proba: classes and probabilities of any number of samples, in memory that does not grow with it."""
 
-import timeit
 import tracemalloc
 
 import numpy as np
@@ -166,10 +165,3 @@ def test_what_is_not_finite_is_named_wherever_it_is(rng):
     X[8123, 2] = np.nan
     with pytest.raises(ValueError, match=r"net\(X\)\[8123, 0\] is nan"):
         network().predict(X)
-
-
-@pytest.mark.parametrize("name", ["predict", "predict_proba"])
-def test_of_one_sample_it_costs_little_more_than_a_call(name):
-    net, X = network(), np.ones((1, 6))
-    call, own = (min(timeit.repeat(lambda f=f: f(X), number=200, repeat=20)) for f in (net, getattr(net, name)))
-    assert own < 6 * call
