@@ -93,7 +93,7 @@ def _of_ridge(path):
     s, unit = path.singular_values, np.abs(path.projections).max()
     lambdas, places = np.unique(path.parameters, return_index=True)
     lambdas, places = lambdas[lambdas > 0], places[lambdas > 0]
-    _several(len(lambdas), "lambdas > 0")
+    _several(len(lambdas), "different lambdas > 0")
     beta, outside = path.projections / unit, (path.least_residual_norm / unit) ** 2
     curvature = _curvature(lambdas, s, beta, outside)
     peaks = np.zeros(len(lambdas), bool)

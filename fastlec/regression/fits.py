@@ -144,7 +144,7 @@ def fit_polynomials(x, y, degrees=None, *, kind="monomial", x_test=None, y_test=
         corner = _corner(criterion, train <= ROUNDING**2, degrees, len(x))
         train, loo = scale**2 * train, scale**2 * loo
         gcv = np.where(degrees < len(x) - 1, train / (1 - (degrees + 1) / len(x)) ** 2, np.inf)
-        test = None if y_test is None else scale**2 * _errors(tested, coefficients, y_test / scale)[degrees]
+        test = None if y_test is None else _errors(tested, coefficients, y_test, scale)[degrees]
         coefficients = scale * coefficients
     if not np.isfinite(coefficients).all():
         raise ValueError(f"y has values up to {scale:g}; expected less, for the coefficients are too large for float64")
@@ -161,17 +161,16 @@ def fit_polynomials(x, y, degrees=None, *, kind="monomial", x_test=None, y_test=
     )
 
 
-def _errors(columns, coefficients, y):
-    """Mean squares of y less the first 1, 2, ... columns times their coefficients."""
-    if not np.isfinite(np.mean(y**2)):
-        raise ValueError("y_test has values that are too large beside those of y for float64; expected smaller ones")
-    mse = np.empty(len(coefficients))
+def _errors(columns, coefficients, y, scale):
+    """Mean squares of y less the first 1, 2, ... columns times their coefficients times the scale."""
+    unit = max(np.abs(y).max(), scale)
+    y, coefficients, mse = y / unit, scale / unit * coefficients, np.empty(len(coefficients))
     for k, part in enumerate(coefficients):
         y = y - part * columns[:, k]
         mse[k] = np.mean(y**2)
         if not np.isfinite(mse[k]):
             raise ValueError(f"x_test has points so far from x that the error of degree {k} is too large for float64")
-    return mse
+    return unit**2 * mse
 
 
 def _criterion(mse, degrees, n):
