@@ -309,7 +309,8 @@ def errors_by_degree(fits, ax=None):
         if errors is not None:
             style = "-" if name in ("train", "test") else ":"
             ax.plot(fits.degrees, np.where(np.isfinite(errors), errors, np.nan), style, label=f"{name} error")
-    ax.axvline(fits.corner, color="tab:gray", linestyle="--", label=f"corner: degree {fits.corner}")
+    if fits.corner is not None:
+        ax.axvline(fits.corner, color="tab:gray", linestyle="--", label=f"corner: degree {fits.corner}")
     shown = fits.train_mse if fits.test_mse is None else np.maximum(fits.train_mse, fits.test_mse)
     ax.set(xlabel="degree", ylabel="MSE", title="L-shaped curves: error by degree", ylim=(0, 1.05 * shown.max()))
     ax.legend()

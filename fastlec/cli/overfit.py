@@ -17,9 +17,9 @@ MOST_DEGREE = 1000
 
 
 def overfit(
-    degrees: Annotated[str, typer.Option(callback=increasing(0), help="Of the polynomials that are shown.")] = ",".join(
-        map(str, lecture.DEGREES)
-    ),
+    degrees: Annotated[
+        str, typer.Option(callback=increasing(0), help="Of the polynomials that are shown, beside the corner.")
+    ] = ",".join(map(str, lecture.DEGREES)),
     samples: Annotated[int, typer.Option(min=4, max=10_000, help="Of the function, evenly spaced.")] = 101,
     noise: Annotated[
         float, typer.Option(callback=finite(0, 1e100, open_low=True), help="Its standard deviation.")
@@ -41,10 +41,13 @@ def overfit(
     found = lecture.experiment(shown[-1], samples=samples, noise=noise, kind=str(kind), seed=seed)
     fits = found.fits
     print(f"{'degree':>7}{'train MSE':>12}{'test MSE':>12}{'leave-one-out':>15}{'GCV':>12}")
-    for k in shown:
+    for k in sorted({*shown, fits.corner} - {None}):
         row = f"{k:7d}{fits.train_mse[k]:12.3g}{fits.test_mse[k]:12.3g}{fits.loo[k]:15.3g}{fits.gcv[k]:12.3g}"
         print(row + "  corner" * (k == fits.corner))
-    print(f"corner of the training curve: degree {fits.corner}; least test error: degree {found.best_degree}")
+    corner = (
+        "the training curve has no corner" if fits.corner is None else f"corner of the training curve: degree {fits.corner}"
+    )
+    print(f"{corner}; least test error: degree {found.best_degree}")
     _print_path(found)
     rows = lecture.oracle_errors(noise=noise, seed=seed)
     print(f"{'oracle:':>7}{'samples':>12}{'MSE':>12}{'mean of 100':>15}")

@@ -13,6 +13,7 @@ import numpy as np
 from .. import _check
 from ..layers import Dense
 from ..network import Network
+from ..regression.sample import ALPHA, true_basis
 from ..training import MeanSquaredError, Objective
 
 TARGET = "0.3 x + sin(10 x) + 0.5 exp(2 x)"
@@ -24,7 +25,7 @@ _STARTS = 8  # from nothing, over the width: narrow networks are soon fitted, an
 
 def target(x: np.ndarray) -> np.ndarray:
     """Lecture eq. 1: a1 x + a2 sin(10 x) + a3 exp(2 x), a = (0.3, 1, 0.5), elementwise."""
-    return 0.3 * x + np.sin(10 * x) + 0.5 * np.exp(2 * x)
+    return (true_basis(np.ravel(x)) @ ALPHA).reshape(np.shape(x))
 
 
 @dataclass(frozen=True, eq=False)

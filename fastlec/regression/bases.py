@@ -73,7 +73,10 @@ class PolynomialBasis(Fixed):
         array([[ 0.57735027, -0.70710678],
                [ 0.57735027,  2.82842712]])
         """
-        x = _check.values(x, "x")
+        return self._evaluate(x, "x")
+
+    def _evaluate(self, x, name):
+        x = _check.values(x, name)
         _check.memory(24 * len(x) * (self.degree + 1), f"{self.degree + 1} columns of {len(x)} points")
         with np.errstate(over="ignore", invalid="ignore"):
             t = self._variable(x)
@@ -87,7 +90,8 @@ class PolynomialBasis(Fixed):
             values = values.astype(x.dtype, copy=False)
         if not np.isfinite(values).all():
             i, k = np.argwhere(~np.isfinite(values))[0]
-            raise ValueError(f"x[{i}] is {x[i]}; expected a point nearer to {list(self.domain)}, column {k} is too large there")
+            where = f"a point nearer to {list(self.domain)}, column {k} is too large there"
+            raise ValueError(f"{name}[{i}] is {x[i]}; expected {where}")
         return values
 
     def coefficients(self, c):

@@ -26,7 +26,18 @@ class RegularizationPath:
         of the dtype's eps: the other samples do not determine the solution.
     gcv : (p,) with the mean of h in place of h_i (generalized cross-validation, Golub, Heath and Wahba 1979).
     singular_values, projections : (r,) s, decreasing, and U'y: what a Picard plot shows.
-    least_residual_norm : of A x - y for any x, |y - U U'y|.
+    least_residual_norm : of A x - y for any x, |y - U U'y|.  n_samples : m.
+
+    Errors, which are squares, are also infinite where float64 does not hold them.
+
+    >>> import numpy as np
+    >>> from fastlec.regression import truncated_svd_path
+    >>> A = np.diag([1.0, 0.1, 0.001])
+    >>> path = truncated_svd_path(A, A @ [1, 1, 1] + 0.01)
+    >>> path
+    RegularizationPath(kind='truncated SVD', parameters=array([1, 2, 3]), least_residual_norm=0.0, n_samples=3)
+    >>> path.solution_norms  # the noise in the last component is 10 times what is there
+    array([ 1.01      ,  1.49736435, 11.10139631])
     """
 
     kind: str
@@ -41,6 +52,7 @@ class RegularizationPath:
     singular_values: np.ndarray = field(repr=False)
     projections: np.ndarray = field(repr=False)
     least_residual_norm: float
+    n_samples: int
 
     def mse(self, A, y):
         """The mean square errors (p,), float64, on other samples: A (m, n) and y (m,). On a test set: the test error.
@@ -50,10 +62,15 @@ class RegularizationPath:
         >>> A, y = np.eye(2), np.ones(2)
         >>> ridge_path(A, y, [0, 1]).mse(A, y)
         array([0.  , 0.25])
+
+        Infinite where float64 does not hold them.
         """
         A, y = _system(A, y, self.coefficients.shape[1])
         _check.memory(A.itemsize * len(A) * len(self.parameters), f"{len(self.parameters)} predictions of {len(A)} samples")
-        return np.mean((A @ self.coefficients.T - y[:, None]) ** 2, axis=0, dtype=float)
+        with np.errstate(over="ignore", invalid="ignore"):
+            errors = (A @ self.coefficients.T - y[:, None]).astype(float, copy=False)
+            mse = np.mean(errors**2, axis=0)
+        return np.where(np.isnan(mse), np.inf, mse)
 
 
 def ridge_path(A, y, lambdas=None):
@@ -64,8 +81,9 @@ def ridge_path(A, y, lambdas=None):
         200 with equal ratios, from ten times the square of the largest singular value down to a tenth of that of the smallest above
         rounding.
 
-    Returns :class:`RegularizationPath`. TypeError and ValueError for what is not of finite real numbers and of such shapes, or a
-    matrix whose largest singular value is outside of 1e-100 to 1e100 (1e-15 to 1e15 in float32).
+    Returns :class:`RegularizationPath`. TypeError and ValueError for what is not of finite real numbers and of such shapes, for
+    a matrix whose largest singular value is outside of 1e-100 to 1e100 (1e-15 to 1e15 in float32), and for y so large that the
+    solutions or norms are not finite.
 
     >>> from fastlec.regression import ridge_path
     >>> path = ridge_path([[1, 0], [0, 2], [0, 0]], [1, 1, 1], [0, 1])
@@ -145,7 +163,7 @@ def _path(kind, parameters, U, s, Vt, y, passed, stopped):
     degrees = passed.sum(axis=1)
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         gcv = np.where(degrees < m, residual_norms**2 / m / (1 - degrees / m) ** 2, np.inf)
-        return RegularizationPath(
+        path = RegularizationPath(
             kind=kind,
             parameters=parameters,
             coefficients=(scale * (components.astype(y.dtype) @ Vt)).astype(y.dtype, copy=False),
@@ -158,7 +176,13 @@ def _path(kind, parameters, U, s, Vt, y, passed, stopped):
             singular_values=s,
             projections=scale * projections,
             least_residual_norm=float(scale * outside),
+            n_samples=m,
         )
+    for name in ("coefficients", "residual_norms", "solution_norms", "projections", "least_residual_norm"):
+        values = np.asarray(getattr(path, name))
+        if not np.isfinite(values).all():
+            raise ValueError(f"y has values up to {scale:g}; expected less, for {name} are too large for {values.dtype}")
+    return path
 
 
 def _left_out(U, y, passed, projections):

@@ -11,7 +11,15 @@ NOISE = 0.5
 
 
 class TrueModel(NamedTuple):
-    """A (n, 3), y_true = A alpha (n,) and y_noisy = y_true + noise (n,): what `generate_true_model` returns."""
+    """A (n, 3), y_true = A alpha (n,) and y_noisy = y_true + noise (n,): what `generate_true_model` returns.
+
+    >>> from fastlec.regression import generate_true_model
+    >>> sample = generate_true_model([0.0, 0.5], alpha=[2, 0, 1], noise=0)
+    >>> sample.y_true
+    array([1.        , 3.71828183])
+    >>> bool((sample.y_noisy == sample.y_true).all())
+    True
+    """
 
     A: np.ndarray
     y_true: np.ndarray
@@ -43,7 +51,8 @@ def generate_true_model(x, alpha=ALPHA, *, noise=NOISE, rng=None):
     x : (n,) points.  alpha : three numbers.  noise : standard deviation, >= 0.
     rng : seed or numpy.random.Generator; another sample at every call by default.
 
-    Returns :class:`TrueModel` (A, y_true, y_noisy), in x's dtype.
+    Returns :class:`TrueModel` (A, y_true, y_noisy), in x's dtype. ValueError for alpha of another length, for alpha or noise that
+    is not finite, or so large that the sample is not, and for points as `true_basis`. TypeError for what is no real numbers.
 
     >>> import numpy as np
     >>> from fastlec.regression import generate_true_model
@@ -54,14 +63,22 @@ def generate_true_model(x, alpha=ALPHA, *, noise=NOISE, rng=None):
     A = true_basis(x)
     alpha = _check.values(alpha, "alpha", 3, ": of x, sin(10 x) and exp(2 x)")
     noise, rng = _check.non_negative(noise, "noise"), _check.generator(rng)
-    y_true = (A @ alpha).astype(A.dtype, copy=False)
-    return TrueModel(A, y_true, (y_true + noise * rng.standard_normal(len(A))).astype(A.dtype, copy=False))
+    with np.errstate(over="ignore", invalid="ignore"):
+        y_true = (A @ alpha).astype(A.dtype, copy=False)
+        y_noisy = (y_true + noise * rng.standard_normal(len(A))).astype(A.dtype, copy=False)
+    if not np.isfinite(y_true).all():
+        raise ValueError(
+            f"alpha has values up to {np.abs(alpha).max():g}; expected less, for A alpha is too large for {A.dtype}"
+        )
+    if not np.isfinite(y_noisy).all():
+        raise ValueError(f"noise is {noise:g}; expected less, for the sample is too large for {A.dtype}")
+    return TrueModel(A, y_true, y_noisy)
 
 
 def oracle(x, y_noisy):
     """alpha (3,) by least squares with the true functions: argmin of |A_true alpha - y_noisy|^2 (lecture 1).
 
-    x, y_noisy : (n,), n >= 3. ValueError where the points do not determine alpha.
+    x, y_noisy : (n,), n >= 3. ValueError where the points do not determine alpha, or it is too large for its dtype.
 
     >>> import numpy as np
     >>> from fastlec.regression import generate_true_model, oracle
@@ -71,7 +88,12 @@ def oracle(x, y_noisy):
     """
     A = true_basis(x)
     y = _check.values(y_noisy, "y_noisy", len(A), f" to match x of shape ({len(A)},)")
-    alpha, _, rank, _ = np.linalg.lstsq(A, y)
+    scale = max(np.abs(y).max(), np.finfo(y.dtype).tiny)
+    alpha, _, rank, _ = np.linalg.lstsq(A, y / scale)
     if rank < 3:
         raise ValueError(f"x has {len(A)} points with {rank} independent rows of A; expected 3, which determine alpha")
+    with np.errstate(over="ignore"):
+        alpha = alpha * scale
+    if not np.isfinite(alpha).all():
+        raise ValueError(f"y_noisy has values up to {scale:g}; expected less, for alpha is too large for {alpha.dtype}")
     return alpha

@@ -376,12 +376,13 @@ def test_overfit(capsys, folder):
     lines = out.splitlines()
     assert lines[0] == "0.3 x + sin(10 x) + 0.5 exp(2 x) on [0.01, 1.01], 61 samples, noise 0.3"
     fits = overfit.experiment(30, samples=61, noise=0.3, kind="fourier", seed=3).fits
-    rows = np.array([line.split()[:5] for line in lines[2:5]], float)
+    shown = [0, 4, fits.corner, 30]
+    rows = np.array([line.split()[:5] for line in lines[2:6]], float)
     expected = np.stack([fits.degrees, fits.train_mse, fits.test_mse, fits.loo, fits.gcv], axis=1)
-    np.testing.assert_allclose(rows, expected[[0, 4, 30]], rtol=5e-3)
+    np.testing.assert_allclose(rows, expected[shown], rtol=5e-3)
     least = int(np.argmin(fits.test_mse))
-    assert lines[5] == f"corner of the training curve: degree {fits.corner}; least test error: degree {least}"
-    assert lines[6].startswith("all degrees, regularized: corner of the L-curve at lambda ")
+    assert lines[6] == f"corner of the training curve: degree {fits.corner}; least test error: degree {least}"
+    assert lines[7].startswith("all degrees, regularized: corner of the L-curve at lambda ")
     oracle = np.array([line.split() for line in lines[-8:-1]], float)
     assert oracle[:, 0].tolist() == [10, 20, 50, 100, 199, 496, 991]
     assert (np.diff(oracle[:, 2]) < 0).all()
@@ -393,17 +394,36 @@ def test_overfit_with_defaults(capsys):
     code, out, err = run(capsys, "overfit")
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert [int(line.split()[0]) for line in lines[2:11]] == [1, 3, 5, 7, 10, 15, 20, 50, 100]
-    assert lines[11].startswith("corner of the training curve: degree ")
+    corner = overfit.experiment().fits.corner
+    degrees = sorted({1, 3, 5, 7, 10, 15, 20, 50, 100, corner})
+    rows = lines[2 : 2 + len(degrees)]
+    assert [int(row.split()[0]) for row in rows] == degrees
+    assert [row.split()[0] for row in rows if row.endswith("  corner")] == [str(corner)]
+    assert lines[2 + len(rows)].startswith(f"corner of the training curve: degree {corner}; ")
     assert all(len(line) <= 90 for line in lines)
     assert run(capsys, "overfit")[1] == out
     assert run(capsys, "overfit", "--seed", 1)[1] != out
 
 
 def test_overfit_marks_the_corner_and_says_where_there_is_none(capsys):
-    _, out, _ = run(capsys, "overfit", "--degrees", "5,6,7", "--seed", 0)
-    assert [line.split()[0] for line in out.splitlines() if line.endswith("  corner")] == ["6"]
-    assert "the L-curve has no corner" in run(capsys, "overfit", "--degrees", "0,1,3", "--samples", 4, "--seed", 1)[1]
+    for degrees in ("5,7,30", "1,20"):  # it is shown where it is not asked for
+        _, out, _ = run(capsys, "overfit", "--degrees", degrees, "--seed", 0)
+        assert [line.split()[0] for line in out.splitlines() if line.endswith("  corner")] == ["7"]
+    for degrees in ("0", "1,3"):
+        code, out, err = run(capsys, "overfit", "--degrees", degrees, "--samples", 4, "--seed", 1)
+        assert (code, err) == (0, "")
+        assert "\nthe training curve has no corner; least test error: degree" in out
+        assert "the L-curve has no corner" in out
+        assert not [line for line in out.splitlines() if line.endswith("  corner")]
+
+
+def test_the_module_is_the_command(capsys):
+    done = finished([sys.executable, "-m", "fastlec", "overfit", "--degrees=1,3", "--samples=20"])
+    code, out, err = run(capsys, "overfit", "--degrees=1,3", "--samples=20")
+    assert (done.returncode, done.stdout, done.stderr) == (code, out, err) == (0, out, "")
+    done = finished([sys.executable, "-m", "fastlec", "fly"])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("fastlec: ")
 
 
 @pytest.mark.parametrize(

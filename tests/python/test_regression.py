@@ -1,10 +1,12 @@
 """Over-fitting, regularization and L-curves (lecture 1): fastlec.regression."""
 
 import copy
+from contextlib import suppress
 
 import mpmath
 import numpy as np
 import pytest
+from inverse_problems import PROBLEMS, noisy_samples
 from numpy.polynomial import Chebyshev, Polynomial
 
 from fastlec import regression
@@ -232,6 +234,14 @@ def test_the_oracle_finds_alpha_better_from_more_samples():
         (r"rng is 'seed'", lambda: generate_true_model(X, rng="seed")),
         (r"y_noisy has shape \(2,\); expected \(3,\) to match x", lambda: oracle([1, 2, 3], [1, 2])),
         (r"x has 3 points with 2 independent rows", lambda: oracle([1, 2, 2], [1, 2, 3])),
+        (r"y_noisy has values up to 1e\+308; expected less", lambda: oracle(X, 1e308 * np.sign(X - 0.5))),
+        (
+            r"y_noisy has values up to 1e\+38; .*float32",
+            lambda: oracle(X.astype("f4"), np.float32(1e38) * np.sign(X - 0.5).astype("f4")),
+        ),
+        (r"noise is 1e\+308; expected less", lambda: generate_true_model(X, noise=1e308, rng=0)),
+        (r"alpha has values up to 1e\+308; expected less", lambda: generate_true_model(X, [1e308] * 3)),
+        (r"noise is 1e\+39; .*float32", lambda: generate_true_model(X.astype(np.float32), noise=1e39, rng=0)),
     ],
 )
 def test_bad_arguments_of_the_sample(text, call):
@@ -290,29 +300,50 @@ def test_train_and_test_error_by_degree():
     assert fit_polynomials(X, y_true, [1]).test_mse is None
 
 
+# points, noise; the degree of the least expected test error is 5 to 8, by the median of samples
+SAMPLES = {"lecture": (101, 0.5), "little noise": (101, 0.1), "much noise": (101, 2.0), "few": (31, 0.5), "many": (1001, 0.5)}
+
+
+def fitted(n, noise, seed):
+    """Fits to a sample like the lecture's: with the expected test error, and on a test set as the lecture's program makes it."""
+    x, rng = np.linspace(0.01, 1.01, n), np.random.default_rng(seed)
+    _, y_true, y = generate_true_model(x, noise=noise, rng=rng)
+    y_test = generate_true_model(x, noise=noise, rng=rng).y_noisy
+    return tuple(fit_polynomials(x, y, range(26), y_test=values) for values in (y_true, y_test))
+
+
 def test_the_corner_of_the_training_curve_is_near_the_least_test_error():
-    """Within two degrees for at least 90 of 100 samples. The test error is that of infinitely many test samples: at the points of
-    the sample, and evenly spread between them."""
-    fine = np.linspace(0.01, 1.01, 1001)
-    y_true, fine_true = generate_true_model(X).y_true, generate_true_model(fine).y_true
-    near = []
-    for seed in range(200):
-        y = generate_true_model(X, rng=seed).y_noisy
-        fits = fit_polynomials(X, y, range(41), y_test=y_true)
-        between = fit_polynomials(X, y, range(41), x_test=fine, y_test=fine_true)
-        near.append([abs(fits.corner - int(np.argmin(f.test_mse))) <= 2 for f in (fits, between)])
-    assert (np.mean(near, axis=0) >= 0.9).all()
-
-
-def test_the_test_error_at_the_corner_is_near_the_least():
-    """On the lecture's own test set, as noisy and as small as the sample: on average within 5 % of the least of any degree."""
-    ratios = []
+    """Within two degrees of it. What is best on a test set as small and noisy as the sample is chance in part: the degree of the
+    least expected error is within two of that for 70 to 80 of 100 samples."""
+    grid = np.linspace(0.01, 1.01, 1001)
+    fine, repeated = generate_true_model(grid).y_true, np.tile(X, 100)
+    near, near_best, ratios = [], [], []
     for seed in range(100):
-        rng = np.random.default_rng(seed)
-        y, y_test = (generate_true_model(X, rng=rng).y_noisy for _ in range(2))
-        fits = fit_polynomials(X, y, range(41), y_test=y_test)
-        ratios.append(fits.test_mse[fits.corner] / fits.test_mse.min())
+        expected, literal = fitted(*SAMPLES["lecture"], seed)
+        y, corner = expected.basis.Q @ expected.coefficients, expected.corner
+        between = fit_polynomials(X, y, range(26), x_test=grid, y_test=fine)
+        many = generate_true_model(repeated, rng=seed + 1000).y_noisy
+        many = fit_polynomials(X, y, range(26), x_test=repeated, y_test=many)
+        best = [int(np.argmin(fits.test_mse)) for fits in (expected, between, many, literal)]
+        near.append([abs(corner - degree) <= 2 for degree in best])
+        near_best.append(abs(best[0] - best[-1]) <= 2)
+        ratios.append(literal.test_mse[corner] / literal.test_mse.min())
+    assert (np.sum(near, axis=0) >= [90, 90, 90, 65]).all()
+    assert 70 <= np.sum(near_best) <= 85
     assert np.mean(ratios) < 1.05
+
+
+def test_the_corner_follows_noise_and_number_of_samples_better_than_any_degree():
+    """An answer that is always the same comes near the best degree for some of these kinds of samples, the corner for all."""
+    near, constant = [], []
+    for n, noise in SAMPLES.values():
+        found = [fitted(n, noise, seed)[0] for seed in range(100)]
+        best = np.array([np.argmin(fits.test_mse) for fits in found])
+        near.append(np.mean(np.abs([fits.corner for fits in found] - best) <= 2))
+        constant.append(np.mean(np.abs(np.arange(26)[:, None] - best) <= 2, axis=1))
+    assert min(near) >= 0.8
+    assert min(near) > np.min(constant, axis=0).max() + 0.1
+    assert np.mean(near) > np.mean(constant, axis=0).max() + 0.01
 
 
 def test_the_corner_of_what_fits_exactly():
@@ -320,8 +351,18 @@ def test_the_corner_of_what_fits_exactly():
         assert fit_polynomials(X, scale * (1 - X**3)).corner == 3
     assert fit_polynomials(X, np.zeros(101)).corner == 0
     assert fit_polynomials(X, np.cos(5 * np.pi * (X - 0.01)), kind="fourier").corner == 5
-    with np.errstate(all="raise"):
-        assert fit_polynomials([1, 2], [3, 4]).corner == 0
+
+
+def test_fits_without_a_corner():
+    """From so few points that the criterion compares no degrees."""
+    for x, degrees in (([1, 2], None), ([1, 2, 3, 4], None), (X, [5])):
+        fits = fit_polynomials(x, np.sin(x), degrees)
+        assert fits.corner is None
+        fits.predict(x, 1)
+        for method in (fits.alpha, lambda fits=fits: fits.predict([1.0])):
+            with pytest.raises(ValueError, match=r"degree is None; expected one up to .*, for these"):
+                method()
+    assert fit_polynomials([1, 2, 3, 4, 5], [1, 2, 3, 4, 6]).corner is not None
 
 
 def test_repeated_points_and_samples_in_any_order(rng):
@@ -350,6 +391,9 @@ def test_repeated_points_and_samples_in_any_order(rng):
         (ValueError, r"y_test has shape \(1,\); expected \(2,\)", ([0, 1], [0, 1]), {"y_test": [0.5]}),
         (ValueError, r"y_test has shape \(1,\); expected \(3,\)", ([0, 1], [0, 1]), {"x_test": [0, 1, 2], "y_test": [0.5]}),
         (ValueError, r"x_test\[0\] is inf", ([0, 1], [0, 1]), {"x_test": [np.inf], "y_test": [0.5]}),
+        (ValueError, r"x_test\[0\] is 1e\+300; expected a point nearer", (X, X), {"x_test": [1e300], "y_test": [1]}),
+        (ValueError, "x_test has points so far from x", (X, X, [9]), {"x_test": [1e25], "y_test": [1]}),
+        (ValueError, r"y has values up to 1e\+308; expected less", (X, np.full(101, 1e308)), {}),
     ],
 )
 def test_bad_arguments_of_fits(error, text, arguments, options):
@@ -368,20 +412,10 @@ def test_degrees_that_were_not_fitted():
 # --- regularization paths --------------------------------------------------------------------------------------------
 
 
-def shaw(n=64):
-    """A one-dimensional image restoration problem, and its solution (Shaw 1972, as in Hansen's Regularization Tools)."""
-    angles = np.pi * ((np.arange(n) + 0.5) / n - 0.5)
-    cosines, sines = (np.add.outer(f(angles), f(angles)) for f in (np.cos, np.sin))
-    solution = 2 * np.exp(-6 * (angles - 0.8) ** 2) + np.exp(-2 * (angles + 0.5) ** 2)
-    return np.pi / n * cosines**2 * np.sinc(sines) ** 2, solution
-
-
 def shaw_samples(noise):
-    """A, the solution, and 100 right sides whose noise has that part of the norm of A x."""
-    A, x = shaw()
-    b = A @ x
-    errors = np.random.default_rng(0).normal(size=(100, len(b)))
-    return A, x, b + errors * noise * np.linalg.norm(b) / np.sqrt(len(b))
+    """A, the solution, and 100 right sides."""
+    A, x = PROBLEMS["shaw"]
+    return A, x, noisy_samples(A, x, noise, 100)
 
 
 @pytest.mark.parametrize("shape", [(30, 7), (7, 30), (12, 12)])
@@ -462,6 +496,21 @@ def test_paths_of_float32_and_of_any_scale(rng, frozen):
         np.testing.assert_allclose(ridge_path(1e90 * A, y, [1e179, 1e180]).residual_norms, path.residual_norms, rtol=1e-12)
 
 
+def test_errors_that_float64_does_not_hold_are_infinite(rng):
+    A, y = rng.normal(size=(30, 5)), rng.normal(size=30)
+    with np.errstate(all="raise"):
+        path = ridge_path(A, 1e250 * y, [1.0])
+        assert [*path.mse(A, 1e250 * y), *path.train_mse, *path.loo, *path.gcv] == [np.inf] * 4
+        assert np.isinf(ridge_path(A, y).mse(1e300 * A, y)).all()
+        assert np.isinf(fit_polynomials(X, 1e250 * X).train_mse[0])
+        assert np.isinf(fit_polynomials(X, X, [1], x_test=[1], y_test=[1e200]).test_mse[0])
+        assert fit_polynomials(X, np.zeros(101), [1], y_test=np.full(101, 3.0)).test_mse[0] == 9
+        single = ridge_path(A.astype(np.float32), np.float32(1e25) * y.astype(np.float32), [1.0])
+    assert single.mse(A.astype(np.float32), np.zeros(30, np.float32))[0] == pytest.approx(
+        1e50 * np.mean((A @ ridge_path(A, y, [1.0]).coefficients[0]) ** 2), rel=1e-4
+    )
+
+
 @pytest.mark.parametrize("path", [ridge_path, truncated_svd_path])
 @pytest.mark.parametrize(
     ("error", "text", "A", "y"),
@@ -496,6 +545,12 @@ def test_bad_systems(path, error, text, A, y):
             lambda: ridge_path(np.eye(2), [1, 2]).mse(np.ones((2, 3)), [1, 2]),
         ),
         (ValueError, r"y has shape \(1,\); expected \(2,\)", lambda: ridge_path(np.eye(2), [1, 2]).mse(np.eye(2), [1])),
+        (
+            ValueError,
+            r"y has values up to 1e\+38; .*float32",
+            lambda: ridge_path(np.eye(2, dtype="f4") / 9, np.float32([1e38, 0]), [0]),
+        ),
+        (ValueError, r"y has values up to 1e\+308; .*float64", lambda: truncated_svd_path(np.eye(2) / 9, [1e308, 0])),
     ],
 )
 def test_bad_parameters(error, text, call):
@@ -517,6 +572,52 @@ def test_the_corner_is_near_the_best_solution(path):
         ratios.append(errors[l_curve_corner(found).index] / errors.min())
     assert np.mean(np.array(ratios) <= 2) >= 0.9
     assert np.median(ratios) <= 1.2
+
+
+# medians of error at the corner / least error, for 1 % and 0.1 % of noise: what they are, but for the luck of 20 samples. The
+# smoother the solution, the less the L-curve regularizes: its corner goes to 0 with the noise faster than the best parameter.
+RATIOS = {"shaw": (1.3, 2), "phillips": (6, 25), "heat": (3, 15), "gravity": (4.5, 8), "deriv2": (1.2, 1.3)}
+
+
+@pytest.mark.parametrize("path", [ridge_path, truncated_svd_path])
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_the_corner_of_other_problems(name, path):
+    A, x = PROBLEMS[name]
+    for noise, most in zip((0.01, 0.001), RATIOS[name], strict=True):
+        ratios, by_gcv = [], []
+        for y in noisy_samples(A, x, noise, 20):
+            found = path(A, y)
+            errors = np.linalg.norm(found.coefficients - x, axis=1)
+            by_gcv.append(errors[np.argmin(found.gcv)] / errors.min())
+            with suppress(ValueError):
+                ratios.append(errors[l_curve_corner(found).index] / errors.min())
+        assert len(ratios) >= 18
+        assert np.median(ratios) < most
+        assert np.median(by_gcv) < 2.2  # better for most samples, though not for all
+
+
+def test_the_corner_at_the_rounding_end_is_not_taken():
+    """heat has a second corner, far sharper, where all but three of 64 components pass."""
+    A, x = PROBLEMS["heat"]
+    for y in noisy_samples(A, x, 0.01, 20):
+        assert ridge_path(A, y, [l_curve_corner(ridge_path(A, y)).parameter]).degrees_of_freedom[0] < 45
+    exact = A @ x
+    for path in (ridge_path, truncated_svd_path):
+        with pytest.raises(ValueError, match="path has no corner"):
+            l_curve_corner(path(A, exact))
+
+
+def test_the_corner_where_all_but_one_component_must_pass(rng):
+    """A square system with one singular value that is small: it is right that 11 of 12 degrees of freedom are used."""
+    A = np.diag([1.0] * 11 + [1e-6])
+    path = ridge_path(A, A @ np.ones(12) + 0.01 * rng.normal(size=12))
+    assert path.degrees_of_freedom[l_curve_corner(path).index] == pytest.approx(11, abs=0.1)
+
+
+def test_ranks_without_a_solution_are_no_corner():
+    A, _, samples = shaw_samples(0.05)
+    corner = l_curve_corner(truncated_svd_path(A, samples[0]))
+    assert l_curve_corner(truncated_svd_path(A, samples[0], range(21))) == (corner.index + 1, *corner[1:])
 
 
 def test_regularization_by_the_corner_is_as_good_as_the_right_degree():
@@ -579,8 +680,9 @@ def test_the_corner_of_points_that_form_an_L():
 @pytest.mark.parametrize(
     ("error", "text", "arguments"),
     [
-        (ValueError, "path has 2 points; expected 3 points or more", ([1, 2], [2, 1])),
-        (ValueError, "path has norms that are 0 or negative", ([1, 2, 3], [2, 1, 0])),
+        (ValueError, "path has 2 points; expected 3 or more", ([1, 2], [2, 1])),
+        (ValueError, r"solution_norms\[2\] is 0.0; expected a norm > 0", ([1, 2, 3], [2, 1, 0])),
+        (ValueError, r"path\[1\] is -2.0; expected a norm > 0", ([1, -2, 3], [2, 1, 1])),
         (ValueError, r"solution_norms has shape \(2,\); expected \(3,\)", ([1, 2, 3], [2, 1])),
         (ValueError, r"path\[0\] is nan", ([np.nan, 2, 3], [3, 2, 1])),
         (TypeError, "solution_norms is None", ([1, 2, 3],)),
@@ -588,8 +690,11 @@ def test_the_corner_of_points_that_form_an_L():
         (ValueError, "path has no corner", ([1, 10, 100], [100, 10, 1])),
         (ValueError, "path has no corner", ([1, 9, 10], [10, 9, 1])),
         (TypeError, "solution_norms is given with a path", (ridge_path(np.eye(2), [1, 2]), [1, 2])),
-        (ValueError, "path has 1 lambdas > 0", (ridge_path(np.eye(2), [1, 2], [0, 1]),)),
-        (ValueError, "path has projections that are all 0", (ridge_path([[1.0], [0.0]], [0, 1]),)),
+        (ValueError, "path has 1 different lambdas > 0; expected 3 or more", (ridge_path(np.eye(2), [1, 2], [0, 1]),)),
+        (ValueError, "path has projections that are all 0; expected some", (ridge_path([[1.0], [0.0]], [0, 1]),)),
+        (ValueError, "path has projections that are all 0", (truncated_svd_path([[1.0], [0.0]], [0, 1]),)),
+        (ValueError, "path has no corner", (ridge_path(np.ones((5, 1)), [1, 2, 3, 4, 6.0]),)),
+        (ValueError, "path has no corner", (truncated_svd_path(np.ones((5, 1)), [1, 2, 3, 4, 6.0]),)),
     ],
 )
 def test_bad_arguments_of_the_corner(error, text, arguments):

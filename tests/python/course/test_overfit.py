@@ -82,3 +82,4 @@ def test_the_picture_of_what_has_no_corner_and_no_test_set(found):
     pytest.importorskip("matplotlib")
     assert len(plot.l_curve(found.path).lines) == 1
     assert len(plot.errors_by_degree(regression.fit_polynomials([0, 1, 2, 3, 4], [0, 1, 0, 1, 0])).lines) == 4
+    assert len(plot.errors_by_degree(regression.fit_polynomials([0, 1, 2, 3], [0, 1, 0, 1])).lines) == 3
