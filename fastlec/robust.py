@@ -1,4 +1,4 @@
-"""Robust statistics in least squares problems: fits that outliers do not carry away (lecture, contents, chapter 4).
+"""Robust statistics in least squares problems: fits that outliers do not carry away (lecture, contents 4).
 
     F(x) = 1/2 sum_i v_i s^2 rho((r_i / s)^2),   r = A x - y   or   r = residual(x)
 
@@ -6,21 +6,38 @@ with v the sample weights, s the scale and rho the loss: "huber", min(z, 2 sqrt(
 (1 - (1 - min(z, 1))^3) / 3. For "l1" F is sum_i v_i |r_i|.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import _check
-from ._robust_linear import Multiplied, Rows, least_absolute
+from ._robust_linear import Multiplied, Rows, least_absolute, median
 from ._robust_losses import LOSSES
-from .least_squares import ATTAINABLE, ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize, squares_fit
+from .least_squares import (
+    ATTAINABLE,
+    ROUND_OFF,
+    STOPPED,
+    Iteration,
+    Minimum,
+    Problem,
+    matrix_or_operator,
+    minimize,
+    squares_fit,
+)
 
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
+CALM = 20  # iterations of the scale, after which it changes by half
 MOST_SCALES = 200  # iterations of the scale
 LEAST_SCALE = 1e-50  # and the inverse of the largest: float64 holds their fourth powers, and more
-ROUGH = 1e-2  # stationarity of a fit from which another begins
+LEAST_TUNING = 1e-6  # and the inverse of the largest
+MOST_DAMPING = 1e50
+NEAR_ZERO = 16  # times round-off, where steps end
+ROUGH = 1e-2  # stationarity of a fit from which another begins, and change of its scale
+STEEP = -2.0, -0.05  # slopes of log(deviation / scale) by log(scale) that a secant step believes
+FAR = 1e6  # sizes of the data: what is further is an outlier, unless the fit goes there
 TOL = {"float32": 1e-4, "float64": 1e-12}
 
 
@@ -101,19 +118,16 @@ def robust_lstsq(
     dtype = np.result_type(_check.float_dtype(A.dtype, "A"), _check.float_dtype(y.dtype, "y"))
     _check.shape(y, "y", A.shape[:1], f" to match A of shape {A.shape}")
     _check.finite(y, "y")
-    squares_fit(y, "y")
     if hasattr(A, "tocsr"):
         squares_fit(A.data, "A")
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
-    x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
-
-    x, scale, steps, settled = _begin(problem, x, loss, scale, tuning, x0 is not None, settings["max_iter"])
-    if loss == "l1":
-        return _l1_fit(problem, x, scale, steps, settings["tol"], dtype)
-    if not scale:
-        return _exact_fit(problem.at(x), _zero(y), steps, dtype)
-    problem.loss, problem.scale = LOSSES[loss], scale
-    return _fit(minimize(problem, x, **settings), scale, steps, settled, dtype)
+    x0 = None if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
+    limit = FAR * max(problem.size, 0.0 if scale == "mad" else scale)
+    while True:
+        found = _linear_fit(problem, loss, scale, tuning, x0, limit, settings)
+        if not problem.reaches(found.x, limit, found.scale) or found.message.endswith(STOPPED):
+            return _in_dtype(found, dtype, "A or y")
+        limit *= FAR
 
 
 def robust_fit(
@@ -168,78 +182,103 @@ def robust_fit(
     _check.function(residual, "residual")
     _check.function(jac, "jac")
     x = _start(x0)
-    damping = _check.non_negative(damping, "damping")
+    damping = _within(_check.non_negative(damping, "damping"), "damping", 0.0, MOST_DAMPING)
     tuning, scale, settings = _settings(loss, LOSSES, tuning, scale, tol, max_iter, callback, x.dtype)
     problem = Problem(residual, jac, x.dtype, LOSSES[loss])
     x, dtype = x.astype(np.float64), x.dtype
     start = problem.at(x)
+    squares_fit(start.r, "residual(x0)")
     problem.sample_weight = _weight(sample_weight, len(start.r))
-    found, settled = None, True
+    found, settled = Minimum(start, None, damping), True
+    before = settings | {"max_iter": settings["max_iter"] // 2}  # of a fit by "huber", if that is not the one wanted
     if scale == "mad":
-        found, deviation, settled = _resettle(problem, start, tuning if loss == "huber" else HUBER.tuning, damping, settings)
-        if not deviation:
-            return _exact_fit(found.point, _zero(start.r), len(found.history), dtype)
-        scale = tuning * deviation
         if loss == "huber":
-            return _fit(found, scale, 0, settled, dtype)
+            found, deviation, settled = _resettle(problem, start, tuning, damping, settings, rough=False)
+        else:
+            found, deviation, settled = _resettle(problem, start, HUBER.tuning, damping, before, rough=True)
+        if not deviation:
+            zero = median(found.model.round_off(), problem.sample_weight) if found.model else 0.0
+            return _in_dtype(_exact_fit(found.point, zero, len(found.history)), dtype, "x0")
+        scale = _scale(tuning, deviation)
     elif loss == "tukey":
         problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
-        found = minimize(problem, x, damping=damping, **settings | {"tol": max(settings["tol"], ROUGH)})
-    problem.loss, problem.scale = LOSSES[loss], scale
-    if found:
-        x, damping = found.x, found.damping
-    found = minimize(problem, x, damping=damping, history=found.history if found else (), **settings)
-    return _fit(found, scale, 0, settled, dtype)
+        found = minimize(problem, x, damping=damping, **before | {"tol": max(settings["tol"], ROUGH)})
+    if loss != "huber" or not found.model:
+        problem.loss, problem.scale = LOSSES[loss], scale
+        if found.reason != STOPPED:
+            found = minimize(problem, found.x, damping=min(damping, found.damping), history=found.history, **settings)
+    return _in_dtype(_fit(found, found.point, 0, settled), dtype, "x0")
 
 
 def mad(r, sample_weight=None):
     """1.4826 times the median of |r|, the standard deviation if r is Gaussian noise. sample_weight (m,) : how often each counts."""
-    sizes = np.abs(r)
-    if sample_weight is None:
-        return MAD_TO_DEVIATION * float(np.median(sizes))
-    order = np.argsort(sizes)
-    below = np.cumsum(sample_weight[order])
-    middle = [order[np.searchsorted(below, 0.5 * below[-1], side)] for side in ("left", "right")]
-    return MAD_TO_DEVIATION * float(sizes[middle].mean())
+    return MAD_TO_DEVIATION * median(np.abs(r), sample_weight)
 
 
-def _zero(y):
-    """The size of residuals of data y that are round-off."""
-    return ROUND_OFF * float(np.abs(y).max())
+def _linear_fit(problem, loss, scale, tuning, x0, limit, settings):
+    """The fit to data that are cut off at a limit; what it tells is of all data."""
+    problem.clip(limit)
+    squares_fit(problem.y, "y")
+    x, scale, steps, settled = _begin(problem, loss, scale, tuning, x0, settings)
+    if loss == "l1":
+        return _l1_fit(problem, x, scale, steps, settings["tol"])
+    if not scale:
+        zero = median(problem.round_off(x), problem.sample_weight)
+        problem.clip(np.inf)
+        return _exact_fit(problem.at(x), zero, steps)
+    problem.loss, problem.scale = LOSSES[loss], scale
+    if not problem.loss.convex:
+        problem.clip(np.inf)
+    found = minimize(problem, x, **settings)
+    problem.clip(np.inf)
+    return _fit(found, problem.at(found.x), steps, settled)
 
 
-def _begin(problem, x, loss, scale, tuning, given, max_iter):
-    """Where a linear fit begins: (x, its scale, the number of steps to there, whether the scale has settled). given : whether x is
-    a user's start."""
+def _begin(problem, loss, scale, tuning, x0, settings):
+    """Where a linear fit begins: (x, its scale, the number of steps to there, whether the scale has settled)."""
     mad_wanted, convex = scale == "mad", loss == "l1" or LOSSES[loss].convex
-    if given and not convex:
-        return x, tuning * mad(problem.residual(x), problem.sample_weight) if mad_wanted else scale, 0, True
+    x = problem.least_squares() if x0 is None else x0
+    if x0 is not None and not convex:
+        return x, _scale(tuning, mad(problem.residual(x), problem.sample_weight)) if mad_wanted else scale, 0, True
     if mad_wanted or loss == "l1":
         x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else HUBER.tuning)
-        return x, tuning * deviation if mad_wanted else scale, steps, settled
+        return x, _scale(tuning, deviation) if mad_wanted else scale, steps, settled
     if convex:
         return x, scale, 0, True
     problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
-    found = minimize(problem, x, tol=ROUGH, max_iter=max_iter)
+    found = minimize(problem, x, tol=ROUGH, max_iter=settings["max_iter"])
     return found.x, scale, len(found.history), True
+
+
+def _scale(tuning, deviation):
+    """Of residuals with that deviation, 0 where they are round-off; within the range of numbers that may be given."""
+    scale = tuning * deviation
+    if scale and not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
+        raise ValueError(f"the scale of the residuals is {scale:.1e}; expected one from {LEAST_SCALE} to {1 / LEAST_SCALE}")
+    return scale
 
 
 def _settle(problem, x, tuning):
     """The linear fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in
     turns: (x, the deviation, the number of steps, whether it has settled). x is near enough for the scale, no more; the deviation
     is 0 where the fit is exact for most points."""
-    problem.loss, before, damping = HUBER, 0.0, 0.0
+    problem.loss, damping, last = HUBER, 0.0, None
+    scale = deviation = mad(problem.residual(x), problem.sample_weight)
     for steps in range(MOST_SCALES):
-        deviation = mad(problem.residual(x), problem.sample_weight)
-        if deviation <= _zero(problem.y):
+        if problem.exact(x, deviation):
             return x, 0.0, steps, True
-        if abs(deviation - before) <= SETTLED * before:
-            return x, deviation, steps, True
-        problem.scale = tuning * deviation
+        if steps:
+            gap = math.log(deviation / scale)
+            following, last = scale * math.exp(_secant(math.log(scale), gap, last)), (math.log(scale), gap)
+            if abs(following - scale) <= SETTLED * scale and abs(gap) <= SETTLED:
+                return x, deviation, steps, True
+            scale = math.sqrt(scale * following) if steps > CALM else following  # of few points the scale may jump to and fro
+        problem.scale = tuning * scale
         point = problem.at(x)
         trial = problem.at(x + problem.linearize(point).step(damping)[0])
         if trial.cost <= point.cost * (1 + ROUND_OFF):
-            x, before, damping = trial.x, deviation, 0.1 * damping
+            x, damping = trial.x, 0.1 * damping
+            deviation = mad(trial.r, problem.sample_weight)
         elif damping < problem.first_damping:
             damping = problem.first_damping
         else:  # not even that step lowers the cost: x is as good as round-off allows
@@ -247,76 +286,105 @@ def _settle(problem, x, tuning):
     return x, deviation, steps, False
 
 
-def _resettle(problem, start, tuning, damping, settings):
-    """The same of a nonlinear fit, which is found anew for each scale, roughly until that is near its limit: (the `Minimum`, the
-    deviation whose scale it has, whether that has settled)."""
+def _secant(at, gap, last):
+    """A step to where the gap is 0, from its values at two places; the gap itself where these say nothing."""
+    if last and at != last[0]:
+        slope = (gap - last[1]) / (at - last[0])
+        if STEEP[0] <= slope <= STEEP[1]:
+            return -gap / slope
+    return gap
+
+
+def _resettle(problem, start, tuning, damping, settings, rough):
+    """The same of a nonlinear fit, which is found anew for each scale, roughly until that is near its limit, or always: (the
+    `Minimum`, the deviation whose scale it has, whether that has settled)."""
     problem.loss, tol = HUBER, max(settings["tol"], ROUGH)
-    found = Minimum(start, None, damping)
-    deviation, before = mad(start.r, problem.sample_weight), 0.0
-    while abs(deviation - before) > SETTLED * before or tol > settings["tol"]:
-        if abs(deviation - before) <= ROUGH * before:
-            tol = settings["tol"]
-        if deviation <= _zero(start.r):
+    goal, change = (tol, ROUGH) if rough else (settings["tol"], SETTLED)
+    found, before, zero = Minimum(start, None, damping), 0.0, 0.0
+    deviation = mad(start.r, problem.sample_weight)
+    last = None
+    while abs(deviation - before) > max(change * before, zero) or tol > goal:
+        if deviation <= zero:
             return found, 0.0, True
-        problem.scale, before = tuning * deviation, deviation
-        found = minimize(problem, found.x, damping=found.damping, history=found.history, **settings | {"tol": tol})
-        if not found.converged:
-            return found, before, False
-        deviation = mad(found.point.r, problem.sample_weight)
-    return found, before, True
+        if abs(deviation - before) <= max(ROUGH * before, zero):
+            tol = goal
+        if tol == goal and not rough:
+            at, gap = math.log(before), math.log(deviation / before)
+            deviation, last = before * math.exp(_secant(at, gap, last)), (at, gap)
+        problem.scale, before = _scale(tuning, deviation), deviation
+        found = minimize(
+            problem, found.x, damping=min(damping, found.damping), history=found.history, **settings | {"tol": tol}
+        )
+        deviation, zero = mad(found.point.r, problem.sample_weight), median(found.model.round_off(), problem.sample_weight)
+        if found.reason == STOPPED or (not found.converged and len(found.history) >= settings["max_iter"]):
+            return found, deviation if rough else before, False
+    return found, 0.0 if deviation <= NEAR_ZERO * zero else before, True
 
 
-def _l1_fit(problem, x, scale, steps, tol, dtype):
-    x, psi, stationarity, rounds = least_absolute(problem, x, _zero(problem.y), tol)
-    r = problem.residual(x)
-    sizes = np.abs(r)
-    least = max(_zero(problem.y), np.finfo(np.float64).tiny)
+def _l1_fit(problem, x, scale, steps, tol):
+    x, psi, stationarity, rounds = least_absolute(problem, x, tol)
+    least = max(median(problem.round_off(x), problem.sample_weight), np.finfo(np.float64).tiny)
+    problem.clip(np.inf)
+    sizes = np.abs(problem.residual(x))
     converged = stationarity <= max(tol, ATTAINABLE)
     message = f"{rounds} linear programs, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
     cost = float((sizes if problem.sample_weight is None else problem.sample_weight * sizes).sum())
     weights = (scale or least) / np.maximum(sizes, least)
-    return RobustFit(x.astype(dtype), weights, psi, scale, cost, stationarity, steps + rounds, converged, message, [])
+    return RobustFit(x, weights, psi, scale, cost, stationarity, steps + rounds, converged, message, [])
 
 
-def _exact_fit(point, zero, steps, dtype):
+def _exact_fit(point, zero, steps):
     """Of a scale that is 0: the limit of ever smaller ones."""
     sizes = np.abs(point.r)
     on = sizes <= 8 * max(mad(point.r, point.sample_weight), zero)
     message = f"{steps} iterations, converged: the fit goes through {on.sum()} of {len(on)} points"
-    return RobustFit(point.x.astype(dtype), on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
+    return RobustFit(point.x, on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
 
 
-def _fit(found, scale, steps, settled, dtype):
-    """Of a `Minimum` that came after so many steps for the scale."""
-    point, history = found.point, found.history
+def _fit(found, point, steps, settled):
+    """Of a `Minimum` that came after so many steps for the scale; point : its x, with all data."""
+    converged, reason = found.converged and settled, found.reason
     if not settled:
-        found.converged, found.reason = False, f"{found.reason}; the scale has not settled"
+        reason += "; the scale has not settled"
+    if not point.weighted(point.w).any():
+        converged, reason = False, "no residual is within the scale"
+    if not math.isfinite(point.cost):
+        raise ValueError("y is too large: float64 does not hold the cost")
+    n_iter = steps + len(found.history)
     return RobustFit(
-        x=point.x.astype(dtype),
+        x=point.x,
         weights=point.w,
-        psi=point.psi / scale,
-        scale=scale,
+        psi=point.psi / point.scale,
+        scale=point.scale,
         cost=point.cost,
         stationarity=found.model.cosine,
-        n_iter=steps + len(history),
-        converged=found.converged,
-        message=found.message,
-        history=history,
+        n_iter=n_iter,
+        converged=converged,
+        message=f"{len(found.history)} iterations, {'' if converged else 'not '}converged: {reason}",
+        history=found.history,
     )
+
+
+def _in_dtype(found, dtype, name):
+    """The fit with x in the dtype of the answer."""
+    with np.errstate(over="ignore"):
+        x = found.x.astype(dtype)
+    if not np.isfinite(x).all():
+        raise ValueError(f"x is up to {np.abs(found.x).max():.1e}, which {dtype} does not hold; expected {name} in float64")
+    found.x = x
+    return found
 
 
 def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
     """tuning, scale and the settings of `minimize`, checked."""
     _check.choice(loss, losses, "loss")
     default = LOSSES[loss].tuning if loss in LOSSES else 1.0
-    tuning = default if tuning is None else _check.positive(tuning, "tuning")
+    tuning = default if tuning is None else _number(tuning, "tuning", LEAST_TUNING)
     if isinstance(scale, str):
         if scale != "mad":
             raise ValueError(f'scale is {_check.shown(scale)}; expected "mad" or a number > 0')
     else:
-        scale = _check.positive(scale, "scale")
-        if not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
-            raise ValueError(f"scale is {scale}; expected a number from {LEAST_SCALE} to {1 / LEAST_SCALE}")
+        scale = _number(scale, "scale", LEAST_SCALE)
     if callback is not None:
         _check.function(callback, "callback")
     return (
@@ -328,6 +396,19 @@ def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
             "callback": callback,
         },
     )
+
+
+def _number(value, name, least):
+    """From least to 1 / least."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value}; expected a number")
+    return _within(_check.positive(value, name), name, least, 1 / least)
+
+
+def _within(value, name, least, most):
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {value}; expected a number from {least:g} to {most:g}")
+    return value
 
 
 def _start(x0, n=None):
