@@ -25,6 +25,8 @@ from .least_squares import (
 
 EPS = np.finfo(np.float64).eps
 NEARLY = 1e-4  # of the data's size, a deviation that may be round-off
+SAMPLED = 8  # one row of so many is taken for a start, if these are
+ENOUGH = 50  # times the columns
 WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
 
 
@@ -70,6 +72,10 @@ class Multiplied:
         """The x of plain least squares, of the least norm where there are several."""
         start = Point(np.zeros(self.A.shape[1]), -self.y, LINEAR, 1.0, self.sample_weight)
         return start.x + self.linearize(start).step(0.0)[0]
+
+    def sample(self):
+        """A smaller problem whose fit is near, or None."""
+        return None
 
     def residual(self, x):
         if self._last[0] is not x:
@@ -171,6 +177,13 @@ class Rows(Multiplied):
 
     def tmv(self, u):
         return sum(matmul(u[None, rows], np.asarray(self.A[rows], np.float64))[0] for rows in self.blocks)
+
+    def sample(self):
+        m, n = self.A.shape
+        v = self.sample_weight
+        if m < SAMPLED * ENOUGH * n or (v is not None and not v[::SAMPLED].any()):
+            return None
+        return Rows(np.array(self.A[::SAMPLED], np.float64), self.y[::SAMPLED], v if v is None else v[::SAMPLED])
 
     def basis(self):
         return self.B

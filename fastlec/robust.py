@@ -34,8 +34,9 @@ MOST_SCALES = 200  # iterations of the scale
 LEAST_SCALE = 1e-50  # and the inverse of the largest: float64 holds their fourth powers, and more
 LEAST_TUNING = 1e-6  # and the inverse of the largest
 MOST_DAMPING = 1e50
-NEAR_ZERO = 16  # times round-off, where steps end
+NEAR_ZERO = 16  # round-offs, of residuals that no step makes smaller
 ROUGH = 1e-2  # stationarity of a fit from which another begins, and change of its scale
+SMALL_GAP = 0.2  # of log(deviation) and log(scale), from which secant steps are taken
 STEEP = -2.0, -0.05  # slopes of log(deviation / scale) by log(scale) that a secant step believes
 FAR = 1e6  # sizes of the data: what is further is an outlier, unless the fit goes there
 TOL = {"float32": 1e-4, "float64": 1e-12}
@@ -237,12 +238,18 @@ def _linear_fit(problem, loss, scale, tuning, x0, limit, settings):
 def _begin(problem, loss, scale, tuning, x0, settings):
     """Where a linear fit begins: (x, its scale, the number of steps to there, whether the scale has settled)."""
     mad_wanted, convex = scale == "mad", loss == "l1" or LOSSES[loss].convex
-    x = problem.least_squares() if x0 is None else x0
     if x0 is not None and not convex:
+        x = x0
         return x, _scale(tuning, mad(problem.residual(x), problem.sample_weight)) if mad_wanted else scale, 0, True
     if mad_wanted or loss == "l1":
+        part = problem.sample() if x0 is None else None
+        if part:
+            x = _settle(part, part.least_squares(), HUBER.tuning)[0]
+        else:
+            x = problem.least_squares() if x0 is None else x0
         x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else HUBER.tuning)
         return x, _scale(tuning, deviation) if mad_wanted else scale, steps, settled
+    x = problem.least_squares() if x0 is None else x0
     if convex:
         return x, scale, 0, True
     problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
@@ -288,7 +295,7 @@ def _settle(problem, x, tuning):
 
 def _secant(at, gap, last):
     """A step to where the gap is 0, from its values at two places; the gap itself where these say nothing."""
-    if last and at != last[0]:
+    if last and at != last[0] and abs(gap) <= SMALL_GAP:
         slope = (gap - last[1]) / (at - last[0])
         if STEEP[0] <= slope <= STEEP[1]:
             return -gap / slope
@@ -300,12 +307,9 @@ def _resettle(problem, start, tuning, damping, settings, rough):
     `Minimum`, the deviation whose scale it has, whether that has settled)."""
     problem.loss, tol = HUBER, max(settings["tol"], ROUGH)
     goal, change = (tol, ROUGH) if rough else (settings["tol"], SETTLED)
-    found, before, zero = Minimum(start, None, damping), 0.0, 0.0
+    found, before, zero, last = Minimum(start, None, damping), 0.0, 0.0, None
     deviation = mad(start.r, problem.sample_weight)
-    last = None
-    while abs(deviation - before) > max(change * before, zero) or tol > goal:
-        if deviation <= zero:
-            return found, 0.0, True
+    while deviation and (abs(deviation - before) > max(change * before, zero) or tol > goal):
         if abs(deviation - before) <= max(ROUGH * before, zero):
             tol = goal
         if tol == goal and not rough:
@@ -316,9 +320,11 @@ def _resettle(problem, start, tuning, damping, settings, rough):
             problem, found.x, damping=min(damping, found.damping), history=found.history, **settings | {"tol": tol}
         )
         deviation, zero = mad(found.point.r, problem.sample_weight), median(found.model.round_off(), problem.sample_weight)
+        if deviation <= (zero if found.model.stationarity <= tol else NEAR_ZERO * zero):
+            return found, 0.0, True
         if found.reason == STOPPED or (not found.converged and len(found.history) >= settings["max_iter"]):
             return found, deviation if rough else before, False
-    return found, 0.0 if deviation <= NEAR_ZERO * zero else before, True
+    return found, before, True
 
 
 def _l1_fit(problem, x, scale, steps, tol):
