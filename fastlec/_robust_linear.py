@@ -39,8 +39,9 @@ class Multiplied:
         self.A, self.data, self.y, self.sample_weight = A, y, y, sample_weight
         self.loss, self.scale = LINEAR, 1.0
         self._last = None, None
-        sizes = np.abs(y[y != 0])
-        self.size = float(np.median(sizes)) if len(sizes) else 0.0
+        chosen = y != 0 if sample_weight is None else (y != 0) & (sample_weight > 0)
+        v = None if sample_weight is None else sample_weight[chosen]
+        self.size = median(np.abs(y[chosen]), v) if chosen.any() else 0.0  # of most data that are not 0
 
     def clip(self, limit):
         """Cuts data off at a size: far beyond the fit a residual acts by its sign alone, and digits of the others are not lost."""
@@ -57,8 +58,8 @@ class Multiplied:
         """Whether residuals of such a deviation are round-off."""
         if deviation > NEARLY * self.size:
             return False  # without a product more
-        if deviation <= ROUND_OFF**2 * self.size:
-            return True  # most of y is 0, and so is x in the end
+        if deviation <= ROUND_OFF * self.size:
+            return True
         return deviation <= median(self.round_off(x), self.sample_weight)
 
     def round_off(self, x):
@@ -309,7 +310,7 @@ def least_absolute(problem, x, tol):
             step, u[near] = found
             after = x + B @ step
             r = problem.residual(after)
-            zeros = ROUND_OFF * (np.abs(r + problem.y) + np.abs(problem.y)) + ROUND_OFF**2 * problem.size
+            zeros = ROUND_OFF * (np.abs(r + problem.y) + np.abs(problem.y)) + ROUND_OFF * problem.size
             zeros[near] += ROUND_OFF * (np.abs(rows) @ np.abs(after))
             wrong = bool((u * r < -zeros * v).any())
             psi = np.where(np.abs(r) > zeros, np.sign(r), np.clip(np.divide(u, v, out=np.zeros(m), where=v > 0), -1, 1))

@@ -29,7 +29,6 @@ from .least_squares import (
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
-CALM = 20  # iterations of the scale, after which it changes by half
 MOST_SCALES = 200  # iterations of the scale
 LEAST_SCALE = 1e-50  # and the inverse of the largest: float64 holds their fourth powers, and more
 LEAST_TUNING = 1e-6  # and the inverse of the largest
@@ -47,14 +46,18 @@ class RobustFit:
     """What a robust fit has found.
 
     x : (n,). scale : what the residuals were divided by; given as the argument it leads to the same fit. cost : F(x).
-    weights : (m,), of the least squares problem that x solves as well, in [0, 1], without the sample weights; for "l1"
-    scale / |r|.
+    weights : (m,), of the least squares problem that x solves as well, without the sample weights: in [0, 1]; for "l1" scale / |r|,
+    which may be larger.
     psi : (m,), weights * r / scale: the derivative of the loss, with which sum_i v_i psi_i dr_i/dx is zero at a solution. For "l1"
     the sign of r, or where r is zero a number in [-1, 1].
     stationarity : how nearly that is so: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v);
-    of a LinearOperator, whose columns nobody sees, |J' psi| / (|J| |psi|).
-    n_iter, converged, message : how it ended. history : a tuple for each iteration once the scale stays: cost, stationarity,
-    damping, and gain, the share of the predicted decrease that came true.
+    of a LinearOperator with the columns' lengths estimated from products with random vectors, which may be off by a quarter. Where
+    columns are nearly dependent the number may be small though x is not yet near; linear fits of an array are judged by an
+    orthonormal basis of its columns as well.
+    n_iter, converged, message : how it ended; converged is False, too, where the scale of "mad" has not settled, as happens with a
+    handful of points, or where no residual is within the scale of "tukey".
+    history : a tuple for each iteration once the scale stays: cost (of "huber", far outliers count in it as if they were nearer),
+    stationarity, damping, and gain, the share of the predicted decrease that came true.
     """
 
     x: np.ndarray
@@ -85,24 +88,29 @@ def robust_lstsq(
     the noise, 1.4826 median |A x - y|. With "huber" this x is the fit itself: steps for the scale and for x take turns until the
     scale changes by less than 1e-6 of itself. With other losses it is the fit by "huber", or x0, and the scale stays.
     tuning : by default 1.345 (huber), 2.385 (cauchy), 4.685 (tukey): without outliers the fit then has 95 % of the efficiency of
-    least squares. "l1" depends on neither tuning nor scale.
+    least squares; from 1e-6 to 1e6. "l1" depends on neither tuning nor scale.
     sample_weight : (m,) v >= 0: a row of weight 2 counts as two rows.
     x0 : (n,), the start, by default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
-    tol : of the stationarity, by default 1e-12; where round-off keeps it above, 1e-10 will do.
-    max_iter : of the iterations once the scale stays.
-    callback : callback(iteration, x, cost) is called after each of them. StopIteration ends the fit; any other exception, and
-    Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
+    tol : of the stationarity, by default 1e-12; where no step lowers the cost, 1e-10 will do, or the round-off of the residuals.
+    max_iter : of the iterations once the scale stays; before there are at most 200. The linear programs of "l1" are not counted.
+    callback : callback(iteration, x, cost) is called after each of the iterations once the scale stays, so never with "l1".
+    StopIteration ends the fit; any other exception, and Ctrl-C, has the best state since then as ``error.minimum``, with x, cost
+    and history; before the scale stays there is none. Ctrl-C waits for the factorization or product at work, which takes seconds
+    where A is 3000 x 2500.
 
-    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Where a fit by "mad" goes
-    through more than half of the points, the scale is 0, the weights of these are 1 and all others 0.
+    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Outliers may be as large as
+    1e300. Where a fit by "mad" goes through more than half of the points, to round-off, the scale is 0, the weights of these are 1
+    and all others 0.
 
-    Raises ValueError or TypeError, which name the argument, for values that are not finite and what has another shape or type.
+    Raises ValueError or TypeError, which name the argument, for values that are not finite, or too large or too small for their
+    squares or for x in float32, and for what has another shape or type.
 
     Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost. One factorization of
-    an array serves all; a sparse matrix or operator is only multiplied, by LSMR. "l1" ends with small linear programs, which look
+    an array serves all; a sparse matrix or operator is only multiplied, by LSMR and conjugate gradients. With "mad" the start of a
+    long array is the fit to every eighth row. "l1" ends with small linear programs, which look
     at the rows near the fit: of any A, about 4 n + m^(2/3) of them are made an array.
 
-    >>> import numpy as np
+    >>> import fastlec, numpy as np
     >>> t = np.arange(10.0)
     >>> y = 2 * t + 1 + 0.1 * np.sin(9 * t)
     >>> y[7] = 100
@@ -112,7 +120,7 @@ def robust_lstsq(
     >>> int(found.weights.argmin())
     7
 
-    Lecture, contents, chapter 4; Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+    (Lecture, contents 4); Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
     """
     tuning, scale, settings = _settings(loss, (*LOSSES, "l1"), tuning, scale, tol, max_iter, callback, np.float64)
     A, y = matrix_or_operator(A, "A"), _check.as_array(y, "y")
@@ -154,17 +162,22 @@ def robust_fit(
     `Objective`, or made from ``net.linearize(X)`` and ``jac.operator("theta")``.
     x0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
     loss : "huber", "cauchy" or "tukey".
-    scale, tuning, sample_weight, callback : as in `robust_lstsq`. By "mad" the fit by "huber" goes on from where it was with the
-    scale of its residuals, until that changes by less than 1e-6 of itself; with other losses the scale then stays. "tukey", whose
-    gradient vanishes where all residuals are large, always begins with a fit by "huber".
+    scale, tuning, sample_weight : as in `robust_lstsq`. By "mad" the fit by "huber" goes on from where it was with the scale of
+    its residuals, until that changes by less than 1e-6 of itself, or by round-off; with other losses until it changes by less than
+    1 %, and then it stays. "tukey", whose gradient vanishes where all residuals are large, always begins with a rough fit by
+    "huber".
     damping : of the first step, relative to the squared lengths of the Jacobian's columns, of an operator to its squared norm.
-    tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together.
+    tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together, of
+    which a fit by "huber" before that by another loss has at most half.
+    callback : callback(iteration, x, cost) is called after each of them; what ends the fit, and has ``error.minimum``, is as in
+    `robust_lstsq`, from the first residual and Jacobian on.
 
     Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter.
 
-    Raises ValueError or TypeError, which name the argument, for what is not finite at x0 and what has another shape or type.
+    Raises ValueError or TypeError, which name the argument, for what is not finite at x0, or too large or too small there for its
+    squares, and for what has another shape or type.
 
-    >>> import numpy as np
+    >>> import fastlec, numpy as np
     >>> t = np.linspace(0, 2, 20)
     >>> y = 3 * np.exp(-2 * t)
     >>> y[5] = 9
@@ -178,7 +191,7 @@ def robust_fit(
     >>> bool(np.abs(found.x - [3, 2]).max() < 0.01)
     True
 
-    Lecture, contents, chapter 4; `fastlec.least_squares` has the method and its sources.
+    (Lecture, contents 4); `fastlec.least_squares` has the method and its sources.
     """
     _check.function(residual, "residual")
     _check.function(jac, "jac")
@@ -269,27 +282,25 @@ def _settle(problem, x, tuning):
     """The linear fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in
     turns: (x, the deviation, the number of steps, whether it has settled). x is near enough for the scale, no more; the deviation
     is 0 where the fit is exact for most points."""
-    problem.loss, damping, last = HUBER, 0.0, None
+    problem.loss, damping, last, of_scale = HUBER, 0.0, None, False  # whether x is of the scale
     scale = deviation = mad(problem.residual(x), problem.sample_weight)
     for steps in range(MOST_SCALES):
         if problem.exact(x, deviation):
             return x, 0.0, steps, True
-        if steps:
+        if of_scale:
             gap = math.log(deviation / scale)
             following, last = scale * math.exp(_secant(math.log(scale), gap, last)), (math.log(scale), gap)
             if abs(following - scale) <= SETTLED * scale and abs(gap) <= SETTLED:
                 return x, deviation, steps, True
-            scale = math.sqrt(scale * following) if steps > CALM else following  # of few points the scale may jump to and fro
+            scale = following
         problem.scale = tuning * scale
         point = problem.at(x)
         trial = problem.at(x + problem.linearize(point).step(damping)[0])
         if trial.cost <= point.cost * (1 + ROUND_OFF):
-            x, damping = trial.x, 0.1 * damping
+            x, damping, of_scale = trial.x, 0.1 * damping, True
             deviation = mad(trial.r, problem.sample_weight)
-        elif damping < problem.first_damping:
-            damping = problem.first_damping
-        else:  # not even that step lowers the cost: x is as good as round-off allows
-            return x, deviation, steps, True
+        else:  # if not even a step with damping lowers the cost, x is as good as round-off allows
+            of_scale, damping = damping >= problem.first_damping, problem.first_damping
     return x, deviation, steps, False
 
 
@@ -333,7 +344,8 @@ def _l1_fit(problem, x, scale, steps, tol):
     problem.clip(np.inf)
     sizes = np.abs(problem.residual(x))
     converged = stationarity <= max(tol, ATTAINABLE)
-    message = f"{rounds} linear programs, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
+    programs = "1 linear program" if rounds == 1 else f"{rounds} linear programs"
+    message = f"{programs}, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
     cost = float((sizes if problem.sample_weight is None else problem.sample_weight * sizes).sum())
     weights = (scale or least) / np.maximum(sizes, least)
     return RobustFit(x, weights, psi, scale, cost, stationarity, steps + rounds, converged, message, [])
@@ -349,6 +361,7 @@ def _exact_fit(point, zero, steps):
 
 def _fit(found, point, steps, settled):
     """Of a `Minimum` that came after so many steps for the scale; point : its x, with all data."""
+    steps += len(found.history)
     converged, reason = found.converged and settled, found.reason
     if not settled:
         reason += "; the scale has not settled"
@@ -356,7 +369,6 @@ def _fit(found, point, steps, settled):
         converged, reason = False, "no residual is within the scale"
     if not math.isfinite(point.cost):
         raise ValueError("y is too large: float64 does not hold the cost")
-    n_iter = steps + len(found.history)
     return RobustFit(
         x=point.x,
         weights=point.w,
@@ -364,9 +376,9 @@ def _fit(found, point, steps, settled):
         scale=point.scale,
         cost=point.cost,
         stationarity=found.model.cosine,
-        n_iter=n_iter,
+        n_iter=steps,
         converged=converged,
-        message=f"{len(found.history)} iterations, {'' if converged else 'not '}converged: {reason}",
+        message=f"{steps} iterations, {'' if converged else 'not '}converged: {reason}",
         history=found.history,
     )
 
