@@ -27,6 +27,7 @@ EPS = np.finfo(np.float64).eps
 NEARLY = 1e-4  # of the data's size, a deviation that may be round-off
 SAMPLED = 8  # one row of so many is taken for a start, if these are
 ENOUGH = 50  # times the columns
+SAMPLE_VALUES = 1 << 22  # at most
 WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
 
 
@@ -182,9 +183,10 @@ class Rows(Multiplied):
     def sample(self):
         m, n = self.A.shape
         v = self.sample_weight
-        if m < SAMPLED * ENOUGH * n or (v is not None and not v[::SAMPLED].any()):
+        some = slice(None, None, max(SAMPLED, m * n // SAMPLE_VALUES))
+        if m < SAMPLED * ENOUGH * n or (v is not None and not v[some].any()):
             return None
-        return Rows(np.array(self.A[::SAMPLED], np.float64), self.y[::SAMPLED], v if v is None else v[::SAMPLED])
+        return Rows(np.array(self.A[some], np.float64), self.y[some], v if v is None else v[some])
 
     def basis(self):
         return self.B

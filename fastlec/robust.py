@@ -107,10 +107,11 @@ def robust_lstsq(
 
     Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost. One factorization of
     an array serves all; a sparse matrix or operator is only multiplied, by LSMR and conjugate gradients. With "mad" the start of a
-    long array is the fit to every eighth row. "l1" ends with small linear programs, which look
+    long array is the fit to one row in eight, or fewer. "l1" ends with small linear programs, which look
     at the rows near the fit: of any A, about 4 n + m^(2/3) of them are made an array.
 
-    >>> import fastlec, numpy as np
+    >>> import fastlec
+    >>> import numpy as np
     >>> t = np.arange(10.0)
     >>> y = 2 * t + 1 + 0.1 * np.sin(9 * t)
     >>> y[7] = 100
@@ -132,11 +133,12 @@ def robust_lstsq(
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
     x0 = None if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
     limit = FAR * max(problem.size, 0.0 if scale == "mad" else scale)
+    history = []
     while True:
-        found = _linear_fit(problem, loss, scale, tuning, x0, limit, settings)
+        found = _linear_fit(problem, loss, scale, tuning, x0, limit, settings | {"history": history})
         if not problem.reaches(found.x, limit, found.scale) or found.message.endswith(STOPPED):
             return _in_dtype(found, dtype, "A or y")
-        limit *= FAR
+        limit, history = FAR * limit, found.history
 
 
 def robust_fit(
@@ -177,7 +179,8 @@ def robust_fit(
     Raises ValueError or TypeError, which name the argument, for what is not finite at x0, or too large or too small there for its
     squares, and for what has another shape or type.
 
-    >>> import fastlec, numpy as np
+    >>> import fastlec
+    >>> import numpy as np
     >>> t = np.linspace(0, 2, 20)
     >>> y = 3 * np.exp(-2 * t)
     >>> y[5] = 9

@@ -140,8 +140,10 @@ def test_data_far_beyond_most_that_are_no_outliers(loss):
     A, y, x = outliers(200, 3, share=0.1)
     A[:10] *= 1e9
     y[:10] = A[:10] @ x
-    found = robust_lstsq(A, y, loss=loss, scale=1.0)
+    seen = []
+    found = robust_lstsq(A, y, loss=loss, scale=1.0, callback=lambda number, *_: seen.append(number))
     assert found.converged
+    assert seen == list(range(1, len(found.history) + 1))
     np.testing.assert_allclose(found.x, x, rtol=0, atol=1e-7)
     assert found.weights[:10].min() > 0.9
 
