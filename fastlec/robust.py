@@ -289,7 +289,8 @@ def _settle(problem, x, tuning):
     scale = deviation = mad(problem.residual(x), problem.sample_weight)
     for steps in range(MOST_SCALES):
         if problem.exact(x, deviation):
-            return x, 0.0, steps, True
+            most_are_zero = median(np.abs(problem.y), problem.sample_weight) == 0
+            return 0 * x if most_are_zero else x, 0.0, steps, True
         if of_scale:
             gap = math.log(deviation / scale)
             following, last = scale * math.exp(_secant(math.log(scale), gap, last)), (math.log(scale), gap)
