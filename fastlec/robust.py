@@ -121,7 +121,7 @@ def robust_lstsq(
     >>> int(found.weights.argmin())
     7
 
-    (Lecture, contents 4); Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+    Lecture, contents 4; Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
     """
     tuning, scale, settings = _settings(loss, (*LOSSES, "l1"), tuning, scale, tol, max_iter, callback, np.float64)
     A, y = matrix_or_operator(A, "A"), _check.as_array(y, "y")
@@ -174,7 +174,9 @@ def robust_fit(
     callback : callback(iteration, x, cost) is called after each of them; what ends the fit, and has ``error.minimum``, is as in
     `robust_lstsq`, from the first residual and Jacobian on.
 
-    Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter.
+    Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter. Beside residuals that
+    are 1e10 times the scale the cost by "huber" has few digits left for the others: leave such data out, or the fit may not
+    converge.
 
     Raises ValueError or TypeError, which name the argument, for what is not finite at x0, or too large or too small there for its
     squares, and for what has another shape or type.
@@ -194,7 +196,7 @@ def robust_fit(
     >>> bool(np.abs(found.x - [3, 2]).max() < 0.01)
     True
 
-    (Lecture, contents 4); `fastlec.least_squares` has the method and its sources.
+    Lecture, contents 4; `fastlec.least_squares` has the method and its sources.
     """
     _check.function(residual, "residual")
     _check.function(jac, "jac")
@@ -339,7 +341,7 @@ def _resettle(problem, start, tuning, damping, settings, rough):
             return found, 0.0, True
         if found.reason == STOPPED or (not found.converged and len(found.history) >= settings["max_iter"]):
             return found, deviation if rough else before, False
-    return found, before, True
+    return found, before, found.converged or not before
 
 
 def _l1_fit(problem, x, scale, steps, tol):

@@ -723,6 +723,23 @@ def test_a_curve_from_a_far_start(loss, start, dtype):
     assert np.abs(found.x - [2, 1.3]).max() < 0.02
 
 
+@pytest.mark.parametrize("size", [1e14, 1e20, 1e140])
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_what_far_outliers_do_to_a_curve_is_said(loss, size):
+    """Of the model, their residuals have no digit."""
+    t = np.linspace(0, 3, 60)
+    y = 2 * np.exp(-1.3 * t) + 0.02 * np.random.default_rng(0).normal(size=60)
+    y[::7] = size
+    found = robust_fit(
+        lambda x: x[0] * np.exp(-x[1] * t) - y,
+        lambda x: np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1),
+        [1.0, 1.0],
+        loss=loss,
+    )
+    assert not found.converged
+    assert found.message.endswith(("the scale has not settled", "no step lowers the cost any more"))
+
+
 @pytest.mark.parametrize("loss", ["cauchy", "tukey"])
 def test_the_loss_that_is_wanted_has_half_of_the_iterations(loss):
     """A network whose fit by huber alone would take all of them."""
