@@ -63,6 +63,11 @@ class Multiplied:
             return True
         return deviation <= median(self.round_off(x), self.sample_weight)
 
+    def vanishes(self, x):
+        """Whether A x is little beside the data that are not 0, which are few."""
+        few = median(np.abs(self.y), self.sample_weight) == 0
+        return few and bool(np.abs(self.residual(x) + self.y).max() <= NEARLY * self.size)
+
     def round_off(self, x):
         """That of the residuals."""
         return ROUND_OFF * (row_sizes(self.A, x) + np.abs(self.y))

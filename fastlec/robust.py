@@ -218,7 +218,7 @@ def robust_fit(
         if not deviation:
             zero = median(found.model.round_off(), problem.sample_weight) if found.model else 0.0
             return _in_dtype(_exact_fit(found.point, zero, len(found.history)), dtype, "x0")
-        scale = _scale(tuning, deviation)
+        scale = _scale(tuning, deviation, "residual(x)")
     elif loss == "tukey":
         problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
         found = minimize(problem, x, damping=damping, **before | {"tol": max(settings["tol"], ROUGH)})
@@ -258,7 +258,7 @@ def _begin(problem, loss, scale, tuning, x0, settings):
     mad_wanted, convex = scale == "mad", loss == "l1" or LOSSES[loss].convex
     if x0 is not None and not convex:
         x = x0
-        return x, _scale(tuning, mad(problem.residual(x), problem.sample_weight)) if mad_wanted else scale, 0, True
+        return x, _scale(tuning, mad(problem.residual(x), problem.sample_weight), "y") if mad_wanted else scale, 0, True
     if mad_wanted or loss == "l1":
         part = problem.sample() if x0 is None else None
         if part:
@@ -266,7 +266,7 @@ def _begin(problem, loss, scale, tuning, x0, settings):
         else:
             x = problem.least_squares() if x0 is None else x0
         x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else HUBER.tuning)
-        return x, _scale(tuning, deviation) if mad_wanted else scale, steps, settled
+        return x, _scale(tuning, deviation, "y") if mad_wanted else scale, steps, settled
     x = problem.least_squares() if x0 is None else x0
     if convex:
         return x, scale, 0, True
@@ -275,11 +275,14 @@ def _begin(problem, loss, scale, tuning, x0, settings):
     return found.x, scale, len(found.history), True
 
 
-def _scale(tuning, deviation):
+def _scale(tuning, deviation, name):
     """Of residuals with that deviation, 0 where they are round-off; within the range of numbers that may be given."""
     scale = tuning * deviation
     if scale and not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
-        raise ValueError(f"the scale of the residuals is {scale:.1e}; expected one from {LEAST_SCALE} to {1 / LEAST_SCALE}")
+        size = "large" if scale > 1 else "small"
+        raise ValueError(
+            f"{name} is too {size}: the scale is {scale:.1e}; expected one from {LEAST_SCALE} to {1 / LEAST_SCALE}"
+        )
     return scale
 
 
@@ -291,8 +294,7 @@ def _settle(problem, x, tuning):
     scale = deviation = mad(problem.residual(x), problem.sample_weight)
     for steps in range(MOST_SCALES):
         if problem.exact(x, deviation):
-            most_are_zero = median(np.abs(problem.y), problem.sample_weight) == 0
-            return 0 * x if most_are_zero else x, 0.0, steps, True
+            return 0 * x if problem.vanishes(x) else x, 0.0, steps, True
         if of_scale:
             gap = math.log(deviation / scale)
             following, last = scale * math.exp(_secant(math.log(scale), gap, last)), (math.log(scale), gap)
@@ -332,7 +334,7 @@ def _resettle(problem, start, tuning, damping, settings, rough):
         if tol == goal and not rough:
             at, gap = math.log(before), math.log(deviation / before)
             deviation, last = before * math.exp(_secant(at, gap, last)), (at, gap)
-        problem.scale, before = _scale(tuning, deviation), deviation
+        problem.scale, before = _scale(tuning, deviation, "residual(x)"), deviation
         found = minimize(
             problem, found.x, damping=min(damping, found.damping), history=found.history, **settings | {"tol": tol}
         )

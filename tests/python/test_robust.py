@@ -161,6 +161,16 @@ def test_most_of_the_data_are_zero(loss, size, form):
     np.testing.assert_allclose(found.x / size, 0, atol=0 if loss == "huber" else 1e-20)
 
 
+def test_an_exact_fit_of_data_that_are_mostly_zero():
+    A, _, _ = outliers(300, 2)
+    A[100:, 0] = 0  # x[0] is known from a third of the rows
+    y = A @ [1.0, 0]
+    y[-40:] += np.random.default_rng(0).normal(size=40)
+    found = robust_lstsq(A, y)
+    assert found.scale == 0
+    np.testing.assert_allclose(found.x, [1, 0], rtol=0, atol=1e-9)
+
+
 def test_rows_of_weight_zero_have_no_size():
     A, y, _ = outliers(60, 3)
     weight = np.ones(60)
@@ -557,6 +567,7 @@ IMAGINARY = LinearOperator(A.shape, matvec=lambda v: A @ v * 1j, rmatvec=lambda 
         ({"A": 1e200 * sparse.csr_array(A)}, ValueError, "^A is too large"),
         ({"y": 1e-200 * Y}, ValueError, "^y is too small"),
         ({"y": 1e200 * Y}, ValueError, "^y is too large"),
+        ({"y": 1e100 * Y}, ValueError, r"^y is too large: the scale is "),
     ],
 )  # fmt: skip
 def test_arguments_that_cannot_be(arguments, error, match):
@@ -804,7 +815,7 @@ R, J, _ = decay(10)
         ({"damping": 1e300}, ValueError, r"^damping is 1e\+300; expected a number from 0 to 1e\+50"),
         ({"residual": lambda x: 1e160 * R(x)}, ValueError, r"^residual\(x0\) is too large"),
         ({"residual": lambda x: 1e-160 * R(x)}, ValueError, r"^residual\(x0\) is too small"),
-        ({"residual": lambda x: 1e90 * R(x)}, ValueError, r"^the scale of the residuals is .*e\+8"),
+        ({"residual": lambda x: 1e90 * R(x)}, ValueError, r"^residual\(x\) is too large: the scale is .*e\+8"),
         ({"jac": lambda x: 1e160 * J(x)}, ValueError, r"^jac\(x\) is too large"),
         ({"jac": lambda x: sparse.csr_array(1e160 * J(x))}, ValueError, r"^jac\(x\) is too large"),
         ({"jac": lambda x: aslinearoperator(1e-160 * J(x))}, ValueError, r"^jac\(x\) is too small"),
