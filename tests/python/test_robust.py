@@ -200,7 +200,7 @@ def test_operators_of_columns_in_any_units(rotated):
     """Those that hardly count beside the others count in the stationarity."""
     rng = np.random.default_rng(0)
     A, y, _ = outliers(400, 6)
-    A = A * np.logspace(0, -5.5, 6)
+    A = A * np.logspace(0, -5.5 if rotated else -8, 6)
     if rotated:
         A = A @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
     expected, found = robust_lstsq(A, y), robust_lstsq(aslinearoperator(A), y)
@@ -766,7 +766,7 @@ def test_the_loss_that_is_wanted_has_half_of_the_iterations(loss):
         found.weights, 1 / (1 + z) if loss == "cauchy" else np.maximum(1 - z, 0) ** 2, rtol=1e-9, atol=1e-12
     )
     assert found.message.startswith("40 iterations, not converged: stationarity ")
-    assert found.history[-1].cost < found.history[20].cost  # of the same loss
+    assert found.history[-1].cost == found.cost < found.history[20].cost  # by the loss that is wanted, from half of them on
 
 
 def test_tukey_from_where_no_residual_is_small():
