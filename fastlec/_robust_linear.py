@@ -1,22 +1,33 @@
 """Linear problems A x - y under robust losses, as `least_squares.minimize` takes them; and the least sum of absolute residuals."""
 
+from functools import cached_property
+
 import numpy as np
 
 from ._robust_losses import LINEAR
 from .functional import matmul
 from .least_squares import (
+    FORCING,
+    LARGEST,
     ROUND_OFF,
     Point,
     Products,
-    angle,
     column_lengths,
     cosine,
     floored,
+    product,
     row_blocks,
+    row_sizes,
     squares_fit,
+    transposed_product,
     triangle,
 )
 
+EPS = np.finfo(np.float64).eps
+NEARLY = 1e-4  # of the data's size, a deviation that may be round-off
+SAMPLED = 8  # one row of so many is taken for a start, if these are
+ENOUGH = 50  # times the columns
+SAMPLE_VALUES = 1 << 22  # at most
 WELL_CONDITIONED = 1e4  # at most, of columns of length 1: then A' A loses half of the digits, and no more
 
 
@@ -26,9 +37,40 @@ class Multiplied:
     first_damping, most_damping = 1.0, 1.0
 
     def __init__(self, A, y, sample_weight):
-        self.A, self.y, self.sample_weight = A, y, sample_weight
+        self.A, self.data, self.y, self.sample_weight = A, y, y, sample_weight
         self.loss, self.scale = LINEAR, 1.0
         self._last = None, None
+        chosen = y != 0 if sample_weight is None else (y != 0) & (sample_weight > 0)
+        v = None if sample_weight is None else sample_weight[chosen]
+        self.size = median(np.abs(y[chosen]), v) if chosen.any() else 0.0  # of most data that are not 0
+
+    def clip(self, limit):
+        """Cuts data off at a size: far beyond the fit a residual acts by its sign alone, and digits of the others are not lost."""
+        clipped = np.abs(self.data).max() > limit
+        if clipped or self.y is not self.data:
+            self.y, self._last = np.clip(self.data, -limit, limit) if clipped else self.data, (None, None)
+
+    def reaches(self, x, limit, scale):
+        """Whether A x comes to within the scale of a limit at which data were cut off."""
+        far = np.abs(self.data) > limit
+        return bool(far.any() and (np.abs(self._mv(x)[far]) + scale > limit).any())
+
+    def exact(self, x, deviation):
+        """Whether residuals of such a deviation are round-off."""
+        if deviation > NEARLY * self.size:
+            return False  # without a product more
+        if deviation <= ROUND_OFF * self.size:
+            return True
+        return deviation <= median(self.round_off(x), self.sample_weight)
+
+    def vanishes(self, x):
+        """Whether A x is little beside the data that are not 0, which are few."""
+        few = median(np.abs(self.y), self.sample_weight) == 0
+        return few and bool(np.abs(self.residual(x) + self.y).max() <= NEARLY * self.size)
+
+    def round_off(self, x):
+        """That of the residuals."""
+        return ROUND_OFF * (row_sizes(self.A, x) + np.abs(self.y))
 
     def at(self, x):
         return Point(x, self.residual(x), self.loss, self.scale, self.sample_weight)
@@ -38,6 +80,10 @@ class Multiplied:
         start = Point(np.zeros(self.A.shape[1]), -self.y, LINEAR, 1.0, self.sample_weight)
         return start.x + self.linearize(start).step(0.0)[0]
 
+    def sample(self):
+        """A smaller problem whose fit is near, or None."""
+        return None
+
     def residual(self, x):
         if self._last[0] is not x:
             r = self._mv(x)
@@ -45,18 +91,20 @@ class Multiplied:
         return self._last[1]
 
     def _mv(self, x):
-        return np.array(self.A @ x, np.float64)
+        return product(self.A, x, "A").copy()
 
     def linearize(self, point):
-        return ReweightedProducts(self.A, point)
+        return ReweightedProducts(self.A, point, self.columns, EPS, "A", self.columns)
+
+    @cached_property
+    def columns(self):
+        return column_lengths(self.A, np.ones(len(self.y)) if self.sample_weight is None else np.sqrt(self.sample_weight), "A")
 
     def basis(self):
-        """A basis for x in which the columns of a sparse A have length 1."""
+        """A basis for x in which the columns of A have length 1."""
         from scipy.sparse import diags_array
 
-        n = self.A.shape[1]
-        lengths = column_lengths(self.A, np.ones(len(self.y))) if hasattr(self.A, "tocsr") else np.ones(n)
-        return diags_array(1 / np.where(lengths > 0, lengths, 1))
+        return diags_array(1 / np.where(self.columns > 0, self.columns, 1))
 
     def rows(self, chosen):
         """Those rows of A, as an array."""
@@ -66,15 +114,15 @@ class Multiplied:
         unit = np.zeros(self.A.shape[0])
         for i, row in zip(chosen, rows, strict=True):
             unit[i] = 1
-            row[:] = self.A.rmatvec(unit)
+            row[:] = self.tmv(unit)
             unit[i] = 0
         return rows
 
     def tmv(self, u):
-        return np.asarray(self.A.T @ u, np.float64)
+        return transposed_product(self.A, u, "A")
 
     def angle(self, g, psi):
-        return angle(self.A, g, psi, np.ones(len(psi)) if self.sample_weight is None else np.sqrt(self.sample_weight))
+        return cosine(g, self.columns, psi)
 
 
 class Rows(Multiplied):
@@ -98,14 +146,14 @@ class Rows(Multiplied):
 
     def _basis_by_gram(self):
         """B from A' A where A is well conditioned, else None."""
-        gram = 0.0
+        products = 0.0
         with np.errstate(over="ignore", invalid="ignore"):
             for rows in self.blocks:
                 block = self._block(rows)
-                gram += matmul(block.T, block)
-        self._set_columns(np.sqrt(gram.diagonal()))
+                products += matmul(block.T, block)
+        self._set_columns(np.sqrt(products.diagonal()))
         scale = np.where(self.columns > 0, self.columns, 1)
-        values, vectors = np.linalg.eigh(gram / scale / scale[:, None])
+        values, vectors = np.linalg.eigh(products / scale / scale[:, None])
         return vectors / np.sqrt(values) / scale[:, None] if values[0] * WELL_CONDITIONED**2 > values[-1] else None
 
     def _basis_by_factor(self):
@@ -119,7 +167,7 @@ class Rows(Multiplied):
 
     def _set_columns(self, lengths):
         """The lengths of the columns of sqrt(v) A."""
-        if not np.isfinite(lengths).all() or not lengths.any():
+        if not 1 / LARGEST < lengths.max() < LARGEST:
             squares_fit(self.A, "A")
         self.columns = lengths
 
@@ -137,22 +185,27 @@ class Rows(Multiplied):
     def tmv(self, u):
         return sum(matmul(u[None, rows], np.asarray(self.A[rows], np.float64))[0] for rows in self.blocks)
 
+    def sample(self):
+        m, n = self.A.shape
+        v = self.sample_weight
+        some = slice(None, None, max(SAMPLED, m * n // SAMPLE_VALUES))
+        if m < SAMPLED * ENOUGH * n or (v is not None and not v[some].any()):
+            return None
+        return Rows(np.array(self.A[some], np.float64), self.y[some], v if v is None else v[some])
+
     def basis(self):
         return self.B
 
     def rows(self, chosen):
         return np.asarray(self.A[chosen], np.float64)
 
-    def angle(self, g, psi):
-        return cosine(g, self.columns, psi)
-
     def linearize(self, point):
         return Reweighted(self, point)
 
-    def gram(self, D):
+    def second_derivative(self, D):
         """Q' D Q, D at most 1."""
-        whole = 2 * np.count_nonzero(D != 1) > len(D)  # then fewer rows have D != 0 than 1
-        E = D if whole else 1 - D
+        direct = 2 * np.count_nonzero(D != 1) > len(D)  # else from I, by the few rows with D != 1
+        E = D if direct else 1 - D
         total = np.zeros((self.B.shape[1],) * 2)
         chosen = np.flatnonzero(E)
         for rows in row_blocks(len(chosen), self.A.shape[1]):
@@ -163,7 +216,7 @@ class Rows(Multiplied):
                 total += matmul(Q.T, Q)
             else:
                 total += matmul(Q.T, factors * Q)
-        return total if whole else np.eye(len(total)) - total
+        return total if direct else np.eye(len(total)) - total
 
 
 class Reweighted:
@@ -177,24 +230,59 @@ class Reweighted:
         self.cosine = problem.angle(g, psi)
         self.stationarity = cosine(np.linalg.norm(self.g, keepdims=True), 1.0, psi)
 
+    def round_off(self):
+        return self.problem.round_off(self.point.x)
+
     def step(self, damping):
-        H = self.problem.gram(between(self.point.curvature, self.point.w, damping))
+        H = self.problem.second_derivative(between(self.point.curvature, self.point.w, damping))
         if damping < 1:
             try:
                 np.linalg.cholesky(H)
+                c = np.linalg.solve(H, -self.g)
             except np.linalg.LinAlgError:  # Newton's model has no minimum
                 return self.step(1.0)
-            c = np.linalg.solve(H, -self.g)
         else:
             c = np.linalg.lstsq(H, -self.g, rcond=None)[0]
         return self.problem.B @ c, -0.5 * float(self.g @ c)
 
 
 class ReweightedProducts(Products):
-    """The same of `Multiplied`, with Triggs' curvature at damping 0."""
+    """The same of `Multiplied`: Newton's model, where it has a minimum, else with Triggs' curvature, at damping 0."""
 
     def step(self, damping):
-        return self.solve(between(floored(self.point), self.point.w, damping), 0.0)
+        point = self.point
+        C = between(point.curvature, point.w, damping)
+        step = self._by_conjugate_gradients(point.weighted(C)) if C.min() < 0 else None
+        return step or self.solve(between(floored(point), point.w, damping), 0.0)
+
+    def _by_conjugate_gradients(self, C):
+        """The step of the model whose curvature is C; None where that has no minimum, or none that is found in time."""
+        d, left = np.zeros_like(self.g), -self.g
+        along, size = left, float(left @ left)
+        end, Hd = FORCING**2 * size, np.zeros_like(d)
+        for _ in range(max(4 * len(d), 100)):
+            if size <= end:
+                return d / self.lengths, -float(self.g @ d) - 0.5 * float(d @ Hd)
+            H_along = self._tmv(C * self._mv(along))
+            bend = float(along @ H_along)
+            if bend <= 0:
+                return None
+            share = size / bend
+            d, Hd = d + share * along, Hd + share * H_along
+            left = left - share * H_along
+            size, before = float(left @ left), size
+            along = left + size / before * along
+        return None
+
+
+def median(values, sample_weight=None):
+    """sample_weight (m,) : how often each counts."""
+    if sample_weight is None:
+        return float(np.median(values))
+    order = np.argsort(values)
+    below = np.cumsum(sample_weight[order])
+    middle = [order[np.searchsorted(below, 0.5 * below[-1], side)] for side in ("left", "right")]
+    return float(values[middle].mean())
 
 
 def between(curvature, w, damping):
@@ -202,8 +290,8 @@ def between(curvature, w, damping):
     return w if share == 1 else (1 - share) * curvature + share * w
 
 
-def least_absolute(problem, x, zero, tol):
-    """(x, psi, stationarity, linear programs solved) of the least sum of v |A x - y|, from an x near it; less than `zero` is zero.
+def least_absolute(problem, x, tol):
+    """(x, psi, stationarity, linear programs solved) of the least sum of v |A x - y|, from an x near it.
 
     Its dual, max r' u with A' u = 0 and |u_i| <= v_i, is solved for the residuals that are nearest to zero, the others' u having
     the sign of theirs; should one of these change its sign, there were too few (Portnoy and Koenker, "The Gaussian hare and the
@@ -229,7 +317,7 @@ def least_absolute(problem, x, zero, tol):
             step, u[near] = found
             after = x + B @ step
             r = problem.residual(after)
-            zeros = np.full(m, zero)
+            zeros = ROUND_OFF * (np.abs(r + problem.y) + np.abs(problem.y)) + ROUND_OFF * problem.size
             zeros[near] += ROUND_OFF * (np.abs(rows) @ np.abs(after))
             wrong = bool((u * r < -zeros * v).any())
             psi = np.where(np.abs(r) > zeros, np.sign(r), np.clip(np.divide(u, v, out=np.zeros(m), where=v > 0), -1, 1))

@@ -37,9 +37,12 @@ def _huber(t):
 
 
 def _cauchy(t):
-    squared = t * t
-    weight = 1 / (1 + squared)
-    return np.log1p(squared), weight, weight * (2 * weight - 1)
+    with np.errstate(over="ignore"):
+        squared = t * t
+    weight, rho = 1 / (1 + squared), np.log1p(squared)
+    far = np.isinf(squared)
+    rho[far] = 2 * np.log(t[far])
+    return rho, weight, weight * (2 * weight - 1)
 
 
 def _tukey(t):

@@ -24,10 +24,15 @@ FLOOR = 0.01  # of the curvature, in weights: a step by such a model leaves abou
 FAILURES = 10  # in a row, after which no step lowers the cost: damping has grown by 2^55
 FORCING = 1e-4  # how much of the gradient an inner iteration may leave, relative to it
 POWERS = 5  # of the power method
+PROBES = 8  # products from which an operator's columns are estimated: their lengths are off by 25 % on average
 BLOCK_VALUES = 1 << 15  # of rows that are factored together, which stay in cache: 2^13 to 2^16 took as long for 1e5 x 20
-ROUND_OFF = 64 * np.finfo(np.float64).eps  # of a cost: no smaller change can be seen
+UNITS = 64  # in the last place, of what is round-off of a sum at most
+UNITS_AT_ONCE = 4  # of many sums together
+ROUND_OFF = UNITS * np.finfo(np.float64).eps  # of a cost: no smaller change can be seen
+LARGEST = 1e150  # and the inverse of the smallest: float64 holds their squares
 ATTAINABLE = 1e-10  # the cosine in spite of round-off
 VANISHED = 1e-6  # psi, in scales, of residuals of which round-off alone is left
+STOPPED = "stopped by callback"
 NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that the gradient is asked, too
 
 
@@ -70,8 +75,9 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
 
     problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a
     step that fails. A point has x, r, psi, scale and cost. A model has stationarity and cosine, numbers without units that vanish
-    with the gradient, and step(damping) -> (d, the decrease of the cost that it predicts).
-    tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10. damping : of the first step.
+    with the gradient, round_off() -> (m,), the residuals', and step(damping) -> (d, the decrease of the cost that it predicts).
+    tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10, or what the round-off of the residuals
+    makes of it. damping : of the first step.
     history : the iterations before, which count for max_iter.
     callback(iteration, x, cost) follows each iteration; StopIteration ends the minimisation. Any other exception, of whatever is
     called, has the best state so far as ``error.minimum``.
@@ -102,7 +108,7 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
             if callback:
                 callback(len(at.history), at.point.x.copy(), at.point.cost)
     except StopIteration:
-        at.reason = "stopped by callback"
+        at.reason = STOPPED
         return at
     except BaseException as error:
         with suppress(Exception):  # there are exceptions that take no attributes
@@ -113,7 +119,10 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     at.converged = vanished or bool(at.model.stationarity <= tol or (not lower and at.model.cosine <= max(tol, ATTAINABLE)))
     at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
     if not lower and not at.converged:
-        at.reason += "; no step lowers the cost any more"
+        point = at.point
+        noise = UNITS_AT_ONCE / UNITS * np.linalg.norm(point.root_weighted(point.w * at.model.round_off()))
+        at.converged = bool(at.model.cosine * np.linalg.norm(point.root_weighted(point.psi)) <= noise)
+        at.reason += ", the round-off of the residuals" if at.converged else "; no step lowers the cost any more"
     return at
 
 
@@ -170,8 +179,12 @@ class Problem:
         if self._J[0] is not point.x:
             J = matrix_or_operator(self.jac(point.x.astype(self.dtype)), "jac(x)")
             self._J = point.x, _check.shape(J, "jac(x)", (len(point.r), len(point.x)), " to match residual(x) and x")
-        J = self._J[1]
-        return (Factored if isinstance(J, np.ndarray) else Products)(J, point)
+        J, eps = self._J[1], np.finfo(self.dtype).eps
+        if isinstance(J, np.ndarray):
+            return Factored(J, point, eps)
+        columns = column_lengths(J, point.root_weighted(np.ones(self.m)), "jac(x)")
+        squares_fit(columns, "jac(x)")
+        return Products(J, point, columns, eps, "jac(x)", columns if hasattr(J, "tocsr") else np.ones(len(point.x)))
 
 
 def matrix_or_operator(A, name):
@@ -191,11 +204,38 @@ def matrix_or_operator(A, name):
 
 
 def squares_fit(a, name):
-    """ValueError unless float64 holds the squares of the values of an array."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        size = np.linalg.norm(np.asarray(a, np.float64))
-    if not np.isfinite(size) or (size == 0 and a.any()):
-        raise ValueError(f"{name} is too {'small' if size == 0 else 'large'}: float64 does not hold its squares")
+    """ValueError unless float64 holds the squares of the largest values of an array."""
+    largest = max(abs(float(a.max(initial=0))), abs(float(a.min(initial=0))))
+    if largest > LARGEST or 0 < largest < 1 / LARGEST:
+        raise ValueError(f"{name} is too {'small' if largest < 1 else 'large'}: float64 does not hold its squares")
+    return a
+
+
+def product(J, v, name):
+    """J v as float64, of a sparse matrix or of an operator, which may do anything."""
+    found = J @ v
+    if np.iscomplexobj(found):
+        raise TypeError(f"{name} times a vector has dtype {found.dtype}; expected real numbers")
+    found = np.asarray(found, np.float64)
+    if not np.isfinite(found).all():
+        raise ValueError(f"{name} times a vector of finite numbers is not finite; expected finite numbers")
+    return found
+
+
+def transposed_product(J, u, name):
+    try:
+        return product(J.T, u, name)
+    except NotImplementedError:
+        raise TypeError(f"{name} has no rmatvec; expected an operator with both products, matvec and rmatvec") from None
+
+
+def row_sizes(J, x):
+    """|J| |x|: how large the parts are that J x is the sum of; of an operator |J x|, which may be less."""
+    if hasattr(J, "tocsr"):
+        return abs(J.astype(np.float64)) @ np.abs(x)
+    if isinstance(J, np.ndarray):
+        return np.concatenate([np.abs(np.asarray(J[rows], np.float64)) @ np.abs(x) for rows in row_blocks(*J.shape)])
+    return np.abs(J @ x)
 
 
 def row_blocks(m, n):
@@ -226,32 +266,33 @@ def cosine(g, columns, psi):
     return float(np.max(np.divide(np.abs(g), columns, out=np.zeros_like(g), where=seen), initial=0.0) / (size or 1.0))
 
 
-def column_lengths(J, root):
-    """Of diag(root) J, a sparse matrix."""
-    return np.sqrt(J.power(2, dtype=np.float64).T @ root**2)
+def column_lengths(J, root, name):
+    """Of diag(root) J, a sparse matrix; of an operator estimates, from its transposed products with random vectors."""
+    if hasattr(J, "tocsr"):
+        with np.errstate(over="ignore"):
+            return np.sqrt(J.power(2, dtype=np.float64).T @ root**2)
+    rng = np.random.default_rng(0)
+    with np.errstate(over="ignore"):
+        return np.sqrt(
+            sum(transposed_product(J, root * rng.standard_normal(len(root)), name) ** 2 for _ in range(PROBES)) / PROBES
+        )
 
 
-def operator_norm(J, root=1.0):
-    """The largest singular value of diag(root) J, by the power method: rarely below half of it, never above."""
+def operator_norm(J):
+    """The largest singular value, by the power method: rarely below half of it, never above."""
     v = np.random.default_rng(0).standard_normal(J.shape[1])
     for _ in range(POWERS):
         v /= np.linalg.norm(v) or 1.0
-        u = root * np.asarray(J @ v, np.float64)
-        v = np.asarray(J.T @ (root * u), np.float64)
+        u = np.asarray(J @ v, np.float64)
+        v = np.asarray(J.T @ u, np.float64)
     return float(np.linalg.norm(u))
-
-
-def angle(J, g, psi, root):
-    """The cosine for g = J' diag(root) psi of a sparse J; |g| / (|diag(root) J| |psi|) of an operator."""
-    if hasattr(J, "tocsr"):
-        return cosine(g, column_lengths(J, root), psi)
-    return cosine(np.linalg.norm(g, keepdims=True), operator_norm(J, root), psi)
 
 
 class Factored:
     """The model of a Jacobian that is an array, by its triangular factor: J in units in which its columns have length 1."""
 
-    def __init__(self, J, point):
+    def __init__(self, J, point, eps):
+        self.J, self.point, self.eps = J, point, eps
         n = J.shape[1]
         force, root = point.weighted(point.psi), point.root_weighted(floored(point) ** 0.5)
         counts = np.ones(len(root)) if point.sample_weight is None else point.sample_weight
@@ -264,12 +305,19 @@ class Factored:
                 squares[:] += np.einsum("ij,ij,i->j", block, block, counts[rows])
                 yield root[rows, None] * block
 
-        R = triangle(scaled(), n)
+        with np.errstate(over="ignore", invalid="ignore"):
+            R = triangle(scaled(), n)
+        if not 1 / LARGEST < squares.max() < LARGEST:
+            squares_fit(J, "jac(x)")
         self.cosine = self.stationarity = cosine(self.g, np.sqrt(squares), point.root_weighted(point.psi))
         lengths = np.linalg.norm(R, axis=0)
         self.lengths = np.where(lengths > 0, lengths, 1)
         _, self.S, self.Vt = np.linalg.svd(R / self.lengths, full_matrices=False)
         self.rank = int((self.S[0] * max(J.shape) * np.finfo(np.float64).eps < self.S).sum())
+
+    def round_off(self):
+        """Of the residuals, taken for sums of the parts of J x and data about as large."""
+        return UNITS * self.eps * (row_sizes(self.J, self.point.x) + np.abs(self.point.r))
 
     def step(self, damping):
         k = self.rank
@@ -281,24 +329,24 @@ class Factored:
 class Products:
     """The model of a Jacobian that is known by its products, whose steps LSMR finds (Fong and Saunders, 2011).
 
-    A sparse matrix is scaled to columns of length 1, an operator taken as it is.
+    columns : the `column_lengths` of diag(sqrt(v)) J. lengths : what steps take these for; damping, that of an operator as it is,
+    lest its columns that almost vanish have long steps. name : the Jacobian's, for messages.
     """
 
-    def __init__(self, J, point):
-        self.J, self.point, self.lengths = J, point, 1.0
-        psi, root = point.root_weighted(point.psi), point.root_weighted(np.ones(len(point.r)))
-        g = self._tmv(root * psi)
-        self.cosine = self.stationarity = angle(J, g, psi, root)
-        if hasattr(J, "tocsr"):
-            columns = column_lengths(J, root)
-            self.lengths = np.where(columns > 0, columns, 1)
+    def __init__(self, J, point, columns, eps, name, lengths):
+        self.J, self.point, self.eps, self.name = J, point, eps, name
+        self.lengths = np.where(lengths > 0, lengths, 1)
+        g = transposed_product(J, point.weighted(point.psi), name)
+        self.cosine = self.stationarity = cosine(g, columns, point.root_weighted(point.psi))
         self.g = g / self.lengths
 
     def _mv(self, v):
-        return np.asarray(self.J @ (v / self.lengths), np.float64)
+        return product(self.J, v / self.lengths, self.name)
 
     def _tmv(self, u):
-        return np.asarray(self.J.T @ u, np.float64) / self.lengths
+        return transposed_product(self.J, u, self.name) / self.lengths
+
+    round_off = Factored.round_off
 
     def step(self, damping):
         return self.solve(floored(self.point), damping)

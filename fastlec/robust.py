@@ -6,21 +6,38 @@ with v the sample weights, s the scale and rho the loss: "huber", min(z, 2 sqrt(
 (1 - (1 - min(z, 1))^3) / 3. For "l1" F is sum_i v_i |r_i|.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import _check
-from ._robust_linear import Multiplied, Rows, least_absolute
+from ._robust_linear import Multiplied, Rows, least_absolute, median
 from ._robust_losses import LOSSES
-from .least_squares import ATTAINABLE, ROUND_OFF, Iteration, Minimum, Problem, matrix_or_operator, minimize, squares_fit
+from .least_squares import (
+    ATTAINABLE,
+    ROUND_OFF,
+    STOPPED,
+    Iteration,
+    Minimum,
+    Problem,
+    matrix_or_operator,
+    minimize,
+    squares_fit,
+)
 
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
 MOST_SCALES = 200  # iterations of the scale
 LEAST_SCALE = 1e-50  # and the inverse of the largest: float64 holds their fourth powers, and more
-ROUGH = 1e-2  # stationarity of a fit from which another begins
+LEAST_TUNING = 1e-6  # and the inverse of the largest
+MOST_DAMPING = 1e50
+NEAR_ZERO = 16  # round-offs, of residuals that no step makes smaller
+ROUGH = 1e-2  # stationarity of a fit from which another begins, and change of its scale
+SMALL_GAP = 0.2  # of log(deviation) and log(scale), from which secant steps are taken
+STEEP = -2.0, -0.05  # slopes of log(deviation / scale) by log(scale) that a secant step believes
+FAR = 1e6  # sizes of the data: what is further is an outlier, unless the fit goes there
 TOL = {"float32": 1e-4, "float64": 1e-12}
 
 
@@ -29,14 +46,18 @@ class RobustFit:
     """What a robust fit has found.
 
     x : (n,). scale : what the residuals were divided by; given as the argument it leads to the same fit. cost : F(x).
-    weights : (m,), of the least squares problem that x solves as well, in [0, 1], without the sample weights; for "l1"
-    scale / |r|.
+    weights : (m,), of the least squares problem that x solves as well, without the sample weights: in [0, 1]; for "l1" scale / |r|,
+    which may be larger.
     psi : (m,), weights * r / scale: the derivative of the loss, with which sum_i v_i psi_i dr_i/dx is zero at a solution. For "l1"
     the sign of r, or where r is zero a number in [-1, 1].
     stationarity : how nearly that is so: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v);
-    of a LinearOperator, whose columns nobody sees, |J' psi| / (|J| |psi|).
-    n_iter, converged, message : how it ended. history : a tuple for each iteration once the scale stays: cost, stationarity,
-    damping, and gain, the share of the predicted decrease that came true.
+    of a LinearOperator with the columns' lengths estimated from products with random vectors, which may be off by a quarter. Where
+    columns are nearly dependent the number may be small though x is not yet near; linear fits of an array are judged by an
+    orthonormal basis of its columns as well.
+    n_iter, converged, message : how it ended; converged is False, too, where the scale of "mad" has not settled, as happens with a
+    handful of points, or where no residual is within the scale of "tukey".
+    history : a tuple for each iteration once the scale stays: cost (of "huber", far outliers count in it as if they were nearer),
+    stationarity, damping, and gain, the share of the predicted decrease that came true.
     """
 
     x: np.ndarray
@@ -67,23 +88,29 @@ def robust_lstsq(
     the noise, 1.4826 median |A x - y|. With "huber" this x is the fit itself: steps for the scale and for x take turns until the
     scale changes by less than 1e-6 of itself. With other losses it is the fit by "huber", or x0, and the scale stays.
     tuning : by default 1.345 (huber), 2.385 (cauchy), 4.685 (tukey): without outliers the fit then has 95 % of the efficiency of
-    least squares. "l1" depends on neither tuning nor scale.
+    least squares; from 1e-6 to 1e6. "l1" depends on neither tuning nor scale.
     sample_weight : (m,) v >= 0: a row of weight 2 counts as two rows.
     x0 : (n,), the start, by default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
-    tol : of the stationarity, by default 1e-12; where round-off keeps it above, 1e-10 will do.
-    max_iter : of the iterations once the scale stays.
-    callback : callback(iteration, x, cost) is called after each of them. StopIteration ends the fit; any other exception, and
-    Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
+    tol : of the stationarity, by default 1e-12; where no step lowers the cost, 1e-10 will do, or the round-off of the residuals.
+    max_iter : of the iterations once the scale stays; before there are at most 200. The linear programs of "l1" are not counted.
+    callback : callback(iteration, x, cost) is called after each of the iterations once the scale stays, so never with "l1".
+    StopIteration ends the fit; any other exception, and Ctrl-C, has the best state since then as ``error.minimum``, with x, cost
+    and history; before the scale stays there is none. Ctrl-C waits for the factorization or product at work, which takes seconds
+    where A is 3000 x 2500.
 
-    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Where a fit by "mad" goes
-    through more than half of the points, the scale is 0, the weights of these are 1 and all others 0.
+    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Outliers may be as large as
+    1e300. Where a fit by "mad" goes through more than half of the points, to round-off, the scale is 0, the weights of these are 1
+    and all others 0.
 
-    Raises ValueError or TypeError, which name the argument, for values that are not finite and what has another shape or type.
+    Raises ValueError or TypeError, which name the argument, for values that are not finite, or too large or too small for their
+    squares or for x in float32, and for what has another shape or type.
 
     Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost. One factorization of
-    an array serves all; a sparse matrix or operator is only multiplied, by LSMR. "l1" ends with small linear programs, which look
+    an array serves all; a sparse matrix or operator is only multiplied, by LSMR and conjugate gradients. With "mad" the start of a
+    long array is the fit to one row in eight, or fewer. "l1" ends with small linear programs, which look
     at the rows near the fit: of any A, about 4 n + m^(2/3) of them are made an array.
 
+    >>> import fastlec
     >>> import numpy as np
     >>> t = np.arange(10.0)
     >>> y = 2 * t + 1 + 0.1 * np.sin(9 * t)
@@ -101,19 +128,17 @@ def robust_lstsq(
     dtype = np.result_type(_check.float_dtype(A.dtype, "A"), _check.float_dtype(y.dtype, "y"))
     _check.shape(y, "y", A.shape[:1], f" to match A of shape {A.shape}")
     _check.finite(y, "y")
-    squares_fit(y, "y")
     if hasattr(A, "tocsr"):
         squares_fit(A.data, "A")
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
-    x = problem.least_squares() if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
-
-    x, scale, steps, settled = _begin(problem, x, loss, scale, tuning, x0 is not None, settings["max_iter"])
-    if loss == "l1":
-        return _l1_fit(problem, x, scale, steps, settings["tol"], dtype)
-    if not scale:
-        return _exact_fit(problem.at(x), _zero(y), steps, dtype)
-    problem.loss, problem.scale = LOSSES[loss], scale
-    return _fit(minimize(problem, x, **settings), scale, steps, settled, dtype)
+    x0 = None if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
+    limit = FAR * max(problem.size, 0.0 if scale == "mad" else scale)
+    history = []
+    while True:
+        found = _linear_fit(problem, loss, scale, tuning, x0, limit, settings | {"history": history})
+        if not problem.reaches(found.x, limit, found.scale) or found.message.endswith(STOPPED):
+            return _in_dtype(found, dtype, "A or y")
+        limit, history = FAR * limit, found.history
 
 
 def robust_fit(
@@ -139,16 +164,24 @@ def robust_fit(
     `Objective`, or made from ``net.linearize(X)`` and ``jac.operator("theta")``.
     x0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
     loss : "huber", "cauchy" or "tukey".
-    scale, tuning, sample_weight, callback : as in `robust_lstsq`. By "mad" the fit by "huber" goes on from where it was with the
-    scale of its residuals, until that changes by less than 1e-6 of itself; with other losses the scale then stays. "tukey", whose
-    gradient vanishes where all residuals are large, always begins with a fit by "huber".
+    scale, tuning, sample_weight : as in `robust_lstsq`. By "mad" the fit by "huber" goes on from where it was with the scale of
+    its residuals, until that changes by less than 1e-6 of itself, or by round-off; with other losses until it changes by less than
+    1 %, and then it stays. "tukey", whose gradient vanishes where all residuals are large, always begins with a rough fit by
+    "huber".
     damping : of the first step, relative to the squared lengths of the Jacobian's columns, of an operator to its squared norm.
-    tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together.
+    tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together, of
+    which a fit by "huber" before that by another loss has at most half.
+    callback : callback(iteration, x, cost) is called after each of them; what ends the fit, and has ``error.minimum``, is as in
+    `robust_lstsq`, from the first residual and Jacobian on.
 
-    Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter.
+    Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter. Beside residuals that
+    are 1e10 times the scale the cost by "huber" has few digits left for the others: leave such data out, or the fit may not
+    converge.
 
-    Raises ValueError or TypeError, which name the argument, for what is not finite at x0 and what has another shape or type.
+    Raises ValueError or TypeError, which name the argument, for what is not finite at x0, or too large or too small there for its
+    squares, and for what has another shape or type.
 
+    >>> import fastlec
     >>> import numpy as np
     >>> t = np.linspace(0, 2, 20)
     >>> y = 3 * np.exp(-2 * t)
@@ -168,155 +201,216 @@ def robust_fit(
     _check.function(residual, "residual")
     _check.function(jac, "jac")
     x = _start(x0)
-    damping = _check.non_negative(damping, "damping")
+    damping = _within(_check.non_negative(damping, "damping"), "damping", 0.0, MOST_DAMPING)
     tuning, scale, settings = _settings(loss, LOSSES, tuning, scale, tol, max_iter, callback, x.dtype)
     problem = Problem(residual, jac, x.dtype, LOSSES[loss])
     x, dtype = x.astype(np.float64), x.dtype
     start = problem.at(x)
+    squares_fit(start.r, "residual(x0)")
     problem.sample_weight = _weight(sample_weight, len(start.r))
-    found, settled = None, True
+    found, settled = Minimum(start, None, damping), True
+    before = settings | {"max_iter": settings["max_iter"] // 2}  # of a fit by "huber", if that is not the one wanted
     if scale == "mad":
-        found, deviation, settled = _resettle(problem, start, tuning if loss == "huber" else HUBER.tuning, damping, settings)
-        if not deviation:
-            return _exact_fit(found.point, _zero(start.r), len(found.history), dtype)
-        scale = tuning * deviation
         if loss == "huber":
-            return _fit(found, scale, 0, settled, dtype)
+            found, deviation, settled = _resettle(problem, start, tuning, damping, settings, rough=False)
+        else:
+            found, deviation, settled = _resettle(problem, start, HUBER.tuning, damping, before, rough=True)
+        if not deviation:
+            zero = median(found.model.round_off(), problem.sample_weight) if found.model else 0.0
+            return _in_dtype(_exact_fit(found.point, zero, len(found.history)), dtype, "x0")
+        scale = _scale(tuning, deviation, "residual(x)")
     elif loss == "tukey":
         problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
-        found = minimize(problem, x, damping=damping, **settings | {"tol": max(settings["tol"], ROUGH)})
-    problem.loss, problem.scale = LOSSES[loss], scale
-    if found:
-        x, damping = found.x, found.damping
-    found = minimize(problem, x, damping=damping, history=found.history if found else (), **settings)
-    return _fit(found, scale, 0, settled, dtype)
+        found = minimize(problem, x, damping=damping, **before | {"tol": max(settings["tol"], ROUGH)})
+    if loss != "huber" or not found.model:
+        problem.loss, problem.scale = LOSSES[loss], scale
+        if found.reason != STOPPED:
+            found = minimize(problem, found.x, damping=min(damping, found.damping), history=found.history, **settings)
+    return _in_dtype(_fit(found, found.point, 0, settled), dtype, "x0")
 
 
 def mad(r, sample_weight=None):
     """1.4826 times the median of |r|, the standard deviation if r is Gaussian noise. sample_weight (m,) : how often each counts."""
-    sizes = np.abs(r)
-    if sample_weight is None:
-        return MAD_TO_DEVIATION * float(np.median(sizes))
-    order = np.argsort(sizes)
-    below = np.cumsum(sample_weight[order])
-    middle = [order[np.searchsorted(below, 0.5 * below[-1], side)] for side in ("left", "right")]
-    return MAD_TO_DEVIATION * float(sizes[middle].mean())
+    return MAD_TO_DEVIATION * median(np.abs(r), sample_weight)
 
 
-def _zero(y):
-    """The size of residuals of data y that are round-off."""
-    return ROUND_OFF * float(np.abs(y).max())
+def _linear_fit(problem, loss, scale, tuning, x0, limit, settings):
+    """The fit to data that are cut off at a limit; what it tells is of all data."""
+    problem.clip(limit)
+    squares_fit(problem.y, "y")
+    x, scale, steps, settled = _begin(problem, loss, scale, tuning, x0, settings)
+    if loss == "l1":
+        return _l1_fit(problem, x, scale, steps, settings["tol"])
+    if not scale:
+        zero = median(problem.round_off(x), problem.sample_weight)
+        problem.clip(np.inf)
+        return _exact_fit(problem.at(x), zero, steps)
+    problem.loss, problem.scale = LOSSES[loss], scale
+    if not problem.loss.convex:
+        problem.clip(np.inf)
+    found = minimize(problem, x, **settings)
+    problem.clip(np.inf)
+    return _fit(found, problem.at(found.x), steps, settled)
 
 
-def _begin(problem, x, loss, scale, tuning, given, max_iter):
-    """Where a linear fit begins: (x, its scale, the number of steps to there, whether the scale has settled). given : whether x is
-    a user's start."""
+def _begin(problem, loss, scale, tuning, x0, settings):
+    """Where a linear fit begins: (x, its scale, the number of steps to there, whether the scale has settled)."""
     mad_wanted, convex = scale == "mad", loss == "l1" or LOSSES[loss].convex
-    if given and not convex:
-        return x, tuning * mad(problem.residual(x), problem.sample_weight) if mad_wanted else scale, 0, True
+    if x0 is not None and not convex:
+        x = x0
+        return x, _scale(tuning, mad(problem.residual(x), problem.sample_weight), "y") if mad_wanted else scale, 0, True
     if mad_wanted or loss == "l1":
+        part = problem.sample() if x0 is None else None
+        if part:
+            x = _settle(part, part.least_squares(), HUBER.tuning)[0]
+        else:
+            x = problem.least_squares() if x0 is None else x0
         x, deviation, steps, settled = _settle(problem, x, tuning if loss == "huber" else HUBER.tuning)
-        return x, tuning * deviation if mad_wanted else scale, steps, settled
+        return x, _scale(tuning, deviation, "y") if mad_wanted else scale, steps, settled
+    x = problem.least_squares() if x0 is None else x0
     if convex:
         return x, scale, 0, True
     problem.loss, problem.scale = HUBER, scale * HUBER.tuning / tuning
-    found = minimize(problem, x, tol=ROUGH, max_iter=max_iter)
+    found = minimize(problem, x, tol=ROUGH, max_iter=settings["max_iter"])
     return found.x, scale, len(found.history), True
+
+
+def _scale(tuning, deviation, name):
+    """Of residuals with that deviation, 0 where they are round-off; within the range of numbers that may be given."""
+    scale = tuning * deviation
+    if scale and not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
+        size = "large" if scale > 1 else "small"
+        raise ValueError(
+            f"{name} is too {size}: the scale is {scale:.1e}; expected one from {LEAST_SCALE} to {1 / LEAST_SCALE}"
+        )
+    return scale
 
 
 def _settle(problem, x, tuning):
     """The linear fit by "huber" whose scale is tuning times the deviation of its own residuals, by steps for the scale and for x in
     turns: (x, the deviation, the number of steps, whether it has settled). x is near enough for the scale, no more; the deviation
     is 0 where the fit is exact for most points."""
-    problem.loss, before, damping = HUBER, 0.0, 0.0
+    problem.loss, damping, last, of_scale = HUBER, 0.0, None, False  # whether x is of the scale
+    scale = deviation = mad(problem.residual(x), problem.sample_weight)
     for steps in range(MOST_SCALES):
-        deviation = mad(problem.residual(x), problem.sample_weight)
-        if deviation <= _zero(problem.y):
-            return x, 0.0, steps, True
-        if abs(deviation - before) <= SETTLED * before:
-            return x, deviation, steps, True
-        problem.scale = tuning * deviation
+        if problem.exact(x, deviation):
+            return 0 * x if problem.vanishes(x) else x, 0.0, steps, True
+        if of_scale:
+            gap = math.log(deviation / scale)
+            following, last = scale * math.exp(_secant(math.log(scale), gap, last)), (math.log(scale), gap)
+            if abs(following - scale) <= SETTLED * scale and abs(gap) <= SETTLED:
+                return x, deviation, steps, True
+            scale = following
+        problem.scale = tuning * scale
         point = problem.at(x)
         trial = problem.at(x + problem.linearize(point).step(damping)[0])
         if trial.cost <= point.cost * (1 + ROUND_OFF):
-            x, before, damping = trial.x, deviation, 0.1 * damping
-        elif damping < problem.first_damping:
-            damping = problem.first_damping
-        else:  # not even that step lowers the cost: x is as good as round-off allows
-            return x, deviation, steps, True
+            x, damping, of_scale = trial.x, 0.1 * damping, True
+            deviation = mad(trial.r, problem.sample_weight)
+        else:  # if not even a step with damping lowers the cost, x is as good as round-off allows
+            of_scale, damping = damping >= problem.first_damping, problem.first_damping
     return x, deviation, steps, False
 
 
-def _resettle(problem, start, tuning, damping, settings):
-    """The same of a nonlinear fit, which is found anew for each scale, roughly until that is near its limit: (the `Minimum`, the
-    deviation whose scale it has, whether that has settled)."""
+def _secant(at, gap, last):
+    """A step to where the gap is 0, from its values at two places; the gap itself where these say nothing."""
+    if last and at != last[0] and abs(gap) <= SMALL_GAP:
+        slope = (gap - last[1]) / (at - last[0])
+        if STEEP[0] <= slope <= STEEP[1]:
+            return -gap / slope
+    return gap
+
+
+def _resettle(problem, start, tuning, damping, settings, rough):
+    """The same of a nonlinear fit, which is found anew for each scale, roughly until that is near its limit, or always: (the
+    `Minimum`, the deviation whose scale it has, whether that has settled)."""
     problem.loss, tol = HUBER, max(settings["tol"], ROUGH)
-    found = Minimum(start, None, damping)
-    deviation, before = mad(start.r, problem.sample_weight), 0.0
-    while abs(deviation - before) > SETTLED * before or tol > settings["tol"]:
-        if abs(deviation - before) <= ROUGH * before:
-            tol = settings["tol"]
-        if deviation <= _zero(start.r):
+    goal, change = (tol, ROUGH) if rough else (settings["tol"], SETTLED)
+    found, before, zero, last = Minimum(start, None, damping), 0.0, 0.0, None
+    deviation = mad(start.r, problem.sample_weight)
+    while deviation and (abs(deviation - before) > max(change * before, zero) or tol > goal):
+        if abs(deviation - before) <= max(ROUGH * before, zero):
+            tol = goal
+        if tol == goal and not rough:
+            at, gap = math.log(before), math.log(deviation / before)
+            deviation, last = before * math.exp(_secant(at, gap, last)), (at, gap)
+        problem.scale, before = _scale(tuning, deviation, "residual(x)"), deviation
+        found = minimize(
+            problem, found.x, damping=min(damping, found.damping), history=found.history, **settings | {"tol": tol}
+        )
+        deviation, zero = mad(found.point.r, problem.sample_weight), median(found.model.round_off(), problem.sample_weight)
+        if deviation <= (zero if found.model.stationarity <= tol else NEAR_ZERO * zero):
             return found, 0.0, True
-        problem.scale, before = tuning * deviation, deviation
-        found = minimize(problem, found.x, damping=found.damping, history=found.history, **settings | {"tol": tol})
-        if not found.converged:
-            return found, before, False
-        deviation = mad(found.point.r, problem.sample_weight)
-    return found, before, True
+        if found.reason == STOPPED or (not found.converged and len(found.history) >= settings["max_iter"]):
+            return found, deviation if rough else before, False
+    return found, before, found.converged or not before
 
 
-def _l1_fit(problem, x, scale, steps, tol, dtype):
-    x, psi, stationarity, rounds = least_absolute(problem, x, _zero(problem.y), tol)
-    r = problem.residual(x)
-    sizes = np.abs(r)
-    least = max(_zero(problem.y), np.finfo(np.float64).tiny)
+def _l1_fit(problem, x, scale, steps, tol):
+    x, psi, stationarity, rounds = least_absolute(problem, x, tol)
+    least = max(median(problem.round_off(x), problem.sample_weight), np.finfo(np.float64).tiny)
+    problem.clip(np.inf)
+    sizes = np.abs(problem.residual(x))
     converged = stationarity <= max(tol, ATTAINABLE)
-    message = f"{rounds} linear programs, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
+    programs = "1 linear program" if rounds == 1 else f"{rounds} linear programs"
+    message = f"{programs}, {'' if converged else 'not '}converged: stationarity {stationarity:.1e}"
     cost = float((sizes if problem.sample_weight is None else problem.sample_weight * sizes).sum())
     weights = (scale or least) / np.maximum(sizes, least)
-    return RobustFit(x.astype(dtype), weights, psi, scale, cost, stationarity, steps + rounds, converged, message, [])
+    return RobustFit(x, weights, psi, scale, cost, stationarity, steps + rounds, converged, message, [])
 
 
-def _exact_fit(point, zero, steps, dtype):
+def _exact_fit(point, zero, steps):
     """Of a scale that is 0: the limit of ever smaller ones."""
     sizes = np.abs(point.r)
     on = sizes <= 8 * max(mad(point.r, point.sample_weight), zero)
     message = f"{steps} iterations, converged: the fit goes through {on.sum()} of {len(on)} points"
-    return RobustFit(point.x.astype(dtype), on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
+    return RobustFit(point.x, on.astype(float), np.zeros(len(on)), 0.0, 0.0, 0.0, steps, True, message, [])
 
 
-def _fit(found, scale, steps, settled, dtype):
-    """Of a `Minimum` that came after so many steps for the scale."""
-    point, history = found.point, found.history
+def _fit(found, point, steps, settled):
+    """Of a `Minimum` that came after so many steps for the scale; point : its x, with all data."""
+    steps += len(found.history)
+    converged, reason = found.converged and settled, found.reason
     if not settled:
-        found.converged, found.reason = False, f"{found.reason}; the scale has not settled"
+        reason += "; the scale has not settled"
+    if not point.weighted(point.w).any():
+        converged, reason = False, "no residual is within the scale"
+    if not math.isfinite(point.cost):
+        raise ValueError("y is too large: float64 does not hold the cost")
     return RobustFit(
-        x=point.x.astype(dtype),
+        x=point.x,
         weights=point.w,
-        psi=point.psi / scale,
-        scale=scale,
+        psi=point.psi / point.scale,
+        scale=point.scale,
         cost=point.cost,
         stationarity=found.model.cosine,
-        n_iter=steps + len(history),
-        converged=found.converged,
-        message=found.message,
-        history=history,
+        n_iter=steps,
+        converged=converged,
+        message=f"{steps} iterations, {'' if converged else 'not '}converged: {reason}",
+        history=found.history,
     )
+
+
+def _in_dtype(found, dtype, name):
+    """The fit with x in the dtype of the answer."""
+    with np.errstate(over="ignore"):
+        x = found.x.astype(dtype)
+    if not np.isfinite(x).all():
+        raise ValueError(f"x is up to {np.abs(found.x).max():.1e}, which {dtype} does not hold; expected {name} in float64")
+    found.x = x
+    return found
 
 
 def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
     """tuning, scale and the settings of `minimize`, checked."""
     _check.choice(loss, losses, "loss")
     default = LOSSES[loss].tuning if loss in LOSSES else 1.0
-    tuning = default if tuning is None else _check.positive(tuning, "tuning")
+    tuning = default if tuning is None else _number(tuning, "tuning", LEAST_TUNING)
     if isinstance(scale, str):
         if scale != "mad":
             raise ValueError(f'scale is {_check.shown(scale)}; expected "mad" or a number > 0')
     else:
-        scale = _check.positive(scale, "scale")
-        if not LEAST_SCALE <= scale <= 1 / LEAST_SCALE:
-            raise ValueError(f"scale is {scale}; expected a number from {LEAST_SCALE} to {1 / LEAST_SCALE}")
+        scale = _number(scale, "scale", LEAST_SCALE)
     if callback is not None:
         _check.function(callback, "callback")
     return (
@@ -328,6 +422,19 @@ def _settings(loss, losses, tuning, scale, tol, max_iter, callback, dtype):
             "callback": callback,
         },
     )
+
+
+def _number(value, name, least):
+    """From least to 1 / least."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} is {value}; expected a number")
+    return _within(_check.positive(value, name), name, least, 1 / least)
+
+
+def _within(value, name, least, most):
+    if not least <= value <= most:
+        raise ValueError(f"{name} is {value}; expected a number from {least:g} to {most:g}")
+    return value
 
 
 def _start(x0, n=None):

@@ -32,11 +32,12 @@ def scipy_fit(A, y, loss, scale):
 
 
 def scipy_curve(residual, jac, x, loss, scale):
-    """It ends for want of change, a little before the optimum; so it begins anew from there."""
-    for _ in range(4):
-        found = least_squares(residual, x, jac, loss=loss, f_scale=scale, xtol=1e-15, ftol=1e-15, gtol=1e-14, max_nfev=2000)
-        x = found.x
-    return found
+    """It ends for want of change, a little before the optimum; so it begins anew from near there, and its best counts."""
+    found, settings = [], {"loss": loss, "f_scale": scale, "xtol": 1e-15, "ftol": 1e-15, "gtol": 1e-14, "max_nfev": 2000}
+    for shift in (0, 0, 1e-3, 1e-2, 1e-4):
+        found.append(least_squares(residual, np.asarray(x) * (1 + shift), jac, **settings))
+        x = found[-1].x
+    return min(found, key=lambda end: end.optimality)
 
 
 def sum_of_sizes(A, y):
@@ -111,15 +112,146 @@ def test_outliers_do_not_matter(loss):
     assert found.weights[wrong].max() < 0.5 < np.median(found.weights[~wrong])
 
 
+@pytest.mark.parametrize("size", [1e8, 1e14, 1e20, 1e37, 1e160, 1e300])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_outliers_of_any_size(loss):
-    """One that is 1e12 times as large as the rest moves nothing but the last digits that are left of y."""
+def test_outliers_of_any_size(loss, form, size):
+    """How far they are does not matter: the weights and the cost are those of the data as given."""
     A, y, x = outliers(300, 3)
     wrong = np.abs(A @ x - y) > 10
-    far = np.where(wrong, np.sign(y - A @ x) * 1e8, y)
-    near, found = robust_lstsq(A, y, loss=loss), robust_lstsq(A, far, loss=loss)
+    sign = np.sign(y - A @ x)
+    near = robust_lstsq(A, np.where(wrong, sign * 1e5, y), loss=loss)
+    far = np.where(wrong, sign * size, y)
+    found = robust_lstsq(FORMS[form](A), far, loss=loss)
     assert found.converged
-    assert np.abs(found.x - near.x).max() < 0.1
+    np.testing.assert_allclose(found.x, near.x, rtol=0, atol=1e-5)  # by cauchy, 1e5 scales still matter a little
+    assert found.scale == pytest.approx(near.scale, rel=1e-5)
+    np.testing.assert_allclose(found.weights[wrong], 0, atol=1e-6)
+    if loss == "huber":
+        np.testing.assert_allclose(found.weights[wrong], found.scale / size, rtol=1e-6)
+        assert found.cost == pytest.approx(found.scale * size * wrong.sum(), rel=1e-5)
+        for more in ({"x0": np.zeros(3)}, {"scale": found.scale}):
+            np.testing.assert_allclose(robust_lstsq(FORMS[form](A), far, **more).x, found.x, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_data_far_beyond_most_that_are_no_outliers(loss):
+    """Ten rows have A and y that are 1e9 times as large as the others; the fit to all goes there."""
+    A, y, x = outliers(200, 3, share=0.1)
+    A[:10] *= 1e9
+    y[:10] = A[:10] @ x
+    seen = []
+    found = robust_lstsq(A, y, loss=loss, scale=1.0, callback=lambda number, *_: seen.append(number))
+    assert found.converged
+    assert seen == list(range(1, len(found.history) + 1))
+    np.testing.assert_allclose(found.x, x, rtol=0, atol=1e-7)
+    assert found.weights[:10].min() > 0.9
+
+
+@pytest.mark.parametrize("form", ["array", "sparse"])
+@pytest.mark.parametrize("size", [1.0, 1e20])
+@pytest.mark.parametrize("loss", ["huber", "l1"])
+def test_most_of_the_data_are_zero(loss, size, form):
+    A, y, _ = outliers(300, 2)
+    y[:] = 0
+    y[:3] = size
+    found = robust_lstsq(FORMS[form](A), y, loss=loss)
+    assert found.converged
+    assert found.scale == 0
+    np.testing.assert_allclose(found.x / size, 0, atol=0 if loss == "huber" else 1e-20)
+
+
+def test_an_exact_fit_of_data_that_are_mostly_zero():
+    A, _, _ = outliers(300, 2)
+    A[100:, 0] = 0  # x[0] is known from a third of the rows
+    y = A @ [1.0, 0]
+    y[-40:] += np.random.default_rng(0).normal(size=40)
+    found = robust_lstsq(A, y)
+    assert found.scale == 0
+    np.testing.assert_allclose(found.x, [1, 0], rtol=0, atol=1e-9)
+
+
+def test_rows_of_weight_zero_have_no_size():
+    A, y, _ = outliers(60, 3)
+    weight = np.ones(60)
+    weight[:40] = 0
+    expected = robust_lstsq(A[40:], y[40:])
+    y[:40] = 1e20
+    found = robust_lstsq(A, y, sample_weight=weight)
+    assert found.converged
+    np.testing.assert_allclose(found.x, expected.x, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_monomials(loss):
+    """Columns of condition 4e9: round-off is said where it is what is left."""
+    t = np.linspace(0, 1, 200)
+    A, y = np.vander(t, 14), np.sin(6 * t) + 0.01 * np.random.default_rng(0).normal(size=200)
+    y[::9] += 1
+    found = robust_lstsq(A, y, loss=loss)
+    good = robust_lstsq(np.linalg.qr(A)[0], y, loss=loss, scale=found.scale)
+    assert found.converged
+    assert found.stationarity <= 1e-10 or found.message.endswith("the round-off of the residuals")
+    assert found.cost == pytest.approx(good.cost, rel=1e-10)
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_operators_of_columns_in_any_units(rotated):
+    """Those that hardly count beside the others count in the stationarity."""
+    rng = np.random.default_rng(0)
+    A, y, _ = outliers(400, 6)
+    A = A * np.logspace(0, -5.5 if rotated else -8, 6)
+    if rotated:
+        A = A @ np.linalg.qr(rng.normal(size=(6, 6)))[0]
+    expected, found = robust_lstsq(A, y), robust_lstsq(aslinearoperator(A), y)
+    assert found.converged
+    np.testing.assert_allclose(A @ found.x, A @ expected.x, rtol=0, atol=1e-5)
+    if not rotated:
+        np.testing.assert_allclose(found.x, expected.x, rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["sparse", "operator"])
+@pytest.mark.parametrize("loss", ["cauchy", "tukey"])
+def test_products_converge_like_factorizations(loss, form):
+    rng = np.random.default_rng(0)
+    A = sparse.random_array((1500, 100), density=0.05, rng=rng, format="csr")
+    y = A @ rng.normal(size=100) + 0.1 * rng.normal(size=1500)
+    y[:100] += 10
+    expected = robust_lstsq(A.toarray(), y, loss=loss, scale=0.2)
+    found = robust_lstsq(A if form == "sparse" else aslinearoperator(A), y, loss=loss, scale=0.2)
+    assert found.converged
+    assert found.n_iter <= expected.n_iter + 10
+    np.testing.assert_allclose(found.x, expected.x, rtol=0, atol=1e-9)
+
+
+def test_no_residual_within_the_scale():
+    A, y, _ = outliers()
+    found = robust_lstsq(A, y, loss="tukey", scale=0.1, x0=np.full(4, 1e5))
+    assert not found.converged
+    assert found.message == "0 iterations, not converged: no residual is within the scale"
+
+
+def test_a_scale_settles_in_a_few_steps():
+    A, y, _ = outliers(20_000, 20)
+    one_sided = y + 30.0 * (np.arange(20_000) % 7 == 0)
+    found = robust_lstsq(np.c_[A, np.ones(20_000)], one_sided)
+    assert found.converged
+    assert found.n_iter <= 15
+    r = np.abs(np.c_[A, np.ones(20_000)] @ found.x - one_sided)
+    assert found.scale == pytest.approx(1.345 * 1.4826 * np.median(r), rel=2e-6)
+
+
+@pytest.mark.parametrize("m", range(3, 12))
+def test_of_a_handful_of_points_all_is_said(m):
+    """A scale that has not settled is no fit that has converged."""
+    for seed in range(20):
+        rng = np.random.default_rng(100 * m + seed)
+        A, y = np.c_[rng.normal(size=m), np.ones(m)], rng.standard_cauchy(m)
+        found = robust_lstsq(A, y)
+        if found.converged and found.scale:
+            assert found.scale == pytest.approx(1.345 * 1.4826 * np.median(np.abs(A @ found.x - y)), rel=1e-4)
+        elif not found.converged:
+            assert found.message.endswith("the scale has not settled")
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -385,6 +517,7 @@ def test_callbacks_and_what_ends_a_fit():
 A, Y, _ = outliers(20, 3)
 NAN = A.copy()
 NAN[7, 1] = np.nan
+IMAGINARY = LinearOperator(A.shape, matvec=lambda v: A @ v * 1j, rmatvec=lambda u: A.T @ u, dtype=float)
 
 
 @pytest.mark.parametrize(
@@ -412,7 +545,14 @@ NAN[7, 1] = np.nan
         ({"scale": "iqr"}, ValueError, "^scale is 'iqr'; expected \"mad\" or a number > 0"),
         ({"scale": None}, TypeError, "^scale is None; expected a number"),
         ({"scale": [1.0, 2.0]}, TypeError, r"^scale is \[1.0, 2.0\]; expected a number"),
+        ({"scale": True}, TypeError, "^scale is True; expected a number"),
         ({"tuning": 0}, ValueError, "^tuning is 0"),
+        ({"tuning": 1e-300}, ValueError, r"^tuning is 1e-300; expected a number from 1e-06 to 1e\+06"),
+        ({"tuning": 1e300}, ValueError, r"^tuning is 1e\+300"),
+        ({"A": np.float32(1e-30 * A), "y": np.float32(1e20 * Y)}, ValueError, "^x is up to .* expected A or y in float64"),
+        ({"A": LinearOperator((20, 3), matvec=lambda v: A @ v)}, TypeError, "^A has no rmatvec; expected an operator with both"),
+        ({"A": aslinearoperator(NAN)}, ValueError, "^A times a vector of finite numbers is not finite"),
+        ({"A": IMAGINARY}, TypeError, "^A times a vector has dtype complex128; expected real numbers"),
         ({"sample_weight": Y}, ValueError, "^sample_weight has values from .* expected finite weights >= 0"),
         ({"sample_weight": [1.0]}, ValueError, r"^sample_weight has shape \(1,\); expected \(20,\)"),
         ({"x0": [1.0]}, ValueError, r"^x0 has shape \(1,\); expected \(3,\)"),
@@ -427,6 +567,7 @@ NAN[7, 1] = np.nan
         ({"A": 1e200 * sparse.csr_array(A)}, ValueError, "^A is too large"),
         ({"y": 1e-200 * Y}, ValueError, "^y is too small"),
         ({"y": 1e200 * Y}, ValueError, "^y is too large"),
+        ({"y": 1e100 * Y}, ValueError, r"^y is too large: the scale is "),
     ],
 )  # fmt: skip
 def test_arguments_that_cannot_be(arguments, error, match):
@@ -572,6 +713,62 @@ def test_a_float32_start():
     assert np.abs(found.x - x).max() < 0.05
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("start", [(1, 1), (1, -12), (1, -3), (100, 2)])
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_a_curve_from_a_far_start(loss, start, dtype):
+    t = np.linspace(0, 3, 60, dtype=dtype)
+    y = (2 * np.exp(-1.3 * t) + 0.02 * np.random.default_rng(0).normal(size=60)).astype(dtype)
+    y[::7] += 2
+
+    def residual(x):
+        with np.errstate(over="ignore"):
+            return x[0] * np.exp(-x[1] * t) - y
+
+    def jac(x):
+        return np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1)
+
+    found = robust_fit(residual, jac, np.array(start, dtype), loss=loss)
+    assert found.converged
+    assert 0.01 < found.scale < 0.2
+    assert np.abs(found.x - [2, 1.3]).max() < 0.02
+
+
+@pytest.mark.parametrize("size", [1e14, 1e20, 1e140])
+@pytest.mark.parametrize("loss", SMOOTH)
+def test_what_far_outliers_do_to_a_curve_is_said(loss, size):
+    """Of the model, their residuals have no digit."""
+    t = np.linspace(0, 3, 60)
+    y = 2 * np.exp(-1.3 * t) + 0.02 * np.random.default_rng(0).normal(size=60)
+    y[::7] = size
+    found = robust_fit(
+        lambda x: x[0] * np.exp(-x[1] * t) - y,
+        lambda x: np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1),
+        [1.0, 1.0],
+        loss=loss,
+    )
+    assert not found.converged
+    assert found.message.endswith(("the scale has not settled", "no step lowers the cost any more"))
+
+
+@pytest.mark.parametrize("loss", ["cauchy", "tukey"])
+def test_the_loss_that_is_wanted_has_half_of_the_iterations(loss):
+    """A network whose fit by huber alone would take all of them."""
+    rng = np.random.default_rng(0)
+    X = np.linspace(-2, 2, 50)[:, None]
+    y = np.sin(2 * X) + 0.02 * rng.normal(size=X.shape)
+    y[::7] += 4
+    net = fastlec.Network([fastlec.Dense(1, 4, rng=0), fastlec.Dense(4, 1, "identity", rng=1)])
+    f = fastlec.Objective(net, fastlec.MeanSquaredError(), X, y)
+    found = robust_fit(f.residuals, f.jacobian, net.theta, loss=loss, max_iter=40)
+    z = (f.residuals(found.x) / found.scale) ** 2
+    np.testing.assert_allclose(
+        found.weights, 1 / (1 + z) if loss == "cauchy" else np.maximum(1 - z, 0) ** 2, rtol=1e-9, atol=1e-12
+    )
+    assert found.message.startswith("40 iterations, not converged: stationarity ")
+    assert found.history[-1].cost == found.cost < found.history[20].cost  # by the loss that is wanted, from half of them on
+
+
 def test_tukey_from_where_no_residual_is_small():
     """There its gradient is zero, which is no fit."""
     residual, jac, x = decay()
@@ -615,6 +812,14 @@ R, J, _ = decay(10)
         ({"loss": "l1"}, ValueError, "^loss is 'l1'; expected one of huber, cauchy, tukey"),
         ({"scale": 0.0}, ValueError, "^scale is 0"),
         ({"damping": -1}, ValueError, "^damping is -1"),
+        ({"damping": 1e300}, ValueError, r"^damping is 1e\+300; expected a number from 0 to 1e\+50"),
+        ({"residual": lambda x: 1e160 * R(x)}, ValueError, r"^residual\(x0\) is too large"),
+        ({"residual": lambda x: 1e-160 * R(x)}, ValueError, r"^residual\(x0\) is too small"),
+        ({"residual": lambda x: 1e90 * R(x)}, ValueError, r"^residual\(x\) is too large: the scale is .*e\+8"),
+        ({"jac": lambda x: 1e160 * J(x)}, ValueError, r"^jac\(x\) is too large"),
+        ({"jac": lambda x: sparse.csr_array(1e160 * J(x))}, ValueError, r"^jac\(x\) is too large"),
+        ({"jac": lambda x: aslinearoperator(1e-160 * J(x))}, ValueError, r"^jac\(x\) is too small"),
+        ({"jac": lambda x: aslinearoperator(np.nan * J(x))}, ValueError, r"^jac\(x\) times a vector of finite"),
         ({"residual": lambda x: R(x)[:, None]}, ValueError, r"^residual\(x\) has shape \(10, 1\); expected \(m,\)"),
         ({"residual": lambda x: R(x) + 0j}, TypeError, r"^residual\(x\) has dtype complex128"),
         ({"residual": lambda x: R(x) + np.nan}, ValueError, r"^residual\(x0\)\[0\] is nan"),
