@@ -1,6 +1,6 @@
 """K-means: Lloyd's algorithm and the same by bounds, from k-means++, over arrays and memmaps of any size.
 
-The lecture names the chapter; the formulation is the standard one: centers c_j and labels that lower
+The lecture names the chapter (contents 3); the formulation is the standard one: centers c_j and labels that lower
 
     sum_i w_i |x_i - c_label(i)|^2
 

@@ -1,6 +1,5 @@
 """Sets of points in the plane: their shapes, their labels, where their points lie."""
 
-
 import numpy as np
 import pytest
 
