@@ -21,7 +21,9 @@ from glob import glob
 from pathlib import Path
 
 import numpy
+from Cython import __version__ as cython_version
 from Cython.Build import cythonize
+from Cython.Build.Dependencies import create_dependency_tree
 from setuptools import Extension, setup
 from setuptools.command.build_clib import build_clib
 
@@ -145,7 +147,8 @@ kernel_flags = [
 ]
 openmp = openmp_flags()
 changed(KERNEL_SETTINGS, shlex.join([*COMPILER, *kernel_flags]) + "\n")
-rebuild = changed(MODULE_SETTINGS, shlex.join([*COMPILER, *common, *openmp]) + "\n")
+generators = [f"cython {cython_version}", f"numpy {numpy.__version__}"]
+changed(MODULE_SETTINGS, shlex.join([*COMPILER, *common, *openmp, *generators]) + "\n")
 
 
 def library(isa, sources, dtype=None):
@@ -174,7 +177,7 @@ def extension(path):
     depends = glob("csrc/**/*.[cdh]*", recursive=True) if runner else included("fastlec/_kernels/fl.pxd")
     return Extension(
         name,
-        [path, "csrc/dispatch.c"] if runner else [path],
+        [str(Path(path).with_suffix(".c")), *(["csrc/dispatch.c"] if runner else [])],
         depends=[*sorted(depends), str(MODULE_SETTINGS)],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[*MACROS, ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
@@ -184,13 +187,19 @@ def extension(path):
     )
 
 
-setup(
-    libraries=libraries,
-    cmdclass={"build_clib": build_kernels},
-    options={"build_ext": {"parallel": JOBS}},
-    ext_modules=cythonize(
-        [extension(path) for path in sorted(glob("fastlec/_kernels/**/*.pyx", recursive=True))],
-        force=rebuild,
+def translate(paths):
+    """Has Cython write as C anew each module of whose files in this tree one is newer, or the settings are.
+
+    Cython's own rule counts NumPy's files too, which are new in each environment that pip makes for a build.
+    """
+    tree = create_dependency_tree(quiet=True)
+
+    def sources(path):
+        return [name for name in tree.all_dependencies(path) if not os.path.isabs(name)]
+
+    cythonize(
+        [path for path in paths if outdated(Path(path).with_suffix(".c"), [*sources(path), str(MODULE_SETTINGS)])],
+        force=True,
         nthreads=JOBS if multiprocessing.get_start_method() == "fork" else 0,  # other methods would run this file again
         compiler_directives={
             "language_level": "3",
@@ -200,5 +209,14 @@ setup(
             "cdivision": True,
             "embedsignature": True,
         },
-    ),
+    )
+
+
+modules = sorted(glob("fastlec/_kernels/**/*.pyx", recursive=True))
+translate(modules)
+setup(
+    libraries=libraries,
+    cmdclass={"build_clib": build_kernels},
+    options={"build_ext": {"parallel": JOBS}},
+    ext_modules=[extension(path) for path in modules],
 )
