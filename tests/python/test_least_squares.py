@@ -112,9 +112,9 @@ def test_what_interrupts_has_the_best_state(part, error):
     with pytest.raises(error) as raised:
         minimize(problem(functions["residual"], functions["jac"]), start, callback=functions["callback"], **SETTINGS)
     best = raised.value.minimum
-    assert (
-        best.cost == 0.5 * float(rosenbrock(best.x) @ rosenbrock(best.x)) < 0.5 * float(rosenbrock(start) @ rosenbrock(start))
-    )
+    cost = 0.5 * float(rosenbrock(best.x) @ rosenbrock(best.x))
+    assert best.cost == pytest.approx(cost, rel=1e-15)  # a product's last bit may depend on the alignment of its arrays
+    assert cost < 0.5 * float(rosenbrock(start) @ rosenbrock(start))
     assert best.history[-1].cost == best.cost
     assert best.message.endswith("interrupted")
 

@@ -96,6 +96,26 @@ def test_kernels_are_rebuilt_when_what_they_include_has_changed_and_no_sooner(de
     assert "csrc/kernels/gemm.c" in modules["fastlec._kernels.runner"].depends  # it is linked with the kernels
 
 
+def test_modules_are_translated_when_what_they_cimport_has_changed_and_no_sooner(described, tmp_path):
+    def times():
+        return {path.stem: path.stat().st_mtime_ns for path in (tmp_path / "fastlec/_kernels").rglob("*.c")}
+
+    def translated(**environment):
+        before = times()
+        described("x86_64", **environment)
+        return {name for name, time in times().items() if before.get(name) != time}
+
+    everything = {name.rpartition(".")[2] for name in described("x86_64")[1]}
+    assert set(times()) == everything
+    assert translated() == set()
+    (tmp_path / "fastlec/_kernels/kmeans.pyx").touch()
+    assert translated() == {"kmeans"}
+    (tmp_path / "fastlec/_kernels/conv/winograd_guard.pxd").touch()
+    assert "winograd" in (after := translated())
+    assert not {"kmeans", "softmax"} & after
+    assert translated(FASTLEC_DEBUG="1") == everything
+
+
 def test_openmp_is_left_out_when_told_and_said_so(described, capsys):
     libraries, modules = described("x86_64", FASTLEC_NO_OPENMP="1")
     assert "-fopenmp" not in all_flags(libraries, modules)
