@@ -8,6 +8,10 @@ import sys
 import textwrap
 from contextlib import contextmanager
 
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):  # here, for only the main thread can
+    if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup; children inherit it, and nothing that is caught
+        signal.signal(number, lambda *_: None)
+
 
 @contextmanager
 def started(command, **options):
@@ -16,9 +20,6 @@ def started(command, **options):
     When the block ends, or the tests themselves do, in whatever way (an assertion, a time limit, Ctrl-C, SIGKILL), it is killed
     with all that it started.
     """
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
-        if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup; children inherit it, and nothing that is caught
-            signal.signal(number, lambda *_: None)
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True} | options
     with subprocess.Popen(command, start_new_session=True, **options) as process:
         kill = f"read _; kill -s KILL -- -{process.pid}"  # reads until its pipe is closed, here or by our end

@@ -58,10 +58,16 @@ def test_a_process_and_its_children_end_when_the_tests_are_killed(pipe):
 
 
 @pytest.mark.parametrize("name", ["SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"])
-def test_a_signal_that_is_ignored_here_is_not_ignored_there(name):
-    number, before = signal.Signals[name], signal.getsignal(signal.Signals[name])
-    signal.signal(number, signal.SIG_IGN)
-    try:
-        assert output(f"import signal; print(signal.getsignal(signal.{name}) is signal.SIG_IGN)") == "False"
-    finally:
-        signal.signal(number, before)
+def test_a_signal_that_is_ignored_by_the_tests_is_not_ignored_by_what_they_start(name):
+    """Nor by what they start in a thread."""
+    child = f"import signal; print(signal.getsignal(signal.{name}) is signal.SIG_IGN)"
+    tests = f"""
+        import signal, sys
+        signal.signal(signal.{name}, signal.SIG_IGN)
+        sys.path.insert(0, {os.path.dirname(interpreter.__file__)!r})
+        from concurrent.futures import ThreadPoolExecutor
+        from interpreter import output
+        with ThreadPoolExecutor() as pool:
+            print(output({child!r}), pool.submit(output, {child!r}).result())
+    """
+    assert output(tests) == "False False"
