@@ -25,6 +25,7 @@ const fl_table NAME(FL_ISA) = {
             .registers = REGISTERS,
             .gemm_rows = GEMM_ROWS,
             .gemm_packs = GEMM_PACKS,
+            .gemm_depth = {[FL_F32] = GEMM_DEPTH_F32, [FL_F64] = GEMM_DEPTH_F64},
             .conv_rows = CONV_ROWS,
             .run_pixels = RUN_PIXELS,
         },

@@ -22,9 +22,10 @@ typedef struct {
     int vector_bytes; /* of a vector register */
     int registers;    /* vector registers */
     int gemm_rows;    /* of a tile of C that gemm keeps in registers */
-    int gemm_packs;   /* whether packing B pays for large products wherever B lies */
-    int conv_rows;    /* of A in a panel, at most: conv and all that use its tile */
-    int run_pixels;   /* of a run that conv_channels keeps in registers, at most */
+    int gemm_packs;   /* whether packing A and B pays for large products wherever they lie: B's panels are then kept in L1 */
+    int gemm_depth[FL_DTYPES]; /* products that a tile of C adds in registers before it is stored */
+    int conv_rows;             /* of A in a panel, at most: conv and all that use its tile */
+    int run_pixels;            /* of a run that conv_channels keeps in registers, at most */
 } fl_facts;
 
 /* All kernels of one instruction set; table.c makes it. */

@@ -8,36 +8,39 @@
 enum {
     FL_TILE_ROWS = 12,    /* rows of the largest tile of C of any instruction set */
     FL_TILE_BYTES = 128,  /* bytes of a row of the widest tile: packed panels are that wide, or narrower */
-    FL_DEPTH_BYTES = 1536 /* of a row of A that a tile sums over at a time, at most */
+    FL_FINISH_BYTES = 128 /* of a row of a block of C that waits for the epilogue, where the panels of B come first */
 };
 
 /* C = A B: the matrix product and what follows it, a block of C at a time. */
 typedef struct {
     fl_job head;
     fl_int m, n, k;
-    const void *a; /* (m, k): A[i, p] = a[i * a_row + p * a_step], one of the two is 1 */
-    fl_int a_row, a_step;
-    int pack;      /* the rows of a tile are to be interleaved in scratch first */
-    const void *b; /* (k, n): B[p, j] = b[p * ldb + j]. gemm_dots: B[p, j] = b[j * ldb + p] */
-    fl_int ldb;    /* 0: b is what gemm_pack made of B */
-    void *c;       /* (m, n), row stride ldc */
+    const void *a, *b;      /* A[i, p] = a[i * a_row + p * a_step], B[p, j] = b[p * b_step + j * b_col]; of each one is 1 */
+    fl_int a_row, a_step;   /* (m, k) */
+    fl_int b_step, b_col;   /* (k, n) */
+    int packed_a, packed_b; /* a, b are what gemm_pack made of A, B */
+    int pack_a;             /* rows first: whether the rows of a tile are packed in scratch */
+    int panels_first; /* all rows of a block meet one panel of B after the other; A and B are packed in scratch if not before */
+    void *c;          /* (m, n), row stride ldc */
     fl_int ldc;
     fl_epilogue after;
     fl_int rows, cols, depth; /* of a block: cols a multiple of the tile's; depth < k: one C for each part of k, */
     fl_int part;              /* this many elements apart, to be added by `sum` */
-    int keep;                 /* the whole block of C waits in scratch until it is finished; else a few rows at a time */
-    fl_int strip;             /* of the depth that is summed in registers at a time; at most FL_DEPTH_BYTES of a row */
+    int keep;                 /* the whole block of C waits in scratch until it is finished; else a few rows or columns at a time */
+    fl_int strip;             /* of the depth that is summed in registers at a time */
 } fl_gemm_job;
 
-/* B (k, n) in panels of a tile's width, zeros beyond n: out[q][p][j] = B[p, q * width + j], B[p, j] = b[p * b_step + j * b_col],
- * one of the two is 1. out holds k * (n rounded up to FL_TILE_BYTES) elements. */
+/* n rows of A or columns of B, each of k elements, in panels of a tile's rows or columns: out[q][p][j] is element p of the one with
+ * number q * width + j, source[(q * width + j) * apart + p * step]. What is beyond n in the last panel is undefined, but for zeros
+ * in B's registers that have a column. out holds k * (n rounded up to FL_TILE_BYTES or FL_TILE_ROWS) elements. */
 typedef struct {
     fl_job head;
     fl_int n, k;
-    const void *b;
-    fl_int b_step, b_col;
+    const void *source;
+    fl_int apart, step; /* one of the two is 1 */
     void *out;
-    fl_int cols; /* of a block, a multiple of FL_TILE_BYTES / size */
+    int rows;         /* A's rows, else B's columns */
+    fl_int per_block; /* rows or columns, whole panels */
 } fl_pack_job;
 
 #endif

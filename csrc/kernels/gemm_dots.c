@@ -44,9 +44,9 @@ void FL_ENTRY(gemm_dots)(const fl_job *head, fl_int block, void *scratch)
     const fl_int rows = fl_min(job->m - i0, job->rows), cols = fl_min(job->n - j0, job->cols);
     const int plain = !job->after.accumulate && !epilogue_follows(&job->after);
     const int flat = rows < ROWS; /* then the rows that go ROWS at a time are B's columns */
-    const fl_int ldx = flat ? job->ldb : job->a_row, ldw = flat ? job->a_row : job->ldb, nx = flat ? cols : rows,
+    const fl_int ldx = flat ? job->b_col : job->a_row, ldw = flat ? job->a_row : job->b_col, nx = flat ? cols : rows,
                  nw = flat ? rows : cols;
-    const real *a = (const real *)job->a + i0 * job->a_row, *b = (const real *)job->b + j0 * job->ldb;
+    const real *a = (const real *)job->a + i0 * job->a_row, *b = (const real *)job->b + j0 * job->b_col;
     const real *x = flat ? b : a, *w = flat ? a : b;
     real *c = plain ? (real *)job->c + i0 * job->ldc + j0 : scratch;
     const fl_int ldc = plain ? job->ldc : job->cols, step_x = flat ? 1 : ldc, step_w = flat ? ldc : 1;

@@ -5,6 +5,8 @@
 #define REGISTERS 16
 #define GEMM_ROWS 6
 #define GEMM_PACKS 1
+#define GEMM_DEPTH_F32 256
+#define GEMM_DEPTH_F64 256
 #define CONV_ROWS 6
 #define RUN_PIXELS 6
 #define DOT_COLUMNS 2     /* gemm_dots, linear: for 4 rows: 8 sums, 4 of A, 1 of B */

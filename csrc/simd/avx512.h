@@ -5,6 +5,8 @@
 #define REGISTERS 32
 #define GEMM_ROWS 12
 #define GEMM_PACKS 0
+#define GEMM_DEPTH_F32 384
+#define GEMM_DEPTH_F64 192
 #define CONV_ROWS 8
 #define RUN_PIXELS 14
 #define DOT_COLUMNS 5     /* gemm_dots, linear: for 4 rows: 20 sums, 4 of A, 1 of B */

@@ -40,6 +40,7 @@ cdef extern from "table.h" nogil:
         int registers
         int gemm_rows
         int gemm_packs
+        int gemm_depth[2]
         int conv_rows
         int run_pixels
 
@@ -197,15 +198,17 @@ cdef extern from "kernels/sum.h" nogil:
         fl_int parts, stride, len, penalised, per_block
 
 cdef extern from "kernels/gemm.h" nogil:
-    enum: FL_TILE_ROWS, FL_TILE_BYTES, FL_DEPTH_BYTES
+    enum: FL_TILE_ROWS, FL_TILE_BYTES, FL_FINISH_BYTES
     ctypedef struct fl_gemm_job:
         fl_job head
         fl_int m, n, k
         const void *a
-        fl_int a_row, a_step
-        int pack
         const void *b
-        fl_int ldb
+        fl_int a_row, a_step
+        fl_int b_step, b_col
+        int packed_a, packed_b
+        int pack_a
+        int panels_first
         void *c
         fl_int ldc
         fl_epilogue after
@@ -217,10 +220,11 @@ cdef extern from "kernels/gemm.h" nogil:
     ctypedef struct fl_pack_job:
         fl_job head
         fl_int n, k
-        const void *b
-        fl_int b_step, b_col
+        const void *source
+        fl_int apart, step
         void *out
-        fl_int cols
+        int rows
+        fl_int per_block
 
 cdef extern from "kernels/slope.h" nogil:
     ctypedef struct fl_slope_job:

@@ -185,11 +185,11 @@ cdef class Clusters:
         start_job(&pack, sizeof(pack), FL_KERNEL_gemm_pack, self.dtype)
         pack.n = self.k
         pack.k = self.n
-        pack.b = cnp.PyArray_DATA(order)
-        pack.b_step = 1
-        pack.b_col = self.n
+        pack.source = cnp.PyArray_DATA(order)
+        pack.step = 1
+        pack.apart = self.n
         pack.out = cnp.PyArray_DATA(self.panels)
-        pack.cols = self.tile
+        pack.per_block = self.tile
         pack.head.n_blocks = self.columns // self.tile
         pack.head.work = 0.3 * self.k * self.n
         run_job(&pack)

@@ -40,6 +40,24 @@ WAYS = {
     "rows far apart": ((50, 2048, 20), "CC", ["gemm_pack", "gemm"], ("pack_a", "blocks")),
     "columns far apart": ((256, 130, 400), "FC", ["gemm"], ("pack_a", "strips", "blocks")),
     "no depth": ((7, 9, 0), "CC", ["gemm"], ()),
+    "no depth, rows far apart": ((50, 2048, 0), "CC", ["gemm_pack", "gemm"], ("pack_a", "blocks")),
+    "all columns in a block": ((61, 61, 400), "CC", ["gemm"], ("strips", "blocks")),
+    "few rows of both in order": ((61, 300, 400), "CC", ["gemm"], ("pack_a", "strips", "blocks")),
+    "few rows of both transposed": ((131, 300, 400), "FF", ["gemm_pack", "gemm"], ("strips", "blocks")),
+    "many rows of both in order": ((151, 300, 400), "CC", ["gemm"], ("pack_a", "strips", "blocks")),
+    "many rows of both transposed": ((151, 300, 400), "FF", ["gemm_pack", "gemm"], ("strips", "blocks")),
+}
+# Where the instruction set packs both for large products, and a block's rows meet one panel of B after the other.
+PANELS_FIRST = {
+    "blocks": ["gemm_pack", "gemm"],
+    "rows far apart": ["gemm_pack", "gemm"],
+    "no depth, rows far apart": ["gemm_pack", "gemm"],
+    "columns far apart": ["gemm_pack", "gemm"],
+    "all columns in a block": ["gemm"],
+    "few rows of both in order": ["gemm_pack", "gemm"],
+    "few rows of both transposed": ["gemm_pack", "gemm"],
+    "many rows of both in order": ["gemm_pack", "gemm"],
+    "many rows of both transposed": ["gemm_pack", "gemm"],
 }
 ways = pytest.mark.parametrize(("shape", "orders"), [way[:2] for way in WAYS.values()], ids=WAYS)
 AROUND = [{"bias"}, {"residual"}, {"accumulate"}, {"bias", "residual", "accumulate"}]
@@ -55,7 +73,8 @@ def derivative(y, op):
 
 def blocking(shape, orders, dtype, packs=False, plain=True):
     by_row, by_column = orders[0] == "C", orders[1] == "F"
-    return choose_blocking(*shape, by_row, by_column, np.dtype(dtype).itemsize, plain, packs)
+    size = np.dtype(dtype).itemsize
+    return choose_blocking(*shape, by_row, by_column, size, plain, packs, 256 if packs else 1536 // size)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -65,8 +84,14 @@ def test_products_take_their_way(way, isa, dtype, taken):
     a, b = ordered(np.zeros((m, k), dtype), orders[0]), ordered(np.zeros((k, n), dtype), orders[1])
     gemm.product(plan, a, b, np.zeros((m, n), dtype))
     found = blocking(shape, orders, dtype, packs=isa == "avx2")
-    if (way, isa, dtype) == ("columns far apart", "avx2", np.float64):  # a C so large that packing B pays
-        kernels = ["gemm_pack", "gemm"]
+    assert found.panels_first == (isa == "avx2" and way in PANELS_FIRST)
+    if found.panels_first:
+        assert taken(plan) == PANELS_FIRST[way]
+        assert found.pack_a
+        assert found.pack_b
+        assert found.few_rows == (m < 150)
+        assert found.strip <= 256
+        return
     assert taken(plan) == kernels
     assert found.pack_b == ("gemm_pack" in kernels)
     assert found.dots == ("gemm_dots" in kernels)
@@ -87,7 +112,8 @@ THRESHOLDS = {
     "depth of parts": (((7, 9, 4096), "FC", {}), ((7, 9, 4095), "FC", {}), "parts"),
     "parts of plain sums": (((7, 9, 9000), "FC", {}), ((7, 9, 9000), "FC", {"plain": False}), "parts"),
     "rows that pay for packing B": (((48, 2048, 20), "CC", {}), ((47, 2048, 20), "CC", {}), "pack_b"),
-    "B that is read twice as often": (((256, 256, 256), "CC", {"packs": True}), ((256, 256, 256), "CC", {}), "pack_b"),
+    "panels first": (((256, 256, 256), "CC", {"packs": True}), ((256, 256, 256), "CC", {}), "panels_first"),
+    "few rows": (((144, 256, 256), "CC", {"packs": True}), ((145, 256, 256), "CC", {"packs": True}), "few_rows"),
     "rows that pay for packing a B read twice": (
         ((48, 2000, 20), "CC", {"packs": True}),
         ((47, 2000, 20), "CC", {"packs": True}),
@@ -110,8 +136,8 @@ def test_thresholds_of_blockings(name, dtype):
 
 def test_blocks_stay_in_their_bounds(dtype):
     """A row of a block is whole panels and at most 4 KiB; a block has at most 96 rows, or is one of less than 2 x 96."""
-    for m, n, k in itertools.product((1, 11, 12, 100, 1000, 3001), (1, 16, 129, 1100), (1, 64, 800)):
-        found = blocking((m, n, k), "CC", dtype)
+    for m, n, k, packs in itertools.product((1, 11, 12, 100, 1000, 3001), (1, 16, 129, 1100), (1, 64, 800), (False, True)):
+        found = blocking((m, n, k), "CC", dtype, packs)
         assert found.cols * dtype.itemsize % 128 == 0
         assert found.cols * dtype.itemsize <= 4096
         assert found.rows <= 2 * 96

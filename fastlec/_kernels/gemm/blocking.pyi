@@ -6,7 +6,11 @@ class Blocking:
     dots: bool
     pack_a: bool
     pack_b: bool
+    panels_first: bool
+    few_rows: bool
     keep: bool
     why: str
 
-def choose_blocking(m: int, n: int, k: int, by_row: bool, by_column: bool, size: int, plain: bool, packs: bool) -> Blocking: ...
+def choose_blocking(
+    m: int, n: int, k: int, by_row: bool, by_column: bool, size: int, plain: bool, packs: bool, depth: int
+) -> Blocking: ...

@@ -20,9 +20,9 @@ cdef enum:
 
 def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, cnp.ndarray c not None, *, Epilogue after=None):
     """c = a b and the epilogue `after`. a (m, k) and b (k, n), in C or Fortran order; c (m, n)."""
-    cdef fl_int m, n, k
-    cdef bint by_row, by_column, bare, plain
-    cdef cnp.ndarray sums = c, packed = None
+    cdef fl_int m, n, k, waiting
+    cdef bint by_row, by_column, bare, plain, packed_a, packed_b
+    cdef cnp.ndarray sums = c, a_panels, b_panels
     cdef Blocking cut
     cdef fl_gemm_job *job
     plan.check(a, "a", 2, True)
@@ -38,9 +38,12 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     by_column = cnp.PyArray_IS_F_CONTIGUOUS(b) and (k > 1 or not cnp.PyArray_IS_C_CONTIGUOUS(b))
     bare = not after.parts() & ~(ACCUMULATE | UPDATE)
     plain = bare and not after.accumulate
-    cut = choose_blocking(m, n, k, by_row, by_column, plan.size, plain, facts().gemm_packs)
-    if cut.pack_b:
-        packed = panels(plan, b, k, n, by_column)
+    cut = choose_blocking(m, n, k, by_row, by_column, plan.size, plain, facts().gemm_packs,
+                          facts().gemm_depth[plan.dtype])
+    packed_a = cut.panels_first and cut.few_rows and cut.cols < n
+    packed_b = cut.pack_b and not (cut.panels_first and cut.few_rows)
+    a_panels = panels(plan, a, m, k, by_row, True) if packed_a else None
+    b_panels = panels(plan, b, n, k, by_column, False) if packed_b else None
     if cut.parts > 1:
         sums = plan.empty(cut.parts, m, n)
 
@@ -49,16 +52,19 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     job.m, job.n, job.k = m, n, k
     job.a_row = k if by_row else 1
     job.a_step = 1 if by_row else m
-    plan.point(&job.a, a)
-    plan.point(&job.b, packed if cut.pack_b else b)
-    job.ldb = 0 if cut.pack_b else k if cut.dots else n
+    job.b_step = 1 if by_column else n
+    job.b_col = k if by_column else 1
+    plan.point(&job.a, a_panels if packed_a else a)
+    plan.point(&job.b, b_panels if packed_b else b)
+    job.packed_a, job.packed_b = packed_a, packed_b
     plan.point(<const void **>&job.c, sums)
     job.ldc = n
     if cut.parts == 1:
         after.point(plan, &job.after)
     if after.update:
         plan.packed = None          # of parameters that change
-    job.rows, job.cols, job.strip, job.pack = cut.rows, cut.cols, cut.strip, cut.pack_a
+    job.rows, job.cols, job.strip = cut.rows, cut.cols, cut.strip
+    job.pack_a, job.panels_first = cut.pack_a, cut.panels_first
     job.depth = blocks(k, cut.parts)
     job.part = m * n
     job.head.n_blocks = blocks(m, cut.rows) * blocks(n, cut.cols) * cut.parts
@@ -68,9 +74,12 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     else:
         if not bare or job.after.update is not NULL:
             job.keep = cut.keep
-            job.head.scratch = (up(cut.rows, FL_TILE_ROWS) if cut.keep else FL_TILE_ROWS) * cut.cols * plan.size
-        if cut.pack_a:
-            job.head.scratch += (FL_TILE_ROWS * min(k, FL_DEPTH_BYTES // <fl_int>plan.size) + 64) * plan.size
+            waiting = FL_FINISH_BYTES if cut.panels_first and not cut.keep else cut.cols * plan.size
+            job.head.scratch = waiting * (up(cut.rows, FL_TILE_ROWS) if cut.keep or cut.panels_first else FL_TILE_ROWS)
+        if cut.pack_a and not packed_a:
+            job.head.scratch += (up(cut.rows, FL_TILE_ROWS) if cut.panels_first else FL_TILE_ROWS) * min(k, cut.strip) * plan.size
+        if cut.panels_first and not packed_b:
+            job.head.scratch += min(k, cut.strip) * cut.cols * plan.size
 
     if cut.parts > 1:
         total = plan.empty(m, n) if after.update else c
@@ -79,25 +88,26 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
             step(plan, c, total)
 
 
-cdef cnp.ndarray panels(Plan plan, cnp.ndarray b, fl_int k, fl_int n, bint by_column):
-    """B packed: by a new job, or by one that is there already."""
-    cdef fl_int tile = FL_TILE_BYTES // plan.size
+cdef cnp.ndarray panels(Plan plan, cnp.ndarray matrix, fl_int n, fl_int k, bint along, bint rows):
+    """The n rows of A, or columns of B, each of k elements, packed: by a new job, or by one that is there already. along : they lie
+    one after the other in memory."""
+    cdef fl_int width = FL_TILE_ROWS if rows else FL_TILE_BYTES // plan.size
     cdef cnp.ndarray packed
     cdef fl_pack_job *job
-    key = <size_t>cnp.PyArray_DATA(b), k, n, by_column
+    key = <size_t>cnp.PyArray_DATA(matrix), k, n, along, rows
     if plan.packed is None:
         plan.packed = {}
     elif key in plan.packed:
         return plan.packed[key]
-    packed = plan.empty(k * up(n, tile))
+    packed = plan.empty(k * up(n, width))
     plan.packed[key] = packed
     job = <fl_pack_job *>plan.add(FL_KERNEL_gemm_pack)
-    job.n, job.k = n, k
-    job.b_step = 1 if by_column else n
-    job.b_col = k if by_column else 1
-    job.cols = max(up(PACK_BLOCK // max(k, 1), tile), tile)
-    job.head.n_blocks = blocks(n, job.cols)
+    job.n, job.k, job.rows = n, k, rows
+    job.apart = k if along else 1
+    job.step = 1 if along else n
+    job.per_block = max(up(PACK_BLOCK // max(k, 1), width), width)
+    job.head.n_blocks = blocks(n, job.per_block)
     job.head.work = <double>k * n * 0.1
-    plan.point(&job.b, b)
+    plan.point(&job.source, matrix)
     plan.point(<const void **>&job.out, packed)
     return packed

@@ -7,7 +7,7 @@ from fastlec._kernels cimport memory
 from fastlec._kernels.args cimport dtype_of
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, up
-from fastlec._kernels.runner cimport macs_per_ns, run_job, start_job
+from fastlec._kernels.runner cimport facts, macs_per_ns, run_job, start_job
 
 from fastlec._kernels.gemm.jobs import product
 
@@ -70,11 +70,12 @@ cdef int small_product(cnp.ndarray a, cnp.ndarray b, cnp.ndarray c) except -1:
     job.c = cnp.PyArray_DATA(c)
     job.a_row = job.k
     job.a_step = 1
-    job.ldb = job.ldc = job.n
+    job.b_step = job.ldc = job.n
+    job.b_col = 1
     job.rows = job.m
     job.cols = up(job.n, tile)
     job.depth = job.k
-    job.strip = FL_DEPTH_BYTES // size
+    job.strip = facts().gemm_depth[dtype_of(a)]
     job.head.n_blocks = 1
     job.head.work = <double>job.m * job.n * job.k / macs_per_ns(dtype_of(a))
     return run_job(&job)
