@@ -173,7 +173,7 @@ typedef struct {
     int plain, finish_now;
 } block_of_c;
 
-static void rows_first(const block_of_c *t)
+FL_INLINE void rows_first(const block_of_c *t)
 {
     const fl_gemm_job *job = t->job;
     const fl_epilogue *after = &job->after;
@@ -182,8 +182,8 @@ static void rows_first(const block_of_c *t)
     for (fl_int p = 0; p == 0 || p < t->depth; p += job->strip) {
         const fl_int k = fl_min(t->depth - p, job->strip);
         const int add = p > 0 || (t->plain && after->accumulate);
-        /* the next strip where each is used once, else the next panel while the first rows are computed */
-        const fl_int strip_ahead = t->rows <= GEMM_ROWS && !job->packed_b && p + 2 * k <= t->depth ? k * ldb : 0;
+        /* while the first rows are computed: the next strip where each is used once, else the next panel */
+        const fl_int strip_ahead = t->rows <= FL_TILE_ROWS && !job->packed_b && p + 2 * k <= t->depth ? k * ldb : 0;
         for (fl_int i = 0, here; i < t->rows; i += here) {
             const real *ai = t->a + i * a_row + p * a_step;
             fl_int row = a_row, step = a_step;
@@ -201,16 +201,16 @@ static void rows_first(const block_of_c *t)
                     if (after->of) prefetch_rows(after->of, job->ldc, t->i0 + i, here, t->j0 + j, wide);
                 }
                 tiles_of(cj, t->ldc, ai, row, step, t->b + p * ldb + j / TILE_COLS * t->panel, ldb, t->panel, k, here, wide, add,
-                         strip_ahead ? strip_ahead
-                         : i == 0    ? t->panel
-                                     : 0);
+                         i > 0         ? 0
+                         : strip_ahead ? strip_ahead
+                                       : t->panel);
                 if (t->finish_now) FL_ENTRY(finish)(after, job->c, job->ldc, cj, t->ldc, t->i0 + i, here, t->j0 + j, wide);
             }
         }
     }
 }
 
-static void panels_first(const block_of_c *t)
+FL_INLINE void panels_first(const block_of_c *t)
 {
     const fl_gemm_job *job = t->job;
     const fl_int whole = ceil_div(t->rows, GEMM_ROWS) * GEMM_ROWS;

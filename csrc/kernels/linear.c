@@ -1,69 +1,41 @@
 /* linear.c: softmax regression, one pass over X (lecture 2.2 and 2.3): for each strip of samples that fits in L2
- *   Z = W X_s' + b        dots, lanes along the features, ROWS samples x DOT_COLUMNS classes in registers
+ *   Z = W X_s' + b        dots, lanes along the features, DOT_ROWS samples x DOT_COLUMNS classes in registers
  *   P = softmax(Z), loss  lanes along the samples: Z is class-major
  *   G += (P - C) X_s      outer products, lanes along the features, OUTER_ROWS classes x 2 vectors in registers
  * and meanwhile the next strip is prefetched, one half during the dots, the other during the products. Logistic regression is the
  * case of two classes whose second weight vector is zero (Remark 2). */
 #include "kernels/linear.h"
 #include "shared/blocks.h"
+#include "shared/dots.h"
 #include "shared/exp_sums.h"
 #include "shared/labels.h"
 #include "shared/transpose.h"
 
-#define ROWS 4 /* of which vsum4 makes sums at a time */
+#define ROWS 4 /* of X that the data gradient computes at a time */
 
-/* s[c][r] += a[r] * w_c: one vector of features of ROWS samples with `classes` rows of weights. */
-FL_INLINE void dots_step(vec (*s)[ROWS], const vec *a, const real *w, fl_int ldw, const int classes)
-{
-    for (int c = 0; c < classes; c++) {
-        vec v = vload(w + c * ldw);
-        for (int r = 0; r < ROWS; r++) s[c][r] += v * a[r];
-    }
-}
-
-/* z[c * FL_STRIP + r] = <x_r, w_c> for ROWS rows. w: rows of ldw, padded with zeros to a multiple of VL. Prefetches the
- * first `fetch` of the rows ahead, ldx apart. */
-FL_INLINE void dots(real *z, const real *const *x, const real *w, fl_int ldw, fl_int n, const real *ahead, fl_int ldx, int fetch,
-                    const int classes)
-{
-    vec s[DOT_COLUMNS][ROWS], a[ROWS];
-    fl_int k = 0;
-    for (int c = 0; c < classes; c++)
-        for (int r = 0; r < ROWS; r++) s[c][r] = vset(0);
-    for (; k + VL <= n; k += VL) {
-        for (int r = 0; r < ROWS; r++) a[r] = vload(x[r] + k);
-        for (int q = 0; q < fetch; q++) __builtin_prefetch(ahead + q * ldx + k, 0, 2);
-        dots_step(s, a, w + k, ldw, classes);
-    }
-    if (k < n) {
-        for (int r = 0; r < ROWS; r++) a[r] = vload_n(x[r] + k, n - k, 0);
-        dots_step(s, a, w + k, ldw, classes);
-    }
-    for (int c = 0; c < classes; c++) vsum4(z + c * FL_STRIP, s[c][0], s[c][1], s[c][2], s[c][3]);
-}
-
-/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of ROWS. ahead: the next strip, as long as this one, of
+/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of DOT_ROWS. ahead: the next strip, as long as this one, of
  * which the first half is prefetched here, or all of it where nothing else will (`alone`); or NULL. */
 static void strip_logits(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes,
                          const real *ahead, int alone)
 {
-    for (fl_int c = 0; c < classes; c += DOT_COLUMNS) {
-        const int both = alone && classes <= DOT_COLUMNS, second = c == DOT_COLUMNS;
-        const int fetch = !ahead || c > DOT_COLUMNS || (second && !alone) ? 0 : both ? ROWS : ROWS / 2;
-        for (fl_int i = 0; i < rows; i += ROWS) {
-            const real *group[ROWS];
-            for (fl_int r = 0; r < ROWS; r++) group[r] = x + fl_min(i + r, rows - 1) * ldx;
-            const real *next = fetch ? ahead + (both ? i : i / 2 + (second ? rows / 2 : 0)) * ldx : NULL;
-            real *zc = z + c * FL_STRIP + i;
-            const real *wc = w + c * ldw;
-            switch (classes - c) {
-            case 1: dots(zc, group, wc, ldw, n, next, ldx, fetch, 1); break;
-#if DOT_COLUMNS > 2
-            case 2: dots(zc, group, wc, ldw, n, next, ldx, fetch, 2); break;
-            case 3: dots(zc, group, wc, ldw, n, next, ldx, fetch, 3); break;
-            case 4: dots(zc, group, wc, ldw, n, next, ldx, fetch, 4); break;
-#endif
-            default: dots(zc, group, wc, ldw, n, next, ldx, fetch, DOT_COLUMNS); break;
+    const fl_int features = round_up(even_piece(n, DOT_BYTES / (DOT_COLUMNS * (fl_int)sizeof(real))), VL);
+    for (fl_int k = 0; k < n; k += features) {
+        const fl_int here = fl_min(n - k, features);
+        for (fl_int c = 0; c < classes; c += DOT_COLUMNS) {
+            const fl_int columns = fl_min(classes - c, DOT_COLUMNS);
+            const int both = alone && classes <= DOT_COLUMNS, second = c == DOT_COLUMNS;
+            const int fetch = !ahead || c > DOT_COLUMNS || (second && !alone) ? 0 : both ? DOT_ROWS : DOT_ROWS / 2;
+            for (fl_int i = 0; i < rows; i += DOT_ROWS) {
+                const real *group[DOT_ROWS];
+                for (fl_int r = 0; r < DOT_ROWS; r++) group[r] = x + fl_min(i + r, rows - 1) * ldx + k;
+                const real *next = fetch ? ahead + (both ? i : i / 2 + (second ? rows / 2 : 0)) * ldx + k : NULL;
+                real out[DOT_SUMS], *zc = z + c * FL_STRIP + i;
+                dots_tile_of(out, group, w + c * ldw + k, ldw, here, next, ldx, fetch, columns);
+                for (fl_int q = 0; q < columns; q++)
+                    for (fl_int r = 0; r < DOT_ROWS; r++) {
+                        const real sum = out[q * DOT_ROWS + r];
+                        zc[q * FL_STRIP + r] = k > 0 ? zc[q * FL_STRIP + r] + sum : sum;
+                    }
             }
         }
     }
@@ -75,12 +47,18 @@ FL_INLINE void outer(real *g, fl_int n, const real *r, const real *x, fl_int ldx
                      int first, const int classes, const int vectors)
 {
     vec s[OUTER_ROWS][2];
+    const real *next = ahead ? ahead + rows / 2 * ldx : NULL;
+    fl_int step = VL; /* to the second register of a row, and from there to the first of the next row */
     for (int c = 0; c < classes; c++) s[c][0] = s[c][1] = vset(0);
     for (fl_int i = 0; i < rows; i++) {
         const real *xi = x + i * ldx;
         vec a0 = vectors == 2 || left == VL ? vload(xi) : vload_n(xi, left, 0), a1 = vset(0);
         if (vectors == 2) a1 = left == VL ? vload(xi + VL) : vload_n(xi + VL, left, 0);
-        if (ahead) __builtin_prefetch(ahead + (rows + i) / 2 * ldx + i % 2 * VL, 0, 2);
+        if (next) {
+            __builtin_prefetch(next, 0, 2);
+            next += step;
+            step = ldx - step;
+        }
         for (int c = 0; c < classes; c++) {
             vec v = vset(r[c * FL_STRIP + i]);
             s[c][0] += v * a0;

@@ -1,5 +1,14 @@
 /* generic.h: what all instruction sets share. */
 
+/* The same, in a register from here on: else gcc may load what it multiplies once for each product. */
+FL_INLINE vec vkeep(vec x)
+{
+#if defined __GNUC__ && (defined __x86_64__ || defined __i386__) && VECTOR_BYTES <= 64
+    __asm__("" : "+v"(x));
+#endif
+    return x;
+}
+
 FL_INLINE vec vabs(vec x) { return (vec)((ivec)x & ~(ivec)vset((real)-0.0)); }
 FL_INLINE vec vminus_abs(vec x) { return (vec)((ivec)x | (ivec)vset((real)-0.0)); } /* -|x| */
 

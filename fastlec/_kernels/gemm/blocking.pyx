@@ -83,7 +83,7 @@ cpdef Blocking choose_blocking(fl_int m, fl_int n, fl_int k, bint by_row, bint b
     else:
         b.why = "B in place"
 
-    b.panels_first = packs and b.pack_b and m >= PACK_B_ROWS
+    b.panels_first = packs and b.pack_b and m >= PACK_B_ROWS and <double>k * n * size > PACK_B_FROM
     b.few_rows = m <= FEW_ROWS
     if b.panels_first and b.few_rows:
         b.rows = m
