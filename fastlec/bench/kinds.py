@@ -13,6 +13,7 @@ SIZE = {"float32": 4, "float64": 8}
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the largest magnitude of each result; sums run over up to 60000 samples
 # A step's theta has moved by so little that only its last digits show whether the gradient was right.
 STEP_TOLERANCE = {dtype: 16 * np.finfo(dtype).eps for dtype in SIZE}
+SEED = 1  # of the inputs
 IRLS_STEPS = 12  # of iteratively reweighted least squares: each leaves about a tenth of the error
 
 

@@ -1,6 +1,7 @@
 """fastlec itself."""
 
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from .base import Peer
 
 class Fastlec(Peer):
     name = module = "fastlec"
+    HELD = MappingProxyType({isa: {"FASTLEC_ISA": isa} for isa in ("base", "avx2", "avx512")})
 
     def __init__(self, threads):
         super().__init__(threads)

@@ -1,12 +1,14 @@
 """JAX, in both layouts of images."""
 
+from types import MappingProxyType
+
 import numpy as np
 
 from ..image_nets import Conv, Flatten, Pool, shapes
 from ..images import PAD, as_planes, from_planes
 from ..kinds import unpack
 from ..nets import RATE, Dense, split
-from .base import ImagesOnly, Peer, flat
+from .base import ImagesOnly, Peer, added, flat
 
 
 class JAX(Peer):
@@ -17,10 +19,16 @@ class JAX(Peer):
     """
 
     name, module = "JAX", "jax"
+    # That is for what XLA compiles. The matrix products and convolutions that it calls choose by themselves.
+    HELD = MappingProxyType({"avx2": {"XLA_FLAGS": added("XLA_FLAGS", "--xla_cpu_max_isa=AVX2")}})
+    NOT_HELD = "has no switch for the instruction set of matrix products: only at cases without"
 
     def __init__(self, threads):
         super().__init__(threads)
         self.lib.config.update("jax_enable_x64", True)
+
+    def offered(self, case):
+        return None if self.held and case.flops is not None else super().offered(case)
 
     def take(self, array):
         return self.lib.numpy.asarray(array)
@@ -313,6 +321,6 @@ class JAX(Peer):
 
 
 class JAXNHWC(ImagesOnly, JAX):
-    name = "JAX NHWC"
+    name, HELD = "JAX NHWC", MappingProxyType({})  # that of JAX is not for convolutions
     dimensions, image_order, weight_order = ("NHWC", "HWIO", "NHWC"), (0, 2, 3, 1), (2, 3, 1, 0)
     filter2d = None  # an image of one channel lies the same way

@@ -4,10 +4,17 @@ from functools import partial
 from types import MappingProxyType
 
 import numpy as np
+from numpy._core import _multiarray_umath as umath
 
 from ..kinds import lloyd, reweighted, unpack
 from ..nets import RATE, split
-from .base import Peer
+from .base import Peer, added
+
+# Those of the instruction sets with kernels of their own that are above AVX2: NumPy warns of a name that the machine lacks.
+ABOVE_AVX2 = [
+    name for name in umath.__cpu_dispatch__ if name.startswith(("AVX512", "X86_V4")) and umath.__cpu_features__.get(name)
+]
+OPENBLAS = MappingProxyType({"OPENBLAS_CORETYPE": "Haswell"})
 
 
 class NumPy(Peer):
@@ -18,6 +25,9 @@ class NumPy(Peer):
     """
 
     name, module = "NumPy", "numpy"
+    HELD = MappingProxyType(
+        {"avx2": {"NPY_DISABLE_CPU_FEATURES": added("NPY_DISABLE_CPU_FEATURES", " ".join(ABOVE_AVX2)), **OPENBLAS}}
+    )
 
     def unary(self, case, x, out):
         function, axis = getattr(self, "_" + case.op), case.axis

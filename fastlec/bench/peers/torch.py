@@ -1,6 +1,7 @@
 """PyTorch: eager, with the channels of images last, compiled, and by automatic differentiation."""
 
 from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,6 +11,17 @@ from ..kinds import unpack
 from ..nets import RATE, Dense, split
 from .base import ImagesOnly, Peer, flat
 
+HELD = MappingProxyType(
+    {
+        "avx2": {
+            "ATEN_CPU_CAPABILITY": "avx2",  # which torch.compile goes by as well
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+            "TORCHINDUCTOR_CPP_MARCH": "x86-64-v3",
+        }
+    }
+)
+
 
 class PyTorch(Peer):
     """Eager, in inference mode, on the NumPy arrays' own memory, in place.
@@ -18,7 +30,7 @@ class PyTorch(Peer):
     the product that makes its gradient. Each gradient of a convolution goes through the function that autograd itself calls.
     """
 
-    name, module = "PyTorch", "torch"
+    name, module, HELD = "PyTorch", "torch", HELD
 
     def __init__(self, threads):
         super().__init__(threads)
@@ -319,7 +331,7 @@ class PyTorchAutograd(Peer):
     """Eager as most are used to, out of inference mode: loss.backward() and optimizer.step(); torch.func.jvp. For whole steps and
     JacMV of convolutions only."""
 
-    name, module = "PyTorch autograd", "torch"
+    name, module, HELD = "PyTorch autograd", "torch", HELD
 
     def __init__(self, threads):
         super().__init__(threads)
