@@ -94,6 +94,20 @@ class Fastlec(Peer):
         directions = dict(zip(("x", *layer.params), (dX, *split(net, dtheta)[0]), strict=True))
         return lambda: layer.value_and_jac_mv(X, **directions)
 
+    def jac_mv(self, case, X, theta, dX, dtheta, out):
+        net = case.shape[1]
+        model = self._model(net, theta)
+        _, jac = model.linearize(X)
+        directions = dict(zip(("x", *model.params), (dX, *chain(*split(net, dtheta))), strict=True))
+        return lambda: jac.mv(**directions)
+
+    def jac_tmv(self, case, X, theta, v, out):
+        _, jac = self._model(case.shape[1], theta).linearize(X)
+        return lambda: jac.tmv(v)
+
+    def arrays(self, case, result):
+        return tuple(result.values()) if case.op == "jac_tmv" else result
+
     def step(self, case, X, y, theta, out):
         net = self._model(case.shape[1], theta)
         step = self.lib.training_step(net, self.lib.SoftmaxCrossEntropy(), self.lib.SGD(RATE), len(X))
