@@ -325,8 +325,8 @@ def test_measure_gives_every_contender_its_turns():
 
 
 def test_those_who_are_alike_do_as_many_calls():
-    slow, quick = Contender(0.003), Contender(0)
-    measure({"slow": slow, "quick": quick}, rounds=2, turn=1e-4, alike=True)
+    slow, quick = Contender(0.003), Contender(0.0001)
+    measure({"slow": slow, "quick": quick}, rounds=2, turn=3e-3, alike=True)
     assert slow.turns == quick.turns
     assert quick.turns[-1][0] > 1
 
