@@ -7,8 +7,9 @@ The modules:
     nets, image_nets    descriptions of networks
     peers               how each library does the work best, one file a library
     machine             the limits of the machine
+    processes, worker   a process for each contender
     timing              takes the times of all contenders; says how the comparison is kept fair
-    against, worker     this build of fastlec against that of another environment
+    against             this build of fastlec against that of another environment
     report              prints and draws the results
 """
 

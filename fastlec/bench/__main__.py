@@ -14,6 +14,7 @@ def main():
     parser.add_argument("--dtypes", nargs="+", default=("float32", "float64"), metavar="DTYPE")
     parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: 1 and all CPUs")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="only these libraries")
+    parser.add_argument("--isa", help="the instruction set that fastlec uses and peers are held to: base, avx2 or avx512")
     parser.add_argument("--against", metavar="PYTHON", help="only against the fastlec of another environment")
     parser.add_argument("--fail-below", type=float, metavar="RATIO", help="with --against: exit code 1 if a ratio is below")
     parser.add_argument("--rounds", type=int, default=10)
@@ -24,6 +25,8 @@ def main():
     options |= {"json_path": options.pop("json"), "progress": lambda line: print(line, file=sys.stderr)}
     plot, against, least = (options.pop(name) for name in ("plot", "against", "fail_below"))
     if against:
+        if options.pop("isa"):
+            parser.error("--isa holds the peers: there are none with --against")
         del options["contenders"]
         return bool(slower(compare(against, **options), least or 0.0))
     result = run(**options, plot_path=plot)

@@ -51,6 +51,8 @@ def _convolution(op, x_shape, layer):
     return images.Convolution(name, op, (x_shape, layer), ((2, small.n_in, 9, 10), small))
 
 
+CALL = chain((8, 16, 16, 4), "tanh"), chain((5, 7, 3), "tanh")  # a network for calls that compute next to nothing; for smoke
+
 CASES = (
     Map("softmax-64x10", "softmax", (64, 10), (4, 10)),
     Map("softmax-60000x10", "softmax", (60000, 10), (50, 10)),
@@ -111,6 +113,11 @@ CASES = (
         for op in ("step", "inference")
         for name, shape, net, small_shape, small_net in IMAGE_NETS
     ),
+    *(
+        Network(f"call-{op}-8-16-16-4", op, (1, CALL[0]), (1, CALL[1]))  # of one sample
+        for op in ("inference", "jac_mv", "jac_tmv")
+    ),
+    images.Convolution("call-conv-1x3x8x8-8-3x3", "conv", ((1, 3, 8, 8), Conv(3, 8, 3, 1)), ((1, 2, 5, 6), Conv(2, 3, 3, 1))),
 )
 
 

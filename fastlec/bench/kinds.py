@@ -13,6 +13,7 @@ SIZE = {"float32": 4, "float64": 8}
 TOLERANCE = {"float32": 1e-4, "float64": 1e-10}  # of the largest magnitude of each result; sums run over up to 60000 samples
 # A step's theta has moved by so little that only its last digits show whether the gradient was right.
 STEP_TOLERANCE = {dtype: 16 * np.finfo(dtype).eps for dtype in SIZE}
+SEED = 1  # of the inputs
 IRLS_STEPS = 12  # of iteratively reweighted least squares: each leaves about a tenth of the error
 
 
@@ -173,13 +174,13 @@ class Product(Case):
 class Network(Case):
     """Work with a network of `nets`. shape : (m, net), the samples of a batch and the description of the network.
 
-    Inputs: X, theta, to which "dense_jac_tmv" adds v (as the output), "dense_jac_mv" the directions dX and dtheta; X, y, theta
-    for "step". The dense ones have a network of one dense layer.
+    Inputs: X, theta, to which "jac_tmv" adds v (as the output), "jac_mv" the directions dX and dtheta; X, y, theta for "step".
+    "dense", "dense_jac_mv" and "dense_jac_tmv" have a network of one dense layer.
     """
 
     @property
     def modes(self):
-        return ("fresh",) if self.op == "dense_jac_mv" else ("reused",)
+        return ("fresh",) if self.op in ("dense_jac_mv", "jac_mv", "jac_tmv") else ("reused",)
 
     @property
     def out_shape(self):
@@ -194,7 +195,7 @@ class Network(Case):
 
     def bytes(self, dtype):
         m, net = self.shape
-        x, theta, y = {"step": (1, 2, 0), "dense_jac_tmv": (2, 2, 2), "dense_jac_mv": (2, 2, 2)}.get(self.op, (1, 1, 1))
+        x, theta, y = (1, 2, 0) if self.op == "step" else (2, 2, 2) if "jac" in self.op else (1, 1, 1)
         return (x * m * net[0].n_in + theta * nets.n_params(net) + y * m * net[-1].n_out) * SIZE[dtype]
 
     def make(self, rng, dtype):
@@ -202,9 +203,9 @@ class Network(Case):
         X, theta = rng.random((m, net[0].n_in), dtype=dtype), nets.start(net, rng, dtype)
         if self.op == "step":
             return X, rng.integers(0, net[-1].n_out, m), theta
-        if self.op == "dense_jac_tmv":
+        if self.op.endswith("jac_tmv"):
             return X, theta, rng.standard_normal((m, net[-1].n_out), dtype=dtype)
-        if self.op == "dense_jac_mv":
+        if self.op.endswith("jac_mv"):
             return X, theta, *(rng.standard_normal(array.shape, dtype=dtype) for array in (X, theta))
         return X, theta
 
@@ -268,17 +269,17 @@ def _forward(case, X, theta):
     return (nets.forward(case.shape[1], theta.astype(np.float64), X)[0],)
 
 
-def _dense_jac_tmv(case, X, theta, v):
+def _jac_tmv(case, X, theta, v):
     net, theta = case.shape[1], theta.astype(np.float64)
-    gradient, parts = nets.backward(net, theta, nets.forward(net, theta, X)[1], v)
-    return gradient, *nets.split(net, parts)[0]
+    gradient, flat = nets.backward(net, theta, nets.forward(net, theta, X)[1], v)
+    return gradient, *(part for parts in nets.split(net, flat) for part in parts)
 
 
-def _dense_jac_mv(case, X, theta, dX, dtheta):
-    net = case.shape[1]
-    (W, _), (dW, db) = (nets.split(net, array.astype(np.float64))[0] for array in (theta, dtheta))
-    (y,) = _forward(case, X, theta)
-    return y, nets.ACTIVATIONS[net[0].activation][1](y) * (dX @ W.T + X @ dW.T + db)
+def _jac_mv(case, X, theta, dX, dtheta):
+    net, theta = case.shape[1], theta.astype(np.float64)
+    y, kept = nets.forward(net, theta, X)
+    dy = nets.directional(net, theta, kept, dX, dtheta)
+    return (y, dy) if case.op == "dense_jac_mv" else (dy,)
 
 
 def step(case, X, y, theta, networks=nets):
@@ -304,8 +305,8 @@ def _robust_lstsq(case, A, y):
     return (reweighted(A, y, lambda w: np.linalg.lstsq(np.sqrt(w)[:, None] * A, np.sqrt(w) * y)[0]),)
 
 
-# op -> the expected result; what an objective returns is its value, then the parts for W (l, n) and b (l,); what the transposed
-# product with the Jacobian of a dense layer returns is the parts for x, W and b; a step returns its loss and the new theta.
+# op -> the expected result; what an objective returns is its value, then the parts for W (l, n) and b (l,); what a transposed
+# product with a Jacobian returns is the part for x, then those for W and b of each layer; a step returns its loss and new theta.
 OPS = {
     "softmax": lambda case, x: (reference.softmax(x, axis=case.axis),),
     "log_softmax": lambda case, x: (reference.log_softmax(x, axis=case.axis),),
@@ -321,8 +322,10 @@ OPS = {
     "gemm_nt": _product,
     "gemm_tn": _product,
     "dense": _forward,
-    "dense_jac_tmv": _dense_jac_tmv,  # at an x whose y has been kept
-    "dense_jac_mv": _dense_jac_mv,  # with y
+    "dense_jac_tmv": _jac_tmv,  # at an x whose y has been kept
+    "dense_jac_mv": _jac_mv,  # with y
+    "jac_mv": _jac_mv,  # both at an x at which the network has been linearized
+    "jac_tmv": _jac_tmv,
     "inference": _forward,
     "step": step,
     "robust_lstsq": _robust_lstsq,
@@ -335,6 +338,8 @@ PRODUCTS = {
     "dense": 1,
     "dense_jac_tmv": 2,
     "dense_jac_mv": 3,
+    "jac_mv": 2,
+    "jac_tmv": 2,
     "inference": 1,
     "step": 3,
 }

@@ -100,6 +100,13 @@ def forward(net, theta, x):
     return x, kept
 
 
+def directional(net, theta, kept, dx, dtheta):
+    """The derivative of the output in the direction dx, dtheta. For dense layers alone."""
+    for layer, (W, _), (dW, db), (x, hidden) in zip(net, split(net, theta), split(net, dtheta), kept, strict=True):
+        dx = ACTIVATIONS[layer.activation][1](hidden) * (dx @ W.T + x @ dW.T + db)
+    return dx
+
+
 def backward(net, theta, kept, gradient):
     """(the gradient with respect to the input, that with respect to theta), from the gradient with respect to the output."""
     parts = []

@@ -32,12 +32,17 @@ def count_of(threads):
     return f"{threads} thread{'s'[: threads > 1]}"
 
 
+def instructions(report):
+    """The instruction set, and whether everyone is held to it."""
+    return f"{report['isa']}, to which peers are held" if report["held"] else report["isa"]
+
+
 def text(report):
     """The whole report for a terminal."""
     parts = [
-        f"{_machine(report)}; {report['isa']}",
+        f"{_machine(report)}; {instructions(report)}",
         ", ".join(f"{name} {version}" for name, version in report["libraries"].items()),
-        *(f"not installed: {name} ({why})" for name, why in report["missing"].items()),
+        *(f"left out: {name} ({why})" for name, why in report["missing"].items()),
     ]
     failures = [
         f"{name}: {result['case']} {result['dtype']} {result['mode']}, {count_of(result['threads'])}: {why}"
@@ -171,5 +176,5 @@ def plot(report, path):
         axis.grid(axis="x", alpha=0.3)
     axes[0].set_yticks(range(len(labels)), [f"{case}, {mode}" for case, mode in labels])
     axes[-1].legend(loc="lower right")
-    figure.suptitle(report["machine"]["processor"])
+    figure.suptitle(f"{report['machine']['processor']}; {instructions(report)}")
     save(figure, path)

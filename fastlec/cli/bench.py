@@ -9,13 +9,17 @@ import typer
 
 from .. import plot
 from .files import Overwrite, Target, ready
-from .options import DType, finite
+from .options import ISA, DType, finite
 
 
 def bench(
     case: Annotated[list[str] | None, typer.Option(help="Only this case; may be repeated. (default: all)")] = None,
     dtype: Annotated[list[DType] | None, typer.Option(help="Only this precision; may be repeated. (default: both)")] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=1 << 16, help="Threads of every library. (default: all)")] = None,
+    isa: Annotated[
+        ISA | None,
+        typer.Option(help="The instruction set that fastlec uses and peers are held to. (default: the best of each)"),
+    ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="PYTHON", help="Instead of the peers the fastlec of this interpreter: is it slower?")
     ] = None,
@@ -40,9 +44,11 @@ def bench(
         raise typer.BadParameter("--fail-below compares with another build: it needs --against.")
     if against is not None and picture is not None:
         raise typer.BadParameter("--plot draws the ratios to the peers: there are none with --against.")
+    if against is not None and isa is not None:
+        raise typer.BadParameter("--isa holds the peers: there are none with --against.")
     json, picture = ready(Target("--json", json), Target("--plot", picture, plot.check_path), overwrite=overwrite)
     work = {"cases": case, "dtypes": [str(one) for one in dtype or DType], "threads": threads, "smoke": smoke, "rounds": rounds}
     if against is None:
-        benches.run(**work, json_path=json, plot_path=picture)
+        benches.run(**work, isa=isa and str(isa), json_path=json, plot_path=picture)
         return 0
     return 1 if benches.slower(benches.compare(against, **work, json_path=json), fail_below or 0.0) else 0

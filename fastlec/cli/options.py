@@ -41,6 +41,12 @@ class Kind(StrEnum):
     fourier = "fourier"
 
 
+class ISA(StrEnum):
+    base = "base"
+    avx2 = "avx2"
+    avx512 = "avx512"
+
+
 class DType(StrEnum):
     float32 = "float32"
     float64 = "float64"

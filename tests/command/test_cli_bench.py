@@ -1,4 +1,4 @@
-"""fastlec bench --against on the command line: what is passed on, and how the command ends."""
+"""fastlec bench on the command line: what is passed on, and how the command ends."""
 
 import pytest
 from command import refused, run
@@ -28,6 +28,16 @@ def test_the_options_are_passed_on(compared, capsys):
     assert compared == [("old/bin/python", work)]
 
 
+def test_the_instruction_set_is_passed_on(capsys, monkeypatch):
+    calls = []
+    monkeypatch.setattr(bench, "run", lambda **options: calls.append(options))
+    assert run(capsys, "bench", "--isa", "avx2", "--case", "relu") == (0, "", "")
+    assert run(capsys, "bench", "--case", "relu") == (0, "", "")
+    assert [options["isa"] for options in calls] == ["avx2", None]
+    assert type(calls[0]["isa"]) is str
+    refused(capsys, "'sse9' is not one of", "bench", "--isa", "sse9")
+
+
 @pytest.mark.parametrize(("ratio", "code", "out"), [(0.4, 0, ""), (0.6, 1, "below 0.6: relu-1e5 float32 fresh, 1 thread\n")])
 def test_a_slower_build_fails_if_asked(ratio, code, out, compared, capsys):
     assert run(capsys, "bench", "--against", "python", "--fail-below", ratio) == (code, out, "")
@@ -36,4 +46,5 @@ def test_a_slower_build_fails_if_asked(ratio, code, out, compared, capsys):
 def test_what_does_not_go_together(capsys, tmp_path):
     refused(capsys, "--fail-below compares with another build: it needs --against", "bench", "--fail-below", 0.9)
     refused(capsys, "there are none with --against", "bench", "--against", "python", "--plot", tmp_path / "a.png")
+    refused(capsys, "--isa holds the peers: there are none with --against", "bench", "--against", "python", "--isa", "avx2")
     refused(capsys, "no-such-python does not run", "bench", "--against", "no-such-python", "--case", "relu", "--smoke")

@@ -60,12 +60,12 @@ def test_the_same_build_on_both_sides(tmp_path, capsys):
 def test_both_sides_have_their_turns(monkeypatch):
     asked = []
 
-    class Side(against._Side):
+    class Side(against.Process):
         def ask(self, **request):
-            asked.append((self.command[0], request["do"]))
+            asked.append((self._command[0], request["do"]))
             return super().ask(**request)
 
-    monkeypatch.setattr(against, "_Side", Side)
+    monkeypatch.setattr(against, "Process", Side)
     monkeypatch.setattr(against.timing, "PATIENCE", 1e9)
     compare(SAME, rounds=3)
     assert [name for name, do in asked if do == "time"] == [

@@ -7,11 +7,14 @@ import time
 import numpy as np
 import pytest
 from interpreter import finished
+from numpy._core import _multiarray_umath as umath
 
 import fastlec
 from fastlec import bench
+from fastlec._kernels import runner
 from fastlec.bench import cases, image_nets, images, kinds, machine, nets, peers, report
-from fastlec.bench.timing import compete, measure
+from fastlec.bench.clock import per_call
+from fastlec.bench.timing import measure
 
 
 @pytest.fixture
@@ -75,6 +78,10 @@ def test_names_are_unique_and_the_work_of_an_objective_is_counted():
     assert cases.select("softmax-64x10")[0].bytes("float64") == 2 * 640 * 8
     assert cases.select("gemm_tn-10x4096")[0].bytes("float32") == (10 * 4096 + 4096 * 784 + 10 * 784) * 4
     assert inference.bytes("float32") == (784 + 784 * 128 + 128 + 128 * 10 + 10 + 10) * 4
+    for op in ("jac_mv", "jac_tmv"):
+        work = cases.select(f"call-{op}")[0]
+        assert work.flops == 2 * 2 * (8 * 16 + 16 * 16 + 16 * 4)
+        assert work.bytes("float64") == 2 * (8 + 8 * 16 + 16 + 16 * 16 + 16 + 16 * 4 + 4 + 4) * 8
     assert step.bytes("float32") == (784 + 2 * (784 * 128 + 128 + 128 * 10 + 10)) * 4
 
 
@@ -153,6 +160,12 @@ def test_the_reference_of_networks_by_differences(activation):
     gradient = nets.backward(net, theta, nets.forward(net, theta, x)[1], v)
     before, after = (np.sum(v * nets.forward(net, theta + h * dtheta, x + h * dx)[0]) for h in (-1e-6, 1e-6))
     assert np.sum(gradient[0] * dx) + gradient[1] @ dtheta == pytest.approx((after - before) / 2e-6, rel=1e-8)
+    dense = nets.chain((3, 6, 5, 4), activation)
+    theta, dtheta = nets.start(dense, rng, "float64"), rng.standard_normal(nets.n_params(dense))
+    _, kept = nets.forward(dense, theta, x)
+    gradient = nets.backward(dense, theta, kept, v)
+    dy = nets.directional(dense, theta, kept, dx, dtheta)
+    assert np.sum(v * dy) == pytest.approx(np.sum(gradient[0] * dx) + gradient[1] @ dtheta, rel=1e-12)
 
 
 def test_select():
@@ -198,68 +211,143 @@ def test_a_step_with_a_wrong_gradient_is_found(contender):
     assert kinds.disagreement(wrong, case.expected(inputs), "float32", case.tolerance).startswith("is off by")
 
 
-def test_contenders_that_are_wrong_fail_or_offer_nothing(problem):
-    class Wrong(peers.NumPy):
-        name = "wrong"
-        _tanh = staticmethod(lambda x, out, axis: np.sin(x, out=out))
-
-    class Failing(peers.NumPy):
-        name = "failing"
-
-        def unary(self, case, x, out):
-            raise RuntimeError("no such operator\nand more")
-
-    class Idle(peers.Peer):
-        name, module = "idle", "numpy"
-
-    found = [kind(1) for kind in (peers.NumPy, Wrong, Failing, Idle)]
-    result = compete(problem[0], "float32", "reused", *problem[1:], found, threads=1, rounds=1, smoke=True)
-    assert set(result["times"]) == {"NumPy"}
-    assert set(result["failed"]) == {"wrong", "failing"}
-    assert result["failed"]["wrong"].startswith("is off by")
-    assert result["failed"]["failing"] == "RuntimeError: no such operator"
+# Runs the worker, the last argument, after a change of the libraries.
+CHANGED = """#!{python}
+import runpy, sys
+sys.path[:] = {path}
+{code}
+sys.argv = sys.argv[-1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 
 
-def test_a_library_that_is_not_installed_is_named(monkeypatch):
+@pytest.fixture
+def changed(tmp_path, monkeypatch):
+    """changed(code): the contenders' interpreter runs this code first, in which `numpy` and `os` are imported."""
+
+    python = sys.executable
+
+    def change(code):
+        script = tmp_path / "python"
+        code = f"import numpy, os\n{code}"
+        script.write_text(CHANGED.format(python=python, path=sys.path, code=code))
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+
+    return change
+
+
+def smoke(cases, contenders, **options):
+    return bench.run(cases=cases, dtypes=["float32"], threads=1, smoke=True, contenders=contenders, **options)
+
+
+def test_contenders_that_are_wrong_fail_or_offer_nothing(changed):
+    changed(
+        """
+def fails(*arguments, **options):
+    raise RuntimeError("no such operator\\nand more")
+numpy.tanh, numpy.maximum = (lambda x, out: numpy.sin(x, out=out)), fails
+"""
+    )
+    result = smoke(["tanh-1e5", "relu-1e5", "cross_entropy-60000x10"], ["fastlec", "NumPy", "SciPy"])
+    by_case = {entry["case"]: (set(entry["times"]), entry["failed"]) for entry in result["results"]}
+    assert by_case["cross_entropy-60000x10"] == ({"fastlec", "NumPy"}, {})
+    assert by_case["relu-1e5"] == ({"fastlec"}, {"NumPy": "RuntimeError: no such operator"})
+    times, failed = by_case["tanh-1e5"]
+    assert times == {"fastlec"}
+    assert set(failed) == {"NumPy"}
+    assert failed["NumPy"].startswith("is off by")
+
+
+def test_a_contender_whose_process_dies_fails_at_that_case_alone(changed):
+    """Also where that is in a later call than the first."""
+    changed(
+        """
+count, maximum = iter(range(2)), numpy.maximum
+numpy.maximum = lambda *arguments, out: maximum(*arguments, out=out) if next(count) < 1 else os._exit(7)
+numpy.tanh = lambda x, out: (os.write(2, b"some words"), os._exit(8))
+"""
+    )
+    result = smoke(["tanh-1e5", "relu-1e5", "gemm-16"], ["fastlec", "NumPy"])
+    for entry in result["results"]:
+        code = {"tanh-1e5": "8: some words", "relu-1e5": "7: it printed nothing"}.get(entry["case"])
+        assert entry["failed"] == ({"NumPy": f"the process of NumPy ended with code {code}"} if code else {})
+        assert set(entry["times"]) == ({"fastlec"} if code else {"fastlec", "NumPy"})
+
+
+def test_without_its_own_process_the_run_ends(changed):
+    changed("import fastlec; fastlec.relu = lambda x, out: os._exit(7)")
+    with pytest.raises(
+        RuntimeError, match=r"the process of fastlec ended with code 7: .*, at relu-1e5 float32 reused, 1 thread"
+    ):
+        smoke("relu-1e5", ["fastlec"])
+    changed("os._exit(3)")
+    with pytest.raises(RuntimeError, match="the process of fastlec ended with code 3: it printed nothing, at start"):
+        smoke("relu-1e5", ["fastlec"])
+
+
+def test_a_library_that_is_not_installed_is_named(monkeypatch, changed):
     monkeypatch.setattr(peers.SciPy, "module", "no_such_library")
-    found, missing = peers.contenders(1, ["NumPy", "SciPy"])
-    assert [peer.name for peer in found] == ["NumPy"]
-    assert missing == {"SciPy": "No module named 'no_such_library'"}
+    changed("sys.modules['sklearn'] = None")
+    result = smoke("relu-1e5", ["fastlec", "NumPy", "SciPy", "scikit-learn"])
+    assert set(result["libraries"]) == {"fastlec", "NumPy"}
+    assert set(result["missing"]) == {"SciPy", "scikit-learn"}
+    assert result["missing"]["SciPy"] == "No module named 'no_such_library'"
+    assert "sklearn" in result["missing"]["scikit-learn"]
+
+
+class Contender:
+    """One in this process; so are `count` calls counted."""
+
+    def __init__(self, seconds):
+        self.seconds, self.count, self.turns = seconds, 0, []
+
+    def __call__(self):
+        self.count += 1
+        if self.seconds:
+            time.sleep(self.seconds)
+
+    def time(self, number, wake):
+        self.turns.append((number, wake))
+        for _ in range(wake):
+            self()
+        return per_call(self, number)
 
 
 def test_measure_gives_every_contender_its_turns():
-    counts = {"slow": 0, "quick": 0}
-
-    def slow():
-        counts["slow"] += 1
-        time.sleep(0.003)
-
-    def quick():
-        counts["quick"] += 1
-
+    slow, quick = Contender(0.003), Contender(0)
     times = measure({"slow": slow, "quick": quick}, rounds=4, turn=1e-3)
-    assert counts["slow"] == 2 + 4 * 2  # to calibrate, then a call to wake it and one to time
-    assert counts["quick"] > 100
+    assert slow.count == 2 + 4 * 2  # to calibrate, then a call to wake it and one to time
+    assert quick.count > 100
+    assert len(quick.turns) == len(slow.turns) == 1 + 4
     assert 0.003 <= times["slow"]["min"] <= times["slow"]["median"]
     assert 0 < times["quick"]["min"] < 0.003
 
 
+def test_those_who_are_alike_do_as_many_calls():
+    slow, quick = Contender(0.003), Contender(0.0001)
+    measure({"slow": slow, "quick": quick}, rounds=2, turn=3e-3, alike=True)
+    assert slow.turns == quick.turns
+    assert quick.turns[-1][0] > 1
+
+
 def test_a_slow_contender_gets_fewer_turns(monkeypatch):
     monkeypatch.setattr("fastlec.bench.timing.PATIENCE", 0.1)
-    counts = {"slow": 0, "quick": 0}
-
-    def slow():
-        counts["slow"] += 1
-        time.sleep(0.1)
-
-    def quick():
-        counts["quick"] += 1
-        time.sleep(0.001)
-
+    slow, quick = Contender(0.1), Contender(0.001)
     times = measure({"slow": slow, "quick": quick}, rounds=8, turn=1e-3)
-    assert counts["slow"] == 2 + 1  # too long for a call before that only wakes it
-    assert counts["quick"] >= 2 + 8
+    assert slow.turns == [(1, 1), (1, 0)]  # too long for a call before that only wakes it
+    assert len(quick.turns) == 1 + 8
     assert times["slow"]["min"] == times["slow"]["median"] >= 0.1
+
+
+def test_the_copy_and_the_product_take_part_in_a_timed_run(monkeypatch):
+    monkeypatch.setattr("fastlec.bench.timing.TURN", 1e-4)
+    options = {"dtypes": ["float32"], "threads": 1, "rounds": 2, "contenders": ["fastlec"]}
+    result = bench.run(cases="softmax-64x10", **options)
+    assert [limit["gemm"] > 1e6 for limit in result["limits"]] == [True]
+    for entry in result["results"]:
+        assert set(entry["times"]) == {"fastlec"}
+        assert 0 < entry["copy"]["min"] <= entry["copy"]["median"]
 
 
 @pytest.mark.parametrize("nbytes", [1, 1000, machine.SPLIT_FROM + 2])
@@ -290,6 +378,7 @@ def test_the_text_has_times_ratio_rates_and_failures():
     whole = {
         "machine": machine.facts(),
         "isa": "avx512",
+        "held": False,
         "date": "today",
         "smoke": False,
         "libraries": {"fastlec": "1", "JAX": "2"},
@@ -305,7 +394,9 @@ def test_the_text_has_times_ratio_rates_and_failures():
     assert rows[0] == ["tanh-1e5", "float32", "fresh", "20.0", "40.0", "JAX", "50.0", "2.50x", "40.0", "80.0"]
     assert rows[1][-4:] == ["0.8", "80.0", "20.0", "100.0"]  # GB/s of fastlec and the copy, GFLOP/s of fastlec and the GEMM
     assert rows[2][3:] == ["20.0", "50.0"]
-    assert "not installed: PyTorch (no module)" in lines
+    assert "left out: PyTorch (no module)" in lines
+    assert lines[0].endswith("today; avx512")
+    assert report.text(whole | {"held": True}).splitlines()[0].endswith("today; avx512, to which peers are held")
     assert lines[-1] == "failed: NumPy: tanh-1e5 float32 fresh, 1 thread: ran out"
 
 
@@ -324,7 +415,7 @@ def test_run_in_a_process_of_its_own(tmp_path, capsys):
     )
     assert json.loads((tmp_path / "bench.json").read_text()) == result
     assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
-    assert result["isa"] == fastlec.isa()
+    assert (result["isa"], result["held"], result["missing"]) == (fastlec.isa(), False, {})
     assert result["libraries"] == {"fastlec": fastlec.__version__, "NumPy": np.__version__}
     assert [(r["case"], r["mode"], set(r["times"]), r["failed"]) for r in result["results"]] == [
         ("softmax-64x10", "reused", {"fastlec", "NumPy"}, {}),
@@ -335,10 +426,62 @@ def test_run_in_a_process_of_its_own(tmp_path, capsys):
     assert "softmax-64x10 float32 fresh, 1 thread" in seen
 
 
-def test_a_process_that_dies_is_reported(monkeypatch):
-    monkeypatch.setattr("fastlec.bench.timing.CHILD", "import sys; sys.stdin.read(); sys.exit(3)")
-    with pytest.raises(RuntimeError, match="the process with 1 thread ended with code 3 at start"):
-        bench.run(cases="tanh-1e5", threads=1, smoke=True)
+HELD = pytest.mark.skipif(runner.isas()[:2] != ["avx512", "avx2"], reason="AVX2 is not the second best here")
+
+
+@HELD
+def test_peers_are_held_to_an_instruction_set(changed, monkeypatch, tmp_path):
+    """By variables that are set before they load. One without a switch is left out, one with it for another set too."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(peers.ONNXRuntime, "module", "numpy")  # as if it were installed
+    monkeypatch.setenv("NPY_DISABLE_CPU_FEATURES", "")
+    file = tmp_path / "seen"
+    changed(
+        f"""
+from numpy._core import _multiarray_umath as umath
+import fastlec
+names = "OPENBLAS_CORETYPE", "OMP_NUM_THREADS", "JAX_PLATFORMS"
+features = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]
+print(fastlec.isa(), *map(os.environ.get, names), *features, file=open({str(file)!r}, "a"))
+"""
+    )
+    contenders = ["fastlec", "NumPy", "ONNX Runtime"]
+    result = smoke("relu-1e5", contenders, isa="avx2", plot_path=tmp_path / "a.png")
+    assert (result["isa"], result["held"]) == ("avx2", True)
+    assert result["missing"] == {"ONNX Runtime": "has no switch for instruction sets"}
+    seen = sorted(line.split() for line in file.read_text().splitlines())
+    both = [name for name in umath.__cpu_dispatch__ if umath.__cpu_features__[name]]
+    low = [name for name in both if name not in peers.numpy.ABOVE_AVX2]
+    ours = [line for line in seen if line[:4] == ["avx2", "None", "1", "cpu"]]
+    assert [line[4:] for line in ours] == [both]
+    assert [line for line in seen if line not in ours] == [[fastlec.isa(), "Haswell", "1", "cpu", *low]]
+    assert smoke("relu-1e5", contenders[:2], isa="base")["missing"] == {"NumPy": "cannot be held to base"}
+
+
+@HELD
+def test_at_the_best_instruction_set_nobody_needs_to_be_held(changed, monkeypatch, tmp_path):
+    monkeypatch.setenv("FASTLEC_ISA", "avx2")
+    file = tmp_path / "seen"
+    changed(f"import fastlec; print(fastlec.isa(), os.environ.get('OPENBLAS_CORETYPE'), file=open({str(file)!r}, 'a'))")
+    result = smoke("relu-1e5", ["fastlec", "NumPy"], isa="avx512")
+    assert (result["isa"], result["held"], result["missing"]) == ("avx512", False, {})
+    assert sorted(file.read_text().splitlines()) == ["avx2 None", "avx512 None"]
+
+
+def test_what_is_held_says_so_in_words():
+    """A switch for the best set is never needed; those for AVX2 are strings; lists keep what they had."""
+    for kind in peers.PEERS:
+        assert all(isinstance(value, str) for switches in kind.HELD.values() for value in switches.values())
+        assert kind is peers.Fastlec or set(kind.HELD) <= {"avx2"}
+    jax = peers.named("JAX")
+    assert jax.HELD["avx2"]["XLA_FLAGS"].endswith("--xla_cpu_max_isa=AVX2")
+    jax = jax.__new__(jax)
+    softmax, tanh = cases.select(["softmax-64x10", "tanh-1e5"])
+    assert jax.offered(tanh)
+    assert jax.offered(softmax)
+    jax.held = True
+    assert jax.offered(tanh)
+    assert jax.offered(softmax) is None
 
 
 @pytest.mark.parametrize(
@@ -348,6 +491,7 @@ def test_a_process_that_dies_is_reported(monkeypatch):
         ({"threads": 0}, "threads has 0; expected 1 to"),
         ({"threads": [1, 10**6]}, "threads has 1000000; expected 1 to"),
         ({"cases": "nothing"}, "no case has such a name"),
+        ({"isa": "avx1024"}, "isa is 'avx1024'; expected one of those that this machine has: .*base"),
     ],
 )
 def test_arguments_are_checked(arguments, message):

@@ -1,17 +1,22 @@
 """What every contender is: a library, and the methods by which it offers the operations of the cases."""
 
 import importlib
+import os
+from types import MappingProxyType
 
 import numpy as np
 
 from ..images import Images
-from ..kinds import FAMILY
+from ..kinds import FAMILY, SEED
 
 
 class Peer:
-    """name : as shown. module : what to import."""
+    """name : as shown. module : what to import. HELD : instruction set -> the environment variables that hold the library to it,
+    empty where it has no such switch. NOT_HELD : the cases that these do not hold and `offered` leaves out, in words."""
 
-    name = module = None
+    name = module = NOT_HELD = None
+    HELD = MappingProxyType({})
+    held = False  # whether the environment holds it
 
     def __init__(self, threads):
         """ImportError if it is not installed."""
@@ -19,9 +24,17 @@ class Peer:
         self.lib = importlib.import_module(self.module)
         self.version = getattr(self.lib, "__version__", "unknown")
 
+    def offered(self, case):
+        """The method for the case, or None if the library offers no such thing."""
+        return getattr(self, case.op, None) or getattr(self, FAMILY.get(case.op, ""), None)
+
+    def prepare(self, case, dtype, mode):
+        """As `build`, of inputs made here, if they are needed."""
+        return self.build(case, case.make(np.random.default_rng(SEED), dtype), mode) if self.offered(case) else None
+
     def build(self, case, inputs, mode):
         """The function to time, or None if the library offers no such thing. mode : "reused" or "fresh" results."""
-        method = getattr(self, case.op, None) or getattr(self, FAMILY.get(case.op, ""), None)
+        method = self.offered(case)
         if method is None:
             return None
         reused = mode == "reused" and case.out_shape is not None
@@ -43,8 +56,13 @@ class Peer:
 class ImagesOnly:
     """A contender who has something of its own for images alone."""
 
-    def build(self, case, inputs, mode):
-        return super().build(case, inputs, mode) if isinstance(case, Images) else None
+    def offered(self, case):
+        return super().offered(case) if isinstance(case, Images) else None
+
+
+def added(name, value):
+    """The value of an environment variable that is a list, with one entry more."""
+    return f"{os.environ.get(name, '')} {value}".strip()
 
 
 def flat(parts):

@@ -1,14 +1,19 @@
 """faiss."""
 
+from types import MappingProxyType
+
 import numpy as np
 
 from .base import Peer
+from .numpy import OPENBLAS
 
 
 class Faiss(Peer):
     """In float32 alone."""
 
     name = module = "faiss"
+    # A library for each set, or one that chooses among its kernels.
+    HELD = MappingProxyType({"avx2": {"FAISS_OPT_LEVEL": "avx2", "FAISS_SIMD_LEVEL": "AVX2", **OPENBLAS}})
 
     def __init__(self, threads):
         super().__init__(threads)

@@ -1,6 +1,7 @@
 """fastlec itself."""
 
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from .base import Peer
 
 class Fastlec(Peer):
     name = module = "fastlec"
+    HELD = MappingProxyType({isa: {"FASTLEC_ISA": isa} for isa in ("base", "avx2", "avx512")})
 
     def __init__(self, threads):
         super().__init__(threads)
@@ -91,6 +93,20 @@ class Fastlec(Peer):
         layer = self._model(net, theta)
         directions = dict(zip(("x", *layer.params), (dX, *split(net, dtheta)[0]), strict=True))
         return lambda: layer.value_and_jac_mv(X, **directions)
+
+    def jac_mv(self, case, X, theta, dX, dtheta, out):
+        net = case.shape[1]
+        model = self._model(net, theta)
+        _, jac = model.linearize(X)
+        directions = dict(zip(("x", *model.params), (dX, *chain(*split(net, dtheta))), strict=True))
+        return lambda: jac.mv(**directions)
+
+    def jac_tmv(self, case, X, theta, v, out):
+        _, jac = self._model(case.shape[1], theta).linearize(X)
+        return lambda: jac.tmv(v)
+
+    def arrays(self, case, result):
+        return tuple(result.values()) if case.op == "jac_tmv" else result
 
     def step(self, case, X, y, theta, out):
         net = self._model(case.shape[1], theta)

@@ -1,12 +1,14 @@
 """JAX, in both layouts of images."""
 
+from types import MappingProxyType
+
 import numpy as np
 
 from ..image_nets import Conv, Flatten, Pool, shapes
 from ..images import PAD, as_planes, from_planes
 from ..kinds import unpack
 from ..nets import RATE, Dense, split
-from .base import ImagesOnly, Peer, flat
+from .base import ImagesOnly, Peer, added, flat
 
 
 class JAX(Peer):
@@ -17,10 +19,16 @@ class JAX(Peer):
     """
 
     name, module = "JAX", "jax"
+    # That is for what XLA compiles. The kernels that it calls (products, convolutions, sums, softmax) choose by themselves.
+    HELD = MappingProxyType({"avx2": {"XLA_FLAGS": added("XLA_FLAGS", "--xla_cpu_max_isa=AVX2")}})
+    NOT_HELD = "has a switch only for what XLA compiles itself: takes part at tanh, sigmoid and relu alone"
 
     def __init__(self, threads):
         super().__init__(threads)
         self.lib.config.update("jax_enable_x64", True)
+
+    def offered(self, case):
+        return None if self.held and case.op not in ("tanh", "sigmoid", "relu") else super().offered(case)
 
     def take(self, array):
         return self.lib.numpy.asarray(array)
@@ -132,6 +140,19 @@ class JAX(Peer):
 
         return self._jitted(work, ((X, *split(net, theta)[0]), (dX, *split(net, dtheta)[0])))
 
+    def _network(self, net):
+        return lambda X, layers: self._forward(net, layers, X)[0]
+
+    def jac_mv(self, case, X, theta, dX, dtheta, out):
+        net = case.shape[1]
+        _, jac_mv = self.lib.linearize(self._network(net), X, split(net, theta))
+        return self._jitted(jac_mv, (dX, split(net, dtheta)))
+
+    def jac_tmv(self, case, X, theta, v, out):
+        net = case.shape[1]
+        _, jac_tmv = self.lib.vjp(self._network(net), X, split(net, theta))
+        return self._jitted(jac_tmv, (v,))
+
     def step(self, case, X, y, theta, out):
         net, ready = case.shape[1], self.lib.block_until_ready
 
@@ -220,6 +241,8 @@ class JAX(Peer):
         return self._jitted(work, (planes, kernel[None, None, ::-1, ::-1]), jnp.empty_like(planes))
 
     def arrays(self, case, result):
+        if case.op == "jac_tmv":
+            return tuple(self.lib.tree.leaves(result))
         if case.op == "image_step":
             loss, layers = result
             return loss, flat(part for parts in self._exchanged(case, layers, back=True) for part in parts)
@@ -313,6 +336,6 @@ class JAX(Peer):
 
 
 class JAXNHWC(ImagesOnly, JAX):
-    name = "JAX NHWC"
+    name, HELD = "JAX NHWC", MappingProxyType({})  # that of JAX is not for convolutions
     dimensions, image_order, weight_order = ("NHWC", "HWIO", "NHWC"), (0, 2, 3, 1), (2, 3, 1, 0)
     filter2d = None  # an image of one channel lies the same way

@@ -4,10 +4,17 @@ from functools import partial
 from types import MappingProxyType
 
 import numpy as np
+from numpy._core import _multiarray_umath as umath
 
 from ..kinds import lloyd, reweighted, unpack
-from ..nets import RATE, split
-from .base import Peer
+from ..nets import ACTIVATIONS, RATE, split
+from .base import Peer, added
+
+# Those of the instruction sets with kernels of their own that are above AVX2: NumPy warns of a name that the machine lacks.
+ABOVE_AVX2 = [
+    name for name in umath.__cpu_dispatch__ if name.startswith(("AVX512", "X86_V4")) and umath.__cpu_features__.get(name)
+]
+OPENBLAS = MappingProxyType({"OPENBLAS_CORETYPE": "Haswell"})
 
 
 class NumPy(Peer):
@@ -18,6 +25,9 @@ class NumPy(Peer):
     """
 
     name, module = "NumPy", "numpy"
+    HELD = MappingProxyType(
+        {"avx2": {"NPY_DISABLE_CPU_FEATURES": added("NPY_DISABLE_CPU_FEATURES", " ".join(ABOVE_AVX2)), **OPENBLAS}}
+    )
 
     def unary(self, case, x, out):
         function, axis = getattr(self, "_" + case.op), case.axis
@@ -213,6 +223,45 @@ class NumPy(Peer):
             np.add(dy, db, out=dy)
             np.multiply(np.multiply(y, y, out=other), dy, out=other)
             return y, np.subtract(dy, other, out=dy)
+
+        return work
+
+    def _linearized(self, net, layers, X):
+        """What each layer has as its input, and the derivative of its activation, None of one that is linear."""
+        calls, kept = self._forward(net, layers, X, np.empty((len(X), net[-1].n_out), X.dtype))
+        run(calls)
+        return [
+            (x, None if layer.activation == "identity" else ACTIVATIONS[layer.activation][1](hidden))
+            for layer, (x, hidden) in zip(net, kept, strict=True)
+        ]
+
+    def jac_mv(self, case, X, theta, dX, dtheta, out):
+        net, layers = case.shape[1], split(case.shape[1], theta)
+        stack = list(zip(layers, split(net, dtheta), self._linearized(net, layers, X), strict=True))
+
+        def work():
+            dy = dX
+            for (W, _), (dW, db), (x, slope) in stack:
+                dy = np.dot(dy, W.T)
+                np.add(dy, np.dot(x, dW.T), out=dy)
+                np.add(dy, db, out=dy)
+                if slope is not None:
+                    np.multiply(dy, slope, out=dy)
+            return dy
+
+        return work
+
+    def jac_tmv(self, case, X, theta, v, out):
+        net, layers, ones = case.shape[1], split(case.shape[1], theta), np.ones(len(v), v.dtype)
+        stack = list(zip(layers, self._linearized(net, layers, X), strict=True))[::-1]
+
+        def work():
+            inner, parts = v, []
+            for (W, _), (x, slope) in stack:
+                inner = inner if slope is None else np.multiply(inner, slope)
+                parts += np.dot(ones, inner), np.dot(inner.T, x)
+                inner = np.dot(inner, W)
+            return inner, *parts[::-1]
 
         return work
 

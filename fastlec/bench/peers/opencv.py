@@ -1,5 +1,7 @@
 """OpenCV."""
 
+from types import MappingProxyType
+
 import numpy as np
 
 from .base import Peer
@@ -7,6 +9,7 @@ from .base import Peer
 
 class OpenCV(Peer):
     name, module = "OpenCV", "cv2"
+    HELD = MappingProxyType({"avx2": {"OPENCV_CPU_DISABLE": "AVX512-SKX", "OPENCV_IPP": "avx2"}})
 
     def __init__(self, threads):
         super().__init__(threads)

@@ -6,10 +6,11 @@ import numpy as np
 
 from ..images import as_planes, from_planes
 from .base import Peer
+from .numpy import NumPy
 
 
 class SciPy(Peer):
-    name, module = "SciPy", "scipy"
+    name, module, HELD = "SciPy", "scipy", NumPy.HELD
 
     def __init__(self, threads):
         super().__init__(threads)

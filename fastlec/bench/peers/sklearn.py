@@ -6,12 +6,14 @@ import numpy as np
 
 from ..kinds import unpack
 from .base import Peer
+from .numpy import NumPy
 
 
 class ScikitLearn(Peer):
     """Its losses and linear models through the private modules that its own estimators use."""
 
     name, module = "scikit-learn", "sklearn"
+    HELD = NumPy.HELD  # whose products it takes, and SciPy's; its own code has no kernels for single instruction sets
 
     def _loss(self, classes):
         return importlib.import_module("sklearn._loss").HalfMultinomialLoss(n_classes=classes)
