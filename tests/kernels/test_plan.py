@@ -51,7 +51,6 @@ WAYS = {
 PANELS_FIRST = {
     "blocks": ["gemm_pack", "gemm"],
     "rows far apart": ["gemm_pack", "gemm"],
-    "no depth, rows far apart": ["gemm_pack", "gemm"],
     "columns far apart": ["gemm_pack", "gemm"],
     "all columns in a block": ["gemm"],
     "few rows of both in order": ["gemm_pack", "gemm"],
