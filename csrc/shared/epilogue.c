@@ -8,7 +8,8 @@
 FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const real *sums, fl_int lds, fl_int i, fl_int rows,
                             fl_int j, fl_int cols, const int activation, const int derivative)
 {
-    const real *bias = e->bias ? (const real *)e->bias + j : NULL;
+    const real *bias = e->bias && !e->by_row ? (const real *)e->bias + j : NULL;
+    const real *row_bias = e->bias && e->by_row ? (const real *)e->bias + i : NULL;
     const int accumulate = e->accumulate; /* what is stored might be it, as far as the compiler knows */
     for (fl_int q = 0; q < rows; q++) {
         const fl_int at = (i + q) * ldc + j;
@@ -20,6 +21,7 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const re
             vec x = vload_n(s + v, left, 0);
             if (accumulate) x += vload_n(c + v, left, 0);
             if (bias) x += vload_n(bias + v, left, 0);
+            if (row_bias) x += vset(row_bias[q]);
             x = activate(x, activation);
             if (residual) x += vload_n(residual + v, left, 0);
             if (derivative != FL_IDENTITY) x *= activation_derivative(vload_n(of + v, left, 0), derivative);
@@ -35,7 +37,7 @@ FL_INTERLEAVED void FL_ENTRY(finish)(const fl_epilogue *e, void *c, fl_int ldc, 
         const stepper step = stepper_of(e->update);
         for (fl_int q = 0; q < rows; q++) update_row(&step, (real *)c + (i + q) * ldc + j, sums + q * lds, cols);
     } else if (e->z) { /* by way of C: a loop that might store z as well would be slower for all others */
-        const fl_epilogue argument = {.bias = e->bias, .accumulate = e->accumulate};
+        const fl_epilogue argument = {.bias = e->bias, .by_row = e->by_row, .accumulate = e->accumulate};
         const fl_epilogue rest = {.residual = e->residual, .activation = e->activation};
         FL_ENTRY(finish)(&argument, c, ldc, sums, lds, i, rows, j, cols);
         for (fl_int at = i * ldc + j; at < (i + rows) * ldc; at += ldc)

@@ -10,11 +10,12 @@
  * itself. All zeros: C = sums.
  * With `update`, C holds parameters and the sums are their gradient: C takes the optimizer's step, and nothing else follows. */
 typedef struct {
-    const void *bias; /* one for each column of C, or each channel of images */
+    const void *bias; /* one for each column of C, or each channel of images; by_row: each row of C, in `finish` */
     const void *residual;
     const void *of; /* what the derivative follows from: y = derivative(.), or its argument (activations.def) */
     void *z;
     int accumulate; /* [C] */
+    int by_row;
     int activation, derivative;
     const fl_update *update;
 } fl_epilogue;

@@ -12,6 +12,7 @@ DEPTHWISE: int
 PIXELS: int
 CHANNELS: int
 IMAGES: int
+PRODUCTS: int
 
 def set_default(algorithm: int) -> None: ...
 def get_default() -> int: ...

@@ -17,10 +17,11 @@ cdef enum:              # parts of an epilogue
 cdef class Epilogue:
     cdef readonly cnp.ndarray bias, residual, of, z
     cdef readonly int activation, derivative
-    cdef readonly bint accumulate, update
+    cdef readonly bint accumulate, update, by_row
 
     cdef int parts(self) noexcept
     cdef Epilogue part(self, object index, tuple shape)
+    cdef Epilogue rows(self, object index, tuple shape, object channels)
     cdef int point(self, Plan plan, fl_epilogue *e) except -1
     cdef double work(self) noexcept
 

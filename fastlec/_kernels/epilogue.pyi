@@ -14,6 +14,7 @@ class Epilogue:
     of: np.ndarray | None
     update: bool
     z: np.ndarray | None
+    by_row: bool
     def __init__(
         self,
         bias: np.ndarray | None = None,
@@ -24,4 +25,5 @@ class Epilogue:
         of: np.ndarray | None = None,
         update: bool = False,
         z: np.ndarray | None = None,
+        by_row: bool = False,
     ) -> None: ...

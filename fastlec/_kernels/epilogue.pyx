@@ -34,21 +34,21 @@ PARTS = {"bias": BIAS, "activation": ACTIVATION, "residual": RESIDUAL, "accumula
 cdef class Epilogue:
     """c = (activation(z) + residual) * derivative'(of) with z = sums + [c] + bias, where c is a kernel's output.
 
-    bias : one number for each column of c, or each channel of images. residual, of, z : arrays of c's shape; z takes z.
+    bias : one number for each column of c, or each channel of images; by_row : for each row of c. residual, of, z : arrays of c's shape; z takes z.
     accumulate : whether c itself is added, as it was before. derivative : an activation, whose derivative is taken from `of`, its
     value or, for those in KEEP_Z, its argument; then there are no activation and no z. update : c are parameters and the sums
     their gradient: c takes the optimizer's step of the plan.
     """
 
     def __cinit__(self, cnp.ndarray bias=None, int activation=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False,
-                  int derivative=FL_IDENTITY, cnp.ndarray of=None, bint update=False, cnp.ndarray z=None):
+                  int derivative=FL_IDENTITY, cnp.ndarray of=None, bint update=False, cnp.ndarray z=None, bint by_row=False):
         if derivative != FL_IDENTITY and of is None:
             raise ValueError("of is None; expected what the derivative of the activation follows from")
         if derivative != FL_IDENTITY and (activation != FL_IDENTITY or z is not None):
             raise ValueError("there are a derivative and an activation or z; expected the one or the others")
         self.bias, self.activation, self.residual, self.accumulate = bias, activation, residual, accumulate
         self.derivative, self.of, self.update = derivative, of if derivative != FL_IDENTITY else None, update
-        self.z = z
+        self.z, self.by_row = z, by_row
 
     cdef int parts(self) noexcept:
         """Those that this epilogue has."""
@@ -59,7 +59,14 @@ cdef class Epilogue:
     cdef Epilogue part(self, object index, tuple shape):
         """The epilogue of c[index].reshape(shape)."""
         residual, of, z = [None if a is None else a[index].reshape(shape) for a in (self.residual, self.of, self.z)]
-        return Epilogue(self.bias, self.activation, residual, self.accumulate, self.derivative, of, self.update, z)
+        return Epilogue(self.bias, self.activation, residual, self.accumulate, self.derivative, of, self.update, z, self.by_row)
+
+    cdef Epilogue rows(self, object index, tuple shape, object channels):
+        """The epilogue of c[index].reshape(shape), where c are images and the rows these channels of one."""
+        cdef Epilogue part = self.part(index, shape)
+        if self.bias is not None:
+            part.bias, part.by_row = self.bias[channels], True
+        return part
 
     cdef int point(self, Plan plan, fl_epilogue *e) except -1:
         """Fills e, a member of the plan's last job."""
@@ -72,6 +79,7 @@ cdef class Epilogue:
         if self.z is not None:
             plan.point(<const void **>&e.z, self.z)
         e.accumulate, e.activation, e.derivative = self.accumulate, self.activation, self.derivative
+        e.by_row = self.by_row
         e.update = &plan.rule if self.update else NULL
         return 0
 
@@ -100,6 +108,7 @@ cdef Epilogue checked(Epilogue after, Plan plan, str kernel, cnp.ndarray out, in
                 raise ValueError(f"{name} has shape {(<object>a).shape}; expected {(<object>out).shape}")
     if after.bias is not None:
         plan.check(after.bias, "bias", 1)
-        if cnp.PyArray_DIM(after.bias, 0) != cnp.PyArray_DIM(out, 1):
-            raise ValueError(f"bias has shape {(<object>after.bias).shape}; expected ({cnp.PyArray_DIM(out, 1)},)")
+        length = cnp.PyArray_DIM(out, 0 if after.by_row else 1)
+        if cnp.PyArray_DIM(after.bias, 0) != length:
+            raise ValueError(f"bias has shape {(<object>after.bias).shape}; expected ({length},)")
     return after

@@ -69,7 +69,7 @@ cdef extern from "shared/epilogue.h" nogil:
         const void *residual
         const void *of
         void *z
-        int accumulate, activation, derivative
+        int accumulate, by_row, activation, derivative
         const fl_update *update
 
 cdef extern from "kernels/softmax.h" nogil:

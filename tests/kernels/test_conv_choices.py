@@ -48,7 +48,7 @@ TAKEN = {
     "long rows": ("forward", conv(8, 3, 224, 64, 7, stride=2), "float32", "conv"),
     "few channels": ("forward", conv(64, 1, 28, 32), "float64", "conv"),
     "channels that fill registers": ("forward", conv(8, 128, 28, 128, groups=4, stride=2), "float32", "conv_channels"),
-    "channels of 1 x 1": ("forward", conv(8, 256, 56, 64, 1), "float64", "conv_channels"),
+    "channels of 1 x 1": ("forward", conv(8, 256, 56, 32, 1), "float64", "conv_channels"),
     "many images": ("forward", conv(16, 12, 16, 20), "float32", "conv_images"),
     "many images, their gradient": ("data", conv(64, 6, 14, 16, 5, 0), "float64", "conv_images"),
     "a channel for each row": (
@@ -145,7 +145,7 @@ def test_direct_sums_the_products_of_the_formula(operation, case, isa, way):
     for algorithm in (kernels.DIRECT, kernels.IM2COL):
         found = way(operation, case, np.float32, algorithm)
         found = {found} if isinstance(found, str) else set(found)
-        assert all(name.startswith("conv") for name in found)
+        assert all(name.startswith(("conv", "gemm")) for name in found)
 
 
 def test_the_default_is_what_auto_means(way):
@@ -201,3 +201,19 @@ def test_each_algorithm_is_exact_wherever_it_fits(name, isa, dtype, rng, taken):
             plan.run()
             np.testing.assert_array_equal(out, expected, err_msg=f"{case}, {add.__name__}")
     assert {forward, weights} <= found
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_products_of_pixels_where_products_pack(groups, isa, dtype, rng, taken):
+    """1 x 1 weights, forward and data's gradient: of integers they give what lanes along the pixels give."""
+    g = geometry((3, 96 * groups, 11, 13), (64 * groups, 96, 1, 1), groups=groups)
+    x, W, v = (rng.integers(-2, 3, shape).astype(dtype) for shape in (g.x_shape, g.w_shape, g.y_shape))
+    for add, arrays, shape in ((kernels.forward, (x, W), g.y_shape), (kernels.data_gradient, (v, W), g.x_shape)):
+        plan, out, expected = Plan(dtype.num), np.full(shape, np.nan, dtype), np.full(shape, np.nan, dtype)
+        add(plan, g, *arrays, out)
+        assert ("gemm" in taken(plan)) == (isa == "avx2")
+        add(plan, g, *arrays, expected, algorithm=kernels.PIXELS)
+        plan.run()
+        np.testing.assert_array_equal(out, expected)
+    with pytest.raises(ValueError, match=r"^algorithm is 'products'; expected another one for this convolution$"):
+        kernels.weight_gradient(plan, g, v, x, np.empty(g.w_shape, dtype), algorithm=kernels.PRODUCTS)

@@ -14,7 +14,7 @@ The cheapest one that fits is taken; of equal ones the first.
 
 cimport numpy as cnp
 
-from fastlec._kernels.conv cimport channels, depthwise, images, pixels, winograd
+from fastlec._kernels.conv cimport channels, depthwise, images, pixels, products, winograd
 from fastlec._kernels.conv.layout cimport Layout
 from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.plan cimport Plan
@@ -43,17 +43,16 @@ cdef Algorithm algorithm_of(const char *name, int code, bint direct, Fits fits, 
     return a
 
 
-cdef enum:
-    ALGORITHMS = 5
-
-cdef Algorithm FORWARD[ALGORITHMS]
+# Both lists end with a row without a name.
+cdef Algorithm FORWARD[7]
 FORWARD[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.fits, depthwise.cost_ns, depthwise.add)
 FORWARD[1] = algorithm_of("winograd", WINOGRAD_CODE, False, winograd.fits, winograd.cost_ns, winograd.add)
 FORWARD[2] = algorithm_of("pixels", PIXELS_CODE, True, pixels.fits, pixels.cost_ns, pixels.add)
 FORWARD[3] = algorithm_of("channels", CHANNELS_CODE, True, channels.fits, channels.cost_ns, channels.add)
 FORWARD[4] = algorithm_of("images", IMAGES_CODE, True, images.fits, images.cost_ns, images.add)
+FORWARD[5] = algorithm_of("products", PRODUCTS_CODE, True, products.fits, products.cost_ns, products.add)
 
-cdef Algorithm WEIGHTS[ALGORITHMS]
+cdef Algorithm WEIGHTS[6]
 WEIGHTS[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.weights_fits, depthwise.weights_cost_ns,
                           depthwise.add_weights)
 WEIGHTS[1] = algorithm_of("winograd", WINOGRAD_CODE, False, winograd.weights_fits, winograd.weights_cost_ns, winograd.add_weights)
@@ -67,24 +66,27 @@ cdef const Algorithm *cheapest(const Algorithm *algorithms, Plan plan, Layout L,
     cdef const Algorithm *best = NULL
     cdef double cost, least = 0
     cdef list costs = []
-    cdef int i
-    for i in range(ALGORITHMS):
+    cdef int i = 0
+    while algorithms[i].name is not NULL:
         if (algorithms[i].direct or not direct) and algorithms[i].fits(plan, L):
             cost = algorithms[i].cost_ns(plan, L)
             costs.append((cost, algorithms[i].name))
             if best is NULL or cost < least:
                 best, least = &algorithms[i], cost
+        i += 1
     L.why = costs
     return best
 
 
 cdef const Algorithm *of_code(const Algorithm *algorithms, Plan plan, Layout L, int code) except NULL:
     """The algorithm of this code. ValueError if it does not fit, but for Winograd's, which is then less accurate."""
-    cdef int i = 0
-    while algorithms[i].code != code:
+    cdef int i = 0, named = 0
+    while FORWARD[named].code != code:      # which has all of them
+        named += 1
+    while algorithms[i].name is not NULL and algorithms[i].code != code:
         i += 1
-    if code != WINOGRAD_CODE and not algorithms[i].fits(plan, L):
-        raise ValueError(f"algorithm is {algorithms[i].name.decode()!r}; expected another one for this convolution")
+    if algorithms[i].name is NULL or (code != WINOGRAD_CODE and not algorithms[i].fits(plan, L)):
+        raise ValueError(f"algorithm is {FORWARD[named].name.decode()!r}; expected another one for this convolution")
     L.asked, L.why = True, "asked for"
     return &algorithms[i]
 
