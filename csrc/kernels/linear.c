@@ -13,8 +13,8 @@
 
 #define ROWS 4 /* of X that the data gradient computes at a time */
 
-/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of DOT_ROWS. ahead: the next strip, as long as this one, of
- * which the first half is prefetched here, or all of it where nothing else will (`alone`); or NULL. */
+/* Z of a strip; rows beyond `rows` repeat the last one, up to a multiple of DOT_ROWS. ahead: the next strip, as long as this one,
+ * of which the first half is prefetched here, or all of it where nothing else will (`alone`); or NULL. */
 static void strip_logits(real *z, const real *x, fl_int ldx, fl_int rows, const real *w, fl_int ldw, fl_int n, fl_int classes,
                          const real *ahead, int alone)
 {

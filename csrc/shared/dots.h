@@ -43,8 +43,8 @@ FL_INLINE void dots_tile(real *out, const real *const *x, const real *w, fl_int 
 }
 
 /* DOT_ROWS rows of x and 1 to DOT_COLUMNS of w. */
-FL_INLINE void dots_tile_of(real *out, const real *const *x, const real *w, fl_int ldw, fl_int n, const real *ahead, fl_int ld_ahead,
-                            int fetch, fl_int columns)
+FL_INLINE void dots_tile_of(real *out, const real *const *x, const real *w, fl_int ldw, fl_int n, const real *ahead,
+                            fl_int ld_ahead, int fetch, fl_int columns)
 {
     switch (columns) {
     case 1: dots_tile(out, x, w, ldw, n, ahead, ld_ahead, fetch, DOT_ROWS, 1); break;

@@ -10,8 +10,8 @@
 #define CONV_ROWS 6
 #define RUN_PIXELS 6
 #define DOT_ROWS 4
-#define DOT_COLUMNS 2 /* linear, gemm_dots: 8 sums, 4 of x, 1 of w */
-#define DOT_BYTES 16384 /* linear: of w in a tile, that stay in L1 while all rows of a strip pass */
+#define DOT_COLUMNS 2     /* linear, gemm_dots: 8 sums, 4 of x, 1 of w */
+#define DOT_BYTES 16384   /* linear: of w in a tile, that stay in L1 while all rows of a strip pass */
 #define OUTER_ROWS 5      /* linear: for 2 registers of columns: 10 sums, 2 of X, 1 residual */
 #define DOT_TAPS 3        /* conv_weights: for 4 rows of v: 12 sums, 4 of v, 1 of the image */
 #define LANE_TAPS 6       /* conv_weights_channels: for 2 registers of rows: 12 sums, 2 of v, 1 pixel */

@@ -13,6 +13,7 @@ PIXELS: int
 CHANNELS: int
 IMAGES: int
 PRODUCTS: int
+COLUMNS: int
 
 def set_default(algorithm: int) -> None: ...
 def get_default() -> int: ...

@@ -7,7 +7,7 @@ x (n, c, h, w), W (k, c / groups, r, s), y and v (n, k, oh, ow), all in C order,
 
 cimport numpy as cnp
 
-from fastlec._kernels.conv.choose cimport AUTO_CODE, CHANNELS_CODE, DEPTHWISE_CODE, DIRECT_CODE, IM2COL_CODE, IMAGES_CODE
+from fastlec._kernels.conv.choose cimport AUTO_CODE, CHANNELS_CODE, COLUMNS_CODE, DEPTHWISE_CODE, DIRECT_CODE, IM2COL_CODE, IMAGES_CODE
 from fastlec._kernels.conv.choose cimport PIXELS_CODE, PRODUCTS_CODE, WINOGRAD_CODE, add_convolution, add_weights
 from fastlec._kernels.conv.layout cimport Layout, data_layout, forward_layout
 from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Z, Epilogue, checked
@@ -21,7 +21,8 @@ from fastlec._kernels.update import step
 cnp.import_array()
 
 AUTO, IM2COL, DIRECT, WINOGRAD = AUTO_CODE, IM2COL_CODE, DIRECT_CODE, WINOGRAD_CODE
-DEPTHWISE, PIXELS, CHANNELS, IMAGES, PRODUCTS = DEPTHWISE_CODE, PIXELS_CODE, CHANNELS_CODE, IMAGES_CODE, PRODUCTS_CODE
+DEPTHWISE, PIXELS, CHANNELS, IMAGES = DEPTHWISE_CODE, PIXELS_CODE, CHANNELS_CODE, IMAGES_CODE
+PRODUCTS, COLUMNS = PRODUCTS_CODE, COLUMNS_CODE
 
 cdef int default = AUTO_CODE    # the process's choice: what "auto" is
 

@@ -8,7 +8,7 @@ from fastlec._geometry import geometry
 from fastlec._kernels import conv2d as kernels
 from fastlec._kernels.plan import Plan
 
-HELPERS = ("conv_pack", "sum", "im2col")  # jobs around the one that convolves
+HELPERS = ("conv_pack", "gemm_pack", "sum", "im2col")  # jobs around the one that convolves
 GUARD = ("winograd_maps", "winograd_measure", "winograd_bounds", "winograd_weights_bounds", "winograd_choose")
 GUARD += ("winograd_pack", "winograd_in")
 
@@ -43,6 +43,7 @@ def by_isa(avx512, avx2, base):
 
 
 WINOGRAD, IMAGES = ("winograd?", "conv_channels?"), ("winograd?", "conv_images?")
+FEW = ("winograd_few?", "conv_channels?")
 # (operation, case, dtype, what is taken: a name, or one for each instruction set)
 TAKEN = {
     "long rows": ("forward", conv(8, 3, 224, 64, 7, stride=2), "float32", "conv"),
@@ -61,7 +62,9 @@ TAKEN = {
     "3 x 3": ("forward", conv(1, 64, 28, 64), "float32", by_isa(WINOGRAD, WINOGRAD, ("winograd?", "conv?"))),
     "3 x 3, the gradient": ("data", conv(1, 64, 28, 64), "float32", by_isa(WINOGRAD, WINOGRAD, ("winograd?", "conv?"))),
     "3 x 3, dilated": ("forward", conv(8, 64, 28, 64, padding=2, dilation=2), "float32", by_isa(WINOGRAD, IMAGES, IMAGES)),
-    "few tiles": ("forward", conv(1, 512, 7, 512), "float32", ("winograd_few?", "conv_channels?")),
+    "few tiles": ("forward", conv(1, 512, 7, 512), "float32", by_isa(FEW, "gemm", FEW)),
+    "few tiles, the gradient": ("data", conv(2, 512, 7, 512), "float32", FEW),
+    "a stride": ("forward", conv(1, 256, 28, 256, stride=2), "float64", by_isa("conv_channels", "gemm", "conv_channels")),
     "weights, channels": ("weights", conv(8, 256, 56, 64, 1), "float32", "conv_weights_channels"),
     "weights, pixels": (
         "weights",
@@ -203,17 +206,35 @@ def test_each_algorithm_is_exact_wherever_it_fits(name, isa, dtype, rng, taken):
     assert {forward, weights} <= found
 
 
-@pytest.mark.parametrize("groups", [1, 2])
-def test_products_of_pixels_where_products_pack(groups, isa, dtype, rng, taken):
-    """1 x 1 weights, forward and data's gradient: of integers they give what lanes along the pixels give."""
-    g = geometry((3, 96 * groups, 11, 13), (64 * groups, 96, 1, 1), groups=groups)
+PRODUCTS = {
+    "products": Conv((3, 96, 11, 13), (64, 96, 1, 1)),
+    "products, groups": Conv((3, 192, 11, 13), (128, 96, 1, 1), groups=2),
+    "columns": Conv((2, 20, 23, 26), (50, 20, 3, 3), padding=1),
+    "columns, a stride, groups": Conv((2, 40, 25, 26), (100, 20, 3, 3), padding=2, stride=2, groups=2),
+    "columns, dilated": Conv((1, 20, 9, 26), (50, 20, 3, 2), dilation=(2, 3)),
+    "columns, 1 x 1": Conv((2, 60, 25, 26), (50, 60, 1, 1), stride=2),
+}
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_convolutions_by_products_of_matrices(name, isa, dtype, rng, taken):
+    """Where products pack: of integers they give what lanes along the pixels give. Columns are for the forward map alone."""
+    case, kind = PRODUCTS[name], name.partition(",")[0]
+    code = {"products": kernels.PRODUCTS, "columns": kernels.COLUMNS}[kind]
+    g = geometry(case.x, case.W, **case.options)
     x, W, v = (rng.integers(-2, 3, shape).astype(dtype) for shape in (g.x_shape, g.w_shape, g.y_shape))
-    for add, arrays, shape in ((kernels.forward, (x, W), g.y_shape), (kernels.data_gradient, (v, W), g.x_shape)):
+    refused = rf"^algorithm is '{kind}'; expected another one for this convolution$"
+    ways = [(kernels.forward, (x, W), g.y_shape), (kernels.data_gradient, (v, W), g.x_shape)]
+    for add, arrays, shape in ways[: 2 if kind == "products" else 1]:
         plan, out, expected = Plan(dtype.num), np.full(shape, np.nan, dtype), np.full(shape, np.nan, dtype)
-        add(plan, g, *arrays, out)
-        assert ("gemm" in taken(plan)) == (isa == "avx2")
+        if isa != "avx2":
+            with pytest.raises(ValueError, match=refused):
+                add(plan, g, *arrays, out, algorithm=code)
+            continue
+        add(plan, g, *arrays, out, algorithm=code)
+        assert "gemm" in taken(plan)
         add(plan, g, *arrays, expected, algorithm=kernels.PIXELS)
         plan.run()
         np.testing.assert_array_equal(out, expected)
-    with pytest.raises(ValueError, match=r"^algorithm is 'products'; expected another one for this convolution$"):
-        kernels.weight_gradient(plan, g, v, x, np.empty(g.w_shape, dtype), algorithm=kernels.PRODUCTS)
+    with pytest.raises(ValueError, match=refused):
+        kernels.weight_gradient(Plan(dtype.num), g, v, x, np.empty(g.w_shape, dtype), algorithm=code)

@@ -99,7 +99,7 @@ def test_a_product_stores_z(shape, accumulate, isa, dtype, rng):
     np.testing.assert_array_equal(c, np.maximum(expected, 0))
 
 
-ALGORITHMS = ("im2col", "direct", "winograd", "depthwise", "pixels", "channels", "images", "products")
+ALGORITHMS = ("im2col", "direct", "winograd", "depthwise", "pixels", "channels", "images", "products", "columns")
 IMAGES = {
     "3 x 3": ((2, 3, 9, 11), (5, 3, 3, 3), {"padding": 1}),
     "5 x 5, strided": ((2, 3, 9, 11), (5, 3, 5, 5), {"stride": 2}),
@@ -107,6 +107,7 @@ IMAGES = {
     "many channels": ((3, 40, 8, 8), (48, 40, 3, 3), {"padding": 1}),
     "1 x 1": ((2, 88, 9, 11), (50, 88, 1, 1), {}),
     "1 x 1, groups": ((2, 176, 9, 11), (100, 88, 1, 1), {"groups": 2}),
+    "strided, groups": ((2, 40, 25, 26), (100, 20, 3, 3), {"stride": 2, "padding": 1, "groups": 2}),
 }
 
 

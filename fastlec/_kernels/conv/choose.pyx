@@ -14,7 +14,7 @@ The cheapest one that fits is taken; of equal ones the first.
 
 cimport numpy as cnp
 
-from fastlec._kernels.conv cimport channels, depthwise, images, pixels, products, winograd
+from fastlec._kernels.conv cimport channels, columns, depthwise, images, pixels, products, winograd
 from fastlec._kernels.conv.layout cimport Layout
 from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.plan cimport Plan
@@ -44,13 +44,14 @@ cdef Algorithm algorithm_of(const char *name, int code, bint direct, Fits fits, 
 
 
 # Both lists end with a row without a name.
-cdef Algorithm FORWARD[7]
+cdef Algorithm FORWARD[8]
 FORWARD[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.fits, depthwise.cost_ns, depthwise.add)
 FORWARD[1] = algorithm_of("winograd", WINOGRAD_CODE, False, winograd.fits, winograd.cost_ns, winograd.add)
 FORWARD[2] = algorithm_of("pixels", PIXELS_CODE, True, pixels.fits, pixels.cost_ns, pixels.add)
 FORWARD[3] = algorithm_of("channels", CHANNELS_CODE, True, channels.fits, channels.cost_ns, channels.add)
 FORWARD[4] = algorithm_of("images", IMAGES_CODE, True, images.fits, images.cost_ns, images.add)
 FORWARD[5] = algorithm_of("products", PRODUCTS_CODE, True, products.fits, products.cost_ns, products.add)
+FORWARD[6] = algorithm_of("columns", COLUMNS_CODE, True, columns.fits, columns.cost_ns, columns.add)
 
 cdef Algorithm WEIGHTS[6]
 WEIGHTS[0] = algorithm_of("depthwise", DEPTHWISE_CODE, False, depthwise.weights_fits, depthwise.weights_cost_ns,

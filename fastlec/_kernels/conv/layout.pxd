@@ -21,6 +21,8 @@ cdef class Layout:
     cdef fl_int *ty
     cdef fl_int *tx
     cdef fl_int *where
+    cdef object g                                       # the Geometry
+    cdef bint transposed                                # the gradient by the data
     cdef object why                                     # why its algorithm was chosen: for Plan.because
     cdef bint asked                                     # whether the user named the algorithm
     cdef bint tiled                                     # whether `tile` and `chunk` are chosen (planes.choose_tile)

@@ -158,6 +158,7 @@ cdef Layout forward_layout(object g, bint flat=True):
     """y[a, b] = sum W x[sh a + dh i - top, sw b + dw j - left]. flat: the image as one row, if its taps allow that."""
     cdef Layout L = Layout()
     cdef fl_int i, j, q = 0, r = g.r, s = g.s, dh = g.dh, dw = g.dw
+    L.g = g
     L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.k // g.groups, g.c // g.groups
     L.h, L.w, L.sh, L.sw, L.top, L.left = g.h, g.w, g.sh, g.sw, g.top, g.left
     L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = g.oh, g.ow, g.oh, g.ow, 1, 1
@@ -184,6 +185,7 @@ cdef Layout data_layout(object g):
     cdef fl_int i, j, p, q, n = 0, f = 0, low_y = 0, low_x = 0
     cdef list down, across, rows, cols
     cdef fl_int r = g.r, s = g.s, dh = g.dh, dw = g.dw, sh = g.sh, sw = g.sw, top = g.top, left = g.left
+    L.g, L.transposed = g, True
     L.images, L.groups, L.rows, L.channels = g.n, g.groups, g.c // g.groups, g.k // g.groups
     L.h, L.w, L.sh, L.sw = g.oh, g.ow, 1, 1
     L.grid_rows, L.grid_cols, L.oh, L.ow, L.down, L.across = blocks(g.h, sh), blocks(g.w, sw), g.h, g.w, sh, sw

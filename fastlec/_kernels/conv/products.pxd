@@ -1,3 +1,4 @@
+# Convolutions with 1 x 1 weights as products: an algorithm of choose.pyx.
 cimport numpy as cnp
 
 from fastlec._kernels.conv.layout cimport Layout
