@@ -7,8 +7,8 @@ x (n, c, h, w), W (k, c / groups, r, s), y and v (n, k, oh, ow), all in C order,
 
 cimport numpy as cnp
 
-from fastlec._kernels.conv.choose cimport AUTO_CODE, CHANNELS_CODE, COLUMNS_CODE, DEPTHWISE_CODE, DIRECT_CODE, IM2COL_CODE, IMAGES_CODE
-from fastlec._kernels.conv.choose cimport PIXELS_CODE, PRODUCTS_CODE, WINOGRAD_CODE, add_convolution, add_weights
+from fastlec._kernels.conv.choose cimport AUTO_CODE, CHANNELS_CODE, COLUMNS_CODE, DEPTHWISE_CODE, DIRECT_CODE, IM2COL_CODE
+from fastlec._kernels.conv.choose cimport IMAGES_CODE, PIXELS_CODE, PRODUCTS_CODE, WINOGRAD_CODE, add_convolution, add_weights
 from fastlec._kernels.conv.layout cimport Layout, data_layout, forward_layout
 from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Z, Epilogue, checked
 from fastlec._kernels.fl cimport fl_int

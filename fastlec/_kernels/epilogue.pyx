@@ -34,10 +34,10 @@ PARTS = {"bias": BIAS, "activation": ACTIVATION, "residual": RESIDUAL, "accumula
 cdef class Epilogue:
     """c = (activation(z) + residual) * derivative'(of) with z = sums + [c] + bias, where c is a kernel's output.
 
-    bias : one number for each column of c, or each channel of images; by_row : for each row of c. residual, of, z : arrays of c's shape; z takes z.
-    accumulate : whether c itself is added, as it was before. derivative : an activation, whose derivative is taken from `of`, its
-    value or, for those in KEEP_Z, its argument; then there are no activation and no z. update : c are parameters and the sums
-    their gradient: c takes the optimizer's step of the plan.
+    bias : one number for each column of c, or each channel of images; by_row : for each row of c. residual, of, z : arrays of
+    c's shape; z takes z. accumulate : whether c itself is added, as it was before. derivative : an activation, whose derivative is
+    taken from `of`, its value or, for those in KEEP_Z, its argument; then there are no activation and no z. update : c are
+    parameters and the sums their gradient: c takes the optimizer's step of the plan.
     """
 
     def __cinit__(self, cnp.ndarray bias=None, int activation=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False,
