@@ -63,7 +63,7 @@ TAKEN = {
     "3 x 3, the gradient": ("data", conv(1, 64, 28, 64), "float32", by_isa(WINOGRAD, WINOGRAD, ("winograd?", "conv?"))),
     "3 x 3, dilated": ("forward", conv(8, 64, 28, 64, padding=2, dilation=2), "float32", by_isa(WINOGRAD, IMAGES, IMAGES)),
     "few tiles": ("forward", conv(1, 512, 7, 512), "float32", by_isa(FEW, "gemm", FEW)),
-    "few tiles, the gradient": ("data", conv(2, 512, 7, 512), "float32", FEW),
+    "few tiles, the gradient": ("data", conv(1, 512, 7, 512), "float32", FEW),
     "a stride": ("forward", conv(1, 256, 28, 256, stride=2), "float64", by_isa("conv_channels", "gemm", "conv_channels")),
     "weights, channels": ("weights", conv(8, 256, 56, 64, 1), "float32", "conv_weights_channels"),
     "weights, pixels": (

@@ -1,7 +1,9 @@
 # cython: freethreading_compatible=True
-"""Convolutions as a product of matrices for each image and group: W times the image's windows as columns. Where products pack what
-they read they are faster than the tiles of other algorithms, by more than the columns cost. Not for the gradient by the data: adding
-up the windows of W' v costs as much as that gains."""
+"""Convolutions as a product of matrices for each image and group: W times the image's windows as columns.
+
+Where products pack what they read they are faster than the tiles of other algorithms, by more than the columns cost. Not for the
+gradient by the data: adding up the windows of W' v costs as much as that gains.
+"""
 
 cimport numpy as cnp
 

@@ -20,7 +20,7 @@ cnp.import_array()
 cdef enum:
     LEAST_ROWS = 16             # rows of A for which transforms pay
     LEAST_CHANNELS = 32         # channels for which they pay; few of them lose more digits to transforms than direct summation does
-    PACKED_TILES = 5            # for which they pay where products pack: one image of 512 channels of 7 x 7 has 4
+    PACKED_TILES = 5            # for which they pay, forward, where products pack: one image of 512 channels of 7 x 7 has 4
     LEAST_PIXELS = 768          # of all images, for the weights' gradient: fewer lose more digits than direct summation does
     BLOCK_BYTES = 5 << 20       # bytes of transforms in a block, at most
     BLOCK_TILES = 128           # tiles of a block, at most
@@ -81,7 +81,8 @@ cdef double along_rows(Plan plan, Layout L):
 cdef bint fits(Plan plan, Layout L) except -1:
     """Whether transforms keep their promises of accuracy and memory. Asked for by name, they are taken without them."""
     return (plan.dtype == FL_F32 and L.is_3x3() and L.rows >= LEAST_ROWS and L.channels >= LEAST_CHANNELS
-            and not (facts().gemm_packs and number_of(L, tiles_of(L)) < PACKED_TILES) and scratch_of(plan, L, 1) <= MOST_SCRATCH)
+            and scratch_of(plan, L, 1) <= MOST_SCRATCH
+            and (L.transposed or not facts().gemm_packs or number_of(L, tiles_of(L)) >= PACKED_TILES))
 
 
 cdef double cost_ns(Plan plan, Layout L) except -1:
