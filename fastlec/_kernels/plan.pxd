@@ -57,7 +57,7 @@ cdef class Plan:
     cdef list arrays            # all that the jobs point into
     cdef list slots             # arrays that can be exchanged
     cdef list bindings          # (slot, byte offset of a pointer into it from `jobs`, and of what it points to from its start)
-    cdef dict packed            # {(address, k, n, by column) of a B: its panels}, while nothing updates it
+    cdef dict packed            # {(address, ...) of a matrix: (it, its panels)}, until a job points to it, and may write
     cdef tuple states           # of the optimizer
     cdef list kernels           # the number of each job's kernel
     cdef dict whys              # {job: why it is as it is}
@@ -73,6 +73,7 @@ cdef class Plan:
     cdef int because(self, object why) except -1
     cdef int only_if(self, int first, cnp.ndarray flag, int wanted, str condition) except -1
     cdef int point(self, const void **field, cnp.ndarray a) except -1
+    cdef int forget(self, cnp.ndarray a) except -1
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=*) except -1
     cdef int check_shape(self, cnp.ndarray a, str name, fl_int m, fl_int n) except -1
     cdef int check_image(self, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1

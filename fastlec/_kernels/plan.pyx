@@ -105,6 +105,8 @@ cdef class Plan:
         cdef Py_ssize_t within
         cdef cnp.ndarray slot
         field[0] = cnp.PyArray_DATA(a)
+        if self.packed:
+            self.forget(a)
         if self.slots is not None:
             for i, slot in enumerate(self.slots):
                 within = <char *>field[0] - cnp.PyArray_BYTES(slot)
@@ -112,6 +114,16 @@ cdef class Plan:
                     self.bindings.append((i, <char *>field - <char *>self.jobs, within))
                     return 0
         self.keep(a)
+        return 0
+
+    cdef int forget(self, cnp.ndarray a) except -1:
+        """Drops the panels of matrices that share memory with a."""
+        cdef cnp.ndarray matrix
+        cdef char *start = cnp.PyArray_BYTES(a)
+        for key, (matrix, _) in list(self.packed.items()):
+            if (start < cnp.PyArray_BYTES(matrix) + cnp.PyArray_NBYTES(matrix)
+                    and cnp.PyArray_BYTES(matrix) < start + cnp.PyArray_NBYTES(a)):
+                del self.packed[key]
         return 0
 
     cdef int keep(self, object a) except -1:

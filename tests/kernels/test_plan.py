@@ -143,6 +143,32 @@ def test_blocks_stay_in_their_bounds(dtype):
         assert found.why
 
 
+@pytest.mark.parametrize("orders", ["CC", "CF", "FC"])
+@pytest.mark.parametrize("m", [60, 160])  # few rows and many
+def test_what_was_packed_is_packed_anew_once_a_job_may_have_written_to_it(m, orders, isa, dtype, rng):
+    k, n = 90, 128
+    a, b, more, again = (integers(rng, s, dtype, 3) for s in ((m, k), (k, n), (m, k), (k, n)))
+    left, right = ordered(a, orders[0]).copy("K"), ordered(b, orders[1]).copy("K")
+    first, second, third = (np.full((m, n), np.nan, dtype) for _ in range(3))
+    plan = new_plan(dtype)
+    gemm.product(plan, left, right, first)
+    gemm.product(plan, left, right, second)  # may share what is packed
+    for target, source in ((left, more), (right, again)):
+        rows = target.reshape(-1, order="A").reshape(1, -1)
+        gemm.product(
+            plan,
+            np.zeros((1, 0), dtype),
+            np.zeros((0, rows.size), dtype),
+            rows,
+            after=Epilogue(residual=ordered(source, "F" if target.flags.f_contiguous else "C").reshape(1, -1, order="A")),
+        )
+    gemm.product(plan, left, right, third)
+    plan.run()
+    assert_array_equal(first, exact(a, b))
+    assert_array_equal(second, exact(a, b))
+    assert_array_equal(third, exact(more, again))
+
+
 @ways
 def test_around_a_product_integers_are_exact(shape, orders, isa, dtype, rng):
     """op(a b + c + bias) + residual."""

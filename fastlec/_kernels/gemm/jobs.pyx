@@ -61,8 +61,6 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     job.ldc = n
     if cut.parts == 1:
         after.point(plan, &job.after)
-    if after.update:
-        plan.packed = None          # of parameters that change
     job.rows, job.cols, job.strip = cut.rows, cut.cols, cut.strip
     job.pack_a, job.panels_first = cut.pack_a, cut.panels_first
     job.depth = blocks(k, cut.parts)
@@ -98,9 +96,8 @@ cdef cnp.ndarray panels(Plan plan, cnp.ndarray matrix, fl_int n, fl_int k, bint 
     if plan.packed is None:
         plan.packed = {}
     elif key in plan.packed:
-        return plan.packed[key]
+        return plan.packed[key][1]
     packed = plan.empty(k * up(n, width))
-    plan.packed[key] = packed
     job = <fl_pack_job *>plan.add(FL_KERNEL_gemm_pack)
     job.n, job.k, job.rows = n, k, rows
     job.apart = k if along else 1
@@ -110,4 +107,5 @@ cdef cnp.ndarray panels(Plan plan, cnp.ndarray matrix, fl_int n, fl_int k, bint 
     job.head.work = <double>k * n * 0.1
     plan.point(&job.source, matrix)
     plan.point(<const void **>&job.out, packed)
+    plan.packed[key] = matrix, packed
     return packed
