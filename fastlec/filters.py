@@ -41,7 +41,7 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
 
     ValueError for shapes, an unknown mode, an origin beyond the kernel, and NaN on its way into integers; TypeError for dtypes.
 
-    >>> image = np.array([[0, 0, 1, 0, 0]])
+    >>> image = [[0, 0, 1, 0, 0]]
     >>> fastlec.filter2d(image, [[1, 2]])
     array([[0., 1., 2., 0., 0.]])
     >>> fastlec.filter2d(image, [[2, 1]], origin=(0, -1))  # scipy.ndimage.correlate(image, [[1, 2]])
@@ -80,7 +80,7 @@ def gradient_magnitude(image, *, mode="reflect", cval=0.0, out=None):
     Arguments, result and errors as of `filter2d`: of image's shape, each channel by itself, never negative. With
     cval 0 it is scipy.ndimage.generic_gradient_magnitude(image, scipy.ndimage.sobel).
 
-    >>> fastlec.filters.gradient_magnitude(np.array([[0, 3, 6], [4, 7, 10], [8, 11, 14]]))[1, 1]
+    >>> fastlec.filters.gradient_magnitude([[0, 3, 6], [4, 7, 10], [8, 11, 14]])[1, 1]
     40.0
     """
     across = filter2d(image, sobel_x(), mode=mode, cval=cval)
