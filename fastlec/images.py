@@ -22,7 +22,8 @@ class Picture(NamedTuple):
     """What an image file holds.
 
     pixels : (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGBA, all uint8, or (H, W) uint16.
-    icc_profile : what the numbers mean as colours, or None.  exif : what EXIF says of it, without a thumbnail, or None.
+    icc_profile : what the numbers mean as colours, or None.  exif : what EXIF says of it, without a thumbnail; b"" where
+    that is broken; or None.
     dpi : pixels per inch, across and down, or None.  jpeg : Pillow's options for a JPEG file quantized as this one was, or None.
     following : the frames of an animation, or pages, after the first: arrays like pixels.
     durations : of all frames, in ms.  loop : how often they are shown, 0 for always, or None for once.
@@ -200,11 +201,14 @@ def _after(file, mark: bytes, more: int) -> bytes:
 
 
 def _exif(upright, image) -> bytes | None:
-    """The EXIF of a picture, whose thumbnail is left out: it shows what was."""
-    exif = upright.getexif() if image.format != "TIFF" else image.getexif()
-    for tag in _LAYOUT & set(exif) if image.format == "TIFF" else ():
-        del exif[tag]
-    return exif.tobytes() if len(exif) else None
+    """The EXIF of a picture, whose thumbnail is left out: it shows what was. b"" if that is broken."""
+    try:
+        exif = upright.getexif() if image.format != "TIFF" else image.getexif()
+        for tag in _LAYOUT & set(exif) if image.format == "TIFF" else ():
+            del exif[tag]
+        return exif.tobytes() if len(exif) else None
+    except Exception:  # broken facts surface as nearly anything, and the pixels are whole
+        return b""
 
 
 def _dpi(dpi, turned: bool) -> tuple[float, float] | None:
@@ -279,7 +283,7 @@ def write(path: str | os.PathLike, picture: Picture, *, quality: int | None = No
     options, lost = {}, []
     for name in _NAMES:
         if (value := getattr(picture, name)) is not None:
-            if name in facts.holds:
+            if value and name in facts.holds:
                 options[name] = value
             else:
                 lost.append(_NAMES[name])

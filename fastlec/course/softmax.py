@@ -113,7 +113,8 @@ class _PenalisedSGD(SGD):
 def _minimised(net, model, objective, held_out, solver, max_iter, callback) -> tuple[History, str]:
     """The history of a solver that sees all samples at once, whose iterations count as epochs, and how it ended; net.theta is what
     it has found. Whatever is raised has ``history`` and ``model`` after the last whole iteration."""
-    history = History(unit="iteration")
+    history = History()
+    history.unit = "iteration"
 
     def record(iteration: int, theta: np.ndarray, loss: float) -> None:
         val_loss = held_out.value(theta)

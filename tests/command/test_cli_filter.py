@@ -225,6 +225,14 @@ def test_metadata_is_kept(capsys, photo):
     assert run(capsys, "in.jpg", "out.bmp", "--kernel=box")[1].endswith("written to out.bmp without ICC profile, EXIF\n")
 
 
+def test_broken_exif_costs_no_picture(capsys, photo):
+    Image.fromarray(photo).save("in.jpg", exif=b"Exif\0\0MM\0R\0\0\0\x08" + bytes(20))
+    code, out, _ = run(capsys, "in.jpg", "out.png", "--kernel=identity")
+    assert code == 0
+    assert out.endswith("written to out.png without EXIF\n")
+    np.testing.assert_array_equal(read("out.png"), read("in.jpg"))
+
+
 def test_a_turned_picture_has_its_dpi_turned(capsys, photo):
     exif = Image.Exif()
     exif[0x0112] = 6
