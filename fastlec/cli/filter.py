@@ -16,8 +16,8 @@ from .. import filters, images
 from .files import Overwrite, Target, ready
 from .options import finite
 
-_MAGNITUDE = "gradient_magnitude"
-Kernel = StrEnum("Kernel", {name: name.replace("_", "-") for name in (*filters.KERNELS, _MAGNITUDE)})
+_MAKES = {name: [make] for name, make in filters.KERNELS.items()} | {"gradient_magnitude": [filters.sobel_x, filters.sobel_y]}
+Kernel = StrEnum("Kernel", {name: name.replace("_", "-") for name in _MAKES})
 Mode = StrEnum("Mode", {mode: mode for mode in filters.MODES})
 
 
@@ -26,9 +26,7 @@ def _kernels(name: Kernel | None, matrix: str | None, **options: float | None) -
     options = {option: value for option, value in options.items() if value is not None}
     if (name is None) == (matrix is None):
         raise typer.BadParameter("expected one of --kernel and --matrix.")
-    makes = (
-        [filters.sobel_x, filters.sobel_y] if name and name.name == _MAGNITUDE else [filters.KERNELS[name.name]] if name else []
-    )
+    makes = _MAKES[name.name] if name else []
     for option in options:
         if not makes or option not in inspect.signature(makes[0]).parameters:
             raise typer.BadParameter(f"--{option} does not go with {f'--kernel {name}' if name else '--matrix'}.")
@@ -110,12 +108,12 @@ def filter(
     check = functools.partial(images.check_path, quality=quality)
     (target,) = ready(Target("OUT", target, check), overwrite=overwrite, inputs={"IN": source})
     picture = images.read(source)
-    results = [_filtered(frame, kernels, str(mode)) for frame in picture.frames]
+    results = (_filtered(frame, kernels, str(mode)) for frame in picture.frames)
     if absolute:
-        results = [np.abs(y) for y in results]
-    if normalize:
-        results = _normalized(results, picture.frames)
+        results = map(np.abs, results)
     try:
+        if normalize:
+            results = _normalized(list(results), picture.frames)
         frames = [images.with_colours(frame, y + (offset or 0)) for frame, y in zip(picture.frames, results, strict=True)]
     except ValueError as error:
         raise typer.BadParameter(f"{f'--kernel {kernel}' if kernel else '--matrix'}: {error}.") from error
