@@ -19,13 +19,16 @@ MOST_AMOUNT = 2.0**1020  # of sharpening: the kernel is finite
 _OUT_DTYPES = tuple(np.dtype(f"{sign}int{bits}") for sign in ("u", "") for bits in (8, 16, 32))
 
 
-def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
+def filter2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
     """The convolution of an image with a kernel (lecture 5.1), of the image's size: scipy.ndimage.convolve with its origin.
 
-    y[a, b] = sum_ij kernel[i, j] image[a + R//2 - i, b + S//2 - j], for each channel by itself. (The layers and `conv2d` do not
-    turn the kernel, nor do scipy.ndimage.correlate and OpenCV's filter2D: give them kernel[::-1, ::-1], or take it from them.)
+    y[a, b] = sum_ij kernel[i, j] image[a + R//2 + origin[0] - i, b + S//2 + origin[1] - j], for each channel by itself.
+    The layers and `conv2d` do not turn the kernel, nor do scipy.ndimage.correlate and OpenCV's filter2D. What these give is
+    filter2d(image, kernel[::-1, ::-1], origin=(R % 2 - 1, S % 2 - 1)): origin 0 along odd sides, -1 along even ones.
 
     image : (H, W) gray or (H, W, C) colour. kernel : (R, S), neither 0, of any size, even or odd, also larger than the image.
+    origin : int or (down, across): how far the kernel is moved, from -(R//2) to (R-1)//2, and likewise for S; above 0 the result
+    moves up and to the left.
     mode : what lies beyond the image, as in scipy.ndimage: "reflect" (d c b a | a b c d | d c b a), "mirror" (d c b | a b c d |
     c b a), "nearest" (a a a a | a b c d | d d d d), "wrap" (a b c d | a b c d | a b c d), "constant" (cval everywhere).
     out : None for a new array, or an array of image's shape; it may be image itself. Of the result's dtype, or of 8, 16 or 32 bit
@@ -36,18 +39,22 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
     bytes, rounded. Each element is within about R S eps sum_ij |kernel[i, j] image[...]| of the exact sum, also where a kernel of
     rank one, u v', is applied as u and v one after the other. NaN and infinity reach only where kernel is not 0.
 
-    ValueError for shapes, an unknown mode, and NaN on its way into integers; TypeError for dtypes.
+    ValueError for shapes, an unknown mode, an origin beyond the kernel, and NaN on its way into integers; TypeError for dtypes.
+
+    >>> image = [[0, 0, 1, 0, 0]]
+    >>> fastlec.filter2d(image, [[1, 2]])
+    array([[0., 1., 2., 0., 0.]])
+    >>> fastlec.filter2d(image, [[2, 1]], origin=(0, -1))  # scipy.ndimage.correlate(image, [[1, 2]])
+    array([[0., 0., 2., 1., 0.]])
     """
     image = _check.as_array(image, "image")
     dtype = _check.float_dtype(image.dtype, "image")
     if image.ndim not in (2, 3):
         raise ValueError(f"image has shape {image.shape}; expected (height, width) or (height, width, channels)")
-    kernel = _turned(kernel)
+    kernel = _turned(kernel, origin)
     _check.choice(mode, MODES, "mode")
     cval = _check.number(cval, "cval")
-    if out is not None:
-        integers = isinstance(out, np.ndarray) and out.dtype in _OUT_DTYPES
-        _check.output(out, image.shape, out.dtype if integers else dtype)
+    _check_out(out, image.shape, dtype)
     plan, gray = Plan(dtype.num), image.ndim == 2
     x = image[None] if gray else np.moveaxis(image, 2, 0)
     if not is_plain(x) or x.dtype != dtype:
@@ -67,16 +74,56 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, out=None):
     return out
 
 
-def _turned(kernel):
-    """The kernel as a correlation takes it: float64, turned by 180 degrees, and odd, with a zero before what was even."""
+def gradient_magnitude(image, *, mode="reflect", cval=0.0, out=None):
+    """How steep the image is: the square root of the sum of squares of its filtering by `sobel_x` and by `sobel_y`.
+
+    Arguments, result and errors as of `filter2d`: of image's shape, each channel by itself, never negative. With
+    cval 0 it is scipy.ndimage.generic_gradient_magnitude(image, scipy.ndimage.sobel).
+
+    >>> fastlec.filters.gradient_magnitude([[0, 3, 6], [4, 7, 10], [8, 11, 14]])[1, 1]
+    40.0
+    """
+    across = filter2d(image, sobel_x(), mode=mode, cval=cval)
+    _check_out(out, across.shape, across.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):
+        y = np.hypot(across, filter2d(image, sobel_y(), mode=mode, cval=cval), out=across)
+    if out is None:
+        return y
+    out[...] = y if out.dtype == y.dtype else _whole(y, out.dtype)
+    return out
+
+
+def _check_out(out, shape, dtype):
+    """TypeError or ValueError unless out is None, or can hold a result of this dtype, perhaps rounded."""
+    if out is not None:
+        integers = isinstance(out, np.ndarray) and out.dtype in _OUT_DTYPES
+        _check.output(out, shape, out.dtype if integers else dtype)
+
+
+def _turned(kernel, origin):
+    """The kernel as a correlation takes it: float64, turned by 180 degrees, and odd, with zeros where its middle would not be that
+    of its place."""
     kernel = _check.as_array(kernel, "kernel")
     _check.float_dtype(kernel.dtype, "kernel")
     if kernel.ndim != 2 or 0 in kernel.shape:
         raise ValueError(f"kernel has shape {kernel.shape}; expected (rows, columns), neither of them 0")
-    r, s = kernel.shape
-    turned = np.zeros((r | 1, s | 1))
-    turned[-r:, -s:] = kernel[::-1, ::-1]
+    firsts, halves = [], []
+    for n, o in zip(kernel.shape, _origin(origin, kernel.shape), strict=True):
+        first = o - (n - 1) // 2  # where the turned kernel begins, from the pixel that is computed
+        halves.append(max(-first, first + n - 1))
+        firsts.append(first + halves[-1])
+    turned = np.zeros([2 * half + 1 for half in halves])
+    turned[tuple(slice(first, first + n) for first, n in zip(firsts, kernel.shape, strict=True))] = kernel[::-1, ::-1]
     return turned
+
+
+def _origin(origin, shape):
+    """(down, across), ints within a kernel of this shape."""
+    pair = origin if isinstance(origin, (tuple, list)) else (origin, origin)
+    if len(pair) != 2:
+        raise ValueError(f"origin is {_check.shown(origin)}; expected an int or a pair of them")
+    limits = [(-(n // 2), (n - 1) // 2) for n in shape]
+    return tuple(_check.count(o, f"origin[{i}]", *limit) for i, (o, limit) in enumerate(zip(pair, limits, strict=True)))
 
 
 def _whole(a, dtype):

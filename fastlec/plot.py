@@ -1,12 +1,14 @@
 """Pictures of training, of derivative tests and of approximations, with matplotlib (the extra ``plot``), imported on first use.
 
-A function that takes ``ax``, the Axes to draw on, returns it; without it a new figure is made, ``ax.figure``, that
-pyplot does not know of: nothing here touches matplotlib's global state or picks a backend.
+A function that takes ``ax``, the Axes to draw on, returns it. Without it the picture goes on pyplot's current Axes if they are
+empty, else on a new figure of pyplot's, which ``plt.show()`` and notebooks show. Functions that write files make figures of their
+own: they touch none of matplotlib's global state, and pick no backend.
 """
 
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,7 +19,11 @@ from . import _check, _labels, io
 SUFFIXES = (".png", ".pdf", ".svg")
 TILES, LAYERS = 16, 8  # small images: in a row, and rows of them
 TILE = 0.92  # of a square: the rest is gap
+MOST_IMAGES = 32  # filters, or images of weights, in a picture
+MOST_NAMES = 20  # classes that are named on an axis, and counted in the cells of a matrix
+FAILS = 0.01  # of a function's range: networks whose RMS error is above it are seen to miss the function
 MOST_COORDINATE = 1e300  # of points in a picture: matplotlib overflows above 1e304
+_MISSING = "plots need matplotlib: pip install 'fastlec[plot]'"
 
 
 class PlotError(ValueError):
@@ -29,7 +35,7 @@ def new_figure(width: float = 6.4, height: float = 4.8):
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ImportError("plots need matplotlib: pip install 'fastlec[plot]'") from error
+        raise ImportError(_MISSING) from error
     return Figure(figsize=(width, height), layout="constrained")
 
 
@@ -50,7 +56,8 @@ def save(figure, path: str | os.PathLike) -> None:
 def loss_curves(history, ax=None):
     """Training and validation loss of each epoch, and the accuracies on a second axis; what is empty is left out.
 
-    history : has the list train_loss and perhaps val_loss, train_accuracy, val_accuracy, as `fastlec.History`.
+    history : has the list train_loss and perhaps val_loss, train_accuracy, val_accuracy, as `fastlec.History`; and perhaps unit,
+    what an entry is of: "epoch", or "iteration" of a solver. The axis of losses is logarithmic where all are above 0.
 
     >>> history = fastlec.History(train_loss=[1.0, 0.5], train_accuracy=[0.25, 0.75])
     >>> fastlec.plot.loss_curves(history).get_title()
@@ -71,49 +78,58 @@ def loss_curves(history, ax=None):
         if len(values) or label == "training loss":
             values = np.multiply(values, 1 if top is ax else 100)
             lines += top.plot(np.arange(1, len(values) + 1), values, color=color, label=label)
-    ax.set(xlabel="epoch", ylabel="loss", yscale="log", title="Loss" if top is ax else "Loss and accuracy")
+    ax.set(xlabel=getattr(history, "unit", "epoch"), ylabel="loss", title="Loss" if top is ax else "Loss and accuracy")
     ax.xaxis.get_major_locator().set_params(integer=True)
+    if all(value > 0 for line in ax.lines for value in line.get_ydata() if np.isfinite(value)):
+        ax.set_yscale("log")
+        _readable(ax.yaxis)
     ax.grid(True, which="both", alpha=0.25)
-    top.legend(handles=lines, loc="best")
+    top.legend(
+        handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize="small"
+    )  # below: it hides nothing
     return ax
 
 
 def weight_images(W, image_shape, ax=None, title="Weights of each class"):
-    """The weights of every class as one mosaic: red speaks for the class, blue against it, white for neither.
+    """The weights of classes, or neurons, as one mosaic: red speaks for the class, blue against it, white for neither.
 
-    W : (l, n), one row for each class (or neuron).  image_shape : (height, width), or (height, width, channels), whose weights
-    are added up, of n values. Each class has its own colour range.
+    W : (l, n), one row for each class; of more than 32 those of the largest norm, with their numbers, from the largest on.
+    image_shape : (height, width), or (height, width, channels), whose weights are added up, of n values. Each class has its own
+    colour range.
     """
     ax = _axes(ax)
-    n_classes = len(W)
-    images = np.asarray(W).reshape(n_classes, *image_shape[:2], -1).sum(axis=-1)
-    top = np.abs(images).max(axis=(1, 2), keepdims=True)
-    images = images / np.where(top > 0, top, 1)
-    columns = min(n_classes, max(int(np.ceil(np.sqrt(2 * n_classes))), 1))
-    rows = -(-n_classes // columns)
+    W = np.asarray(W)
+    rows = _strongest(W)
+    images = _in_own_range(W[rows].reshape(len(rows), *image_shape[:2], -1).sum(axis=-1))
+    across = min(len(rows), max(int(np.ceil(np.sqrt(2 * len(rows)))), 1))
+    down = -(-len(rows) // across)
     height, width = image_shape[0] + 1, image_shape[1] + 1  # a gap of one pixel
-    mosaic = np.full((rows * height - 1, columns * width - 1), np.nan)
-    for label, image in enumerate(images):
-        y, x = label // columns * height, label % columns * width
+    mosaic = np.full((down * height - 1, across * width - 1), np.nan)
+    for i, (row, image) in enumerate(zip(rows, images, strict=True)):
+        y, x = i // across * height, i % across * width
         mosaic[y : y + height - 1, x : x + width - 1] = image
-        if n_classes <= 20:
-            ax.text(x, y, f" {label}", va="top", ha="left", fontsize="small")
-    ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1)
+        _number(ax, x - 0.5, y - 0.5, row)
+    _colour_key(ax, ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1))
     ax.set_axis_off()
-    ax.set_title(title)
+    ax.set_title(title + _how_many(rows, W))
     return ax
 
 
 def filters(W, ax=None):
-    """The filters of a convolution, sixteen a row, the first 64 of many: red is positive, blue negative, white zero.
+    """The filters of a convolution, sixteen a row: red is positive, blue negative, white zero.
 
-    W : (k, c, r, s), whose channels c are added up. Each filter has its own colour range.
+    W : (k, c, r, s), whose channels c are added up; of more than 32 filters those of the largest norm, with their numbers, from the
+    largest on. Each filter has its own colour range.
     """
-    images = np.asarray(W)[: 4 * TILES].sum(axis=1)
-    top = np.abs(images).max(axis=(1, 2), keepdims=True)
-    title = "Filters of the first convolution" + (f": {len(images)} of {len(W)}" if len(images) < len(W) else "")
-    ax = _tile_axes(ax, -(-len(images) // TILES), title)
-    _tiles(ax, 0, images / np.where(top > 0, top, 1), "RdBu_r", -1, 1)
+    W = np.asarray(W)
+    rows = _strongest(W)
+    ax = _tile_axes(ax, -(-len(rows) // TILES), "Filters of the first convolution" + _how_many(rows, W))
+    _tiles(ax, 0, _in_own_range(W[rows].sum(axis=1)), "RdBu_r", -1, 1)
+    if len(rows) < len(W):
+        for i, row in enumerate(rows):
+            _number(ax, i % TILES, i // TILES, row)
+    if ax.images:
+        _colour_key(ax, ax.images[-1])
     return ax
 
 
@@ -134,18 +150,31 @@ def feature_maps(maps, ax=None):
     return ax
 
 
-def confusion_matrix(counts, ax=None):
-    """Counts (l, l), true class down, predicted class across; the shade is the share of the row."""
-    ax = _axes(ax)
+def confusion_matrix(counts, ax=None, *, classes=None, data: str = "validation"):
+    """Counts (l, l), true class down, predicted class across; the shade is the share of the row.
+
+    classes : the l names of the classes; by default their numbers.  data : what was counted, for the title.
+
+    >>> ax = fastlec.plot.confusion_matrix([[3, 1], [0, 4]], classes=["cat", "dog"], data="8 animals")
+    >>> ax.get_title(), [label.get_text() for label in ax.get_xticklabels()]
+    ('Confusion (8 animals)', ['cat', 'dog'])
+    """
     counts = np.asarray(counts)
+    names = [str(name) for name in (range(len(counts)) if classes is None else classes)]
+    if len(names) != len(counts):
+        raise ValueError(f"classes has {len(names)} names; expected {len(counts)}, one for each row of counts")
+    ax = _axes(ax)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    if len(counts) <= 20:
+    if len(counts) <= MOST_NAMES:
         for row, column in zip(*np.nonzero(counts), strict=True):
             shade = "white" if share[row, column] > 0.5 else "black"
             ax.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize="small")
-        ax.set(xticks=range(len(counts)), yticks=range(len(counts)))
-    ax.set(xlabel="predicted class", ylabel="true class", title="Confusion (validation)")
+    named = range(0, len(names), max(-(-len(names) // MOST_NAMES), 1))
+    labels = [names[i] for i in named]
+    ax.set_xticks(named, labels, rotation=90 if max(map(len, labels), default=0) > 2 else 0)
+    ax.set_yticks(named, labels)
+    ax.set(xlabel="predicted class", ylabel="true class", title="\n".join(textwrap.wrap(f"Confusion ({data})", 48)))
     return ax
 
 
@@ -233,15 +262,18 @@ def derivative_tests(results: Iterable[tuple[str, object]], ax=None):
 
 
 def approximations(fits, target, ax=None):
-    """A function of one variable, and networks that approximate it: the first, the last and one between.
+    """A function of one variable, and networks that approximate it: the narrowest, the widest of those that are seen to fail, the
+    next, which fits, and the widest of all.
 
     fits : what ``fastlec.course.universal.fits`` gives.  target : the function of x (m, 1).
     """
     ax = _axes(ax)
-    x = fits[0].x
-    ax.plot(x, target(x), color="black", linewidth=3, alpha=0.3, label="function")
-    for i in sorted({0, len(fits) // 3, len(fits) - 1}):
-        ax.plot(x, fits[i].net(x), linewidth=1, label=f"width {fits[i].width}")
+    x, last = fits[0].x, len(fits) - 1
+    y = target(x)
+    failed = max((i for i, fit in enumerate(fits) if fit.rms > FAILS * np.ptp(y)), default=0)
+    ax.plot(x, y, color="black", linewidth=4, alpha=0.25, label="function")
+    for style, i in zip(("-", "-", "--", ":"), sorted({0, failed, min(failed + 1, last), last}), strict=False):
+        ax.plot(x, fits[i].net(x), style, linewidth=1.5, label=f"width {fits[i].width}")
     ax.set(xlabel="x", ylabel="y", title="Networks of one hidden layer")
     ax.legend()
     ax.grid(True, alpha=0.25)
@@ -255,7 +287,8 @@ def errors_by_width(fits, ax=None):
     ax.loglog(widths, [fit.rms for fit in fits], "o-", label="RMS")
     ax.loglog(widths, [fit.largest for fit in fits], "s--", label="largest")
     ax.set(xlabel="width", ylabel="error", title="Error by width")
-    ax.set_xticks(widths, map(str, widths))
+    _readable(ax.yaxis)
+    ax.set_xticks(_spread(widths), map(str, _spread(widths)))
     ax.minorticks_off()
     ax.legend()
     ax.grid(True, which="both", alpha=0.25)
@@ -335,6 +368,7 @@ def oracle_errors(rows, ax=None):
     ax.loglog(samples, mean, "o-", label="mean of 100")
     ax.loglog(samples, mean[-1] * samples[-1] / samples, "--", color="tab:gray", label="1 / samples")
     ax.set(xlabel="samples", ylabel="MSE", title="The oracle: error by number of samples")
+    _readable(ax.xaxis, ax.yaxis)
     ax.legend()
     ax.grid(True, which="both", alpha=0.25)
     return ax
@@ -357,6 +391,7 @@ def l_curve(path, corner=None, ax=None):
         ax.loglog(corner.residual_norm, corner.solution_norm, "o", color="tab:red", label=label)
         ax.legend()
     ax.set(xlabel="norm of the residual", ylabel="norm of the solution", title=f"L-curve of {path.kind}")
+    _readable(ax.xaxis, ax.yaxis)
     ax.grid(True, which="both", alpha=0.25)
     return ax
 
@@ -372,15 +407,25 @@ def overfit_report(path: str | os.PathLike, experiment, degrees, rows) -> None:
     save(figure, path)
 
 
-def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class", maps=None) -> None:
+def training_report(
+    path: str | os.PathLike,
+    history,
+    model,
+    counts,
+    title: str = "Weights of each class",
+    maps=None,
+    *,
+    classes=None,
+    data: str = "validation",
+) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
 
     model : has W (rows, n) and image_shape, or None for it.  maps : those of :func:`feature_maps`, drawn below the
-    :func:`filters` of model.W, now (k, c, r, s); or None.
+    :func:`filters` of model.W, then (k, c, r, s); or None.  classes, data : of :func:`confusion_matrix`.
     """
     heights = {"loss": 4.2}
     if maps is not None:
-        rows = {"filters": min(-(-len(model.W) // TILES), 4), "maps": min(len(maps), LAYERS)}
+        rows = {"filters": -(-min(len(model.W), MOST_IMAGES) // TILES), "maps": min(len(maps), LAYERS)}
         heights |= {name: 0.4 + 0.65 * count for name, count in rows.items()}
     elif model.image_shape is not None:
         heights["weights"] = 3.8
@@ -388,7 +433,7 @@ def training_report(path: str | os.PathLike, history, model, counts, title: str 
     panels = [[name, "confusion" if name == "loss" else name] for name in heights]
     axes = figure.subplot_mosaic(panels, height_ratios=list(heights.values()))
     loss_curves(history, axes["loss"])
-    confusion_matrix(counts, axes["confusion"])
+    confusion_matrix(counts, axes["confusion"], classes=classes, data=data)
     if "weights" in axes:
         weight_images(model.W, model.image_shape, axes["weights"], title)
     if maps is not None:
@@ -427,6 +472,55 @@ def _tiles(ax, row, images, cmap, low, high):
         ax.imshow(image, cmap=cmap, vmin=low, vmax=high, extent=(x, x + width, y + height, y), aspect="equal")
 
 
+def _strongest(W):
+    """The rows of W, or of more than MOST_IMAGES those of the largest norm, from the largest on."""
+    if len(W) <= MOST_IMAGES:
+        return np.arange(len(W))
+    norms = np.linalg.norm(W.reshape(len(W), -1), axis=1)
+    return np.argsort(-norms, kind="stable")[:MOST_IMAGES]
+
+
+def _how_many(rows, W):
+    return f": the {len(rows)} of largest norm, of {len(W)}" if len(rows) < len(W) else ""
+
+
+def _in_own_range(images):
+    """Images (k, h, w) from -1 to 1, each by its own largest magnitude."""
+    top = np.abs(images).max(axis=(1, 2), keepdims=True)
+    return images / np.where(top > 0, top, 1)
+
+
+def _number(ax, x, y, number):
+    """The number of an image, in its upper left corner."""
+    paper = {"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 0.8}
+    ax.text(x, y, f"{number}", va="top", ha="left", fontsize="x-small", bbox=paper)
+
+
+def _colour_key(ax, image):
+    """What the colours of images in their own ranges mean, beside them."""
+    key = ax.get_figure().colorbar(image, ax=ax, ticks=[-1, 0, 1], fraction=0.05, aspect=12, pad=0.01)
+    key.ax.set_yticklabels(["-max", "0", "max"], fontsize="small")
+    key.set_label("of each image", fontsize="small")
+
+
+def _spread(values):
+    """At most MOST_NAMES // 2 of the values, the first and the last among them."""
+    places = np.linspace(0, len(values) - 1, min(len(values), MOST_NAMES // 2))
+    return [values[round(place)] for place in places]
+
+
+def _readable(*axes):
+    """Ticks of logarithmic axes, on which everything is drawn, as plain numbers where they span at most three powers of ten."""
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+
+    for axis in axes:
+        low, high = axis.get_view_interval()
+        axis.set_minor_formatter(NullFormatter())
+        if high < 1000 * low:
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if high > 5 * low else MaxNLocator(6, steps=[1, 2, 5, 10]))
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
 def _limits(X):
     """The lowest and the highest corner of a picture with all points and a margin. ValueError where that is too large."""
     low, high = X.min(axis=0), X.max(axis=0)
@@ -448,9 +542,15 @@ def _colors(count):
 
 
 def _axes(ax):
-    """ax, or that of a new figure for None. TypeError for what is no Axes."""
+    """ax, or for None pyplot's current Axes if these are empty, or those of a new figure. TypeError for what is no Axes."""
     if ax is None:
-        return new_figure().subplots()
+        try:
+            import matplotlib.pyplot as pyplot
+        except ImportError as error:
+            raise ImportError(_MISSING) from error
+        if pyplot.get_fignums() and not pyplot.gca().has_data():
+            return pyplot.gca()
+        return pyplot.figure(layout="constrained").add_subplot()
     from matplotlib.axes import Axes
 
     if not isinstance(ax, Axes):

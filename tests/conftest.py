@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import sys
 import zlib
 from contextlib import contextmanager
 
@@ -90,6 +91,14 @@ def rng(request):
     seed = zlib.crc32(re.sub(r"^tests/[\w/]+/", "tests/", request.node.nodeid).encode())
     print(f"seed {seed}")
     return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True)
+def pictures():
+    """Closes what a test has drawn in pyplot, whose state the next one would find."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
 
 
 @pytest.fixture

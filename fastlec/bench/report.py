@@ -147,8 +147,10 @@ def _aligned(rows):
 
 
 def plot(report, path):
-    """Bars of the ratios to the best peer, a panel for each number of threads, into the file `path`. Needs matplotlib."""
+    """Bars of the ratios to the best peer, each with its number and that peer's name, a panel for each number of threads, into the
+    file `path`. The times of a smoke run are no measurement: the picture says so. Needs matplotlib."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     results = [result for result in report["results"] if ratio(result)]
     panels = sorted({result["threads"] for result in results})
@@ -156,25 +158,38 @@ def plot(report, path):
         raise ValueError("there is nothing to draw: no case ran in fastlec and in a peer")
     labels = list(dict.fromkeys((result["case"], result["mode"]) for result in results))[::-1]
     dtypes = sorted({result["dtype"] for result in results})
-    figure = Figure(figsize=(3 + 4.5 * len(panels), 1.5 + 0.3 * len(labels)), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(3 + 5 * len(panels), 2 + 0.2 * len(labels) * len(dtypes)), layout="constrained")
+    axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
     height = 0.8 / len(dtypes)
     for axis, threads in zip(axes, panels, strict=True):
+        for y in range(0, len(labels), 2):
+            axis.axhspan(y - 0.5, y + 0.5, color="0.95", zorder=0)
         for k, dtype in enumerate(dtypes):
-            bars = [
-                (labels.index((r["case"], r["mode"])), ratio(r))
-                for r in results
-                if (r["dtype"], r["threads"]) == (dtype, threads)
-            ]
-            at = [y + (0.5 * (len(dtypes) - 1) - k) * height for y, _ in bars]
-            axis.barh(at, [times - 1 for _, times in bars], height, left=1, label=dtype)
+            shown = [result for result in results if (result["dtype"], result["threads"]) == (dtype, threads)]
+            middle = (0.5 * (len(dtypes) - 1) - k) * height
+            at = [labels.index((result["case"], result["mode"])) + middle for result in shown]
+            axis.barh(at, [ratio(result) - 1 for result in shown], height, left=1, color=f"C{k}", label=dtype)
+            for y, result in zip(at, shown, strict=True):
+                times, ahead = ratio(result), ratio(result) >= 1
+                words, side = f"{times:.2f} {best_peer(result)[0]}", "left" if ahead else "right"
+                place = {"xytext": (3 if ahead else -3, 0), "textcoords": "offset points", "va": "center", "ha": side}
+                axis.annotate(words, (times, y), fontsize="x-small", **place)
         axis.axvline(1, color="black", linewidth=1)
-        axis.set(xscale="log", title=count_of(threads), xlabel="times faster than the best peer")
-        axis.set_xticks([0.5, 1, 1.5, 2, 3, 5, 10], ["0.5", "1", "1.5", "2", "3", "5", "10"])
-        axis.set_xticks([], minor=True)
-        axis.margins(y=0.01)
+        axis.set(
+            xscale="log", title=count_of(threads), xlabel="times faster than the best peer", ylim=(-0.5, len(labels) - 0.5)
+        )
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.grid(axis="x", alpha=0.3)
+    low, high = min(0.5, *map(ratio, results)), max(2, *map(ratio, results))
+    room = (high / low) ** 0.35  # for the words on either side
+    axes[0].set_xlim(low / room, high * room)
     axes[0].set_yticks(range(len(labels)), [f"{case}, {mode}" for case, mode in labels])
-    axes[-1].legend(loc="lower right")
-    figure.suptitle(f"{report['machine']['processor']}; {instructions(report)}")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower right", ncols=len(dtypes))
+    title = f"{report['machine']['processor']}; {instructions(report)}"
+    if report["smoke"]:
+        figure.suptitle(f"SMOKE RUN: every case once, these times are no measurement\n{title}", color="tab:red")
+    else:
+        figure.suptitle(title)
     save(figure, path)

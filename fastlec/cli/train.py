@@ -230,7 +230,8 @@ def _train(console, dataset, start, kind, settings, save, picture):
         if picture:
             title = "Weights of each class" if kind == "softmax" else "Weights of the first layer"
             maps = models.feature_maps(trained.model, dataset.X[0]) if kind in architectures.OF_IMAGES else None
-            plot.training_report(picture, trained.history, trained.model, counts, title, maps)
+            counted = f"{len(trained.y_val)} validation samples of {dataset.name}"
+            plot.training_report(picture, trained.history, trained.model, counts, title, maps, data=counted)
             console.print(f"picture: {picture}", soft_wrap=True)
     finally:  # the model is there, whatever became of the picture
         _print_scores(console, dataset, trained, counts, seconds)

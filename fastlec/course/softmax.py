@@ -114,6 +114,7 @@ def _minimised(net, model, objective, held_out, solver, max_iter, callback) -> t
     """The history of a solver that sees all samples at once, whose iterations count as epochs, and how it ended; net.theta is what
     it has found. Whatever is raised has ``history`` and ``model`` after the last whole iteration."""
     history = History()
+    history.unit = "iteration"
 
     def record(iteration: int, theta: np.ndarray, loss: float) -> None:
         val_loss = held_out.value(theta)

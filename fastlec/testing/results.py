@@ -85,7 +85,9 @@ class TaylorResult(Result):
 
     def plot(self, ax=None):
         """Draw both errors, their slopes' guides and the floor over epsilon, log-log; returns the matplotlib axes."""
-        ax = axes(ax)
+        from ..plot import _axes
+
+        ax = _axes(ax)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.plot(self.epsilons, self.zeroth_errors, "o-", label="zeroth order: $|f(x+\\epsilon d)-f(x)|$")
@@ -127,7 +129,9 @@ class TransposeResult(Result):
 
     def plot(self, ax=None):
         """Draw distances and bounds over the directions, logarithmic; returns the matplotlib axes."""
-        ax = axes(ax)
+        from ..plot import _axes
+
+        ax = _axes(ax)
         ax.set_yscale("log")
         directions = np.arange(1, len(self.errors) + 1)
         ax.plot(directions, self.errors, "o", label="$|\\langle u, Jv\\rangle - \\langle J^T u, v\\rangle|$")
@@ -176,12 +180,4 @@ class LayerResult(Result):
         """Draw the errors of all gradient and Jacobian tests over epsilon, log-log; returns the matplotlib axes."""
         from ..plot import derivative_tests
 
-        return derivative_tests([(f"{result.kind} test of {result.name}", result) for result in self.results], axes(ax))
-
-
-def axes(ax):
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot
-
-    return pyplot.subplots()[1]
+        return derivative_tests([(f"{result.kind} test of {result.name}", result) for result in self.results], ax)

@@ -20,6 +20,7 @@ class History:
     where outputs are (m, l) and the loss says which classes the targets are, as `SoftmaxCrossEntropy` does, or one of your own with
     a method ``classes(y)``.  seconds : of training and validation.  learning_rate : at the epoch's first step.
     best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.
+    unit : what the entries are of: "epoch", or "iteration" of a solver that sees all samples at once.
     notes : a line of text for each setting that a call which went on from a checkpoint has changed, such as
     "from epoch 6 on lr is 0.001; it was 0.01".
 
@@ -38,6 +39,7 @@ class History:
     best_epoch: int | None = None
     notes: list[str] = field(default_factory=list)
     train_accuracy: list[float] = field(default_factory=list)
+    unit: str = "epoch"
 
     def __len__(self) -> int:
         return len(self.train_loss)
@@ -48,7 +50,7 @@ class History:
             del getattr(self, name)[epochs:]
 
     def plot(self, ax=None):
-        """Losses and accuracy over the epochs, on the Axes ``ax`` or in a new figure that pyplot does not know; the Axes."""
+        """Losses and accuracy over the epochs, on the Axes ``ax`` or pyplot's; the Axes."""
         from ..plot import loss_curves
 
         return loss_curves(self, ax)

@@ -1,7 +1,9 @@
 """``fastlec filter`` as a user meets it: what it writes for every kind of image, and how it refuses bad input."""
 
 import io as memory
+import struct
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from fastlec import filter2d, filters, images
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 pytest.importorskip("PIL")
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from special import special_files
 
 from fastlec import cli
@@ -113,15 +115,57 @@ def test_gray_and_16_bits(capsys, rng):
             np.testing.assert_array_equal(read(f"out.{suffix}"), filtered(pixels, filters.sharpen()))
 
 
-def test_alpha_stays(capsys, rng):
+def test_alpha_stays_and_weighs(capsys, rng):
+    """A kernel that is nowhere negative gives the mean of premultiplied colours over that of alpha."""
     for channels, kind in ((2, "LA"), (4, "RGBA")):
         pixels = rng.integers(0, 256, (12, 13, channels), np.uint8)
+        pixels[3:9, 4:9, -1] = 0
         Image.fromarray(pixels).save("in.png")
         assert run(capsys, "in.png", "out.png", "--kernel=gaussian", "--overwrite")[0] == 0
         found = read("out.png")
         assert opened("out.png").mode == kind
         np.testing.assert_array_equal(found[..., -1], pixels[..., -1])
-        np.testing.assert_array_equal(found[..., :-1], filtered(pixels[..., :-1], filters.gaussian()))
+        alpha = pixels[..., -1:].astype(float)
+        means = filter2d(pixels[..., :-1] * alpha, filters.gaussian()) / np.maximum(filter2d(alpha, filters.gaussian()), 1e-9)
+        seen = alpha[..., 0] > 0
+        assert np.abs(found[seen][:, :-1] - means[seen]).max() <= 0.5 + 1e-6
+
+
+@pytest.mark.parametrize("name", [*filters.KERNELS, "gradient_magnitude"])
+def test_hidden_colours_do_not_bleed(capsys, rng, name):
+    """Whatever they are, what is seen is the same; a flat colour within stays flat; and one alpha everywhere changes nothing."""
+    kernel = f"--kernel={name.replace('_', '-')}"
+    pixels = rng.integers(0, 256, (20, 21, 4), np.uint8)
+    hidden = np.zeros((20, 21), bool)
+    hidden[5:16, 6:14] = True
+    pixels[hidden, 3] = 0
+    results = []
+    for colour in (0, 255):
+        pixels[hidden, :3] = colour
+        Image.fromarray(pixels).save("in.png")
+        assert run(capsys, "in.png", "out.png", kernel, "--overwrite")[0] == 0
+        results.append(read("out.png")[~hidden])
+    np.testing.assert_array_equal(*results)
+    pixels[~hidden, :3], pixels[hidden, :3] = 77, (255, 0, 0)
+    Image.fromarray(pixels).save("in.png")
+    assert run(capsys, "in.png", "out.png", kernel, "--overwrite")[0] == 0
+    flat = 0 if name == "gradient_magnitude" else round(77 * filters.KERNELS[name]().sum())
+    assert (read("out.png")[~hidden, :3] == flat).all()
+    pixels = rng.integers(0, 256, (9, 8, 4), np.uint8)
+    results = []
+    for alpha in (255, 100):
+        pixels[..., 3] = alpha
+        Image.fromarray(pixels).save("in.png")
+        assert run(capsys, "in.png", "out.png", kernel, "--mode=constant", "--overwrite")[0] == 0
+        results.append(read("out.png")[..., :3].astype(int))
+    np.testing.assert_array_equal(results[0][2:-2, 2:-2], results[1][2:-2, 2:-2])
+
+
+def test_huge_kernels_of_images_with_alpha(capsys, rng):
+    pixels = rng.integers(0, 256, (6, 7, 4), np.uint8)
+    Image.fromarray(pixels).save("in.png")
+    assert run(capsys, "in.png", "out.png", "--matrix=-1e308 1e308; 0 0")[0] == 0
+    assert np.isin(read("out.png")[..., :3], (0, 255)).all()
 
 
 def test_palettes_bits_and_transparent_colours(capsys, photo):
@@ -156,6 +200,241 @@ def test_other_formats(capsys, photo):
     for name, kind in (("out.jpg", "JPEG"), ("out.BMP", "BMP"), ("out.tiff", "TIFF")):
         assert run(capsys, "in.png", name, "--kernel=box")[0] == 0
         assert opened(name).format == kind
+
+
+def test_metadata_is_kept(capsys, photo):
+    exif = Image.Exif()
+    exif[0x8298], exif[0x8769], exif[0x8825] = "(c) me", {0x829A: 0.01}, {1: "N"}
+    for given in ("in.jpg", "in.png", "in.tif"):
+        options = {"exif": exif.tobytes(), "dpi": (300, 150), "icc_profile": b"a profile"}
+        Image.fromarray(photo).save(given, **options)
+        for target in ("out.jpg", "out.png", "out.tif", "out.webp"):
+            code, out, _ = run(capsys, given, target, "--kernel=identity", "--overwrite")
+            assert code == 0
+            found = opened(target)
+            facts = found.getexif()
+            assert facts[0x8298] == "(c) me"
+            assert facts.get_ifd(0x8825) == {1: "N"}
+            assert float(facts.get_ifd(0x8769)[0x829A]) == 0.01
+            assert found.info["icc_profile"] == b"a profile"
+            if target == "out.webp":
+                assert out.endswith("written to out.webp without dpi\n")
+            else:
+                assert found.info["dpi"] == pytest.approx((300, 150), rel=1e-3)
+                assert out.endswith(f"written to {target}\n")
+    assert run(capsys, "in.jpg", "out.bmp", "--kernel=box")[1].endswith("written to out.bmp without ICC profile, EXIF\n")
+
+
+def test_broken_exif_costs_no_picture(capsys, photo):
+    Image.fromarray(photo).save("in.jpg", exif=b"Exif\0\0MM\0R\0\0\0\x08" + bytes(20))
+    code, out, _ = run(capsys, "in.jpg", "out.png", "--kernel=identity")
+    assert code == 0
+    assert out.endswith("written to out.png without EXIF\n")
+    np.testing.assert_array_equal(read("out.png"), read("in.jpg"))
+
+
+def test_a_turned_picture_has_its_dpi_turned(capsys, photo):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for given in ("in.jpg", "in.png", "in.tif"):
+        Image.fromarray(photo[:20, :20]).save(given, exif=exif, dpi=(300, 150))
+        assert run(capsys, given, "out.png", "--kernel=identity", "--overwrite")[0] == 0
+        assert opened("out.png").info["dpi"] == pytest.approx((150, 300), rel=1e-3)
+        assert 0x0112 not in opened("out.png").getexif()
+
+
+def test_a_thumbnail_of_what_was_is_left_out(capsys, photo):
+    file = memory.BytesIO()
+    Image.fromarray(photo).save(file, "JPEG")
+    thumbnail = file.getvalue()
+    first = struct.pack("<HHHI4sI", 1, 0x8298, 2, 4, b"abc\0", 26)
+    second = struct.pack("<H HHII HHII I", 2, 0x201, 4, 1, 56, 0x202, 4, 1, len(thumbnail), 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + first + second + thumbnail
+    Image.fromarray(photo).save("in.jpg", exif=exif)
+    assert opened("in.jpg").info["exif"].endswith(thumbnail)
+    assert run(capsys, "in.jpg", "out.jpg", "--kernel=box")[0] == 0
+    found = opened("out.jpg")
+    assert dict(found.getexif()) == {0x8298: "abc"}
+    assert thumbnail not in found.info["exif"]
+
+
+def test_qualities(capsys, photo, folder):
+    """A JPEG file is quantized as the one it comes from, or as asked; from other formats with 95; WebP loses nothing."""
+    smooth = filtered(photo, filters.gaussian(9))
+    Image.fromarray(smooth).save("in.jpg", quality=98, subsampling=0)
+    Image.fromarray(smooth).save("low.jpg", quality=40, subsampling=2)
+    Image.fromarray(smooth).save("in.png")
+    for given, options, expected, sampling in (
+        ("in.jpg", [], "in.jpg", 0),
+        ("low.jpg", [], "low.jpg", 2),
+        ("in.jpg", ["--quality=40"], "low.jpg", 0),
+        ("in.png", ["--quality=98"], "in.jpg", 0),
+    ):
+        assert run(capsys, given, "out.jpg", "--kernel=identity", "--overwrite", *options)[0] == 0
+        found = opened("out.jpg")
+        assert found.quantization == opened(expected).quantization
+        assert JpegImagePlugin.get_sampling(found) == sampling
+    assert run(capsys, "in.png", "out.jpg", "--kernel=identity", "--overwrite")[0] == 0
+    Image.fromarray(smooth).save("95.jpg", quality=95)
+    assert opened("out.jpg").quantization == opened("95.jpg").quantization
+    assert run(capsys, "in.png", "out.webp", "--kernel=identity")[0] == 0
+    np.testing.assert_array_equal(read("out.webp"), smooth)
+    assert run(capsys, "in.png", "small.webp", "--kernel=identity", "--quality=5")[0] == 0
+    assert (folder / "small.webp").stat().st_size < (folder / "out.webp").stat().st_size
+
+
+def animation(rng, *shape, kind=np.uint8):
+    return [rng.integers(0, np.iinfo(kind).max, (12, 13, *shape), kind, endpoint=True) for _ in range(3)]
+
+
+@pytest.mark.parametrize("name", ["in.png", "in.webp", "in.tif"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_every_frame(capsys, rng, name, channels):
+    frames = animation(rng, channels)
+    if channels == 4:
+        for frame in frames:
+            frame[..., 3] = 255
+            frame[:4, :5, 3] = 60
+    first, *others = map(Image.fromarray, frames)
+    options = {"lossless": True} if name == "in.webp" else {}
+    first.save(name, save_all=True, append_images=others, duration=[40, 50, 60], loop=3, **options)
+    code, out, _ = run(capsys, name, name.replace("in", "out"), "--kernel=gradient-magnitude")
+    assert code == 0
+    assert f"{name}: 13 x 12, 3 frames; gradient-magnitude of 3 x 3, reflect;" in out
+    found = images.read(name.replace("in", "out"))
+    assert len(found.frames) == 3
+    for y, frame in zip(found.frames, frames, strict=True):
+        inside = np.s_[6:, 7:, :3]
+        exact = np.hypot(*(filter2d(frame[..., :3], k) for k in (filters.sobel_x(), filters.sobel_y())))
+        np.testing.assert_array_equal(y[inside], np.rint(exact).clip(0, 255)[inside])
+    if name != "in.tif":
+        assert (found.durations, found.loop) == ((40, 50, 60), 3)
+
+
+def test_frames_of_gif(capsys, rng):
+    """With at most 256 colours, and wholly transparent or not at all, nothing is lost; else the command says what."""
+    frames = [frame // 128 * 255 for frame in animation(rng, 4)]
+    first, *others = map(Image.fromarray, frames)
+    first.save("in.gif", save_all=True, append_images=others, duration=[40, 50, 60], disposal=2)
+    code, out, _ = run(capsys, "in.gif", "out.gif", "--kernel=identity")
+    assert code == 0
+    assert out.endswith("written to out.gif\n")
+    found = images.read("out.gif")
+    assert (found.durations, found.loop) == ((40, 50, 60), None)
+    for y, frame in zip(found.frames, frames, strict=True):
+        seen = frame[..., 3] > 0
+        np.testing.assert_array_equal(y[..., 3], frame[..., 3])
+        np.testing.assert_array_equal(y[seen], frame[seen])
+    Image.fromarray(rng.integers(0, 256, (30, 30, 4), np.uint8)).save("many.png")
+    out = run(capsys, "many.png", "out.gif", "--kernel=box", "--overwrite")[1]
+    assert out.endswith("written to out.gif without colours beyond 256, partial transparency\n")
+
+
+def test_frames_that_cannot_be_kept(capsys, rng, folder):
+    first, *others = map(Image.fromarray, animation(rng, 3))
+    first.save("in.png", save_all=True, append_images=others)
+    refused(
+        capsys, "out.jpg: cannot be written as JPEG: it holds one picture, not 3 frames", "in.png", "out.jpg", "--kernel=box"
+    )
+    first.save("in.tif", save_all=True, append_images=[others[0].resize((5, 5))])
+    refused(
+        capsys, "in.tif: cannot be read as an image: its pictures are of several sizes", "in.tif", "out.tif", "--kernel=box"
+    )
+    first.save("apart.png", save_all=True, append_images=others, default_image=True)
+    refused(capsys, "apart.png: cannot be read as an image: its first picture is no part", "apart.png", "o.png", "--kernel=box")
+    deep, *others = map(Image.fromarray, animation(rng, kind=np.uint16))
+    deep.save("deep.tif", save_all=True, append_images=others)
+    refused(capsys, "out.png: cannot be written as PNG: its frames hold 8 bits, not 16", "deep.tif", "out.png", "--kernel=box")
+    assert run(capsys, "deep.tif", "out.tif", "--kernel=identity")[0] == 0
+    for y, frame in zip(images.read("out.tif").frames, images.read("deep.tif").frames, strict=True):
+        np.testing.assert_array_equal(y, frame, strict=True)
+    assert not (folder / "out.jpg").exists()
+
+
+def test_frames_that_are_too_many_to_be_honest(capsys, rng, monkeypatch):
+    frames = [Image.fromarray(rng.integers(0, 256, (20, 30), np.uint8)) for _ in range(9)]
+    frames[0].save("in.png", save_all=True, append_images=frames[1:])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    refused(capsys, "its 9 frames have 5400 pixels; expected at most 4000", "in.png", "out.png", "--kernel=box")
+
+
+def deep_files(rng):
+    """(name, content) of pictures with more than 8 bits a colour."""
+    rows = rng.integers(0, 65536, (9, 24)).astype(">u2")
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    for kind, channels in ((2, 3), (4, 2), (6, 4)):
+        header = chunk(b"IHDR", struct.pack(">IIBBBBB", 24 // channels, 9, 16, kind, 0, 0, 0))
+        pixels = chunk(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows)))
+        yield f"{channels}.png", b"\x89PNG\r\n\x1a\n" + header + pixels + chunk(b"IEND", b"")
+    yield "a.ppm", b"P6 8 9 1023\n" + (rows % 1024).tobytes()
+    yield "b.ppm", b"P3 1 1 65535\n1 2 3\n"
+    tags = {256: 8, 257: 9, 262: 2, 273: 200, 277: 3, 278: 9, 279: rows.nbytes}
+    entries = [(tag, struct.pack(">HHII", tag, 4, 1, value)) for tag, value in tags.items()]
+    entries.append((258, struct.pack(">HHII", 258, 3, 3, 190)))
+    entries.append((259, struct.pack(">HHIHH", 259, 3, 1, 1, 0)))
+    directory = struct.pack(">H", len(entries)) + b"".join(entry for _, entry in sorted(entries)) + bytes(4)
+    head = (b"MM\0*" + struct.pack(">I", 8) + directory).ljust(190, b"\0") + struct.pack(">HHH", 16, 16, 16)
+    yield "a.tif", head.ljust(200, b"\0") + rows.tobytes()
+
+
+def test_colours_of_more_than_8_bits_are_refused(capsys, rng, folder):
+    for name, content in deep_files(rng):
+        (folder / name).write_bytes(content)
+        bits = 10 if name == "a.ppm" else 16
+        text = f"{name}: cannot be read as an image: its numbers have {bits} bits, of which 8 would be left"
+        refused(capsys, text, name, "out.png", "--kernel=box")
+    Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8)).save("in.sgi", bpc=2)
+    refused(capsys, "in.sgi: cannot be read as an image: its numbers have 16 bits", "in.sgi", "out.png", "--kernel=box")
+    assert not (folder / "out.png").exists()
+
+
+@pytest.mark.parametrize("suffix", ["jp2", "avif"])
+def test_deep_colours_of_other_formats(capsys, rng, suffix):
+    cv2 = pytest.importorskip("cv2")
+    pixels = rng.integers(0, 1024, (64, 64, 3), np.uint16)
+    try:
+        written = cv2.imwrite(f"in.{suffix}", pixels, [cv2.IMWRITE_AVIF_DEPTH, 10] if suffix == "avif" else [])
+    except cv2.error:
+        written = False
+    if not written or f".{suffix}" not in Image.registered_extensions():
+        pytest.skip("no codec")
+    refused(capsys, " bits, of which 8 would be left", f"in.{suffix}", "out.png", "--kernel=box")
+    Image.fromarray((pixels // 4).astype(np.uint8)).save(f"in.{suffix}")
+    assert run(capsys, f"in.{suffix}", "out.png", "--kernel=identity")[0] == 0
+
+
+def test_results_below_0(capsys, photo):
+    y = filter2d(photo, filters.sobel_x())
+    magnitude = filters.gradient_magnitude(photo)
+    stretched = (y - y.min()) * (255 / np.ptp(y))
+    for options, expected in (
+        (["--kernel=sobel-x"], y),
+        (["--kernel=sobel-x", "--abs"], np.abs(y)),
+        (["--kernel=sobel-x", "--offset=128"], y + 128),
+        (["--kernel=sobel-x", "--abs", "--offset=-20.5"], np.abs(y) - 20.5),
+        (["--kernel=sobel-x", "--normalize"], stretched),
+        (["--kernel=sobel-x", "--abs", "--normalize"], np.abs(y) * (255 / np.abs(y).max())),
+        (["--kernel=gradient-magnitude"], magnitude),
+        (["--kernel=gradient-magnitude", "--normalize"], (magnitude - magnitude.min()) * (255 / np.ptp(magnitude))),
+    ):
+        code, _, err = run(capsys, "in.png", "out.png", "--overwrite", *options)
+        assert (code, err) == (0, "")
+        assert np.abs(read("out.png") - expected.clip(0, 255)).max() <= 0.5 + 1e-9
+
+
+def test_normalize_is_of_what_is_seen(capsys, rng):
+    pixels = np.full((6, 7, 4), 100, np.uint8)
+    pixels[2:4, 2:4] = 0
+    pixels[5, :, :3], pixels[0, :, :3] = 50, 150
+    Image.fromarray(pixels).save("in.png")
+    assert run(capsys, "in.png", "out.png", "--kernel=identity", "--normalize")[0] == 0
+    assert np.unique(read("out.png")[pixels[..., 3] > 0][:, :3]).tolist() == [0, 128, 255]
+    Image.fromarray(np.full((5, 5), 9, np.uint16)).save("flat.png")
+    assert run(capsys, "flat.png", "out.png", "--kernel=box", "--normalize", "--overwrite")[0] == 0
+    assert (read("out.png") == 0).all()
 
 
 def test_the_input_is_replaced_only_when_asked(capsys, photo, folder):
@@ -232,6 +511,17 @@ def test_images_that_are_too_large_to_be_honest(capsys, photo, monkeypatch):
     [
         ("expected one of --kernel and --matrix", ["in.png", "out.png"]),
         ("expected one of --kernel and --matrix", ["in.png", "out.png", "--kernel=box", "--matrix=1"]),
+        (
+            "--size does not go with --kernel gradient-magnitude",
+            ["in.png", "out.png", "--kernel=gradient-magnitude", "--size=3"],
+        ),
+        ("--offset does not go with --normalize", ["in.png", "out.png", "--kernel=box", "--offset=3", "--normalize"]),
+        ("--normalize: the result is too large", ["in.png", "out.png", "--matrix=1e308", "--normalize"]),
+        ("--offset", ["in.png", "out.png", "--kernel=box", "--offset=nan"]),
+        ("--quality", ["in.png", "out.jpg", "--kernel=box", "--quality=0"]),
+        ("--quality", ["in.png", "out.jpg", "--kernel=box", "--quality=101"]),
+        ("out.png: PNG has no quality to choose; expected .jpg", ["in.png", "out.png", "--kernel=box", "--quality=90"]),
+        ("out.ico: an image's name ends with its kind", ["in.png", "out.ico", "--kernel=box"]),
         ("--size does not go with --kernel sobel-x", ["in.png", "out.png", "--kernel=sobel-x", "--size=3"]),
         ("--amount does not go with --kernel box", ["in.png", "out.png", "--kernel=box", "--amount=3"]),
         ("--sigma does not go with --matrix", ["in.png", "out.png", "--matrix=1", "--sigma=3"]),

@@ -1,5 +1,6 @@
 """filter2d against scipy.ndimage.convolve: every mode, sizes of image and kernel, layouts, dtypes, in place, for every team."""
 
+import itertools
 import re
 
 import numpy as np
@@ -97,6 +98,29 @@ def test_an_impulse_gives_the_kernel_and_so_is_no_correlation():
     odd = kernel[:3]
     x = np.random.default_rng(0).integers(-9, 9, (20, 30)).astype(np.float64)
     assert_array_equal(filter2d(x, odd[::-1, ::-1]), ndimage.correlate(x, odd, mode="reflect"))
+
+
+SMALL = [(1, 1), (2, 2), (3, 3), (4, 4), (2, 5), (4, 3), (1, 6)]
+
+
+@mode
+@pytest.mark.parametrize("size", SMALL, ids=str)
+def test_every_origin_is_scipys(mode, size, rng):
+    x, kernel = rng.integers(-9, 10, (5, 8)).astype(float), rng.integers(-9, 10, size)
+    for origin in itertools.product(*(range(-(n // 2), (n + 1) // 2) for n in size)):
+        expected = ndimage.convolve(x, kernel, mode=mode, cval=7, origin=origin)
+        assert_array_equal(filter2d(x, kernel, mode=mode, cval=7, origin=origin), expected)
+    assert_array_equal(filter2d(x, np.ones((3, 3)), origin=1), ndimage.convolve(x, np.ones((3, 3)), origin=1))
+
+
+@pytest.mark.parametrize("size", SMALL, ids=str)
+def test_correlations_of_others_are_filters_as_documented(size, rng):
+    """Even kernels, too: the turned kernel, moved by one pixel along its even sides."""
+    x, kernel = rng.integers(-9, 10, (9, 8)).astype(float), rng.integers(-9, 10, size).astype(float)
+    found = filter2d(x, kernel[::-1, ::-1], origin=(size[0] % 2 - 1, size[1] % 2 - 1))
+    assert_array_equal(found, ndimage.correlate(x, kernel))
+    cv2 = pytest.importorskip("cv2")
+    assert_array_equal(found, cv2.filter2D(x, -1, kernel, borderType=cv2.BORDER_REFLECT))
 
 
 def test_it_is_the_convolution_of_the_layers_with_the_kernel_turned(rng):
@@ -285,6 +309,11 @@ X, K = np.zeros((4, 5)), np.ones((3, 3))
         (TypeError, "kernel has dtype complex64; expected", (X, K.astype("c8")), {}),
         (ValueError, "mode is 'edge'; expected one of constant, reflect, nearest, wrap, mirror", (X, K), {"mode": "edge"}),
         (ValueError, "mode is None; expected one of", (X, K), {"mode": None}),
+        (ValueError, "origin[0] is 2; expected at most 1", (X, K), {"origin": 2}),
+        (ValueError, "origin[1] is -2; expected at least -1", (X, K), {"origin": (0, -2)}),
+        (ValueError, "origin[1] is 1; expected at most 0", (X, K[:, :2]), {"origin": 1}),
+        (ValueError, "origin is (0,); expected an int or a pair of them", (X, K), {"origin": (0,)}),
+        (TypeError, "origin[0] is 0.5; expected an integer", (X, K), {"origin": 0.5}),
         (TypeError, "cval is '1'; expected a number", (X, K), {"cval": "1"}),
         (TypeError, "cval is None; expected a number", (X, K), {"cval": None}),
         (TypeError, "out is a list; expected an ndarray", (X, K), {"out": [1]}),

@@ -149,3 +149,25 @@ def test_extreme_blurs():
     assert wide.sum() == pytest.approx(1, abs=1e-12)
     assert_array_equal(wide, wide[::-1, ::-1])
     assert np.isfinite(filters.unsharp(1.7e308)).all()
+
+
+@pytest.mark.parametrize("mode", filters.MODES)
+def test_gradient_magnitude_is_scipys(image, mode, rng):
+    colour = rng.uniform(0, 1, (9, 10, 3)).astype(np.float32)
+    for x in (image, colour[..., 1], np.zeros((0, 4))):
+        found = filters.gradient_magnitude(x, mode=mode)
+        assert found.dtype == x.dtype
+        expected = ndimage.generic_gradient_magnitude(x.astype(float), ndimage.sobel, mode=mode)
+        assert_allclose(found, expected, atol=20 * np.finfo(x.dtype).eps)
+    assert_array_equal(filters.gradient_magnitude(colour)[..., 1], filters.gradient_magnitude(colour[..., 1]))
+
+
+def test_gradient_magnitude_in_bytes():
+    x = np.zeros((4, 6), np.uint8)
+    x[:, 3:] = [[2], [2], [100], [100]]
+    expected = np.rint(filters.gradient_magnitude(x)).clip(0, 255)
+    assert expected.max() == 255
+    assert filters.gradient_magnitude(x, out=x) is x
+    assert_array_equal(x, expected)
+    with pytest.raises(TypeError, match=r"^out has dtype float32; expected float64"):
+        filters.gradient_magnitude(x, out=np.empty((4, 6), np.float32))

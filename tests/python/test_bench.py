@@ -426,6 +426,40 @@ def test_run_in_a_process_of_its_own(tmp_path, capsys):
     assert "softmax-64x10 float32 fresh, 1 thread" in seen
 
 
+def drawn(monkeypatch, tmp_path, given):
+    """The figure of a report."""
+    figures = []
+    monkeypatch.setattr(report, "save", lambda figure, path: figures.append(figure))
+    report.plot(given, tmp_path / "a.png")
+    return figures[0]
+
+
+def test_a_picture_of_many_cases_can_be_read(monkeypatch, tmp_path):
+    """No words overlap: cases beside the axis, ratios and peers at the ends of the bars; a smoke run says it is one."""
+    pytest.importorskip("matplotlib")
+    results = [
+        {"case": f"a-case-of-many-{i}", "mode": "reused", "dtype": dtype, "threads": threads}
+        | {"times": {"fastlec": {"min": 1.0}, "NumPy": {"min": 0.3 + i * threads}, "ONNX Runtime": {"min": 9.0}}}
+        for i in range(20)
+        for dtype in ("float32", "float64")
+        for threads in (1, 2)
+        if (dtype, threads) != ("float64", 2)
+    ]
+    given = {"results": results, "machine": {"processor": "A processor"}, "isa": "base", "held": False, "smoke": False}
+    figure = drawn(monkeypatch, tmp_path, given)
+    figure.savefig(tmp_path / "a.png")
+    assert figure.get_suptitle() == "A processor; base"
+    one, two = figure.axes
+    assert (len(one.patches) - 10, len(two.patches) - 10) == (40, 20)  # bars on stripes
+    assert {text.get_text() for text in two.texts} >= {"0.30 NumPy", "2.30 NumPy", "9.00 ONNX Runtime"}
+    for axis, texts in ((one, one.texts), (two, two.texts), (one, one.get_yticklabels())):
+        boxes = [text.get_window_extent() for text in texts]
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        inside = axis.get_window_extent()
+        assert all(box.x1 <= inside.x1 for box in boxes)
+    assert drawn(monkeypatch, tmp_path, given | {"smoke": True}).get_suptitle().startswith("SMOKE RUN")
+
+
 HELD = pytest.mark.skipif(runner.isas()[:2] != ["avx512", "avx2"], reason="AVX2 is not the second best here")
 
 

@@ -193,7 +193,7 @@ def test_a_network(dtype):
     net = Network([Dense(2, 12, "identity", dtype=dtype)], rng=0)
     before = sys.modules.get("matplotlib.pyplot")
     for predict in (net.predict, net.predict_proba):
-        ax = plot.decision_regions(predict, points, y, resolution=20)
+        ax = plot.decision_regions(predict, points, y, plot.new_figure().subplots(), resolution=20)
         assert legend(ax) == list(map(str, range(12)))
     assert sys.modules.get("matplotlib.pyplot") is before
 

@@ -218,8 +218,13 @@ def test_filters_are_drawn_each_in_its_own_range(rng):
     left, right, bottom, top = drawn[17].get_extent()
     assert (left, top) == (1, 1)  # the second of the second row
     assert (right - left) / (bottom - top) == pytest.approx(4 / 5)
-    ax = plot.filters(rng.normal(size=(65, 1, 3, 3)))
-    assert (len(ax.images), ax.get_title()) == (64, "Filters of the first convolution: 64 of 65")
+    W = rng.normal(size=(65, 1, 3, 3))
+    ax = plot.filters(W)
+    assert (len(ax.images), ax.get_title()) == (32, "Filters of the first convolution: the 32 of largest norm, of 65")
+    strongest = np.argsort(-np.linalg.norm(W.reshape(65, -1), axis=1))[:32]
+    assert [int(text.get_text()) for text in ax.texts] == strongest.tolist()
+    np.testing.assert_allclose(ax.images[31].get_array(), W[strongest[31], 0] / np.abs(W[strongest[31]]).max())
+    assert [label.get_text() for label in ax.figure.axes[-1].get_yticklabels()] == ["-max", "0", "max"]
 
 
 def test_feature_maps_are_drawn_layer_by_layer(rng):

@@ -679,8 +679,8 @@ def test_a_history_draws_what_it_has():
     assert len(axes[1].figure.axes) == 4  # an axis for the accuracy beside the first only
     History([1.0, 0.5]).plot(axes[2])
     assert [text.get_text() for text in axes[2].get_legend().get_texts()] == ["training loss"]
+    assert sys.modules.get("matplotlib.pyplot") is before
     assert len(History().plot().lines) == 1
     assert len(plot.loss_curves(SimpleNamespace(train_loss=[1.0, 0.5])).lines) == 1
     older = plot.loss_curves(SimpleNamespace(train_loss=[1.0, 0.5], val_loss=[1.0, 0.5], val_accuracy=[0.5, 1.0]))
     assert [text.get_text() for text in older.figure.axes[1].get_legend().get_texts()][-1] == "validation accuracy"
-    assert sys.modules.get("matplotlib.pyplot") is before
