@@ -78,11 +78,11 @@ def loss_curves(history, ax=None):
     return ax
 
 
-def weight_images(W, image_shape, ax=None, title="Weights of each class"):
+def weight_images(W, image_shape, ax=None, title="Weights of each class", labels=None):
     """The weights of every class as one mosaic: red speaks for the class, blue against it, white for neither.
 
     W : (l, n), one row for each class (or neuron).  image_shape : (height, width), or (height, width, channels), whose weights
-    are added up, of n values. Each class has its own colour range.
+    are added up, of n values. Each class has its own colour range.  labels : (l,), by default 0, 1, 2, ...
     """
     ax = _axes(ax)
     n_classes = len(W)
@@ -93,11 +93,12 @@ def weight_images(W, image_shape, ax=None, title="Weights of each class"):
     rows = -(-n_classes // columns)
     height, width = image_shape[0] + 1, image_shape[1] + 1  # a gap of one pixel
     mosaic = np.full((rows * height - 1, columns * width - 1), np.nan)
-    for label, image in enumerate(images):
-        y, x = label // columns * height, label % columns * width
+    for i, image in enumerate(images):
+        y, x = i // columns * height, i % columns * width
         mosaic[y : y + height - 1, x : x + width - 1] = image
         if n_classes <= 20:
-            ax.text(x, y, f" {label}", va="top", ha="left", fontsize="small")
+            text = f" {i if labels is None else labels[i]}"
+            ax.text(x, y, text, va="top", ha="left", fontsize="small", parse_math=False)
     ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1)
     ax.set_axis_off()
     ax.set_title(title)
@@ -134,8 +135,9 @@ def feature_maps(maps, ax=None):
     return ax
 
 
-def confusion_matrix(counts, ax=None):
-    """Counts (l, l), true class down, predicted class across; the shade is the share of the row."""
+def confusion_matrix(counts, ax=None, labels=None):
+    """Counts (l, l), true class down, predicted class across; the shade is the share of the row. labels : (l,), by default 0, 1, 2,
+    ..."""
     ax = _axes(ax)
     counts = np.asarray(counts)
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -144,7 +146,10 @@ def confusion_matrix(counts, ax=None):
         for row, column in zip(*np.nonzero(counts), strict=True):
             shade = "white" if share[row, column] > 0.5 else "black"
             ax.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize="small")
-        ax.set(xticks=range(len(counts)), yticks=range(len(counts)))
+        labels = [str(label) for label in (range(len(counts)) if labels is None else labels)]
+        turned = 90 if max(map(len, labels)) > 3 else 0
+        ax.set_xticks(range(len(counts)), labels, rotation=turned, parse_math=False)
+        ax.set_yticks(range(len(counts)), labels, parse_math=False)
     ax.set(xlabel="predicted class", ylabel="true class", title="Confusion (validation)")
     return ax
 
@@ -375,8 +380,8 @@ def overfit_report(path: str | os.PathLike, experiment, degrees, rows) -> None:
 def training_report(path: str | os.PathLike, history, model, counts, title: str = "Weights of each class", maps=None) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
 
-    model : has W (rows, n) and image_shape, or None for it.  maps : those of :func:`feature_maps`, drawn below the
-    :func:`filters` of model.W, now (k, c, r, s); or None.
+    model : has W (rows, n), image_shape, or None for it, and preprocessing, which has the classes' labels.
+    maps : those of :func:`feature_maps`, drawn below the :func:`filters` of model.W, now (k, c, r, s); or None.
     """
     heights = {"loss": 4.2}
     if maps is not None:
@@ -388,9 +393,11 @@ def training_report(path: str | os.PathLike, history, model, counts, title: str 
     panels = [[name, "confusion" if name == "loss" else name] for name in heights]
     axes = figure.subplot_mosaic(panels, height_ratios=list(heights.values()))
     loss_curves(history, axes["loss"])
-    confusion_matrix(counts, axes["confusion"])
+    labels = model.preprocessing.classes
+    confusion_matrix(counts, axes["confusion"], labels)
     if "weights" in axes:
-        weight_images(model.W, model.image_shape, axes["weights"], title)
+        of_classes = labels is not None and len(labels) == len(model.W)
+        weight_images(model.W, model.image_shape, axes["weights"], title, labels if of_classes else None)
     if maps is not None:
         filters(model.W, axes["filters"])
         feature_maps(maps, axes["maps"])
