@@ -179,10 +179,10 @@ def _distinct(y: ArrayLike, name: str) -> tuple[list, np.ndarray]:
     except (TypeError, ValueError) as error:
         raise DataError(str(error)) from error
     if y.dtype.kind == "f":
-        for label in found:
-            if label != int(label):
-                row = int(np.argmax(y == label))
-                raise DataError(f"{name}[{row}] is {label}; expected a class: a whole number or text")
+        parts = y != np.rint(y)
+        if parts.any():
+            row = int(np.argmax(parts))
+            raise DataError(f"{name}[{row}] is {y[row]}; expected a class: a whole number or text")
         found = [int(label) for label in found]
     return found, which.reshape(y.shape)
 

@@ -56,12 +56,13 @@ def _run(args: Sequence[str] | None) -> int:
         return _complain("the command line needs typer and rich: pip install 'fastlec[cli]'", 2)
     app = typer.Typer(
         add_completion=False,
+        rich_markup_mode=None,  # whose panels break words
         help="Softmax regression, dense and residual networks of a deep-learning course.",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback(invoke_without_command=True)(_whole)
-    for command in (train, predict, check, universal, overfit, filter, bench, info):
-        app.command()(_guarded(command))
+    for command, short in _commands().items():
+        app.command(short_help=short)(_guarded(command))
     try:
         code = app(None if args is None else list(args), prog_name="fastlec", standalone_mode=False) or 0
     except _usage_error() as error:
@@ -69,6 +70,20 @@ def _run(args: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):  # typer makes either Abort or the exit code 130 of the first
         code = _INTERRUPTED
     return _complain("interrupted", code) if code == _INTERRUPTED else code
+
+
+def _commands() -> dict[Callable[..., int | None], str]:
+    """Each command, and what it does in a line."""
+    return {
+        train: "Train a classifier on digits, or on data of your own.",
+        predict: "Predict the classes of samples with a saved model.",
+        check: "Test every derivative in the library.",
+        universal: "Show the universal approximation theorem at work.",
+        overfit: "Show how polynomials of high degree learn noise.",
+        filter: "Filter an image with a kernel.",
+        bench: "Time fastlec beside other libraries, or another build.",
+        info: "Show what a bug report needs: version, compiler, CPU.",
+    }
 
 
 def _usage_error() -> type[Exception]:

@@ -67,9 +67,11 @@ def train(
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option(min=1, max=1 << 20, help="Of their layers; channels of a resnet-cnn. (default: 128; resnet-cnn 32)"),
+        typer.Option(
+            min=1, max=1 << 20, help="Neurons of the hidden layers; channels of a resnet-cnn. (default: 128; resnet-cnn 32)"
+        ),
     ] = None,
-    activation: Annotated[Activation | None, typer.Option(help="Of a network. (default: relu)")] = None,
+    activation: Annotated[Activation | None, typer.Option(help="Activation function of a network. (default: relu)")] = None,
     solver: Annotated[
         Solver, typer.Option(help="How to minimise: softmax by sgd, lbfgs or newton-cg, a network by sgd or adam.")
     ] = Solver.sgd,
@@ -101,10 +103,10 @@ def train(
         float | None,
         typer.Option(callback=finite(0, 1), help="Share of each label spread over all classes (networks). (default: 0.1)"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of the shuffling and a network's weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Seed of the shuffling and of a network's weights.")] = 0,
     dtype: Annotated[
         DType | None,
-        typer.Option(help="Of data and model. (default: float64, a network float32, or the loaded model's)"),
+        typer.Option(help="Precision of data and model. (default: float64, a network float32, or the loaded model's)"),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1 << 16, help="At most so many threads. (default: no limit)")

@@ -603,14 +603,39 @@ class Result:
         return "epsilon zeroth first"
 
 
-def test_check_prints_every_table_and_its_exit_code_tells(capsys, monkeypatch):
+def test_check_prints_a_line_for_each_test_and_its_exit_code_tells(capsys, monkeypatch):
     checks = pytest.importorskip("fastlec.testing.checks")
-    for passed in (True, False):
-        monkeypatch.setattr(
-            checks, "run", lambda dtype, passed=passed: [("softmax", Result(True)), (f"tanh {dtype}", Result(passed))]
-        )
-        code, out, _ = run(capsys, "check", "--dtype", "float32")
+    for passed, more, tables in ((True, (), 0), (False, (), 1), (True, ("-v",), 2)):
+        results = [("softmax", Result(True)), ("tanh float32", Result(passed))]
+        monkeypatch.setattr(checks, "each", lambda dtype, names, results=results: iter(results))
+        code, out, _ = run(capsys, "check", "--dtype", "float32", *more)
         assert code == (0 if passed else 1)
-        assert out.count("epsilon zeroth first") == 2
+        assert "softmax: passed\n" in out
+        assert f"tanh float32: {'passed' if passed else 'FAILED'}\n" in out
+        assert out.count("epsilon zeroth first") == tables
         assert f"{1 + passed} of 2 tests passed" in out
-    assert out.endswith("failed: tanh float32\n")
+        assert passed or out.endswith("failed: tanh float32\n")
+
+
+def test_check_of_some(capsys):
+    code, out, _ = run(capsys, "check", "--dtype", "float64", "SOFTMAX", "logsumexp")
+    names = [line.split(":")[0] for line in out.splitlines()[:-1]]
+    assert code == 0
+    assert {"softmax", "log_softmax over axis 0", "logsumexp"} < set(names)
+    assert all("softmax" in name.lower() or name == "logsumexp" for name in names)
+    refused(capsys, "'nothing' is in the name of no test", "check", "softmax", "nothing")
+
+
+@pytest.mark.parametrize("command", ["", "train", "predict", "check", "universal", "overfit", "filter", "bench", "info"])
+def test_help_breaks_no_words(capsys, monkeypatch, command):
+    """All lines fit, and say the same in one wide column."""
+    words = []
+    for columns in (80, 1000):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
+        code, out, err = run(capsys, *command.split(), "--help")
+        assert (code, err) == (0, "")
+        assert all(len(line) <= columns for line in out.splitlines())
+        words.append(out.split())
+    assert words[0] == words[1]
+    assert "..." not in " ".join(words[0]).replace("[ARGS]...", "").replace("[NAME]...", "").replace("model-2.npz, ...", "")
