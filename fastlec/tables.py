@@ -11,6 +11,7 @@ import csv
 import io
 import math
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -90,6 +91,9 @@ def read(
     except MemoryError:
         raise
     except Exception as error:  # the parser's own errors, which say less than the search for the place does
+        if "EOF inside string" in str(error):
+            (last,) = deque(_records(path, text, sep), maxlen=1)
+            raise DataError(f"{path}, line {last.line}: has a quote that does not end") from error
         _complain(path, text, sep, decimal, names, width, layout)
         raise DataError(f"{path}: cannot be read as a table: {str(error).splitlines()[0]}") from error
     y = None

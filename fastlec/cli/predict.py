@@ -107,8 +107,11 @@ def print_confusion(console, counts: np.ndarray, what: str, classes) -> None:
     if len(counts) > 20:
         console.print(f"{len(counts)} classes: too many for a confusion matrix in text")
         return
-    labels = [str(label) for label in classes]
-    table = Table("true \\ predicted", *labels, title=f"Confusion matrix, {what}", box=SIMPLE_HEAD, padding=0)
+    labels = heads = [str(label) for label in classes]
+    if 20 + sum(len(label) + 1 for label in labels) > console.width:  # 20: the first column, of long labels
+        heads = [str(i) for i in range(len(labels))]
+        labels = [f"{label} ({i})" for i, label in enumerate(labels)]
+    table = Table("true \\ predicted", *heads, title=f"Confusion matrix, {what}", box=SIMPLE_HEAD, padding=0)
     for label, row in zip(labels, counts, strict=True):
         table.add_row(label, *(str(count) if count else "." for count in row))
     for column in table.columns:

@@ -281,3 +281,12 @@ def test_the_losses_say_what_they_are_against(capsys):
     assert out.count("smoothing 0.1") == 2
     _, out, _ = run(capsys, "train", "--model", "mlp", "--epochs", 1, "--smoothing", 0, "--overwrite")
     assert "smoothing" not in out
+
+
+def test_a_confusion_matrix_of_long_labels_shows_all_counts(capsys):
+    X = np.eye(12)
+    np.savez("some.npz", X=np.repeat(X, 12, axis=0), y=np.repeat([f"a_long_label_{i}" for i in range(12)], 12))
+    _, out, _ = run(capsys, "train", "--data", "some.npz", "--epochs", 40)
+    rows = [line.split() for line in out.splitlines() if line.strip().startswith("a_long_label_")]
+    assert [row[1] for row in rows] == [f"({i})" for i in range(12)]
+    assert all(len(row) == 14 for row in rows)

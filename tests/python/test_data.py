@@ -296,7 +296,7 @@ def test_csv(tmp_path, head, packed):
         (b"1,2," + b"9" * 400 + b"\n", "line 1, column 3: holds the label 999"),
         (b"1,2,0\n1,\x00,0\n", "line 2: holds a null character"),
         (b"1,2_0,0\n", "line 1, column 2: holds '2_0'"),
-        (b'1,2,0\n"1,2,0\n', "line 2"),
+        (b'1,2,0\n"1,2,0\n', "line 2: has a quote that does not end"),
     ],
 )
 def test_malformed_csv_is_refused(tmp_path, text, message):
