@@ -67,10 +67,10 @@ from .training import (  # noqa: E402
 )
 
 # Imported when asked for: together they take several times as long as all that is above.
-_MODULES = ("data", "datasets", "io", "plot", "reference", "regression", "testing", "torch")
+_MODULES = ("data", "datasets", "io", "plot", "preprocessing", "reference", "regression", "testing", "torch")
 _FUNCTIONS = {"KMeansResult": "cluster", "kmeans": "cluster", "robust_fit": "robust", "robust_lstsq": "robust"}
 if TYPE_CHECKING:
-    from . import data, datasets, io, plot, reference, regression, testing
+    from . import data, datasets, io, plot, preprocessing, reference, regression, testing
     from . import torch as torch  # which is not in __all__: whoever imports all may not have PyTorch
     from .cluster import KMeansResult, kmeans
     from .robust import robust_fit, robust_lstsq
@@ -123,6 +123,7 @@ __all__ = [
     "logsumexp",
     "matmul",
     "plot",
+    "preprocessing",
     "reference",
     "regression",
     "release_memory",

@@ -7,34 +7,35 @@ ends in a :class:`DataError` of one line that names the file and what was expect
 from __future__ import annotations
 
 import gzip
-import io
 import math
 import os
 import re
 import stat
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from . import _check
+from . import _check, image_folders, tables
 from ._check import memory_size
 from .io import DEFLATE_RATIO, open_file, read_npz, words
+from .preprocessing import DataError, Preprocessing, classes_of, shown, statistics
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 4  # of samples: height, width and channels of images
-_IDX_NAME = re.compile(r"(train|t10k)-(images|labels)[-.]idx\d-ubyte(\.gz)?")
-
-
-class DataError(ValueError):
-    """Data that cannot be read or believed; the text names the file and what was expected."""
+_IDX_NAME = re.compile(r"(?:(?P<set>.+)-)?(?P<part>train|t10k|test)-(?P<what>images|labels)[-.]idx\d-(?:ubyte|int)(?:\.gz)?")
+_NPZ_NAMES = {  # of arrays, in lower case, the first that is there
+    "X": ("x", "x_train", "train_images"),
+    "y": ("y", "y_train", "train_labels"),
+    "X_test": ("x_test", "test_images"),
+    "y_test": ("y_test", "test_labels"),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,10 @@ class Dataset:
     the caller of :func:`load` said that labels may be missing.  X_test, y_test : a test set that came along, or None.
     image_shape : (height, width), or (height, width, channels), of a sample, or None where samples are no images.
     scale : the number by which the raw features were divided.
+    classes : the labels that the numbers in y stand for, in order; None where they are the labels.
+    columns, label : the names of the features, and of the labels' column, in a table.
+    mean, std : what the features were standardised by, or None.
+    files : of each sample, where they come from a folder of images.  note : what the reader took for granted, in words.
     """
 
     X: np.ndarray
@@ -54,6 +59,18 @@ class Dataset:
     image_shape: tuple[int, ...] | None = None
     name: str = ""
     scale: float = 1.0
+    classes: tuple[str | int | bool, ...] | None = None
+    columns: tuple[str, ...] | None = None
+    label: str = "last"
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    files: tuple[str, ...] | None = None
+    note: str = ""
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How raw samples become such as these."""
+        return Preprocessing(**{field.name: getattr(self, field.name) for field in fields(Preprocessing)})
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -80,44 +97,67 @@ def digits(dtype: DTypeLike = np.float64) -> Dataset:
 
 
 def load(
-    path: str | os.PathLike, *, dtype: DTypeLike = np.float64, scale: float | None = None, n_features: int | None = None
+    path: str | os.PathLike,
+    *,
+    dtype: DTypeLike = np.float64,
+    scale: float | None = None,
+    n_features: int | None = None,
+    label: str | None = None,
+    header: bool | None = None,
+    size: tuple[int, int] | str | None = None,
+    standardise: bool = False,
+    like: Preprocessing | None = None,
 ) -> Dataset:
     """Read labelled samples from ``path``, which may be
 
-    - a folder with ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` (MNIST and its relatives), and perhaps
-      the same for ``t10k``; with a dot for the last hyphen but one, and gzip-compressed (``.gz``), or not;
-    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), and perhaps X_test and y_test;
-    - a ``.csv`` or ``.csv.gz`` of numbers, the label in the last column, with or without a line of names on top.
+    - a folder with ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` (MNIST and its relatives, also with the names of
+      EMNIST and QMNIST), and perhaps the same for ``t10k`` or ``test``; with a dot for the last hyphen but one, and gzip-compressed
+      (``.gz``), or not. Where it holds several sets with names, the file with the images of one;
+    - a folder with a subfolder of images (.png, .jpg, ...) for each class, by whose name it is called, or ``train`` and ``test``
+      with such subfolders; with the extra ``image``;
+    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), and perhaps X_test and y_test; or x_train, y_train, ...;
+      other arrays are left alone;
+    - a table of text, ``.csv``, ``.tsv`` or ``.txt``, or these with ``.gz``: features are numbers, separated by comma, semicolon,
+      tab or blanks; with the extra ``table``.
+
+    Labels may be text, whole numbers or booleans. ``y`` has the numbers 0, 1, 2, ... of the classes, in the order of the labels
+    in it, which are ``classes``.
 
     dtype : float32 or float64, of X.
-    scale : divisor of the raw features. Without it, whole numbers that span 0..255 are taken for pixels and divided by
-        255 (by 16 if none is above 16, by 1 if none is above 1), of square images where n is a square; other features are left
-        as they are.
-    n_features : given, labels may be missing: a CSV of exactly that many columns, an ``.npz`` without y, or one IDX
-        file of images; and samples of another length are refused.
+    scale : divisor of the raw features. Without it, images whose whole numbers span 0..255 are divided by 255 (by 16 if none is
+        above 16, by 1 if none is above 1); tables are left as they are.
+    n_features : given, labels may be missing: a table of exactly that many columns, an ``.npz`` without y, one IDX file of images,
+        one image or a folder of them; and samples of another length are refused.
+    label : the column of a table that has the labels: its name, "first" or "last". By default the one that is called label, class
+        or target, else the last.
+    header : whether the first line of a table has names. By default it has where it holds text above a number, no number at all, or
+        0, 1, 2, ...; ``note`` says what was found.
+    size : (height, width) to which the images of a folder are resized, or which rows (m, n) are images of; "square": rows are
+        images of that shape. Rows are no images by default.
+    standardise : give the features of samples that are no images mean 0 and standard deviation 1, those of the part that
+        :func:`split` leaves for training.
+    like : how the samples of a model were prepared: these are in the same way. Columns are found by name where they have names.
 
-    Raises DataError if anything is missing, malformed, not finite, or of shapes that do not match.
+    Raises DataError if anything is missing, malformed, not finite, or of shapes that do not match, with the line and the column
+    where there are such; ImportError without the library that reads it.
+
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "flowers.csv")
+    ...     _ = path.write_text("length;colour;kind\\n1.5;3;rose\\n2.5;4;lily\\n")
+    ...     flowers = fastlec.data.load(path)
+    >>> flowers.X.tolist(), flowers.y.tolist(), flowers.classes, flowers.columns
+    ([[1.5, 3.0], [2.5, 4.0]], [1, 0], ('lily', 'rose'), ('length', 'colour'))
     """
     dtype, path = _check.layer_dtype(dtype), Path(_check.path(path))
     scale = None if scale is None else _check.positive(scale, "scale")
     n_features = None if n_features is None else _check.count(n_features, "n_features", 1)
-    name = path.name.lower().removesuffix(".gz")
-    kind = _file_type(path)
-    idx = kind == stat.S_IFDIR or re.search(r"idx\d-ubyte$", name)
-    if kind == stat.S_IFDIR:
-        raw = _read_folder(path)
-    elif kind != stat.S_IFREG:
-        raise DataError(f"{path}: is neither a file nor a folder")
-    elif idx:
-        raw = {"X": _read_idx(path)}
-    elif name.endswith(".npz"):
-        raw = read_npz(path, DataError)
-    elif name.endswith(".csv"):
-        raw = _read_csv(path, n_features)
-    else:
-        raise DataError(f"{path}: is of no known kind; expected a folder of IDX files, .npz, .csv or .csv.gz")
+    if like is not None:
+        scale = like.scale
+    raw, facts, images = _read(path, n_features, label, header, size, like)
     if "X" not in raw or ("y" not in raw and n_features is None):
-        raise DataError(f"{path}: holds {', '.join(sorted(raw)) or 'nothing'}; expected X and y")
+        raise DataError(f"{path}: holds {', '.join(sorted(raw)) or 'nothing that it knows'}; expected X and y")
     if ("X_test" in raw) != ("y_test" in raw):
         raise DataError(f"{path}: holds one of X_test and y_test; expected both or neither")
 
@@ -125,18 +165,94 @@ def load(
     n = math.prod(X.shape[1:])
     if n_features not in (None, n):
         raise DataError(f"{path}: its samples have {n} features; expected {n_features}")
-    image_shape = X.shape[1:] if X.ndim > 2 else None
+    if like and like.image_shape and X.ndim == 2 and n != math.prod(like.image_shape):
+        raise DataError(f"{path}: its samples have {n} features; the model takes {math.prod(like.image_shape)}")
+    image_shape = _image_shape(path, X.shape[1:], like.image_shape if like and X.ndim == 2 else size)
     if scale is None:
-        scale = 255.0 if idx and X.dtype == np.uint8 else _grey_levels(X)
-        if image_shape is None and scale != 1:
-            image_shape = square(n)
-    parts = {"X": _features(path, "X", X, n, scale, dtype), "y": None}
+        scale = 255.0 if images and X.dtype == np.uint8 else 1.0 if image_shape is None else _grey_levels(X)
+    classes = like.classes if like else None
+    if "y" in raw:
+        y = _labels(path, "y", raw["y"], len(X))
+        classes = classes or classes_of(y, f"{path}: y")
+    facts |= {"image_shape": image_shape, "scale": float(scale), "classes": classes}
+    if like:
+        facts |= {"mean": like.mean, "std": like.std}
+    own = Preprocessing(**{name: value for name, value in facts.items() if name in Preprocessing.__dataclass_fields__})
+    parts = {"X": X, "y": own.codes(y, str(path)) if "y" in raw else None}
+    if standardise and not like and image_shape is None:
+        _check.finite(X.astype(np.float64), f"{path}: X", error=DataError)
+        facts |= statistics(_training_part(X, parts["y"]), scale, str(path), facts.get("columns"))
+        own = replace(own, mean=facts["mean"], std=facts["std"])
+    parts["X"] = _features(path, "X", X, n, own, dtype)
     if "X_test" in raw:
-        parts["X_test"] = _features(path, "X_test", _samples(path, "X_test", raw["X_test"]), n, scale, dtype)
-    for labels, features in (("y", "X"), ("y_test", "X_test")):
-        if labels in raw:
-            parts[labels] = _labels(path, labels, raw[labels], len(parts[features]))
-    return Dataset(**parts, image_shape=image_shape, name=path.name, scale=float(scale))
+        parts["X_test"] = _features(path, "X_test", _samples(path, "X_test", raw["X_test"]), n, own, dtype)
+        y_test = _labels(path, "y_test", raw["y_test"], len(parts["X_test"]))
+        for unknown in set(classes_of(y_test, f"{path}: y_test")) - set(classes):
+            raise DataError(f"{path}: y_test has the label {unknown}; y has {shown(classes)}")
+        parts["y_test"] = own.codes(y_test, f"{path}: y_test")
+    return Dataset(**parts, **facts, name=path.name)
+
+
+def _read(path: Path, n_features, label, header, size, like):
+    """The arrays X, y, ... in a file or folder, what else it tells of them, and whether they are images of bytes."""
+    name = path.name.lower().removesuffix(".gz")
+    kind = _file_type(path)
+    folder, is_table = kind == stat.S_IFDIR, name.endswith(tables.SUFFIXES)
+    if (label is not None or header is not None) and (folder or not is_table):
+        raise DataError(f"{path}: is no table of text; label and header are of such")
+    if kind not in (stat.S_IFDIR, stat.S_IFREG):
+        raise DataError(f"{path}: is neither a file nor a folder")
+    if re.search(r"idx\d-(ubyte|int)$", name) and not folder:
+        match = _IDX_NAME.fullmatch(path.name.lower())
+        if n_features is None and match:
+            return _read_idx_set(path, _idx_files(path.parent), match["set"]), {}, True
+        return {"X": _read_idx(path)}, {}, True
+    if folder and (files := _idx_files(path)):
+        sets = {match["set"] for match in files}
+        if len(sets) > 1 and None not in sets:
+            text = f"holds several sets of IDX files ({', '.join(sorted(sets))}); name the file with the images of one"
+            raise DataError(f"{path}: {text}")
+        return _read_idx_set(path, files, None if None in sets else sets.pop()), {}, True
+    if folder or name.endswith(image_folders.SUFFIXES):
+        raw, files = image_folders.read(path, size, like, labelled=n_features is None)
+        return raw, {"files": files}, True
+    if name.endswith(".npz"):
+        roles = {name: role for role, names in _NPZ_NAMES.items() for name in names}
+        arrays = read_npz(path, DataError, lambda name: name.lower() in roles)
+        found = {name.lower(): array for name, array in arrays.items()}
+        first = {role: next((name for name in names if name in found), None) for role, names in _NPZ_NAMES.items()}
+        return {role: found[name] for role, name in first.items() if name is not None}, {}, False
+    if is_table:
+        with _open(path) as stream:
+            table = tables.read(path, stream, label=label, header=header, n_features=n_features, like=like)
+        raw = {"X": table.X} if table.y is None else {"X": table.X, "y": table.y}
+        return raw, {"columns": table.columns, "label": table.label, "note": table.note}, False
+    raise DataError(f"{path}: is of no known kind; expected a folder of IDX files or of images, .npz, .csv or .csv.gz")
+
+
+def _image_shape(path: Path, shape: tuple[int, ...], size) -> tuple[int, ...] | None:
+    """Of a sample of this shape; size says what a row is an image of, or what images must be."""
+    n = math.prod(shape)
+    if len(shape) > 1:
+        if isinstance(size, tuple) and shape[:2] != size[:2]:
+            raise DataError(f"{path}: its images are {shape[0]} x {shape[1]}; expected {size[0]} x {size[1]}")
+        return shape
+    if size is None or (size == "square" and square(n) is None):
+        return None
+    if size == "square":
+        return square(n)
+    if n % math.prod(size[:2]):
+        raise DataError(f"{path}: its samples have {n} features; expected images of {size[0]} x {size[1]}")
+    channels = n // math.prod(size[:2])
+    return tuple(size[:2]) if channels == 1 else (*size[:2], channels)
+
+
+def _training_part(X: np.ndarray, y: np.ndarray | None) -> np.ndarray:
+    """The rows that `split` leaves for training; all where it leaves none aside."""
+    try:
+        return X[split(y)[0]]
+    except DataError:
+        return X
 
 
 def _file_type(path: Path) -> int:
@@ -160,15 +276,17 @@ def _whole_labels(y) -> np.ndarray:
     return _check.labels(y, y.size, None, "y")
 
 
-def class_count(y: np.ndarray, name: str) -> int:
+def class_count(y: np.ndarray, name: str, classes: Sequence | None = None) -> int:
     """Number of classes in the labels ``y`` of the data called ``name``: the largest label + 1.
+
+    classes : what the labels stand for, for messages.
 
     Raises DataError if there is one class only, or more classes than samples: labels that are no class numbers.
     """
     y = _whole_labels(y)
     n_classes, m = int(y.max(initial=0)) + 1, len(y)
     if n_classes < 2:
-        raise DataError(f"{name}: every label is 0; expected two classes or more")
+        raise DataError(f"{name}: every label is {classes[0] if classes else 0}; expected two classes or more")
     if n_classes > m:
         raise DataError(f"{name}: has the label {n_classes - 1} among {m} samples; expected class numbers 0, 1, ... below {m}")
     return n_classes
@@ -235,57 +353,34 @@ def _read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(values, dtype).reshape(shape)
 
 
-def _read_folder(path: Path) -> dict[str, np.ndarray]:
-    found = {}
+def _idx_files(path: Path) -> dict[re.Match, Path]:
+    """The files in a folder that have the names of IDX files, in an order in which a plain file comes after its .gz."""
     try:
         files = sorted(path.iterdir(), reverse=True)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {words(error)}") from error
-    for file in files:  # so that a plain file comes after, and replaces, its .gz
-        if match := _IDX_NAME.fullmatch(file.name.lower()):
-            found[match[1], match[2]] = file
+    matches = {_IDX_NAME.fullmatch(file.name.lower()): file for file in files if not file.is_dir()}
+    return {match: file for match, file in matches.items() if match}
+
+
+def _read_idx_set(path: Path, files: dict[re.Match, Path], name: str | None) -> dict[str, np.ndarray]:
+    found = {}
+    for match, file in files.items():
+        if match["set"] == name:
+            found["train" if match["part"] == "train" else "test", match["what"]] = file
     if not {("train", "images"), ("train", "labels")} <= set(found):
-        raise DataError(f"{path}: expected the files train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz) in it")
-    if (("t10k", "images") in found) != (("t10k", "labels") in found):
-        raise DataError(f"{path}: has t10k images or labels, not both")
-    names = {("train", "images"): "X", ("train", "labels"): "y", ("t10k", "images"): "X_test", ("t10k", "labels"): "y_test"}
-    return {names[role]: _read_idx(file) for role, file in found.items()}
-
-
-def _read_csv(path: Path, n_features: int | None) -> dict[str, np.ndarray]:
-    def lines(text: io.TextIOWrapper) -> Iterator[str]:
-        left = memory_size() // 8  # a value takes two characters or more, and eight bytes twice over
-        while line := text.readline(left):
-            left -= len(line)
-            if left <= 0:
-                raise DataError(f"{path}: is too large for this machine's memory")
-            if line.strip():
-                yield line
-
-    with _open(path) as stream, io.TextIOWrapper(stream, encoding="utf-8") as text:
-        try:
-            rows = lines(text)
-            first = next(rows, "")
-            if not any(map(_is_number, first.split(","))):  # a line of names
-                first = next(rows, "")
-            if not first:
-                raise DataError(f"{path}: holds no samples")
-            table = np.loadtxt(chain([first], rows), delimiter=",", comments=None, ndmin=2)
-        except DataError:
-            raise
-        except ValueError as error:
-            raise DataError(f"{path}: expected a table of numbers: {str(error).split(';')[0]}") from error
-    if table.shape[1] == n_features:
-        return {"X": table}
-    return {"X": table[:, :-1], "y": table[:, -1]}
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        before = f"{name}-" if name else ""
+        text = f"expected the files {before}train-images-idx3-ubyte and {before}train-labels-idx1-ubyte (or .gz) in it"
+        raise DataError(f"{path}: {text}")
+    if (("test", "images") in found) != (("test", "labels") in found):
+        raise DataError(f"{path}: has test images or labels (t10k), not both")
+    raw = {}
+    for (part, what), file in found.items():
+        array = _read_idx(file)
+        if what == "labels" and array.ndim == 2:  # QMNIST: the digit, then who wrote it
+            array = array[:, 0]
+        raw[("X" if what == "images" else "y") + ("_test" if part == "test" else "")] = array
+    return raw
 
 
 def _samples(path: Path, what: str, X: np.ndarray) -> np.ndarray:
@@ -304,26 +399,29 @@ def _grey_levels(X: np.ndarray) -> float:
     return 16.0 if top <= 16 else 255.0
 
 
-def _features(path: Path, what: str, X: np.ndarray, n: int, scale: float, dtype: DTypeLike) -> np.ndarray:
+def _features(path: Path, what: str, X: np.ndarray, n: int, own: Preprocessing, dtype: DTypeLike) -> np.ndarray:
     if math.prod(X.shape[1:]) != n:
         raise DataError(f"{path}: {what} has shape {X.shape}; expected samples of {n} features, as in X")
+    if own.mean is not None and len(own.mean) != n:
+        raise DataError(f"{path}: its samples have {n} features; the model takes {len(own.mean)}")
     size = X.size * np.dtype(dtype).itemsize
     if X.nbytes + 2 * size > memory_size():  # as it is, converted, and split into the parts that are trained on and not
         raise DataError(f"{path}: {what} takes {size} bytes as {np.dtype(dtype)}, too many for this machine's memory")
-    with np.errstate(all="ignore"):  # what comes of it is looked at next
-        X = X.reshape(len(X), n).astype(dtype)
-        X /= X.dtype.type(scale)
-    _check.finite(X, f"{path}: {what}", error=DataError)
-    return X
+    X = X.reshape(len(X), n)
+    made = own.features(X, dtype)
+    if own.mean is not None and not np.isfinite(made).all():
+        _check.finite(X.astype(np.float64), f"{path}: {what}", error=DataError)
+    _check.finite(made, f"{path}: {what}", error=DataError)
+    return made
 
 
 def _labels(path: Path, what: str, y: np.ndarray, m: int) -> np.ndarray:
-    if y.dtype.kind not in "biuf" or y.ndim != 1:
-        raise DataError(f"{path}: {what} has dtype {y.dtype} and shape {y.shape}; expected ({m},) class numbers")
+    """Labels (m,) of classes, as text or numbers."""
+    y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.dtype.kind not in "biufUS" or y.ndim != 1:
+        raise DataError(f"{path}: {what} has dtype {y.dtype} and shape {y.shape}; expected ({m},) labels of classes")
     if len(y) != m:
         raise DataError(f"{path}: {what} has {len(y)} labels; expected {m}, one for each sample")
-    valid = (y >= 0) & (y < 2**31) & (y == np.rint(y))
-    if not valid.all():
-        row = int(np.argmin(valid))
-        raise DataError(f"{path}: {what}[{row}] is {y[row]}; expected a class number 0, 1, 2, ...")
-    return y.astype(np.int64)
+    if y.dtype.kind == "S":
+        y = np.char.decode(y, "utf-8", "backslashreplace")
+    return y

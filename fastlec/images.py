@@ -258,6 +258,24 @@ def with_colours(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     return result
 
 
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pixels (H, W) or (H, W, 3) uint8 as an image of size (height, width): bilinear, and over all that a pixel covers."""
+    pil = _pillow()
+    if pixels.shape[:2] == tuple(size):
+        return pixels
+    return np.asarray(pil.Image.fromarray(pixels).resize(size[::-1], pil.Image.Resampling.BILINEAR))
+
+
+def in_colour(pixels: np.ndarray) -> np.ndarray:
+    """Gray (H, W) as (H, W, 3); colours stay."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+
+
+def in_gray(pixels: np.ndarray) -> np.ndarray:
+    """Colours (H, W, 3) uint8 as (H, W), by their luminance; gray stays."""
+    return pixels if pixels.ndim == 2 else np.asarray(_pillow().Image.fromarray(pixels).convert("L"))
+
+
 def check_path(path: str | os.PathLike, quality: int | None = None) -> str:
     """Before work: the format that ``path`` names by its ending. ImageError, or io.ModelError, if it cannot be written to, or has
     no quality that could be chosen."""

@@ -393,8 +393,12 @@ def require_finite(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) ->
             raise ModelError(f"{path}: {name} holds NaN or infinity; expected finite numbers")
 
 
-def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> dict[str, np.ndarray]:
+def read_npz(
+    path: str | os.PathLike, error: type[ValueError] = ModelError, wanted: Callable[[str], bool] | None = None
+) -> dict[str, np.ndarray]:
     """The arrays of any ``.npz``: numbers of every shape, and single strings; nothing that needs pickle.
+
+    wanted : which arrays to read, by name, all text of whatever shape among them; entries that are not wanted are not looked into.
 
     Every header is checked against the sizes in the archive, and their sum against the machine's memory, before
     the first array is allocated. Raises ``error`` (ModelError, or the caller's own kind) with one line.
@@ -402,8 +406,10 @@ def read_npz(path: str | os.PathLike, error: type[ValueError] = ModelError) -> d
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
+            if wanted is not None:
+                members = [m for m in members if m.filename.endswith(".npy") and wanted(m.filename.removesuffix(".npy"))]
             for member in members:
-                _check_member(archive, member)
+                _check_member(archive, member, texts=wanted is not None)
             if sum(member.file_size for member in members) > memory_size():
                 raise ValueError("its arrays are larger than this machine's memory")
             if len({member.filename for member in members}) < len(members):
@@ -427,7 +433,7 @@ def _header(stream, name: str) -> tuple[tuple[int, ...], np.dtype]:
     return shape, dtype
 
 
-def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, texts: bool) -> None:
     name = member.filename
     if not name.endswith(".npy"):
         raise ValueError(f"entry {name!r} is not an array (.npy)")
@@ -437,7 +443,9 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         shape, dtype = _header(stream, name)
         size = math.prod(shape) * dtype.itemsize
         header = stream.tell()
-    text = dtype.kind == "U" and shape == () and size <= max(_META_BYTES, member.compress_size)
+    text = dtype.kind in "US" and (
+        texts or (dtype.kind == "U" and shape == () and size <= max(_META_BYTES, member.compress_size))
+    )
     if dtype.kind not in "biuf" and not text:
         raise ValueError(f"entry {name!r} has dtype {dtype}; expected real numbers")
     if min(shape, default=0) < 0 or header + size != member.file_size:
@@ -450,6 +458,6 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
     with archive.open(member) as stream:
         array = np.lib.format.read_array(stream, allow_pickle=False)
         stream.read()  # the end of the entry is where zipfile compares its checksum
-    if array.dtype.kind == "U":
+    if array.dtype.kind == "U" and array.shape == ():
         str(array)  # ValueError for what is no text
     return array

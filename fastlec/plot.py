@@ -90,12 +90,12 @@ def loss_curves(history, ax=None):
     return ax
 
 
-def weight_images(W, image_shape, ax=None, title="Weights of each class"):
+def weight_images(W, image_shape, ax=None, title="Weights of each class", classes=None):
     """The weights of classes, or neurons, as one mosaic: red speaks for the class, blue against it, white for neither.
 
-    W : (l, n), one row for each class; of more than 32 those of the largest norm, with their numbers, from the largest on.
+    W : (l, n), one row for each class; of more than 32 those of the largest norm, with their names, from the largest on.
     image_shape : (height, width), or (height, width, channels), whose weights are added up, of n values. Each class has its own
-    colour range.
+    colour range. classes : the l names; by default their numbers.
     """
     ax = _axes(ax)
     W = np.asarray(W)
@@ -108,7 +108,7 @@ def weight_images(W, image_shape, ax=None, title="Weights of each class"):
     for i, (row, image) in enumerate(zip(rows, images, strict=True)):
         y, x = i // across * height, i % across * width
         mosaic[y : y + height - 1, x : x + width - 1] = image
-        _number(ax, x - 0.5, y - 0.5, row)
+        _number(ax, x - 0.5, y - 0.5, row if classes is None else classes[row])
     _colour_key(ax, ax.imshow(mosaic, cmap="RdBu_r", vmin=-1, vmax=1))
     ax.set_axis_off()
     ax.set_title(title + _how_many(rows, W))
@@ -172,8 +172,8 @@ def confusion_matrix(counts, ax=None, *, classes=None, data: str = "validation")
             ax.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize="small")
     named = range(0, len(names), max(-(-len(names) // MOST_NAMES), 1))
     labels = [names[i] for i in named]
-    ax.set_xticks(named, labels, rotation=90 if max(map(len, labels), default=0) > 2 else 0)
-    ax.set_yticks(named, labels)
+    ax.set_xticks(named, labels, rotation=90 if max(map(len, labels), default=0) > 2 else 0, parse_math=False)
+    ax.set_yticks(named, labels, parse_math=False)
     ax.set(xlabel="predicted class", ylabel="true class", title="\n".join(textwrap.wrap(f"Confusion ({data})", 48)))
     return ax
 
@@ -415,13 +415,13 @@ def training_report(
     title: str = "Weights of each class",
     maps=None,
     *,
-    classes=None,
     data: str = "validation",
 ) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
 
-    model : has W (rows, n) and image_shape, or None for it.  maps : those of :func:`feature_maps`, drawn below the
-    :func:`filters` of model.W, then (k, c, r, s); or None.  classes, data : of :func:`confusion_matrix`.
+    model : has W (rows, n), image_shape, or None for it, and preprocessing, which has the classes.  maps : those of
+    :func:`feature_maps`, drawn below the :func:`filters` of model.W, then (k, c, r, s); or None.  data : of
+    :func:`confusion_matrix`.
     """
     heights = {"loss": 4.2}
     if maps is not None:
@@ -433,9 +433,11 @@ def training_report(
     panels = [[name, "confusion" if name == "loss" else name] for name in heights]
     axes = figure.subplot_mosaic(panels, height_ratios=list(heights.values()))
     loss_curves(history, axes["loss"])
+    classes = model.preprocessing.classes
     confusion_matrix(counts, axes["confusion"], classes=classes, data=data)
     if "weights" in axes:
-        weight_images(model.W, model.image_shape, axes["weights"], title)
+        of_classes = classes is not None and len(classes) == len(model.W)
+        weight_images(model.W, model.image_shape, axes["weights"], title, classes if of_classes else None)
     if maps is not None:
         filters(model.W, axes["filters"])
         feature_maps(maps, axes["maps"])
@@ -493,7 +495,7 @@ def _in_own_range(images):
 def _number(ax, x, y, number):
     """The number of an image, in its upper left corner."""
     paper = {"facecolor": "white", "alpha": 0.6, "linewidth": 0, "pad": 0.8}
-    ax.text(x, y, f"{number}", va="top", ha="left", fontsize="x-small", bbox=paper)
+    ax.text(x, y, f"{number}", va="top", ha="left", fontsize="x-small", bbox=paper, parse_math=False)
 
 
 def _colour_key(ax, image):

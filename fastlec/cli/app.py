@@ -1,4 +1,4 @@
-"""The command line: ``fastlec train | check | universal | overfit | filter | bench | info``.
+"""The command line: ``fastlec train | predict | check | universal | overfit | filter | bench | info``.
 
 It needs typer and rich, the extra ``cli``.
 Every command ends in one of four ways: 0; 1 where a check failed; 2 with one line on stderr where the input is bad;
@@ -12,6 +12,7 @@ import functools
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import numpy as np
 
@@ -30,6 +31,7 @@ else:
     from .check import check
     from .filter import filter
     from .overfit import overfit
+    from .predict import predict
     from .train import train
     from .universal import universal
 
@@ -52,9 +54,15 @@ def main(args: Sequence[str] | None = None) -> int:
 def _run(args: Sequence[str] | None) -> int:
     if _MISSING:
         return _complain("the command line needs typer and rich: pip install 'fastlec[cli]'", 2)
-    app = typer.Typer(add_completion=False, help="Softmax regression, dense and residual networks of a deep-learning course.")
-    for command in (train, check, universal, overfit, filter, bench, info):
-        app.command()(_guarded(command))
+    app = typer.Typer(
+        add_completion=False,
+        rich_markup_mode=None,  # whose panels break words
+        help="Softmax regression, dense and residual networks of a deep-learning course.",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_whole)
+    for command, short in _commands().items():
+        app.command(short_help=short)(_guarded(command))
     try:
         code = app(None if args is None else list(args), prog_name="fastlec", standalone_mode=False) or 0
     except _usage_error() as error:
@@ -62,6 +70,20 @@ def _run(args: Sequence[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort):  # typer makes either Abort or the exit code 130 of the first
         code = _INTERRUPTED
     return _complain("interrupted", code) if code == _INTERRUPTED else code
+
+
+def _commands() -> dict[Callable[..., int | None], str]:
+    """Each command, and what it does in a line."""
+    return {
+        train: "Train a classifier on digits, or on data of your own.",
+        predict: "Predict the classes of samples with a saved model.",
+        check: "Test every derivative in the library.",
+        universal: "Show the universal approximation theorem at work.",
+        overfit: "Show how polynomials of high degree learn noise.",
+        filter: "Filter an image with a kernel.",
+        bench: "Time fastlec beside other libraries, or another build.",
+        info: "Show what a bug report needs: version, compiler, CPU.",
+    }
 
 
 def _usage_error() -> type[Exception]:
@@ -98,6 +120,18 @@ def _guarded(command: Callable[..., int | None]) -> Callable[..., int | None]:
             return _complain(f"a fault of fastlec's own, please report it: {what}", 2)
 
     return guarded
+
+
+def _whole(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and leave.")] = False,
+) -> None:
+    """Softmax regression, dense and residual networks of a deep-learning course."""
+    if version:
+        print(f"fastlec {fastlec.__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        raise typer.BadParameter("Missing command.")
 
 
 def info() -> None:

@@ -73,12 +73,16 @@ def filter(
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the filtered image goes; the ending says its kind.")],
     kernel: Annotated[
-        Kernel | None, typer.Option(help="A kernel of image processing, or the length of sobel-x and sobel-y.")
+        Kernel | None,
+        typer.Option(
+            metavar="NAME", help=f"A kernel of image processing, or the length of sobel-x and sobel-y: {', '.join(Kernel)}."
+        ),
     ] = None,
     matrix: Annotated[str | None, typer.Option(help="A kernel of your own, such as '0 -1 0; -1 5 -1; 0 -1 0'.")] = None,
     size: Annotated[int | None, typer.Option(min=1, max=999, help="Rows and columns of box, gaussian, unsharp.")] = None,
     sigma: Annotated[
-        float | None, typer.Option(callback=finite(0, 100, open_low=True), help="Of gaussian, unsharp, in pixels.")
+        float | None,
+        typer.Option(callback=finite(0, 100, open_low=True), help="Standard deviation of gaussian, unsharp, in pixels."),
     ] = None,
     amount: Annotated[float | None, typer.Option(callback=finite(0), help="How much to sharpen, unsharp. (default: 1)")] = None,
     mode: Annotated[Mode, typer.Option(help="What lies beyond the image; constant: black.")] = Mode.reflect,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import pairwise
+from typing import Annotated
 
 import typer
 
@@ -50,6 +51,32 @@ class ISA(StrEnum):
 class DType(StrEnum):
     float32 = "float32"
     float64 = "float64"
+
+
+Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|first|last",
+        help="The column of a table that has the labels. (default: label, class or target, else the last)",
+    ),
+]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether the first line of a table has names. (default: as it looks)"),
+]
+
+
+def sides(text: str | None) -> tuple[int, int] | None:
+    """(height, width) of "28x30", or of "28"; None of other text, and of None."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:x([1-9][0-9]{0,4}))?", text or "", re.ASCII)
+    return (int(found[1]), int(found[2] or found[1])) if found else None
+
+
+def image_size(text: str | None) -> str | None:
+    """A check of an option: an image's height and width, or None."""
+    if text is not None and sides(text) is None:
+        raise typer.BadParameter(f"{text!r} is no size of images, such as 28x28.")
+    return text
 
 
 def finite(low: float, high: float = math.inf, *, open_low: bool = False) -> Callable[[float | None], float | None]:

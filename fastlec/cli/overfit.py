@@ -18,14 +18,14 @@ MOST_DEGREE = 1000
 
 def overfit(
     degrees: Annotated[
-        str, typer.Option(callback=increasing(0), help="Of the polynomials that are shown, beside the corner.")
+        str, typer.Option(callback=increasing(0), help="Degrees of the polynomials that are shown, beside the corner.")
     ] = ",".join(map(str, lecture.DEGREES)),
-    samples: Annotated[int, typer.Option(min=4, max=10_000, help="Of the function, evenly spaced.")] = 101,
+    samples: Annotated[int, typer.Option(min=4, max=10_000, help="Samples of the function, evenly spaced.")] = 101,
     noise: Annotated[
         float, typer.Option(callback=finite(0, 1e100, open_low=True), help="Its standard deviation.")
     ] = lecture.NOISE,
-    kind: Annotated[Kind, typer.Option(help="Of the basis.")] = Kind.monomial,
-    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of the noise.")] = 0,
+    kind: Annotated[Kind, typer.Option(help="Kind of the polynomials in the basis.")] = Kind.monomial,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Seed of the noise.")] = 0,
     picture: Annotated[Path | None, typer.Option("--plot", help="Draw fits, errors and the L-curve into this picture.")] = None,
     overwrite: Overwrite = False,
 ) -> None:

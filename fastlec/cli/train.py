@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -20,11 +22,14 @@ import fastlec
 from .. import data as datasets
 from .. import io, plot
 from ..course import architectures, classifier, models, softmax
-from ..course.trained import accuracy, confusion_matrix, default_epochs
+from ..course.trained import accuracy, confusion_matrix, default_epochs, of_training
+from ..preprocessing import shown
 from .files import Overwrite, Target, ready
-from .options import MOST, Activation, DType, Model, Solver, finite
+from .options import MOST, Activation, DType, Header, Label, Model, Solver, finite, image_size, sides
+from .predict import print_confusion, print_scores, samples_for
 
 _SHOWN = 40  # predictions that are printed
+_LINES = 10  # of progress, where they go to no terminal
 _SOLVERS = dict.fromkeys(architectures.NAMES, tuple(classifier.DEFAULT_LR)) | {"softmax": softmax.SOLVERS}
 
 
@@ -32,9 +37,23 @@ def train(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="A folder of IDX files (MNIST), an .npz with X and y, or a .csv(.gz), label last. (default: UCI digits)"
+            help="A .csv, an .npz with X and y, a folder of IDX files (MNIST), or one with a subfolder of images for each class."
+            " (default: UCI digits)"
         ),
     ] = None,
+    label: Label = None,
+    header: Header = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            callback=image_size,
+            help="Resize the images of a folder to this, such as 28x28; or say that rows are images of it.",
+        ),
+    ] = None,
+    scale: Annotated[
+        bool, typer.Option("--scale/--no-scale", help="Standardise the features of a table: mean 0, deviation 1.")
+    ] = True,
     kind: Annotated[
         Model | None,
         typer.Option(
@@ -48,9 +67,11 @@ def train(
     ] = None,
     width: Annotated[
         int | None,
-        typer.Option(min=1, max=1 << 20, help="Of their layers; channels of a resnet-cnn. (default: 128; resnet-cnn 32)"),
+        typer.Option(
+            min=1, max=1 << 20, help="Neurons of the hidden layers; channels of a resnet-cnn. (default: 128; resnet-cnn 32)"
+        ),
     ] = None,
-    activation: Annotated[Activation | None, typer.Option(help="Of a network. (default: relu)")] = None,
+    activation: Annotated[Activation | None, typer.Option(help="Activation function of a network. (default: relu)")] = None,
     solver: Annotated[
         Solver, typer.Option(help="How to minimise: softmax by sgd, lbfgs or newton-cg, a network by sgd or adam.")
     ] = Solver.sgd,
@@ -82,10 +103,10 @@ def train(
         float | None,
         typer.Option(callback=finite(0, 1), help="Share of each label spread over all classes (networks). (default: 0.1)"),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of the shuffling and a network's weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Seed of the shuffling and of a network's weights.")] = 0,
     dtype: Annotated[
         DType | None,
-        typer.Option(help="Of data and model. (default: float64, a network float32, or the loaded model's)"),
+        typer.Option(help="Precision of data and model. (default: float64, a network float32, or the loaded model's)"),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1 << 16, help="At most so many threads. (default: no limit)")
@@ -151,15 +172,20 @@ def train(
     save, output, picture, _ = ready(*targets, overwrite=overwrite, inputs=inputs)
     dtype = str(dtype or (model.dtype if model else DType.float32 if network else DType.float64))
     facts = model.facts if model else None
+    for option, given in (("--label", label), ("--header", header), ("--size", size)):
+        if given is not None and data is None:
+            raise typer.BadParameter(f"{option} says how to read --data, which is not given.")
     if not only_predict:
         if data is None:
             dataset = datasets.digits(dtype)
         else:
-            dataset = datasets.load(data, dtype=dtype, scale=facts.scale if model else None)
+            like = model.preprocessing if model else None
+            size = sides(size) or ("square" if kind in architectures.OF_IMAGES else None)
+            dataset = datasets.load(data, dtype=dtype, label=label, header=header, size=size, standardise=scale, like=like)
         if network and model is None:
             model = classifier.new_network(dataset, kind, seed=seed, **shape)
         facts = _facts_of_training(dataset, model)
-    samples = _samples(predict, dtype, facts) if predict else None
+    samples = samples_for(predict, dtype, facts) if predict else None
     if not only_predict:
         given = {"lr": lr, "l2": l2, "smoothing": smoothing}
         settings = {"solver": str(solver), "batch_size": batch_size, "momentum": momentum, "seed": seed}
@@ -181,10 +207,10 @@ def _facts_of_training(dataset: datasets.Dataset, start) -> models.Facts:
     """Of the model that comes of training on the data from ``start``, or from a new softmax regression. DataError if data and model
     do not match."""
     if start is None:
-        n_classes = datasets.class_count(dataset.y, dataset.name)
-        return models.Facts("softmax", dataset.X.shape[1], n_classes, dataset.image_shape, dataset.scale)
+        n_classes = datasets.class_count(dataset.y, dataset.name, dataset.classes)
+        return models.Facts("softmax", dataset.X.shape[1], n_classes, of_training(dataset, None))
     start.facts.check(dataset)
-    return replace(start.facts, image_shape=dataset.image_shape or start.facts.image_shape, scale=dataset.scale)
+    return replace(start.facts, preprocessing=of_training(dataset, start))
 
 
 def _kind(kind, model, load, shape) -> str:
@@ -209,20 +235,14 @@ def _check_checkpoint(path: Path | io.FreeName) -> None:
 
 def _train(console, dataset, start, kind, settings, save, picture):
     shape, epochs = " x ".join(map(str, dataset.X.shape)), settings["epochs"]
-    console.print(f"{dataset.name}: {shape} {dataset.X.dtype}; {settings['solver']}, at most {epochs} epochs")
+    console.print(f"{dataset.name}: {shape} {dataset.X.dtype}; {settings['solver']}, at most {epochs} epochs", soft_wrap=True)
+    _print_reading(console, dataset)
     if kind != "softmax":
         console.print(f"{kind} of {start.net.n_params} parameters")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    run = softmax.train_softmax if kind == "softmax" else classifier.train_network
     began = time.perf_counter()
-    with Progress(*columns, TextColumn("{task.fields[loss]}"), console=console) as progress:
-        task = progress.add_task("training", total=epochs, loss="")
-
-        def report(epoch: int, history) -> None:
-            progress.update(task, completed=epoch, loss=f"loss {history.train_loss[-1]:.4f}")
-
-        run = softmax.train_softmax if kind == "softmax" else classifier.train_network
+    with _progress(console, epochs) as report:
         trained = run(dataset, start=start, callback=report, **settings)
-        progress.update(task, total=max(len(trained.history.train_loss), 1))
     seconds = time.perf_counter() - began
     models.save_model(save, trained.model)
     counts = confusion_matrix(trained.y_val, trained.predicted, trained.model.facts.n_classes)
@@ -234,15 +254,59 @@ def _train(console, dataset, start, kind, settings, save, picture):
             plot.training_report(picture, trained.history, trained.model, counts, title, maps, data=counted)
             console.print(f"picture: {picture}", soft_wrap=True)
     finally:  # the model is there, whatever became of the picture
-        _print_scores(console, dataset, trained, counts, seconds)
+        _print_scores(console, dataset, trained, counts, seconds, 0.0 if kind == "softmax" else settings.get("smoothing", 0.1))
         score = accuracy(trained.y_val, trained.predicted)
         console.print(f"validation accuracy {score:.2%} of {len(trained.y_val)} samples; saved to {save}", soft_wrap=True)
     return trained.model
 
 
-def _print_scores(console, dataset, trained, counts, seconds: float) -> None:
-    console.print(_history_table(trained.history))
-    _print_confusion(console, counts, "validation part")
+def _print_reading(console, dataset: datasets.Dataset) -> None:
+    """What was taken for granted of data of one's own."""
+    if dataset.note:
+        console.print(dataset.note, soft_wrap=True)
+    if dataset.classes is not None:
+        of_images = (
+            dataset.image_shape and f"images of {' x '.join(map(str, dataset.image_shape))}, divided by {dataset.scale:g}"
+        )
+        features = of_images or ("features as they are" if dataset.mean is None else "features standardised")
+        console.print(f"{shown(dataset.classes)}; {features}", soft_wrap=True)
+
+
+@contextmanager
+def _progress(console, epochs: int) -> Iterator[Callable]:
+    """A callback(epoch, history) that shows how far the training is: a bar on a terminal, else some lines."""
+    if not console.is_terminal:
+        told = {round(epochs * part / _LINES) for part in range(1, _LINES + 1)} | {1}
+        last = ""
+
+        def line(epoch: int, history) -> None:
+            nonlocal last
+            text = f"epoch {epoch}/{epochs}: training loss {_loss(history.train_loss[-1])}"
+            if epoch in told:
+                print(text, flush=True)
+            last = "" if epoch in told else text
+
+        yield line
+        if last:  # a solver that has converged before the last epoch
+            print(last, flush=True)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, TextColumn("{task.fields[loss]}"), console=console) as progress:
+        task = progress.add_task("training", total=epochs, loss="")
+        done = 0
+
+        def advance(epoch: int, history) -> None:
+            nonlocal done
+            done = epoch
+            progress.update(task, completed=epoch, loss=f"loss {_loss(history.train_loss[-1])}")
+
+        yield advance
+        progress.update(task, total=max(done, 1))
+
+
+def _print_scores(console, dataset, trained, counts, seconds: float, smoothing: float) -> None:
+    console.print(_history_table(trained.history, smoothing))
+    print_confusion(console, counts, "validation part", trained.model.preprocessing.classes)
     for note in trained.history.notes:
         console.print(note, soft_wrap=True)
     console.print(f"trained on {trained.n_train} samples, {trained.message}, {seconds:.2f} s")
@@ -250,53 +314,34 @@ def _print_scores(console, dataset, trained, counts, seconds: float) -> None:
         console.print(f"test accuracy {trained.test_accuracy:.2%} of {len(dataset.y_test)} samples")
 
 
-def _samples(path: Path, dtype: str, facts: models.Facts) -> datasets.Dataset:
-    """The samples to predict; DataError where the model, with these facts, does not take them."""
-    samples = datasets.load(path, dtype=dtype, scale=facts.scale, n_features=facts.n_features)
-    if samples.X_test is not None:
-        samples = replace(samples, X=samples.X_test, y=samples.y_test)
-    facts.check(samples)
-    return samples
-
-
 def _predict(console, model, samples: datasets.Dataset, output: Path | io.FreeName | None) -> None:
-    y, n_classes = samples.y, model.facts.n_classes
-    predicted = models.predict(model, samples.X)
+    codes = models.predict(model, samples.X)
+    labels = [str(label) for label in model.preprocessing.labels(codes)]
     if output:
-        io.save_text(output, "".join(f"{label}\n" for label in predicted))
+        io.save_text(output, "".join(f"{label}\n" for label in labels))
     else:
-        more = f" ... ({len(predicted)} in all; --output writes them)" if len(predicted) > _SHOWN else ""
-        console.print(f"predicted: {' '.join(map(str, predicted[:_SHOWN]))}{more}", soft_wrap=True)
-    counts = np.bincount(predicted, minlength=n_classes)
-    found = ", ".join(f"{count} of class {label}" for label, count in enumerate(counts) if count)
-    console.print(f"{samples.name}: {len(predicted)} samples; {found}", soft_wrap=True)
-    if y is not None:
-        _print_confusion(console, confusion_matrix(y, predicted, n_classes), samples.name)
-        console.print(f"accuracy {accuracy(y, predicted):.2%} of {len(y)} samples")
+        more = f" ... ({len(labels)} in all; --output writes them)" if len(labels) > _SHOWN else ""
+        console.print(f"predicted: {' '.join(labels[:_SHOWN])}{more}", soft_wrap=True)
+    print_scores(console, model, samples, codes)
     if output:
         console.print(f"predictions: {output}", soft_wrap=True)
 
 
-def _history_table(history) -> Table:
-    """At most eleven rows of the history, evenly spread, the first and the last among them."""
-    table = Table("epoch", "training loss", "validation loss", "validation accuracy", title="Training", box=SIMPLE_HEAD)
+def _loss(loss: float) -> str:
+    return f"{loss:.4f}" if loss < 1e5 else f"{loss:.3e}"
+
+
+def _history_table(history, smoothing: float) -> Table:
+    """At most eleven rows of the history, evenly spread, the first and the last among them.
+
+    smoothing : of the labels that the losses are against."""
+    against = f"\nsmoothing {smoothing:g}" if smoothing else ""
+    names = ("epoch", f"training loss{against}", f"validation loss{against}", "validation accuracy")
+    table = Table(*names, title="Training", box=SIMPLE_HEAD)
     for column in table.columns:
         column.justify = "right"
     last = len(history.train_loss) - 1
     for row in sorted({round(last * part / 10) for part in range(11)} if last >= 0 else ()):
-        losses = (f"{history.train_loss[row]:.4f}", f"{history.val_loss[row]:.4f}")
+        losses = (_loss(history.train_loss[row]), _loss(history.val_loss[row]))
         table.add_row(str(row + 1), *losses, f"{history.val_accuracy[row]:.2%}")
     return table
-
-
-def _print_confusion(console, counts: np.ndarray, what: str) -> None:
-    if len(counts) > 20:
-        console.print(f"{len(counts)} classes: too many for a confusion matrix in text")
-        return
-    labels = [str(label) for label in range(len(counts))]
-    table = Table("true \\ predicted", *labels, title=f"Confusion matrix, {what}", box=SIMPLE_HEAD, padding=0)
-    for label, row in zip(labels, counts, strict=True):
-        table.add_row(label, *(str(count) if count else "." for count in row))
-    for column in table.columns:
-        column.justify = "right"
-    console.print(table)

@@ -17,9 +17,9 @@ def universal(
     widths: Annotated[
         str, typer.Option(callback=increasing(1), help="Neurons in the hidden layer, one fit for each.")
     ] = "1,2,4,8,16,32",
-    samples: Annotated[int, typer.Option(min=4, max=100_000, help="Of the function, evenly spaced.")] = 200,
-    activation: Annotated[Activation, typer.Option(help="Of the hidden layer.")] = Activation.tanh,
-    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Of the first weights.")] = 0,
+    samples: Annotated[int, typer.Option(min=4, max=100_000, help="Samples of the function, evenly spaced.")] = 200,
+    activation: Annotated[Activation, typer.Option(help="Activation function of the hidden layer.")] = Activation.tanh,
+    seed: Annotated[int, typer.Option(min=0, max=MOST, help="Seed of the first weights.")] = 0,
     picture: Annotated[Path | None, typer.Option("--plot", help="Draw the fits and the errors into this picture.")] = None,
     overwrite: Overwrite = False,
 ) -> None:

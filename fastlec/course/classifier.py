@@ -16,7 +16,7 @@ from ..network import KINDS, Network, shapes
 from ..training import SGD, Adam, CosineDecay, History, SoftmaxCrossEntropy
 from . import architectures
 from .models import Facts, NetworkModel
-from .trained import Trained, accuracy, default_epochs, fit_model
+from .trained import Trained, accuracy, default_epochs, fit_model, of_training
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 2e-3}  # of each solver
 _COPIES = 8  # of parameters and targets in memory at once, at most: theta, the optimizer's, those that making a network takes
@@ -31,7 +31,7 @@ def new_network(dataset: Dataset, architecture: str, *, seed: int, **options) ->
     cannot train.
     """
     n, dtype = dataset.X.shape[1], dataset.X.dtype
-    n_classes, image_shape = class_count(dataset.y, dataset.name), dataset.image_shape
+    n_classes, image_shape = class_count(dataset.y, dataset.name, dataset.classes), dataset.image_shape
     if architecture in architectures.OF_IMAGES:
         image_shape = image_shape or square(n)
         if image_shape is None:
@@ -40,7 +40,7 @@ def new_network(dataset: Dataset, architecture: str, *, seed: int, **options) ->
         if math.prod(image_shape[2:]) > min(image_shape[:2]):
             what = f"{dataset.name}: its images have shape {image_shape}"
             raise DataError(f"{what}; expected (height, width, channels), fewer channels than pixels on a side")
-    facts = Facts(architecture, n, n_classes, image_shape, dataset.scale)
+    facts = Facts(architecture, n, n_classes, replace(of_training(dataset, None), image_shape=image_shape))
     layers = architectures.describe(architecture, facts.input_shape, n_classes, **options)
     n_params = sum(math.prod(shape) for shape in shapes({"layers": layers}).values())
     if _COPIES * (n_params + len(dataset.y) * n_classes) * dtype.itemsize > _check.memory_size():
@@ -93,8 +93,7 @@ def train_network(
     rate = CosineDecay(lr, steps - warmup, warmup=warmup)
     optimizer = Adam(rate, weight_decay=l2) if solver == "adam" else SGD(rate, momentum=momentum, weight_decay=l2)
 
-    image_shape = dataset.image_shape or start.facts.image_shape
-    model = NetworkModel(net, replace(start.facts, image_shape=image_shape, scale=dataset.scale))
+    model = NetworkModel(net, replace(start.facts, preprocessing=of_training(dataset, start)))
     history = fit_model(
         net,
         lambda: model,

@@ -5,19 +5,22 @@ Both have ``facts``, ``dtype``, ``W``, ``image_shape`` and ``outputs``; `predict
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _check, data, io
+from ..functional import softmax
 from ..linear import SoftmaxObjective
 from ..network import Network, files
+from ..preprocessing import Preprocessing, shown
 from . import architectures
 
+_OWN_FACTS = ("architecture", "n_features", "n_classes")  # in a network's file, beside those of its preprocessing
+_NOTHING = Preprocessing()  # to be done to samples
 _CHUNK = 1024  # samples that a network predicts at once: what its layers make of them takes memory
 
 
@@ -26,15 +29,18 @@ class Facts:
     """What a model's samples look like.
 
     architecture : "softmax", or one of `architectures.NAMES`.  n_features, n_classes : of the samples.
-    image_shape : (height, width), or (height, width, channels), of a sample, or None; a network of images always has one.
-    scale : the model expects raw features divided by this number (255 for bytes, 1 for features as they are).
+    preprocessing : how raw samples become what the model takes, and its classes' labels; that of a network of images always has an
+    image_shape.
     """
 
     architecture: str
     n_features: int
     n_classes: int
-    image_shape: tuple[int, ...] | None = None
-    scale: float = 1.0
+    preprocessing: Preprocessing = _NOTHING
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        return self.preprocessing.image_shape
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -57,7 +63,7 @@ class Facts:
         if n != self.n_features:
             raise data.DataError(f"{dataset.name}: its samples have {n} features; the model takes {self.n_features}")
         if dataset.y is not None and dataset.y.max() >= self.n_classes:
-            text = f"has the label {dataset.y.max()}; the model knows the classes 0..{self.n_classes - 1}"
+            text = f"has the label {dataset.y.max()}; the model knows {shown(range(self.n_classes))}"
             raise data.DataError(f"{dataset.name}: {text}")
         if self.architecture in architectures.OF_IMAGES and dataset.image_shape is not None:
             theirs, ours = (" x ".join(map(str, shape[:2])) for shape in (dataset.image_shape, self.image_shape))
@@ -71,13 +77,20 @@ class SoftmaxModel:
     """A trained softmax regression.
 
     W : (l, n) float32 or float64, one row of weights for each class.  b : (l,), same dtype.
-    image_shape, scale : as in `Facts`.
+    preprocessing : as in `Facts`.
     """
 
     W: np.ndarray
     b: np.ndarray
-    image_shape: tuple[int, ...] | None = None
-    scale: float = 1.0
+    preprocessing: Preprocessing = _NOTHING
+
+    @property
+    def image_shape(self) -> tuple[int, ...] | None:
+        return self.preprocessing.image_shape
+
+    @property
+    def scale(self) -> float:
+        return self.preprocessing.scale
 
     @property
     def theta(self) -> np.ndarray:
@@ -90,7 +103,7 @@ class SoftmaxModel:
 
     @property
     def facts(self) -> Facts:
-        return Facts("softmax", self.W.shape[1], len(self.b), self.image_shape, self.scale)
+        return Facts("softmax", self.W.shape[1], len(self.b), self.preprocessing)
 
     def outputs(self, X: np.ndarray) -> np.ndarray:
         """The probability of every class (m, l) for each row of X."""
@@ -108,8 +121,7 @@ class SoftmaxModel:
 
     def to_file(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         W, b = _check.as_array(self.W, "W"), _check.as_array(self.b, "b")
-        shape = self.image_shape and [int(size) for size in self.image_shape]
-        return {"W": W, "b": b}, {"n_classes": len(b), "dtype": str(W.dtype), "image_shape": shape, "scale": float(self.scale)}
+        return {"W": W, "b": b}, {"n_classes": len(b), "dtype": str(W.dtype), **self.preprocessing.to_json()}
 
     @classmethod
     def from_file(cls, path, arrays: dict[str, np.ndarray], meta: Mapping[str, Any]) -> SoftmaxModel:
@@ -122,7 +134,7 @@ class SoftmaxModel:
         require(dtype in ("float32", "float64"), f"'meta' says dtype {dtype!r}; expected 'float32' or 'float64'")
         require(W.dtype == b.dtype == np.dtype(dtype), f"W is {W.dtype} and b {b.dtype}; expected {dtype}")
         require(bool(np.isfinite(W).all() and np.isfinite(b).all()), "W or b holds NaN or infinity; expected finite numbers")
-        return cls(W, b, *_image_facts(path, meta, W.shape[1], f"W has {W.shape[1]} columns"))
+        return cls(W, b, Preprocessing.from_json(path, meta, W.shape[1], len(W)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +157,10 @@ class NetworkModel:
         return self.W.dtype
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        return self.facts.preprocessing
+
+    @property
     def image_shape(self) -> tuple[int, ...] | None:
         return self.facts.image_shape
 
@@ -158,10 +174,21 @@ class NetworkModel:
 
 
 def predict(model: SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
-    """The most probable class (m,) int64 of each row of X (m, n), scaled as the model expects (``facts.scale``).
+    """The most probable class (m,) int64 of each row of X (m, n), prepared as the model expects (``preprocessing.features``): its
+    number, of which ``preprocessing.labels`` gives the label.
 
     Raises ValueError, which names the row, for features or outputs that are not finite: they have no most probable class.
     """
+    return _outputs(model, X).argmax(axis=1)
+
+
+def probabilities(model: SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
+    """The probability of every class (m, l) for each row of X; as :func:`predict`."""
+    outputs = _outputs(model, X)
+    return softmax(outputs) if isinstance(model, NetworkModel) else outputs
+
+
+def _outputs(model: SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
     if not isinstance(model, SoftmaxModel | NetworkModel):
         raise TypeError(f"model is a {type(model).__name__}; expected a SoftmaxModel or a NetworkModel")
     model.check("model")
@@ -171,7 +198,7 @@ def predict(model: SoftmaxModel | NetworkModel, X: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):
         outputs = model.outputs(X)
     _check.finite(outputs, "the model's output", error=data.DataError)
-    return outputs.argmax(axis=1)
+    return outputs
 
 
 def feature_maps(model: NetworkModel, sample: np.ndarray) -> dict[str, np.ndarray]:
@@ -186,7 +213,8 @@ def feature_maps(model: NetworkModel, sample: np.ndarray) -> dict[str, np.ndarra
 def save_model(path: str | os.PathLike, model: SoftmaxModel | NetworkModel) -> None:
     """Write a model to ``path``, .npz or .safetensors, all or nothing. ModelError if it cannot be written."""
     if isinstance(model, NetworkModel):
-        files.save(path, model.net, asdict(model.facts))
+        facts = {name: getattr(model.facts, name) for name in _OWN_FACTS}
+        files.save(path, model.net, facts | model.preprocessing.to_json())
     else:
         io.save_model(path, model)
 
@@ -201,15 +229,15 @@ def load_model(path: str | os.PathLike) -> SoftmaxModel | NetworkModel:
 
 def _facts(path, net: Network, said: Mapping[str, Any]) -> Facts:
     """The facts in a network's file; ModelError unless the network is one for such samples."""
-    require, names = io.requirement(path), Facts.__dataclass_fields__
+    require, names = io.requirement(path), (*_OWN_FACTS, "image_shape", "scale")
     require(set(names) <= set(said), f"'meta' does not say {', '.join(names)}; expected a network that fastlec train wrote")
-    architecture, n, n_classes = (said[name] for name in ("architecture", "n_features", "n_classes"))
+    architecture, n, n_classes = (said[name] for name in _OWN_FACTS)
     require(bool(net.params), "its layers have no parameters; expected a network that fastlec train wrote")
     known = ", ".join(architectures.NAMES)
     require(architecture in architectures.NAMES, f"'meta' says architecture {architecture!r}; expected one of {known}")
     for name, size, least in (("n_features", n, 1), ("n_classes", n_classes, 2)):
         require(type(size) is int and size >= least, f"'meta' says {name} {size!r}; expected an integer >= {least}")
-    facts = Facts(architecture, n, n_classes, *_image_facts(path, said, n, f"samples have {n} features"))
+    facts = Facts(architecture, n, n_classes, Preprocessing.from_json(path, said, n, n_classes))
     of_images = architecture in architectures.OF_IMAGES
     require(facts.image_shape is not None or not of_images, f"'meta' says no image shape; {architecture} takes images")
     try:
@@ -218,12 +246,3 @@ def _facts(path, net: Network, said: Mapping[str, Any]) -> Facts:
         raise io.ModelError(f"{path}: 'meta' says {n} features, which the layers do not take: {error}") from error
     require(output == (n_classes,), f"'meta' says {n_classes} classes; the layers give {output} for each sample")
     return facts
-
-
-def _image_facts(path, meta: Mapping[str, Any], n: int, whose: str) -> tuple[tuple[int, ...] | None, float]:
-    """(image_shape or None, scale) of a model that takes n features; ModelError if they are not possible."""
-    require, shape, scale = io.requirement(path), meta.get("image_shape"), meta.get("scale")
-    whole = isinstance(shape, list) and 2 <= len(shape) <= 3 and all(type(size) is int and size > 0 for size in shape)
-    require(shape is None or (whole and math.prod(shape) == n), f"'meta' says image shape {shape}; {whose}")
-    require(isinstance(scale, float) and 0 < scale < math.inf, f"'meta' says scale {scale}; expected a positive number")
-    return tuple(shape) if shape else None, scale

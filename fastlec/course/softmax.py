@@ -16,7 +16,7 @@ from ..network import Network
 from ..training import SGD, History, minimize_scipy
 from ..training.solvers import Convergence, check_callback
 from .models import SoftmaxModel, predict
-from .trained import Trained, accuracy, default_epochs, fit_model
+from .trained import Trained, accuracy, default_epochs, fit_model, of_training
 
 SOLVERS = ("sgd", "lbfgs", "newton-cg")
 
@@ -40,8 +40,8 @@ def train_softmax(
     start : go on from this model; by default from zero.
     solver : "sgd" (`fastlec.fit` over mini-batches of batch_size with SGD(lr, momentum)), "lbfgs" or "newton-cg" (at most
     ``epochs`` iterations on all samples at once).
-    l2 : weight of the penalty l2/2 ||W||^2. The training loss in the history has it in it with the latter two alone; with these the
-    history's train_loss and train_accuracy are those after the iteration.
+    l2 : weight of the penalty l2/2 ||W||^2, which the losses in the history do not have in them. With the latter two solvers the
+    history's train_loss and train_accuracy are those after the iteration, else those met within the epoch.
     epochs : by default 60 for sgd, 1000 for lbfgs, 100 for newton-cg; callback(epoch, history) is called after each.
     The same arguments give the same model. Its message says how far the gradient has fallen, relative to its start, and whether
     that is convergence: to 1e-6, in float32 to 1e-4, as in :func:`minimize_scipy`.
@@ -68,11 +68,11 @@ def train_softmax(
     objective = SoftmaxObjective(X[train], y[train], n_classes, l2=l2)
     net = Network([Dense(X.shape[1], n_classes, "identity", dtype=X.dtype)])
     net.theta = begin = np.zeros(net.n_params) if start is None else start.theta
-    image_shape = dataset.image_shape or (start.image_shape if start else None)
+    preprocessing = of_training(dataset, start)
 
     def model() -> SoftmaxModel:
         W, b = (array.copy() for array in net.params.values())
-        return SoftmaxModel(W, b, image_shape, dataset.scale)
+        return SoftmaxModel(W, b, preprocessing)
 
     if solver == "sgd":
         history = fit_model(
@@ -120,7 +120,8 @@ def _minimised(net, model, objective, held_out, solver, max_iter, callback) -> t
         val_loss = held_out.value(theta)
         if not math.isfinite(val_loss):
             raise FloatingPointError(f"training diverged at iteration {iteration}: the validation loss is {val_loss}")
-        measured = {"train_loss": loss, "val_loss": val_loss}
+        W = theta[: objective.n_classes * objective.X.shape[1]]
+        measured = {"train_loss": loss - float(objective.l2 / 2 * (W @ W)), "val_loss": val_loss}
         for name, f in {"train_accuracy": objective, "val_accuracy": held_out}.items():
             measured[name] = accuracy(f.y, f.predict(theta))
         try:
@@ -157,7 +158,7 @@ def _checked(dataset: Dataset) -> Dataset:
 
 def _matching_classes(dataset: Dataset, start: SoftmaxModel | None) -> int:
     if start is None:
-        return class_count(dataset.y, dataset.name)
+        return class_count(dataset.y, dataset.name, dataset.classes)
     if not isinstance(start, SoftmaxModel):
         raise TypeError(f"start is a {type(start).__name__}; expected a SoftmaxModel")
     start.check("start")

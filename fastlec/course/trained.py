@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .. import _check
+from ..data import Dataset, class_count
 from ..network import Network
+from ..preprocessing import Preprocessing
 from ..training import History, Progress, fit
 from .models import NetworkModel, SoftmaxModel
 
 EPOCHS = {"softmax": 60, "mlp": 40, "resnet": 40, "lenet": 40, "cnn": 20, "resnet-cnn": 20}  # fewer where an epoch costs most
+_FAR = 10  # times the loss of chance: nothing was learnt
+_LARGE = 100  # features far beyond this are no standardised ones
 ITERATIONS = {"lbfgs": 1000, "newton-cg": 100}  # at most, of solvers that see all samples at once
 
 
@@ -38,6 +43,19 @@ class Trained:
     message: str
 
 
+def of_training(dataset: Dataset, start: SoftmaxModel | NetworkModel | None) -> Preprocessing:
+    """Of the model that is trained on the data, from ``start`` if there is one: the data's, with what only ``start`` knows."""
+    own = dataset.preprocessing
+    if start is None:
+        return own if own.classes else replace(own, classes=tuple(range(class_count(dataset.y, dataset.name))))
+    return replace(
+        own,
+        image_shape=own.image_shape or start.preprocessing.image_shape,
+        classes=own.classes or start.preprocessing.classes,
+        columns=own.columns or start.preprocessing.columns,
+    )
+
+
 def fit_model(
     net: Network,
     model: Callable[[], SoftmaxModel | NetworkModel],
@@ -48,21 +66,35 @@ def fit_model(
     callback: Callable[[int, History], None] | None,
     **settings,
 ) -> History:
-    """`fastlec.fit` with a callback(epoch, history). What is raised once training has begun has the model, ``model()``, after the
-    last whole epoch; lr : that its text advises to lower, for a schedule's rate of one epoch says little."""
+    """`fastlec.fit` with a callback(epoch, history); a loss that ends far above that of chance is noted. What is raised once
+    training has begun has the model, ``model()``, after the last whole epoch; lr : that its text advises to lower, for a schedule's
+    rate of one epoch says little."""
 
     def report(progress: Progress) -> None:
         if callback:
             callback(progress.epoch, progress.history)
 
     try:
-        return fit(net, X, y, callbacks=[report], **settings)
+        history = fit(net, X, y, callbacks=[report], **settings)
+        chance = math.log(net.output_shape(X.shape[1:])[0])
+        if history.train_loss and history.train_loss[-1] > _FAR * chance:
+            reached = f"the loss ends at {history.train_loss[-1]:.3g}, that of chance is {chance:.3g}"
+            history.notes.append(f"diverged: {reached}; {_remedy(X, lr)}")
+        return history
     except BaseException as error:
         if hasattr(error, "history"):  # else training has not begun
             error.model = model()
             if isinstance(error, FloatingPointError):
-                error.args = (f"{str(error).split(';')[0]}; a lower learning rate than {lr:g} may help",)
+                error.args = (f"{str(error).split(';')[0]}; {_remedy(X, lr)}",)
         raise
+
+
+def _remedy(X: np.ndarray, lr: float) -> str:
+    """What may keep a training on the samples X from diverging."""
+    largest = np.abs(X).max()
+    if largest > _LARGE:
+        return f"the features reach {largest:.3g}: standardise them (fastlec train does, without --no-scale)"
+    return f"a lower learning rate than {lr:g} may help"
 
 
 def accuracy(y: np.ndarray, predicted: np.ndarray) -> float:

@@ -75,20 +75,25 @@ class LayerAt:
 
 
 def run(*, dtype=None, seed=0):
-    """Run every check; returns a list of (name, result) pairs, results as in fastlec.testing, in the order of CHECKS.
+    """The (name, result) pairs of all checks as a list; the arguments are those of `each`."""
+    return list(each(dtype=dtype, seed=seed))
+
+
+def each(*, dtype=None, seed=0, names=None):
+    """Run the checks one after the other: (name, result) pairs, results as in fastlec.testing, in the order of CHECKS.
 
     dtype : float32 or float64; by default both, float64 first.
     seed : of the random points and directions; each check has its own generator, so its numbers do not depend on the others.
+    names : of those to run, of CHECKS; by default all.
     """
     dtypes = [np.dtype(d) for d in ((np.float64, np.float32) if dtype is None else (dtype,))]
-    results = []
     for d in dtypes:
         if d not in (np.float32, np.float64):
             raise ValueError(f"dtype is {d}; expected float32 or float64")
-        for name, build in CHECKS.items():
+        for name in CHECKS if names is None else names:
             rng = np.random.default_rng([seed, *name.encode()])
-            results += [(f"{name}: {result.kind} test, {d}", result) for result in build(d, rng).tests(name, rng)]
-    return results
+            for result in CHECKS[name](d, rng).tests(name, rng):
+                yield f"{name}: {result.kind} test, {d}", result
 
 
 # --- functions -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from interpreter import finished, output
 
 from fastlec import Dense, Network, data, io
 from fastlec.course import classifier, models, overfit
+from fastlec.preprocessing import Preprocessing
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 @pytest.fixture
 def model():
-    io.save_model("model.npz", models.SoftmaxModel(np.ones((10, 64)), np.ones(10), (8, 8), 16.0))
+    io.save_model("model.npz", models.SoftmaxModel(np.ones((10, 64)), np.ones(10), Preprocessing(16.0, (8, 8))))
     return "model.npz"
 
 
@@ -117,7 +118,7 @@ def test_train_a_network_with_defaults(capsys, architecture):
     assert float(last.split()[2].rstrip("%")) >= 98
     assert all(len(line) <= 80 for line in out.splitlines())
     found = models.load_model("model.npz")
-    assert found.facts == models.Facts(architecture, 64, 10, (8, 8), 16.0)
+    assert found.facts == models.Facts(architecture, 64, 10, Preprocessing(16.0, (8, 8), classes=tuple(range(10))))
     n_params = {"mlp": 65 * 128 + 129 * 128 + 1290, "resnet": 65 * 128 + 2 * (2 * 128 * 128 + 128) + 1290}[architecture]
     assert f"{architecture} of {n_params} parameters" in out
     assert found.net.n_params == n_params
@@ -276,7 +277,7 @@ def test_a_network_refuses_data_that_do_not_fit(capsys, network):
         ({"n_features": 65, "image_shape": None}, "65 features, which the layers do not take"),
         ({"n_features": -1}, "n_features -1; expected an integer >= 1"),
         ({"n_features": "64"}, "n_features '64'"),
-        ({"n_classes": 11}, "11 classes; the layers give (10,)"),
+        ({"n_classes": 11}, "classes that are not 11 different labels"),
         ({"n_classes": True}, "n_classes True"),
         ({"image_shape": [8, 9]}, "image shape [8, 9]; samples have 64 features"),
         ({"image_shape": 64}, "image shape 64"),
@@ -529,8 +530,7 @@ def test_bad_commands_are_refused(capsys, command):
     [
         ({"y": np.arange(99) % 10}, "99 labels; expected 100"),
         ({"y": np.full(100, -1)}, "is -1"),
-        ({"y": np.full(100, 2**40)}, "class number"),
-        ({"y": np.full(100, 2**30)}, "label 1073741824 among 100 samples"),
+        ({"y": np.full(100, 2**40)}, "every label is 1099511627776; expected two classes or more"),
         ({"y": np.zeros(100, int)}, "every label is 0"),
         ({"X": np.full((100, 64), np.nan)}, "nan"),
         ({"X": np.array([None] * 100)}, "object"),
@@ -603,14 +603,39 @@ class Result:
         return "epsilon zeroth first"
 
 
-def test_check_prints_every_table_and_its_exit_code_tells(capsys, monkeypatch):
+def test_check_prints_a_line_for_each_test_and_its_exit_code_tells(capsys, monkeypatch):
     checks = pytest.importorskip("fastlec.testing.checks")
-    for passed in (True, False):
-        monkeypatch.setattr(
-            checks, "run", lambda dtype, passed=passed: [("softmax", Result(True)), (f"tanh {dtype}", Result(passed))]
-        )
-        code, out, _ = run(capsys, "check", "--dtype", "float32")
+    for passed, more, tables in ((True, (), 0), (False, (), 1), (True, ("-v",), 2)):
+        results = [("softmax", Result(True)), ("tanh float32", Result(passed))]
+        monkeypatch.setattr(checks, "each", lambda dtype, names, results=results: iter(results))
+        code, out, _ = run(capsys, "check", "--dtype", "float32", *more)
         assert code == (0 if passed else 1)
-        assert out.count("epsilon zeroth first") == 2
+        assert "softmax: passed\n" in out
+        assert f"tanh float32: {'passed' if passed else 'FAILED'}\n" in out
+        assert out.count("epsilon zeroth first") == tables
         assert f"{1 + passed} of 2 tests passed" in out
-    assert out.endswith("failed: tanh float32\n")
+        assert passed or out.endswith("failed: tanh float32\n")
+
+
+def test_check_of_some(capsys):
+    code, out, _ = run(capsys, "check", "--dtype", "float64", "SOFTMAX", "logsumexp")
+    names = [line.split(":")[0] for line in out.splitlines()[:-1]]
+    assert code == 0
+    assert {"softmax", "log_softmax over axis 0", "logsumexp"} < set(names)
+    assert all("softmax" in name.lower() or name == "logsumexp" for name in names)
+    refused(capsys, "'nothing' is in the name of no test", "check", "softmax", "nothing")
+
+
+@pytest.mark.parametrize("command", ["", "train", "predict", "check", "universal", "overfit", "filter", "bench", "info"])
+def test_help_breaks_no_words(capsys, monkeypatch, command):
+    """All lines fit, and say the same in one wide column."""
+    words = []
+    for columns in (80, 1000):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERMINAL_WIDTH", str(columns))
+        code, out, err = run(capsys, *command.split(), "--help")
+        assert (code, err) == (0, "")
+        assert all(len(line) <= columns for line in out.splitlines())
+        words.append(out.split())
+    assert words[0] == words[1]
+    assert "..." not in " ".join(words[0]).replace("[ARGS]...", "").replace("[NAME]...", "").replace("model-2.npz, ...", "")

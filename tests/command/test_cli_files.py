@@ -9,6 +9,7 @@ from interpreter import finished
 
 from fastlec import data, io
 from fastlec.course import classifier, models
+from fastlec.preprocessing import Preprocessing
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 @pytest.fixture
 def softmax(folder):
-    io.save_model("softmax.npz", models.SoftmaxModel(np.ones((10, 64)), np.ones(10), (8, 8), 16.0))
+    io.save_model("softmax.npz", models.SoftmaxModel(np.ones((10, 64)), np.ones(10), Preprocessing(16.0, (8, 8))))
     return "softmax.npz"
 
 

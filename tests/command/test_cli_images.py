@@ -8,6 +8,7 @@ import pytest
 
 from fastlec import Network, data
 from fastlec.course import architectures, classifier, models
+from fastlec.preprocessing import Preprocessing
 
 pytest.importorskip("typer")
 pytest.importorskip("rich")
@@ -54,7 +55,7 @@ def test_train_on_the_digits(capsys, architecture, folder):
     assert "picture: net.png" in out
     assert float(out.strip().splitlines()[-1].split()[2].rstrip("%")) > 85
     assert all(len(line) <= 80 for line in out.splitlines())
-    assert model.facts == models.Facts(architecture, 64, 10, (8, 8), 16.0)
+    assert model.facts == models.Facts(architecture, 64, 10, Preprocessing(16.0, (8, 8), classes=tuple(range(10))))
     assert model.net.n_params == N_PARAMS[architecture]
     assert (folder / "net.png").read_bytes().startswith(b"\x89PNG")
     np.testing.assert_array_equal(Network.load("new.npz").theta, model.net.theta)

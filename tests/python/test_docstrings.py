@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 import fastlec
-from fastlec import datasets, plot, reference, regression, testing, training
+from fastlec import data, datasets, plot, preprocessing, reference, regression, testing, training
 
 
 def public(module):
@@ -19,7 +19,7 @@ def examples():
     """A doctest for each public function, class and method that has examples."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     objects = {}
-    for module in (fastlec, datasets, plot, reference, regression, testing, training):
+    for module in (fastlec, data, datasets, plot, preprocessing, reference, regression, testing, training):
         for name in public(module):
             item = getattr(module, name)
             if not inspect.ismodule(item):

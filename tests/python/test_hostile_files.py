@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from fastlec import Conv2d, Dense, Flatten, Network, data, images, io
+from fastlec import Conv2d, Dense, Flatten, Network, data, images, io, preprocessing
 from fastlec.course import models
 
 TOKENS = [
@@ -42,7 +42,7 @@ def samples(path):
 
 
 def softmax(path):
-    io.save_model(path, models.SoftmaxModel(np.ones((3, 6)), np.ones(3), (2, 3), 255.0))
+    io.save_model(path, models.SoftmaxModel(np.ones((3, 6)), np.ones(3), preprocessing.Preprocessing(255.0, (2, 3))))
 
 
 def network(path):

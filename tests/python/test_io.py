@@ -12,12 +12,13 @@ from special import special_files
 from fastlec import io
 from fastlec.course.models import SoftmaxModel
 from fastlec.io import ModelError
+from fastlec.preprocessing import Preprocessing
 
 
 @pytest.fixture
 def model():
     rng = np.random.default_rng(1)
-    return SoftmaxModel(rng.normal(size=(3, 6)), rng.normal(size=3), image_shape=(2, 3), scale=255.0)
+    return SoftmaxModel(rng.normal(size=(3, 6)), rng.normal(size=3), Preprocessing(255.0, (2, 3)))
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def refused(path, text):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("image_shape", [None, (2, 3), (1, 2, 3)])
 def test_round_trip_is_exact(path, model, dtype, image_shape):
-    model = SoftmaxModel(np.asfortranarray(model.W, dtype), model.b.astype(dtype), image_shape, 16.0)
+    model = SoftmaxModel(np.asfortranarray(model.W, dtype), model.b.astype(dtype), Preprocessing(16.0, image_shape))
     io.save_model(path, model)
     found = io.load_model(path)
     for name in ("W", "b"):
@@ -69,7 +70,7 @@ def test_numpy_alone_reads_the_file(path, model):
         np.testing.assert_array_equal(archive["W"], model.W)
         meta = json.loads(str(archive["meta"]))
     expected = {"format": "fastlec", "version": 1, "kind": "softmax", "n_classes": 3, "dtype": "float64", "scale": 255.0}
-    assert meta == {**expected, "image_shape": [2, 3]}
+    assert meta == {**expected, "image_shape": [2, 3], "label": "last"}
 
 
 def test_arrays_of_any_name_and_shape(path):
@@ -288,7 +289,7 @@ def test_a_model_that_would_not_load_is_not_saved(path, model):
     for bad in (
         SoftmaxModel(model.W * np.nan, model.b),
         SoftmaxModel(model.W, model.b[:2]),
-        SoftmaxModel(model.W, model.b, (5, 5)),
+        SoftmaxModel(model.W, model.b, Preprocessing(image_shape=(5, 5))),
     ):
         with pytest.raises(ModelError):
             io.save_model(path, bad)

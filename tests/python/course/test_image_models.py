@@ -6,6 +6,7 @@ import pytest
 from fastlec import History, Network, data, io, plot
 from fastlec.course import architectures, classifier, models
 from fastlec.course.trained import confusion_matrix
+from fastlec.preprocessing import Preprocessing
 
 OF_IMAGES = architectures.OF_IMAGES
 
@@ -54,15 +55,15 @@ def test_images_of_any_size_and_colour_give_classes(rng, architecture, shape):
 
 
 def test_rows_become_images_with_their_channels_first(rng):
-    facts = models.Facts("cnn", 24, 2, (4, 2, 3))
+    facts = models.Facts("cnn", 24, 2, Preprocessing(image_shape=(4, 2, 3)))
     X = rng.random((5, 24))
     x = facts.inputs(X)
     assert (x.shape, x.flags.c_contiguous) == ((5, 3, 4, 2), True)
     np.testing.assert_array_equal(x[2, 1], X[2].reshape(4, 2, 3)[:, :, 1])
-    grey = models.Facts("cnn", 24, 2, (4, 6)).inputs(X)
+    grey = models.Facts("cnn", 24, 2, Preprocessing(image_shape=(4, 6))).inputs(X)
     assert grey.shape == (5, 1, 4, 6)
     assert np.shares_memory(grey, X)
-    assert models.Facts("mlp", 24, 2, (4, 6)).inputs(X) is X
+    assert models.Facts("mlp", 24, 2, Preprocessing(image_shape=(4, 6))).inputs(X) is X
 
 
 @pytest.mark.parametrize("architecture", OF_IMAGES)
@@ -107,7 +108,9 @@ def test_a_trained_network_is_what_its_file_says(rng, architecture, folder):
     np.testing.assert_array_equal(trained.predicted, models.predict(trained.model, dataset.X[data.split(dataset.y)[1]]))
     models.save_model("a.npz", trained.model)
     found = models.load_model("a.npz")
-    assert found.facts == trained.model.facts == models.Facts(architecture, 72, 3, (9, 8), 1.0)
+    assert (
+        found.facts == trained.model.facts == models.Facts(architecture, 72, 3, Preprocessing(1.0, (9, 8), classes=(0, 1, 2)))
+    )
     np.testing.assert_array_equal(found.net.theta, trained.model.net.theta)
     np.testing.assert_array_equal(models.predict(found, dataset.X), models.predict(trained.model, dataset.X))
     np.testing.assert_array_equal(Network.load("a.npz").theta, trained.model.net.theta)

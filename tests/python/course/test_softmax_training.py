@@ -113,6 +113,14 @@ def test_solvers_measure_the_training_accuracy(digits, solver):
     assert 0.5 < history.train_accuracy[0] < history.train_accuracy[-1]
 
 
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_losses_have_no_penalty_in_them(digits, solver):
+    trained = softmax.train_softmax(digits, solver=solver, epochs=3, l2=0.1)
+    train, _ = data.split(digits.y)
+    expected = fastlec.SoftmaxObjective(digits.X[train], digits.y[train]).value(trained.model.theta)
+    assert trained.history.train_loss[-1] == pytest.approx(expected)
+
+
 def test_what_is_done_survives_divergence(digits):
     start = softmax.train_softmax(digits, epochs=2).model
     with pytest.raises(
