@@ -360,6 +360,8 @@ def finite(a, name, *, first=0, error=ValueError):
 
 def vector(v, size, dtype, name, parts):
     """A flat parameter vector in the dtype of the computation, and the dtype to answer in. parts: what it is made of."""
+    if is_plain(v) and v.dtype is dtype and v.shape == (size,):
+        return v, dtype  # the common case, quickly
     v = as_array(v, name)
     answer = float_dtype(v.dtype, name)
     shape(v, name, (size,), f": {parts}")

@@ -9,6 +9,7 @@ import numpy as np
 
 from . import _check
 from ._kernels import memory, runner
+from ._kernels.calls import functions
 
 MOST_THREADS = 1 << 16  # a limit beyond any machine; larger ones mean the same
 
@@ -32,7 +33,9 @@ def get_num_threads():
 
 
 def release_memory():
-    """Gives the buffers that are kept for the next call back to the system. Returns how many bytes they were."""
+    """Gives the buffers that are kept for the next call back to the system, and what functions remember of former calls; networks,
+    layers and Jacobians keep theirs. Returns how many bytes the buffers were."""
+    functions.clear()
     kept = memory.info()["kept_bytes"]
     memory.set_bound(memory.set_bound(0))
     return kept

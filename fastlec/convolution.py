@@ -17,11 +17,14 @@ be 0, the other lengths may not. A ValueError or TypeError names the argument th
 
 import math
 
+import numpy as np
+
 from . import _check
 from ._geometry import MOST_ELEMENTS, geometry, window_geometry
 from ._kernels import channel_sums
 from ._kernels import conv2d as kernels
 from ._kernels import im2col as columns_kernels
+from ._kernels.calls import functions, key_of
 from ._kernels.epilogue import Epilogue
 from ._kernels.plan import Plan
 
@@ -40,6 +43,11 @@ def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm
     exceed three times those of "direct". `set_conv_algorithm` says for the whole process what "auto" is. out : array of y's shape
     and dtype, or None.
     """
+    options = stride, padding, dilation, groups, algorithm
+    given = (x, W) if b is None else (x, W, b)
+    found = functions.call(key_of("conv2d", given, options), given, (out,))
+    if found is not None:
+        return found[0]
     arrays = {"x": _check.as_array(x, "x"), "W": _check.as_array(W, "W")}
     if b is not None:
         arrays["b"] = _check.as_array(b, "b")
@@ -48,12 +56,14 @@ def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm
     code = algorithm_code(algorithm)
     if b is not None:
         _check.shape(arrays["b"], "b", (g.k,))
-    inputs = _plain(arrays, dtype)
-    plan = Plan(dtype.num)
-    y = _check.kernel_output(out, g.y_shape, dtype, plan, inputs.values())
-    kernels.forward(plan, g, inputs["x"], inputs["W"], y, algorithm=code, after=Epilogue(inputs.get("b")))
-    plan.run()
-    return y if y is out else _check.fill(out, y)
+    if out is not None:
+        _check.output(out, g.y_shape, dtype)
+
+    def add(plan, x, W, *rest):
+        *bias, y = rest
+        kernels.forward(plan, g, x, W, y, algorithm=code, after=Epilogue(*bias))
+
+    return _results("conv2d", arrays, dtype, options, [g.y_shape], (out,), add)[0]
 
 
 def conv2d_jac_mv(x, W, *, dx=None, dW=None, db=None, stride=1, padding=0, dilation=1, groups=1, algorithm="auto", out=None):
@@ -64,6 +74,11 @@ def conv2d_jac_mv(x, W, *, dx=None, dW=None, db=None, stride=1, padding=0, dilat
     given = {name: d for name, d in (("dx", dx), ("dW", dW), ("db", db)) if d is not None}
     if not given:
         raise ValueError("no direction is given; expected one or more of dx, dW, db")
+    options, what = (stride, padding, dilation, groups, algorithm), ("mv", *given)
+    directions = tuple(given.values())
+    found = functions.call(key_of(what, (x, W, *directions), options), (x, W, *directions), (out,))
+    if found is not None:
+        return found[0]
     arrays = {name: _check.as_array(a, name) for name, a in {"x": x, "W": W, **given}.items()}
     dtype = _check.common_dtype(**arrays)
     g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
@@ -71,18 +86,21 @@ def conv2d_jac_mv(x, W, *, dx=None, dW=None, db=None, stride=1, padding=0, dilat
     for name, shape in (("dx", g.x_shape), ("dW", g.w_shape), ("db", (g.k,))):
         if name in given:
             _check.shape(arrays[name], name, shape)
-    a = _plain(arrays, dtype)
-    plan = Plan(dtype.num)
-    dy = _check.kernel_output(out, g.y_shape, dtype, plan, a.values())
-    products = [(a[one], a[other]) for one, other in (("dx", "W"), ("x", "dW")) if one in given or other in given]
-    for i, (images, filters) in enumerate(products):
-        last = i == len(products) - 1
-        after = Epilogue(a.get("db") if last else None, accumulate=i > 0)
-        kernels.forward(plan, g, images, filters, dy, algorithm=code, after=after)
-    if not products:
-        dy[...] = a["db"][:, None, None]
-    plan.run()
-    return dy if dy is out else _check.fill(out, dy)
+    if out is not None:
+        _check.output(out, g.y_shape, dtype)
+    if what == ("mv", "db"):
+        db = _check.plain(arrays["db"], dtype, "db")
+        return _check.fill(out, np.broadcast_to(db[:, None, None], g.y_shape).copy())
+
+    def add(plan, *slots):
+        *inputs, dy = slots
+        a = dict(zip(arrays, inputs, strict=True))
+        products = [(a[one], a[other]) for one, other in (("dx", "W"), ("x", "dW")) if one in given or other in given]
+        for i, (images, filters) in enumerate(products):
+            after = Epilogue(a.get("db") if i == len(products) - 1 else None, accumulate=i > 0)
+            kernels.forward(plan, g, images, filters, dy, algorithm=code, after=after)
+
+    return _results(what, arrays, dtype, options, [g.y_shape], (out,), add)[0]
 
 
 def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algorithm="auto", wrt=("x", "W", "b")):
@@ -95,24 +113,28 @@ def conv2d_jac_tmv(v, x, W, *, stride=1, padding=0, dilation=1, groups=1, algori
     for name in wrt:
         if name not in ("x", "W", "b"):
             raise ValueError(f"wrt has {_check.shown(name)}; expected names out of x, W, b")
-    arrays = {name: _check.as_array(a, name) for name, a in (("v", v), ("x", x), ("W", W))}
-    dtype = _check.common_dtype(**arrays)
-    g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
-    code = algorithm_code(algorithm)
-    _check.shape(arrays["v"], "v", g.y_shape)
-    a = _plain(arrays, dtype)
-    plan = Plan(dtype.num)
-    results = {}
-    for name in dict.fromkeys(wrt):
-        results[name] = plan.empty(*{"x": g.x_shape, "W": g.w_shape, "b": (g.k,)}[name])
-        if name == "x":
-            kernels.data_gradient(plan, g, a["v"], a["W"], results[name], algorithm=code)
-        elif name == "W":
-            kernels.weight_gradient(plan, g, a["v"], a["x"], results[name], algorithm=code)
-        else:
-            channel_sums.slope(plan, a["v"], total=results[name])
-    plan.run()
-    return results
+    options, what = (stride, padding, dilation, groups, algorithm), ("tmv", *dict.fromkeys(wrt))
+    found = functions.call(key_of(what, (v, x, W), options), (v, x, W))
+    if found is None:
+        arrays = {name: _check.as_array(a, name) for name, a in (("v", v), ("x", x), ("W", W))}
+        dtype = _check.common_dtype(**arrays)
+        g = geometry(arrays["x"].shape, arrays["W"].shape, stride, padding, dilation, groups)
+        code = algorithm_code(algorithm)
+        _check.shape(arrays["v"], "v", g.y_shape)
+
+        def add(plan, v, x, W, *results):
+            for name, result in zip(what[1:], results, strict=True):
+                if name == "x":
+                    kernels.data_gradient(plan, g, v, W, result, algorithm=code)
+                elif name == "W":
+                    kernels.weight_gradient(plan, g, v, x, result, algorithm=code)
+                else:
+                    channel_sums.slope(plan, v, total=result)
+
+        shapes = {"x": g.x_shape, "W": g.w_shape, "b": (g.k,)}
+        shapes = [shapes[name] for name in what[1:]]
+        found = _results(what, arrays, dtype, options, shapes, [None] * len(shapes), add)
+    return dict(zip(what[1:], found, strict=True))
 
 
 def im2col(x, kernel_size, *, stride=1, padding=0, dilation=1, out=None):
@@ -182,5 +204,8 @@ def _windows(shape, name, kernel_size, stride, padding, dilation):
     return g
 
 
-def _plain(arrays, dtype):
-    return {name: _check.plain(a, dtype, name) for name, a in arrays.items()}
+def _results(what, arrays, dtype, options, shapes, outs, add):
+    """What a plan gives for these arrays, a kept one or a new one, to which `add` adds the jobs. It is kept unless the options are
+    such as other calls cannot be compared with."""
+    inputs = [_check.plain(a, dtype, name) for name, a in arrays.items()]
+    return functions.results(key_of(what, inputs, options), dtype.num, inputs, shapes, outs, add)

@@ -47,6 +47,12 @@ cdef inline fl_int blocks(fl_int n, fl_int step) noexcept:
     return (n + step - 1) // step
 
 
+cdef struct binding:            # a pointer of a job into a slot
+    int slot
+    Py_ssize_t field            # its place from `jobs`
+    Py_ssize_t within           # of what it points to, from the slot's start
+
+
 cdef class Plan:
     cdef any_job few[FEW]
     cdef any_job *jobs
@@ -56,7 +62,10 @@ cdef class Plan:
     cdef fl_update rule
     cdef list arrays            # all that the jobs point into
     cdef list slots             # arrays that can be exchanged
-    cdef list bindings          # (slot, byte offset of a pointer into it from `jobs`, and of what it points to from its start)
+    cdef binding *bindings
+    cdef int n_bindings, bindings_room
+    cdef public object key      # under which `Calls` keeps it
+    cdef readonly size_t n_bytes        # of its own: jobs, their tables, arrays that `empty` gave
     cdef dict packed            # {(address, ...) of a matrix: (it, its panels)}, until a job points to it, and may write
     cdef tuple states           # of the optimizer
     cdef list kernels           # the number of each job's kernel
@@ -67,9 +76,13 @@ cdef class Plan:
     cdef double *losses
     cdef fl_int n_losses
     cdef double loss_count
+    cdef readonly double loss   # that of the last `call`
 
     cdef any_job *add(self, int which) except NULL
-    cdef int keep(self, object a) except -1
+    cdef cnp.ndarray new(self, tuple shape)
+    cdef int add_binding(self, int slot, Py_ssize_t field, Py_ssize_t within) except -1
+    cdef int keep(self, cnp.ndarray a) except -1
+    cdef int hold(self, cnp.ndarray a) except -1
     cdef int because(self, object why) except -1
     cdef int only_if(self, int first, cnp.ndarray flag, int wanted, str condition) except -1
     cdef int point(self, const void **field, cnp.ndarray a) except -1

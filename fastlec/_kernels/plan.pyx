@@ -7,7 +7,7 @@ is checked when a job is added, nothing when it runs. A plan is not for two thre
 """
 
 cimport numpy as cnp
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from fastlec._kernels cimport memory
@@ -16,6 +16,8 @@ from fastlec._kernels.fl cimport *
 from fastlec._kernels.runner cimport kernel, run_jobs, start_job
 
 from time import perf_counter
+
+from numpy import ndarray
 
 from fastlec._kernels.jobs import Job, reason, table
 
@@ -46,10 +48,29 @@ RULES = {fl_rules[i].name.decode(): i for i in range(FL_RULES)}     # csrc/rules
 
 cdef enum:
     AXES = 64               # of an array, at most: NumPy's own limit
+    LITTLE = 1 << 12        # bytes that take less than what says how long they are
 
 
 cdef shape(object a):
     return a.shape
+
+
+cdef bint alike(cnp.ndarray a, cnp.ndarray slot) noexcept:
+    """Whether a can be bound to a slot: in C order, aligned, of its dtype and shape."""
+    return (cnp.PyArray_ISCARRAY_RO(a) and cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(slot)
+            and cnp.PyArray_NDIM(a) == cnp.PyArray_NDIM(slot)
+            and cnp.PyArray_CompareLists(cnp.PyArray_DIMS(a), cnp.PyArray_DIMS(slot), cnp.PyArray_NDIM(a)))
+
+
+cdef bint apart(cnp.ndarray a, object others) except -1:
+    """Whether a, in C order, shares no memory with these arrays, which are plain or transposed."""
+    cdef cnp.ndarray b
+    cdef char *start = cnp.PyArray_BYTES(a)
+    cdef char *end = start + cnp.PyArray_NBYTES(a)
+    for b in others:
+        if start < cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) and cnp.PyArray_BYTES(b) < end:
+            return False
+    return True
 
 
 cdef class Plan:
@@ -67,6 +88,7 @@ cdef class Plan:
         if self.jobs != self.few:
             free(self.jobs)
         free(self.losses)
+        free(self.bindings)
 
     # --- memory ------------------------------------------------------------------------------------------------------
 
@@ -83,6 +105,7 @@ cdef class Plan:
             if self.jobs != self.few:
                 free(self.jobs)
             self.jobs = more
+            self.n_bytes += self.room * sizeof(any_job)
             self.room *= 2
         job = self.jobs + self.n
         start_job(job, sizeof(any_job), which, self.dtype)
@@ -111,9 +134,19 @@ cdef class Plan:
             for i, slot in enumerate(self.slots):
                 within = <char *>field[0] - cnp.PyArray_BYTES(slot)
                 if within == 0 or 0 < within < cnp.PyArray_NBYTES(slot):    # a, or some of it, in any shape
-                    self.bindings.append((i, <char *>field - <char *>self.jobs, within))
-                    return 0
-        self.keep(a)
+                    return self.add_binding(i, <char *>field - <char *>self.jobs, within)
+        return self.hold(a)
+
+    cdef int add_binding(self, int slot, Py_ssize_t field, Py_ssize_t within) except -1:
+        cdef binding *more
+        if self.n_bindings == self.bindings_room:
+            more = <binding *>realloc(self.bindings, (2 * self.bindings_room + 8) * sizeof(binding))
+            if more is NULL:
+                raise MemoryError(f"cannot allocate {(2 * self.bindings_room + 8) * sizeof(binding)} bytes")
+            self.bindings = more
+            self.bindings_room = 2 * self.bindings_room + 8
+        self.bindings[self.n_bindings] = binding(slot, field, within)
+        self.n_bindings += 1
         return 0
 
     cdef int forget(self, cnp.ndarray a) except -1:
@@ -126,8 +159,14 @@ cdef class Plan:
                 del self.packed[key]
         return 0
 
-    cdef int keep(self, object a) except -1:
-        """Jobs point into a."""
+    cdef int keep(self, cnp.ndarray a) except -1:
+        """Jobs point into a, a table of their own, if there is one."""
+        if a is None:
+            return 0
+        self.n_bytes += cnp.PyArray_NBYTES(a)
+        return self.hold(a)
+
+    cdef int hold(self, cnp.ndarray a) except -1:
         if self.arrays is None:
             self.arrays = []
         self.arrays.append(a)
@@ -148,8 +187,7 @@ cdef class Plan:
         self.keep(flag)
         return 0
 
-    def empty(self, *shape):
-        """A new array (uninitialised) of the plan's dtype for its jobs to write; it lives as long as somebody holds it."""
+    cdef cnp.ndarray new(self, tuple shape):
         cdef cnp.npy_intp dims[AXES]
         if len(shape) > AXES:
             raise ValueError(f"shape {shape} has more than {AXES} axes")
@@ -157,30 +195,78 @@ cdef class Plan:
             dims[i] = n
         return memory.empty(len(shape), dims, self.typenum)
 
+    def empty(self, *shape):
+        """A new array (uninitialised) of the plan's dtype for its jobs to write; it lives as long as somebody holds it."""
+        cdef cnp.ndarray a = self.new(shape)
+        self.n_bytes += cnp.PyArray_NBYTES(a)
+        return a
+
     def slot(self, cnp.ndarray a not None):
         """Declares that `bind` may put another array in a's place; before any job uses it. Returns its number."""
         if self.slots is None:
-            self.slots, self.bindings = [], []
+            self.slots = []
         self.slots.append(a)
         return len(self.slots) - 1
+
+    def place(self, *shape):
+        """A new array of the plan's dtype that is a slot."""
+        a = self.new(shape)
+        self.slot(a)
+        return a
+
+    def settle(self):
+        """Lets go of the slots' own memory where it is much: there are no more jobs to add, and `call` gives other arrays."""
+        cdef cnp.ndarray slot
+        self.packed = None
+        for i, slot in enumerate(self.slots):
+            if cnp.PyArray_NBYTES(slot) > LITTLE:
+                a = <object>slot
+                self.slots[i] = ndarray(a.shape, a.dtype, bytes(a.itemsize), strides=(0,) * a.ndim)
+            else:
+                self.n_bytes += cnp.PyArray_NBYTES(slot)
 
     def bind(self, int slot, cnp.ndarray a not None):
         """Puts a in the place of a slot: same dtype and shape, C order, aligned. The caller keeps it alive."""
         cdef cnp.ndarray old
-        cdef Py_ssize_t offset, within
         cdef int i
         if self.slots is None or not 0 <= slot < len(self.slots):
             raise ValueError(f"slot is {slot}; the plan has {0 if self.slots is None else len(self.slots)}")
         old = <cnp.ndarray>self.slots[slot]
-        if (not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(old)
-                or cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(old)):
-            raise ValueError("an array to bind: expected dtype, axes and order of the slot's")
-        for i in range(cnp.PyArray_NDIM(a)):
-            if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(old, i):
-                raise ValueError(f"an array to bind has shape {shape(a)}; expected {shape(old)}")
-        for number, offset, within in self.bindings:
-            if number == slot:
-                (<char **>(<char *>self.jobs + offset))[0] = cnp.PyArray_BYTES(a) + within
+        if not alike(a, old):
+            if (not cnp.PyArray_ISCARRAY_RO(a) or cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(old)
+                    or cnp.PyArray_NDIM(a) != cnp.PyArray_NDIM(old)):
+                raise ValueError("an array to bind: expected dtype, axes and order of the slot's")
+            raise ValueError(f"an array to bind has shape {shape(a)}; expected {shape(old)}")
+        for i in range(self.n_bindings):
+            if self.bindings[i].slot == slot:
+                (<char **>(<char *>self.jobs + self.bindings[i].field))[0] = cnp.PyArray_BYTES(a) + self.bindings[i].within
+
+    def call(self, inputs, outs=None):
+        """Runs with other arrays in the places of all slots, in their order: first inputs, then outs, each an array or None for a
+        new one; outs=None: new ones for the slots that are left. Returns the list of outs; None, and nothing has run, unless all
+        are plain arrays of dtype and shape of their slots, and each of outs apart from all others that the jobs use."""
+        cdef list arrays = []
+        cdef Py_ssize_t i, n = len(self.slots), first
+        cdef cnp.ndarray slot
+        cdef binding *place
+        for a in inputs:
+            if len(arrays) == n or not cnp.PyArray_CheckExact(a) or not alike(a, <cnp.ndarray>self.slots[len(arrays)]):
+                return None
+            arrays.append(a)
+        first = len(arrays)
+        for a in (None,) * (n - first) if outs is None else outs:
+            slot = <cnp.ndarray>self.slots[len(arrays)]
+            if a is None:
+                a = memory.empty(cnp.PyArray_NDIM(slot), cnp.PyArray_DIMS(slot), self.typenum)
+            elif not (cnp.PyArray_CheckExact(a) and cnp.PyArray_ISWRITEABLE(<cnp.ndarray>a) and alike(a, slot)
+                      and apart(a, arrays) and apart(a, self.arrays or ())):
+                return None
+            arrays.append(a)
+        for i in range(self.n_bindings):
+            place = &self.bindings[i]
+            (<char **>(<char *>self.jobs + place.field))[0] = cnp.PyArray_BYTES(<cnp.ndarray>arrays[place.slot]) + place.within
+        self.loss = self.run()
+        return arrays[first:]
 
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=False) except -1:
         if (cnp.PyArray_TYPE(a) != self.typenum or cnp.PyArray_NDIM(a) != ndim or not cnp.PyArray_ISALIGNED(a)
@@ -258,6 +344,7 @@ cdef class Plan:
         cdef double loss = 0
         cdef fl_int b
         cdef int i
+        self.packed = None
         if self.n > 8 * FEW:
             jobs = <fl_job **>malloc(self.n * sizeof(fl_job *))
             if jobs is NULL:

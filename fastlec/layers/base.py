@@ -20,6 +20,7 @@ import numpy as np
 
 from .. import _check
 from .._fixed import Fixed
+from .._kernels.calls import Calls
 from .jacobian import Jacobian, own_result
 from .parameters import Parameters, as_parameters, check_params, one_dtype, views
 
@@ -65,7 +66,7 @@ class Layer(Fixed):
         if params.keys() & buffers.keys():
             raise ValueError(f"buffers has the names {list(buffers)}; expected others than those of params")
         buffers = Parameters({name: a.astype(dtype or a.dtype, copy=False) for name, a in buffers.items()})
-        vars(self).update(params=params, dtype=dtype, buffers=buffers)
+        vars(self).update(params=params, dtype=dtype, buffers=buffers, _calls=Calls())
 
     def _finish(self):
         kind = type(self)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _check
 from .._fixed import Settled
-from .._kernels.plan import Plan
+from .._kernels.calls import Calls, settings
 
 MATRIX_BYTES = 1 << 31  # of an explicit Jacobian, at most
 INDEX_BYTES = 4  # of each entry of a sparse matrix
@@ -58,16 +58,25 @@ class Jacobian:
             shape = self.shape_of(name)
             if name in out:
                 _check.output(out[name], shape, self.y.dtype, f"out[{name!r}]")
-        return self._tmv(self._plain(v, "v", self.y.shape), wrt, out)
+        return self._tmv(self.plain(v, "v", self.y.shape), wrt, out)
 
     def plain_directions(self, directions):
         """The directions, checked, as the kernels take them."""
         if not directions:
             raise ValueError(f"no direction is given; expected one or more of {', '.join(self.variables)}")
-        return {name: self._plain(a, name, self.shape_of(name)) for name, a in directions.items()}
+        return {name: self.plain(a, name, self.shape_of(name)) for name, a in directions.items()}
+
+    def by_variable(self, arrays):
+        """{variable of the layer: array} for arrays by the names that mv and tmv know."""
+        return arrays
+
+    def are_apart(self, names):
+        """Whether these variables have no numbers in common."""
+        return True
 
     def _mv(self, directions, out):
-        dy = own_result(self.layer, "mv", self.layer.mv(self.kept, directions), self.y.shape, self.y.dtype)
+        found = self.layer.mv(self.kept, self.by_variable(directions))
+        dy = own_result(self.layer, "mv", found, self.y.shape, self.y.dtype)
         return _check.through(out, dy)
 
     def _tmv(self, v, wrt, out):
@@ -122,39 +131,60 @@ class Jacobian:
             raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
         return shape, size
 
-    def _plain(self, a, name, shape):
+    def plain(self, a, name, shape):
         a = _check.shape(_check.as_array(a, name), name, shape)
         _check.float_dtype(a.dtype, name)
         return _check.plain(a, self.y.dtype, name)
 
 
 class PlannedJacobian(Jacobian):
-    """The Jacobian of a planned layer: one list of jobs for all the variables that are asked for."""
+    """The Jacobian of a planned layer: one list of jobs for all the variables that are asked for, kept for the next call."""
+
+    def __init__(self, layer, x, y, kept):
+        super().__init__(layer, x, y, kept)
+        self._calls = Calls()
+
+    def mv(self, *, out=None, **directions):
+        found = self._calls.call(("mv", tuple(directions), settings()), directions.values(), (out,))
+        return super().mv(out=out, **directions) if found is None else found[0]
+
+    def tmv(self, v, wrt=None, *, out=None):
+        if out is None:
+            wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
+            found = self._calls.call(("tmv", wrt, settings()), (v,))
+            if found is not None:
+                return dict(zip(wrt, found, strict=True))
+        return super().tmv(v, wrt, out=out)
+
+    mv.__doc__, tmv.__doc__ = Jacobian.mv.__doc__, Jacobian.tmv.__doc__
 
     def _mv(self, directions, out):
         if "mv" in self.layer._overridden:
             return super()._mv(directions, out)
-        plan = Plan(self.y.dtype.num)
-        others = (self.x, self.y, *directions.values(), *self.layer.params.values())
-        dy = _check.kernel_output(out, self.y.shape, self.y.dtype, plan, others)
-        self.layer.plan_mv(plan, self.kept, directions, dy)
-        plan.run()
-        return dy if dy is out else _check.fill(out, dy)
+        if len(directions) > 1:  # some of them may be of one variable, and add up
+            directions = self.by_variable(directions)
+        if out is not None:
+            _check.output(out, self.y.shape, self.y.dtype)
+
+        def add(plan, *slots):
+            *given, dy = slots
+            self.layer.plan_mv(plan, self.kept, self.by_variable(dict(zip(directions, given, strict=True))), dy)
+
+        key = "mv", tuple(directions), settings()
+        return self._calls.results(key, self.y.dtype.num, tuple(directions.values()), (self.y.shape,), (out,), add)[0]
 
     def _tmv(self, v, wrt, out):
         if "tmv" in self.layer._overridden:
             return super()._tmv(v, wrt, out)
-        plan = Plan(self.y.dtype.num)
-        inputs = (v, self.x, self.y, *self.layer.params.values())
-        own = _check.apart({name: out[name] for name in wrt if name in out}, inputs)
-        results = {name: own[name] if name in own else plan.empty(*self.shape_of(name)) for name in wrt}
-        self.layer.plan_backward(plan, self.y, self.kept, v, self.split(results))
-        plan.run()
-        return {name: a if a is out.get(name) else _check.fill(out.get(name), a) for name, a in results.items()}
+        names = tuple(dict.fromkeys(wrt))
 
-    def split(self, results):
-        """{variable of the layer: array} for what tmv fills."""
-        return results
+        def add(plan, v, *slots):
+            results = self.by_variable(dict(zip(names, slots, strict=True)))
+            self.layer.plan_backward(plan, self.y, self.kept, v, results)
+
+        shapes, outs = map(self.shape_of, names), [out.get(name) for name in names]
+        found = self._calls.results(("tmv", names, settings()), self.y.dtype.num, (v,), shapes, outs, add)
+        return dict(zip(names, found, strict=True))
 
 
 def own_result(layer, method, array, shape, dtype, why=""):

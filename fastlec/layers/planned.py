@@ -5,6 +5,7 @@ import inspect
 
 from .. import _check
 from .._kernels import slope
+from .._kernels.calls import key_of
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .base import Layer
@@ -198,12 +199,18 @@ class PlannedLayer(Layer):
     def __call__(self, x, *, out=None):
         if not self.planned:
             return super().__call__(x, out=out)
+        found = self._calls.call(key_of("y", (x,), ()), (x,), (out,))
+        if found is not None:
+            return found[0]
         layer, x = self.prepared(x)
-        plan = Plan(x.dtype.num)
-        y = _check.kernel_output(out, (len(x), *layer.output_shape(x.shape[1:])), x.dtype, plan, (x, *layer.params.values()))
-        layer.plan_forward(plan, x, y)
-        plan.run()
-        return y if y is out else _check.fill(out, y)
+        return layer._filled(x, out)
+
+    def _filled(self, x, out):
+        """y of samples that are prepared, in `out` where there is one."""
+        shape = len(x), *self.output_shape(x.shape[1:])
+        if out is not None:
+            _check.output(out, shape, x.dtype)
+        return self._calls.results(key_of("y", (x,), ()), x.dtype.num, (x,), (shape,), (out,), self.plan_forward)[0]
 
     __call__.__doc__ = Layer.__call__.__doc__
 
@@ -221,14 +228,64 @@ class PlannedLayer(Layer):
         """(y, J(x) times the directions) in one call: the forward map and the derivative by x share what is packed of W."""
         if not self.planned:
             return super().value_and_jac_mv(x, **directions)
-        layer, x = self.prepared(x)
-        plan = Plan(x.dtype.num)
-        y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
-        jac = layer.jacobian(x, y, layer.plan_forward(plan, x, y))
-        dy = plan.empty(*y.shape)
-        layer.plan_mv(plan, jac.kept, jac.plain_directions(directions), dy)
-        plan.run()
-        return y, dy
+        given = (x, *directions.values())
+        found = self._calls.call(key_of(("mv", *directions), given, ()), given)
+        if found is None:
+            layer, x = self.prepared(x)
+            found = layer._value_and_jac_mv(x, directions)
+        return tuple(found)
+
+    def _value_and_jac_mv(self, x, directions):
+        """`value_and_jac_mv` of samples that are prepared."""
+        shape = len(x), *self.output_shape(x.shape[1:])
+        jac = self.jacobian(x, Plan(x.dtype.num).empty(*shape), None)
+        directions = jac.plain_directions(directions)
+        if len(directions) > 1:  # some of them may be of one variable, and add up
+            directions = jac.by_variable(directions)
+
+        def add(plan, x, *slots):
+            *given, y, dy = slots
+            kept = self.plan_forward(plan, x, y)
+            self.plan_mv(plan, kept, jac.by_variable(dict(zip(directions, given, strict=True))), dy)
+
+        inputs = (x, *directions.values())
+        return self._calls.results(
+            key_of(("mv", *directions), inputs, ()), x.dtype.num, inputs, (shape, shape), (None, None), add
+        )
+
+    def jac_mv(self, x, /, **directions):
+        if not self.planned:
+            return super().jac_mv(x, **directions)
+        return self.value_and_jac_mv(x, **directions)[1]
+
+    def jac_tmv(self, x, v, /, wrt=None):
+        if not self.planned:
+            return super().jac_tmv(x, v, wrt)
+        names = self.variables if wrt is None else tuple(dict.fromkeys(_check.names(wrt, "wrt")))
+        found = self._calls.call(key_of(("tmv", *names), (x, v), ()), (x, v))
+        if found is None:
+            layer, x = self.prepared(x)
+            return layer._jac_tmv(x, v, names)
+        return dict(zip(names, found, strict=True))
+
+    def _jac_tmv(self, x, v, names):
+        """`jac_tmv` of samples that are prepared, by names each of which is there once."""
+        shape = len(x), *self.output_shape(x.shape[1:])
+        jac = self.jacobian(x, Plan(x.dtype.num).empty(*shape), None)
+        if not jac.are_apart(names):
+            return super().jac_tmv(x, v, names)
+        shapes, v = [jac.shape_of(name) for name in names], jac.plain(v, "v", shape)
+
+        def add(plan, x, v, *results):
+            y = plan.empty(*shape)
+            kept = self.plan_forward(plan, x, y)
+            self.plan_backward(plan, y, kept, v, jac.by_variable(dict(zip(names, results, strict=True))))
+
+        outs = [None] * len(names)
+        found = self._calls.results(key_of(("tmv", *names), (x, v), ()), x.dtype.num, (x, v), shapes, outs, add)
+        return dict(zip(names, found, strict=True))
+
+    jac_mv.__doc__, jac_tmv.__doc__ = Layer.jac_mv.__doc__, Layer.jac_tmv.__doc__
 
     def jacobian(self, x, y, kept):
         return PlannedJacobian(self, x, y, kept)

@@ -1,5 +1,5 @@
-"""Networks. `network` has the layer made of layers, `forward` its planned forward pass, `jacobian` its derivative, `description`
-networks as what JSON can hold, `files` networks in files."""
+"""Networks. `network` has the layer made of layers, `forward` how much of a forward pass is computed at a time, `jacobian` its
+derivative, `description` networks as what JSON can hold, `files` networks in files."""
 
 from ..layers.parameters import views
 from ..layers.registry import KINDS

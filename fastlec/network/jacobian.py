@@ -17,14 +17,17 @@ class ThetaJacobian:
     def shape_of(self, name):
         return (self.layer.n_params,) if name == "theta" else super().shape_of(name)
 
-    def plain_directions(self, directions):
-        plain = super().plain_directions(directions)
-        if "theta" not in plain:
-            return plain
-        named = views(plain.pop("theta"), self.layer.params)
+    def by_variable(self, arrays):
+        if "theta" not in arrays:
+            return arrays
+        others = {name: a for name, a in arrays.items() if name != "theta"}
+        named = views(arrays["theta"], self.layer.params)
         return {
-            name: named[name] + plain[name] if name in plain and name in named else a for name, a in (named | plain).items()
+            name: named[name] + others[name] if name in others and name in named else a for name, a in (named | others).items()
         }
+
+    def are_apart(self, names):
+        return "theta" not in names or set(names) <= {"x", "theta"}
 
     def matrix(self, name):
         if name != "theta":
@@ -49,12 +52,8 @@ class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
     """The Jacobian of a network of fastlec's layers."""
 
     def _tmv(self, v, wrt, out):
-        if "theta" not in wrt:
+        if self.are_apart(wrt):
             return super()._tmv(v, wrt, out)
         found = super()._tmv(v, tuple(name for name in wrt if name in ("x", "theta")), out)
         named = views(found["theta"], self.layer.params)
         return {name: found[name] if name in found else _check.fill(out.get(name), named[name].copy()) for name in wrt}
-
-    def split(self, results):
-        results = dict(results)
-        return results | views(results.pop("theta"), self.layer.params) if "theta" in results else results

@@ -7,11 +7,13 @@ fastlec's own, forward and backward pass are one list of jobs each, run by one c
 import numpy as np
 
 from .. import _check
+from .._kernels.calls import Calls, key_of
+from .._kernels.plan import Plan
 from ..layers.base import Layer
 from ..layers.parameters import Parameters, as_parameters, check_params, joined, one_dtype
 from ..layers.planned import PlannedLayer, multiply, reshaped
 from ..layers.registry import kind
-from .forward import Forwards
+from .forward import chunk_size
 from .jacobian import NetworkJacobian, PlannedNetworkJacobian
 from .prediction import predicted, probabilities
 
@@ -23,8 +25,10 @@ _BOUND = {
     "planned",
     "_theta",
     "_depth",
-    "_forwards",
+    "_calls",
 }  # what follows from layers and theta
+MOST_IDLE = 8  # plans that are kept for the next call, of all shapes and dtypes
+IDLE_BYTES = 1 << 26  # what they may hold
 MOST_DEPTH = 64  # networks within networks: each level takes some of Python's stack
 
 
@@ -140,7 +144,7 @@ class Network(PlannedLayer):
             planned=planned,
             _theta=theta,
             _depth=1 + max(layer._depth for layer in placed),
-            _forwards=Forwards(),
+            _calls=Calls(MOST_IDLE, IDLE_BYTES),
         )
 
     def __getstate__(self):
@@ -329,25 +333,18 @@ class Network(PlannedLayer):
         """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
         if not self.planned:
             return Layer.__call__(self, x, out=out)
-        net, forward = self, None
-        if _check.is_plain(x) and x.dtype is self.dtype:
-            forward = self._forwards.find(x.shape, x.dtype)
-        if forward is None:
-            net, x = self.prepared(x)
-            chunk = net._forwards.chunk(net, x.shape[1:])
-            forward = net._forwards.take(net, (min(len(x), chunk), *x.shape[1:]), x.dtype)
-        forwards = net._forwards
-        y = _check.kernel_output(out, (len(x), *forward.shape[1:]), x.dtype, forward.plan, (x, net.theta))
-        if forward.shape[0] == len(x):
-            forward(x, y)
-        else:
-            for i in range(0, len(x), chunk):
-                part = x[i : i + chunk]
-                if len(part) < chunk:
-                    forwards.give(forward)
-                    forward = forwards.take(net, part.shape, x.dtype)
-                forward(part, y[i : i + chunk])
-        forwards.give(forward)
+        found = self._calls.call(key_of("y", (x,), ()), (x,), (out,))
+        if found is not None:
+            return found[0]
+        net, x = self.prepared(x)
+        size = chunk_size(net, x.shape[1:])
+        if len(x) <= size:
+            return net._filled(x, out)
+        shape = len(x), *net.output_shape(x.shape[1:])
+        y = _check.kernel_output(out, shape, x.dtype, Plan(x.dtype.num), (x, net.theta))
+        for i in range(0, len(x), size):
+            part = slice(i, i + size)
+            net._filled(x[part], y[part])
         return y if y is out else _check.fill(out, y)
 
     def predict(self, X):
@@ -434,7 +431,9 @@ class Network(PlannedLayer):
                 dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
                 layer.plan_mv(plan, own, given, dx)
         if dx is None:  # the direction is theta's, and there are no parameters
-            dy[...] = 0
+            zeros = plan.empty(*dy.shape)
+            zeros[...] = 0
+            multiply(plan, zeros, dy)
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         """From the last layer to the lowest that something is wanted of. Before a layer gets v, it is multiplied by the derivative

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _check
 from ..functional import softmax
-from .forward import MOST_VALUES
+from .forward import MOST_VALUES, chunk_size
 
 
 def predicted(net, X):
@@ -33,7 +33,7 @@ def _outputs(net, X):
     _check.float_dtype(X.dtype, "X")
     if not X.ndim:
         raise ValueError("X is a number; expected an array of samples")
-    size = _check.of_X(net._forwards.chunk, net, X.shape[1:])
+    size = _check.of_X(chunk_size, net, X.shape[1:])
     if len(X) <= size and (X.size <= MOST_VALUES or net.couples_samples):
         yield None, _finite(net, X, 0)
         return

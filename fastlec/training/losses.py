@@ -44,6 +44,15 @@ def value_and_gradient(loss, output, y):
     return _check.number(found[0], f"the loss that {name} gave"), gradient
 
 
+def in_kernels(value, kernels_method, python_method):
+    """Whether a loss or an optimizer says for the kernels, too, what its method in Python does: not where a subclass overrides that
+    alone."""
+    for base in type(value).__mro__:  # the class itself first
+        if kernels_method in vars(base) or python_method in vars(base):
+            return kernels_method in vars(base)
+    return False
+
+
 def count_right(output, classes):
     """How many samples have their largest output (m, l) at their class (m,)."""
     right = _xent.count_right(output, classes)

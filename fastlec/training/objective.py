@@ -9,10 +9,15 @@ import numpy as np
 
 from .. import _check
 from .._fixed import Settled
-from ..network import Network
+from .._kernels.calls import Calls, key_of
+from .._kernels.plan import Plan
+from ..network import Network, views
+from ..network.forward import chunk_size
 from . import losses
 
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
+MOST_PLANS = 8  # of batches of other sizes, and with or without gradient, that are kept for the next call
+PLAN_BYTES = 1 << 26  # what they may hold
 
 
 class Objective:
@@ -51,13 +56,17 @@ class Objective:
         if not len(self.X):
             raise ValueError(f"X has shape {self.X.shape}; expected at least one sample")
         shape = _check.of_X(net.output_shape, self.X.shape[1:])
-        self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype))
+        self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype), order="C")
         self.y.flags.writeable = False
+        kernels = all(losses.in_kernels(loss, "plan", name) for name in ("value", "value_and_gradient"))
+        self._in_kernels = kernels and net.planned and 0 not in shape
         values, shape = int(np.prod(shape)), self.X.shape[1:]
         for layer in net.layers:
             values += int(np.prod(shape))
             shape = layer.output_shape(shape)
         self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
+        self._chunk = chunk_size(net, self.X.shape[1:])
+        self._calls = Calls(MOST_PLANS, PLAN_BYTES)
         losses.warn_if_bounded(net, loss)
 
     @property
@@ -88,24 +97,54 @@ class Objective:
     def _evaluate(self, theta, batch, want_gradient):
         theta, answer = self._vector(theta, "theta")
         X, y = self._select(batch)
-        net = self.net.with_theta(theta)
-        total, gradient = 0.0, None
-        for i in range(0, len(X), self._part):
-            part, targets = X[i : i + self._part], y[i : i + self._part]
-            share = len(part) / len(X)
-            if not want_gradient:
-                total += share * losses.value(self.loss, net(part), targets)
-                continue
-            output, jac = net.linearize(part)
-            loss, v = losses.value_and_gradient(self.loss, output, targets)
-            total += share * loss
-            found = jac.tmv(v, "theta")["theta"]
-            if share == 1:
-                gradient = found
-            else:
-                gradient = np.zeros(self.n_params) if gradient is None else gradient
-                gradient += share * found
+        if len(X) <= self._part:
+            total, gradient = self._evaluate_part(theta, X, y, want_gradient)
+        else:
+            total, gradient = 0.0, np.zeros(self.n_params) if want_gradient else None
+            for i in range(0, len(X), self._part):
+                part = slice(i, i + self._part)
+                share = len(X[part]) / len(X)
+                loss, found = self._evaluate_part(theta, X[part], y[part], want_gradient)
+                total += share * loss
+                if want_gradient:
+                    gradient += share * found
         return total, None if gradient is None else gradient.astype(answer, copy=False)
+
+    def _evaluate_part(self, theta, X, y, want_gradient):
+        """(the loss of some samples, its gradient or None)."""
+        inputs = theta, X, y
+        if self._in_kernels and (want_gradient or len(X) <= self._chunk):
+            key = key_of("gradient" if want_gradient else "value", inputs, ())
+            plan = self._calls.find(key)
+            if plan is None:
+                plan = self._plan(key, inputs, want_gradient)
+            found, loss = plan.call(inputs), plan.loss
+            self._calls.give(plan)
+            return loss, found[0] if want_gradient else None
+        net = self.net.with_theta(theta)
+        if not want_gradient:
+            return losses.value(self.loss, net(X), y), None
+        output, jac = net.linearize(X)
+        loss, v = losses.value_and_gradient(self.loss, output, y)
+        return loss, jac.tmv(v, "theta")["theta"]
+
+    def _plan(self, key, inputs, want_gradient):
+        """The jobs of the loss, and of its gradient, for other theta, samples and targets like these at each call."""
+        theta, X, y = inputs
+        plan = Plan(theta.dtype.num)
+        theta, X = plan.place(*theta.shape), plan.place(*X.shape)
+        y = np.empty_like(y)
+        plan.slot(y)
+        net = self.net.with_theta(theta)
+        output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
+        kept = net.plan_forward(plan, X, output)
+        v = plan.empty(*output.shape) if want_gradient else None
+        self.loss.plan(plan, output, y, v)
+        if want_gradient:
+            net.plan_backward(plan, output, kept, v, views(plan.place(*theta.shape), net.params))
+        plan.key = key
+        plan.settle()
+        return plan
 
     def gauss_newton_mv(self, theta, v):
         """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output: the Hessian of F without the second

@@ -106,7 +106,7 @@ class TrainingStep:
         """What follows from the rest."""
         self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
         self._plans, self._lock, self._running, self._output = {}, threading.RLock(), False, None
-        self._rule = None if _in_kernels(self.optimizer, "set_rule", "step") else _OwnRule(self)
+        self._rule = None if losses.in_kernels(self.optimizer, "set_rule", "step") else _OwnRule(self)
         _steps.add(self)
 
     @_by_itself
@@ -205,15 +205,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
 
 
-def _in_kernels(value, kernels_method, python_method):
-    """Whether a loss or an optimizer says for the kernels, too, what its method in Python does: not where a subclass overrides that
-    alone."""
-    for base in type(value).__mro__:  # the class itself first
-        if kernels_method in vars(base) or python_method in vars(base):
-            return kernels_method in vars(base)
-    return False
-
-
 class _OwnRule:
     """The step of an optimizer of the user's own, on copies of what is trained: where it raises, nothing has changed."""
 
@@ -262,7 +253,7 @@ class _Planned:
 
         self._forward = self._backward = new_plan()
         kept = net.plan_forward(self._forward, x, output)
-        if _in_kernels(loss, "plan", "value_and_gradient"):
+        if losses.in_kernels(loss, "plan", "value_and_gradient"):
             needed = step._keeps_output or net.outer_derivative(output, kept) is not None
             v = empty(*self.shape) if needed else output
             loss.plan(self._forward, output, targets, v)

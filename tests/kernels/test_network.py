@@ -35,7 +35,9 @@ from fastlec import (
     training_step,
 )
 from fastlec import network as network_module
+from fastlec._kernels.calls import key_of
 from fastlec.network import files, forward
+from fastlec.network.network import MOST_IDLE
 from fastlec.testing import check_layer
 
 ALL = nets.PLANNED | nets.OWN
@@ -667,25 +669,9 @@ def test_more_shapes_than_plans_are_kept_for(isa, rng):
     y = net(x)
     for m in [*range(1, 41), *range(40, 0, -3)]:
         assert_array_equal(net(x[:m]), y[:m])
-        assert len(net._forwards.idle) <= forward.MOST_IDLE
-    assert [kept.shape[0] for kept in net._forwards.idle] == [*range(22, 0, -3)]
+        assert len(net._calls.idle) <= MOST_IDLE
+    assert [plan.key for plan in net._calls.idle] == [key_of("y", (x[:m],), ()) for m in range(22, 0, -3)]
     assert net.layers[0](x[:1]).shape == (1, 17)
-
-
-def test_the_memory_of_plans_is_bounded(monkeypatch, rng):
-    """Over shapes, and over threads that use one network at once; the last plan is kept however large it is."""
-    net, x = Network([Dense(5, 300, rng=0), Dense(300, 3, rng=1)]), rng.standard_normal((50, 5))
-    net(x)
-    assert net._forwards.idle[0].plan.n_bytes >= 50 * 308 * 8
-    monkeypatch.setattr(forward, "IDLE_BYTES", 2 * net._forwards.idle[0].plan.n_bytes)
-    plans = [forward.Forward(net, (50, 5), x.dtype) for _ in range(20)]  # as of 20 threads
-    for count, plan in enumerate(plans, 1):
-        net._forwards.give(plan)
-        assert len(net._forwards.idle) == min(count + 1, 3)
-    monkeypatch.setattr(forward, "IDLE_BYTES", 0)
-    for m in range(1, 9):
-        net(x[:m])
-        assert [kept.shape for kept in net._forwards.idle] == [(m, 3)]
 
 
 @planned
