@@ -8,7 +8,9 @@ import pytest
 import fastlec
 from fastlec import functional, layers, linear, network
 from fastlec._activations import ACTIVATIONS
+from fastlec._kernels.epilogue import Epilogue
 from fastlec.layers.jacobian import PlannedJacobian
+from fastlec.layers.planned import multiply
 from fastlec.testing import checks
 from fastlec.training import losses, objective
 
@@ -179,13 +181,29 @@ def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
     ("method", "of_the_loss", "of_objectives"),
     [
         ("hessian_mv", {"hessian_mv"}, {"gauss_newton_mv", "gauss_newton_operator", "hessian_mv"}),
-        ("value_and_gradient", {"value_and_gradient", "hessian_mv"}, {"gradient", "value_and_gradient", "hessian_mv"}),
+        ("value_and_gradient", {"value_and_gradient", "hessian_mv"}, set()),  # objectives ask the loss for jobs
     ],
 )
 def test_spoiled_loss_is_found(monkeypatch, method, of_the_loss, of_objectives, name, dtype):
     loss = getattr(losses, name)
     monkeypatch.setattr(loss, method, spoil_result(getattr(loss, method)))
     assert failures(name, dtype) == {f"{name}: {of}" for of in of_the_loss}
+    assert failures("Objective", dtype) >= {f"Objective with {name}: {of}" for of in of_objectives}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", ["SoftmaxCrossEntropy", "MeanSquaredError"])
+def test_spoiled_jobs_of_a_loss_are_found(monkeypatch, name, dtype):
+    loss = getattr(losses, name)
+    right = loss.plan
+
+    def spoiled(self, plan, output, y, grad):
+        right(self, plan, output, y, grad)
+        if grad is not None:
+            multiply(plan, grad, grad, Epilogue(derivative=ACTIVATIONS["tanh"].code, of=output))
+
+    monkeypatch.setattr(loss, "plan", spoiled)
+    of_objectives = {"gradient", "value_and_gradient", "hessian_mv"}
     assert failures("Objective", dtype) >= {f"Objective with {name}: {of}" for of in of_objectives}
 
 
