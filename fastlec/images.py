@@ -39,6 +39,11 @@ class Picture(NamedTuple):
     loop: int | None = None
 
     @property
+    def colours(self) -> np.ndarray:
+        """A view of the pixels without alpha."""
+        return without_alpha(self.pixels)
+
+    @property
     def frames(self) -> tuple[np.ndarray, ...]:
         """All of them; of most pictures one, the pixels."""
         return (self.pixels, *self.following)
@@ -248,12 +253,17 @@ def filtered(pixels: np.ndarray, kernel: np.ndarray, mode: str = "reflect") -> n
     return y[..., 0] if y.shape[2] == 1 else y
 
 
+def without_alpha(frame: np.ndarray) -> np.ndarray:
+    """A view of the colours of a frame."""
+    return frame[..., :-1] if frame.ndim == 3 and frame.shape[2] % 2 == 0 else frame
+
+
 def with_colours(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """A frame like ``pixels``, with its alpha if it has one, of other colours, rounded and clipped. ValueError for NaN."""
     if np.isnan(colours).any():
         raise ValueError("the result holds NaN")
     result = pixels.copy()
-    of_colours = result[..., :-1] if pixels.ndim == 3 and pixels.shape[2] % 2 == 0 else result
+    of_colours = without_alpha(result)
     of_colours[...] = np.rint(colours).clip(0, np.iinfo(pixels.dtype).max).reshape(of_colours.shape)
     return result
 

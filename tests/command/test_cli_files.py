@@ -264,7 +264,7 @@ def test_a_picture_that_fails_costs_nothing_else(capsys, monkeypatch):
     pytest.importorskip("matplotlib")
     from fastlec import plot
 
-    def full(*args):
+    def full(*args, **options):
         raise io.ModelError("a.png: cannot be written: No space left on device")
 
     monkeypatch.setattr(plot, "training_report", full)
