@@ -24,9 +24,11 @@ FAR = 3.0  # |mean|^2 in units of the variance from which on the mean is subtrac
 BOUNDS_CENTERS, BOUNDS_PRODUCTS = 32, 4000  # centers, and features times centers, from which on bounds pay; by timing
 SETTLED = 8  # bounds, and sums of what moves alone, pay once less than an eighth of the samples changes its label
 MANY_VALUES = 1 << 16  # of X; below, passes cost less than what is done between them
+LOST = 1e-3  # share of the squares of samples below which their inertia is no difference of sums
 REFRESH = 64  # iterations after which sums are made anew
 MOST_CLUSTERS = 1 << 24  # numbers that float32 holds
 NO_BETTER = 10  # batches without progress that end the mini-batch form
+SEEN_BEFORE = 10  # samples for each center, on average, before one that has got none counts as empty
 LIMITS = {"float32": (30, 126), "float64": (300, 1022)}  # exponents of |x| that need no scaling, and of the largest scale
 
 
@@ -52,6 +54,7 @@ class KMeansResult:
     _mean: np.ndarray | float = field(repr=False, default=0.0)
     _shift: np.ndarray | None = field(repr=False, default=None)
     _scale: float = field(repr=False, default=1.0)
+    _seen: float = field(repr=False, default=0.0)  # the inertia as kernels see it, where it neither overflows nor vanishes
 
     def predict(self, X):
         """The nearest centers of the rows of X (samples, n), as int32; `labels` for the X that was clustered.
@@ -91,10 +94,11 @@ def kmeans(
     sample_weight : (m,), finite, >= 0, not all 0.  rng : a seed or numpy.random.Generator.
     algorithm : "lloyd"; "bounds", which leaves out the products that cannot change a label (Ding et al., ICML 2015, a group of
     centers for each of Elkan's bounds) and finds the same labels and centers bit by bit; "auto" chooses by shape.
-    batch_size : instead, each iteration takes so many random samples and moves the centers to the means of all that they have got
-    until now (Sculley, WWW 2010), and ends once 10 batches have not lowered the smoothed inertia.
+    batch_size : instead, each iteration takes so many random samples, as if there were none of weight 0, and moves the centers to
+    the means of all that they have got until now (Sculley, WWW 2010), and ends once 10 batches have not lowered the smoothed
+    inertia. A center counts as one without samples only after 10 n_clusters samples.
     callback : called as callback(iteration, inertia) after each iteration, with the inertia of the labels at the centers that they
-    were found by (of a batch: times m / batch_size); True ends the run.
+    were found by (of a batch: times m / batch_size); True ends the run from this start.
 
     A center without samples moves to the sample that is farthest from its own center; where all samples lie on centers, as with
     fewer distinct samples than clusters, it moves to that of the largest cluster. Sums are made in float64, in an order that does
@@ -141,7 +145,7 @@ def kmeans(
             found = _lloyd(samples, start, max_iter, tol, algorithm, callback)
         else:
             found = _mini_batches(samples, start, max_iter, tol, batch, rng, callback)
-        if best is None or found.inertia < best.inertia:
+        if best is None or found._seen < best._seen:
             best = found
     return best
 
@@ -165,10 +169,10 @@ class _Samples:
         self.in_place = fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize)
         self.X, (self.m, self.n) = X.view(np.ndarray), X.shape
         self.mean = np.zeros(self.n, self.dtype)
-        self.weight, self.unit = None, 1.0
+        self.weight, self.exponent = None, 0  # weights count as w / 2^exponent
         if weight is not None:
             self.weight, _ = _check.weights(weight, self.m)
-            self.unit = float(_check.as_array(weight, "sample_weight").max()) / float(self.weight.max())
+            self.exponent = int(np.frexp(float(_check.as_array(weight, "sample_weight").max()))[1])
 
     def segments(self, rows):
         """(slice, X, weight) of so many samples at a time, as the kernels take them."""
@@ -232,7 +236,11 @@ class _Samples:
     def seen(self, x):
         """Points in X's own units as kernels see them, float64."""
         x = np.asarray(x, np.float64)
-        return x if self.shift is None else x * self.scale - self.shift
+        if self.shift is None:
+            return x
+        with np.errstate(over="ignore"):  # of a start far beyond the samples
+            most = float(np.finfo(self.dtype).max)
+            return np.clip(x * self.scale - self.shift, -most, most)
 
     def given(self, x):
         """Points (float64) that kernels see in X's own units."""
@@ -248,20 +256,21 @@ class _Samples:
         return (x - self.mean).astype(self.dtype)
 
     def distances(self, centers, labels, out=None):
-        """The inertia of centers in X's own units; out : the squared distances."""
+        """The inertia, as kernels see samples, of centers in X's own units; out : the squared distances."""
         shift = None
         if self.scale != 1:
-            centers, shift = centers * self.dtype.type(self.scale), np.zeros(self.n, self.dtype)
+            with np.errstate(over="ignore"):  # of a start far beyond the samples
+                centers, shift = centers * self.dtype.type(self.scale), np.zeros(self.n, self.dtype)
         total = 0.0
         for part, X, weight in self.segments(_segment(self)):
             here = None if out is None else out[part]
             total += distances(X, centers, labels[part], weight, shift, self.scale, here)
-        return self.in_units(total)
+        return total
 
     def in_units(self, inertia):
         """The inertia of X, given that of the samples as kernels see them."""
         with np.errstate(over="ignore", under="ignore"):
-            return float(np.float64(inertia) * self.unit / self.scale / self.scale)
+            return float(np.ldexp(inertia, self.exponent - 2 * (math.frexp(self.scale)[1] - 1)))
 
 
 def _dot(a, b):
@@ -278,10 +287,10 @@ def _segment(samples, n_bytes=1 << 26):
 
 def _random(samples, k, rng):
     """Different samples, as likely as their weights; of weight 0 only if there are no others."""
-    w = samples.weight
-    chosen = rng.choice(samples.m, min(k, samples.m if w is None else np.count_nonzero(w)), False, _share(w))
+    share = _share(samples.weight)
+    chosen = rng.choice(samples.m, min(k, samples.m if share is None else np.count_nonzero(share)), False, share)
     if len(chosen) < k:
-        chosen = np.concatenate([chosen, rng.choice(np.flatnonzero(w == 0), k - len(chosen), False)])
+        chosen = np.concatenate([chosen, rng.choice(np.flatnonzero(share == 0), k - len(chosen), False)])
     return samples.rows(chosen)
 
 
@@ -334,12 +343,16 @@ class _Iteration:
     def set(self, centers):
         """centers : (k, n), as kernels see samples, float64. Returns them as they are measured from the mean."""
         samples, dtype = self.samples, self.samples.dtype
-        seen, centers, columns = centers.astype(dtype), samples.measured(centers), np.empty((2, self.clusters.columns), dtype)
-        squares = np.einsum("ij,ij->i", centers, centers, dtype=np.float64)
-        columns[:] = -np.inf
-        columns[0, : self.k] = (-squares / 2 - np.einsum("ij,j->i", centers, samples.mean, dtype=np.float64))[self.order]
-        columns[1, : self.k] = -self.order
-        self.clusters.set_centers(seen, centers[self.order], columns)
+        columns = np.full((2, self.clusters.columns), -np.inf, dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            seen, centers = centers.astype(dtype), samples.measured(centers)
+            squares = np.einsum("ij,ij->i", centers, centers, dtype=np.float64)
+            bias = (-squares / 2 - np.einsum("ij,j->i", centers, samples.mean, dtype=np.float64)).astype(dtype)[self.order]
+        ordered, finite = centers[self.order], np.isfinite(bias)
+        if not finite.all():  # a start so far away that it is nearest to no sample: no score becomes NaN
+            ordered[~finite], bias[~finite] = 0, -np.inf
+        columns[0, : self.k], columns[1, : self.k] = bias, -self.order
+        self.clusters.set_centers(seen, ordered, columns)
         if not self.bounded:
             return centers
         fresh = self.before is None
@@ -438,10 +451,11 @@ def _lloyd(samples, means, max_iter, tol, algorithm, callback):
             changed, since = iteration.run(labels), 0
             sums, weights = iteration.sums()
         if callback:
-            inertia = _inertia(squares, sums, weights, samples.mean, centers)
+            inertia = _inertia(samples, squares, sums, weights, means, centers, labels)
             stop = bool(callback(n_iter, samples.in_units(inertia)))
         found_by, (means, relocated) = means, _means(samples, sums, weights, means, labels)
-        step = float(np.square(samples.measured(means) - centers, dtype=np.float64).sum())
+        with np.errstate(over="ignore"):  # infinity: far
+            step = float(np.square(samples.measured(means) - centers, dtype=np.float64).sum())
         if (n_iter > 1 and not changed and not relocated) or step <= tol * samples.variance or stop:
             break
     if since:  # what has left a sum may have taken its last digits along
@@ -457,8 +471,8 @@ def _finished(samples, iteration, means, found_by, labels, n_iter):
     returned = samples.seen(centers)
     if found_by is None or not np.array_equal(samples.measured(returned), found_by):
         iteration.nearest(returned, labels)
-    how = samples.mean, samples.shift, samples.scale
-    return KMeansResult(centers, labels, samples.distances(centers, labels), n_iter, *how)
+    seen, how = samples.distances(centers, labels), (samples.mean, samples.shift, samples.scale)
+    return KMeansResult(centers, labels, samples.in_units(seen), n_iter, *how, seen)
 
 
 def _total_squares(samples):
@@ -467,11 +481,13 @@ def _total_squares(samples):
     return float(_dot(samples.weight, samples.squares))
 
 
-def _inertia(squares, sums, weights, mean, centers):
-    """Of labels with these sums at these centers, which are measured from the mean as squares, the sum of w |x - mean|^2, are."""
+def _inertia(samples, squares, sums, weights, means, centers, labels):
+    """Of labels with these sums at the means, which are the centers, measured from the samples' mean. squares : the sum of
+    w |x - mean|^2; where nearly all of it is that of the centers, the digits of the rest are lost, and distances are added up."""
     c = centers.astype(np.float64)
-    sums = sums - np.multiply.outer(weights, mean)
-    return max(squares - 2 * _dot(sums.ravel(), c.ravel()) + _dot(weights, np.einsum("ij,ij->i", c, c)), 0.0)
+    sums = sums - np.multiply.outer(weights, samples.mean)
+    inertia = squares - 2 * _dot(sums.ravel(), c.ravel()) + _dot(weights, np.einsum("ij,ij->i", c, c))
+    return inertia if inertia > squares * LOST else samples.distances(samples.given(means), labels)
 
 
 def _means(samples, sums, weights, means, labels):
@@ -514,33 +530,37 @@ def _relocate(samples, sums, weights, empty, centers, labels):
 
 def _mini_batches(samples, means, max_iter, tol, batch, rng, callback):
     """As `_lloyd`. got : the weights of all that the centers have got until now."""
-    k, m, got = len(means), samples.m, np.zeros(len(means))
+    k, got = len(means), np.zeros(len(means))
+    counting = None if samples.weight is None else np.flatnonzero(samples.weight)
+    m = samples.m if counting is None else len(counting)
     smoothed = least = np.inf
     past, rate = 0, min(2 * batch / (m + 1), 1.0)
     for n_iter in range(1, math.ceil(max_iter * m / batch) + 1):
         which = np.sort(rng.integers(0, m, batch))
-        part = _Batch(samples, which)
+        part = _Batch(samples, which if counting is None else counting[which])
         iteration, labels = _Iteration(part, k), np.zeros(batch, np.int32)
         centers = iteration.set(means)
         iteration.run(labels)
         sums, weights = iteration.sums()
-        inertia = _inertia(_total_squares(part), sums, weights, samples.mean, centers)
+        inertia = _inertia(part, _total_squares(part), sums, weights, means, centers, labels)
         stop = callback and bool(callback(n_iter, samples.in_units(inertia * m / batch)))
         empty = np.flatnonzero(got + weights == 0)
-        if len(empty):
+        if len(empty) and n_iter * batch >= SEEN_BEFORE * k:
             _relocate(part, sums, weights, empty, means, labels)
         got += weights
         share_of_batch = np.where(got > 0, weights / np.where(got > 0, got, 1), 0)[:, None]
         target = sums / np.where(weights > 0, weights, 1)[:, None]
-        former, means = means, means + share_of_batch * (target - means)
+        former, means = means, means * (1 - share_of_batch) + target * share_of_batch
         if n_iter > 1:  # the first one's is that of the start
             smoothed = inertia if np.isinf(smoothed) else smoothed * (1 - rate) + inertia * rate
             past = 0 if smoothed < least else past + 1
             least = min(least, smoothed)
-        if stop or past >= NO_BETTER or (tol > 0 and np.square(means - former).sum() <= tol * samples.variance):
+        with np.errstate(over="ignore"):  # infinity: far
+            step = np.square(means - former).sum()
+        if stop or past >= NO_BETTER or (tol > 0 and step <= tol * samples.variance):
             break
     iteration = _Iteration(samples, k)
-    return _finished(samples, iteration, means, None, np.zeros(m, np.int32), n_iter)
+    return _finished(samples, iteration, means, None, np.zeros(samples.m, np.int32), n_iter)
 
 
 class _Batch(_Samples):

@@ -183,6 +183,31 @@ def test_huge_and_tiny_values_side_by_side(isa, dtype, rng):
     assert_array_equal(found.labels, [0, 1, 1, 1])
 
 
+@pytest.mark.parametrize("power", [-900, 0, 900])
+def test_the_best_start_counts_in_any_units(power, rng):
+    """Also where the inertia itself overflows, or vanishes."""
+    X = rng.standard_normal((60, 3))
+    first, best = (kmeans(X, 7, init="random", rng=0, n_init=n) for n in (1, 10))
+    assert best.inertia < first.inertia
+    assert_array_equal(kmeans(np.ldexp(X, power), 7, init="random", rng=0, n_init=10).labels, best.labels)
+
+
+@algorithms
+def test_a_start_far_beyond_the_samples(algorithm, isa, dtype, rng):
+    """Centers whose squares overflow are nearest to no sample, and no warning is given."""
+    X = (10 * rng.standard_normal((300, 5))).astype(dtype)
+    for far in ([2], [0, 1, 3, 4]):
+        start = X[:5].copy()
+        start[far] = np.copysign(np.finfo(dtype).max, start[far])
+        expected = np.setdiff1d(np.arange(5), far)[reference.nearest_centers(X, np.delete(start, far, axis=0))[0]]
+        assert_array_equal(fastlec.KMeansResult(start, np.zeros(0), 0.0, 0).predict(X), expected)
+        found = kmeans(X, 5, init=start, tol=0, algorithm=algorithm)
+        assert np.bincount(found.labels, minlength=5).all()
+        assert_allclose(found.inertia, reference.nearest_centers(X, found.centers)[1].sum(), rtol=1e-6)
+        tiny = kmeans(X * np.finfo(dtype).tiny, 5, init=start, tol=0, algorithm=algorithm, callback=lambda *_: False)
+        assert len(np.unique(tiny.labels)) > 1
+
+
 # --- ties, duplicates, empty clusters --------------------------------------------------------------------------------
 
 
@@ -289,6 +314,17 @@ def test_samples_without_weight_start_no_cluster(rng):
             assert found.inertia == pytest.approx(0, abs=1e-28)
             assert len(np.unique(found.labels[weight > 0])) == 4
     assert kmeans(X, 9, init="random", sample_weight=weight, rng=0).centers.shape == (9, 2)
+
+
+def test_weights_of_any_size(rng):
+    X = rng.standard_normal((60, 3)) * 1e-3
+    plain = kmeans(X, 3, rng=0, sample_weight=np.ones(60))
+    for size in (1e308, 1e-305):
+        found = kmeans(X, 3, rng=0, sample_weight=np.full(60, size))
+        assert_allclose(found.inertia, plain.inertia * size, rtol=1e-12)
+    weight = np.append(np.ones(50), np.full(10, 1e-323))  # whose share of all vanishes
+    assert kmeans(X, 55, init="random", sample_weight=weight, rng=0).centers.shape == (55, 3)
+    assert kmeans(X[:9], 9, rng=0, sample_weight=np.repeat([1e308, 0], [1, 8])).inertia == 0
 
 
 # --- starts ----------------------------------------------------------------------------------------------------------
@@ -409,6 +445,43 @@ def test_mini_batches_come_near(weighted, isa, dtype, rng):
         assert_array_equal(found.predict(X), found.labels)
     same(batches[1], kmeans(X, 8, rng=1, batch_size=500, sample_weight=weight))
     assert kmeans(X[:30], 8, rng=0, batch_size=10**9).labels.shape == (30,)
+
+
+def test_small_batches_keep_their_start(isa, dtype, rng):
+    """Groups that are far apart: a center that no sample of a batch is near to stays until it has had its chance."""
+    k = 12
+    points = 100 * rng.standard_normal((k, 4))
+    X = (points[rng.integers(0, k, 3000)] + rng.standard_normal((3000, 4))).astype(dtype)
+    whole = kmeans(X, k, init=points)
+    for size in (6, k, 2 * k):
+        for init in (points, "k-means++"):
+            assert kmeans(X, k, init=init, rng=0, batch_size=size).inertia < 1.5 * whole.inertia
+    start = points.copy()
+    for far in (1e4, np.finfo(dtype).max):
+        start[3] = far
+        for unit in (1, np.finfo(dtype).tiny):
+            found = kmeans(X * dtype.type(unit), k, init=start * (unit if far == 1e4 else 1), rng=0, batch_size=100)
+            assert np.isfinite(found.centers).all()
+            assert far > 1e4 or np.bincount(found.labels, minlength=k).all()
+
+
+def test_samples_without_weight_are_in_no_batch(rng):
+    X, start = groups(rng, 3000, 4, 5)
+    weight = np.zeros(3000)
+    weight[::60] = rng.random(50)
+    found = kmeans(X, 5, init=start, rng=0, batch_size=10, sample_weight=weight, tol=0)
+    heavy = kmeans(X[::60], 5, init=start, rng=0, batch_size=10, sample_weight=weight[::60], tol=0)
+    assert_allclose(found.centers, heavy.centers, rtol=1e-9, atol=1e-9)
+    assert found.n_iter == heavy.n_iter
+
+
+@pytest.mark.parametrize("spread", [1e2, 1e4, 1e6])
+def test_callback_s_inertia_of_groups_far_apart(spread, dtype, rng):
+    """No digits are lost in the difference of sums."""
+    X, _ = groups(rng, 500, 4, 5, dtype, spread=spread)
+    seen = []
+    found = kmeans(X, 5, rng=0, tol=0, callback=lambda _, inertia: seen.append(inertia))
+    assert_allclose(seen[-1], found.inertia, rtol=1e-5 if dtype == np.float32 else 1e-12)
 
 
 def test_callback(rng):
