@@ -239,12 +239,18 @@ class _Samples:
         if self.shift is None:
             return x
         with np.errstate(over="ignore"):  # of a start far beyond the samples
-            most = float(np.finfo(self.dtype).max)
-            return np.clip(x * self.scale - self.shift, -most, most)
+            return self._bounded(x * self.scale - self.shift)
+
+    def _bounded(self, x):
+        most = float(np.finfo(self.dtype).max)
+        return np.clip(x, -most, most)
 
     def given(self, x):
         """Points (float64) that kernels see in X's own units."""
-        return (x if self.shift is None else (x + self.shift) / self.scale).astype(self.dtype)
+        if self.shift is None:
+            return x.astype(self.dtype)
+        with np.errstate(over="ignore"):  # of the largest numbers, by rounding
+            return self._bounded((x + self.shift) / self.scale).astype(self.dtype)
 
     def rows(self, which):
         """Some samples, as kernels see them, float64."""

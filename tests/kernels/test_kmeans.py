@@ -170,6 +170,16 @@ def test_huge_and_tiny_units(power, algorithm, isa, dtype, rng):
     assert_array_equal(b.predict(np.ldexp(X, power)), b.labels)
 
 
+@pytest.mark.parametrize("batch_size", [None, 20])
+def test_the_largest_numbers(batch_size, dtype, rng):
+    """No center is rounded to infinity."""
+    X = np.copysign(np.finfo(dtype).max, rng.standard_normal((60, 3))).astype(dtype)
+    found = kmeans(X, 3, rng=0, batch_size=batch_size, callback=lambda *_: False)
+    assert np.isfinite(found.centers).all()
+    assert len(np.unique(found.labels)) == 3
+    assert_array_equal(found.predict(X), found.labels)
+
+
 def test_huge_and_tiny_values_side_by_side(isa, dtype, rng):
     """A sample far away has a cluster of its own, and the others' means are what they would be without it."""
     X = np.concatenate([rng.standard_normal((50, 3)), rng.standard_normal((50, 3)) + 100, [[1e6, -1e6, 1e6]]]).astype(dtype)
