@@ -15,9 +15,9 @@ enum {
 typedef struct {
     fl_job head;
     fl_int m, n, k;
-    const void *a, *b;      /* A[i, p] = a[i * a_row + p * a_step], B[p, j] = b[p * b_step + j * b_col]; of each one is 1 */
-    fl_int a_row, a_step;   /* (m, k) */
-    fl_int b_step, b_col;   /* (k, n) */
+    const void *a, *b;      /* A (m, k): A[i, p] = a[i * a_row + p * a_step]; B (k, n): B[p, j] = b[p * b_step + j * b_col] */
+    fl_int a_row, a_step;   /* one of the two is 1 */
+    fl_int b_step, b_col;   /* likewise */
     int packed_a, packed_b; /* a, b are what gemm_pack made of A, B */
     int pack_a;             /* rows first: whether the rows of a tile are packed in scratch */
     int panels_first; /* all rows of a block meet one panel of B after the other; A and B are packed in scratch if not before */

@@ -34,7 +34,7 @@ FL_INLINE void dots_tile(real *out, const real *const *x, const real *w, fl_int 
         dots_step(s, a, w + k, ldw, n - k, rows, columns);
     }
     for (int i = 0; i + 4 <= rows * columns; i += 4) vsum4(out + i, s[i], s[i + 1], s[i + 2], s[i + 3]);
-    if (rows * columns % 4) {
+    if (rows * columns % 4) { /* two, as rows are even */
         const int i = rows * columns - 2;
         real last[4];
         vsum4(last, s[i], s[i + 1], vset(0), vset(0));

@@ -9,13 +9,12 @@ cimport numpy as cnp
 
 from fastlec._kernels.conv.choose cimport AUTO_CODE, CHANNELS_CODE, COLUMNS_CODE, DEPTHWISE_CODE, DIRECT_CODE, IM2COL_CODE
 from fastlec._kernels.conv.choose cimport IMAGES_CODE, PIXELS_CODE, PRODUCTS_CODE, WINOGRAD_CODE, add_convolution, add_weights
+from fastlec._kernels.conv.columns cimport each_image
 from fastlec._kernels.conv.layout cimport Layout, data_layout, forward_layout
 from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Z, Epilogue, checked
-from fastlec._kernels.fl cimport fl_int
 from fastlec._kernels.plan cimport Plan
 
 from fastlec._kernels.slope import slope
-from fastlec._kernels.im2col import im2col
 from fastlec._kernels.update import step
 
 cnp.import_array()
@@ -54,18 +53,8 @@ cdef int named(int algorithm, Layout L) except -1:
     return algorithm
 
 
-cdef int convolve_columns(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after) except -1:
-    """By im2col: the windows of one image at a time as columns, which a convolution of 1 x 1 weights makes pixels of."""
-    cdef fl_int i, depth = g.c // g.groups * g.r * g.s, pixels = g.oh * g.ow
-    one = g._replace(n=1)
-    pointwise = one._replace(c=g.groups * depth, h=1, w=pixels, r=1, s=1, sh=1, sw=1, top=0, bottom=0, left=0, right=0, dh=1, dw=1,
-                             oh=1, ow=pixels)
-    columns = plan.empty(*one.columns_shape)
-    for i in range(g.n):
-        im2col(plan, one, x[i:i + 1], columns)
-        add_convolution(plan, forward_layout(pointwise), DIRECT_CODE, columns.reshape(1, -1, 1, pixels), W,
-                        y[i].reshape(1, g.k, 1, pixels), after.part(i, (1, g.k, 1, pixels)))
-    return 0
+cdef cnp.ndarray add_direct(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after):
+    add_convolution(plan, L, DIRECT_CODE, x, W, y, after)
 
 
 def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not None, cnp.ndarray y not None, *, int algorithm=0,
@@ -77,7 +66,7 @@ def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray W not Non
     L = forward_layout(g)
     algorithm = named(algorithm, L)
     if algorithm == IM2COL_CODE:
-        convolve_columns(plan, g, x, W, y, after)
+        each_image(plan, g, x, W, y, after, add_direct)
     else:
         add_convolution(plan, L, algorithm, x, W, y, after)
 

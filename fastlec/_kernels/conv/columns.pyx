@@ -7,13 +7,13 @@ gradient by the data: adding up the windows of W' v costs as much as that gains.
 
 cimport numpy as cnp
 
-from fastlec._kernels.conv.layout cimport Layout
+from fastlec._kernels.conv cimport products
+from fastlec._kernels.conv.layout cimport Layout, forward_layout
 from fastlec._kernels.epilogue cimport Epilogue
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport Plan, up
 from fastlec._kernels.runner cimport facts, macs_per_ns
 
-from fastlec._kernels.gemm import product
 from fastlec._kernels.im2col import im2col
 
 cnp.import_array()
@@ -46,14 +46,19 @@ cdef double cost_ns(Plan plan, Layout L) except -1:
     return L.images * L.groups * (cost / macs_per_ns(plan.dtype) + JOB_NS)
 
 
+cdef int each_image(Plan plan, object g, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after, Add add) except -1:
+    """The windows of one image at a time as columns, of which a convolution of 1 x 1 weights makes pixels, added by `add`."""
+    cdef fl_int i, pixels = g.oh * g.ow
+    one = g._replace(n=1)
+    flat = one._replace(c=g.c * g.r * g.s, h=1, w=pixels, r=1, s=1, sh=1, sw=1, top=0, bottom=0, left=0, right=0, dh=1, dw=1,
+                        oh=1, ow=pixels)
+    columns = plan.empty(*one.columns_shape)
+    for i in range(g.n):
+        im2col(plan, one, x[i:i + 1], columns)
+        add(plan, forward_layout(flat), columns.reshape(1, -1, 1, pixels), W, y[i].reshape(1, g.k, 1, pixels),
+            after.part(i, (1, g.k, 1, pixels)))
+    return 0
+
+
 cdef cnp.ndarray add(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray y, Epilogue after):
-    cdef fl_int pixels = L.g.oh * L.g.ow, depth = L.channels * L.r * L.s, i, g
-    one = L.g._replace(n=1)
-    columns = plan.empty(L.groups, depth, pixels)
-    weights = W.reshape(L.groups, -1, depth)
-    targets = y.reshape(L.images, L.groups, L.rows, pixels)
-    for i in range(L.images):
-        im2col(plan, one, x[i:i + 1], columns.reshape(1, -1, pixels))
-        for g in range(L.groups):
-            rows = slice(g * L.rows, (g + 1) * L.rows)
-            product(plan, weights[g], columns[g], targets[i, g], after=after.rows((i, rows), (L.rows, pixels), rows))
+    each_image(plan, L.g, x, W, y, after, products.add)
