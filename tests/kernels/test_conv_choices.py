@@ -50,6 +50,7 @@ TAKEN = {
     "few channels": ("forward", conv(64, 1, 28, 32), "float64", "conv"),
     "channels that fill registers": ("forward", conv(8, 128, 28, 128, groups=4, stride=2), "float32", "conv_channels"),
     "channels of 1 x 1": ("forward", conv(8, 256, 56, 32, 1), "float64", "conv_channels"),
+    "more rows than channels of 1 x 1": ("data", conv(1, 256, 56, 64, 1), "float64", "conv"),
     "many images": ("forward", conv(16, 12, 16, 20), "float32", "conv_images"),
     "many images, their gradient": ("data", conv(64, 6, 14, 16, 5, 0), "float64", "conv_images"),
     "a channel for each row": (
@@ -207,8 +208,8 @@ def test_each_algorithm_is_exact_wherever_it_fits(name, isa, dtype, rng, taken):
 
 
 PRODUCTS = {
-    "products": Conv((3, 96, 11, 13), (64, 96, 1, 1)),
-    "products, groups": Conv((3, 192, 11, 13), (128, 96, 1, 1), groups=2),
+    "products": Conv((3, 96, 11, 13), (96, 96, 1, 1)),
+    "products, groups": Conv((3, 192, 11, 13), (192, 96, 1, 1), groups=2),
     "columns": Conv((2, 20, 23, 26), (50, 20, 3, 3), padding=1),
     "columns, many rows": Conv((2, 20, 23, 26), (150, 20, 3, 3), padding=1),
     "columns, a stride, groups": Conv((2, 40, 25, 26), (100, 20, 3, 3), padding=2, stride=2, groups=2),
