@@ -23,7 +23,7 @@ cdef enum:
     LEAST_ROWS = 48         # of W, that pay for packing the columns
     LEAST_BYTES = 1 << 15   # of an image's columns, that L1 does not hold
     MOST_BYTES = 1 << 24    # of them, that are worth the memory
-    MANY_PIXELS = 128       # of an image, that pay for packing W for each image
+    MANY_PIXELS = 128       # of one of several images, that pay for packing W for each
     PACK = 4                # for packing an element, in products of a register
     COPY = 36               # for an element of the columns
     JOB_NS = 4000           # for the jobs of an image
@@ -32,10 +32,11 @@ cdef double TILE = 0.65     # a product of registers, in those of convolutions' 
 
 
 cdef bint fits(Plan plan, Layout L) except -1:
+    """One image, or a stride: without one, other algorithms read W once for all images, and are as fast or faster."""
     cdef fl_int pixels = L.g.oh * L.g.ow, taps = L.r * L.s
     cdef double columns = <double>L.channels * taps * pixels * plan.size
     return (facts().gemm_packs and not L.transposed and L.rows >= LEAST_ROWS and LEAST_BYTES < columns <= MOST_BYTES
-            and (taps > 1 or L.g.sh * L.g.sw > 1) and (L.images == 1 or pixels >= MANY_PIXELS))
+            and ((L.images == 1 and taps > 1) or (L.g.sh * L.g.sw > 1 and (L.images == 1 or pixels >= MANY_PIXELS))))
 
 
 cdef double cost_ns(Plan plan, Layout L) except -1:
