@@ -459,7 +459,7 @@ cdef extern from "kernels/conv/conv.h" nogil:
 
 cdef extern from "kernels/conv/winograd.h" nogil:
     enum: FL_WINO_TILE, FL_WINO_POINTS, FL_WINO_RUN, FL_WINO_CHANNELS, FL_WINO_ROWS, FL_WINO_DIRECT
-    enum: FL_WINO_MAPS, FL_WINO_BUCKETS, FL_WINO_TERMS, FL_WINO_WEIGHT_TERMS
+    enum: FL_WINO_MAPS, FL_WINO_BUCKETS, FL_WINO_TERMS, FL_WINO_TERMS_F64, FL_WINO_WEIGHT_TERMS
     ctypedef struct fl_wino_tiles:
         fl_int h, w, top, left
         fl_int oh, ow

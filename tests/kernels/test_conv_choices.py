@@ -135,10 +135,12 @@ def test_limits_of_algorithms(name, isa, way):
 
 
 @pytest.mark.parametrize("operation", ["forward", "data", "weights"])
-def test_winograd_is_for_float32_unless_it_is_asked_for(operation, isa, way):
+def test_winograd_is_for_many_channels_unless_it_is_asked_for(operation, isa, way):
     kernels_of = {"winograd_weights?"} if operation == "weights" else {"winograd?", "winograd_few?"}
-    assert way(operation, SQUARE, np.float32)[0] in kernels_of
-    assert not way(operation, SQUARE, np.float64)[0].startswith("winograd")
+    for dtype, channels in ((np.float32, 32), (np.float64, 48)):
+        assert way(operation, conv(1, channels, 56, channels), dtype)[0] in kernels_of
+        if operation != "weights":
+            assert not way(operation, conv(1, channels - 1, 56, channels - 1), dtype)[0].startswith("winograd")
     assert way(operation, SQUARE, np.float64, kernels.WINOGRAD)[0] in kernels_of
     assert way(operation, conv(1, 2, 4, 3), np.float64, kernels.WINOGRAD)[0] in kernels_of
 

@@ -18,6 +18,7 @@ enum {
     FL_WINO_FAR = 64,       /* times the usual max |x| of a tile: larger ones must not reach what does not see them */
     /* Terms of an output that make direct summation round as much as the transforms do, up to a factor of 3: */
     FL_WINO_TERMS = 54,        /* measured with normal, sparse and scaled data and weights, 32 to 128 channels */
+    FL_WINO_TERMS_F64 = 72,    /* of float64, against sums in long double, 40 to 128 channels */
     FL_WINO_WEIGHT_TERMS = 60, /* and those of an element of the weights' gradient, against a sum in order */
     FL_WINO_BITS = 21,         /* of two float32 factors together, with which direct summation rounds less than the transforms do:
                                 * measured with integers and short floats, 32 to 128 channels; float64 has 29 more */

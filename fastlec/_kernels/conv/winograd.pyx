@@ -19,7 +19,8 @@ cnp.import_array()
 # Found by timing on Zen 4 with AVX-512, unless a comment says more.
 cdef enum:
     LEAST_ROWS = 16             # rows of A for which transforms pay
-    LEAST_CHANNELS = 32         # channels for which they pay; few of them lose more digits to transforms than direct summation does
+    LEAST_CHANNELS = 32         # channels for which they pay; few of them lose more digits to transforms than direct summation does,
+    LEAST_CHANNELS_F64 = 48     # and more so in float64, whose transforms of taps are rounded as well
     PACKED_TILES = 5            # for which they pay, forward, where products pack: one image of 512 channels of 7 x 7 has 4
     LEAST_PIXELS = 768          # of all images, for the weights' gradient: fewer lose more digits than direct summation does
     BLOCK_BYTES = 5 << 20       # bytes of transforms in a block, at most
@@ -80,7 +81,7 @@ cdef double along_rows(Plan plan, Layout L):
 
 cdef bint fits(Plan plan, Layout L) except -1:
     """Whether transforms keep their promises of accuracy and memory. Asked for by name, they are taken without them."""
-    return (plan.dtype == FL_F32 and L.is_3x3() and L.rows >= LEAST_ROWS and L.channels >= LEAST_CHANNELS
+    return (L.is_3x3() and L.rows >= LEAST_ROWS and L.channels >= (LEAST_CHANNELS if plan.dtype == FL_F32 else LEAST_CHANNELS_F64)
             and scratch_of(plan, L, 1) <= MOST_SCRATCH
             and (L.transposed or not facts().gemm_packs or number_of(L, tiles_of(L)) >= PACKED_TILES))
 
@@ -249,7 +250,7 @@ cdef cnp.ndarray convolve_few(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W,
 
 
 cdef bint weights_fits(Plan plan, Layout L) except -1:
-    return (plan.dtype == FL_F32 and L.is_3x3() and L.rows >= LEAST_ROWS and L.channels >= LEAST_ROWS
+    return (L.is_3x3() and L.rows >= LEAST_ROWS and L.channels >= LEAST_ROWS
             and tiles_of(L).cols <= MOST_COLS and L.images * L.oh * L.ow >= LEAST_PIXELS)
 
 

@@ -75,7 +75,8 @@ cdef cnp.ndarray bounds(Plan plan, Layout L, fl_wino_tiles T, cnp.ndarray x, bin
     cdef cnp.ndarray out = plan.empty(L.groups * pitch_of(plan, L, T))
     cdef cnp.ndarray found = measures(plan, L, T, x, L.channels, 6, None)
     cdef fl_winograd_bounds_job *job = new_bounds(plan, L, T, FL_KERNEL_winograd_bounds, found, out)
-    job.terms = FL_WINO_TERMS if few else 0
+    if few:
+        job.terms = FL_WINO_TERMS if plan.dtype == FL_F32 else FL_WINO_TERMS_F64
     return out
 
 
