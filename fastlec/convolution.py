@@ -36,12 +36,12 @@ def conv2d(x, W, b=None, *, stride=1, padding=0, dilation=1, groups=1, algorithm
 
     stride, padding, dilation, groups : see `fastlec.convolution`. algorithm : "auto", or "im2col" (a matrix product with the
     windows of one image at a time; derivatives go the direct way), "direct" (the same product, which reads the image itself) or
-    "winograd" (Lavin and Gray 2016, for 3x3 kernels without stride; fewer multiplications, more rounding). "auto" takes
-    the last one from 32 channels on, in float64 from 48 on (for the weights' gradient: from 16 channels and 768 pixels on). By either name it
-    looks at the data first and sums tiles directly where they hold far larger values than others, NaN, or what could overflow: no
-    value spoils a pixel that does not see it; "auto" does so too where terms, or their bits, are so few that its errors could
-    exceed three times those of "direct". `set_conv_algorithm` says for the whole process what "auto" is. out : array of y's shape
-    and dtype, or None.
+    "winograd" (Lavin and Gray 2016, for 3x3 kernels without stride; fewer multiplications, more rounding). "auto" takes the
+    last one from 32 channels on, in float64 from 48 on (for the weights' gradient: from 16 channels and 768 pixels on). By
+    either name it looks at the data first and sums tiles directly where they hold far larger values than others, NaN, or what
+    could overflow: no value spoils a pixel that does not see it; "auto" does so too where terms, or their bits, are so few that
+    its errors could exceed three times those of "direct". `set_conv_algorithm` says for the whole process what "auto" is. out :
+    array of y's shape and dtype, or None.
     """
     options = stride, padding, dilation, groups, algorithm
     given = (x, W) if b is None else (x, W, b)

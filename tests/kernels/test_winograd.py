@@ -45,8 +45,9 @@ def weight_gradient(v, x, algorithm):
     return fastlec.conv2d_jac_tmv(v, x, W, padding=1, algorithm=algorithm, wrt="W")["W"]
 
 
-# With 32 channels, the fewest that "auto" takes in float32, the largest error of one call in a hundred is more than 3 times that of direct
-# summation (normal data: up to 3.3 times, on the base instruction set 4); from 40 channels on none of 150 calls was beyond 2.9.
+# With 32 channels, the fewest that "auto" takes in float32, the largest error of one call in a hundred is more than 3 times
+# that of direct summation (normal data: up to 3.3 times, on the base instruction set 4); from 40 channels on none of 150 calls
+# was beyond 2.9.
 def images(rng, dtype, channels=48, size=16, count=1):
     return rng.normal(size=(count, channels, size, size)).astype(dtype)
 

@@ -19,7 +19,7 @@ cnp.import_array()
 # Found by timing on Zen 4 with AVX-512, unless a comment says more.
 cdef enum:
     LEAST_ROWS = 16             # rows of A for which transforms pay
-    LEAST_CHANNELS = 32         # channels for which they pay; few of them lose more digits to transforms than direct summation does,
+    LEAST_CHANNELS = 32         # channels for which they pay; few of them lose more digits to transforms than to sums,
     LEAST_CHANNELS_F64 = 48     # and more so in float64, whose transforms of taps are rounded as well
     PACKED_TILES = 5            # for which they pay, forward, where products pack: one image of 512 channels of 7 x 7 has 4
     LEAST_PIXELS = 768          # of all images, for the weights' gradient: fewer lose more digits than direct summation does
