@@ -10,13 +10,14 @@
 #define CONV_ROWS 8
 #define RUN_PIXELS 14
 #define DOT_ROWS 4
-#define DOT_COLUMNS 5     /* linear, gemm_dots: 20 sums, 4 of x, 1 of w */
-#define DOT_BYTES 16384   /* linear: of w in a tile, that stay in L1 while all rows of a strip pass */
-#define OUTER_ROWS 10     /* linear: for 2 registers of columns: 20 sums, 2 of X, 1 residual */
-#define DOT_TAPS 6        /* conv_weights: for 4 rows of v: 24 sums, 4 of v, 1 of the image */
-#define LANE_TAPS 9       /* conv_weights_channels: for 2 registers of rows: as many pointers as stay in registers */
-#define STENCIL_VECTORS 4 /* stencil: of pixels: 16 sums, 4 of the image, 1 tap */
-#define EXP_TABLE 16      /* entries of the table of exp */
+#define DOT_COLUMNS 5       /* linear, gemm_dots: 20 sums, 4 of x, 1 of w */
+#define DOT_BYTES 16384     /* linear: of w in a tile, that stay in L1 while all rows of a strip pass */
+#define OUTER_ROWS 10       /* linear: for 2 registers of columns: 20 sums, 2 of X, 1 residual */
+#define DOT_TAPS 6          /* conv_weights: for 4 rows of v: 24 sums, 4 of v, 1 of the image */
+#define LANE_TAPS 9         /* conv_weights_channels: for 2 registers of rows: as many pointers as stay in registers */
+#define DEPTHWISE_VECTORS 2 /* depthwise: of columns, 3 x 3 taps: for each 4 sums, beside 9 taps and 1 of the image */
+#define STENCIL_VECTORS 4   /* stencil: of pixels: 16 sums, 4 of the image, 1 tap */
+#define EXP_TABLE 16        /* entries of the table of exp */
 
 #ifdef FL_DTYPE
 #include <immintrin.h>

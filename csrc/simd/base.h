@@ -10,13 +10,14 @@
 #define CONV_ROWS 6
 #define RUN_PIXELS 6
 #define DOT_ROWS 4
-#define DOT_COLUMNS 2     /* linear, gemm_dots: 8 sums, 4 of x, 1 of w */
-#define DOT_BYTES 16384   /* linear: of w in a tile, that stay in L1 while all rows of a strip pass */
-#define OUTER_ROWS 5      /* linear: for 2 registers of columns: 10 sums, 2 of X, 1 residual */
-#define DOT_TAPS 3        /* conv_weights: for 4 rows of v: 12 sums, 4 of v, 1 of the image */
-#define LANE_TAPS 6       /* conv_weights_channels: for 2 registers of rows: 12 sums, 2 of v, 1 pixel */
-#define STENCIL_VECTORS 2 /* stencil: of pixels */
-#define EXP_TABLE 1       /* entries of the table of exp; 1: none */
+#define DOT_COLUMNS 2       /* linear, gemm_dots: 8 sums, 4 of x, 1 of w */
+#define DOT_BYTES 16384     /* linear: of w in a tile, that stay in L1 while all rows of a strip pass */
+#define OUTER_ROWS 5        /* linear: for 2 registers of columns: 10 sums, 2 of X, 1 residual */
+#define DOT_TAPS 3          /* conv_weights: for 4 rows of v: 12 sums, 4 of v, 1 of the image */
+#define LANE_TAPS 6         /* conv_weights_channels: for 2 registers of rows: 12 sums, 2 of v, 1 pixel */
+#define DEPTHWISE_VECTORS 1 /* depthwise: of columns, 3 x 3 taps: for each 4 sums, beside 9 taps and 1 of the image */
+#define STENCIL_VECTORS 2   /* stencil: of pixels */
+#define EXP_TABLE 1         /* entries of the table of exp; 1: none */
 
 #ifdef FL_DTYPE
 #include "simd/portable.h"

@@ -21,9 +21,9 @@ cdef enum:
 cdef double TAP_NS[3]       # for a tap of a pixel of y, 3 x 3 without dilation
 cdef double FAR_TAP_NS[3]   # for a tap of any others
 cdef double WEIGHTS_NS[3]   # for a pixel of v, all taps
-TAP_NS[:] = [1.25, 0.05, 0.025]
+TAP_NS[:] = [1.25, 0.035, 0.025]
 FAR_TAP_NS[:] = [10, 0.12, 0.075]
-WEIGHTS_NS[:] = [14, 0.8, 0.4]
+WEIGHTS_NS[:] = [14, 0.4, 0.4]
 
 
 cdef double pixels_of(Plan plan, Layout L) noexcept:
