@@ -43,6 +43,28 @@ FL_INLINE void vzip(vec even, vec odd, vec *a, vec *b)
     *b = __builtin_shufflevector(even, odd, FL_ZIP(VL / 2));
 }
 
+#if !FL_IS_F32 /* float32 has its own, with fewer instructions */
+/* a[0..3], 4 VL consecutive reals, to those with index 0, 1, 2, 3 mod 4. */
+FL_INLINE void vdeinterleave4(vec *a)
+{
+    vec even[2], odd[2];
+    vunzip(a[0], a[1], even, odd);
+    vunzip(a[2], a[3], even + 1, odd + 1);
+    vunzip(even[0], even[1], a, a + 2);
+    vunzip(odd[0], odd[1], a + 1, a + 3);
+}
+
+/* And back. */
+FL_INLINE void vinterleave4(vec *a)
+{
+    vec even[2], odd[2];
+    vzip(a[0], a[2], even, even + 1);
+    vzip(a[1], a[3], odd, odd + 1);
+    vzip(even[0], odd[0], a, a + 1);
+    vzip(even[1], odd[1], a + 2, a + 3);
+}
+#endif
+
 #if VECTOR_BYTES * 8 / REAL_BITS == 16
 #define FL_AFTER 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16
 #elif VECTOR_BYTES * 8 / REAL_BITS == 8

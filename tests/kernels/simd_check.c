@@ -202,16 +202,19 @@ static __attribute__((noinline)) void check_permutations(void)
     compare_vec("vzip, second", w[1], got + VL);
     compare_vec("vnext", vnext(vload(got), vload(got + VL)), got + 1);
 
-#if FL_IS_F32
-    for (fl_int i = 0; i < 4; i++) v[i] = vload(got + i * VL);
-    vdeinterleave4(v);
+    vec four[4];
+    real line[4 * VL];
+    count(line, 4 * VL);
+    for (fl_int i = 0; i < 4; i++) four[i] = vload(line + i * VL);
+    vdeinterleave4(four);
     for (fl_int i = 0; i < 4; i++) {
         for (fl_int l = 0; l < VL; l++) wanted[l] = (real)(4 * l + i);
-        compare_vec("vdeinterleave4", v[i], wanted);
+        compare_vec("vdeinterleave4", four[i], wanted);
     }
-    vinterleave4(v);
-    for (fl_int i = 0; i < 4; i++) compare_vec("vinterleave4", v[i], got + i * VL);
+    vinterleave4(four);
+    for (fl_int i = 0; i < 4; i++) compare_vec("vinterleave4", four[i], line + i * VL);
 
+#if FL_IS_F32
     for (int span = 4; span <= 6; span += 2) {
         const fl_int ld = VL / 4 + 1;
         real spread[8 * (VL + 1)], expected[8 * (VL + 1)];

@@ -73,14 +73,8 @@ static void wino_lines(real *lines, fl_int ld, const real *m, fl_int step, fl_in
                 for (int b = 0; b < 4; b++) pixels[b] = vselect(beyond, vload(direct + (4 * a + b) * pitch + t), pixels[b]);
             }
             for (int b = 0; b < 4; b++) pixels[b] += start;
-#if FL_IS_F32
             vinterleave4(pixels);
             for (int b = 0; b < 4; b++) vstore(to + b * VL, pixels[b]);
-#else
-            real four[4][VL];
-            for (int b = 0; b < 4; b++) vstore(four[b], pixels[b]);
-            for (fl_int q = 0; q < 4 * VL; q++) to[q] = four[q % 4][q / 4];
-#endif
         }
     }
 }

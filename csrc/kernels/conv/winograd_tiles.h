@@ -38,6 +38,7 @@ FL_INLINE void wino_row(real *out, real *also, fl_int ld, fl_int across, const r
         if (also) vspread4(also, ld, lo, hi, span);
         return;
     }
+#endif
     vec here[4], next[4] = {vset(0), vset(0), vset(0), vset(0)};
     for (fl_int q = 0; q < across; q += VL) {
         const fl_int from = q == 0 || span == 4 ? 0 : 1, to = span > 4 && q + VL <= across ? 2 : 1;
@@ -57,14 +58,6 @@ FL_INLINE void wino_row(real *out, real *also, fl_int ld, fl_int across, const r
             if (also) vstore(also + b * ld + q, v);
         }
     }
-#else
-    for (int b = 0; b < span; b++)
-        for (fl_int q = 0; q < across; q++) {
-            const fl_int at = 4 * q + b - left;
-            out[b * ld + q] = row && at >= 0 && at < w ? row[at] : 0;
-            if (also) also[b * ld + q] = out[b * ld + q];
-        }
-#endif
 }
 
 /* wino_row for each phase of the dilation. line: scratch for the pixels of a phase. */
