@@ -32,16 +32,19 @@ cdef enum:
     BATCH = 48                  # tiles that are transformed at a time for the weights' gradient
     MOST_COLS = 256             # tiles in a row, at most, for the weights' gradient
 
-# Costs, in the time of a product of one lane.
-cdef double PRODUCT = 1.1       # for a product of transforms
+# Costs, in the time of a product of one lane: fitted to the times of 18 shapes of 16 to 256 channels and 14 to 56 pixels across, in
+# both dtypes, with AVX2 and AVX-512 on Zen 4, which they meet within 10 % (standard deviation), but for the weights' transforms,
+# which are half above the fit, for sums over images and channels take a quarter less than their estimates there.
+cdef double PRODUCT = 1.15      # for a product of transforms
 cdef double WEIGHTS_PRODUCT = 1.2   # for one of the weights' gradient
-cdef double TILE_IN = 30        # for the transform of a tile of x
-cdef double TILE_OUT = 20       # for that of a tile of y
+cdef double TILE_IN = 600       # for the transform of a tile of x
+cdef double TILE_OUT = 150      # for that of a tile of y
+cdef double WEIGHTS_TILE = 1100  # for that of a tile of x or v for the weights' gradient
 cdef double SUM_OUT = 100       # for the transform of a sum of the weights' gradient
 cdef double TAPS = 250          # for the transform of taps
 cdef double FAR_TAPS = 1000     # for the transform of taps that is written to and read from beyond the caches
 
-cdef double GUARD_NS = 5000     # for the jobs that choose between transforms and direct summation, however few the tiles
+cdef double GUARD_NS = 7000     # for the jobs that choose between transforms and direct summation, however few the tiles
 
 # The share of tiles summed directly from which on the whole call is: such tiles take about eight times as long as by transforms,
 # the whole call 2.3 times (64 channels of 56 x 56, AVX-512), or 1.3 times where there are few tiles (512 channels of 7 x 7).
@@ -259,7 +262,7 @@ cdef double weights_cost_ns(Plan plan, Layout L) except -1:
     cdef double tiles = number_of(L, tiles_of(L)), pairs = <double>L.rows * L.channels, transforms
     transforms = <double>L.channels * blocks(L.rows, SIDE) + <double>L.rows * blocks(L.channels, SIDE)
     return GUARD_NS + L.groups / macs_per_ns(plan.dtype) * (
-        tiles * (WEIGHTS_PRODUCT * FL_WINO_POINTS * pairs + 2 * TILE_IN * transforms) + SUM_OUT * pairs)
+        tiles * (WEIGHTS_PRODUCT * FL_WINO_POINTS * pairs + WEIGHTS_TILE * transforms) + SUM_OUT * pairs)
 
 
 cdef cnp.ndarray add_weights(Plan plan, Layout L, cnp.ndarray v, cnp.ndarray x, cnp.ndarray dW, Epilogue after):
