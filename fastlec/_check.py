@@ -345,12 +345,12 @@ def values(a, name, size=None, why=""):
     return a
 
 
-def warn(text):
-    """A UserWarning, of the line outside fastlec that this call comes from."""
+def warn(text, category=UserWarning):
+    """A warning, of the line outside fastlec that this call comes from."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("fastlec."):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level)
+    warnings.warn(text, category, stacklevel=level)
 
 
 def finite(a, name, *, first=0, error=ValueError):

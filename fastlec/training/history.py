@@ -84,3 +84,7 @@ class EarlyStopping:
         """Whether ``value`` of the monitor is better than ``best`` by more than min_delta."""
         gain = value - best if self.monitor == "val_accuracy" else best - value
         return gain > self.min_delta
+
+    def exhausted(self, history: History) -> bool:
+        """Whether the last ``patience`` epochs of a history were no better than one before them."""
+        return len(history) - (history.best_epoch or 0) >= self.patience

@@ -42,7 +42,7 @@ class Run:
             array[...] = values[f"buffers.{name}"]
 
     def out_of_patience(self) -> bool:
-        return len(self.history) - (self.history.best_epoch or 0) >= self.rule.patience
+        return self.rule.exhausted(self.history)
 
     def epoch(self, samples: Samples, rows: np.ndarray, held_out: Samples | None) -> None:
         """Train on those rows of the samples, measure, take note. An exception leaves all as if the epoch had not begun."""
