@@ -43,7 +43,8 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
     or "sgd", mini-batches by SGD with momentum 0.9, whose features should be standardised.
     fit_intercept : whether there are intercepts.  class_weight : None, "balanced" or {label: weight}.
     max_iter : iterations at most, by default 1000 of lbfgs, 100 of newton-cg; or epochs, 60 of sgd.
-    tol : of lbfgs and newton-cg, the gradient's largest entry relative to that at the start, by default 1e-6, in float32 1e-4.
+    tol : of lbfgs and newton-cg, as in LogisticRegression: they end once the largest entry of the gradient of the objective, over
+    C sum_i w_i, is at most that; and that by standardised features is smaller than at the start by the same factor.
     batch_size, learning_rate, random_state : of sgd; learning_rate may be a schedule.
     warm_start : whether fit goes on from the last one's coefficients.  verbose : show epochs of sgd on stderr.
     dtype : float32 or float64 to compute in; None: that of X, integers in float64.
@@ -67,7 +68,7 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
         fit_intercept=True,
         class_weight=None,
         max_iter=None,
-        tol=None,
+        tol=1e-4,
         batch_size=32,
         learning_rate=0.01,
         random_state=None,
@@ -152,8 +153,11 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
                 tasks.begin(lambda: now)
 
         tasks.begin(lambda: fitted(W, b, 0))
-        start = np.concatenate([W.ravel(), b if self.fit_intercept else []])
-        theta, message = minimize_scipy(objective, start, self.solver, max_iter=most, tol=self.tol, callback=after_iteration)
+        start = np.concatenate([W.ravel(), b if self.fit_intercept else []]).astype(np.float64)
+        tol = _check.non_negative(self.tol, "tol")
+        first = max(np.abs(objective.gradient(theta)).max() for theta in ([start] if not start.any() else [start, 0 * start]))
+        tol = tol / first if first else 1.0  # relative, as the solvers have it
+        theta, message = minimize_scipy(objective, start, self.solver, max_iter=most, tol=tol, callback=after_iteration)
         found = fitted(*parts(theta), n_iter)
         tasks.end(lambda: found)
         if n_iter == most and "not converged" in message:

@@ -7,6 +7,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+import fastlec
 from fastlec.sklearn import SoftmaxClassifier
 
 PRECISE = LogisticRegression(solver="newton-cg", tol=1e-12, max_iter=1000)
@@ -23,7 +24,7 @@ def test_coefficients_are_those_of_logistic_regression(solver, bias, C, classes,
     w = np.random.default_rng(0).integers(0, 4, len(y))
     options = {"C": C, "fit_intercept": bias, "class_weight": "balanced"}
     right = clone(PRECISE).set_params(**options).fit(X, y, w)
-    found = SoftmaxClassifier(solver=solver, tol=1e-9, **options).fit(X, y, w)
+    found = SoftmaxClassifier(solver=solver, tol=1e-11, **options).fit(X, y, w)
     assert found.coef_.shape == right.coef_.shape
     assert found.intercept_.shape == right.intercept_.shape
     np.testing.assert_allclose(found.coef_, right.coef_, rtol=0, atol=1e-6)
@@ -127,3 +128,17 @@ def test_float32_is_kept_and_dtype_decides(digits):
     assert SoftmaxClassifier().fit(X, y).predict_proba(X.astype(np.float64)).dtype == np.float32
     assert SoftmaxClassifier(dtype="float64").fit(X, y).coef_.dtype == np.float64
     assert SoftmaxClassifier().fit((16 * X).astype(int), y).coef_.dtype == np.float64
+
+
+@pytest.mark.parametrize("solver", ["lbfgs", "newton-cg"])
+def test_tol_bounds_the_gradient(solver, digits):
+    X, y = digits
+    objective = fastlec.SoftmaxObjective(X, np.unique(y, return_inverse=True)[1], l2=1 / len(y))
+    sizes = []
+    for tol in (1e-3, 1e-4):
+        model = SoftmaxClassifier(solver=solver, tol=tol).fit(X, y)
+        theta = np.concatenate([model.coef_.ravel(), model.intercept_])
+        sizes.append(np.abs(objective.gradient(theta)).max())
+        assert sizes[-1] <= 1.01 * tol
+    assert sizes[1] < sizes[0]
+    assert SoftmaxClassifier(solver=solver).fit(0 * X, y).n_iter_ >= 0
