@@ -54,7 +54,7 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
 
     >>> from fastlec.sklearn import SoftmaxClassifier
     >>> X, y = fastlec.data.load_digits()
-    >>> SoftmaxClassifier(C=0.01).fit(X, y).score(X, y) > 0.97
+    >>> SoftmaxClassifier(C=0.1).fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.85
     True
 
     Lecture 2.1 to 2.3.
