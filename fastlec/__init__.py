@@ -67,11 +67,12 @@ from .training import (  # noqa: E402
 )
 
 # Imported when asked for: together they take several times as long as all that is above.
-_MODULES = ("data", "datasets", "io", "plot", "preprocessing", "reference", "regression", "testing", "torch")
+_MODULES = ("data", "datasets", "io", "plot", "preprocessing", "reference", "regression", "sklearn", "testing", "torch")
 _FUNCTIONS = {"KMeansResult": "cluster", "kmeans": "cluster", "robust_fit": "robust", "robust_lstsq": "robust"}
 if TYPE_CHECKING:
     from . import data, datasets, io, plot, preprocessing, reference, regression, testing
-    from . import torch as torch  # which is not in __all__: whoever imports all may not have PyTorch
+    from . import sklearn as sklearn  # neither is in __all__: whoever imports all may not have what they need
+    from . import torch as torch
     from .cluster import KMeansResult, kmeans
     from .robust import robust_fit, robust_lstsq
 

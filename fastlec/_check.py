@@ -15,6 +15,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 from numpy.lib.array_utils import byte_bounds, normalize_axis_tuple
 
+from ._kernels import xent as _xent
 from ._kernels.plan import is_plain
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -270,11 +271,19 @@ def weights(w, m, name="sample_weight"):
     w = as_array(w, name)
     float_dtype(w.dtype, name)
     shape(w, name, (m,), ", one weight for each sample")
+    if not m:
+        raise ValueError(f"{name} has shape (0,); expected at least one weight")
     low, high = float(w.min()), float(w.max())
     if not (low >= 0 and 0 < high < np.inf):
         raise ValueError(f"{name} has values from {low} to {high}; expected finite weights >= 0, not all 0")
     w = np.ldexp(np.require(w, np.float64, ["C", "A"]), -int(np.frexp(high)[1]))
     return w, float(w.sum())
+
+
+def mean_weights(w, m, name="sample_weight"):
+    """Sample weights as float64 (m,) times what makes their mean 1: the mean of w_i l_i is then the weighted mean of l."""
+    found = _xent.mean_weights(w, m)
+    return _xent.mean_weights(weights(w, m, name)[0], m) if found is None else found
 
 
 def batch(X, y, which):
@@ -336,12 +345,12 @@ def values(a, name, size=None, why=""):
     return a
 
 
-def warn(text):
-    """A UserWarning, of the line outside fastlec that this call comes from."""
+def warn(text, category=UserWarning):
+    """A warning, of the line outside fastlec that this call comes from."""
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("fastlec."):
         frame, level = frame.f_back, level + 1
-    warnings.warn(text, stacklevel=level)
+    warnings.warn(text, category, stacklevel=level)
 
 
 def finite(a, name, *, first=0, error=ValueError):

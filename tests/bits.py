@@ -75,6 +75,19 @@ def cross_entropy(shape, dtype):
     return found
 
 
+def weighted(shape, dtype):
+    """Losses, and steps, with weights."""
+    m, n = shape
+    output, y, weight = normal(f"weighted {shape}", shape, shape, (m,), dtype=dtype)
+    weight, found = np.abs(weight).astype(np.float64), []
+    net = fastlec.Network([fastlec.Dense(n, n, "identity", dtype=dtype, rng=1)])
+    for loss, target in ((fastlec.SoftmaxCrossEntropy(), np.arange(m) % n), (fastlec.MeanSquaredError(), y)):
+        found += [*loss.value_and_gradient(output, target, weight), loss.hessian_mv(output, target, y, weight)]
+        found += fastlec.Objective(net, loss, output, target, sample_weight=weight).value_and_gradient(net.theta)
+        found += [fastlec.training_step(net, loss, fastlec.SGD(0.05), m)(output, target, weight), net.theta.copy()]
+    return found
+
+
 def regression(shape, dtype):
     m, n, k = shape
     X, theta, direction = normal(f"regression {shape}", (m, n), (k * (n + 1),), (k * (n + 1),), dtype=dtype)
@@ -221,6 +234,7 @@ def corpus():
         along_axis: cases.REDUCTIONS + cases.TUPLES + cases.TEAM + [cases.Case((2, 2**20 + 5)), cases.Case((2**20 + 5, 2), 0)],
         maps: cases.SIZES,
         cross_entropy: cases.CROSS_ENTROPY + cases.CROSS_ENTROPY_TEAM,
+        weighted: [(41, 5), (3000, 10), (7, 300)],
         regression: cases.LINEAR + cases.LINEAR_TEAM,
         product: [*cases.PRODUCTS, *cases.PRODUCTS_TEAM, (256, 256, 256), (512, 512, 512), (128, 512, 784)],
         convolution: [*cases.CONVOLUTIONS, *CONVOLUTIONS],

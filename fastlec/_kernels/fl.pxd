@@ -253,6 +253,8 @@ cdef extern from "kernels/residuals.h" nogil:
         const void *x
         const void *t
         void *grad
+        const double *weight
+        fl_int width
         double scale
         double *sums
         fl_int n, per_block

@@ -90,5 +90,6 @@ cdef class Plan:
     cdef int check(self, cnp.ndarray a, str name, int ndim, bint transposed=*) except -1
     cdef int check_shape(self, cnp.ndarray a, str name, fl_int m, fl_int n) except -1
     cdef int check_image(self, cnp.ndarray a, str name, fl_int n, fl_int c, fl_int h, fl_int w) except -1
+    cdef int check_weights(self, cnp.ndarray a, str name) except -1
     cdef int check_size(self, cnp.ndarray a, str name, cnp.ndarray like) except -1
     cdef double *take_losses(self, fl_int n, double count) except NULL

@@ -295,6 +295,12 @@ cdef class Plan:
             raise ValueError(f"{name} has shape {shape(a)}; expected {shape(like)}")
         return 0
 
+    cdef int check_weights(self, cnp.ndarray a, str name) except -1:
+        """Weights of samples are float64 whatever the plan's dtype."""
+        if cnp.PyArray_TYPE(a) != cnp.NPY_DOUBLE or cnp.PyArray_NDIM(a) != 1 or not cnp.PyArray_ISCARRAY_RO(a):
+            raise ValueError(f"{name}: expected float64 with one axis, in C order")
+        return 0
+
     # --- the optimizer's rule -----------------------------------------------------------------------------------------
 
     def set_rule(self, str name not None, coefficients):

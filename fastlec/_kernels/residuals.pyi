@@ -4,4 +4,12 @@ from .plan import Plan
 
 LOSSES: dict[str, int]
 
-def loss(plan: Plan, name: str, x: np.ndarray, t: np.ndarray, grad: np.ndarray | None = None, count: float = 1) -> None: ...
+def loss(
+    plan: Plan,
+    name: str,
+    x: np.ndarray,
+    t: np.ndarray,
+    grad: np.ndarray | None = None,
+    count: float = 1,
+    weight: np.ndarray | None = None,
+) -> None: ...

@@ -24,9 +24,9 @@ LOSSES = {fl_losses[i].name.decode(): i for i in range(FL_LOSSES)}      # csrc/l
 
 
 def loss(Plan plan not None, str name not None, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None,
-         double count=1):
+         double count=1, cnp.ndarray weight=None):
     """The plan's loss: the sum of the values at x - t over count, and grad, its gradient by x, which it may overwrite. All of one
-    size, C order. name : of a loss in csrc/losses.def."""
+    size, C order. name : of a loss in csrc/losses.def. weight : float64, of each sample, one or more elements of x; or None."""
     cdef fl_residuals_job *job
     cdef int number = LOSSES[name]
     plan.check_size(x, "x", x)
@@ -38,6 +38,12 @@ def loss(Plan plan not None, str name not None, cnp.ndarray x not None, cnp.ndar
     if grad is not None:
         plan.check_size(grad, "grad", x)
         plan.point(<const void **>&job.grad, grad)
+    if weight is not None:
+        plan.check_weights(weight, "weight")
+        job.width = cnp.PyArray_SIZE(x) // max(cnp.PyArray_SIZE(weight), 1)
+        if job.width * cnp.PyArray_SIZE(weight) != cnp.PyArray_SIZE(x):
+            raise ValueError(f"weight has {len(weight)} elements; expected one for each sample of x")
+        plan.point(<const void **>&job.weight, weight)
     job.scale = fl_losses[number].factor / count
     job.n = cnp.PyArray_SIZE(x)
     job.per_block = BLOCK

@@ -80,6 +80,33 @@ def first_bad_label(cnp.ndarray labels, fl_int n):
     return -1
 
 
+def mean_weights(object weight, fl_int m):
+    """Weights (m,) times what makes their mean 1, as a new array; None unless they are plain, float64, none negative, not all 0,
+    and far from overflow and underflow."""
+    if not is_plain(weight):
+        return None
+    cdef cnp.ndarray w = <cnp.ndarray>weight, scaled
+    cdef const double *p = <const double *>cnp.PyArray_DATA(w)
+    cdef double *q
+    cdef double total = 0, part, low = 0
+    cdef fl_int i, first
+    if cnp.PyArray_TYPE(w) != cnp.NPY_DOUBLE or cnp.PyArray_NDIM(w) != 1 or cnp.PyArray_DIM(w, 0) != m:
+        return None
+    for first in range(0, m, 256):      # sums of sums, which are rounded less often
+        part = 0
+        for i in range(first, min(first + 256, m)):
+            part += p[i]
+            low = p[i] if p[i] < low else low
+        total += part
+    if low < 0 or not 1e-200 < total < 1e200:       # also where one is NaN or infinite
+        return None
+    scaled = memory.empty(1, cnp.PyArray_DIMS(w), cnp.NPY_DOUBLE)
+    q = <double *>cnp.PyArray_DATA(scaled)
+    for i in range(m):
+        q[i] = p[i] * (m / total)
+    return scaled
+
+
 cdef fl_int right_rows(const floating *x, const int64_t *classes, fl_int m, fl_int n) noexcept nogil:
     """How many of the rows x (m, n) have their first largest number at their class: no class outside [0, n), no NaN."""
     cdef fl_int i, j, label, right = 0
@@ -195,9 +222,10 @@ def loss_and_gradient(object logits, object labels, object weight, double scale,
     return loss, g
 
 
-def loss(Plan plan not None, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double count=1):
-    """The plan's loss: sum_i l_i / count, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
-    (m,), each in [0, n) whenever the plan runs (NaN otherwise), or (m, n) probabilities."""
+def loss(Plan plan not None, cnp.ndarray logits not None, cnp.ndarray labels not None, cnp.ndarray grad=None, double count=1,
+         cnp.ndarray weight=None):
+    """The plan's loss: sum_i w_i l_i / count, and grad, its gradient by the logits (m, n), which it may overwrite. labels: int64
+    (m,), each in [0, n) whenever the plan runs (NaN otherwise), or (m, n) probabilities. weight: float64 (m,), or None for ones."""
     cdef fl_xent_job *job
     cdef fl_int m, n
     cdef double *losses
@@ -211,6 +239,10 @@ def loss(Plan plan not None, cnp.ndarray logits not None, cnp.ndarray labels not
         plan.check_shape(labels, "labels", m, n)
     elif cnp.PyArray_NDIM(labels) != 1 or cnp.PyArray_DIM(labels, 0) != m or not cnp.PyArray_ISCARRAY_RO(labels):
         raise ValueError(f"labels: expected ({m},) in C order")
+    if weight is not None:
+        plan.check_weights(weight, "weight")
+        if len(weight) != m:
+            raise ValueError(f"weight has {len(weight)} elements; expected {m}")
     losses = plan.take_losses(xent_losses(m, n), count)
     if xent_partial(m, n):
         partial = plan.empty(xent_partial(m, n))
@@ -220,6 +252,8 @@ def loss(Plan plan not None, cnp.ndarray logits not None, cnp.ndarray labels not
         if grad is not None:
             plan.point(<const void **>&job.grad, grad)
         plan.point(<const void **>&job.labels if by_class else &job.targets, labels)
+        if weight is not None:
+            plan.point(<const void **>&job.weight, weight)
         if partial is not None:
             plan.point(<const void **>&job.partial, partial)
         job.scale = 1 / count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from ..data import Dataset, class_count, split
 from ..layers import Dense
 from ..linear import SoftmaxObjective
 from ..network import Network
-from ..training import SGD, History, minimize_scipy
+from ..training import History, minimize_scipy
+from ..training.optim import PenalisedSGD
 from ..training.solvers import Convergence, check_callback
 from .models import SoftmaxModel, predict
 from .trained import Trained, accuracy, default_epochs, fit_model, of_training
@@ -82,7 +83,7 @@ def train_softmax(
             y[train],
             lr=lr,
             callback=callback,
-            optimizer=_PenalisedSGD(lr, momentum, l2=l2, n_weights=X.shape[1] * n_classes),
+            optimizer=PenalisedSGD(lr, momentum, l2=l2, n_weights=X.shape[1] * n_classes),
             batch_size=batch_size,
             epochs=epochs,
             validation=(X[validation], y[validation]),
@@ -96,18 +97,6 @@ def train_softmax(
     found = model()
     test = None if dataset.X_test is None else accuracy(dataset.y_test, predict(found, dataset.X_test))
     return Trained(found, history, len(train), y[validation], predict(found, X[validation]), test, message)
-
-
-@dataclass(frozen=True)
-class _PenalisedSGD(SGD):
-    """SGD on the loss and l2/2 ||W||^2: the weights, which theta begins with, are penalised, the biases are not."""
-
-    l2: float = 0.0
-    n_weights: int = 0
-
-    def step(self, theta, gradient, states, count):
-        gradient[: self.n_weights] += self.l2 * theta[: self.n_weights]
-        super().step(theta, gradient, states, count)
 
 
 def _minimised(net, model, objective, held_out, solver, max_iter, callback) -> tuple[History, str]:

@@ -4,6 +4,7 @@ CHECKS maps a name to a builder; the builder gets a dtype and a random generator
 (gradient test), a Map (Jacobian and transpose tests) or a LayerAt (all of a layer's contract).  A new layer adds a line.
 """
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -338,51 +339,55 @@ def _targets(loss, rng, dtype):
     return rng.integers(0, CLASSES, SAMPLES) if isinstance(loss, SoftmaxCrossEntropy) else _normal(rng, dtype, SAMPLES, CLASSES)
 
 
-def _loss_gradient(loss, dtype, rng):
-    y = _targets(loss, rng, dtype)
+def _weights(weighted, rng):
+    return rng.uniform(0.5, 2, SAMPLES) if weighted else None
+
+
+def _loss_gradient(loss, weighted, dtype, rng):
+    y, w = _targets(loss, rng, dtype), _weights(weighted, rng)
     output = _normal(rng, dtype, SAMPLES, CLASSES)
-    return Scalar(lambda z: loss.value(z, y), lambda z: loss.value_and_gradient(z, y)[1], output)
+    return Scalar(lambda z: loss.value(z, y, w), lambda z: loss.value_and_gradient(z, y, w)[1], output)
 
 
-def _loss_hessian_mv(loss, dtype, rng):
+def _loss_hessian_mv(loss, weighted, dtype, rng):
     """The Hessian is the gradient's Jacobian, and symmetric."""
-    y = _targets(loss, rng, dtype)
+    y, w = _targets(loss, rng, dtype), _weights(weighted, rng)
 
     def product(z, v):
-        return loss.hessian_mv(z, y, v)
+        return loss.hessian_mv(z, y, v, w)
 
-    return Map(lambda z: loss.value_and_gradient(z, y)[1], product, product, _normal(rng, dtype, SAMPLES, CLASSES))
+    return Map(lambda z: loss.value_and_gradient(z, y, w)[1], product, product, _normal(rng, dtype, SAMPLES, CLASSES))
 
 
-def _network_problem(make, loss, dtype, rng):
+def _network_problem(make, loss, weighted, dtype, rng):
     """(objective, theta)."""
     net = _with_biases(make(dtype=dtype, rng=rng), rng)
     X = _normal(rng, dtype, SAMPLES, FEATURES)
-    return Objective(net, loss, X, _targets(loss, rng, dtype)), net.theta
+    return Objective(net, loss, X, _targets(loss, rng, dtype), sample_weight=_weights(weighted, rng)), net.theta
 
 
-def _network_gradient(batch, make, loss, dtype, rng):
-    objective, theta = _network_problem(make, loss, dtype, rng)
+def _network_gradient(batch, make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
     return Scalar(lambda t: objective.value(t, batch), lambda t: objective.gradient(t, batch), theta)
 
 
-def _network_value_and_gradient(make, loss, dtype, rng):
-    objective, theta = _network_problem(make, loss, dtype, rng)
+def _network_value_and_gradient(make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
     return Scalar(*(lambda t, i=i: objective.value_and_gradient(t)[i] for i in (0, 1)), theta)
 
 
-def _network_hessian_mv(make, loss, dtype, rng):
-    objective, theta = _network_problem(make, loss, dtype, rng)
+def _network_hessian_mv(make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
     return Map(objective.gradient, objective.hessian_mv, objective.hessian_mv, theta)
 
 
-def _gauss_newton_mv(make, loss, dtype, rng):
-    objective, theta = _network_problem(make, loss, dtype, rng)
+def _gauss_newton_mv(make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
     return Map(_linearized_gradient(objective, theta), objective.gauss_newton_mv, objective.gauss_newton_mv, theta)
 
 
-def _gauss_newton_operator(make, loss, dtype, rng):
-    objective, theta = _network_problem(make, loss, dtype, rng)
+def _gauss_newton_operator(make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
     operator = objective.gauss_newton_operator(theta)
     gradient = _linearized_gradient(objective, theta)
     return Map(gradient, lambda t, v: operator.matvec(v), lambda t, u: operator.rmatvec(u), theta)
@@ -394,13 +399,14 @@ def _linearized_gradient(objective, theta):
 
     def gradient(t):
         z = output + jac.mv(theta=t - theta)
-        return jac.tmv(objective.loss.value_and_gradient(z, objective.y)[1], wrt=("theta",))["theta"]
+        _, v = objective.loss.value_and_gradient(z, objective.y, objective.sample_weight)
+        return jac.tmv(v, wrt=("theta",))["theta"]
 
     return gradient
 
 
-def _residuals(make, loss, dtype, rng):
-    objective, theta = _network_problem(make, loss, dtype, rng)
+def _residuals(make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
     jacobian = objective.jacobian
     return Map(objective.residuals, lambda t, v: jacobian(t).matvec(v), lambda t, u: jacobian(t).rmatvec(u), theta)
 
@@ -447,19 +453,20 @@ def _layer_checks():
 
 
 def _network_objective_checks():
-    losses = SoftmaxCrossEntropy(), MeanSquaredError()
-    for loss in losses:
-        name = type(loss).__name__
-        yield f"{name}: value_and_gradient", partial(_loss_gradient, loss)
-        yield f"{name}: hessian_mv", partial(_loss_hessian_mv, loss)
+    squares, batch = MeanSquaredError(), np.array([20, 3, 4, 11, 3])
+    for loss, weighted in itertools.product((SoftmaxCrossEntropy(), squares), (False, True)):
+        name = type(loss).__name__ + ", weighted" * weighted
+        yield f"{name}: value_and_gradient", partial(_loss_gradient, loss, weighted)
+        yield f"{name}: hessian_mv", partial(_loss_hessian_mv, loss, weighted)
         name = f"Objective with {name}"
-        yield f"{name}: gradient", partial(_network_gradient, None, _small_network, loss)
-        yield f"{name}: gradient of a batch", partial(_network_gradient, np.array([20, 3, 4, 11, 3]), _small_network, loss)
-        yield f"{name}: value_and_gradient", partial(_network_value_and_gradient, _small_network, loss)
-        yield f"{name}: gauss_newton_mv", partial(_gauss_newton_mv, _small_network, loss)
-        yield f"{name}: gauss_newton_operator", partial(_gauss_newton_operator, _small_network, loss)
-        yield f"{name}: hessian_mv", partial(_network_hessian_mv, _affine_network, loss)
-    yield "Objective with MeanSquaredError: residuals", partial(_residuals, _small_network, losses[1])
+        yield f"{name}: gradient", partial(_network_gradient, None, _small_network, loss, weighted)
+        yield f"{name}: gradient of a batch", partial(_network_gradient, batch, _small_network, loss, weighted)
+        yield f"{name}: value_and_gradient", partial(_network_value_and_gradient, _small_network, loss, weighted)
+        yield f"{name}: gauss_newton_mv", partial(_gauss_newton_mv, _small_network, loss, weighted)
+        yield f"{name}: gauss_newton_operator", partial(_gauss_newton_operator, _small_network, loss, weighted)
+        yield f"{name}: hessian_mv", partial(_network_hessian_mv, _affine_network, loss, weighted)
+        if loss is squares:
+            yield f"{name}: residuals", partial(_residuals, _small_network, loss, weighted)
 
 
 CHECKS = {

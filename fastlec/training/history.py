@@ -15,7 +15,8 @@ class History:
     """What was measured in each epoch: lists with one entry an epoch; a list is empty where nothing was to be measured.
 
     train_loss, train_accuracy : over the epoch's samples, the mean of the loss that their batch had before its step, and the share
-    of classes that were right then. A training that goes on from an earlier version's checkpoint has no train_accuracy.
+    of classes that were right then. Where samples have weights, losses are weighted means; accuracies count each sample once. A
+    training that goes on from an earlier version's checkpoint has no train_accuracy.
     val_loss, val_accuracy : after the epoch, on the validation samples. Accuracies are shares of classes that are right, in [0, 1],
     where outputs are (m, l) and the loss says which classes the targets are, as `SoftmaxCrossEntropy` does, or one of your own with
     a method ``classes(y)``.  seconds : of training and validation.  learning_rate : at the epoch's first step.
@@ -83,3 +84,7 @@ class EarlyStopping:
         """Whether ``value`` of the monitor is better than ``best`` by more than min_delta."""
         gain = value - best if self.monitor == "val_accuracy" else best - value
         return gain > self.min_delta
+
+    def exhausted(self, history: History) -> bool:
+        """Whether the last ``patience`` epochs of a history were no better than one before them."""
+        return len(history) - (history.best_epoch or 0) >= self.patience

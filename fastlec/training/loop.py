@@ -17,7 +17,7 @@ from .losses import SoftmaxCrossEntropy
 from .optim import SGD
 from .progress import Progress, progress_bar
 from .run import Run
-from .samples import Samples, samples_of, split_rows, validation_of
+from .samples import Samples, class_weights, samples_of, split_rows, validation_of
 from .trainable import trainable_names
 
 
@@ -26,6 +26,8 @@ def fit(
     X,
     y,
     *,
+    sample_weight=None,
+    class_weight=None,
     loss=None,
     optimizer=None,
     batch_size: int = 32,
@@ -43,11 +45,16 @@ def fit(
 
     X : (m, ...) real numbers, one sample a row, converted once to the network's dtype, and read in place where it is that already:
     do not change it meanwhile.  y : (m,) or (m, k), as the loss takes it; copied.
+    sample_weight : (m,) weights, finite, >= 0, not all 0; copied.  class_weight : the weight of each class, (l,), or a dict
+    {class: weight}, 1 for those it lacks, or "balanced": m / (l times the samples of that class), as in scikit-learn. Both are
+    multiplied, and only ratios matter: train_loss, val_loss and what is minimised are means sum_i w_i l_i / sum_i w_i. Accuracies
+    are shares of samples, whatever their weights. TypeError where the loss is your own and takes no sample_weight.
     loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state
     begins anew in every call. Both may be your own, as in :func:`training_step`.
     batch_size, epochs : every epoch sees every sample once, in a new order, batch_size at a time (the last batch may be smaller).
-    validation : None; the share, in (0, 1), of samples to set aside, the same of every class; or a pair (X_val, y_val). Which
-    samples are set aside depends on their number, their classes and the share alone, so that no later call trains on them.
+    validation : None; the share, in (0, 1), of samples to set aside, the same of every class, with their weights; or a pair (X_val,
+    y_val), or (X_val, y_val, weight_val): class_weight counts there, too. Which samples are set aside depends on their number,
+    their classes and the share alone, so that no later call trains on them.
     callbacks : callback(progress) is called after each epoch with a :class:`Progress`; if it returns True, training ends.
     rng : a seed or a Generator; the same one gives the same training.
     early_stopping : an :class:`EarlyStopping`, or None.
@@ -93,8 +100,12 @@ def fit(
     for callback in callbacks:
         if not callable(callback):
             raise TypeError(f"callbacks holds {_check.shown(callback)}; expected functions")
-    samples = samples_of(net, loss, X, y)
+    samples = samples_of(net, loss, X, y, sample_weight)
     held_out = validation_of(net, loss, validation)
+    by_class = class_weights(net, loss, samples, class_weight)
+    samples = samples.weighed_by_class(by_class)
+    if isinstance(held_out, Samples):
+        held_out = held_out.weighed_by_class(by_class)
     scored = held_out if isinstance(held_out, Samples) else samples
     rule = _stopping_rule(early_stopping, held_out, scored.classes)
     saved = None
@@ -113,7 +124,8 @@ def fit(
     rows = np.arange(len(samples))
     if isinstance(held_out, float):
         rows, aside = split_rows(samples, held_out)
-        held_out = samples[aside]
+        held_out = samples[aside].averaged(slice(None), "validation sets aside")
+        samples = samples.averaged(rows, "are trained on")
     _check_batches(net.for_training(trainable), len(rows), run.batch_size, samples.X.shape[1:])
 
     try:

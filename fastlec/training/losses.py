@@ -7,8 +7,14 @@ A loss of a user's own has two methods:
 
 and may have more: ``value(output, y)``; ``hessian_mv(output, y, v)`` for Gauss-Newton products; ``classes(y)``, the classes (m,) of
 outputs (m, l) that the targets speak for, integers from 0 to l - 1: without it there are no accuracies; ``residual_scale(size)``,
-where it is a sum of squares.
+where it is a sum of squares. Samples can have weights where its methods take an argument ``sample_weight``, None or float64 (m,),
+>= 0 and not all 0, and then give sum_i w_i l_i / sum_i w_i and its derivatives.
+
+The functions here take weights as `_check.mean_weights` makes them for all samples of a training, of which these may be some: what
+they give is the mean of w_i l_i, so that the means of parts add up to that of all, by the parts' numbers of samples.
 """
+
+import inspect
 
 import numpy as np
 
@@ -25,23 +31,70 @@ from ..network import Network
 _INT64 = np.dtype(np.int64)
 
 
-def value(loss, output, y):
+def takes_weights(loss, name="value_and_gradient"):
+    """Whether this method of a loss, which may be the user's own, has an argument sample_weight."""
+    try:
+        arguments = inspect.signature(getattr(loss, name)).parameters
+    except ValueError:  # compiled, and says nothing of its arguments: it is asked
+        return True
+    return "sample_weight" in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())
+
+
+def check_weighted(loss, argument="sample_weight", name="value_and_gradient"):
+    """TypeError, which names the argument that was given, unless this method of the loss takes weights."""
+    if not takes_weights(loss, name):
+        raise TypeError(
+            f"{argument} is given, and loss is a {type(loss).__name__}, whose {name} takes no sample_weight; "
+            f"expected one that does"
+        )
+
+
+def _weighed(weight):
+    """(keyword arguments for a method of a loss, what its weighted mean is multiplied by: the mean weight); None for the former
+    where all weights are 0."""
+    if weight is None:
+        return {}, 1.0
+    share = float(weight.mean())
+    return {"sample_weight": weight} if share else None, share
+
+
+def value(loss, output, y, weight=None):
     """The value of a loss, a float; also of one of the user's own that has no method for it alone."""
-    if hasattr(loss, "value"):
-        return _check.number(loss.value(output, y), f"what {type(loss).__name__}.value gave")
-    return value_and_gradient(loss, output, y)[0]
+    if not hasattr(loss, "value") or (weight is not None and not takes_weights(loss, "value")):
+        return value_and_gradient(loss, output, y, weight)[0]
+    named, share = _weighed(weight)
+    return (
+        0.0
+        if named is None
+        else share * _check.number(loss.value(output, y, **named), f"what {type(loss).__name__}.value gave")
+    )
 
 
-def value_and_gradient(loss, output, y):
+def hessian_mv(loss, output, y, v, weight=None):
+    """The Hessian of a loss by the output times v."""
+    named, share = _weighed(weight)
+    if named is None:
+        return np.zeros_like(v)
+    if weight is not None:
+        check_weighted(loss, name="hessian_mv")
+    found = loss.hessian_mv(output, y, v, **named)
+    return found if weight is None else share * found
+
+
+def value_and_gradient(loss, output, y, weight=None):
     """(value, gradient by the output) of a loss, which may be the user's own."""
-    found, name = loss.value_and_gradient(output, y), f"{type(loss).__name__}.value_and_gradient"
+    named, share = _weighed(weight)
+    if named is None:
+        return 0.0, np.zeros_like(output)
+    found, name = loss.value_and_gradient(output, y, **named), f"{type(loss).__name__}.value_and_gradient"
     if not isinstance(found, tuple) or len(found) != 2:
         raise TypeError(f"{name} gave a {type(found).__name__}; expected (loss, its gradient by the output)")
     gradient = _check.as_array(found[1], f"the gradient that {name} gave")
     _check.float_dtype(gradient.dtype, f"the gradient that {name} gave")
     if gradient.shape != output.shape:
         raise ValueError(f"{name} gave a gradient of shape {gradient.shape}; expected {output.shape}")
-    return _check.number(found[0], f"the loss that {name} gave"), gradient
+    loss = _check.number(found[0], f"the loss that {name} gave")
+    return (loss, gradient) if weight is None else (share * loss, share * gradient)
 
 
 def in_kernels(value, kernels_method, python_method):
@@ -104,6 +157,8 @@ class SoftmaxCrossEntropy:
 
     y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample. ValueError or TypeError for others.
 
+    Methods with sample_weight take weights (m,), finite, >= 0, not all 0: the mean is then sum_i w_i l_i / sum_i w_i.
+
     The outputs are logits, which must be free to be large. `fit`, `training_step` and `Objective` warn (UserWarning) where the
     network ends in tanh, which is the default of `Dense`, or sigmoid.
 
@@ -137,34 +192,38 @@ class SoftmaxCrossEntropy:
         """The class (m,) that each target, a label or a row of probabilities, speaks for."""
         return y if y.ndim == 1 else y.argmax(axis=1)
 
-    def value(self, output, y):
+    def value(self, output, y, sample_weight=None):
         """The loss, a float."""
-        return self.value_and_gradient(output, y)[0]
+        return self.value_and_gradient(output, y, sample_weight)[0]
 
-    def value_and_gradient(self, output, y, *, grad_out=None):
+    def value_and_gradient(self, output, y, sample_weight=None, *, grad_out=None):
         """(loss, its gradient by the output (m, l)), in one sweep. grad_out : array for the gradient, or None."""
         output = _check.matrix(output, "output")
-        return softmax_cross_entropy(output, self.targets(y, output.shape, _dtype(output)), grad_out=grad_out)
+        y = self.targets(y, output.shape, _dtype(output))
+        return softmax_cross_entropy(output, y, sample_weight=sample_weight, grad_out=grad_out)
 
-    def hessian_mv(self, output, y, v):
+    def hessian_mv(self, output, y, v, sample_weight=None):
         """The Hessian by the output times v (m, l): (diag(p) - p p') v / m for each sample, times the sum of its target row where y
-        holds rows; labels do not matter."""
+        holds rows; labels do not matter. With weights, w_i / sum w takes the place of 1 / m."""
         output = _check.matrix(output, "output")
         v = _like(v, output)
         y = self.targets(y, output.shape, v.dtype)
         p = softmax(_check.plain(output, v.dtype, "output"))
         product = p * (v - np.einsum("ij,ij->i", p, v)[:, None]) / len(p)
+        product = _times(product, _weights(sample_weight, output))
         return product if y.ndim == 1 else product * y.sum(axis=1, keepdims=True)
 
-    def plan(self, plan, output, y, grad):
-        """Adds the loss, and (unless None) its gradient by the output, to a plan."""
-        _xent.loss(plan, output, y, grad, len(output))
+    def plan(self, plan, output, y, grad, weight=None):
+        """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i."""
+        _xent.loss(plan, output, y, grad, len(output), weight)
 
 
 class MeanSquaredError:
     """The mean over samples and outputs of (z - y)^2, z (m, k) the network's output.
 
     y : (m, k), or (m,) where there is one output. ValueError or TypeError for others.
+
+    Methods with sample_weight take weights (m,), finite, >= 0, not all 0: the mean is then sum_i w_i |z_i - y_i|^2 / (k sum_i w_i).
 
     >>> import numpy as np
     >>> fastlec.MeanSquaredError().value(np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
@@ -184,41 +243,59 @@ class MeanSquaredError:
             raise ValueError(f"y has shape {y.shape}; expected {shape}")
         return _check.plain(y, dtype, "y").reshape(shape)
 
-    def value(self, output, y):
+    def value(self, output, y, sample_weight=None):
         """The loss, a float."""
-        return self._run(output, y, None)
+        return self._run(output, y, None, sample_weight)
 
-    def value_and_gradient(self, output, y, *, grad_out=None):
+    def value_and_gradient(self, output, y, sample_weight=None, *, grad_out=None):
         """(loss, its gradient by the output). grad_out : array for the gradient, or None."""
         output = _check.as_array(output, "output")
         dtype = _dtype(output)
         if grad_out is not None:
             _check.output(grad_out, output.shape, dtype, "grad_out")
         grad = kernels.Plan(dtype.num).empty(*output.shape)
-        return self._run(output, y, grad), _check.fill(grad_out, grad)
+        return self._run(output, y, grad, sample_weight), _check.fill(grad_out, grad)
 
-    def _run(self, output, y, grad):
+    def _run(self, output, y, grad, sample_weight):
         output = _check.as_array(output, "output")
         if not output.size:
             raise ValueError(f"output has shape {output.shape}; expected at least one sample")
         dtype = _dtype(output)
         y = self.targets(y, output.shape, dtype)
         plan = kernels.Plan(dtype.num)
-        self.plan(plan, _check.plain(output, dtype, "output"), y, grad)
+        weight = [] if sample_weight is None else [_weights(sample_weight, output)]
+        self.plan(plan, _check.plain(output, dtype, "output"), y, grad, *weight)
         return plan.run()
 
     def residual_scale(self, size):
         """With outputs of that many values, the loss is ||scale (output - y)||^2 / 2."""
         return np.sqrt(2 / size)
 
-    def hessian_mv(self, output, y, v):
-        """The Hessian by the output times v: 2 v / (m k); output and y do not matter."""
+    def hessian_mv(self, output, y, v, sample_weight=None):
+        """The Hessian by the output times v: 2 v / (m k); output and y do not matter. With weights, w_i / sum w takes the place of
+        1 / m."""
         v = _like(v, output)
-        return v * v.dtype.type(2 / max(v.size, 1))
+        return _times(v * v.dtype.type(2 / max(v.size, 1)), _weights(sample_weight, v))
 
-    def plan(self, plan, output, y, grad):
-        """Adds the loss, and (unless None) its gradient by the output, to a plan."""
-        _residuals.loss(plan, "squares", output, y, grad, output.size)
+    def plan(self, plan, output, y, grad, weight=None):
+        """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i."""
+        _residuals.loss(plan, "squares", output, y, grad, output.size, weight)
+
+
+def _weights(sample_weight, output):
+    """Weights of the samples of an output, with mean 1, or None."""
+    if sample_weight is None:
+        return None
+    if not output.ndim:
+        raise ValueError("output is a number; expected an array of samples, for sample_weight")
+    return _check.mean_weights(sample_weight, len(output))
+
+
+def _times(a, weight):
+    """a, whose rows belong to samples, times their weights, if there are any."""
+    if weight is not None:
+        a *= weight.astype(a.dtype).reshape(-1, *(1,) * (a.ndim - 1))
+    return a
 
 
 def _dtype(output):

@@ -1,6 +1,6 @@
 """A network's loss over a data set as a function of theta, ready for scipy.optimize (lecture eq. 18 and 19, chapter 4).
 
-    F(theta) = loss(f(theta, X), y)
+    F(theta) = loss(f(theta, X), y) = sum_i w_i l_i / sum_i w_i
 
 Large data is gone over in parts, so that memory does not grow with it; each part adds its gradient to the sum in order.
 """
@@ -26,7 +26,11 @@ class Objective:
     net : a `Network`, which is never changed: theta is an argument. loss : `SoftmaxCrossEntropy`, `MeanSquaredError` or an object
     with their methods. X : (m, ...) samples, y : targets as the loss takes them. dtype, n_params : of the network.
 
-    y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the four
+    sample_weight : (m,), finite, >= 0, not all 0, or None for ones: F and all that follows from it are of the weighted mean. It is
+    copied, times what makes the mean weight 1. TypeError if the loss is one of the user's own whose value_and_gradient takes no
+    sample_weight.
+
+    y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the five
     can be exchanged: another Objective is as good as free.
 
     Computing happens in the network's dtype, and arrays come back in theta's: float64 for scipy.optimize. `batch`, an array of
@@ -41,9 +45,9 @@ class Objective:
     True
     """
 
-    net, loss, X, y = (Settled("make a new Objective") for _ in range(4))
+    net, loss, X, y, sample_weight = (Settled("make a new Objective") for _ in range(5))
 
-    def __init__(self, net, loss, X, y):
+    def __init__(self, net, loss, X, y, *, sample_weight=None):
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
@@ -58,6 +62,11 @@ class Objective:
         shape = _check.of_X(net.output_shape, self.X.shape[1:])
         self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype), order="C")
         self.y.flags.writeable = False
+        if sample_weight is not None:
+            losses.check_weighted(loss)
+            sample_weight = _check.mean_weights(sample_weight, len(self.X))
+            sample_weight.flags.writeable = False
+        self.sample_weight = sample_weight
         kernels = all(losses.in_kernels(loss, "plan", name) for name in ("value", "value_and_gradient"))
         self._in_kernels = kernels and net.planned and 0 not in shape
         values, shape = int(np.prod(shape)), self.X.shape[1:]
@@ -96,23 +105,23 @@ class Objective:
 
     def _evaluate(self, theta, batch, want_gradient):
         theta, answer = self._vector(theta, "theta")
-        X, y = self._select(batch)
+        X, y, weight = self._select(batch)
         if len(X) <= self._part:
-            total, gradient = self._evaluate_part(theta, X, y, want_gradient)
+            total, gradient = self._evaluate_part(theta, X, y, weight, want_gradient)
         else:
             total, gradient = 0.0, np.zeros(self.n_params) if want_gradient else None
             for i in range(0, len(X), self._part):
                 part = slice(i, i + self._part)
                 share = len(X[part]) / len(X)
-                loss, found = self._evaluate_part(theta, X[part], y[part], want_gradient)
+                loss, found = self._evaluate_part(theta, X[part], y[part], _part_of(weight, part), want_gradient)
                 total += share * loss
                 if want_gradient:
                     gradient += share * found
         return total, None if gradient is None else gradient.astype(answer, copy=False)
 
-    def _evaluate_part(self, theta, X, y, want_gradient):
-        """(the loss of some samples, its gradient or None)."""
-        inputs = theta, X, y
+    def _evaluate_part(self, theta, X, y, weight, want_gradient):
+        """(the mean of w_i l_i over some samples, its gradient or None)."""
+        inputs = (theta, X, y) if weight is None else (theta, X, y, weight)
         if self._in_kernels and (want_gradient or len(X) <= self._chunk):
             key = key_of("gradient" if want_gradient else "value", inputs, ())
             plan = self._calls.find(key)
@@ -123,23 +132,24 @@ class Objective:
             return loss, found[0] if want_gradient else None
         net = self.net.with_theta(theta)
         if not want_gradient:
-            return losses.value(self.loss, net(X), y), None
+            return losses.value(self.loss, net(X), y, weight), None
         output, jac = net.linearize(X)
-        loss, v = losses.value_and_gradient(self.loss, output, y)
+        loss, v = losses.value_and_gradient(self.loss, output, y, weight)
         return loss, jac.tmv(v, "theta")["theta"]
 
     def _plan(self, key, inputs, want_gradient):
         """The jobs of the loss, and of its gradient, for other theta, samples and targets like these at each call."""
-        theta, X, y = inputs
+        theta, X, *rest = inputs
         plan = Plan(theta.dtype.num)
         theta, X = plan.place(*theta.shape), plan.place(*X.shape)
-        y = np.empty_like(y)
-        plan.slot(y)
+        y, *weight = [np.empty_like(a) for a in rest]
+        for a in (y, *weight):
+            plan.slot(a)
         net = self.net.with_theta(theta)
         output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
         kept = net.plan_forward(plan, X, output)
         v = plan.empty(*output.shape) if want_gradient else None
-        self.loss.plan(plan, output, y, v)
+        self.loss.plan(plan, output, y, v, *weight)
         if want_gradient:
             net.plan_backward(plan, output, kept, v, views(plan.place(*theta.shape), net.params))
         plan.key = key
@@ -158,7 +168,8 @@ class Objective:
         for i in range(0, len(self.X), self._part):
             part = slice(i, i + self._part)
             output, jac = net.linearize(self.X[part])
-            curved = self.loss.hessian_mv(output, self.y[part], jac.mv(theta=v))
+            weight = _part_of(self.sample_weight, part)
+            curved = losses.hessian_mv(self.loss, output, self.y[part], jac.mv(theta=v), weight)
             total += len(output) / len(self.X) * jac.tmv(curved, "theta")["theta"]
         return total.astype(answer, copy=False)
 
@@ -185,31 +196,44 @@ class Objective:
 
     def residuals(self, theta):
         """r with F(theta) = ||r||^2 / 2, flat, for scipy.optimize.least_squares. The loss must be MeanSquaredError."""
-        net, scale, answer = self._least_squares(theta)
-        return ((net(self.X) - self.y).ravel() * scale).astype(answer, copy=False)
+        net, scale, weigh, answer = self._least_squares(theta)
+        return (weigh((net(self.X) - self.y).ravel()) * scale).astype(answer, copy=False)
 
     def jacobian(self, theta):
         """The Jacobian of `residuals` as a LinearOperator, for least_squares(..., jac=f.jacobian, tr_solver="lsmr") or lsmr."""
         from scipy.sparse.linalg import LinearOperator
 
-        net, scale, answer = self._least_squares(np.array(_check.as_array(theta, "theta")))
+        net, scale, weigh, answer = self._least_squares(np.array(_check.as_array(theta, "theta")))
         _, jac = net.linearize(self.X)
         J = jac.operator("theta")
         return LinearOperator(
-            J.shape, matvec=lambda v: scale * J.matvec(v), rmatvec=lambda u: scale * J.rmatvec(u), dtype=answer
+            J.shape, matvec=lambda v: scale * weigh(J.matvec(v)), rmatvec=lambda u: scale * J.rmatvec(weigh(u)), dtype=answer
         )
 
     def _least_squares(self, theta):
+        """(the network at theta, the scale of residuals, what multiplies them by the roots of weights, the answer's dtype)."""
         if not hasattr(self.loss, "residual_scale"):
             raise ValueError(f"loss is {_check.shown(self.loss)}; expected MeanSquaredError(), whose F is a sum of squares")
         theta, answer = self._vector(theta, "theta")
-        return self.net.with_theta(theta), self.loss.residual_scale(self.y.size), answer
+        weight, root = self.sample_weight, None
+        if weight is not None:
+            root = np.sqrt(weight).astype(self.dtype).repeat(self.y.size // len(weight))
+        net, scale = self.net.with_theta(theta), self.loss.residual_scale(self.y.size)
+        return net, scale, lambda r: r if root is None else root * np.ravel(r), answer
 
     def _select(self, batch):
+        """Samples, targets and weights, of mean 1 in the batch."""
         if batch is None:
-            return self.X, self.y
+            return self.X, self.y, self.sample_weight
         X, y = _check.batch(self.X, self.y, batch)
-        return np.ascontiguousarray(X), np.ascontiguousarray(y)
+        weight = self.sample_weight
+        if weight is not None:
+            weight = _check.mean_weights(weight[batch], len(X), "sample_weight[batch]")
+        return np.ascontiguousarray(X), np.ascontiguousarray(y), weight
 
     def _vector(self, v, name):
         return _check.vector(v, self.n_params, self.dtype, name, "all parameters of the network")
+
+
+def _part_of(weight, part):
+    return None if weight is None else weight[part]

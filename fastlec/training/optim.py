@@ -230,6 +230,19 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True)
+class PenalisedSGD(SGD):
+    """SGD on the loss of softmax regression and l2/2 ||W||^2: the weights, which theta begins with, are penalised, the biases are
+    not."""
+
+    l2: float = 0.0
+    n_weights: int = 0
+
+    def step(self, theta, gradient, states, count):
+        gradient[: self.n_weights] += self.l2 * theta[: self.n_weights]
+        super().step(theta, gradient, states, count)
+
+
+@dataclass(frozen=True)
 class Adam(Optimizer):
     """Adam with decoupled weight decay:
 

@@ -42,7 +42,7 @@ class Run:
             array[...] = values[f"buffers.{name}"]
 
     def out_of_patience(self) -> bool:
-        return len(self.history) - (self.history.best_epoch or 0) >= self.rule.patience
+        return self.rule.exhausted(self.history)
 
     def epoch(self, samples: Samples, rows: np.ndarray, held_out: Samples | None) -> None:
         """Train on those rows of the samples, measure, take note. An exception leaves all as if the epoch had not begun."""
@@ -75,7 +75,11 @@ class Run:
             raise
 
     def _train(self, samples: Samples, order: np.ndarray, rate: float) -> tuple[float, float | None]:
-        """One step for every batch of rows, in that order; the samples' mean loss, and the share of classes that were right."""
+        """One step for every batch of rows, in that order; the samples' mean loss, and the share of classes that were right.
+
+        With weights, of mean 1 over all rows, a batch's loss is the mean of w_i l_i: its expectation over random batches, and the
+        mean over an epoch, is the weighted mean over all rows. sum w_i l_i / sum w_i of the batch alone would not be unbiased.
+        """
         X, y = (np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in (samples.X, samples.y))
         classes, total, right = samples.classes, 0.0, 0
         for count, start in enumerate(range(0, len(order), self.batch_size), self.steps + 1):
@@ -83,7 +87,8 @@ class Run:
             x, targets = X[: len(rows)], y[: len(rows)]
             samples.X.take(rows, 0, x, "clip")  # "raise" would gather into a copy first
             samples.y.take(rows, 0, targets, "clip")
-            loss = self.step(x, targets)
+            weight = None if samples.weight is None else samples.weight[rows]
+            loss = self.step.on_weighted(x, targets, weight)
             if not math.isfinite(loss):
                 raise self._diverged(count, f"the loss is {loss}", rate)
             total += loss * len(rows)
@@ -113,7 +118,7 @@ def evaluate(net, loss, samples: Samples) -> tuple[float, float | None]:
     for start in range(0, len(samples), chunk):
         part = samples[start : start + chunk]
         output = net(part.X)
-        total += losses.value(loss, output, part.y) * len(part)
+        total += losses.value(loss, output, part.y, part.weight) * len(part)
         if part.classes is not None:
             right += losses.count_right(output, part.classes)
     return total / len(samples), None if samples.classes is None else right / len(samples)

@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
-from numbers import Real
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral, Real
 
 import numpy as np
 
 from .. import _check
-from .losses import classes_of
+from .losses import check_weighted, classes_of
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """X (m, ...) in the network's dtype; y as the loss takes it; classes (m,), or None where the targets are no classes."""
+    """X (m, ...) in the network's dtype; y as the loss takes it; classes (m,), or None where the targets are no classes; weight
+    float64 (m,), of mean 1 over the samples that are averaged, or None for ones."""
 
     X: np.ndarray
     y: np.ndarray
     classes: np.ndarray | None
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.X)
 
     def __getitem__(self, rows) -> Samples:
-        return Samples(self.X[rows], self.y[rows], None if self.classes is None else self.classes[rows])
+        return Samples(self.X[rows], self.y[rows], *(None if a is None else a[rows] for a in (self.classes, self.weight)))
 
     def fingerprint(self) -> str:
         """What tells these samples from others in a checkpoint."""
-        return f"X {self.X.shape}, y {self.y.shape}, checksum {zlib.crc32(self.y, zlib.crc32(self.X)):08x}"
+        weight = "" if self.weight is None else f", weights {zlib.crc32(self.weight):08x}"
+        return f"X {self.X.shape}, y {self.y.shape}, checksum {zlib.crc32(self.y, zlib.crc32(self.X)):08x}{weight}"
+
+    def weighed_by_class(self, by_class: np.ndarray | None) -> Samples:
+        """With weights times those of their classes (l,), if there are any."""
+        if by_class is None:
+            return self
+        weight, name = by_class[self.classes], "class_weight"
+        if self.weight is not None:
+            weight, name = weight * self.weight, "class_weight times sample_weight"
+        return replace(self, weight=_check.mean_weights(weight, len(self), name))
+
+    def averaged(self, rows, what: str) -> Samples:
+        """With weights of mean 1 over these rows. ValueError where all of them are 0."""
+        if self.weight is None:
+            return self
+        mean = float(self.weight[rows].mean())
+        if not mean:
+            raise ValueError(f"all samples that {what} have weight 0; expected one that has more")
+        return replace(self, weight=self.weight / mean)
 
 
-def samples_of(net, loss, X, y) -> Samples:
+def samples_of(net, loss, X, y, sample_weight=None) -> Samples:
     """X and y checked and converted, once; y copied. FloatingPointError where they are not finite."""
     X = _check.as_array(X, "X")
     _check.float_dtype(X.dtype, "X")
@@ -43,7 +65,31 @@ def samples_of(net, loss, X, y) -> Samples:
     y = np.array(loss.targets(y, shape, dtype), order="C")
     _check.finite(X, "X", error=FloatingPointError)
     _check.finite(y, "y", error=FloatingPointError)
-    return Samples(X, y, classes_of(loss, y, shape))
+    if sample_weight is not None:
+        check_weighted(loss)
+        sample_weight = _check.mean_weights(sample_weight, len(X))
+    return Samples(X, y, classes_of(loss, y, shape), sample_weight)
+
+
+def class_weights(net, loss, samples: Samples, class_weight) -> np.ndarray | None:
+    """The weight of each class, float64 (l,), that the argument ``class_weight`` of fit says; None where it is None."""
+    if class_weight is None:
+        return None
+    check_weighted(loss, "class_weight")
+    if samples.classes is None:
+        raise ValueError("class_weight is given, and y holds no classes; expected outputs (m, l) and a loss with classes(y)")
+    (n_classes,) = net.output_shape(samples.X.shape[1:])
+    if isinstance(class_weight, str):
+        _check.choice(class_weight, ("balanced",), "class_weight")
+        return len(samples) / (n_classes * np.maximum(np.bincount(samples.classes, minlength=n_classes), 1))
+    if not isinstance(class_weight, Mapping):
+        return _check.weights(class_weight, n_classes, "class_weight")[0]
+    found = np.ones(n_classes)
+    for label, weight in class_weight.items():
+        if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= label < n_classes:
+            raise ValueError(f"class_weight has the class {_check.shown(label)}; expected integers from 0 to {n_classes - 1}")
+        found[label] = _check.non_negative(weight, f"class_weight[{label}]")
+    return _check.weights(found, n_classes, "class_weight")[0]
 
 
 def validation_of(net, loss, validation) -> Samples | float | None:
@@ -56,8 +102,9 @@ def validation_of(net, loss, validation) -> Samples | float | None:
                 f"validation is {_check.shown(validation)}; expected a share between 0 and 1, or a pair (X_val, y_val)"
             )
         return float(validation)
-    if not isinstance(validation, tuple | list) or len(validation) != 2:
-        raise TypeError(f"validation is a {type(validation).__name__}; expected None, a share, or a pair (X_val, y_val)")
+    if not isinstance(validation, tuple | list) or len(validation) not in (2, 3):
+        kind = type(validation).__name__
+        raise TypeError(f"validation is a {kind}; expected None, a share, (X_val, y_val) or (X_val, y_val, weight_val)")
     try:
         return samples_of(net, loss, *validation)
     except (TypeError, ValueError, FloatingPointError) as error:

@@ -31,8 +31,12 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples. Layers with a form
     for training (`BatchNorm2d`) are used in that, whatever net(X) uses.
 
+    step(X, y, sample_weight) takes weights (m,) of the batch's samples, finite, >= 0, not all 0: the loss is then the weighted mean
+    sum_i w_i l_i / sum_i w_i.
+
     loss : `SoftmaxCrossEntropy`, `MeanSquaredError`, or one of your own, an object with their targets and value_and_gradient. What
-    that is given of the network's output is read-only, and its own for the call alone.
+    that is given of the network's output is read-only, and its own for the call alone. With weights, its value_and_gradient must
+    take them, as sample_weight (TypeError).
     optimizer : `SGD`, `Adam`, or an `Optimizer` of your own.
     trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
     fnmatch), a layer (one of net.layers, or within a network there, or its index, -1 the last one), or several of these. All other
@@ -71,7 +75,8 @@ def _by_itself(method):
 
 
 class TrainingStep:
-    """step(X, y) -> the batch's mean loss before the step; net.theta and net.buffers are changed in place. See `training_step`.
+    """step(X, y, sample_weight=None) -> the batch's mean loss before the step; net.theta and net.buffers are changed in place. See
+    `training_step`.
 
     net, loss, optimizer, batch_size : as given. trainable : the names of the parameters and buffers that change, or None for all.
     count : how many steps were made. None of them can be exchanged: make a new step, and hand on the state.
@@ -155,9 +160,18 @@ class TrainingStep:
         for a, own in zip(arrays, self._states, strict=True):
             own[...] = a
 
+    def __call__(self, X, y, sample_weight=None):
+        """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them. sample_weight : (m,),
+        finite, >= 0, not all 0, or None for ones."""
+        if sample_weight is not None:
+            X = _check.as_array(X, "X")
+            if X.ndim and len(X):  # others are refused below
+                sample_weight = _check.mean_weights(sample_weight, len(X))
+        return self.on_weighted(X, y, sample_weight)
+
     @_by_itself
-    def __call__(self, X, y):
-        """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them."""
+    def on_weighted(self, X, y, weight):
+        """One step for the mean of weight_i l_i over the batch. weight : float64 (m,), C order, or None for ones."""
         dtype = self._dtype
         if not _check.is_plain(X) or X.dtype is not dtype:
             X = _check.as_array(X, "X")
@@ -167,18 +181,20 @@ class TrainingStep:
             raise ValueError(f"X has shape {X.shape}; expected 1 to {self.batch_size} samples")
         if not isinstance(y, np.ndarray):
             y = _check.as_array(y, "y")
-        key = X.shape, y.ndim, conv_algorithm()
+        key = X.shape, y.ndim, weight is None, conv_algorithm()
         plan = self._plans.get(key)
         if plan is None:
             if 0 in _check.of_X(self.net.output_shape, X.shape[1:]):
                 raise ValueError(f"X has shape {X.shape}, of which net makes no values; expected none of them 0")
             self._form.check_batch(len(X), X.shape[1:])
+            if weight is not None:
+                losses.check_weighted(self.loss)
             kind = _Planned if self._form.planned else _ByLayers
-            plan = kind(self, X, y)
+            plan = kind(self, X, y, weight is not None)
             if len(self._plans) >= MOST_PLANS:
                 del self._plans[next(iter(self._plans))]  # the oldest
             self._plans[key] = plan
-        loss = plan(X, self.loss.targets(y, plan.shape, dtype), self._count)
+        loss = plan(X, self.loss.targets(y, plan.shape, dtype), weight, self._count)
         self._output = plan.output if self._keeps_output else None
         self._count += 1
         return loss
@@ -235,7 +251,7 @@ class _Planned:
     forward pass and loss | loss in Python | backward pass and optimizer | optimizer in Python | buffers
     """
 
-    def __init__(self, step, X, y):
+    def __init__(self, step, X, y, weighted):
         net, loss = step._form, step.loss
         self._loss, self._optimizer, self._rule = loss, step.optimizer, step._rule
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
@@ -243,11 +259,12 @@ class _Planned:
         x, output = empty(*X.shape), empty(*self.shape)
         self.output = output
         targets = np.empty_like(loss.targets(y, self.shape, X.dtype))
+        weight = [np.empty(len(X))] if weighted else []
 
         def new_plan():
             plan = kernels.Plan(X.dtype.num)
-            plan.slot(x)
-            plan.slot(targets)
+            for slot in (x, targets, *weight):
+                plan.slot(slot)
             plan.set_states(net.theta, step._states)
             return plan
 
@@ -256,7 +273,7 @@ class _Planned:
         if losses.in_kernels(loss, "plan", "value_and_gradient"):
             needed = step._keeps_output or net.outer_derivative(output, kept) is not None
             v = empty(*self.shape) if needed else output
-            loss.plan(self._forward, output, targets, v)
+            loss.plan(self._forward, output, targets, v, *weight)
         else:
             self._output, self._v = output.view(), empty(*self.shape)
             self._output.flags.writeable = False
@@ -266,15 +283,17 @@ class _Planned:
         self._last = new_plan() if self._rule else self._backward
         net.plan_buffers(self._last, kept)
 
-    def __call__(self, X, targets, count):
+    def __call__(self, X, targets, weight, count):
         forward, backward, last = self._forward, self._backward, self._last
         if not self._rule:
             self._optimizer.set_rule(backward, count)
         forward.bind(0, X)
         forward.bind(1, targets)
+        if weight is not None:
+            forward.bind(2, weight)
         loss = forward.run()
         if backward is not forward:
-            loss, gradient = losses.value_and_gradient(self._loss, self._output, targets)
+            loss, gradient = losses.value_and_gradient(self._loss, self._output, targets, weight)
             np.copyto(self._v, gradient, casting="same_kind")
             backward.bind(0, X)
             backward.run()
@@ -288,7 +307,7 @@ class _Planned:
 class _ByLayers:
     """The step where a layer is the user's own: each layer is called by itself."""
 
-    def __init__(self, step, X, y):
+    def __init__(self, step, X, y, weighted):
         net = step.net
         self._step = step
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
@@ -302,10 +321,10 @@ class _ByLayers:
         for name, a in self._out.items():
             update.step(plan, theta[name], a)
 
-    def __call__(self, X, targets, count):
+    def __call__(self, X, targets, weight, count):
         step = self._step
         self.output, jac = step._form.linearize(X)
-        loss, v = losses.value_and_gradient(step.loss, self.output, targets)
+        loss, v = losses.value_and_gradient(step.loss, self.output, targets, weight)
         jac.tmv(v, out=self._out)
         if step._rule:
             step._rule(count)

@@ -372,6 +372,19 @@ PLAN_REFUSES = {
     "labels": (lambda p, f: xent.loss(p, f(3, 4), np.zeros(4, np.int64)), r"labels: expected \(3,\)"),
     "targets": (lambda p, f: xent.loss(p, f(3, 4), f(4, 3)), r"labels has shape \(4, 3\)"),
     "squares": (lambda p, f: residuals.loss(p, "squares", f(3, 4), f(3, 3)), r"t has shape \(3, 3\)"),
+    "weights": (lambda p, f: xent.loss(p, f(3, 4), f(3, 4), weight=np.ones(4)), "weight has 4 elements; expected 3"),
+    "weights' axes": (
+        lambda p, f: xent.loss(p, f(3, 4), f(3, 4), weight=np.ones((3, 1))),
+        "weight: expected float64",
+    ),
+    "weights' dtype": (
+        lambda p, f: residuals.loss(p, "squares", f(3, 4), f(3, 4), weight=np.ones(3, int)),
+        "weight: expected float64",
+    ),
+    "weights of squares": (
+        lambda p, f: residuals.loss(p, "squares", f(3, 4), f(3, 4), weight=np.ones(5)),
+        "weight has 5 elements; expected one for each sample",
+    ),
     "too many axes": (lambda p, f: p.empty(*[1] * 65), "has more than 64 axes"),
 }
 
@@ -503,6 +516,22 @@ def test_squares_of_integers_are_exact(sizes, isa, dtype, threads, rng):
         residuals.loss(plan, "squares", x, t, x, 2)
         plan.run()
         assert_array_equal(x, 2 * grad)
+
+
+@each_size
+def test_weighted_squares_of_integers_are_exact(sizes, isa, dtype, threads, rng):
+    """Samples of any width, whose registers and blocks end anywhere within them; weights as a slot."""
+    for n in sizes:
+        for width in {w for w in (1, 2, 3, 7, 16, 100, max(n, 1)) if n % w == 0}:
+            x, t, grad = integers(rng, n, dtype), integers(rng, n, dtype), np.full(n, np.nan, dtype)
+            weight, slot = rng.integers(0, 5, n // width).astype(np.float64), np.empty(n // width)
+            plan = new_plan(dtype)
+            plan.slot(slot)
+            residuals.loss(plan, "squares", x, t, grad, 4, slot)
+            plan.bind(0, weight)
+            each = weight.repeat(width)
+            assert plan.run() == (each * (x - t).astype(np.float64) ** 2).sum() / 4
+            assert_array_equal(grad, (each * (x - t) / 2).astype(dtype))
 
 
 def test_instruction_sets_agree_on_integers(dtype, rng):

@@ -1,6 +1,7 @@
 """The examples in the docstrings of public names print what they say. With scipy-doctest numbers are compared as numbers."""
 
 import doctest
+import importlib.util
 import inspect
 
 import pytest
@@ -19,7 +20,10 @@ def examples():
     """A doctest for each public function, class and method that has examples."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     objects = {}
-    for module in (fastlec, data, datasets, plot, preprocessing, reference, regression, testing, training):
+    modules = [fastlec, data, datasets, plot, preprocessing, reference, regression, testing, training]
+    if importlib.util.find_spec("sklearn"):
+        modules.append(fastlec.sklearn)
+    for module in modules:
         for name in public(module):
             item = getattr(module, name)
             if not inspect.ismodule(item):

@@ -64,21 +64,33 @@ def test_the_library_does_not_import_what_is_made_with_it():
 
 def test_what_takes_long_to_import_waits_until_it_is_asked_for():
     loaded = set(output("import sys, fastlec; fastlec.fit, fastlec.training; print(*sys.modules)").split())
-    slow = ("cli", "course", "data", "datasets", "io", "plot", "reference", "regression", "robust", "testing", "torch")
+    slow = (
+        "cli",
+        "course",
+        "data",
+        "datasets",
+        "io",
+        "plot",
+        "reference",
+        "regression",
+        "robust",
+        "sklearn",
+        "testing",
+        "torch",
+    )
     late = {f"fastlec.{name}" for name in slow}
-    assert not {*late, "gzip", "scipy", "torch", "zipfile"} & loaded
+    assert not {*late, "gzip", "scipy", "sklearn", "torch", "zipfile"} & loaded
 
 
-@pytest.mark.parametrize("folder", [False, True], ids=["no PyTorch", "a folder of its name"])
-@pytest.mark.parametrize(
-    "use", ["fastlec.torch", "import fastlec.torch", "from fastlec import torch", "hasattr(fastlec, 'torch')"]
-)
-def test_a_bridge_says_which_extra_it_needs(use, folder, tmp_path):
+@pytest.mark.parametrize("folder", [False, True], ids=["none", "a folder of its name"])
+@pytest.mark.parametrize(("bridge", "library"), [("torch", "PyTorch"), ("sklearn", "scikit-learn")], ids=["torch", "sklearn"])
+@pytest.mark.parametrize("use", ["fastlec.{}", "import fastlec.{}", "from fastlec import {}", "hasattr(fastlec, '{}')"])
+def test_a_bridge_says_which_extra_it_needs(use, bridge, library, folder, tmp_path):
     """In an ImportError, also to hasattr: no exception can be an AttributeError as well, for their layouts differ."""
-    (tmp_path / "torch").mkdir()
-    without = f"sys.path[:] = [{str(tmp_path)!r}]" if folder else "sys.modules['torch'] = None"
-    ask = f"import sys, fastlec; {without}\ntry: {use}\nexcept ImportError as error: print(error)"
-    assert output(ask) == "fastlec.torch needs PyTorch: pip install 'fastlec[torch]'"
+    (tmp_path / bridge).mkdir()
+    without = f"sys.path[:] = [{str(tmp_path)!r}]" if folder else f"sys.modules[{bridge!r}] = None"
+    ask = f"import sys, fastlec; {without}\ntry: {use.format(bridge)}\nexcept ImportError as error: print(error)"
+    assert output(ask) == f"fastlec.{bridge} needs {library}: pip install 'fastlec[{bridge}]'"
 
 
 def test_no_package_imports_in_a_circle():

@@ -105,7 +105,17 @@ class Fastlec(Peer):
         _, jac = self._model(case.shape[1], theta).linearize(X)
         return lambda: jac.tmv(v)
 
+    def fit_net(self, case, X, y, out):
+        _, _, hidden, batch_size, epochs, rate = case.shape
+        options = {"batch_size": batch_size, "epochs": epochs, "learning_rate": rate, "random_state": 0}
+        return lambda: (self.lib.sklearn.NetClassifier(hidden, **options).fit(X, y), X, y)
+
+    def fit_softmax(self, case, X, y, out):
+        return lambda: (self.lib.sklearn.SoftmaxClassifier(C=case.shape[2]).fit(X, y), X, y)
+
     def arrays(self, case, result):
+        if case.op.startswith("fit_"):
+            return case.result(result)
         return tuple(result.values()) if case.op == "jac_tmv" else result
 
     def step(self, case, X, y, theta, out):

@@ -14,6 +14,9 @@ from fastlec.layers.planned import multiply
 from fastlec.testing import checks
 from fastlec.training import losses, objective
 
+SQUARES = ("MeanSquaredError", "MeanSquaredError, weighted")
+VARIANTS = ("SoftmaxCrossEntropy", "SoftmaxCrossEntropy, weighted", *SQUARES)
+
 
 @pytest.mark.parametrize(("dtype", "seed"), [(np.float64, 0), (np.float32, 1)], ids=["f64", "f32"])
 def test_everything_passes(dtype, seed):
@@ -65,13 +68,14 @@ def test_every_layer_loss_and_objective_is_in_the_table():
     nested = [layer.planned for layer in tested if isinstance(layer, network.Network)]
     assert True in nested
     assert False in nested
-    for loss in ("SoftmaxCrossEntropy", "MeanSquaredError"):
+    for loss in VARIANTS:
         for method in ("value_and_gradient", "hessian_mv"):
             assert f"{loss}: {method}" in checks.CHECKS
         for method in dir(objective.Objective):
             if "gradient" in method or "hessian" in method or "gauss" in method:
                 assert f"Objective with {loss}: {method}" in checks.CHECKS
-    assert "Objective with MeanSquaredError: residuals" in checks.CHECKS  # and their jacobian
+    for loss in SQUARES:
+        assert f"Objective with {loss}: residuals" in checks.CHECKS  # and their jacobian
 
 
 def test_results_are_reproducible_and_depend_on_the_seed(monkeypatch):
@@ -187,8 +191,9 @@ def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
 def test_spoiled_loss_is_found(monkeypatch, method, of_the_loss, of_objectives, name, dtype):
     loss = getattr(losses, name)
     monkeypatch.setattr(loss, method, spoil_result(getattr(loss, method)))
-    assert failures(name, dtype) == {f"{name}: {of}" for of in of_the_loss}
-    assert failures("Objective", dtype) >= {f"Objective with {name}: {of}" for of in of_objectives}
+    variants = name, f"{name}, weighted"
+    assert failures(name, dtype) == {f"{variant}: {of}" for variant in variants for of in of_the_loss}
+    assert failures("Objective", dtype) >= {f"Objective with {variant}: {of}" for variant in variants for of in of_objectives}
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
@@ -197,14 +202,14 @@ def test_spoiled_jobs_of_a_loss_are_found(monkeypatch, name, dtype):
     loss = getattr(losses, name)
     right = loss.plan
 
-    def spoiled(self, plan, output, y, grad):
-        right(self, plan, output, y, grad)
+    def spoiled(self, plan, output, y, grad, weight=None):
+        right(self, plan, output, y, grad, weight)
         if grad is not None:
             multiply(plan, grad, grad, Epilogue(derivative=ACTIVATIONS["tanh"].code, of=output))
 
     monkeypatch.setattr(loss, "plan", spoiled)
-    of_objectives = {"gradient", "value_and_gradient", "hessian_mv"}
-    assert failures("Objective", dtype) >= {f"Objective with {name}: {of}" for of in of_objectives}
+    of_objectives, variants = {"gradient", "value_and_gradient", "hessian_mv"}, (name, f"{name}, weighted")
+    assert failures("Objective", dtype) >= {f"Objective with {variant}: {of}" for variant in variants for of in of_objectives}
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
@@ -218,7 +223,7 @@ def test_spoiled_jobs_of_a_loss_are_found(monkeypatch, name, dtype):
 )
 def test_spoiled_objective_of_a_network_is_found(monkeypatch, method, expected, dtype):
     monkeypatch.setattr(objective.Objective, method, spoil_result(getattr(objective.Objective, method)))
-    of = ["MeanSquaredError"] if method == "residuals" else ["SoftmaxCrossEntropy", "MeanSquaredError"]
+    of = SQUARES if method == "residuals" else VARIANTS
     assert failures("Objective", dtype) == {f"Objective with {loss}: {name}" for loss in of for name in expected}
 
 

@@ -37,9 +37,9 @@ def batches(monkeypatch):
     seen = []
 
     class Recorder(TrainingStep):
-        def __call__(self, X, y):
+        def on_weighted(self, X, y, weight):
             seen.append((X.copy(), y.copy()))
-            return super().__call__(X, y)
+            return super().on_weighted(X, y, weight)
 
     monkeypatch.setattr(run, "TrainingStep", Recorder)
     return seen
@@ -602,7 +602,8 @@ def test_only_what_is_trainable_is_trained(optimizer):
         (ValueError, "validation is 1.0; expected a share", {"validation": 1.0}),
         (ValueError, "validation is nan; expected a share", {"validation": float("nan")}),
         (TypeError, "validation is a str", {"validation": "0.2"}),
-        (TypeError, "validation is a tuple", {"validation": (1, 2, 3)}),
+        (TypeError, "validation is a tuple; expected None, a share", {"validation": (1, 2, 3, 4)}),
+        (TypeError, "validation is a tuple; expected None, a share", {"validation": (1,)}),
         (ValueError, r"validation: X has shape \(64,\)", {"validation": (np.zeros(64), np.zeros(1, dtype=int))}),
         (ValueError, "validation: y has shape", {"validation": (np.zeros((3, 64)), np.zeros(2, dtype=int))}),
         (TypeError, "callbacks holds 3; expected functions", {"callbacks": [3]}),

@@ -1,0 +1,106 @@
+"""What the estimators share: samples, labels and weights as fastlec takes them, randomness, and the way to files."""
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from .. import _check
+from .callbacks import CallbackSupportMixin
+
+SEED_WORDS = 4  # of 31 bits: what a random_state gives to seed our generators with
+
+
+class Estimator(CallbackSupportMixin, BaseEstimator):
+    """An estimator whose fitted form a file holds."""
+
+    def save(self, path):
+        """Write the fitted estimator to ``path``, .npz or .safetensors, all or nothing: `fastlec.sklearn.save`."""
+        from .files import save
+
+        save(path, self)
+
+    @classmethod
+    def load(cls, path):
+        """The estimator in a file that `save` wrote: `fastlec.sklearn.load`. TypeError if it holds another one."""
+        from .files import load
+
+        found = load(path)
+        if not isinstance(found, cls):
+            raise TypeError(f"{path}: holds a {type(found).__name__}; expected a {cls.__name__}: fastlec.sklearn.load reads it")
+        return found
+
+    def _image_shape(self):
+        """That of a sample, where samples are images."""
+        return None
+
+    def _dtypes(self):
+        """What `validate_data` is to let through: float32 and float64, others become float64; or the argument ``dtype`` alone."""
+        wanted = getattr(self, "dtype", None)
+        return [np.float64, np.float32] if wanted is None else _check.layer_dtype(wanted)
+
+    def _samples(self, X, dtype=None):
+        """X (m, n) to predict, checked, in C order."""
+        return validate_data(self, X, dtype=dtype or self._dtypes(), order="C", reset=False)
+
+
+def fitted_labels(estimator, X, y, *, reset, classes=None):
+    """(X, y as they are, numbers of the classes (m,), the classes) of the arguments of a classifier's fit.
+
+    classes : those that there are; by default those in y. ValueError for a label that is none of them, or a single class.
+    """
+    X, y = validate_data(estimator, X, y, dtype=estimator._dtypes(), order="C", reset=reset)
+    check_classification_targets(y)
+    encoder = LabelEncoder()
+    if classes is None:
+        codes = encoder.fit_transform(y)
+    else:
+        encoder.classes_ = classes
+        codes = encoder.transform(y)
+    if len(encoder.classes_) < 2:
+        raise ValueError(f"y has one class, {encoder.classes_[0]!r}; expected two or more classes")
+    return X, y, codes, encoder.classes_
+
+
+def checked_weights(sample_weight, m):
+    """sample_weight as float64 (m,), finite, >= 0, not all zero; or None."""
+    if sample_weight is None:
+        return None
+    w = _check.as_array(sample_weight, "sample_weight")
+    _check.float_dtype(w.dtype, "sample_weight")
+    w = _check.shape(w, "sample_weight", (m,), ", one weight for each sample").astype(np.float64)
+    low, high = w.min(), w.max()
+    if not (low >= 0 and high < np.inf):
+        raise ValueError(f"sample_weight has values from {low} to {high}; expected finite weights >= 0")
+    if not high:
+        raise ValueError("sample_weight is zero for all samples; expected one that is not")
+    return w
+
+
+def class_weights(class_weight, classes, codes, y, w):
+    """The weights of samples: sample_weight w (m,), or None, times their classes', or None where there are neither.
+
+    class_weight : None; {label: weight}, 1 for others; or "balanced": the total weight of the samples is spread evenly over the
+    classes that have any.
+    """
+    if class_weight is None:
+        return w
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        sums = np.bincount(codes, w, minlength=len(classes)).astype(np.float64)
+        there = sums > 0
+        by_class = np.divide(sums.sum() / np.count_nonzero(there), sums, out=np.zeros(len(classes)), where=there)
+    else:
+        by_class = compute_class_weight(class_weight, classes=classes, y=y)
+    found = by_class[codes] if w is None else by_class[codes] * w
+    if not found.any():
+        raise ValueError("class_weight and sample_weight are zero for all samples; expected one that is not")
+    return found
+
+
+def generators(random_state, count):
+    """So many independent generators, from what scikit-learn takes for randomness: None, an int or a RandomState."""
+    words = check_random_state(random_state).randint(np.iinfo(np.int32).max, size=SEED_WORDS)
+    return np.random.default_rng(words.tolist()).spawn(count)

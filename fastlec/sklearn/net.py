@@ -1,0 +1,400 @@
+"""Networks of dense and residual layers (lecture chapter 4) as estimators, the counterparts of MLPClassifier and MLPRegressor."""
+
+import math
+from contextlib import suppress
+from numbers import Integral
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .. import _check
+from ..functional import log_softmax
+from ..layers import Dense, Flatten, Layer, ProjectedResidual, Residual
+from ..network import Network, files
+from ..network.description import build
+from ..training import Adam, EarlyStopping, MeanSquaredError, SoftmaxCrossEntropy
+from ..training.samples import samples_of, split_rows
+from . import training
+from .base import Estimator, checked_weights, class_weights, fitted_labels, generators
+from .callbacks import Tasks, with_callbacks
+
+PATIENCE = 10  # epochs of early_stopping=True
+
+
+class _Net(Estimator):
+    """What the networks share. Subclasses say `_loss` and `_monitor`, the loss and what early stopping goes by."""
+
+    def __init__(
+        self,
+        hidden=(100,),
+        *,
+        activation="relu",
+        residual=False,
+        optimizer=None,
+        batch_size=32,
+        epochs=100,
+        learning_rate=1e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        l2=0.0,
+        random_state=None,
+        warm_start=False,
+        verbose=False,
+        dtype=None,
+    ):
+        self.hidden = hidden
+        self.activation = activation
+        self.residual = residual
+        self.optimizer = optimizer
+        self.batch_size = batch_size
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.l2 = l2
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.dtype = dtype
+
+    # --- the network ------------------------------------------------------------------------------------------------------
+
+    def _input_shape(self, n):
+        """The shape of a sample of n features as the network takes it."""
+        return (n,)
+
+    def _inputs(self, X):
+        """The samples X (m, n) as the network takes them."""
+        return X
+
+    def _from_sizes(self, sizes, shape, dtype):
+        """The hidden layers of these sizes, for samples of this shape."""
+        layers, (before,) = [], shape
+        for size in sizes:
+            options = {"activation": self.activation, "dtype": dtype}
+            if not (self.residual and layers):
+                layers.append(Dense(before, size, **options))
+            elif size == before:
+                layers.append(Residual(size, **options))
+            else:
+                layers.append(ProjectedResidual(before, size, **options))
+            before = size
+        return layers
+
+    def _new_network(self, n, outputs, dtype, rng):
+        """A network of the hidden layers, with a linear one to so many outputs."""
+        residual, shape = _check.flag(self.residual, "residual"), self._input_shape(n)
+        try:
+            hidden = [self.hidden] if isinstance(self.hidden, Integral) else list(self.hidden)
+        except TypeError:
+            hidden = [None]
+        if hidden and all(isinstance(item, Layer) for item in hidden):
+            if residual:
+                raise ValueError("residual is True and hidden a list of layers; expected sizes, or layers Residual among them")
+            layers, own, ours = hidden, {layer.dtype for layer in hidden} - {None}, -1
+        elif all(isinstance(item, Integral) for item in hidden):
+            sizes = [_check.count(size, f"hidden[{i}]", 1) for i, size in enumerate(hidden)]
+            layers, own, ours = self._from_sizes(sizes, shape, dtype), {dtype}, 0
+        else:
+            raise TypeError(f"hidden is {_check.shown(self.hidden)}; expected sizes, such as (100,), or a list of layers")
+        before = _check.of_X(Network(layers).output_shape, shape) if layers else shape
+        flat = [Flatten()] if len(before) > 1 else []
+        last = Dense(math.prod(before), outputs, "identity", dtype=next(iter(own), dtype))
+        net = Network([*layers, *flat, last], rng=rng)
+        for layer in net.layers[ours:]:
+            if type(layer) is Dense:
+                _draw_uniform(layer, rng)
+        return net if net.theta.dtype == dtype else net.with_params({name: a.astype(dtype) for name, a in net.params.items()})
+
+    # --- training ---------------------------------------------------------------------------------------------------------
+
+    def _goes_on(self):
+        return _check.flag(self.warm_start, "warm_start") and hasattr(self, "net_")
+
+    def _rule(self):
+        """What a step goes by."""
+        optimizer = self.optimizer
+        if optimizer is None:
+            optimizer = Adam(self.learning_rate, weight_decay=self.l2)
+        elif self.l2:
+            raise ValueError(f"l2 is {self.l2} and optimizer {optimizer!r}; expected l2=0: the optimizer has weight_decay")
+        return {"loss": self._loss, "optimizer": optimizer, "batch_size": self.batch_size}
+
+    def _stopping(self):
+        """The rule of early stopping, or None."""
+        if isinstance(self.early_stopping, EarlyStopping):
+            return self.early_stopping
+        wanted = _check.flag(self.early_stopping, "early_stopping")
+        return EarlyStopping(patience=PATIENCE, monitor=self._monitor) if wanted else None
+
+    def _fit_net(self, X, y, w, tasks, goes_on, outputs, known):
+        """Trains a new network, or the last one, to targets y. known : the fitted attributes that are there before."""
+        initial, shuffles = generators(self.random_state, 2)
+        net = self.net_.with_params(self.net_.params) if goes_on else self._new_network(X.shape[1], outputs, X.dtype, initial)
+        losses = list(self.loss_curve_) if goes_on else []
+        scores = list(getattr(self, "validation_scores_", None) or ()) if goes_on else []
+        rule, x = self._stopping(), self._inputs(X)
+        validated = rule is not None and rule.monitor.startswith("val_")
+
+        def now(epochs):
+            return known | {"net_": net.with_params(net.params), "n_iter_": len(losses) + epochs}
+
+        history, state = training.train(
+            net,
+            x,
+            y,
+            tasks,
+            now,
+            epochs=self.epochs,
+            early_stopping=rule,
+            sample_weight=w,
+            validation=self.validation_fraction if validated else None,
+            rng=shuffles,
+            progress=bool(self.verbose),
+            **self._rule(),
+        )
+        if validated:
+            scores = scores + self._scores(history, samples_of(net, self._loss, x, y, w))
+        found = known | {"net_": net, "_optimizer_state": state, "_shuffles": shuffles}
+        found |= self._curve(losses + history.train_loss) | {"validation_scores_": scores if validated else None}
+        vars(self).update(found)
+        tasks.finish(lambda: found)
+        return self
+
+    def _train_further(self, X, y, w, outputs, known):
+        """One epoch for partial_fit, from the last call on."""
+        initial, shuffles = generators(self.random_state, 2)
+        first = not hasattr(self, "net_")
+        net = self._new_network(X.shape[1], outputs, X.dtype, initial) if first else self.net_
+        shuffles = getattr(self, "_shuffles", shuffles)
+        state = getattr(self, "_optimizer_state", None)
+        loss, state = training.train_further(net, self._inputs(X), y, w, state, rng=shuffles, **self._rule())
+        found = known | {"net_": net, "_optimizer_state": state, "_shuffles": shuffles}
+        vars(self).update(found | self._curve([*getattr(self, "loss_curve_", ()), loss]))
+        return self
+
+    @staticmethod
+    def _curve(losses):
+        return {"loss_curve_": losses, "loss_": losses[-1] if losses else math.nan, "n_iter_": len(losses)}
+
+    # --- pickles and files ------------------------------------------------------------------------------------------------
+
+    def __getstate__(self):
+        """With the network as a description and arrays, which any pickle, and skops, can hold; one with layers of the user's own
+        as it is."""
+        state = {**super().__getstate__()}
+        with suppress(KeyError, TypeError):
+            net = state["net_"]
+            state["net_"] = {**net.config(), "arrays": {**net.params, **net.buffers}}
+        return state
+
+    def __setstate__(self, state):
+        net = state.get("net_")
+        super().__setstate__(state | {"net_": build(net, net["arrays"])} if isinstance(net, dict) else state)
+
+    def _facts(self):
+        return {"loss_curve_": self.loss_curve_, "validation_scores_": getattr(self, "validation_scores_", None)}
+
+    def _write(self, path, said):
+        files.save(path, self.net_, self._file_facts() | said)
+
+    def _file_facts(self):
+        """What `fastlec predict` asks of a file."""
+        return {}
+
+    def _read(self, net, facts):
+        self.net_ = net
+        vars(self).update(facts | self._curve(list(facts["loss_curve_"])))
+
+    # --- predictions ------------------------------------------------------------------------------------------------------
+
+    def _to_predict(self, X):
+        check_is_fitted(self)
+        return self._inputs(self._samples(X, self.net_.theta.dtype))
+
+
+def _draw_uniform(layer, rng):
+    """Gives a dense layer weights and biases as scikit-learn does: uniform up to sqrt(6 / (n_in + n_out)), with sigmoid 2 for 6."""
+    bound = math.sqrt((2 if layer.activation == "sigmoid" else 6) / (layer.n_in + layer.n_out))
+    for a in layer.params.values():
+        a[...] = rng.uniform(-bound, bound, a.shape)
+
+
+class NetClassifier(ClassifierMixin, _Net):
+    """A network of dense, or dense and residual, layers that classifies, by mini-batches of softmax cross-entropy (lecture
+    chapter 4): the counterpart of scikit-learn's MLPClassifier.
+
+    hidden : the sizes of the hidden layers, () for none; or a list of layers, which may be one's own, whose parameters are drawn
+    anew unless they were made with rng=. A linear layer to the classes follows.
+    activation : of the hidden layers, as in `fastlec.Dense`.  residual : whether those after the first are `fastlec.Residual`
+    (eq. 22), or `fastlec.ProjectedResidual` (eq. 23) where the size changes.
+    optimizer : None, for Adam(learning_rate, weight_decay=l2); or a `fastlec.SGD`, `fastlec.Adam` or one's own, with its own rate.
+    learning_rate : a number, or a schedule of the step, such as `fastlec.CosineDecay`.  l2 : Adam's decoupled weight decay.
+    batch_size, epochs : every epoch sees every sample once. There are as many epochs as that unless early stopping ends them.
+    early_stopping : False; True, for `fastlec.EarlyStopping` on the accuracy of set aside samples with a patience of 10 epochs,
+    which ends with the parameters of the best one; or an EarlyStopping.
+    validation_fraction : the share that is set aside of the samples of each class, which depends on them alone.
+    class_weight : None, "balanced" or {label: weight}.  random_state : of the initial parameters and the order of samples.
+    warm_start : whether fit goes on from the last one's parameters; the optimizer begins anew.
+    verbose : show a bar on stderr.  dtype : float32 or float64 to compute in; None: that of X, integers in float64.
+
+    After fit: classes_, net_ (the `fastlec.Network`), n_iter_ and loss_curve_ (the epochs, and the mean loss in each; warm_start
+    and partial_fit go on counting), loss_ (the last of them), validation_scores_ (accuracies, or None), n_features_in_,
+    feature_names_in_.
+
+    Dense layers made of sizes begin as those of MLPClassifier, uniform up to sqrt(6 / (n_in + n_out)) (Glorot and Bengio, AISTATS
+    2010), others as `fastlec` draws them.
+
+    >>> import numpy as np
+    >>> from fastlec.sklearn import NetClassifier
+    >>> X, y = fastlec.data.load_digits()
+    >>> names = np.array(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
+    >>> model = NetClassifier((64, 32), epochs=20, random_state=0).fit(X[:1500], names[y[:1500]])
+    >>> model.score(X[1500:], names[y[1500:]]) > 0.85
+    True
+    >>> model.predict(X[:3]).tolist(), model.predict_proba(X[:3]).shape
+    (['zero', 'one', 'two'], (3, 10))
+    """
+
+    _loss, _monitor = SoftmaxCrossEntropy(), "val_accuracy"
+
+    def __init__(
+        self,
+        hidden=(100,),
+        *,
+        activation="relu",
+        residual=False,
+        optimizer=None,
+        batch_size=32,
+        epochs=100,
+        learning_rate=1e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        l2=0.0,
+        class_weight=None,
+        random_state=None,
+        warm_start=False,
+        verbose=False,
+        dtype=None,
+    ):
+        super().__init__(
+            hidden,
+            activation=activation,
+            residual=residual,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            l2=l2,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            dtype=dtype,
+        )
+        self.class_weight = class_weight
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Fit to the samples X (m, n) and their labels y (m,), of any kind. sample_weight : (m,), >= 0."""
+        goes_on = self._goes_on()
+        X, y, codes, classes = fitted_labels(self, X, y, reset=not goes_on, classes=self.classes_ if goes_on else None)
+        w = checked_weights(sample_weight, len(X))
+        tasks = Tasks(self, "epoch", self.epochs, X, y, w)
+        w = class_weights(self.class_weight, classes, codes, y, w)
+        return self._fit_net(X, codes, w, tasks, goes_on, len(classes), {"classes_": classes})
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """One epoch over these samples, from where the last call, or fit, ended, the optimizer's state included.
+
+        classes : (l,) all labels that there will be, which the first call needs unless its y has them all.
+        """
+        first = not hasattr(self, "net_")
+        known = self.classes_ if not first else None if classes is None else np.unique(classes)
+        X, y, codes, known = fitted_labels(self, X, y, reset=first, classes=known)
+        w = class_weights(self.class_weight, known, codes, y, checked_weights(sample_weight, len(X)))
+        return self._train_further(X, codes, w, len(known), {"classes_": known})
+
+    def _scores(self, history, samples):
+        return history.val_accuracy
+
+    def _file_facts(self):
+        return {"architecture": "resnet" if self.residual else "mlp"}
+
+    def predict(self, X):
+        """The most probable label of each sample (m,)."""
+        X = self._to_predict(X)
+        return self.classes_[self.net_.predict(X)]
+
+    def predict_proba(self, X):
+        """The probability of each class (m, l), in the order of classes_."""
+        X = self._to_predict(X)
+        return self.net_.predict_proba(X)
+
+    def predict_log_proba(self, X):
+        """Its logarithm, precise where the probability is too small for a number."""
+        X = self._to_predict(X)
+        return log_softmax(self.net_(X))
+
+
+class NetRegressor(RegressorMixin, _Net):
+    """The same for numbers, one or several, by the mean squared error: the counterpart of scikit-learn's MLPRegressor.
+
+    Arguments and attributes are those of `NetClassifier`, without class_weight and classes_. Targets should be of the order of 1,
+    as by `sklearn.compose.TransformedTargetRegressor`. early_stopping=True goes by the squared error of the samples set aside;
+    validation_scores_ are then 1 - squared error / variance over all outputs, R^2 where there is one output.
+
+    >>> import numpy as np
+    >>> from fastlec.sklearn import NetRegressor
+    >>> X = np.linspace(-2, 2, 200)[:, None]
+    >>> model = NetRegressor((32, 32), activation="tanh", epochs=200, random_state=0).fit(X, np.sin(2 * X[:, 0]))
+    >>> model.score(X, np.sin(2 * X[:, 0])) > 0.95
+    True
+    """
+
+    _loss, _monitor = MeanSquaredError(), "val_loss"
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Fit to the samples X (m, n) and targets y, (m,) or (m, k). sample_weight : (m,), >= 0."""
+        goes_on = self._goes_on()
+        X, y, targets = self._checked(X, y, reset=not goes_on)
+        w = checked_weights(sample_weight, len(X))
+        tasks = Tasks(self, "epoch", self.epochs, X, y, w)
+        return self._fit_net(X, targets, w, tasks, goes_on, targets.shape[1], {"_flat": y.ndim == 1})
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """One epoch over these samples, from where the last call, or fit, ended, the optimizer's state included."""
+        X, y, targets = self._checked(X, y, reset=not hasattr(self, "net_"))
+        w = checked_weights(sample_weight, len(X))
+        return self._train_further(X, targets, w, targets.shape[1], {"_flat": y.ndim == 1})
+
+    def _checked(self, X, y, reset):
+        """(X, y, targets (m, k))."""
+        X, y = validate_data(self, X, y, dtype=self._dtypes(), order="C", multi_output=True, y_numeric=True, reset=reset)
+        targets = y.reshape(len(y), -1).astype(X.dtype)
+        if not reset and targets.shape[1:] != self.net_.output_shape(self._input_shape(X.shape[1])):
+            raise ValueError(f"y has {targets.shape[1]} outputs; expected as many as before")
+        return X, y, targets
+
+    def _facts(self):
+        return super()._facts() | {"_flat": self._flat}
+
+    def _scores(self, history, samples):
+        _, aside = split_rows(samples, self.validation_fraction)
+        y, w = samples.y[aside].astype(np.float64), None if samples.weight is None else samples.weight[aside]
+        variance = np.average(np.square(y - np.average(y, axis=0, weights=w)).mean(axis=1), weights=w)
+        return [float(1 - loss / variance) if variance else 0.0 for loss in history.val_loss]
+
+    def predict(self, X):
+        """The outputs of each sample, (m,) or (m, k) as y was in fit."""
+        X = self._to_predict(X)
+        found = self.net_(X)
+        return found[:, 0] if self._flat else found
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,0 +1,256 @@
+"""Softmax regression (lecture 2.1 to 2.3) as an estimator, with the objective and the attributes of LogisticRegression."""
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from .. import _check, io
+from ..functional import log_softmax, matmul, softmax
+from ..layers import Dense
+from ..linear import LogisticObjective, SoftmaxObjective
+from ..network import Network
+from ..training import SoftmaxCrossEntropy
+from ..training.optim import PenalisedSGD
+from ..training.solvers import METHODS, minimize_scipy
+from . import training
+from .base import Estimator, checked_weights, class_weights, fitted_labels, generators
+from .callbacks import Tasks, with_callbacks
+
+SOLVERS = (*METHODS, "sgd")
+MOST = {"lbfgs": 1000, "newton-cg": 100, "sgd": 60}  # iterations, or epochs, where max_iter does not say
+MOMENTUM = 0.9  # of sgd
+
+
+def _takes_steps(estimator):
+    """Whether partial_fit is there."""
+    if estimator.solver != "sgd":
+        raise AttributeError(f"solver is {estimator.solver!r}; partial_fit takes steps of 'sgd'")
+    return True
+
+
+class SoftmaxClassifier(ClassifierMixin, Estimator):
+    """Softmax regression, which minimises what scikit-learn's LogisticRegression does, and has its attributes:
+
+        C sum_i w_i l_i + 1/2 ||W||^2
+
+    with l_i the cross-entropy of sample i (eq. 11), of two classes that of the sigmoid (eq. 5), and w_i its weight; intercepts are
+    not penalised.
+
+    C : > 0; infinity for no penalty.
+    solver : "lbfgs" or "newton-cg", on all samples at once, as if features were standardised (`fastlec.training.minimize_scipy`);
+    or "sgd", mini-batches by SGD with momentum 0.9, whose features should be standardised.
+    fit_intercept : whether there are intercepts.  class_weight : None, "balanced" or {label: weight}.
+    max_iter : iterations at most, by default 1000 of lbfgs, 100 of newton-cg; or epochs, 60 of sgd.
+    tol : of lbfgs and newton-cg, as in LogisticRegression: they end once the largest entry of the gradient of the objective, over
+    C sum_i w_i, is at most that; and that by standardised features is smaller than at the start by the same factor.
+    batch_size, learning_rate, random_state : of sgd; learning_rate may be a schedule.
+    warm_start : whether fit goes on from the last one's coefficients.  verbose : show epochs of sgd on stderr.
+    dtype : float32 or float64 to compute in; None: that of X, integers in float64.
+
+    After fit: classes_, coef_ (l, n) and intercept_ (l,), (1, n) and (1,) of two classes, in the dtype computed in, n_iter_,
+    n_features_in_, feature_names_in_; loss_curve_, one mean loss without the penalty for each epoch of sgd.
+
+    >>> from fastlec.sklearn import SoftmaxClassifier
+    >>> X, y = fastlec.data.load_digits()
+    >>> SoftmaxClassifier(C=0.1).fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.85
+    True
+
+    Lecture 2.1 to 2.3.
+    """
+
+    def __init__(
+        self,
+        C=1.0,
+        solver="lbfgs",
+        *,
+        fit_intercept=True,
+        class_weight=None,
+        max_iter=None,
+        tol=1e-4,
+        batch_size=32,
+        learning_rate=0.01,
+        random_state=None,
+        warm_start=False,
+        verbose=False,
+        dtype=None,
+    ):
+        self.C = C
+        self.solver = solver
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.dtype = dtype
+
+    @with_callbacks
+    def fit(self, X, y, sample_weight=None):
+        """Fit to the samples X (m, n) and their labels y (m,), of any kind. sample_weight : (m,), >= 0."""
+        _check.choice(self.solver, SOLVERS, "solver")
+        most = MOST[self.solver] if self.max_iter is None else _check.count(self.max_iter, "max_iter", 1)
+        goes_on = self.warm_start and hasattr(self, "coef_")
+        X, y, codes, classes = fitted_labels(self, X, y, reset=not goes_on, classes=self.classes_ if goes_on else None)
+        w = checked_weights(sample_weight, len(X))
+        by_steps = self.solver == "sgd"
+        # of lbfgs and newton-cg one more: the end of an iteration does not tell whether it was the last
+        tasks = Tasks(self, "epoch" if by_steps else "iteration", most + (not by_steps), X, y, w)
+        w = class_weights(self.class_weight, classes, codes, y, w)
+        W, b = (self.coef_, self.intercept_) if goes_on else _zeros(classes, X)
+
+        def fitted(W, b, n_iter):
+            return {"classes_": classes, "coef_": W, "intercept_": b, "n_iter_": n_iter}
+
+        found = (self._by_steps if by_steps else self._at_once)(X, codes, w, W, b, most, tasks, fitted)
+        vars(self).update(found)
+        tasks.finish(lambda: found)
+        return self
+
+    @available_if(_takes_steps)
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """One epoch of solver "sgd" over these samples, from where the last call ended, the optimizer's state included.
+
+        classes : (l,) all labels that there will be, which the first call needs unless its y has them all. The penalty is that of a
+        fit to these samples alone.
+        """
+        first = not hasattr(self, "coef_")
+        known = self.classes_ if not first else None if classes is None else np.unique(classes)
+        X, y, codes, known = fitted_labels(self, X, y, reset=first, classes=known)
+        w = class_weights(self.class_weight, known, codes, y, checked_weights(sample_weight, len(X)))
+        net = _network(*(_zeros(known, X) if first else (self.coef_, self.intercept_)), self.fit_intercept)
+        if not hasattr(self, "_shuffles"):
+            self._shuffles = generators(self.random_state, 1)[0]
+        loss, self._optimizer_state = training.train_further(
+            net, X, codes, w, getattr(self, "_optimizer_state", None), rng=self._shuffles, **self._rule(net, w, len(X))
+        )
+        self.classes_, (self.coef_, self.intercept_) = known, _coefficients(net)
+        self.loss_curve_ = [*getattr(self, "loss_curve_", ()), loss]
+        self.n_iter_ = len(self.loss_curve_)
+        return self
+
+    def _at_once(self, X, codes, w, W, b, most, tasks, fitted):
+        """The fitted attributes, by a solver that sees all samples."""
+        given = {"fit_bias": self.fit_intercept, "l2": self._l2(w, len(X)), "sample_weight": w}
+        objective = LogisticObjective(X, codes, **given) if len(W) == 1 else SoftmaxObjective(X, codes, len(W), **given)
+        n_iter, shape = 0, W.shape
+
+        def parts(theta):
+            theta = theta.astype(X.dtype)
+            return theta[: W.size].reshape(shape), theta[W.size :] if self.fit_intercept else np.zeros(shape[:1], X.dtype)
+
+        def after_iteration(iteration, theta, loss):
+            nonlocal n_iter
+            n_iter = iteration
+            if tasks.watched:
+                now = fitted(*parts(theta), iteration)
+                if tasks.end(lambda: now):
+                    raise StopIteration
+                tasks.begin(lambda: now)
+
+        tasks.begin(lambda: fitted(W, b, 0))
+        start = np.concatenate([W.ravel(), b if self.fit_intercept else []]).astype(np.float64)
+        tol = _check.non_negative(self.tol, "tol")
+        first = max(np.abs(objective.gradient(theta)).max() for theta in ([start] if not start.any() else [start, 0 * start]))
+        tol = tol / first if first else 1.0  # relative, as the solvers have it
+        theta, message = minimize_scipy(objective, start, self.solver, max_iter=most, tol=tol, callback=after_iteration)
+        found = fitted(*parts(theta), n_iter)
+        tasks.end(lambda: found)
+        if n_iter == most and "not converged" in message:
+            _check.warn(f"{self.solver}: {message}; a larger max_iter may help", ConvergenceWarning)
+        return found
+
+    def _by_steps(self, X, codes, w, W, b, most, tasks, fitted):
+        """The fitted attributes, by mini-batches."""
+        net, (shuffles,) = _network(W, b, self.fit_intercept), generators(self.random_state, 1)
+        history, state = training.train(
+            net,
+            X,
+            codes,
+            tasks,
+            lambda epochs: fitted(*_coefficients(net), epochs),
+            epochs=most,
+            sample_weight=w,
+            rng=shuffles,
+            progress=bool(self.verbose),
+            **self._rule(net, w, len(X)),
+        )
+        found = fitted(*_coefficients(net), len(history))
+        return found | {"loss_curve_": history.train_loss, "_optimizer_state": state, "_shuffles": shuffles}
+
+    def _rule(self, net, w, m):
+        """What a step of sgd goes by. Of two classes the penalty is that of their difference: twice that of its halves."""
+        rows, n = net.params["0.W"].shape
+        l2 = self._l2(w, m) * (2 if rows == 2 else 1)
+        optimizer = PenalisedSGD(self.learning_rate, MOMENTUM, l2=l2, n_weights=rows * n)
+        return {"loss": SoftmaxCrossEntropy(), "optimizer": optimizer, "batch_size": self.batch_size}
+
+    def _l2(self, w, m):
+        C = _check.number(self.C, "C")
+        if not C > 0:
+            raise ValueError(f"C is {C}; expected a number > 0")
+        return 1 / (C * (m if w is None else w.sum()))
+
+    def decision_function(self, X):
+        """The logits W x + b (m, l); of two classes that of the second one (m,)."""
+        check_is_fitted(self)
+        scores = matmul(self._samples(X, self.coef_.dtype), self.coef_.T)
+        scores += self.intercept_
+        return scores[:, 0] if len(self.coef_) == 1 else scores
+
+    def _logits(self, X):
+        scores = self.decision_function(X)
+        return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
+
+    def predict(self, X):
+        """The most probable label of each sample (m,)."""
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
+
+    def predict_proba(self, X):
+        """The probability of each class (m, l), in the order of classes_."""
+        return softmax(self._logits(X))
+
+    def predict_log_proba(self, X):
+        """Its logarithm, precise where the probability is too small for a number."""
+        return log_softmax(self._logits(X))
+
+    def _facts(self):
+        return {name: getattr(self, name) for name in ("n_iter_", "loss_curve_") if hasattr(self, name)}
+
+    def _write(self, path, said):
+        W, b = self.coef_, self.intercept_
+        if len(W) == 1:
+            W, b = (np.concatenate([np.zeros_like(a), a]) for a in (W, b))
+        io.save(path, {"W": W, "b": b}, {"kind": "softmax", "dtype": str(W.dtype)} | said)
+
+    def _read(self, arrays, facts):
+        W, b = arrays["W"], arrays["b"]
+        self.coef_, self.intercept_ = (W[1:] - W[:1], b[1:] - b[:1]) if len(W) == 2 else (W, b)
+        vars(self).update(facts)
+
+
+def _zeros(classes, X):
+    """(W, b) before anything is learnt: of two classes one row."""
+    rows = 1 if len(classes) == 2 else len(classes)
+    return np.zeros((rows, X.shape[1]), X.dtype), np.zeros(rows, X.dtype)
+
+
+def _network(W, b, bias):
+    """The network with these coefficients; one row, of two classes, is the difference of theirs."""
+    if len(W) == 1:
+        W, b = (np.concatenate([-half, half]) for half in (W / 2, b / 2))
+    rows, n = W.shape
+    layer = Dense(n, rows, "identity", bias, dtype=W.dtype, rng=0)
+    return Network([layer.with_params({"W": W, "b": b} if bias else {"W": W})])
+
+
+def _coefficients(net):
+    """(W, b) of such a network."""
+    W = net.params["0.W"].copy()
+    b = net.params["0.b"].copy() if "0.b" in net.params else np.zeros(len(W), W.dtype)
+    return (W[1:] - W[:1], b[1:] - b[:1]) if len(W) == 2 else (W, b)

@@ -1,0 +1,41 @@
+"""Networks trained for an estimator: by `fit` with scikit-learn's callbacks, or one pass that goes on from where the last ended."""
+
+import numpy as np
+
+from ..training import EarlyStopping, fit
+from ..training.run import Run
+from ..training.samples import samples_of
+
+ALL_EPOCHS = EarlyStopping(patience=1 << 62, monitor="train_loss", restore_best=False)
+
+
+def train(net, X, y, tasks, fitted, *, epochs, early_stopping=None, **options):
+    """`fit`, which tells ``tasks`` of each epoch. Returns (its History, the optimizer's state at the end, or None without epochs).
+
+    fitted : fitted(epochs done) -> the fitted attributes of the moment, for callbacks.
+    """
+    rule, last = early_stopping or ALL_EPOCHS, None
+
+    def after_epoch(progress):
+        nonlocal last
+        last = progress
+        stop = tasks.end(lambda: fitted(progress.epoch))
+        if not (stop or progress.epoch == epochs or rule.exhausted(progress.history)):
+            tasks.begin(lambda: fitted(progress.epoch))
+        return stop
+
+    tasks.begin(lambda: fitted(0))
+    history = fit(net, X, y, epochs=epochs, early_stopping=early_stopping, callbacks=[after_epoch], **options)
+    return history, None if last is None else last.step.state
+
+
+def train_further(net, X, y, sample_weight, state, *, loss, optimizer, batch_size, rng):
+    """One epoch from net.theta and the optimizer's state on; None begins that anew, and so does an optimizer with other states.
+    Returns (the loss that the samples had on the way, the state)."""
+    samples = samples_of(net, loss, X, y, sample_weight)
+    run = Run(net, loss, optimizer, min(batch_size, len(samples)), None, ALL_EPOCHS, rng, samples.classes is not None)
+    if state is not None and state.keys() == run.step.state.keys():
+        run.step.state = state
+        run.steps = run.step.count
+    run.epoch(samples, np.arange(len(samples)), None)
+    return run.history.train_loss[0], run.step.state
