@@ -104,6 +104,7 @@ def load(
     n_features: int | None = None,
     label: str | None = None,
     header: bool | None = None,
+    encoding: str | None = None,
     size: tuple[int, int] | str | None = None,
     standardise: bool = False,
     like: Preprocessing | None = None,
@@ -132,6 +133,7 @@ def load(
         or target, else the last.
     header : whether the first line of a table has names. By default it has where it holds text above a number, no number at all, or
         0, 1, 2, ...; ``note`` says what was found.
+    encoding : of a table, such as "latin-1" or "cp1252". By default UTF-8, or UTF-16 where the file begins with its mark.
     size : (height, width) to which the images of a folder are resized, or which rows (m, n) are images of; "square": rows are
         images of that shape. Rows are no images by default.
     standardise : give the features of samples that are no images mean 0 and standard deviation 1, those of the part that
@@ -155,7 +157,7 @@ def load(
     n_features = None if n_features is None else _check.count(n_features, "n_features", 1)
     if like is not None:
         scale = like.scale
-    raw, facts, images = _read(path, n_features, label, header, size, like)
+    raw, facts, images = _read(path, n_features, label, header, encoding, size, like)
     if "X" not in raw or ("y" not in raw and n_features is None):
         raise DataError(f"{path}: holds {', '.join(sorted(raw)) or 'nothing that it knows'}; expected X and y")
     if ("X_test" in raw) != ("y_test" in raw):
@@ -193,13 +195,13 @@ def load(
     return Dataset(**parts, **facts, name=path.name)
 
 
-def _read(path: Path, n_features, label, header, size, like):
+def _read(path: Path, n_features, label, header, encoding, size, like):
     """The arrays X, y, ... in a file or folder, what else it tells of them, and whether they are images of bytes."""
     name = path.name.lower().removesuffix(".gz")
     kind = _file_type(path)
     folder, is_table = kind == stat.S_IFDIR, name.endswith(tables.SUFFIXES)
-    if (label is not None or header is not None) and (folder or not is_table):
-        raise DataError(f"{path}: is no table of text; label and header are of such")
+    if (label, header, encoding) != (None, None, None) and (folder or not is_table):
+        raise DataError(f"{path}: is no table of text; label, header and encoding are of such")
     if kind not in (stat.S_IFDIR, stat.S_IFREG):
         raise DataError(f"{path}: is neither a file nor a folder")
     if re.search(r"idx\d-(ubyte|int)$", name) and not folder:
@@ -224,10 +226,20 @@ def _read(path: Path, n_features, label, header, size, like):
         return {role: found[name] for role, name in first.items() if name is not None}, {}, False
     if is_table:
         with _open(path) as stream:
-            table = tables.read(path, stream, label=label, header=header, n_features=n_features, like=like)
+            options = {"label": label, "header": header, "encoding": _encoding(encoding)}
+            table = tables.read(path, stream, **options, n_features=n_features, like=like)
         raw = {"X": table.X} if table.y is None else {"X": table.X, "y": table.y}
         return raw, {"columns": table.columns, "label": table.label, "note": table.note}, False
     raise DataError(f"{path}: is of no known kind; expected a folder of IDX files or of images, .npz, .csv or .csv.gz")
+
+
+def _encoding(name: str | None) -> str | None:
+    """ValueError for what is no encoding of text."""
+    try:
+        "".encode(name or "utf-8")
+    except (LookupError, ValueError, TypeError):
+        raise ValueError(f"encoding is {_check.shown(name)}; expected that of a text, such as latin-1") from None
+    return name
 
 
 def _image_shape(path: Path, shape: tuple[int, ...], size) -> tuple[int, ...] | None:

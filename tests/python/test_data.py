@@ -290,7 +290,7 @@ def test_csv(tmp_path, head, packed):
         (b"1,nan,0\n", r"line 1, column 2: a value is missing \(nan\)"),
         (b"1,1e999,0\n", "line 1, column 2: holds 1e999, inf as a number"),
         (b"1,2,nan\n", "line 1, column 3: a value is missing"),
-        (b"3\n4\n", "shape"),
+        (b"3\n4\n", "no column of features"),
         (b"1,2,0\n1,\xff\xfe,0\n", "line 2: is not text in UTF-8"),
         (b"1," + b"9" * 5000 + b",0\n", "line 1, column 2: holds 999.*inf as a number"),
         (b"1,2," + b"9" * 400 + b"\n", "line 1, column 3: holds the label 999"),
