@@ -31,8 +31,8 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 _MOST_AXES = 4  # of samples: height, width and channels of images
 _IDX_NAME = re.compile(r"(?:(?P<set>.+)-)?(?P<part>train|t10k|test)-(?P<what>images|labels)[-.]idx\d-(?:ubyte|int)(?:\.gz)?")
 _NPZ_NAMES = {  # of arrays, in lower case, the first that is there
-    "X": ("x", "x_train", "train_images"),
-    "y": ("y", "y_train", "train_labels"),
+    "X": ("x", "x_train", "train_images", "images", "data"),
+    "y": ("y", "y_train", "train_labels", "labels", "label", "target"),
     "X_test": ("x_test", "test_images"),
     "y_test": ("y_test", "test_labels"),
 }
@@ -116,8 +116,8 @@ def load(
       (``.gz``), or not. Where it holds several sets with names, the file with the images of one;
     - a folder with a subfolder of images (.png, .jpg, ...) for each class, by whose name it is called, or ``train`` and ``test``
       with such subfolders; with the extra ``image``;
-    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), and perhaps X_test and y_test; or x_train, y_train, ...;
-      other arrays are left alone;
+    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), or y (m, k) of one 1 in each row of 0, and perhaps X_test
+      and y_test; or x_train, y_train, ...; or images, labels; or data, target; other arrays are left alone;
     - a table of text, ``.csv``, ``.tsv`` or ``.txt``, or these with ``.gz``: features are numbers, separated by comma, semicolon,
       tab or blanks; with the extra ``table``.
 
@@ -126,7 +126,7 @@ def load(
 
     dtype : float32 or float64, of X.
     scale : divisor of the raw features. Without it, images whose whole numbers span 0..255 are divided by 255 (by 16 if none is
-        above 16, by 1 if none is above 1); tables are left as they are.
+        above 16, by 1 if none is above 1), and uint16 beyond 255 by 2^bits - 1 of as many bits; tables are left as they are.
     n_features : given, labels may be missing: a table of exactly that many columns, an ``.npz`` without y, one IDX file of images,
         one image or a folder of them; and samples of another length are refused.
     label : the column of a table that has the labels: its name, "first" or "last". By default the one that is called label, class
@@ -158,8 +158,6 @@ def load(
     if like is not None:
         scale = like.scale
     raw, facts, images = _read(path, n_features, label, header, encoding, size, like)
-    if "X" not in raw or ("y" not in raw and n_features is None):
-        raise DataError(f"{path}: holds {', '.join(sorted(raw)) or 'nothing that it knows'}; expected X and y")
     if ("X_test" in raw) != ("y_test" in raw):
         raise DataError(f"{path}: holds one of X_test and y_test; expected both or neither")
 
@@ -219,11 +217,7 @@ def _read(path: Path, n_features, label, header, encoding, size, like):
         raw, files = image_folders.read(path, size, like, labelled=n_features is None)
         return raw, {"files": files}, True
     if name.endswith(".npz"):
-        roles = {name: role for role, names in _NPZ_NAMES.items() for name in names}
-        arrays = read_npz(path, DataError, lambda name: name.lower() in roles)
-        found = {name.lower(): array for name, array in arrays.items()}
-        first = {role: next((name for name in names if name in found), None) for role, names in _NPZ_NAMES.items()}
-        return {role: found[name] for role, name in first.items() if name is not None}, {}, False
+        return _read_npz(path, n_features is None), {}, False
     if is_table:
         with _open(path) as stream:
             options = {"label": label, "header": header, "encoding": _encoding(encoding)}
@@ -231,6 +225,25 @@ def _read(path: Path, n_features, label, header, encoding, size, like):
         raw = {"X": table.X} if table.y is None else {"X": table.X, "y": table.y}
         return raw, {"columns": table.columns, "label": table.label, "note": table.note}, False
     raise DataError(f"{path}: is of no known kind; expected a folder of IDX files or of images, .npz, .csv or .csv.gz")
+
+
+def _read_npz(path: Path, labelled: bool) -> dict[str, np.ndarray]:
+    """The arrays in an .npz that _NPZ_NAMES knows, by what they are."""
+    roles, held = {}, []
+
+    def wanted(names: list[str]) -> dict[str, str]:
+        held.extend(names)
+        found = {name.lower(): name for name in names}
+        for role, known in _NPZ_NAMES.items():
+            roles.update({found[name]: role for name in [name for name in known if name in found][:1]})
+        return roles
+
+    arrays = read_npz(path, DataError, wanted)
+    if not ({"X", "y"} if labelled else {"X"}) <= set(roles.values()):
+        raise DataError(
+            f"{path}: holds the arrays {', '.join(held[:10]) or '(none)'}; expected X{' and y' if labelled else ''}"
+        )
+    return {roles[name]: array for name, array in arrays.items()}
 
 
 def _encoding(name: str | None) -> str | None:
@@ -396,16 +409,19 @@ def _read_idx_set(path: Path, files: dict[re.Match, Path], name: str | None) -> 
 
 
 def _samples(path: Path, what: str, X: np.ndarray) -> np.ndarray:
-    if X.dtype.kind not in "biuf":
-        raise DataError(f"{path}: {what} has dtype {X.dtype}; expected real numbers")
+    if X.dtype.kind not in "biuf" or X.dtype.itemsize > 8:
+        raise DataError(f"{path}: {what} has dtype {X.dtype}; expected real numbers of at most 64 bits")
     if not 2 <= X.ndim <= _MOST_AXES or X.size == 0:
         raise DataError(f"{path}: {what} has shape {X.shape}; expected (samples, features) or (samples, height, width)")
     return X
 
 
 def _grey_levels(X: np.ndarray) -> float:
-    """255 or 16 if X holds whole grey levels from 0 to at most that, else 1."""
+    """255 or 16 if X holds whole grey levels from 0 to at most that; for uint16 beyond 255 the most of as many bits, such as 4095;
+    else 1."""
     low, top = X.min(), X.max()
+    if X.dtype.kind == "u" and X.dtype.itemsize == 2 and top > 255:
+        return 2.0 ** int(top).bit_length() - 1
     if low < 0 or not 1 < top <= 255 or (X.dtype.kind == "f" and (np.rint(X) != X).any()):
         return 1.0
     return 16.0 if top <= 16 else 255.0
@@ -428,8 +444,12 @@ def _features(path: Path, what: str, X: np.ndarray, n: int, own: Preprocessing, 
 
 
 def _labels(path: Path, what: str, y: np.ndarray, m: int) -> np.ndarray:
-    """Labels (m,) of classes, as text or numbers."""
+    """Labels (m,) of classes, as text or numbers; of one-hot rows the numbers of their columns."""
     y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim == 2 and y.dtype.kind in "biuf":
+        if not (((y == 0) | (y == 1)).all() and (np.count_nonzero(y, axis=1) == 1).all()):
+            raise DataError(f"{path}: {what} has shape {y.shape}; expected ({m},) labels of classes, or one 1 in each row of 0")
+        y = y.argmax(axis=1)
     if y.dtype.kind not in "biufUS" or y.ndim != 1:
         raise DataError(f"{path}: {what} has dtype {y.dtype} and shape {y.shape}; expected ({m},) labels of classes")
     if len(y) != m:

@@ -31,6 +31,8 @@ LABELS = {
     "booleans": (Y > 0, (False, True)),
     "text": (np.array(["rose", "tree", "lily"])[Y], ("lily", "rose", "tree")),
     "bytes": (np.array([b"rose", b"tree", b"lily"])[Y], ("lily", "rose", "tree")),
+    "one-hot": (np.eye(3)[Y], (0, 1, 2)),
+    "one-hot, a class without samples": (np.eye(4, dtype=bool)[Y + (Y > 0)], (0, 2, 3)),
     "one column": (Y[:, None], (0, 1, 2)),
     "floats": (Y.astype(float), (0, 1, 2)),
     "half precision": (Y.astype(np.float16), (0, 1, 2)),
@@ -44,7 +46,8 @@ def test_labels_of_any_kind(npz, y, classes):
     found = npz({"X": X, "y": y})
     assert found.classes == classes
     assert [type(label) for label in found.classes] == [type(label) for label in classes]
-    flat = y.ravel() if y.dtype.kind != "S" else y.astype(str)
+    flat = y.argmax(axis=1) if y.shape[1:] > (1,) else y.ravel()
+    flat = flat.astype(str) if y.dtype.kind == "S" else flat
     np.testing.assert_array_equal(found.preprocessing.labels(found.y), flat)
     np.testing.assert_array_equal(np.unique(found.y), range(len(classes)))
     np.testing.assert_array_equal(found.preprocessing.codes(flat), found.y)
@@ -65,6 +68,8 @@ NAMES = {
     "Keras": ("x_train", "y_train", "x_test", "y_test"),
     "capitals": ("X_train", "Y_train", "X_test", "Y_test"),
     "MedMNIST": ("train_images", "train_labels", "test_images", "test_labels"),
+    "scikit-learn": ("data", "target", "x_test", "y_test"),
+    "images": ("images", "labels", "test_images", "test_labels"),
     "ours": ("X", "y", "X_test", "y_test"),
 }
 
