@@ -197,7 +197,7 @@ def _read(path: Path, n_features, label, header, encoding, size, like):
     """The arrays X, y, ... in a file or folder, what else it tells of them, and whether they are images of bytes."""
     name = path.name.lower().removesuffix(".gz")
     kind = _file_type(path)
-    folder, is_table = kind == stat.S_IFDIR, name.endswith(tables.SUFFIXES)
+    folder, is_table = kind == stat.S_IFDIR, tables.is_named(path)
     if (label, header, encoding) != (None, None, None) and (folder or not is_table):
         raise DataError(f"{path}: is no table of text; label, header and encoding are of such")
     if kind not in (stat.S_IFDIR, stat.S_IFREG):
@@ -220,7 +220,7 @@ def _read(path: Path, n_features, label, header, encoding, size, like):
         return _read_npz(path, n_features is None), {}, False
     if is_table:
         with _open(path) as stream:
-            options = {"label": label, "header": header, "encoding": _encoding(encoding)}
+            options = {"label": label, "header": header, "encoding": tables.check_encoding(encoding)}
             table = tables.read(path, stream, **options, n_features=n_features, like=like)
         raw = {"X": table.X} if table.y is None else {"X": table.X, "y": table.y}
         return raw, {"columns": table.columns, "label": table.label, "note": table.note}, False
@@ -244,15 +244,6 @@ def _read_npz(path: Path, labelled: bool) -> dict[str, np.ndarray]:
             f"{path}: holds the arrays {', '.join(held[:10]) or '(none)'}; expected X{' and y' if labelled else ''}"
         )
     return {roles[name]: array for name, array in arrays.items()}
-
-
-def _encoding(name: str | None) -> str | None:
-    """ValueError for what is no encoding of text."""
-    try:
-        "".encode(name or "utf-8")
-    except (LookupError, ValueError, TypeError):
-        raise ValueError(f"encoding is {_check.shown(name)}; expected that of a text, such as latin-1") from None
-    return name
 
 
 def _image_shape(path: Path, shape: tuple[int, ...], size) -> tuple[int, ...] | None:

@@ -19,6 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from . import _check
 from ._check import memory_size
 from .preprocessing import DataError, Preprocessing
 
@@ -29,6 +30,20 @@ _LABELS = ("label", "class", "target")  # names that a column of labels has, whe
 _NUMBERED = ("id", "index", "row")  # names of a first column that is left out where it counts the rows
 _FLAGS = ("true", "false")  # in lower case: 1 and 0 in a column that has no other values
 _LOOKED_AT = 20  # lines from which the layout is told
+
+
+def is_named(path: Path) -> bool:
+    """Whether the file has the name of a table of text, perhaps a compressed one."""
+    return path.name.lower().removesuffix(".gz").endswith(SUFFIXES)
+
+
+def check_encoding(name: str | None) -> str | None:
+    """The name of an encoding of text, or None; ValueError for another."""
+    try:
+        "".encode(name or "utf-8")
+    except (LookupError, ValueError, TypeError):
+        raise ValueError(f"encoding is {_check.shown(name)}; expected that of a text, such as latin-1") from None
+    return name
 
 
 class Table(NamedTuple):
