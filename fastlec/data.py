@@ -115,7 +115,7 @@ def load(
       EMNIST and QMNIST), and perhaps the same for ``t10k`` or ``test``; with a dot for the last hyphen but one, and gzip-compressed
       (``.gz``), or not. Where it holds several sets with names, the file with the images of one;
     - a folder with a subfolder of images (.png, .jpg, ...) for each class, by whose name it is called, or ``train`` and ``test``
-      with such subfolders; with the extra ``image``;
+      (or ``val``) with such subfolders; transparent pixels are as on white paper; with the extra ``image``;
     - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), or y (m, k) of one 1 in each row of 0, and perhaps X_test
       and y_test; or x_train, y_train, ...; or images, labels; or data, target; other arrays are left alone;
     - a table of text, ``.csv``, ``.tsv`` or ``.txt``, or these with ``.gz``: features are numbers, separated by comma, semicolon,
@@ -155,6 +155,7 @@ def load(
     dtype, path = _check.layer_dtype(dtype), Path(_check.path(path))
     scale = None if scale is None else _check.positive(scale, "scale")
     n_features = None if n_features is None else _check.count(n_features, "n_features", 1)
+    size = _sides(size)
     if like is not None:
         scale = like.scale
     raw, facts, images = _read(path, n_features, label, header, encoding, size, like)
@@ -246,21 +247,30 @@ def _read_npz(path: Path, labelled: bool) -> dict[str, np.ndarray]:
     return {roles[name]: array for name, array in arrays.items()}
 
 
+def _sides(size) -> tuple[int, int] | str | None:
+    """(height, width), "square" or None, as `load` takes it; ValueError or TypeError for another."""
+    if size is None or size == "square":
+        return size
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(f"size is {_check.shown(size)}; expected (height, width), 'square' or None")
+    return tuple(_check.count(side, f"size[{i}]", 1) for i, side in enumerate(size))
+
+
 def _image_shape(path: Path, shape: tuple[int, ...], size) -> tuple[int, ...] | None:
     """Of a sample of this shape; size says what a row is an image of, or what images must be."""
     n = math.prod(shape)
     if len(shape) > 1:
-        if isinstance(size, tuple) and shape[:2] != size[:2]:
+        if isinstance(size, tuple) and shape[:2] != size:
             raise DataError(f"{path}: its images are {shape[0]} x {shape[1]}; expected {size[0]} x {size[1]}")
         return shape
     if size is None or (size == "square" and square(n) is None):
         return None
     if size == "square":
         return square(n)
-    if n % math.prod(size[:2]):
+    if n % math.prod(size):
         raise DataError(f"{path}: its samples have {n} features; expected images of {size[0]} x {size[1]}")
-    channels = n // math.prod(size[:2])
-    return tuple(size[:2]) if channels == 1 else (*size[:2], channels)
+    channels = n // math.prod(size)
+    return tuple(size) if channels == 1 else (*size, channels)
 
 
 def _training_part(X: np.ndarray, y: np.ndarray | None) -> np.ndarray:

@@ -39,9 +39,14 @@ class Picture(NamedTuple):
     loop: int | None = None
 
     @property
-    def colours(self) -> np.ndarray:
-        """A view of the pixels without alpha."""
-        return without_alpha(self.pixels)
+    def over_white(self) -> np.ndarray:
+        """The pixels as they are seen on white paper, (H, W) gray or (H, W, 3): without alpha, and without the colours it hides."""
+        colours = without_alpha(self.pixels)
+        if colours is self.pixels:
+            return colours
+        alpha = self.pixels[..., -1:].astype(np.uint16)
+        seen = ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        return seen[..., 0] if seen.shape[2] == 1 else seen
 
     @property
     def frames(self) -> tuple[np.ndarray, ...]:
