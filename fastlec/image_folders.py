@@ -19,8 +19,8 @@ _TESTS = ("test", "val", "valid", "validation")  # folders beside train, the fir
 
 def read(path: Path, size, like: Preprocessing | None, *, labelled: bool) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """X (m, height, width) or (m, height, width, 3) uint8 of the images, transparent pixels as on white paper; y (m,) the names of
-    their folders, whole numbers where all are; X_test and y_test of those in ``test`` (or ``val``) where the folder is cut into
-    ``train`` and ``test``; and the files of X.
+    their folders, whole numbers where all are; X_test and y_test of those in ``test`` (or ``val``) where they are in
+    ``train``; and the files of X.
 
     size : (height, width) to resize to, or None where all are of one.  like : a model's, whose size and colours they get.
     labelled : False where path may also be one image, or a folder of images.  DataError for what is none of these.
@@ -37,8 +37,8 @@ def read(path: Path, size, like: Preprocessing | None, *, labelled: bool) -> tup
         return {"X": _pixels([path], size, colour)}, (path.name,)
     parts = {folder.name.lower(): folder for folder in _entries(path) if folder.is_dir()}
     test = next((part for part in _TESTS if part in parts and _classes(parts[part])), None)
-    if "train" in parts and test and _classes(parts["train"]):
-        files = {end: _classes(parts[part]) for end, part in (("", "train"), ("_test", test))}
+    if "train" in parts and _classes(parts["train"]):
+        files = {"": _classes(parts["train"])} | ({"_test": _classes(parts[test])} if test else {})
     else:
         files = {"": _classes(path)}
     plain = _images(path)

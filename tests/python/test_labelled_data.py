@@ -190,11 +190,16 @@ def test_folders_called_by_numbers(pictures):
 
 
 def test_folders_around_folders_of_images(pictures):
-    folder = pictures({"train/a/1.png": IMAGES[0], "train/b/1.png": IMAGES[1], "test/1.png": IMAGES[2]})
-    with pytest.raises(DataError, match="a subfolder of images for each class, in it; train in it has such"):
+    folder = pictures({"set/train/a/1.png": IMAGES[0], "set/train/b/1.png": IMAGES[1], "set/test/1.png": IMAGES[2]})
+    found = data.load(folder / "set")
+    assert (found.classes, found.X_test) == (("a", "b"), None)
+    pictures({"set/val/b/1.png": IMAGES[2]})
+    assert data.load(folder / "set").y_test.tolist() == [1]
+    pictures({"more/a/1.png": IMAGES[0]})
+    (folder / "more").rename(folder / "around")
+    (folder / "set").rename(folder / "around" / "set")
+    with pytest.raises(DataError, match="a subfolder of images for each class, in it; around in it has such"):
         data.load(folder)
-    pictures({"val/b/1.png": IMAGES[2]})
-    assert data.load(folder).y_test.tolist() == [1]
 
 
 @pytest.mark.parametrize("size", [(0, 3), (3,), (2, 2, 3), "large", 5, (2.5, 3), (2, -1)])
