@@ -99,6 +99,20 @@ def test_what_diverges_unscaled_is_told(capsys):
     assert "that of chance is 0.693; the features reach 1.01e+06: standardise them" in out
     save_digits("ones.npz", X=np.full((100, 2), np.nan))
     refused(capsys, "X[0, 0] is nan", "train", "--data", "ones.npz")
+    y = np.arange(100) % 2
+    np.savez("dead.npz", X=1e4 * np.random.default_rng(0).choice([-1, 1], (100, 3)), y=y)
+    _, out, _ = run(capsys, "train", "--data", "dead.npz", "--no-scale", "--epochs", 3, "--lr", 1e-30)
+    assert (
+        "little was learnt: the loss ends at 0.693, that of chance is 0.693; the features reach 1e+04: standardise them" in out
+    )
+    _, out, _ = run(capsys, "train", "--data", "dead.npz", "--epochs", 3, "--lr", 1e-30)
+    assert "little was learnt" not in out
+    np.savez("images.npz", X=1e4 * np.random.default_rng(0).choice([-1, 1], (100, 8, 8)), y=y)
+    _, out, _ = run(capsys, "train", "--data", "images.npz", "--epochs", 3)
+    assert "diverged: the loss ends at" in out
+    assert "the pixels reach 1e+04: expected grey levels from 0 to 1, or bytes" in out
+    np.savez("few.npz", X=np.eye(3), y=[0, 1, 2])
+    refused(capsys, "few.npz: y has 3 labels and no class of two samples", "train", "--data", "few.npz")
 
 
 def test_labels_without_phantom_classes(capsys):
