@@ -31,8 +31,8 @@ _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0
 _MOST_AXES = 4  # of samples: height, width and channels of images
 _IDX_NAME = re.compile(r"(?:(?P<set>.+)-)?(?P<part>train|t10k|test)-(?P<what>images|labels)[-.]idx\d-(?:ubyte|int)(?:\.gz)?")
 _NPZ_NAMES = {  # of arrays, in lower case, the first that is there
-    "X": ("x", "x_train", "train_images"),
-    "y": ("y", "y_train", "train_labels"),
+    "X": ("x", "x_train", "train_images", "images", "data"),
+    "y": ("y", "y_train", "train_labels", "labels", "label", "target"),
     "X_test": ("x_test", "test_images"),
     "y_test": ("y_test", "test_labels"),
 }
@@ -104,6 +104,7 @@ def load(
     n_features: int | None = None,
     label: str | None = None,
     header: bool | None = None,
+    encoding: str | None = None,
     size: tuple[int, int] | str | None = None,
     standardise: bool = False,
     like: Preprocessing | None = None,
@@ -114,9 +115,9 @@ def load(
       EMNIST and QMNIST), and perhaps the same for ``t10k`` or ``test``; with a dot for the last hyphen but one, and gzip-compressed
       (``.gz``), or not. Where it holds several sets with names, the file with the images of one;
     - a folder with a subfolder of images (.png, .jpg, ...) for each class, by whose name it is called, or ``train`` and ``test``
-      with such subfolders; with the extra ``image``;
-    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), and perhaps X_test and y_test; or x_train, y_train, ...;
-      other arrays are left alone;
+      (or ``val``) with such subfolders; transparent pixels are as on white paper; with the extra ``image``;
+    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), or y (m, k) of one 1 in each row of 0, and perhaps X_test
+      and y_test; or x_train, y_train, ...; or images, labels; or data, target; other arrays are left alone;
     - a table of text, ``.csv``, ``.tsv`` or ``.txt``, or these with ``.gz``: features are numbers, separated by comma, semicolon,
       tab or blanks; with the extra ``table``.
 
@@ -125,21 +126,25 @@ def load(
 
     dtype : float32 or float64, of X.
     scale : divisor of the raw features. Without it, images whose whole numbers span 0..255 are divided by 255 (by 16 if none is
-        above 16, by 1 if none is above 1); tables are left as they are.
+        above 16, by 1 if none is above 1), and uint16 beyond 255 by 2^bits - 1 of as many bits; tables are left as they are.
     n_features : given, labels may be missing: a table of exactly that many columns, an ``.npz`` without y, one IDX file of images,
         one image or a folder of them; and samples of another length are refused.
     label : the column of a table that has the labels: its name, "first" or "last". By default the one that is called label, class
         or target, else the last.
     header : whether the first line of a table has names. By default it has where it holds text above a number, no number at all, or
         0, 1, 2, ...; ``note`` says what was found.
+    encoding : of a table, such as "latin-1" or "cp1252". By default UTF-8, or UTF-16 where the file begins with its mark.
     size : (height, width) to which the images of a folder are resized, or which rows (m, n) are images of; "square": rows are
         images of that shape. Rows are no images by default.
     standardise : give the features of samples that are no images mean 0 and standard deviation 1, those of the part that
         :func:`split` leaves for training.
     like : how the samples of a model were prepared: these are in the same way. Columns are found by name where they have names.
 
+    Labels of the test set are among those of y, and with ``like`` all among its classes; others are refused, for no answer to them
+    could be right.
+
     Raises DataError if anything is missing, malformed, not finite, or of shapes that do not match, with the line and the column
-    where there are such; ImportError without the library that reads it.
+    where there are such; ImportError without the library that reads it; ValueError or TypeError for arguments of another kind.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -153,11 +158,17 @@ def load(
     dtype, path = _check.layer_dtype(dtype), Path(_check.path(path))
     scale = None if scale is None else _check.positive(scale, "scale")
     n_features = None if n_features is None else _check.count(n_features, "n_features", 1)
+    size = _sides(size)
+    if label is not None and (not isinstance(label, str) or not label):
+        raise ValueError(f"label is {_check.shown(label)}; expected the name of a column, 'first' or 'last'")
+    if header is not None:
+        _check.flag(header, "header")
+    _check.flag(standardise, "standardise")
+    if not isinstance(like, Preprocessing | None):
+        raise TypeError(f"like is a {type(like).__name__}; expected a Preprocessing")
     if like is not None:
         scale = like.scale
-    raw, facts, images = _read(path, n_features, label, header, size, like)
-    if "X" not in raw or ("y" not in raw and n_features is None):
-        raise DataError(f"{path}: holds {', '.join(sorted(raw)) or 'nothing that it knows'}; expected X and y")
+    raw, facts, images = _read(path, n_features, label, header, encoding, size, like)
     if ("X_test" in raw) != ("y_test" in raw):
         raise DataError(f"{path}: holds one of X_test and y_test; expected both or neither")
 
@@ -193,13 +204,13 @@ def load(
     return Dataset(**parts, **facts, name=path.name)
 
 
-def _read(path: Path, n_features, label, header, size, like):
+def _read(path: Path, n_features, label, header, encoding, size, like):
     """The arrays X, y, ... in a file or folder, what else it tells of them, and whether they are images of bytes."""
     name = path.name.lower().removesuffix(".gz")
     kind = _file_type(path)
-    folder, is_table = kind == stat.S_IFDIR, name.endswith(tables.SUFFIXES)
-    if (label is not None or header is not None) and (folder or not is_table):
-        raise DataError(f"{path}: is no table of text; label and header are of such")
+    folder, is_table = kind == stat.S_IFDIR, tables.is_named(path)
+    if (label, header, encoding) != (None, None, None) and (folder or not is_table):
+        raise DataError(f"{path}: is no table of text; label, header and encoding are of such")
     if kind not in (stat.S_IFDIR, stat.S_IFREG):
         raise DataError(f"{path}: is neither a file nor a folder")
     if re.search(r"idx\d-(ubyte|int)$", name) and not folder:
@@ -217,40 +228,65 @@ def _read(path: Path, n_features, label, header, size, like):
         raw, files = image_folders.read(path, size, like, labelled=n_features is None)
         return raw, {"files": files}, True
     if name.endswith(".npz"):
-        roles = {name: role for role, names in _NPZ_NAMES.items() for name in names}
-        arrays = read_npz(path, DataError, lambda name: name.lower() in roles)
-        found = {name.lower(): array for name, array in arrays.items()}
-        first = {role: next((name for name in names if name in found), None) for role, names in _NPZ_NAMES.items()}
-        return {role: found[name] for role, name in first.items() if name is not None}, {}, False
+        return _read_npz(path, n_features is None), {}, False
     if is_table:
         with _open(path) as stream:
-            table = tables.read(path, stream, label=label, header=header, n_features=n_features, like=like)
+            options = {"label": label, "header": header, "encoding": tables.check_encoding(encoding)}
+            table = tables.read(path, stream, **options, n_features=n_features, like=like)
         raw = {"X": table.X} if table.y is None else {"X": table.X, "y": table.y}
         return raw, {"columns": table.columns, "label": table.label, "note": table.note}, False
     raise DataError(f"{path}: is of no known kind; expected a folder of IDX files or of images, .npz, .csv or .csv.gz")
+
+
+def _read_npz(path: Path, labelled: bool) -> dict[str, np.ndarray]:
+    """The arrays in an .npz that _NPZ_NAMES knows, by what they are."""
+    roles, held = {}, []
+
+    def wanted(names: list[str]) -> dict[str, str]:
+        held.extend(names)
+        found = {name.lower(): name for name in names}
+        for role, known in _NPZ_NAMES.items():
+            roles.update({found[name]: role for name in [name for name in known if name in found][:1]})
+        return roles
+
+    arrays = read_npz(path, DataError, wanted)
+    if not ({"X", "y"} if labelled else {"X"}) <= set(roles.values()):
+        raise DataError(
+            f"{path}: holds the arrays {', '.join(held[:10]) or '(none)'}; expected X{' and y' if labelled else ''}"
+        )
+    return {roles[name]: array for name, array in arrays.items()}
+
+
+def _sides(size) -> tuple[int, int] | str | None:
+    """(height, width), "square" or None, as `load` takes it; ValueError or TypeError for another."""
+    if size is None or size == "square":
+        return size
+    if not isinstance(size, (tuple, list)) or len(size) != 2:
+        raise ValueError(f"size is {_check.shown(size)}; expected (height, width), 'square' or None")
+    return tuple(_check.count(side, f"size[{i}]", 1) for i, side in enumerate(size))
 
 
 def _image_shape(path: Path, shape: tuple[int, ...], size) -> tuple[int, ...] | None:
     """Of a sample of this shape; size says what a row is an image of, or what images must be."""
     n = math.prod(shape)
     if len(shape) > 1:
-        if isinstance(size, tuple) and shape[:2] != size[:2]:
+        if isinstance(size, tuple) and shape[:2] != size:
             raise DataError(f"{path}: its images are {shape[0]} x {shape[1]}; expected {size[0]} x {size[1]}")
         return shape
     if size is None or (size == "square" and square(n) is None):
         return None
     if size == "square":
         return square(n)
-    if n % math.prod(size[:2]):
+    if n % math.prod(size):
         raise DataError(f"{path}: its samples have {n} features; expected images of {size[0]} x {size[1]}")
-    channels = n // math.prod(size[:2])
-    return tuple(size[:2]) if channels == 1 else (*size[:2], channels)
+    channels = n // math.prod(size)
+    return tuple(size) if channels == 1 else (*size, channels)
 
 
 def _training_part(X: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-    """The rows that `split` leaves for training; all where it leaves none aside."""
+    """The rows that `split` leaves for training; all where it leaves none aside, or there are no labels."""
     try:
-        return X[split(y)[0]]
+        return X if y is None else X[split(y)[0]]
     except DataError:
         return X
 
@@ -384,16 +420,19 @@ def _read_idx_set(path: Path, files: dict[re.Match, Path], name: str | None) -> 
 
 
 def _samples(path: Path, what: str, X: np.ndarray) -> np.ndarray:
-    if X.dtype.kind not in "biuf":
-        raise DataError(f"{path}: {what} has dtype {X.dtype}; expected real numbers")
+    if X.dtype.kind not in "biuf" or X.dtype.itemsize > 8:
+        raise DataError(f"{path}: {what} has dtype {X.dtype}; expected real numbers of at most 64 bits")
     if not 2 <= X.ndim <= _MOST_AXES or X.size == 0:
         raise DataError(f"{path}: {what} has shape {X.shape}; expected (samples, features) or (samples, height, width)")
     return X
 
 
 def _grey_levels(X: np.ndarray) -> float:
-    """255 or 16 if X holds whole grey levels from 0 to at most that, else 1."""
+    """255 or 16 if X holds whole grey levels from 0 to at most that; for uint16 beyond 255 the most of as many bits, such as 4095;
+    else 1."""
     low, top = X.min(), X.max()
+    if X.dtype.kind == "u" and X.dtype.itemsize == 2 and top > 255:
+        return 2.0 ** int(top).bit_length() - 1
     if low < 0 or not 1 < top <= 255 or (X.dtype.kind == "f" and (np.rint(X) != X).any()):
         return 1.0
     return 16.0 if top <= 16 else 255.0
@@ -416,8 +455,12 @@ def _features(path: Path, what: str, X: np.ndarray, n: int, own: Preprocessing, 
 
 
 def _labels(path: Path, what: str, y: np.ndarray, m: int) -> np.ndarray:
-    """Labels (m,) of classes, as text or numbers."""
+    """Labels (m,) of classes, as text or numbers; of one-hot rows the numbers of their columns."""
     y = y.reshape(len(y)) if y.ndim == 2 and y.shape[1] == 1 else y
+    if y.ndim == 2 and y.dtype.kind in "biuf":
+        if not (((y == 0) | (y == 1)).all() and (np.count_nonzero(y, axis=1) == 1).all()):
+            raise DataError(f"{path}: {what} has shape {y.shape}; expected ({m},) labels of classes, or one 1 in each row of 0")
+        y = y.argmax(axis=1)
     if y.dtype.kind not in "biufUS" or y.ndim != 1:
         raise DataError(f"{path}: {what} has dtype {y.dtype} and shape {y.shape}; expected ({m},) labels of classes")
     if len(y) != m:

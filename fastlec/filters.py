@@ -23,8 +23,8 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
     """The convolution of an image with a kernel (lecture 5.1), of the image's size: scipy.ndimage.convolve with its origin.
 
     y[a, b] = sum_ij kernel[i, j] image[a + R//2 + origin[0] - i, b + S//2 + origin[1] - j], for each channel by itself.
-    The layers and `conv2d` do not turn the kernel, nor do scipy.ndimage.correlate and OpenCV's filter2D. What these give is
-    filter2d(image, kernel[::-1, ::-1], origin=(R % 2 - 1, S % 2 - 1)): origin 0 along odd sides, -1 along even ones.
+    The layers and `conv2d` do not turn the kernel, nor do scipy.ndimage.correlate and OpenCV's filter2D, as which there is
+    `correlate2d`: filter2d(image, kernel[::-1, ::-1], origin=(R % 2 - 1, S % 2 - 1)), origin 0 along odd sides, -1 along even ones.
 
     image : (H, W) gray or (H, W, C) colour. kernel : (R, S), neither 0, of any size, even or odd, also larger than the image.
     origin : int or (down, across): how far the kernel is moved, from -(R//2) to (R-1)//2, and likewise for S; above 0 the result
@@ -44,8 +44,8 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
     >>> image = [[0, 0, 1, 0, 0]]
     >>> fastlec.filter2d(image, [[1, 2]])
     array([[0., 1., 2., 0., 0.]])
-    >>> fastlec.filter2d(image, [[2, 1]], origin=(0, -1))  # scipy.ndimage.correlate(image, [[1, 2]])
-    array([[0., 0., 2., 1., 0.]])
+    >>> fastlec.filter2d(image, [[1, 2]], origin=(0, -1))
+    array([[0., 0., 1., 2., 0.]])
     """
     image = _check.as_array(image, "image")
     dtype = _check.float_dtype(image.dtype, "image")
@@ -74,6 +74,20 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
     return out
 
 
+def correlate2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
+    """The correlation of an image with a kernel, which is not turned, even or odd: scipy.ndimage.correlate, OpenCV's filter2D.
+
+    y[a, b] = sum_ij kernel[i, j] image[a + i - R//2 - origin[0], b + j - S//2 - origin[1]], for each channel by itself. Arguments,
+    result and errors are those of `filter2d`, whose modes "mirror" and "nearest" are OpenCV's BORDER_DEFAULT and BORDER_REPLICATE.
+
+    >>> fastlec.filters.correlate2d([[0, 0, 1, 0, 0]], [[1, 2]])
+    array([[0., 0., 2., 1., 0.]])
+    """
+    turned = _check_kernel(kernel)[::-1, ::-1]
+    pair = zip(_origin(origin, turned.shape), turned.shape, strict=True)
+    return filter2d(image, turned, mode=mode, cval=cval, origin=tuple(n % 2 - 1 - o for o, n in pair), out=out)
+
+
 def gradient_magnitude(image, *, mode="reflect", cval=0.0, out=None):
     """How steep the image is: the square root of the sum of squares of its filtering by `sobel_x` and by `sobel_y`.
 
@@ -100,13 +114,19 @@ def _check_out(out, shape, dtype):
         _check.output(out, shape, out.dtype if integers else dtype)
 
 
-def _turned(kernel, origin):
-    """The kernel as a correlation takes it: float64, turned by 180 degrees, and odd, with zeros where its middle would not be that
-    of its place."""
+def _check_kernel(kernel):
+    """The kernel as an array. ValueError or TypeError for what is none."""
     kernel = _check.as_array(kernel, "kernel")
     _check.float_dtype(kernel.dtype, "kernel")
     if kernel.ndim != 2 or 0 in kernel.shape:
         raise ValueError(f"kernel has shape {kernel.shape}; expected (rows, columns), neither of them 0")
+    return kernel
+
+
+def _turned(kernel, origin):
+    """The kernel as a correlation takes it: float64, turned by 180 degrees, and odd, with zeros where its middle would not be that
+    of its place."""
+    kernel = _check_kernel(kernel)
     firsts, halves = [], []
     for n, o in zip(kernel.shape, _origin(origin, kernel.shape), strict=True):
         first = o - (n - 1) // 2  # where the turned kernel begins, from the pixel that is computed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from ._check import memory_size
 from .io import words
 from .preprocessing import DataError, Preprocessing
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm", ".pnm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".avif", ".pgm", ".ppm", ".pnm")
+_TESTS = ("test", "val", "valid", "validation")  # folders beside train, the first that there is
 
 
 def read(path: Path, size, like: Preprocessing | None, *, labelled: bool) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """X (m, height, width) or (m, height, width, 3) uint8 of the images, y (m,) the names of their folders, X_test and y_test of
-    those in ``test`` where the folder is cut into ``train`` and ``test``; and the files of X.
+    """X (m, height, width) or (m, height, width, 3) uint8 of the images, transparent pixels as on white paper; y (m,) the names of
+    their folders, whole numbers where all are; X_test and y_test of those in ``test`` (or ``val``) where they are in
+    ``train``; and the files of X.
 
     size : (height, width) to resize to, or None where all are of one.  like : a model's, whose size and colours they get.
     labelled : False where path may also be one image, or a folder of images.  DataError for what is none of these.
@@ -33,8 +36,9 @@ def read(path: Path, size, like: Preprocessing | None, *, labelled: bool) -> tup
             raise DataError(f"{path}: is one image; expected a folder with a subfolder of images for each class")
         return {"X": _pixels([path], size, colour)}, (path.name,)
     parts = {folder.name.lower(): folder for folder in _entries(path) if folder.is_dir()}
-    if {"train", "test"} <= set(parts) and _classes(parts["train"]):
-        files = {end: _classes(parts[part]) for end, part in (("", "train"), ("_test", "test"))}
+    test = next((part for part in _TESTS if part in parts and _classes(parts[part])), None)
+    if "train" in parts and _classes(parts["train"]):
+        files = {"": _classes(parts["train"])} | ({"_test": _classes(parts[test])} if test else {})
     else:
         files = {"": _classes(path)}
     plain = _images(path)
@@ -42,12 +46,14 @@ def read(path: Path, size, like: Preprocessing | None, *, labelled: bool) -> tup
         return {"X": _pixels(plain, size, colour)}, tuple(file.name for file in plain)
     if not files[""]:
         text = "train-images-idx3-ubyte and train-labels-idx1-ubyte (or .gz), or a subfolder of images for each class"
-        raise DataError(f"{path}: expected the files {text}, in it")
+        there = next((f"; {folder.name} in it has such" for folder in parts.values() if _classes(folder)), "")
+        raise DataError(f"{path}: expected the files {text}, in it{there}")
     every = [file for end in files for _, file in files[end]]
     X, raw, start = _pixels(every, size, colour), {}, 0
+    number = int if all(re.fullmatch(r"0|-?[1-9]\d{0,17}", name, re.ASCII) for end in files for name, _ in files[end]) else str
     for end, found in files.items():
         raw[f"X{end}"] = X[start : start + len(found)]
-        raw[f"y{end}"] = np.array([name for name, _ in found], dtype=str)
+        raw[f"y{end}"] = np.array([number(name) for name, _ in found])
         start += len(found)
     return raw, tuple(f"{name}/{file.name}" for name, file in files[""])
 
@@ -73,10 +79,9 @@ def _pixels(files: list[Path], size, colour: bool | None) -> np.ndarray:
     pictures = []
     for file in files:
         try:
-            pixels = images.read(file).colours
+            pixels = images.read(file).over_white
         except images.ImageError as error:
             raise DataError(str(error)) from error
-        pixels = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
         if pixels.dtype == np.uint16:
             pixels = np.rint(pixels / 257).astype(np.uint8)
         if isinstance(size, tuple):

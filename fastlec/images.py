@@ -25,6 +25,7 @@ class Picture(NamedTuple):
     icc_profile : what the numbers mean as colours, or None.  exif : what EXIF says of it, without a thumbnail; b"" where
     that is broken; or None.
     dpi : pixels per inch, across and down, or None.  jpeg : Pillow's options for a JPEG file quantized as this one was, or None.
+    others : what else it says, in words: "XMP", "text", "comment".
     following : the frames of an animation, or pages, after the first: arrays like pixels.
     durations : of all frames, in ms.  loop : how often they are shown, 0 for always, or None for once.
     """
@@ -37,11 +38,17 @@ class Picture(NamedTuple):
     following: tuple[np.ndarray, ...] = ()
     durations: tuple[int, ...] = ()
     loop: int | None = None
+    others: tuple[str, ...] = ()
 
     @property
-    def colours(self) -> np.ndarray:
-        """A view of the pixels without alpha."""
-        return without_alpha(self.pixels)
+    def over_white(self) -> np.ndarray:
+        """The pixels as they are seen on white paper, (H, W) gray or (H, W, 3): without alpha, and without the colours it hides."""
+        colours = without_alpha(self.pixels)
+        if colours is self.pixels:
+            return colours
+        alpha = self.pixels[..., -1:].astype(np.uint16)
+        seen = ((colours * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
+        return seen[..., 0] if seen.shape[2] == 1 else seen
 
     @property
     def frames(self) -> tuple[np.ndarray, ...]:
@@ -80,6 +87,8 @@ _KINDS = {
     "TGA": _Kind("L LA RGB RGBA"),
 }
 _NAMES = {"icc_profile": "ICC profile", "exif": "EXIF", "dpi": "dpi"}
+_XMP = "XML:com.adobe.xmp"  # the name that a PNG file has for it
+_MODES = {"L": "gray", "LA": "gray with alpha", "I;16": "16-bit gray"}  # in words, where Pillow's name is none
 _ONE_PICTURE = ("MPO", "PSD", "ICO", "ICNS")  # whose other pictures, or layers, are parts or views of the first
 _FRAMES = 4  # all frames together are at most so many of the largest picture that Pillow takes for honest
 _LAYOUT = {
@@ -146,7 +155,7 @@ def _picture(pil, image, file) -> Picture:
     if len({(frame.size, frame.mode) for frame in frames}) > 1:
         raise ValueError("its pictures are of several sizes or kinds; expected frames or pages that are alike")
     pixels = [_array(frame) for frame in frames]
-    return Picture(pixels[0], *first, jpeg, tuple(pixels[1:]), tuple(durations), image.info.get("loop"))
+    return Picture(pixels[0], *first, jpeg, tuple(pixels[1:]), tuple(durations), image.info.get("loop"), _others(image))
 
 
 def _plain(image):
@@ -216,13 +225,24 @@ def _exif(upright, image) -> bytes | None:
         return b""
 
 
+def _others(image) -> tuple[str, ...]:
+    """What a picture says beside its EXIF, which holds the XMP of a TIFF file, in words."""
+    texts = set(getattr(image, "text", ())) - {_XMP}
+    found = {
+        "XMP": image.format != "TIFF" and {"xmp", _XMP} & set(image.info),
+        "text": texts,
+        "comment": image.info.get("comment"),
+    }
+    return tuple(name for name, value in found.items() if value)
+
+
 def _dpi(dpi, turned: bool) -> tuple[float, float] | None:
     """As the file says it, if it can be written; of a picture that was turned the other way round."""
     try:
         across, down = (float(number) for number in dpi)
     except (TypeError, ValueError, ArithmeticError):
         return None
-    if not (1 <= across < 65536 and 1 <= down < 65536):
+    if not (1 <= across < 65536 and 1 <= down < 65536) or across == down == 1:  # which is Pillow's for a TIFF that says none
         return None
     return (down, across) if turned else (across, down)
 
@@ -308,7 +328,7 @@ def write(path: str | os.PathLike, picture: Picture, *, quality: int | None = No
     kind, pil = check_path(path, quality), _pillow()
     facts = _KINDS[kind]
     images = [pil.Image.fromarray(frame) for frame in picture.frames]
-    options, lost = {}, []
+    options, lost = {}, list(picture.others)
     for name in _NAMES:
         if (value := getattr(picture, name)) is not None:
             if value and name in facts.holds:
@@ -331,7 +351,10 @@ def write(path: str | os.PathLike, picture: Picture, *, quality: int | None = No
     with io.replacing(path) as file:
         try:
             if images[0].mode not in facts.modes.split():
-                raise ValueError(f"cannot write mode {images[0].mode} as {kind}")
+                names = [
+                    ", ".join(_MODES.get(mode, mode) for mode in modes) for modes in ([images[0].mode], facts.modes.split())
+                ]
+                raise ValueError(f"it holds {names[1]}, not {names[0]}; expected .png or .tif")
             if picture.following and "frames" not in facts.holds:
                 raise ValueError(f"it holds one picture, not {len(images)} frames; expected .png, .gif, .webp or .tif")
             if picture.following and images[0].mode == "I;16" and kind != "TIFF":

@@ -22,7 +22,7 @@ import secrets
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -394,11 +394,13 @@ def require_finite(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) ->
 
 
 def read_npz(
-    path: str | os.PathLike, error: type[ValueError] = ModelError, wanted: Callable[[str], bool] | None = None
+    path: str | os.PathLike,
+    error: type[ValueError] = ModelError,
+    wanted: Callable[[list[str]], Container[str]] | None = None,
 ) -> dict[str, np.ndarray]:
     """The arrays of any ``.npz``: numbers of every shape, and single strings; nothing that needs pickle.
 
-    wanted : which arrays to read, by name, all text of whatever shape among them; entries that are not wanted are not looked into.
+    wanted : of the names of all arrays those to read, which may be text of any shape; the other entries are not looked into.
 
     Every header is checked against the sizes in the archive, and their sum against the machine's memory, before
     the first array is allocated. Raises ``error`` (ModelError, or the caller's own kind) with one line.
@@ -407,7 +409,9 @@ def read_npz(
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             if wanted is not None:
-                members = [m for m in members if m.filename.endswith(".npy") and wanted(m.filename.removesuffix(".npy"))]
+                members = [member for member in members if member.filename.endswith(".npy")]
+                chosen = wanted([member.filename.removesuffix(".npy") for member in members])
+                members = [member for member in members if member.filename.removesuffix(".npy") in chosen]
             for member in members:
                 _check_member(archive, member, texts=wanted is not None)
             if sum(member.file_size for member in members) > memory_size():
@@ -447,7 +451,8 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, texts: bool
         texts or (dtype.kind == "U" and shape == () and size <= max(_META_BYTES, member.compress_size))
     )
     if dtype.kind not in "biuf" and not text:
-        raise ValueError(f"entry {name!r} has dtype {dtype}; expected real numbers")
+        pickled = ", which is pickled" if dtype.hasobject else ""
+        raise ValueError(f"entry {name!r} has dtype {dtype}{pickled}; expected real numbers{' or text' if texts else ''}")
     if min(shape, default=0) < 0 or header + size != member.file_size:
         raise ValueError(f"entry {name!r} has {member.file_size} bytes; its header says shape {shape}, {header + size} bytes")
     if member.file_size > DEFLATE_RATIO * (member.compress_size + 64):

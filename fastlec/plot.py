@@ -23,6 +23,7 @@ MOST_IMAGES = 32  # filters, or images of weights, in a picture
 MOST_NAMES = 20  # classes that are named on an axis, and counted in the cells of a matrix
 FAILS = 0.01  # of a function's range: networks whose RMS error is above it are seen to miss the function
 MOST_COORDINATE = 1e300  # of points in a picture: matplotlib overflows above 1e304
+_DOT, _RING = {"marker": "o"}, {"marker": "s", "fillstyle": "none", "markersize": 10}  # of one epoch, which makes no line
 _MISSING = "plots need matplotlib: pip install 'fastlec[plot]'"
 
 
@@ -49,6 +50,8 @@ def check_path(path: str | os.PathLike) -> None:
 
 def save(figure, path: str | os.PathLike) -> None:
     """Write a matplotlib Figure in the format of ``path``'s ending, all or nothing. io.ModelError if it cannot be written."""
+    for _ in range(2):  # the layout of images of fixed proportions converges: writing lays out only once
+        figure.get_layout_engine().execute(figure)
     with io.replacing(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)
 
@@ -77,16 +80,23 @@ def loss_curves(history, ax=None):
             top.set_ylabel("accuracy (%)")
         if len(values) or label == "training loss":
             values = np.multiply(values, 1 if top is ax else 100)
-            lines += top.plot(np.arange(1, len(values) + 1), values, color=color, label=label)
+            look = {} if len(values) > 1 else _DOT if top is ax else _RING
+            lines += top.plot(np.arange(1, len(values) + 1), values, color=color, label=label, **look)
+    if len(history.train_loss) == 1:
+        ax.set(xlim=(0.5, 1.5), xticks=[1])
+    else:
+        ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set(xlabel=getattr(history, "unit", "epoch"), ylabel="loss", title="Loss" if top is ax else "Loss and accuracy")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    if all(value > 0 for line in ax.lines for value in line.get_ydata() if np.isfinite(value)):
+    losses = [value for line in ax.lines for value in line.get_ydata() if np.isfinite(value)]
+    if losses and min(losses) > 0:
         ax.set_yscale("log")
         _readable(ax.yaxis)
     ax.grid(True, which="both", alpha=0.25)
-    top.legend(
-        handles=lines, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2, fontsize="small"
-    )  # below: it hides nothing
+    if ax.get_figure().get_layout_engine():  # it makes room below, where the legend hides nothing
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
+    else:
+        place = {"loc": "best"}
+    top.legend(handles=lines, fontsize="small", **place)
     return ax
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -20,7 +21,10 @@ _SHOWN = 10  # labels in a message
 
 
 class DataError(ValueError):
-    """Data that cannot be read or believed; the text names the file and what was expected."""
+    """Data that cannot be read or believed; the text, one line, names the file and what was expected."""
+
+    def __init__(self, text: str):
+        super().__init__(re.sub(r"[\r\n]", lambda end: ascii(end[0])[1:-1], text))  # of labels and names in quotes
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,9 @@ class Preprocessing:
     def load(cls, path: str | os.PathLike) -> Preprocessing:
         """That of the model in a file which ``fastlec train`` wrote; io.ModelError if it holds none.
 
-        ``Network.load`` reads the network of the same file: ``net.predict(own.features(X))`` gives the numbers of classes, and
-        ``own.labels`` of these their labels.
+        ``Network.load`` reads the network of the same file: of one that takes rows ``net.predict(own.features(X, net.dtype))``
+        gives the numbers of classes, and ``own.labels`` of these their labels. ``course.models.load_model`` and ``predict`` do so
+        for every model.
         """
         arrays, meta = io.load(path)
         try:

@@ -131,7 +131,7 @@ def _whole(
         print(f"fastlec {fastlec.__version__}")
         raise typer.Exit
     if context.invoked_subcommand is None:
-        raise typer.BadParameter("Missing command.")
+        raise _usage_error()("Missing command.")
 
 
 def info() -> None:

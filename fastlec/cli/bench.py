@@ -29,7 +29,7 @@ def bench(
     rounds: Annotated[int, typer.Option(min=1, max=1 << 16, help="Turns of each contender at each case.")] = 10,
     smoke: Annotated[bool, typer.Option("--smoke", help="Small sizes, once: does every case run?")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers there.")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the ratios into this .png.")] = None,
+    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the ratios into this .png, .pdf or .svg.")] = None,
     overwrite: Overwrite = False,
 ) -> int:
     """Time the same work in fastlec and in every peer that is installed; or in this build of fastlec and in another one."""

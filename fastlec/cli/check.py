@@ -18,7 +18,9 @@ def check(
         typer.Argument(metavar="NAME", help="Only the tests whose name has this in it, such as softmax. (default: all)"),
     ] = None,
     dtype: Annotated[DType | None, typer.Option(help="The precision to check in. (default: both)")] = None,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the errors, log-log, into this .png.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the errors, log-log, into this .png, .pdf or .svg.")
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="The table of every test, not only of those that fail.")
     ] = False,

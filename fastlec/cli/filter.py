@@ -74,9 +74,7 @@ def filter(
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Where the filtered image goes; the ending says its kind.")],
     kernel: Annotated[
         Kernel | None,
-        typer.Option(
-            metavar="NAME", help=f"A kernel of image processing, or the length of sobel-x and sobel-y: {', '.join(Kernel)}."
-        ),
+        typer.Option(metavar="NAME", help=f"One of {', '.join(Kernel)}, which is the length of sobel-x and sobel-y."),
     ] = None,
     matrix: Annotated[str | None, typer.Option(help="A kernel of your own, such as '0 -1 0; -1 5 -1; 0 -1 0'.")] = None,
     size: Annotated[int | None, typer.Option(min=1, max=999, help="Rows and columns of box, gaussian, unsharp.")] = None,

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from ..tables import check_encoding
+
 MOST = 2**31 - 1  # of whatever is counted
 
 
@@ -53,6 +55,14 @@ class DType(StrEnum):
     float64 = "float64"
 
 
+def _encoding(name: str | None) -> str | None:
+    """A check of an option: the name of an encoding of text, or None."""
+    try:
+        return check_encoding(name)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from error
+
+
 Label = Annotated[
     str | None,
     typer.Option(
@@ -63,6 +73,16 @@ Label = Annotated[
 Header = Annotated[
     bool | None,
     typer.Option("--header/--no-header", help="Whether the first line of a table has names. (default: as it looks)"),
+]
+
+
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        callback=_encoding,
+        help="Of a table, such as latin-1 or cp1252. (default: UTF-8, or UTF-16 if marked so)",
+    ),
 ]
 
 

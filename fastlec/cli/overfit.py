@@ -22,11 +22,13 @@ def overfit(
     ] = ",".join(map(str, lecture.DEGREES)),
     samples: Annotated[int, typer.Option(min=4, max=10_000, help="Samples of the function, evenly spaced.")] = 101,
     noise: Annotated[
-        float, typer.Option(callback=finite(0, 1e100, open_low=True), help="Its standard deviation.")
+        float, typer.Option(callback=finite(0, 1e100, open_low=True), help="Standard deviation of the noise.")
     ] = lecture.NOISE,
     kind: Annotated[Kind, typer.Option(help="Kind of the polynomials in the basis.")] = Kind.monomial,
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="Seed of the noise.")] = 0,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw fits, errors and the L-curve into this picture.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Draw fits, errors and the L-curve into this .png, .pdf or .svg.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit polynomials to noise: too many degrees learn it by heart, and L-shaped curves tell how many are right."""

@@ -21,7 +21,7 @@ from .. import io
 from ..course import models
 from ..course.trained import accuracy, confusion_matrix
 from .files import Overwrite, Target, ready
-from .options import Header, Label
+from .options import Encoding, Header, Label
 
 _SHOWN = 40  # predictions that are printed
 
@@ -39,6 +39,7 @@ def predict(
     ] = False,
     label: Label = None,
     header: Header = None,
+    encoding: Encoding = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=1 << 16, help="At most so many threads. (default: no limit)")
     ] = None,
@@ -50,7 +51,7 @@ def predict(
         fastlec.set_num_threads(threads)
     found = models.load_model(model)
     (save,) = ready(Target("--save", save), overwrite=overwrite, inputs={"MODEL": model, "DATA": data})
-    samples = samples_for(data, str(found.dtype), found.facts, label=label, header=header)
+    samples = samples_for(data, str(found.dtype), found.facts, label=label, header=header, encoding=encoding)
     probabilities = models.probabilities(found, samples.X)
     codes = probabilities.argmax(axis=1)
     names, rows = _rows(found, samples, codes, probabilities, proba)
@@ -63,8 +64,6 @@ def predict(
             print(*row, sep="\t")
         if len(rows) > _SHOWN:
             print(f"... ({len(rows)} in all; --save writes them)")
-    if samples.note:
-        console.print(f"{samples.name}: {samples.note}", soft_wrap=True)
     print_scores(console, found, samples, codes)
     if save:
         console.print(f"predictions: {save}", soft_wrap=True)
@@ -82,7 +81,7 @@ def _rows(model, samples, codes, probabilities, proba: bool) -> tuple[list[str],
 
 def samples_for(path: Path, dtype: str, facts: models.Facts, **options) -> datasets.Dataset:
     """The samples to predict, those for tests where there are such; DataError where a model with these facts does not take them.
-    options : label and header, of `data.load`."""
+    options : label, header, encoding, of `data.load`."""
     own = facts.preprocessing
     samples = datasets.load(path, dtype=dtype, n_features=facts.n_features, like=own, **options)
     if samples.X_test is not None:
@@ -92,7 +91,10 @@ def samples_for(path: Path, dtype: str, facts: models.Facts, **options) -> datas
 
 
 def print_scores(console, model, samples: datasets.Dataset, codes: np.ndarray) -> None:
-    """How often each class was predicted, given by number; and how often rightly, where the samples have labels."""
+    """What was taken for granted of the samples; how often each class was predicted, given by number; and how often rightly, where
+    the samples have labels."""
+    if samples.note:
+        console.print(f"{samples.name}: {samples.note}", soft_wrap=True)
     y, n_classes, classes = samples.y, model.facts.n_classes, model.preprocessing.classes
     counts = np.bincount(codes, minlength=n_classes)
     found = ", ".join(f"{count} of class {label}" for label, count in zip(classes, counts, strict=True) if count)

@@ -20,12 +20,12 @@ from rich.table import Table
 import fastlec
 
 from .. import data as datasets
-from .. import io, plot
+from .. import io, plot, tables
 from ..course import architectures, classifier, models, softmax
-from ..course.trained import accuracy, confusion_matrix, default_epochs, of_training
+from ..course.trained import ITERATIONS, accuracy, confusion_matrix, default_epochs, of_training
 from ..preprocessing import shown
 from .files import Overwrite, Target, ready
-from .options import MOST, Activation, DType, Header, Label, Model, Solver, finite, image_size, sides
+from .options import MOST, Activation, DType, Encoding, Header, Label, Model, Solver, finite, image_size, sides
 from .predict import print_confusion, print_scores, samples_for
 
 _SHOWN = 40  # predictions that are printed
@@ -43,6 +43,7 @@ def train(
     ] = None,
     label: Label = None,
     header: Header = None,
+    encoding: Encoding = None,
     size: Annotated[
         str | None,
         typer.Option(
@@ -124,7 +125,8 @@ def train(
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Where to write the predicted labels, one a line.")] = None,
     picture: Annotated[
-        Path | None, typer.Option("--plot", help="Draw loss curves, weights, feature maps into this picture.")
+        Path | None,
+        typer.Option("--plot", help="Draw loss curves, weights, feature maps into this .png, .pdf or .svg."),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -172,20 +174,27 @@ def train(
     save, output, picture, _ = ready(*targets, overwrite=overwrite, inputs=inputs)
     dtype = str(dtype or (model.dtype if model else DType.float32 if network else DType.float64))
     facts = model.facts if model else None
-    for option, given in (("--label", label), ("--header", header), ("--size", size)):
-        if given is not None and data is None:
-            raise typer.BadParameter(f"{option} says how to read --data, which is not given.")
+    for option, given in (("--label", label), ("--header", header), ("--encoding", encoding)):
+        if given is not None and data is None and predict is None:
+            raise typer.BadParameter(f"{option} says how to read --data or --predict, and neither is given.")
+    if size is not None and data is None:
+        raise typer.BadParameter("--size says how to read --data, which is not given.")
+    layout = {"header": header, "encoding": encoding}
     if not only_predict:
         if data is None:
             dataset = datasets.digits(dtype)
         else:
             like = model.preprocessing if model else None
             size = sides(size) or ("square" if kind in architectures.OF_IMAGES else None)
-            dataset = datasets.load(data, dtype=dtype, label=label, header=header, size=size, standardise=scale, like=like)
+            dataset = datasets.load(data, dtype=dtype, label=label, size=size, standardise=scale, like=like, **layout)
         if network and model is None:
             model = classifier.new_network(dataset, kind, seed=seed, **shape)
         facts = _facts_of_training(dataset, model)
-    samples = samples_for(predict, dtype, facts) if predict else None
+    if data is None:
+        layout["label"] = label
+    elif predict and not tables.is_named(predict):
+        layout = {}
+    samples = samples_for(predict, dtype, facts, **layout) if predict else None
     if not only_predict:
         given = {"lr": lr, "l2": l2, "smoothing": smoothing}
         settings = {"solver": str(solver), "batch_size": batch_size, "momentum": momentum, "seed": seed}
@@ -235,7 +244,8 @@ def _check_checkpoint(path: Path | io.FreeName) -> None:
 
 def _train(console, dataset, start, kind, settings, save, picture):
     shape, epochs = " x ".join(map(str, dataset.X.shape)), settings["epochs"]
-    console.print(f"{dataset.name}: {shape} {dataset.X.dtype}; {settings['solver']}, at most {epochs} epochs", soft_wrap=True)
+    solver, unit = settings["solver"], "iterations" if settings["solver"] in ITERATIONS else "epochs"
+    console.print(f"{dataset.name}: {shape} {dataset.X.dtype}; {solver}, at most {epochs} {unit}", soft_wrap=True)
     _print_reading(console, dataset)
     if kind != "softmax":
         console.print(f"{kind} of {start.net.n_params} parameters")
@@ -281,7 +291,7 @@ def _progress(console, epochs: int) -> Iterator[Callable]:
 
         def line(epoch: int, history) -> None:
             nonlocal last
-            text = f"epoch {epoch}/{epochs}: training loss {_loss(history.train_loss[-1])}"
+            text = f"{history.unit} {epoch}/{epochs}: training loss {_loss(history.train_loss[-1])}"
             if epoch in told:
                 print(text, flush=True)
             last = "" if epoch in told else text
@@ -336,7 +346,7 @@ def _history_table(history, smoothing: float) -> Table:
 
     smoothing : of the labels that the losses are against."""
     against = f"\nsmoothing {smoothing:g}" if smoothing else ""
-    names = ("epoch", f"training loss{against}", f"validation loss{against}", "validation accuracy")
+    names = (history.unit, f"training loss{against}", f"validation loss{against}", "validation accuracy")
     table = Table(*names, title="Training", box=SIMPLE_HEAD)
     for column in table.columns:
         column.justify = "right"

@@ -20,7 +20,9 @@ def universal(
     samples: Annotated[int, typer.Option(min=4, max=100_000, help="Samples of the function, evenly spaced.")] = 200,
     activation: Annotated[Activation, typer.Option(help="Activation function of the hidden layer.")] = Activation.tanh,
     seed: Annotated[int, typer.Option(min=0, max=MOST, help="Seed of the first weights.")] = 0,
-    picture: Annotated[Path | None, typer.Option("--plot", help="Draw the fits and the errors into this picture.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--plot", help="Draw the fits and the errors into this .png, .pdf or .svg.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Fit networks of one hidden layer to a function: the error falls with the width (universal approximation)."""

@@ -10,13 +10,13 @@ from dataclasses import replace
 import numpy as np
 
 from .. import _check
-from ..data import DataError, Dataset, class_count, split, square
+from ..data import DataError, Dataset, class_count, square
 from ..layers.base import Layer
 from ..network import KINDS, Network, shapes
 from ..training import SGD, Adam, CosineDecay, History, SoftmaxCrossEntropy
 from . import architectures
 from .models import Facts, NetworkModel
-from .trained import Trained, accuracy, default_epochs, fit_model, of_training
+from .trained import Trained, accuracy, default_epochs, fit_model, of_training, split_of
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 2e-3}  # of each solver
 _COPIES = 8  # of parameters and targets in memory at once, at most: theta, the optimizer's, those that making a network takes
@@ -82,7 +82,7 @@ def train_network(
     start.facts.check(dataset)
     dtype, n_classes = dataset.X.dtype, start.facts.n_classes
     net = start.net.with_params({name: array.astype(dtype) for name, array in start.net.params.items()})
-    X, (train, validation) = start.facts.inputs(dataset.X), split(dataset.y)
+    X, (train, validation) = start.facts.inputs(dataset.X), split_of(dataset)
     y_val = dataset.y[validation]
     targets = np.full((len(dataset.y), n_classes), smoothing / n_classes, dtype)
     targets[np.arange(len(targets)), dataset.y] += 1 - smoothing

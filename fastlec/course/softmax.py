@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import _check
-from ..data import Dataset, class_count, split
+from ..data import Dataset, class_count
 from ..layers import Dense
 from ..linear import SoftmaxObjective
 from ..network import Network
@@ -17,7 +17,7 @@ from ..training import History, minimize_scipy
 from ..training.optim import PenalisedSGD
 from ..training.solvers import Convergence, check_callback
 from .models import SoftmaxModel, predict
-from .trained import Trained, accuracy, default_epochs, fit_model, of_training
+from .trained import Trained, accuracy, default_epochs, fit_model, of_training, split_of
 
 SOLVERS = ("sgd", "lbfgs", "newton-cg")
 
@@ -65,7 +65,7 @@ def train_softmax(
     dataset = _checked(dataset)
     n_classes = _matching_classes(dataset, start)
     X, y = dataset.X, dataset.y
-    train, validation = split(y)
+    train, validation = split_of(dataset)
     objective = SoftmaxObjective(X[train], y[train], n_classes, l2=l2)
     net = Network([Dense(X.shape[1], n_classes, "identity", dtype=X.dtype)])
     net.theta = begin = np.zeros(net.n_params) if start is None else start.theta

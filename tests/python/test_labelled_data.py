@@ -31,6 +31,8 @@ LABELS = {
     "booleans": (Y > 0, (False, True)),
     "text": (np.array(["rose", "tree", "lily"])[Y], ("lily", "rose", "tree")),
     "bytes": (np.array([b"rose", b"tree", b"lily"])[Y], ("lily", "rose", "tree")),
+    "one-hot": (np.eye(3)[Y], (0, 1, 2)),
+    "one-hot, a class without samples": (np.eye(4, dtype=bool)[Y + (Y > 0)], (0, 2, 3)),
     "one column": (Y[:, None], (0, 1, 2)),
     "floats": (Y.astype(float), (0, 1, 2)),
     "half precision": (Y.astype(np.float16), (0, 1, 2)),
@@ -44,7 +46,8 @@ def test_labels_of_any_kind(npz, y, classes):
     found = npz({"X": X, "y": y})
     assert found.classes == classes
     assert [type(label) for label in found.classes] == [type(label) for label in classes]
-    flat = y.ravel() if y.dtype.kind != "S" else y.astype(str)
+    flat = y.argmax(axis=1) if y.shape[1:] > (1,) else y.ravel()
+    flat = flat.astype(str) if y.dtype.kind == "S" else flat
     np.testing.assert_array_equal(found.preprocessing.labels(found.y), flat)
     np.testing.assert_array_equal(np.unique(found.y), range(len(classes)))
     np.testing.assert_array_equal(found.preprocessing.codes(flat), found.y)
@@ -65,6 +68,8 @@ NAMES = {
     "Keras": ("x_train", "y_train", "x_test", "y_test"),
     "capitals": ("X_train", "Y_train", "X_test", "Y_test"),
     "MedMNIST": ("train_images", "train_labels", "test_images", "test_labels"),
+    "scikit-learn": ("data", "target", "x_test", "y_test"),
+    "images": ("images", "labels", "test_images", "test_labels"),
     "ours": ("X", "y", "X_test", "y_test"),
 }
 
@@ -146,7 +151,7 @@ def test_folders_of_images(pictures):
 def test_folders_of_images_of_many_sizes_and_colours(pictures):
     colour = np.repeat(IMAGES[0][..., None], 3, axis=2)
     colour[..., 0] = 200
-    alpha = np.concatenate([colour, colour[..., :1]], axis=2)
+    alpha = np.concatenate([colour, np.full_like(colour[..., :1], 255)], axis=2)
     folder = pictures({"a/1.png": IMAGES[0], "a/2.png": IMAGES[0].astype(np.uint16) * 257, "b/1.png": colour, "b/2.png": alpha})
     found = data.load(folder)
     assert (found.image_shape, found.X.shape) == ((5, 4, 3), (4, 60))
@@ -160,6 +165,47 @@ def test_folders_of_images_of_many_sizes_and_colours(pictures):
     (folder / "b" / "4.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"4\.png: cannot be read as an image"):
         data.load(folder, size=(4, 4))
+
+
+def test_transparent_pixels_are_as_on_white_paper(pictures):
+    """Ink on nothing is no black image, whatever colours are hidden."""
+    pil = pytest.importorskip("PIL.Image")
+    colour, alpha = RNG.integers(0, 256, (5, 4, 3), dtype=np.uint8), RNG.integers(0, 256, (5, 4, 1), dtype=np.uint8)
+    alpha[0], colour[0], alpha[1] = 0, 0, 255
+    folder = pictures({"a/1.png": np.concatenate([colour, alpha], axis=2), "b/1.png": colour})
+    found = 255 * data.load(folder).X[0].reshape(5, 4, 3)
+    np.testing.assert_array_equal(found[:2], [np.full((4, 3), 255), colour[1]])
+    paper = pil.new("RGBA", (4, 5), "white")
+    paper.alpha_composite(pil.open(folder / "a/1.png"))
+    np.testing.assert_allclose(found, np.asarray(paper)[..., :3], atol=1)
+    pictures({"a/1.png": np.concatenate([colour[..., :1], alpha], axis=2), "b/1.png": IMAGES[0]})
+    assert data.load(folder).image_shape == (5, 4)
+    np.testing.assert_array_equal(data.load(folder).X[0].reshape(5, 4)[:2] * 255, [[255] * 4, colour[1, :, 0]])
+
+
+def test_folders_called_by_numbers(pictures):
+    found = data.load(pictures({f"{name}/1.png": image for name, image in zip((10, 9, -1), IMAGES, strict=False)}))
+    assert (found.classes, found.y.tolist()) == ((-1, 9, 10), [0, 2, 1])
+    assert data.load(pictures({"09/1.png": IMAGES[3]})).classes == ("-1", "09", "10", "9")
+
+
+def test_folders_around_folders_of_images(pictures):
+    folder = pictures({"set/train/a/1.png": IMAGES[0], "set/train/b/1.png": IMAGES[1], "set/test/1.png": IMAGES[2]})
+    found = data.load(folder / "set")
+    assert (found.classes, found.X_test) == (("a", "b"), None)
+    pictures({"set/val/b/1.png": IMAGES[2]})
+    assert data.load(folder / "set").y_test.tolist() == [1]
+    pictures({"more/a/1.png": IMAGES[0]})
+    (folder / "more").rename(folder / "around")
+    (folder / "set").rename(folder / "around" / "set")
+    with pytest.raises(DataError, match="a subfolder of images for each class, in it; around in it has such"):
+        data.load(folder)
+
+
+@pytest.mark.parametrize("size", [(0, 3), (3,), (2, 2, 3), "large", 5, (2.5, 3), (2, -1)])
+def test_sizes_that_are_none(npz, size):
+    with pytest.raises((ValueError, TypeError), match=r"^size"):
+        npz({"X": X, "y": Y}, size=size)
 
 
 def test_folders_of_images_with_a_test_set(pictures):

@@ -102,6 +102,41 @@ def test_losses_that_have_no_logarithm():
     assert History([np.inf, 2.0, np.nan]).plot().get_yscale() == "log"
 
 
+def test_one_epoch_is_seen():
+    pytest.importorskip("matplotlib")
+    ax = plot.loss_curves(History([1.0], [1.1], [0.5]), plot.new_figure().add_subplot())
+    assert {line.get_marker() for line in ax.lines} == {"o"}
+    assert (ax.get_xticks().tolist(), ax.get_xlim()) == ([1], (0.5, 1.5))
+    plot.loss_curves(History(), plot.new_figure().add_subplot()).get_figure().draw_without_rendering()
+
+
+def test_the_legend_of_losses_is_inside_the_picture():
+    """Also of a figure of one's own, which leaves no room below."""
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    for figure in (Figure(), Figure(layout="constrained"), plot.new_figure()):
+        ax = plot.loss_curves(History([3.0, 2.0, 1.0]), figure.add_subplot())
+        figure.draw_without_rendering()
+        box = ax.get_legend().get_tightbbox()
+        assert 0 <= box.y0 < box.y1 <= figure.bbox.height
+
+
+def test_names_of_layers_are_inside_the_picture(monkeypatch, tmp_path, rng):
+    pytest.importorskip("matplotlib")
+    figures, new_figure = [], plot.new_figure
+    monkeypatch.setattr(plot, "new_figure", lambda *size: figures.append(new_figure(*size)) or figures[0])
+    own = SimpleNamespace(classes=tuple(range(10)))
+    model = SimpleNamespace(W=rng.normal(size=(32, 1, 3, 3)), image_shape=(8, 8), preprocessing=own)
+    maps = {name: rng.random((16, 8, 8)) for name in ("image", "0 Conv2d", "1 ConvResidual", "2 ConvResidual", "3 AvgPool2d")}
+    counts, name = 30 * np.eye(10, dtype=int), "359 validation samples of digits (UCI, 8 x 8)"
+    history = History([1.0, 0.5, 0.2], [1.0, 0.6, 0.4], [0.3, 0.5, 0.6])
+    plot.training_report(tmp_path / "a.png", history, model, counts, maps=maps, data=name)
+    for ax in figures[0].axes:
+        box = ax.get_tightbbox()
+        assert 0 <= box.x0 < box.x1 <= figures[0].bbox.width
+
+
 def test_epochs_and_iterations_are_told_apart(digits):
     pytest.importorskip("matplotlib")
     for solver, unit in (("sgd", "epoch"), ("lbfgs", "iteration"), ("newton-cg", "iteration")):

@@ -1,6 +1,7 @@
 """Tables of text as they come out of spreadsheets, pandas, NumPy and other people's hands."""
 
 import gzip
+import re
 import sys
 
 import numpy as np
@@ -32,6 +33,7 @@ LAYOUTS = {
     "tabs": "a\tb\ty\n1.5\t2\tno\n3\t4\tyes\n",
     "bars": "a|b|y\n1.5|2|no\n3|4|yes\n",
     "blanks": "# a b y\n 1.5   2 no\n3 4 yes\n",
+    "blanks and tabs": "a b\t\ty\n1.5   2\tno\n3 4 \tyes\n",
     "CRLF": "a,b,y\r\n1.5,2,no\r\n3,4,yes\r\n",
     "CR": "a,b,y\r1.5,2,no\r3,4,yes\r",
     "quotes": '"a","b","y"\n"1.5","2","no"\n"3","4","yes"\n',
@@ -40,6 +42,10 @@ LAYOUTS = {
     "blank lines": "\na,b,y\n\n1.5,2,no\n  \n3,4,yes\n\n",
     "separators at the ends": "a,b,y,\n1.5,2,no,\n3,4,yes,\n",
     "row numbers": ",a,b,y\n7,1.5,2,no\n3,3,4,yes\n",
+    "names of rows, as R writes": '"a" "b" "y"\n"ann" 1.5 2 "no"\n"bob" 3 4 "yes"\n',
+    "separators at the ends but of names": "a,b,y\n1.5,2,no,\n3,4,yes,\n",
+    "comments": "# of two\n\n#, and more\r\na,b,y\n1.5,2,no\n3,4,yes\n",
+    "comments, names the last": "# of two\n# a,b,y\n1.5,2,no\n3,4,yes\n",
     "a hint for Excel": "sep=;\r\na;b;y\r\n1.5;2;no\r\n3;4;yes\r\n",
 }
 
@@ -60,6 +66,8 @@ HEADERS = {
     "names": ("a,b,y\n1.5,2,0\n3,4,1\n", "line 1 taken for names", ("a", "b")),
     "names of numbers": ("0,1,2\n1.5,2,0\n3,4,1\n", "line 1 taken for names", ("0", "1")),
     "some are numbers": ("2015,2016,y\n1.5,2,0\n3,4,1\n", "line 1 taken for names", ("2015", "2016")),
+    "some are numbers, above text": ("2015,2016,class\n1.5,2,0\n3,4,1\n", "line 1 taken for names", ("2015", "2016")),
+    "none, though a class has such a name": ("1.5,2,target\n3,4,target\n1,1,other\n", "no line of names", None),
     "none": ("1.5,2,0\n3,4,1\n", "no line of names", None),
     "none, text": ("1.5,2,rose\n3,4,tree\n", "no line of names", None),
     "the same twice": ("a,a,y\n1.5,2,0\n3,4,1\n", "line 1 taken for names", None),
@@ -69,7 +77,8 @@ HEADERS = {
 @pytest.mark.parametrize(("text", "note", "columns"), HEADERS.values(), ids=HEADERS)
 def test_lines_of_names(load, text, note, columns):
     found = load(text)
-    assert (found.X.tolist(), found.y.tolist(), found.columns) == (TWO, [0, 1], columns)
+    assert (found.X.tolist()[:2], found.columns) == (TWO, columns)
+    assert found.y.tolist() in ([0, 1], [1, 1, 0])
     assert note in found.note
 
 
@@ -95,6 +104,65 @@ def test_the_column_of_labels(load):
             load(wrong, label=names)
     with pytest.raises(DataError, match="no table of text"):
         load("", name="a.npz", label="first")
+
+
+def test_the_name_of_the_column_of_labels_tells_the_line_of_names(load):
+    text = "2015,2016,kind\n1.5,2,no\n3,4,yes\n"
+    assert load(text, label="kind").columns == ("2015", "2016")
+    assert load(text).classes == ("kind", "no", "yes")  # nothing tells that these are no labels
+
+
+def test_a_first_column_that_counts_rows_is_no_feature(load):
+    rows = "".join(f"{i},1.5,2,{kind}\n" for i, kind in enumerate(("no", "no", "yes"), 1))
+    found = load("Id,a,b,y\n" + rows)
+    assert (found.columns, found.X[0].tolist()) == (("a", "b"), TWO[0])
+    assert "column 1, 'Id', which counts rows, not used" in found.note
+    assert load("c,a,b,y\n" + rows).columns == ("c", "a", "b")
+    assert load(("Id,a,b,y\n" + rows).replace("\n2,", "\n5,")).columns == ("Id", "a", "b")
+    assert load("Id,a,b\n" + rows.replace(",no", "").replace(",yes", ""), label="Id").columns == ("a", "b")
+
+
+def test_encodings(load):
+    text = "größe,y\n1,nö\n2,ja\n".encode("cp1252")
+    with pytest.raises(DataError, match=r"a\.csv, line 1: is not text in UTF-8; --encoding says in what, such as cp1252"):
+        load(text)
+    found = load(text, encoding="cp1252")
+    assert (found.columns, found.classes) == (("größe",), ("ja", "nö"))
+    text16 = "a,y\n1,no\n2,yes\n".encode("utf-16-le")
+    with pytest.raises(DataError, match="line 1: holds a null character"):
+        load(text16)
+    assert load(text16, encoding="utf-16-le").classes == ("no", "yes")
+    assert load("\ufeffa,y\n1,0\n2,1\n", encoding="UTF-8").columns == ("a",)
+    with pytest.raises(DataError, match="line 2: is not text in ascii"):
+        load("a,y\n1,ä\n", encoding="ascii")
+    for encoding in ("klingon", "rot13", "a\0", 3):
+        with pytest.raises((ValueError, TypeError), match=r"^encoding is .*; expected that of a text, such as latin-1"):
+            load(text, encoding=encoding)
+
+
+FAULTS = {
+    "behind booleans": ("f,x,y\nTrue,1,no\nFalse,,yes\n", "line 3, column 2 ('x'): a value is missing"),
+    "booleans among numbers": ("f,y\nTrue,no\n3,yes\n", "line 2, column 1 ('f'): holds 'True'; expected a number"),
+    "marks of thousands": (
+        'x,y\n"1,234",no\n5,yes\n',
+        "line 2, column 1 ('x'): holds '1,234'; expected a number without marks of",
+    ),
+    "marks of thousands, decimal commas": ("x;y\n1,5;no\n1.234,5;yes\n", "line 3, column 1 ('x'): holds '1.234,5'; expected"),
+    "points among commas": ("x;z;y\n1,5;1;no\n1;2.25;yes\n", "holds '2.25'; expected a number with a decimal comma"),
+    "a title": ("Some data\na,b,y\n1,2,no\n", "line 2: has 3 columns; expected 1"),
+    "one column": ("a\n1\n2\n", "has no column of features beside that of labels, separated by ','"),
+    "labels first": ("kind,a\nno,1\nyes,2\n", "holds 'no'; expected a number; labels are taken from column 2 ('a') (--label)"),
+    "numbers last": (
+        "1,1.5\n2,1.25\n",
+        "the label 1.5; expected a class: a whole number or text; labels are taken from column 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), FAULTS.values(), ids=FAULTS)
+def test_faults_have_their_place(load, text, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        load(text)
 
 
 LABELS = {
@@ -150,8 +218,31 @@ def test_like_a_model(load):
     ):
         with pytest.raises(DataError, match=match):
             load(text, n_features=2, like=own)
+    with pytest.raises(DataError, match="no column of labels 'colour'; its columns are a, b"):
+        load("a,b\n1,2\n", n_features=2, like=own, label="colour")
     numbers = load("1,2,7\n3,4,9\n", n_features=2, like=Preprocessing(classes=(7, 9)))
     assert numbers.y.tolist() == [0, 1]
+
+
+def test_messages_are_one_line(load):
+    own = Preprocessing(classes=("a", "b"))
+    for options in ({"label": "k", "header": True}, {"like": own, "n_features": 2}):
+        with pytest.raises(DataError, match=r"^[^\n]*a\\nb[^\n]*$"):
+            load('1,2,"a\nb"\n3,4,c\n', **options)
+
+
+BAD = [("label", 0), ("label", ""), ("header", "yes"), ("header", 2), ("standardise", "no"), ("like", 3), ("encoding", "")]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_arguments(load, name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name} is "):
+        load("1,2,0\n3,4,1\n", **{name: value})
+
+
+def test_samples_without_labels_are_standardised(load):
+    found = load("1,5\n3,7\n", n_features=2, standardise=True)
+    assert (found.X.tolist(), found.y) == ([[-1, -1], [1, 1]], None)
 
 
 def test_without_pandas_one_line_says_what_to_install(load, monkeypatch):
