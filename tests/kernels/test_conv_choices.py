@@ -80,7 +80,16 @@ TAKEN = {
         "float64",
         by_isa("depthwise_weights", "depthwise_weights", "conv_weights_images"),
     ),
-    "weights, 3 x 3": ("weights", conv(8, 64, 28, 64), "float32", ("winograd_weights?", "conv_weights_channels?")),
+    "weights, 3 x 3": (
+        "weights",
+        conv(8, 64, 28, 64),
+        "float32",
+        by_isa(
+            ("winograd_weights?", "conv_weights_channels?"),
+            ("winograd_weights?", "conv_weights_images?"),
+            ("winograd_weights?", "conv_weights_images?"),
+        ),
+    ),
 }
 
 
