@@ -213,8 +213,12 @@ FL_INLINE vec vtanh(vec x, vec *derivative)
 #else
     vec r = (y - n * LN2_UPPER) - n * LN2_LOWER;
 #endif
+#if EXP_TABLE == 1
+    vec upper = vset(1), p = r + r * r * EXPM1_Q(r);
+#else
     vec lower, upper = exp2_fraction(t, &lower);
     vec p = r + (r * r * EXPM1_Q(r) + (lower * r + lower));
+#endif
     vec s = scale_normal(upper, t - 1, n - 1), d = s * p + s, above = (real)0.5 - s, e = above - s * p;
     vmask far = vbelow(y, vset((real)-1.0986122886681098)); /* ln 1/3 */
     vec q = vselect(far, d, e) / (d + (real)0.5), full = vexp_nonpositive(twice);
