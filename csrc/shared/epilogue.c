@@ -4,28 +4,54 @@
 #include "shared/finish.h"
 #include "shared/step.h"
 
+#define FINISH_WIDE (REGISTERS > 16 ? 1 : 2) /* registers side by side: two of 16 hide each other's waits, and spill little */
+
+/* What follows the sums in a row of C, from its column j on; NULL: nothing of that kind. */
+typedef struct {
+    real *c;
+    const real *sums, *bias, *residual, *of;
+    vec row_bias;
+    int accumulate, by_row;
+} finish_row;
+
+/* A register of a row from column v on, or the first `left` of it, if that is not 0. */
+FL_INLINE vec finish_vector(const finish_row *row, fl_int v, const fl_int left, const int activation, const int derivative)
+{
+#define LOAD(p) (left ? vload_n((p) + v, left, 0) : vload((p) + v))
+    vec x = LOAD(row->sums);
+    if (row->accumulate) x += LOAD(row->c);
+    if (row->bias) x += LOAD(row->bias);
+    if (row->by_row) x += row->row_bias;
+    x = activate(x, activation);
+    if (row->residual) x += LOAD(row->residual);
+    if (derivative != FL_IDENTITY) x *= activation_derivative(LOAD(row->of), derivative);
+    return x;
+#undef LOAD
+}
+
 /* activation and derivative are constants at every call. */
-FL_INLINE void finish_range(const fl_epilogue *e, real *c0, fl_int ldc, const real *sums, fl_int lds, fl_int i, fl_int rows,
+FL_INLINE void finish_range(const fl_epilogue *e, real *c, fl_int ldc, const real *sums, fl_int lds, fl_int i, fl_int rows,
                             fl_int j, fl_int cols, const int activation, const int derivative)
 {
-    const real *bias = e->bias && !e->by_row ? (const real *)e->bias + j : NULL;
-    const real *row_bias = e->bias && e->by_row ? (const real *)e->bias + i : NULL;
-    const int accumulate = e->accumulate; /* what is stored might be it, as far as the compiler knows */
+    const real *bias = e->bias;
+    finish_row row = {.bias = bias && !e->by_row ? bias + j : NULL, .accumulate = e->accumulate, .by_row = bias && e->by_row};
     for (fl_int q = 0; q < rows; q++) {
         const fl_int at = (i + q) * ldc + j;
-        real *c = c0 + at;
-        const real *s = sums + q * lds, *residual = e->residual ? (const real *)e->residual + at : NULL;
-        const real *of = derivative != FL_IDENTITY ? (const real *)e->of + at : NULL;
-        for (fl_int v = 0; v < cols; v += VL) {
+        fl_int v = 0;
+        row.c = c + at;
+        row.sums = sums + q * lds;
+        row.residual = e->residual ? (const real *)e->residual + at : NULL;
+        if (derivative != FL_IDENTITY) row.of = (const real *)e->of + at;
+        if (row.by_row) row.row_bias = vset(bias[i + q]);
+        for (; FINISH_WIDE == 2 && v + 2 * VL <= cols; v += 2 * VL) {
+            const vec first = finish_vector(&row, v, 0, activation, derivative);
+            const vec second = finish_vector(&row, v + VL, 0, activation, derivative);
+            vstore(row.c + v, first);
+            vstore(row.c + v + VL, second);
+        }
+        for (; v < cols; v += VL) {
             const fl_int left = fl_min(cols - v, VL);
-            vec x = vload_n(s + v, left, 0);
-            if (accumulate) x += vload_n(c + v, left, 0);
-            if (bias) x += vload_n(bias + v, left, 0);
-            if (row_bias) x += vset(row_bias[q]);
-            x = activate(x, activation);
-            if (residual) x += vload_n(residual + v, left, 0);
-            if (derivative != FL_IDENTITY) x *= activation_derivative(vload_n(of + v, left, 0), derivative);
-            vstore_n(c + v, x, left);
+            vstore_n(row.c + v, finish_vector(&row, v, left, activation, derivative), left);
         }
     }
 }
