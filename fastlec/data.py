@@ -274,9 +274,9 @@ def _image_shape(path: Path, shape: tuple[int, ...], size) -> tuple[int, ...] | 
 
 
 def _training_part(X: np.ndarray, y: np.ndarray | None) -> np.ndarray:
-    """The rows that `split` leaves for training; all where it leaves none aside."""
+    """The rows that `split` leaves for training; all where it leaves none aside, or there are no labels."""
     try:
-        return X[split(y)[0]]
+        return X if y is None else X[split(y)[0]]
     except DataError:
         return X
 

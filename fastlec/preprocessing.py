@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -20,7 +21,10 @@ _SHOWN = 10  # labels in a message
 
 
 class DataError(ValueError):
-    """Data that cannot be read or believed; the text names the file and what was expected."""
+    """Data that cannot be read or believed; the text, one line, names the file and what was expected."""
+
+    def __init__(self, text: str):
+        super().__init__(re.sub(r"[\r\n]+", " ", text))  # which labels and names of columns may hold
 
 
 @dataclass(frozen=True)

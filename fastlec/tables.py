@@ -305,7 +305,7 @@ def _records(path: Path, text: str, sep: str) -> Iterator[_Record]:
     stream = io.StringIO(text, newline="")
     lines = iter(stream.readline, "")
     if sep == " ":
-        lines = (line.strip() for line in lines)
+        lines = (line.strip().replace("\t", " ") for line in lines)
     reader, line = csv.reader(lines, delimiter=sep, skipinitialspace=True), 1
     try:
         for fields in reader:

@@ -33,6 +33,7 @@ LAYOUTS = {
     "tabs": "a\tb\ty\n1.5\t2\tno\n3\t4\tyes\n",
     "bars": "a|b|y\n1.5|2|no\n3|4|yes\n",
     "blanks": "# a b y\n 1.5   2 no\n3 4 yes\n",
+    "blanks and tabs": "a b\t\ty\n1.5   2\tno\n3 4 \tyes\n",
     "CRLF": "a,b,y\r\n1.5,2,no\r\n3,4,yes\r\n",
     "CR": "a,b,y\r1.5,2,no\r3,4,yes\r",
     "quotes": '"a","b","y"\n"1.5","2","no"\n"3","4","yes"\n',
@@ -221,6 +222,18 @@ def test_like_a_model(load):
         load("a,b\n1,2\n", n_features=2, like=own, label="colour")
     numbers = load("1,2,7\n3,4,9\n", n_features=2, like=Preprocessing(classes=(7, 9)))
     assert numbers.y.tolist() == [0, 1]
+
+
+def test_messages_are_one_line(load):
+    own = Preprocessing(classes=("a", "b"))
+    for options in ({"label": "k", "header": True}, {"like": own, "n_features": 2}):
+        with pytest.raises(DataError, match=r"^[^\n]*a b[^\n]*$"):
+            load('1,2,"a\nb"\n3,4,c\n', **options)
+
+
+def test_samples_without_labels_are_standardised(load):
+    found = load("1,5\n3,7\n", n_features=2, standardise=True)
+    assert (found.X.tolist(), found.y) == ([[-1, -1], [1, 1]], None)
 
 
 def test_without_pandas_one_line_says_what_to_install(load, monkeypatch):
