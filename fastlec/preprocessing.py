@@ -58,9 +58,9 @@ class Preprocessing:
     def load(cls, path: str | os.PathLike) -> Preprocessing:
         """That of the model in a file which ``fastlec train`` wrote; io.ModelError if it holds none.
 
-        ``Network.load`` reads the network of the same file: of one that takes rows ``net.predict(own.features(X, net.dtype))`` gives
-        the numbers of classes, and ``own.labels`` of these their labels. ``course.models.load_model`` and ``predict`` do so for
-        every model.
+        ``Network.load`` reads the network of the same file: of one that takes rows ``net.predict(own.features(X, net.dtype))``
+        gives the numbers of classes, and ``own.labels`` of these their labels. ``course.models.load_model`` and ``predict`` do so
+        for every model.
         """
         arrays, meta = io.load(path)
         try:

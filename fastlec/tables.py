@@ -374,24 +374,53 @@ def _complain(path: Path, text: str, sep: str, decimal: str, names, width: int, 
         if layout.label is not None and len(record.fields) > layout.label:
             value = record.fields[layout.label]
             texts = texts or (_number(value, ".") is None and value.lower() not in _MISSING)
+    label = [] if layout.label is None else [layout.label]
+    used = sorted({*layout.features, *label})
     for record in islice(_records(path, text, sep), names is not None, None):
         _check_width(path, record, width)
-        line, _, fields = record
-        for j, field in enumerate(fields):
-            place = f"{path}, line {line}, column {_column(j, names)}"
-            is_label = j == layout.label
-            if not is_label and j not in layout.features:
-                continue
-            if field == "" or (field.lower() in _MISSING and not (is_label and texts)):
-                raise DataError(f"{place}: a value is missing{f' ({field})' if field else ''}")
-            number = _number(field, "." if is_label else decimal)
-            held = field if len(field) <= 30 else f"{field[:30]}..."
-            if is_label and not texts and not _is_class(number):
-                raise DataError(f"{place}: holds the label {held}; expected a class: a whole number or text{hint}")
-            if not is_label and number is None and j not in flags:
-                raise DataError(f"{place}: holds {held!r}; expected {_of_numbers(field, decimal)}{'' if texts else hint}")
-            if number is not None and not is_label and not math.isfinite(number):
-                raise DataError(f"{place}: holds {held}, {number} as a number; expected finite ones")
+        for j in label if _are_fine([record.fields[j] for j in layout.features], decimal) else used:
+            field = record.fields[j]
+            fault = _label_fault(field, texts) if j == layout.label else _number_fault(field, decimal, j in flags)
+            if fault:
+                told = "" if texts or "missing" in fault else hint
+                raise DataError(f"{path}, line {record.line}, column {_column(j, names)}: {fault}{told}")
+
+
+def _are_fine(fields: list[str], decimal: str) -> bool:
+    """Whether these features are finite numbers; False also where that takes a closer look."""
+    try:
+        return decimal == "." and "_" not in "".join(fields) and math.isfinite(sum(map(float, fields)))
+    except ValueError:
+        return False
+
+
+def _number_fault(field: str, decimal: str, flag: bool) -> str | None:
+    """What is wrong with a field of features; flag: it may be true or false."""
+    number = _number(field, decimal)
+    if number is not None and math.isfinite(number):
+        return None
+    if field.lower() in _MISSING:
+        return _missing(field)
+    if number is None:
+        return None if flag else f"holds {_shown(field)!r}; expected {_of_numbers(field, decimal)}"
+    return f"holds {_shown(field)}, {number} as a number; expected finite ones"
+
+
+def _label_fault(field: str, texts: bool) -> str | None:
+    """What is wrong with a label; texts: whether labels are text."""
+    if field == "" or (not texts and field.lower() in _MISSING):
+        return _missing(field)
+    if texts or _is_class(_number(field, ".")):
+        return None
+    return f"holds the label {_shown(field)}; expected a class: a whole number or text"
+
+
+def _missing(field: str) -> str:
+    return f"a value is missing{f' ({field})' if field else ''}"
+
+
+def _shown(field: str) -> str:
+    return field if len(field) <= 30 else f"{field[:30]}..."
 
 
 def _check_width(path: Path, record: _Record, width: int) -> None:
