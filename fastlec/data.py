@@ -156,6 +156,13 @@ def load(
     scale = None if scale is None else _check.positive(scale, "scale")
     n_features = None if n_features is None else _check.count(n_features, "n_features", 1)
     size = _sides(size)
+    if label is not None and (not isinstance(label, str) or not label):
+        raise ValueError(f"label is {_check.shown(label)}; expected the name of a column, 'first' or 'last'")
+    if header is not None:
+        _check.flag(header, "header")
+    _check.flag(standardise, "standardise")
+    if not isinstance(like, Preprocessing | None):
+        raise TypeError(f"like is a {type(like).__name__}; expected a Preprocessing")
     if like is not None:
         scale = like.scale
     raw, facts, images = _read(path, n_features, label, header, encoding, size, like)

@@ -40,7 +40,7 @@ def is_named(path: Path) -> bool:
 def check_encoding(name: str | None) -> str | None:
     """The name of an encoding of text, or None; ValueError for another."""
     try:
-        "".encode(name or "utf-8")
+        "".encode("utf-8" if name is None else name)
     except (LookupError, ValueError, TypeError):
         raise ValueError(f"encoding is {_check.shown(name)}; expected that of a text, such as latin-1") from None
     return name

@@ -231,6 +231,15 @@ def test_messages_are_one_line(load):
             load('1,2,"a\nb"\n3,4,c\n', **options)
 
 
+BAD = [("label", 0), ("label", ""), ("header", "yes"), ("header", 2), ("standardise", "no"), ("like", 3), ("encoding", "")]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_bad_arguments(load, name, value):
+    with pytest.raises((ValueError, TypeError), match=f"^{name} is "):
+        load("1,2,0\n3,4,1\n", **{name: value})
+
+
 def test_samples_without_labels_are_standardised(load):
     found = load("1,5\n3,7\n", n_features=2, standardise=True)
     assert (found.X.tolist(), found.y) == ([[-1, -1], [1, 1]], None)
