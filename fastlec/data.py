@@ -140,8 +140,11 @@ def load(
         :func:`split` leaves for training.
     like : how the samples of a model were prepared: these are in the same way. Columns are found by name where they have names.
 
+    Labels of the test set are among those of y, and with ``like`` all among its classes; others are refused, for no answer to them
+    could be right.
+
     Raises DataError if anything is missing, malformed, not finite, or of shapes that do not match, with the line and the column
-    where there are such; ImportError without the library that reads it.
+    where there are such; ImportError without the library that reads it; ValueError or TypeError for arguments of another kind.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory

@@ -64,8 +64,6 @@ def predict(
             print(*row, sep="\t")
         if len(rows) > _SHOWN:
             print(f"... ({len(rows)} in all; --save writes them)")
-    if samples.note:
-        console.print(f"{samples.name}: {samples.note}", soft_wrap=True)
     print_scores(console, found, samples, codes)
     if save:
         console.print(f"predictions: {save}", soft_wrap=True)
@@ -93,7 +91,10 @@ def samples_for(path: Path, dtype: str, facts: models.Facts, **options) -> datas
 
 
 def print_scores(console, model, samples: datasets.Dataset, codes: np.ndarray) -> None:
-    """How often each class was predicted, given by number; and how often rightly, where the samples have labels."""
+    """What was taken for granted of the samples; how often each class was predicted, given by number; and how often rightly, where
+    the samples have labels."""
+    if samples.note:
+        console.print(f"{samples.name}: {samples.note}", soft_wrap=True)
     y, n_classes, classes = samples.y, model.facts.n_classes, model.preprocessing.classes
     counts = np.bincount(codes, minlength=n_classes)
     found = ", ".join(f"{count} of class {label}" for label, count in zip(classes, counts, strict=True) if count)

@@ -203,6 +203,7 @@ def test_what_says_how_tables_are_read_is_of_both(capsys):
     for command in (["train", "--load", "model.npz", "--predict", "turned.csv"], ["predict", "model.npz", "turned.csv"]):
         code, out, _ = run(capsys, *command, *more)
         assert code == 0
+        assert "turned.csv: separated by ';', labels in column 1\n" in out
         assert "of 2 samples" in out
     np.savez("some.npz", X=[[1.0], [2.0]])
     code, out, _ = run(capsys, "train", "--data", "plain.csv", "--predict", "some.npz", "--label", "art", *options)
