@@ -426,12 +426,13 @@ def training_report(
     maps=None,
     *,
     data: str = "validation",
+    smoothing: float = 0.0,
 ) -> None:
     """Loss curves, confusion matrix and, where samples are images, the weights as images, so titled: one picture at ``path``.
 
     model : has W (rows, n), image_shape, or None for it, and preprocessing, which has the classes.  maps : those of
     :func:`feature_maps`, drawn below the :func:`filters` of model.W, then (k, c, r, s); or None.  data : of
-    :func:`confusion_matrix`.
+    :func:`confusion_matrix`.  smoothing : of the labels that the losses are against, which their axis names.
     """
     heights = {"loss": 4.2}
     if maps is not None:
@@ -443,6 +444,8 @@ def training_report(
     panels = [[name, "confusion" if name == "loss" else name] for name in heights]
     axes = figure.subplot_mosaic(panels, height_ratios=list(heights.values()))
     loss_curves(history, axes["loss"])
+    if smoothing:
+        axes["loss"].set_ylabel(f"loss, labels smoothed by {smoothing:g}")
     classes = model.preprocessing.classes
     confusion_matrix(counts, axes["confusion"], classes=classes, data=data)
     if "weights" in axes:

@@ -24,7 +24,7 @@ class DataError(ValueError):
     """Data that cannot be read or believed; the text, one line, names the file and what was expected."""
 
     def __init__(self, text: str):
-        super().__init__(re.sub(r"[\r\n]", lambda end: ascii(end[0])[1:-1], text))  # of labels and names in quotes
+        super().__init__(re.sub(r"[\r\n]+", " ", text))  # which labels and names of columns may hold
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,11 @@ def train(
         ),
     ] = None,
     scale: Annotated[
-        bool, typer.Option("--scale/--no-scale", help="Standardise the features of a table: mean 0, deviation 1.")
+        bool,
+        typer.Option(
+            "--scale/--no-scale",
+            help="Standardise the features of a table, to mean 0 and deviation 1; a loaded model scales as before.",
+        ),
     ] = True,
     kind: Annotated[
         Model | None,
@@ -255,16 +259,18 @@ def _train(console, dataset, start, kind, settings, save, picture):
         trained = run(dataset, start=start, callback=report, **settings)
     seconds = time.perf_counter() - began
     models.save_model(save, trained.model)
+    smoothing = 0.0 if kind == "softmax" else settings.get("smoothing", 0.1)
     counts = confusion_matrix(trained.y_val, trained.predicted, trained.model.facts.n_classes)
     try:
         if picture:
             title = "Weights of each class" if kind == "softmax" else "Weights of the first layer"
             maps = models.feature_maps(trained.model, dataset.X[0]) if kind in architectures.OF_IMAGES else None
             counted = f"{len(trained.y_val)} validation samples of {dataset.name}"
-            plot.training_report(picture, trained.history, trained.model, counts, title, maps, data=counted)
+            own = {"data": counted, "smoothing": smoothing}
+            plot.training_report(picture, trained.history, trained.model, counts, title, maps, **own)
             console.print(f"picture: {picture}", soft_wrap=True)
     finally:  # the model is there, whatever became of the picture
-        _print_scores(console, dataset, trained, counts, seconds, 0.0 if kind == "softmax" else settings.get("smoothing", 0.1))
+        _print_scores(console, dataset, trained, counts, seconds, smoothing)
         score = accuracy(trained.y_val, trained.predicted)
         console.print(f"validation accuracy {score:.2%} of {len(trained.y_val)} samples; saved to {save}", soft_wrap=True)
     return trained.model

@@ -131,7 +131,8 @@ def test_names_of_layers_are_inside_the_picture(monkeypatch, tmp_path, rng):
     maps = {name: rng.random((16, 8, 8)) for name in ("image", "0 Conv2d", "1 ConvResidual", "2 ConvResidual", "3 AvgPool2d")}
     counts, name = 30 * np.eye(10, dtype=int), "359 validation samples of digits (UCI, 8 x 8)"
     history = History([1.0, 0.5, 0.2], [1.0, 0.6, 0.4], [0.3, 0.5, 0.6])
-    plot.training_report(tmp_path / "a.png", history, model, counts, maps=maps, data=name)
+    plot.training_report(tmp_path / "a.png", history, model, counts, maps=maps, data=name, smoothing=0.1)
+    assert figures[0].axes[0].get_ylabel() == "loss, labels smoothed by 0.1"
     for ax in figures[0].axes:
         box = ax.get_tightbbox()
         assert 0 <= box.x0 < box.x1 <= figures[0].bbox.width

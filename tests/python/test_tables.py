@@ -227,7 +227,7 @@ def test_like_a_model(load):
 def test_messages_are_one_line(load):
     own = Preprocessing(classes=("a", "b"))
     for options in ({"label": "k", "header": True}, {"like": own, "n_features": 2}):
-        with pytest.raises(DataError, match=r"^[^\n]*a\\nb[^\n]*$"):
+        with pytest.raises(DataError, match=r"^[^\n]*a b[^\n]*$"):
             load('1,2,"a\nb"\n3,4,c\n', **options)
 
 
