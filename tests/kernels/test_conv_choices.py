@@ -86,7 +86,7 @@ TAKEN = {
         "float32",
         by_isa(
             ("winograd_weights?", "conv_weights_channels?"),
-            ("winograd_weights?", "conv_weights_images?"),
+            ("winograd_weights?", "conv_weights_channels?"),
             ("winograd_weights?", "conv_weights_images?"),
         ),
     ),
