@@ -98,7 +98,9 @@ class _Net(Estimator):
             layers, own, ours = self._from_sizes(sizes, shape, dtype), {dtype}, 0
         else:
             raise TypeError(f"hidden is {_check.shown(self.hidden)}; expected sizes, such as (100,), or a list of layers")
-        before = _check.of_X(Network(layers).output_shape, shape) if layers else shape
+        before = shape
+        for layer in layers:
+            before = _check.of_X(layer.output_shape, before)
         flat = [Flatten()] if len(before) > 1 else []
         last = Dense(math.prod(before), outputs, "identity", dtype=next(iter(own), dtype))
         net = Network([*layers, *flat, last], rng=rng)
