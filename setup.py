@@ -233,6 +233,7 @@ translate(modules)
 setup(
     libraries=libraries,
     cmdclass={"build_clib": build_kernels},
-    options={"build_ext": {"parallel": JOBS}},
+    # Beside the sources the metadata would tell of a pytest plugin, by its name once it is installed, whoever runs pytest here.
+    options={"build_ext": {"parallel": JOBS}, "egg_info": {"egg_base": "build"}},
     ext_modules=[extension(path) for path in modules],
 )
