@@ -1,13 +1,50 @@
-/* residuals.c: losses that are sums over residuals, and their gradients. */
+/* residuals.c: losses that are sums over elements, mostly over residuals, and their gradients. */
 #include "kernels/residuals.h"
 #include "shared/blocks.h"
-#include "simd/simd.h"
+#include "simd/math.h"
+
+FL_INLINE vec sign_of(vec d) /* 0 where d is, NaN where d is */
+{
+    return vselect(vbelow(vset(0), vabs(d)), vcopysign(vset(1), d), d);
+}
+
+FL_INLINE double huber(double d, double c) { return fabs(d) <= c ? d * d / 2 : c * (fabs(d) - c / 2); }
+
+/* The cross-entropy of t and sigmoid(x): (1 - t) log(1 + exp(x)) + c t log(1 + exp(-x)). A weight of 0 counts nothing, even against
+ * an infinite logit. */
+FL_INLINE vec binary(vec x, vec t, vec c)
+{
+    const vec zero = vset(0), yes = c * t, no = 1 - t, more = vlog1p(vexp_nonpositive(vminus_abs(x)));
+    return vselect(vequal(no, zero), zero, no * (vmax(zero, x) + more))
+           + vselect(vequal(yes, zero), zero, yes * (vmax(zero, -x) + more));
+}
+
+/* (1 - t) sigmoid(x) - c t sigmoid(-x), neither of them as a difference from 1. */
+FL_INLINE vec binary_derivative(vec x, vec t, vec c)
+{
+    const vec e = vexp_nonpositive(vminus_abs(x)), large = 1 / (1 + e), small = e * large;
+    const vmask negative = vnegative(x);
+    return (1 - t) * vselect(negative, small, large) - c * t * vselect(negative, large, small);
+}
 
 /* loss is a constant at every call of these. */
-FL_INLINE double loss_value(double d, const int loss)
+FL_INLINE vec kept_of(vec x, vec t, vec d, vec c, const int loss)
 {
-#define FL_VALUE_CASE(NAME, name, value, ...) \
+#define FL_KEPT_CASE(NAME, name, kept, ...) \
+    case FL_##NAME: return kept;
+    (void)x, (void)t, (void)c;
+    switch (loss) {
+        FL_EACH_LOSS(FL_KEPT_CASE)
+    default: return d;
+    }
+#undef FL_KEPT_CASE
+}
+
+FL_INLINE double loss_value(double kept, double c, const int loss)
+{
+#define FL_VALUE_CASE(NAME, name, of, value, ...) \
     case FL_##NAME: return value;
+    (void)c;
     switch (loss) {
         FL_EACH_LOSS(FL_VALUE_CASE)
     default: return 0;
@@ -15,15 +52,36 @@ FL_INLINE double loss_value(double d, const int loss)
 #undef FL_VALUE_CASE
 }
 
-FL_INLINE vec loss_derivative(vec d, const int loss)
+FL_INLINE vec loss_derivative(vec x, vec t, vec d, vec c, const int loss)
 {
-#define FL_DERIVATIVE_CASE(NAME, name, value, factor, derivative, ...) \
+#define FL_DERIVATIVE_CASE(NAME, name, kept, value, factor, derivative, ...) \
     case FL_##NAME: return derivative;
+    (void)x, (void)t, (void)c;
     switch (loss) {
         FL_EACH_LOSS(FL_DERIVATIVE_CASE)
     default: return d;
     }
 #undef FL_DERIVATIVE_CASE
+}
+
+FL_INLINE real none_of(const int loss)
+{
+#define FL_NONE_CASE(NAME, name, kept, value, factor, derivative, functions, none, ...) \
+    case FL_##NAME: return none;
+    switch (loss) {
+        FL_EACH_LOSS(FL_NONE_CASE)
+    default: return 0;
+    }
+#undef FL_NONE_CASE
+}
+
+/* The loss's parameters for VL elements from i on. */
+FL_INLINE vec parameters_of(const fl_residuals_job *job, fl_int i)
+{
+    real lanes[VL];
+    if (job->n_parameters <= 1) return vset(job->n_parameters ? (real)job->parameters[0] : 0);
+    for (fl_int q = 0; q < VL; q++) lanes[q] = (real)job->parameters[(i + q) % job->n_parameters];
+    return vload(lanes);
 }
 
 /* w: the weights of the next `left` elements, of which the first is `column` of the sample `row`, and 0 beyond; moves these on. */
@@ -38,7 +96,8 @@ FL_INLINE void next_weights(double *w, const fl_residuals_job *job, fl_int *row,
 /* weighted, too, is a constant: a product with 1 would be rounded elsewhere. */
 FL_INLINE double residuals_range(const fl_residuals_job *job, fl_int from, fl_int to, const int loss, const int weighted)
 {
-    const real *x = job->x, *t = job->t;
+    const real *xs = job->x, *ts = job->t;
+    const double parameter = job->n_parameters ? job->parameters[0] : 0;
     real *grad = job->grad;
     fl_int row = weighted ? from / job->width : 0, column = weighted ? from % job->width : 0;
     double sum = 0;
@@ -47,16 +106,17 @@ FL_INLINE double residuals_range(const fl_residuals_job *job, fl_int from, fl_in
         real lanes[VL];
         double w[VL];
         vec scale = vset((real)job->scale);
-        const vec d = vload_n(x + i, left, 0) - vload_n(t + i, left, 0);
+        const vec x = vload_n(xs + i, left, none_of(loss)), t = vload_n(ts + i, left, 0), d = x - t, c = parameters_of(job, i);
+        const vec kept = kept_of(x, t, d, c, loss); /* before grad, which may be x, is written */
         if (weighted) {
             next_weights(w, job, &row, &column, left);
             for (fl_int q = 0; q < VL; q++) lanes[q] = (real)(w[q] * job->scale);
             scale = vload(lanes);
         }
-        if (grad) vstore_n(grad + i, loss_derivative(d, loss) * scale, left);
-        vstore(lanes, d);
+        if (grad) vstore_n(grad + i, loss_derivative(x, t, d, c, loss) * scale, left);
+        vstore(lanes, kept);
         for (fl_int q = 0; q < VL; q++) { /* in double: sums are long */
-            const double value = loss_value((double)lanes[q], loss);
+            const double value = loss_value((double)lanes[q], parameter, loss);
             if (weighted) sum += w[q] != 0 ? w[q] * value : 0;
             else sum += value;
         }

@@ -9,15 +9,17 @@
 enum { FL_EACH_LOSS(FL_LOSS_NUMBER) FL_LOSSES }; /* FL_SQUARES ... */
 #undef FL_LOSS_NUMBER
 
-/* For the residuals d = x - t: sums[block] = the sum of the values of the loss, and grad = scale times its derivative over its
+/* For elements x and targets t: sums[block] = the sum of the values of the loss, and grad = scale times its derivative over its
  * factor (losses.def). Both times the weight of the sample, if there are weights; one of weight 0 adds nothing to the sum. */
 typedef struct {
     fl_job head;
     int loss;
     const void *x, *t;
-    void *grad;           /* or NULL; may be x */
-    const double *weight; /* (n / width,) or NULL for ones */
-    fl_int width;         /* elements of a sample */
+    void *grad;               /* or NULL; may be x */
+    const double *weight;     /* (n / width,) or NULL for ones */
+    fl_int width;             /* elements of a sample */
+    const double *parameters; /* of the loss: one for all, or one for each element of a sample, in turns */
+    fl_int n_parameters;
     double scale;
     double *sums;
     fl_int n, per_block;

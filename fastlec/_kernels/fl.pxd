@@ -20,7 +20,7 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last
     enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack
-    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_residuals, FL_KERNEL_im2col, FL_KERNEL_col2im
+    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_residuals, FL_KERNEL_smooth, FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
     enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images
     enum: FL_KERNEL_channels
@@ -255,9 +255,20 @@ cdef extern from "kernels/residuals.h" nogil:
         void *grad
         const double *weight
         fl_int width
+        const double *parameters
+        fl_int n_parameters
         double scale
         double *sums
         fl_int n, per_block
+
+cdef extern from "kernels/smooth.h" nogil:
+    ctypedef struct fl_smooth_job:
+        fl_job head
+        const int64_t *labels
+        const void *targets
+        void *out
+        double share, floor
+        fl_int m, n, per_block
 
 cdef extern from "kernels/im2col.h" nogil:
     ctypedef struct fl_columns_job:

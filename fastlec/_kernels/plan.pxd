@@ -14,6 +14,7 @@ ctypedef union any_job:
     fl_slope_job slope
     fl_update_job update
     fl_residuals_job residuals
+    fl_smooth_job smooth
     fl_sum_job sum
     fl_map_job map
     fl_xent_job xent

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import numpy as np
 
 from .plan import Plan
@@ -12,4 +14,5 @@ def loss(
     grad: np.ndarray | None = None,
     count: float = 1,
     weight: np.ndarray | None = None,
+    parameters: Sequence[float] = (),
 ) -> None: ...

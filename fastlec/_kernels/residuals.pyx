@@ -1,8 +1,11 @@
 # cython: freethreading_compatible=True
-"""Losses that are sums over the residuals x - t: values and gradients, as jobs of a plan."""
+"""Losses that are sums over elements and their targets: values and gradients, as jobs of a plan."""
+
+import numpy as np
 
 cimport numpy as cnp
 
+from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport BLOCK, Plan, blocks
 
@@ -11,24 +14,27 @@ cnp.import_array()
 
 cdef extern from *:
     """
-    #define FL_LOSS_ROW(NAME, name, value, factor, ...) {#name, factor},
-    static const struct fl_loss_row { const char *name; double factor; } fl_losses[] = {FL_EACH_LOSS(FL_LOSS_ROW)};
+    #define FL_LOSS_ROW(NAME, name, kept, value, factor, derivative, functions, ...) {#name, factor, functions},
+    static const struct fl_loss_row { const char *name; double factor; int functions; } fl_losses[] = {FL_EACH_LOSS(FL_LOSS_ROW)};
     #undef FL_LOSS_ROW
     """
     ctypedef struct fl_loss_row:
         const char *name
         double factor
+        int functions
     const fl_loss_row fl_losses[FL_LOSSES]
 
 LOSSES = {fl_losses[i].name.decode(): i for i in range(FL_LOSSES)}      # csrc/losses.def: {name: number}
 
 
 def loss(Plan plan not None, str name not None, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None,
-         double count=1, cnp.ndarray weight=None):
-    """The plan's loss: the sum of the values at x - t over count, and grad, its gradient by x, which it may overwrite. All of one
-    size, C order. name : of a loss in csrc/losses.def. weight : float64, of each sample, one or more elements of x; or None."""
+         double count=1, cnp.ndarray weight=None, parameters=()):
+    """The plan's loss: the sum of the values for x and t over count, and grad, its gradient by x, which it may overwrite. All of
+    one size, C order. name : of a loss in csrc/losses.def. weight : float64, of each sample, one or more elements of x; or None.
+    parameters : of the loss: one number for all, or one for each element of a sample."""
     cdef fl_residuals_job *job
     cdef int number = LOSSES[name]
+    cdef cnp.ndarray numbers
     plan.check_size(x, "x", x)
     plan.check_size(t, "t", x)
     job = <fl_residuals_job *>plan.add(FL_KERNEL_residuals)
@@ -44,9 +50,15 @@ def loss(Plan plan not None, str name not None, cnp.ndarray x not None, cnp.ndar
         if job.width * cnp.PyArray_SIZE(weight) != cnp.PyArray_SIZE(x):
             raise ValueError(f"weight has {len(weight)} elements; expected one for each sample of x")
         plan.point(<const void **>&job.weight, weight)
+    if len(parameters):
+        numbers = np.array(parameters, np.float64)
+        if cnp.PyArray_NDIM(numbers) != 1 or cnp.PyArray_SIZE(x) % cnp.PyArray_SIZE(numbers):
+            raise ValueError(f"parameters has shape {np.shape(numbers)}; expected (n,), n a divisor of {cnp.PyArray_SIZE(x)}")
+        plan.point(<const void **>&job.parameters, numbers)
+        job.n_parameters = cnp.PyArray_SIZE(numbers)
     job.scale = fl_losses[number].factor / count
     job.n = cnp.PyArray_SIZE(x)
     job.per_block = BLOCK
     job.head.n_blocks = blocks(job.n, BLOCK)
-    job.head.work = job.n * 0.5
+    job.head.work = job.n * (0.5 + fl_losses[number].functions * dtypes[plan.dtype].function_ns)
     job.sums = plan.take_losses(max(job.head.n_blocks, 1), count)

@@ -35,7 +35,7 @@ from .layers import (
     residual_jacobian,
 )
 from .log_sum_exp import log_softmax, logsumexp, softmax, softmax_cross_entropy
-from .losses import mean_squared_error
+from .losses import binary_cross_entropy, huber, mean_absolute_error, mean_squared_error
 from .normalization import batch_norm2d, batch_norm2d_jac_mv, batch_norm2d_jac_tmv, batch_statistics
 from .pooling import avg_pool2d, avg_pool2d_jac_mv, avg_pool2d_jac_tmv, max_pool2d, max_pool2d_jac_mv, max_pool2d_jac_tmv
 from .regression import (
@@ -61,6 +61,7 @@ __all__ = [
     "batch_norm2d_jac_mv",
     "batch_norm2d_jac_tmv",
     "batch_statistics",
+    "binary_cross_entropy",
     "col2im",
     "conv2d",
     "conv2d_jac_mv",
@@ -72,6 +73,7 @@ __all__ = [
     "dense_jac_tmv",
     "dense_jacobian",
     "filter2d",
+    "huber",
     "identity",
     "identity_derivative",
     "im2col",
@@ -87,6 +89,7 @@ __all__ = [
     "max_pool2d",
     "max_pool2d_jac_mv",
     "max_pool2d_jac_tmv",
+    "mean_absolute_error",
     "mean_squared_error",
     "nearest_centers",
     "projected_residual",

@@ -28,7 +28,7 @@ from ..layers import (
     Residual,
 )
 from ..network import Network
-from ..training import MeanSquaredError, Objective, SoftmaxCrossEntropy
+from ..training import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, Objective, SoftmaxCrossEntropy
 from .derivatives import gradient_test, jacobian_test, transpose_test
 from .layers import check_layer
 
@@ -336,7 +336,20 @@ def _distances_to_kinks(layer, x):
 
 
 def _targets(loss, rng, dtype):
-    return rng.integers(0, CLASSES, SAMPLES) if isinstance(loss, SoftmaxCrossEntropy) else _normal(rng, dtype, SAMPLES, CLASSES)
+    if isinstance(loss, SoftmaxCrossEntropy):
+        return rng.integers(0, CLASSES, SAMPLES)
+    if isinstance(loss, BinaryCrossEntropy):
+        return rng.random((SAMPLES, CLASSES)).astype(dtype)
+    return _normal(rng, dtype, SAMPLES, CLASSES)
+
+
+def _outputs(loss, y, rng, dtype):
+    """Outputs of a network; for losses of residuals that have kinks, at 0 or at delta, far from these, on all sides of them."""
+    shape = SAMPLES, CLASSES
+    if isinstance(loss, MeanAbsoluteError | Huber):
+        size = rng.choice([0.5, 1.5], shape) + rng.uniform(-0.1, 0.1, shape)
+        return (y + rng.choice([-1, 1], shape) * size).astype(dtype)
+    return _normal(rng, dtype, *shape)
 
 
 def _weights(weighted, rng):
@@ -345,7 +358,7 @@ def _weights(weighted, rng):
 
 def _loss_gradient(loss, weighted, dtype, rng):
     y, w = _targets(loss, rng, dtype), _weights(weighted, rng)
-    output = _normal(rng, dtype, SAMPLES, CLASSES)
+    output = _outputs(loss, y, rng, dtype)
     return Scalar(lambda z: loss.value(z, y, w), lambda z: loss.value_and_gradient(z, y, w)[1], output)
 
 
@@ -356,7 +369,7 @@ def _loss_hessian_mv(loss, weighted, dtype, rng):
     def product(z, v):
         return loss.hessian_mv(z, y, v, w)
 
-    return Map(lambda z: loss.value_and_gradient(z, y, w)[1], product, product, _normal(rng, dtype, SAMPLES, CLASSES))
+    return Map(lambda z: loss.value_and_gradient(z, y, w)[1], product, product, _outputs(loss, y, rng, dtype))
 
 
 def _network_problem(make, loss, weighted, dtype, rng):
@@ -454,10 +467,16 @@ def _layer_checks():
 
 def _network_objective_checks():
     squares, batch = MeanSquaredError(), np.array([20, 3, 4, 11, 3])
-    for loss, weighted in itertools.product((SoftmaxCrossEntropy(), squares), (False, True)):
-        name = type(loss).__name__ + ", weighted" * weighted
+    kinked = MeanAbsoluteError(), Huber()
+    smooth = SoftmaxCrossEntropy(), SoftmaxCrossEntropy(label_smoothing=0.2), BinaryCrossEntropy(pos_weight=2.0), squares
+    for loss, weighted in itertools.product((*smooth, *kinked), (False, True)):
+        smoothed = "Smoothed " if getattr(loss, "label_smoothing", 0) else ""
+        name = smoothed + type(loss).__name__ + ", weighted" * weighted
         yield f"{name}: value_and_gradient", partial(_loss_gradient, loss, weighted)
-        yield f"{name}: hessian_mv", partial(_loss_hessian_mv, loss, weighted)
+        if not isinstance(loss, MeanAbsoluteError):  # whose Hessian is 0
+            yield f"{name}: hessian_mv", partial(_loss_hessian_mv, loss, weighted)
+        if loss in kinked:
+            continue  # where a network's outputs lie, nobody chooses
         name = f"Objective with {name}"
         yield f"{name}: gradient", partial(_network_gradient, None, _small_network, loss, weighted)
         yield f"{name}: gradient of a batch", partial(_network_gradient, batch, _small_network, loss, weighted)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from .history import EarlyStopping, History
 from .loop import fit
-from .losses import MeanSquaredError, SoftmaxCrossEntropy
+from .losses import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, SoftmaxCrossEntropy
 from .objective import Objective
 from .optim import SGD, Adam, CosineDecay, ExponentialDecay, Optimizer, Schedule, StepDecay
 from .progress import Progress
@@ -25,10 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "SGD",
     "Adam",
+    "BinaryCrossEntropy",
     "CosineDecay",
     "EarlyStopping",
     "ExponentialDecay",
     "History",
+    "Huber",
+    "MeanAbsoluteError",
     "MeanSquaredError",
     "Objective",
     "Optimizer",

@@ -1,4 +1,5 @@
-"""Losses of a network's output, as means over samples: softmax cross-entropy (lecture eq. 11 and 12) and the squared error.
+"""Losses of a network's output, as means over samples: softmax cross-entropy (lecture eq. 11 and 12), and losses of single
+elements: squared, absolute and Huber's errors, binary cross-entropy.
 
 A loss of a user's own has two methods:
 
@@ -6,15 +7,18 @@ A loss of a user's own has two methods:
     value_and_gradient(output, y)   (the loss, its gradient by the output), both of which are read at once
 
 and may have more: ``value(output, y)``; ``hessian_mv(output, y, v)`` for Gauss-Newton products; ``classes(y)``, the classes (m,) of
-outputs (m, l) that the targets speak for, integers from 0 to l - 1: without it there are no accuracies; ``residual_scale(size)``,
-where it is a sum of squares. Samples can have weights where its methods take an argument ``sample_weight``, None or float64 (m,),
->= 0 and not all 0, and then give sum_i w_i l_i / sum_i w_i and its derivatives.
+outputs (m, l) that the targets speak for, integers from 0 to l - 1, of a single output 0 or 1, or None: without it there are no
+accuracies; ``counted(y)``, which samples (m,) count, as booleans, or None for all: the others have weight 0 (counted itself may be
+None); ``residual_scale(size)``, where it is a sum of squares. Samples can have weights where its methods take an argument
+``sample_weight``, None or float64 (m,), >= 0 and not all 0, and then give sum_i w_i l_i / sum_i w_i and its derivatives.
 
 The functions here take weights as `_check.mean_weights` makes them for all samples of a training, of which these may be some: what
 they give is the mean of w_i l_i, so that the means of parts add up to that of all, by the parts' numbers of samples.
 """
 
 import inspect
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,13 +26,16 @@ from .. import _check
 from .._activations import ACTIVATIONS
 from .._kernels import plan as kernels
 from .._kernels import residuals as _residuals
+from .._kernels import smooth as _smooth
 from .._kernels import xent as _xent
 from ..functional import softmax, softmax_cross_entropy
+from ..functional import value_and_derivative as _with_derivative
 from ..layers import AvgPool2d, MaxPool2d
 from ..layers.planned import PlannedLayer
 from ..network import Network
 
 _INT64 = np.dtype(np.int64)
+_LABELS = -(1 << 63), (1 << 63) - 1  # of int64
 
 
 def takes_weights(loss, name="value_and_gradient"):
@@ -107,7 +114,9 @@ def in_kernels(value, kernels_method, python_method):
 
 
 def count_right(output, classes):
-    """How many samples have their largest output (m, l) at their class (m,)."""
+    """How many samples have their largest output (m, l) at their class (m,); a single output speaks for class 1 where it is > 0."""
+    if output.shape[1] == 1:
+        return np.count_nonzero((output[:, 0] > 0) == (classes == 1))
     right = _xent.count_right(output, classes)
     return np.count_nonzero(output.argmax(axis=-1) == classes) if right is None else right
 
@@ -116,12 +125,42 @@ def classes_of(loss, y, shape):
     """The classes (m,) in targets y of an output of this shape; None where the loss knows none, or the output is not (m, l)."""
     if len(shape) != 2 or getattr(loss, "classes", None) is None:
         return None
-    return _check.labels(loss.classes(y), *shape, f"what {type(loss).__name__}.classes gave")
+    classes = loss.classes(y)
+    if classes is None:
+        return None
+    return _check.labels(classes, shape[0], n_classes(shape), f"what {type(loss).__name__}.classes gave")
+
+
+def n_classes(shape):
+    """How many classes outputs of this shape, (m, l), speak for: a single one tells two apart."""
+    return max(shape[1], 2)
+
+
+def counted(loss, y):
+    """Which samples (m,) of targets y count, as booleans; None for all of them. ValueError where none does."""
+    of = getattr(loss, "counted", None)
+    mask = None if of is None else of(y)
+    if mask is not None and not mask.any():
+        raise ValueError(f"y holds no sample that counts for {loss!r}; expected one or more")
+    return mask
+
+
+def mean_weights(loss, y, m, sample_weight=None):
+    """The weights of m samples with targets y, times what makes their mean 1: those given, if any, and 0 where a sample does not
+    count for the loss; None where all are ones."""
+    mask = counted(loss, y)
+    if mask is not None:
+        weight = mask.astype(np.float64)
+        if sample_weight is None:
+            sample_weight = weight
+        else:
+            sample_weight = _check.weights(sample_weight, m)[0] * weight
+    return None if sample_weight is None else _check.mean_weights(sample_weight, m)
 
 
 def warn_if_bounded(net, loss):
-    """A UserWarning where the cross-entropy takes the values of a bounded activation for logits."""
-    name = _last_bounded(net) if isinstance(loss, SoftmaxCrossEntropy) else None
+    """A UserWarning where a cross-entropy takes the values of a bounded activation for logits."""
+    name = _last_bounded(net) if isinstance(loss, SoftmaxCrossEntropy | BinaryCrossEntropy) else None
     if name:
         bounds = list(ACTIVATIONS[name].bounds)
         _check.warn(
@@ -152,10 +191,14 @@ def _from_the_last(layer):
         yield layer
 
 
+@dataclass(frozen=True, repr=False)
 class SoftmaxCrossEntropy:
     """The mean over samples of -log softmax(z)_y, z (m, l) the network's output (lecture eq. 11 and 12).
 
     y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample. ValueError or TypeError for others.
+    label_smoothing : in [0, 1]: targets are mixed with the uniform distribution, (1 - label_smoothing) t + label_smoothing / l.
+    ignore_index : a label whose samples do not count, neither in the mean nor in its derivatives, as if their weight were 0; `fit`
+    leaves them out. Rows of probabilities all count. Both as in PyTorch, but for a ValueError where no sample counts.
 
     Methods with sample_weight take weights (m,), finite, >= 0, not all 0: the mean is then sum_i w_i l_i / sum_i w_i.
 
@@ -166,12 +209,29 @@ class SoftmaxCrossEntropy:
     >>> loss, gradient = fastlec.SoftmaxCrossEntropy().value_and_gradient(np.zeros((1, 4)), np.array([3]))
     >>> round(loss, 4), gradient
     (1.3863, array([[ 0.25,  0.25,  0.25, -0.75]]))
+    >>> smooth = fastlec.SoftmaxCrossEntropy(label_smoothing=0.2, ignore_index=-100)
+    >>> smooth.value_and_gradient(np.zeros((2, 4)), np.array([3, -100]))[1].round(2)
+    array([[ 0.2,  0.2,  0.2, -0.6],
+           [ 0. ,  0. ,  0. ,  0. ]])
+
+    Szegedy et al., "Rethinking the inception architecture for computer vision", 2016 (label smoothing).
     """
 
-    __slots__ = ()  # there is nothing to set
+    label_smoothing: float = 0.0
+    ignore_index: int | None = None
+
+    def __post_init__(self):
+        label_smoothing, ignore_index = _check.non_negative(self.label_smoothing, "label_smoothing"), self.ignore_index
+        if label_smoothing > 1:
+            raise ValueError(f"label_smoothing is {label_smoothing}; expected a number from 0 to 1")
+        if ignore_index is not None:
+            ignore_index = _check.count(ignore_index, "ignore_index", *_LABELS)
+        object.__setattr__(self, "label_smoothing", float(label_smoothing))
+        object.__setattr__(self, "ignore_index", ignore_index)
 
     def __repr__(self):
-        return "SoftmaxCrossEntropy()"
+        settings = {"label_smoothing": self.label_smoothing or None, "ignore_index": self.ignore_index}
+        return f"SoftmaxCrossEntropy({', '.join(f'{name}={a}' for name, a in settings.items() if a is not None)})"
 
     def targets(self, y, shape, dtype):
         """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
@@ -186,11 +246,26 @@ class SoftmaxCrossEntropy:
                 raise ValueError(f"y has shape {y.shape}; expected ({shape[0]},) integers or {shape} probabilities")
             _check.float_dtype(y.dtype, "y")
             return _check.plain(y, dtype, "y")
-        return _check.labels(y, *shape, "y")
+        mask = None if self.ignore_index is None else self._counted(y)
+        if mask is None or y.shape != shape[:1]:
+            return _check.labels(y, *shape, "y")
+        labels = np.full(len(y), self.ignore_index)
+        labels[mask] = _check.labels(y[mask], np.count_nonzero(mask), shape[1], "y")
+        return labels
 
     def classes(self, y):
         """The class (m,) that each target, a label or a row of probabilities, speaks for."""
         return y if y.ndim == 1 else y.argmax(axis=1)
+
+    @property
+    def counted(self):
+        """None where all samples count, else a function of targets y: which of them do, as booleans (m,), or None for all."""
+        return None if self.ignore_index is None else self._counted
+
+    def _counted(self, y):
+        y = np.asarray(y)
+        mask = y != self.ignore_index if y.ndim == 1 and y.dtype.kind in "iub" else True
+        return None if np.all(mask) else mask
 
     def value(self, output, y, sample_weight=None):
         """The loss, a float."""
@@ -200,6 +275,8 @@ class SoftmaxCrossEntropy:
         """(loss, its gradient by the output (m, l)), in one sweep. grad_out : array for the gradient, or None."""
         output = _check.matrix(output, "output")
         y = self.targets(y, output.shape, _dtype(output))
+        if self.label_smoothing or self.ignore_index is not None:
+            return _value_and_gradient(self, output, y, sample_weight, grad_out)
         return softmax_cross_entropy(output, y, sample_weight=sample_weight, grad_out=grad_out)
 
     def hessian_mv(self, output, y, v, sample_weight=None):
@@ -210,15 +287,54 @@ class SoftmaxCrossEntropy:
         y = self.targets(y, output.shape, v.dtype)
         p = softmax(_check.plain(output, v.dtype, "output"))
         product = p * (v - np.einsum("ij,ij->i", p, v)[:, None]) / len(p)
-        product = _times(product, _weights(sample_weight, output))
-        return product if y.ndim == 1 else product * y.sum(axis=1, keepdims=True)
+        product = _times(product, mean_weights(self, y, len(p), sample_weight))
+        if y.ndim == 1:
+            return product
+        return product * ((1 - self.label_smoothing) * y.sum(axis=1, keepdims=True) + self.label_smoothing)
 
     def plan(self, plan, output, y, grad, weight=None):
-        """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i."""
+        """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i, where w_i is 0 for
+        samples that do not count."""
+        if self.label_smoothing:
+            y = _smooth.targets(plan, y, output.shape[1], self.label_smoothing)
         _xent.loss(plan, output, y, grad, len(output), weight)
 
 
-class MeanSquaredError:
+class _Elementwise:
+    """A loss that is a mean over samples and outputs: of each element and its target, by the row ``_row`` of csrc/losses.def, whose
+    parameters, one or one for each output of a sample, are ``_parameters``."""
+
+    __slots__ = ()
+    _parameters = ()
+
+    def targets(self, y, shape, dtype):
+        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+        y = _check.as_array(y, "y")
+        _check.float_dtype(y.dtype, "y")
+        if y.shape != shape and (y.shape != shape[:1] or int(np.prod(shape[1:])) != 1):
+            raise ValueError(f"y has shape {y.shape}; expected {shape}")
+        return _check.plain(y, dtype, "y").reshape(shape)
+
+    def value(self, output, y, sample_weight=None):
+        """The loss, a float."""
+        return _run(self, output, y, None, sample_weight)
+
+    def value_and_gradient(self, output, y, sample_weight=None, *, grad_out=None):
+        """(loss, its gradient by the output). grad_out : array for the gradient, or None."""
+        return _value_and_gradient(self, output, y, sample_weight, grad_out)
+
+    def plan(self, plan, output, y, grad, weight=None):
+        """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i."""
+        _residuals.loss(plan, self._row, output, y, grad, output.size, weight, self._parameters)
+
+    def hessian_mv(self, output, y, v, sample_weight=None):
+        """The Hessian by the output, which is diagonal, times v. With weights, w_i / sum w takes the place of 1 / m."""
+        v = _like(v, output)
+        curvature = self._curvature(_check.plain(_check.as_array(output, "output"), v.dtype), self.targets(y, v.shape, v.dtype))
+        return _times(v * curvature / max(v.size, 1), _weights(sample_weight, v))
+
+
+class MeanSquaredError(_Elementwise):
     """The mean over samples and outputs of (z - y)^2, z (m, k) the network's output.
 
     y : (m, k), or (m,) where there is one output. ValueError or TypeError for others.
@@ -231,41 +347,10 @@ class MeanSquaredError:
     """
 
     __slots__ = ()  # there is nothing to set
+    _row = "squares"
 
     def __repr__(self):
         return "MeanSquaredError()"
-
-    def targets(self, y, shape, dtype):
-        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
-        y = _check.as_array(y, "y")
-        _check.float_dtype(y.dtype, "y")
-        if y.shape != shape and (y.shape != shape[:1] or int(np.prod(shape[1:])) != 1):
-            raise ValueError(f"y has shape {y.shape}; expected {shape}")
-        return _check.plain(y, dtype, "y").reshape(shape)
-
-    def value(self, output, y, sample_weight=None):
-        """The loss, a float."""
-        return self._run(output, y, None, sample_weight)
-
-    def value_and_gradient(self, output, y, sample_weight=None, *, grad_out=None):
-        """(loss, its gradient by the output). grad_out : array for the gradient, or None."""
-        output = _check.as_array(output, "output")
-        dtype = _dtype(output)
-        if grad_out is not None:
-            _check.output(grad_out, output.shape, dtype, "grad_out")
-        grad = kernels.Plan(dtype.num).empty(*output.shape)
-        return self._run(output, y, grad, sample_weight), _check.fill(grad_out, grad)
-
-    def _run(self, output, y, grad, sample_weight):
-        output = _check.as_array(output, "output")
-        if not output.size:
-            raise ValueError(f"output has shape {output.shape}; expected at least one sample")
-        dtype = _dtype(output)
-        y = self.targets(y, output.shape, dtype)
-        plan = kernels.Plan(dtype.num)
-        weight = [] if sample_weight is None else [_weights(sample_weight, output)]
-        self.plan(plan, _check.plain(output, dtype, "output"), y, grad, *weight)
-        return plan.run()
 
     def residual_scale(self, size):
         """With outputs of that many values, the loss is ||scale (output - y)||^2 / 2."""
@@ -277,9 +362,142 @@ class MeanSquaredError:
         v = _like(v, output)
         return _times(v * v.dtype.type(2 / max(v.size, 1)), _weights(sample_weight, v))
 
-    def plan(self, plan, output, y, grad, weight=None):
-        """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i."""
-        _residuals.loss(plan, "squares", output, y, grad, output.size, weight)
+
+class MeanAbsoluteError(_Elementwise):
+    """The mean over samples and outputs of |z - y|, z (m, k) the network's output: PyTorch's L1Loss.
+
+    y : (m, k), or (m,) where there is one output. ValueError or TypeError for others. Where z = y the derivative is 0; the Hessian
+    is 0. Methods with sample_weight take weights (m,), as those of `MeanSquaredError`.
+
+    >>> import numpy as np
+    >>> fastlec.MeanAbsoluteError().value_and_gradient(np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
+    (1.0, array([[ 0. ],
+           [-0.5]]))
+    """
+
+    __slots__ = ()  # there is nothing to set
+    _row = "absolute"
+
+    def __repr__(self):
+        return "MeanAbsoluteError()"
+
+    def _curvature(self, output, y):
+        return 0 * (output - y)
+
+
+@dataclass(frozen=True)
+class Huber(_Elementwise):
+    """The mean over samples and outputs of d^2 / 2 where |d| <= delta, and of delta (|d| - delta / 2) elsewhere, d = z - y, z
+    (m, k) the network's output: PyTorch's HuberLoss. Quadratic for small errors, linear for large ones, which so count less.
+
+    y : (m, k), or (m,) where there is one output. ValueError or TypeError for others. delta > 0. Methods with sample_weight take
+    weights (m,), as those of `MeanSquaredError`.
+
+    >>> import numpy as np
+    >>> fastlec.Huber(delta=1.0).value_and_gradient(np.array([[1.0], [6.0]]), np.array([1.5, 4.0]))
+    (0.8125, array([[-0.25],
+           [ 0.5 ]]))
+
+    Huber, "Robust estimation of a location parameter", 1964.
+    """
+
+    delta: float = 1.0
+    _row = "huber"
+
+    def __post_init__(self):
+        object.__setattr__(self, "delta", _check.positive(self.delta, "delta"))
+
+    @property
+    def _parameters(self):
+        return (self.delta,)
+
+    def _curvature(self, output, y):
+        d = output - y
+        return np.where(np.isnan(d), d, np.abs(d) <= self.delta).astype(d.dtype)
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(_Elementwise):
+    """The mean over samples and outputs of -(y log s + (1 - y) log(1 - s)), s = sigmoid(z), z (m, k) the network's output, logits:
+    PyTorch's BCEWithLogitsLoss. Each output answers a question of its own with yes or no.
+
+    y : (m, k), or (m,) where there is one output, in [0, 1]. ValueError or TypeError for others.
+    pos_weight : what the terms of y are multiplied by: a number >= 0, or one for each of the k outputs of a sample; None for 1.
+    Methods with sample_weight take weights (m,), as those of `MeanSquaredError`.
+
+    It is computed from z, and stays finite and accurate where s is rounded to 0 or 1. End the network with "identity";
+    fastlec.sigmoid of its output is the probability. With one output there are accuracies: z > 0 says class 1, y > 1/2 is class 1.
+
+    >>> import numpy as np
+    >>> loss, gradient = fastlec.BinaryCrossEntropy().value_and_gradient(np.array([[0.0], [800.0]]), np.array([1, 0]))
+    >>> round(loss, 4), gradient
+    (400.3466, array([[-0.25],
+           [ 0.5 ]]))
+
+    Lecture 2.1 (logistic regression).
+    """
+
+    pos_weight: float | tuple | None = None
+    _row = "binary"
+
+    def __post_init__(self):
+        if self.pos_weight is None:
+            return
+        given = _check.as_array(self.pos_weight, "pos_weight")
+        _check.float_dtype(given.dtype, "pos_weight")
+        if given.ndim > 1 or not given.size or not (np.isfinite(given).all() and (given >= 0).all()):
+            what = f"pos_weight is {_check.shown(self.pos_weight)}"
+            raise ValueError(f"{what}; expected a finite number >= 0, or one for each output")
+        object.__setattr__(self, "pos_weight", tuple(map(float, given)) if given.ndim else float(given))
+
+    @property
+    def _parameters(self):
+        weight = 1.0 if self.pos_weight is None else self.pos_weight
+        return weight if isinstance(weight, tuple) else (weight,)
+
+    def targets(self, y, shape, dtype):
+        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+        y = _Elementwise.targets(self, y, shape, dtype)
+        if y.size and not (y.min() >= 0 and y.max() <= 1):
+            raise ValueError(f"y has values from {y.min()} to {y.max()}; expected 0 to 1")
+        n = math.prod(shape[1:])
+        if isinstance(self.pos_weight, tuple) and len(self.pos_weight) != n:
+            raise ValueError(f"pos_weight has {len(self.pos_weight)} numbers; expected {n}, one for each output of a sample")
+        return y
+
+    def classes(self, y):
+        """The class (m,), 0 or 1, that each target of a single output speaks for; None where there are more outputs."""
+        return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else None
+
+    def _curvature(self, output, y):
+        weight = np.array(self._parameters, y.dtype)
+        weight = weight.reshape(y.shape[1:]) if weight.size > 1 else weight[0]
+        return (1 - y + weight * y) * _with_derivative(output, "sigmoid")[1]
+
+
+def _value_and_gradient(loss, output, y, sample_weight, grad_out):
+    """(loss, its gradient by the output), by the jobs of a loss."""
+    output = _check.as_array(output, "output")
+    dtype = _dtype(output)
+    if grad_out is not None:
+        _check.output(grad_out, output.shape, dtype, "grad_out")
+    grad = kernels.Plan(dtype.num).empty(*output.shape)
+    return _run(loss, output, y, grad, sample_weight), _check.fill(grad_out, grad)
+
+
+def _run(loss, output, y, grad, sample_weight):
+    """The value of a loss, and (unless None) its gradient by the output to grad, by its jobs."""
+    output = _check.as_array(output, "output")
+    if not output.size:
+        raise ValueError(f"output has shape {output.shape}; expected at least one sample")
+    dtype = _dtype(output)
+    y = loss.targets(y, output.shape, dtype)
+    if sample_weight is not None and not output.ndim:
+        raise ValueError("output is a number; expected an array of samples, for sample_weight")
+    weight = mean_weights(loss, y, output.shape[0] if output.ndim else 1, sample_weight)
+    plan = kernels.Plan(dtype.num)
+    loss.plan(plan, _check.plain(output, dtype, "output"), y, grad, *([] if weight is None else [weight]))
+    return plan.run()
 
 
 def _weights(sample_weight, output):

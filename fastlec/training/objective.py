@@ -62,9 +62,9 @@ class Objective:
         shape = _check.of_X(net.output_shape, self.X.shape[1:])
         self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype), order="C")
         self.y.flags.writeable = False
+        sample_weight = losses.mean_weights(loss, self.y, len(self.X), sample_weight)
         if sample_weight is not None:
             losses.check_weighted(loss)
-            sample_weight = _check.mean_weights(sample_weight, len(self.X))
             sample_weight.flags.writeable = False
         self.sample_weight = sample_weight
         kernels = all(losses.in_kernels(loss, "plan", name) for name in ("value", "value_and_gradient"))

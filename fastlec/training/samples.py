@@ -10,7 +10,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from .. import _check
-from .losses import check_weighted, classes_of
+from .losses import check_weighted, classes_of, counted, n_classes
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,8 @@ class Samples:
 
 
 def samples_of(net, loss, X, y, sample_weight=None) -> Samples:
-    """X and y checked and converted, once; y copied. FloatingPointError where they are not finite."""
+    """X and y checked and converted, once; y copied. Samples that do not count for the loss are left out. FloatingPointError where
+    they are not finite."""
     X = _check.as_array(X, "X")
     _check.float_dtype(X.dtype, "X")
     if X.ndim < 2 or 0 in X.shape:
@@ -68,6 +69,10 @@ def samples_of(net, loss, X, y, sample_weight=None) -> Samples:
     if sample_weight is not None:
         check_weighted(loss)
         sample_weight = _check.mean_weights(sample_weight, len(X))
+    mask = counted(loss, y)
+    if mask is not None:
+        X, y, shape = X[mask], y[mask], (np.count_nonzero(mask), *shape[1:])
+        sample_weight = None if sample_weight is None else _check.mean_weights(sample_weight[mask], len(X))
     return Samples(X, y, classes_of(loss, y, shape), sample_weight)
 
 
@@ -78,18 +83,18 @@ def class_weights(net, loss, samples: Samples, class_weight) -> np.ndarray | Non
     check_weighted(loss, "class_weight")
     if samples.classes is None:
         raise ValueError("class_weight is given, and y holds no classes; expected outputs (m, l) and a loss with classes(y)")
-    (n_classes,) = net.output_shape(samples.X.shape[1:])
+    count = n_classes((len(samples), *net.output_shape(samples.X.shape[1:])))
     if isinstance(class_weight, str):
         _check.choice(class_weight, ("balanced",), "class_weight")
-        return len(samples) / (n_classes * np.maximum(np.bincount(samples.classes, minlength=n_classes), 1))
+        return len(samples) / (count * np.maximum(np.bincount(samples.classes, minlength=count), 1))
     if not isinstance(class_weight, Mapping):
-        return _check.weights(class_weight, n_classes, "class_weight")[0]
-    found = np.ones(n_classes)
+        return _check.weights(class_weight, count, "class_weight")[0]
+    found = np.ones(count)
     for label, weight in class_weight.items():
-        if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= label < n_classes:
-            raise ValueError(f"class_weight has the class {_check.shown(label)}; expected integers from 0 to {n_classes - 1}")
+        if isinstance(label, bool) or not isinstance(label, Integral) or not 0 <= label < count:
+            raise ValueError(f"class_weight has the class {_check.shown(label)}; expected integers from 0 to {count - 1}")
         found[label] = _check.non_negative(weight, f"class_weight[{label}]")
-    return _check.weights(found, n_classes, "class_weight")[0]
+    return _check.weights(found, count, "class_weight")[0]
 
 
 def validation_of(net, loss, validation) -> Samples | float | None:

@@ -34,7 +34,7 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     step(X, y, sample_weight) takes weights (m,) of the batch's samples, finite, >= 0, not all 0: the loss is then the weighted mean
     sum_i w_i l_i / sum_i w_i.
 
-    loss : `SoftmaxCrossEntropy`, `MeanSquaredError`, or one of your own, an object with their targets and value_and_gradient. What
+    loss : one of fastlec's, or one of your own, an object with their targets and value_and_gradient. What
     that is given of the network's output is read-only, and its own for the call alone. With weights, its value_and_gradient must
     take them, as sample_weight (TypeError).
     optimizer : `SGD`, `Adam`, or an `Optimizer` of your own.
@@ -163,10 +163,10 @@ class TrainingStep:
     def __call__(self, X, y, sample_weight=None):
         """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them. sample_weight : (m,),
         finite, >= 0, not all 0, or None for ones."""
-        if sample_weight is not None:
-            X = _check.as_array(X, "X")
-            if X.ndim and len(X):  # others are refused below
-                sample_weight = _check.mean_weights(sample_weight, len(X))
+        if sample_weight is not None or getattr(self.loss, "counted", None):
+            X, y = _check.as_array(X, "X"), _check.as_array(y, "y")
+            if X.ndim and len(X) and (sample_weight is not None or y.shape[:1] == X.shape[:1]):  # others are refused below
+                sample_weight = losses.mean_weights(self.loss, y, len(X), sample_weight)
         return self.on_weighted(X, y, sample_weight)
 
     @_by_itself

@@ -30,7 +30,7 @@ FILES = ["shared/epilogue.c", *(f"kernels/{name}.c" for name in ("gemm", "slope"
 ROWS = {
     "activations.def": "ROW(SWISH, swish, z, swish(z, d), swish_derivative(kept), __VA_ARGS__)",
     "rules.def": "ROW(RMSPROP, rmsprop, 1, rmsprop_step, __VA_ARGS__)",
-    "losses.def": "ROW(LOG_COSH, log_cosh, log(cosh(d)), 1, log_cosh_derivative(d), __VA_ARGS__)",
+    "losses.def": "ROW(LOG_COSH, log_cosh, d, log(cosh(kept)), 1, log_cosh_derivative(d), 1, 0, __VA_ARGS__)",
 }
 FUNCTIONS = {
     "shared/activate.h": """
@@ -55,7 +55,6 @@ FUNCTIONS = {
         }
         """,
     "kernels/residuals.c": """
-        #include "simd/math.h"
         FL_INLINE vec log_cosh_derivative(vec d)
         {
             vec derivative;
