@@ -143,6 +143,13 @@ BATCH_NORM = [  # (samples, channels, height, width)
     (700, 2, 1, 1),
     (40, 9, 7, 7),
 ]
+LAYER_NORM = [  # (samples, features). The edges: registers, groups of 4 rows, blocks of 8 to 128 rows, pieces of 2048 features.
+    *((3, n) for n in (*LANES, *RUNS)),
+    *((m, 6) for m in (1, 2, 4, 5, 127, 128, 129, 300)),
+    *((2, n) for n in (2047, 2048, 2049, 5000)),
+    (30, 1999),
+]
+LAYER_NORM_TEAM = [(5000, 20), (700, 300), (9, 20000)]
 BATCH_NORM_TEAM = [(6, 20, 50, 70), (64, 33, 7, 7), (1, 3, 300, 200)]
 
 

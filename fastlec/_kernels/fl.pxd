@@ -32,6 +32,7 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_stencil
     enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map, FL_KERNEL_batch_norm_forward
     enum: FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
+    enum: FL_KERNEL_layer_norm, FL_KERNEL_layer_norm_mv, FL_KERNEL_layer_norm_tmv
     enum: FL_KERNEL_pool
     enum: FL_KERNEL_kmeans, FL_KERNEL_kmeans_seed, FL_KERNEL_kmeans_distances, FL_KERNEL_kmeans_moments
     enum: FL_KERNELS
@@ -312,6 +313,23 @@ cdef extern from "kernels/norm.h" nogil:
         void *total_gamma
         void *total_beta
         const fl_update *update
+
+cdef extern from "kernels/layer_norm.h" nogil:
+    ctypedef struct fl_layer_norm_job:
+        fl_job head
+        fl_int m, n, per_block
+        double eps
+        const void *x
+        const void *v
+        double *moments
+        const void *gamma
+        const void *beta
+        const void *dgamma
+        const void *dbeta
+        void *out
+        void *total_gamma
+        void *total_beta
+        fl_epilogue after
 
 cdef extern from "kernels/pool2d.h" nogil:
     enum: FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV

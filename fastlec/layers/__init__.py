@@ -5,7 +5,7 @@ from .activation import Activation
 from .affine import Conv2d, Dense
 from .base import Layer
 from .jacobian import Jacobian
-from .norm import BatchNorm2d
+from .norm import BatchNorm2d, LayerNorm
 from .pool import AvgPool2d, MaxPool2d
 from .residual import ConvResidual, ProjectedConvResidual, ProjectedResidual, Residual
 from .shape import Flatten
@@ -20,6 +20,7 @@ __all__ = [
     "Flatten",
     "Jacobian",
     "Layer",
+    "LayerNorm",
     "MaxPool2d",
     "ProjectedConvResidual",
     "ProjectedResidual",

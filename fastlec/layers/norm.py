@@ -1,5 +1,5 @@
 """Batch normalisation of images (Ioffe and Szegedy 2015, "Batch normalization: accelerating deep network training by reducing
-internal covariate shift", Algorithms 1 and 2)."""
+internal covariate shift", Algorithms 1 and 2), and layer normalisation (Ba, Kiros and Hinton 2016, "Layer normalization")."""
 
 import copy
 import math
@@ -8,8 +8,9 @@ import numpy as np
 
 from .. import _check
 from .._kernels import batch_norm as kernels
+from .._kernels import layer_norm
 from .parameters import Initial
-from .planned import PlannedLayer
+from .planned import PlannedLayer, features
 from .registry import kind
 
 
@@ -95,3 +96,57 @@ class BatchNorm2d(PlannedLayer):
     def plan_buffers(self, plan, kept):
         self.check_batch(len(kept[0]), kept[0].shape[1:])
         kernels.running(plan, *kept, self.buffers["running_mean"], self.buffers["running_var"], self.momentum)
+
+
+@kind
+class LayerNorm(PlannedLayer):
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, where mean and var are those of each sample: x and y (m, n).
+
+    n : features of a sample; var = sum (x - mean)^2 / n. eps : added to var, at least 0.
+    elementwise_affine : whether there are the parameters gamma and beta, (n,), which begin as ones and zeros; without, they stay
+    ones and zeros. bias : whether there is beta. dtype : float32 or float64, of the parameters.
+
+    A sample of y depends on its own sample of x alone, NaN and infinities included; it is the same function in training and
+    afterwards. With z = (x - mean) / sqrt(var + eps), w = gamma v, and means over a sample's features, J' v is
+
+        beta: sum of v        gamma: sum of v z        x: (w - mean(w) - z mean(w z)) / sqrt(var + eps)
+
+    with sums over the samples (Ba, Kiros and Hinton 2016, equations 3 and 4, and their derivative). Means and variances are
+    computed relative to a number near the mean, so a large mean costs no digits; squares may leave the dtype's range.
+
+    >>> import numpy as np
+    >>> norm = fastlec.LayerNorm(3)
+    >>> norm(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]])).round(3)
+    array([[-1.225,  0.   ,  1.225],
+           [-1.225,  0.   ,  1.225]])
+    >>> net = fastlec.Network([fastlec.Dense(4, 3, "identity", rng=0), norm, fastlec.Activation("relu")])
+    """
+
+    takes_epilogue = True
+
+    def __init__(self, n, eps=1e-5, elementwise_affine=True, bias=True, *, dtype=np.float64):
+        self.n, self.eps = _check.count(n, "n", 1), _check.non_negative(eps, "eps")
+        self.elementwise_affine = _check.flag(elementwise_affine, "elementwise_affine")
+        self.bias = _check.flag(bias, "bias")
+        params = {"gamma": Initial((self.n,), constant=1.0), "beta": Initial((self.n,))}
+        names = ("gamma", "beta")[: 1 + self.bias] if self.elementwise_affine else ()
+        super().__init__({name: params[name] for name in names}, dtype=dtype)
+
+    @property
+    def input_shape(self):
+        return (self.n,)
+
+    def output_shape(self, shape):
+        features(shape, self.n)
+        return (self.n,)
+
+    def plan_forward(self, plan, x, y):
+        return x, layer_norm.forward(plan, x, y, self.params.get("gamma"), self.params.get("beta"), self.eps)
+
+    def plan_mv(self, plan, kept, directions, dy):
+        given = {f"d{name}": d for name, d in directions.items()}
+        layer_norm.mv(plan, *kept, self.params.get("gamma"), dy, **given)
+
+    def plan_tmv(self, plan, kept, v, out, after=None):
+        totals = {f"total_{name}": out[name] for name in self.params if name in out}
+        layer_norm.tmv(plan, *kept, self.params.get("gamma"), v, out.get("x"), **totals, update=self.steps(out), after=after)

@@ -36,7 +36,15 @@ from .layers import (
 )
 from .log_sum_exp import log_softmax, logsumexp, softmax, softmax_cross_entropy
 from .losses import binary_cross_entropy, huber, mean_absolute_error, mean_squared_error
-from .normalization import batch_norm2d, batch_norm2d_jac_mv, batch_norm2d_jac_tmv, batch_statistics
+from .normalization import (
+    batch_norm2d,
+    batch_norm2d_jac_mv,
+    batch_norm2d_jac_tmv,
+    batch_statistics,
+    layer_norm,
+    layer_norm_jac_mv,
+    layer_norm_jac_tmv,
+)
 from .pooling import avg_pool2d, avg_pool2d_jac_mv, avg_pool2d_jac_tmv, max_pool2d, max_pool2d_jac_mv, max_pool2d_jac_tmv
 from .regression import (
     logistic_regression_data_gradient,
@@ -77,6 +85,9 @@ __all__ = [
     "identity",
     "identity_derivative",
     "im2col",
+    "layer_norm",
+    "layer_norm_jac_mv",
+    "layer_norm_jac_tmv",
     "lloyd",
     "log_softmax",
     "logistic_regression_data_gradient",

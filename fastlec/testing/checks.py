@@ -22,6 +22,7 @@ from ..layers import (
     Dense,
     Flatten,
     Layer,
+    LayerNorm,
     MaxPool2d,
     ProjectedConvResidual,
     ProjectedResidual,
@@ -461,6 +462,12 @@ def _layer_checks():
         yield f"Activation {activation}", lambda activation=activation, **_: Activation(activation)
         yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
         yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
+    for variant, form in {
+        "": {},
+        ", without bias": {"bias": False},
+        ", without parameters": {"elementwise_affine": False},
+    }.items():
+        yield f"LayerNorm of rows{variant}", lambda rng, form=form, **options: LayerNorm(FEATURES, **form, **options)
     yield "Network of networks", _nested_network
     yield "Network with a layer in Python", _network_with_python
 

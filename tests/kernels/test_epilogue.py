@@ -5,7 +5,7 @@ import pytest
 from test_plan import new_plan
 
 from fastlec._geometry import geometry, window_geometry
-from fastlec._kernels import batch_norm, channel_sums, conv2d, epilogue, gemm, pool2d, slope
+from fastlec._kernels import batch_norm, channel_sums, conv2d, epilogue, gemm, layer_norm, pool2d, slope
 from fastlec._kernels.epilogue import Epilogue
 
 RELU = epilogue.ACTIVATIONS["relu"]
@@ -24,6 +24,7 @@ def add_epilogue(kernel, plan, f, **parts):
         "conv2d.weight_gradient": lambda: conv2d.weight_gradient(plan, g, y, x, W, after=after),
         "channel_sums.slope": lambda: channel_sums.slope(plan, x, x, after=after),
         "batch_norm.derivative": lambda: batch_norm.derivative(plan, x, moments, c, x, x, 0.1, batch=False, after=after),
+        "layer_norm.tmv": lambda: layer_norm.tmv(plan, y[0, 0], np.ones((3, 2)), None, y[0, 0], y[0, 1], after=after),
         "pool2d.tmv": lambda: pool2d.tmv(
             plan, window_geometry(x.shape, (2, 2), (1, 1), (0, 0)), x, f(2, 3, 3, 3), x, after=after
         ),
@@ -39,6 +40,7 @@ EPILOGUES = {
     "conv2d.weight_gradient": ({"update"}, (5, 3, 2, 2)),
     "channel_sums.slope": ({"derivative"}, (2, 3, 4, 4)),
     "batch_norm.derivative": ({"derivative"}, (2, 3, 4, 4)),
+    "layer_norm.tmv": ({"derivative"}, (3, 3)),
     "pool2d.tmv": ({"derivative"}, (2, 3, 4, 4)),
 }
 

@@ -21,6 +21,7 @@ from fastlec import (
     Dense,
     Flatten,
     Layer,
+    LayerNorm,
     MaxPool2d,
     MeanSquaredError,
     Network,
@@ -40,6 +41,7 @@ LAYERS = {  # (a layer, samples)
     "ConvResidual": (ConvResidual(2, rng=0), IMAGES),
     "ProjectedConvResidual": (ProjectedConvResidual(2, 3, rng=0), IMAGES),
     "BatchNorm2d": (BatchNorm2d(2), IMAGES),
+    "LayerNorm": (LayerNorm(4), FEATURES),
     "AvgPool2d": (AvgPool2d(2), IMAGES),
     "MaxPool2d": (MaxPool2d(2), IMAGES),
     "Flatten": (Flatten(), IMAGES),
@@ -147,6 +149,7 @@ OTHERS = {
     "ConvResidual": {"activation": "relu", "algorithm": "im2col"},
     "ProjectedConvResidual": {"stride": 2, "algorithm": "direct"},
     "BatchNorm2d": {"training": True, "eps": 0.5, "momentum": 0.3},
+    "LayerNorm": {"eps": 0.5},
     "AvgPool2d": {"stride": 1},
     "MaxPool2d": {"kernel_size": (3, 2)},
 }

@@ -267,6 +267,25 @@ def test_batch_normalization_derivatives(given, rng):
     assert_allclose(reference.batch_norm2d_jac_mv(x, gamma, beta, mean, var, eps, **all_three), whole, rtol=1e-12, atol=1e-13)
 
 
+def test_layer_normalization_derivatives(rng):
+    """Those of rows are those of batch normalization whose channels are the samples, but for gamma and beta."""
+    x, v, dx = rng.standard_normal((3, 4, 6))
+    gamma, dgamma, beta, dbeta = rng.standard_normal((4, 6))
+    assert_allclose(reference.layer_norm(x, eps=0).mean(axis=1), 0, atol=1e-14)
+    assert_allclose(reference.layer_norm(x, eps=0).var(axis=1), 1, rtol=1e-13)
+    at, directions = {"x": x, "gamma": gamma, "beta": beta}, {"x": dx, "gamma": dgamma, "beta": dbeta}
+    products = reference.layer_norm_jac_tmv(v, **at, eps=0.3)
+    for name, d in directions.items():
+
+        def of_one(value, name=name):
+            return reference.layer_norm(**(at | {name: value}), eps=0.3)
+
+        J = central_difference(of_one, at[name])
+        dy = reference.layer_norm_jac_mv(**at, eps=0.3, **{f"d{name}": d})
+        assert_allclose(dy, np.tensordot(J, d, d.ndim), atol=DIFFERENCE)
+        assert_allclose(products[name], np.tensordot(v, J, v.ndim), atol=DIFFERENCE)
+
+
 # --- filters ---------------------------------------------------------------------------------------------------------
 
 
@@ -302,6 +321,9 @@ def test_single_precision_is_computed_in_float64(rng, frozen):
             reference.batch_norm2d_jac_mv(x, b, b, dx=v, dgamma=b),
             *reference.batch_norm2d_jac_tmv(v, x, b, b).values(),
         )
+        rows, n = x.reshape(2, -1), v.reshape(2, -1)
+        yield from (reference.layer_norm(rows, n[0], n[1]), reference.layer_norm_jac_mv(rows, n[0], n[1], 0.1, n, n[0], n[1]))
+        yield from reference.layer_norm_jac_tmv(n, rows, n[0], n[1]).values()
 
     given = x, v, W, b, kernel
     doubles = results(*(a.astype(np.float64) for a in given))

@@ -162,7 +162,7 @@ def test_forgotten_penalty_is_found_where_there_is_one(monkeypatch, kind, dtype)
         *(("Dense", variable) for variable in ("x", "W", "b")),
         *((kind, variable) for kind in ("Residual", "ProjectedResidual") for variable in ("x", "W1", "b", "W2")),
         ("Activation", "x"),
-        *(("BatchNorm2d", variable) for variable in ("x", "gamma", "beta")),
+        *((kind, variable) for kind in ("BatchNorm2d", "LayerNorm") for variable in ("x", "gamma", "beta")),
     ],
 )
 def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
@@ -176,7 +176,8 @@ def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
         return products
 
     monkeypatch.setattr(PlannedJacobian, "_tmv", spoiled)
-    without = {name for name in checks.CHECKS if variable == "b" and name.endswith("without bias")}
+    lacking = {"b": "without bias", "beta": ("without bias", "without parameters"), "gamma": "without parameters"}
+    without = {name for name in checks.CHECKS if variable in lacking and name.endswith(lacking[variable])}
     assert failures(f"{kind} ", dtype) == {name for name in checks.CHECKS if name.startswith(f"{kind} ")} - without
 
 
