@@ -500,6 +500,13 @@ def number(value, name):
         raise TypeError(f"{name} is {shown(value)}; expected a number") from None
 
 
+def finite_number(value, name):
+    result = number(value, name)
+    if not math.isfinite(result):
+        raise ValueError(f"{name} is {result}; expected a finite number")
+    return result
+
+
 def non_negative(value, name):
     """A finite number >= 0."""
     result = number(value, name)

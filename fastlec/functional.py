@@ -93,14 +93,17 @@ def _cross_entropy_of_any(logits, labels, sample_weight, grad_out):
     return loss / total, _check.fill(grad_out, grad)
 
 
-def _value(op, x, out):
-    y = _map.value(op, x, out)
-    return y if y is not None else _check.elementwise(lambda plain: _map.value(op, plain, None), x, out)
+_DEFAULTS = {"gelu": 0.0, "gelu_tanh": 0.0, "silu": 0.0, "softplus": 0.0, "elu": 1.0, "leaky_relu": 0.01}  # their parameters
 
 
-def _derivative(op, x, out):
-    y = _map.derivative(op, x, out)
-    return y if y is not None else _check.elementwise(lambda plain: _map.derivative(op, plain, None), x, out)
+def _value(op, x, out, parameter=0.0):
+    y = _map.value(op, x, out, parameter)
+    return y if y is not None else _check.elementwise(lambda plain: _map.value(op, plain, None, parameter), x, out)
+
+
+def _derivative(op, x, out, parameter=0.0):
+    y = _map.derivative(op, x, out, parameter)
+    return y if y is not None else _check.elementwise(lambda plain: _map.derivative(op, plain, None, parameter), x, out)
 
 
 def tanh(x, *, out=None):
@@ -133,21 +136,106 @@ def relu_derivative(x, *, out=None):
     return _derivative(_FUNCTIONS["relu"], x, out)
 
 
+def _gelu(approximate):
+    return _FUNCTIONS["gelu_tanh" if _check.choice(approximate, ("none", "tanh"), "approximate") == "tanh" else "gelu"]
+
+
+def gelu(x, *, approximate="none", out=None):
+    """x Phi(x), Phi the normal distribution (1 + erf(x / sqrt(2))) / 2, elementwise, within 6 ULP.
+
+    x : any shape. approximate : "tanh" for x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3), within 5 (1 + |u|) ULP.
+    Returns x's shape. -inf gives -0.
+
+    >>> fastlec.gelu([-1.0, 0.0, 1.0]).round(4)
+    array([-0.1587,  0.    ,  0.8413])
+
+    Hendrycks and Gimpel, "Gaussian error linear units", 2016.
+    """
+    return _value(_gelu(approximate), x, out)
+
+
+def gelu_derivative(x, *, approximate="none", out=None):
+    """Phi(x) + x phi(x), phi the normal density, elementwise; with approximate="tanh" the derivative of that. x : any shape."""
+    return _derivative(_gelu(approximate), x, out)
+
+
+def silu(x, *, out=None):
+    """x sigmoid(x), elementwise, within 3 ULP; -inf gives -0. x : any shape. Returns x's shape (Elfwing, Uchibe and Doya 2018).
+
+    >>> fastlec.silu([-1.0, 0.0, 1.0]).round(4)
+    array([-0.2689,  0.    ,  0.7311])
+    """
+    return _value(_FUNCTIONS["silu"], x, out)
+
+
+def silu_derivative(x, *, out=None):
+    """sigmoid(x) (1 + x (1 - sigmoid(x))), elementwise. x : any shape. Returns x's shape."""
+    return _derivative(_FUNCTIONS["silu"], x, out)
+
+
+def softplus(x, *, out=None):
+    """log(1 + exp(x)), elementwise, within 2 ULP and without overflow. x : any shape. Returns x's shape.
+
+    >>> fastlec.softplus([-1000.0, 0.0, 1000.0]).round(4)
+    array([0.000e+00, 6.931e-01, 1.000e+03])
+    """
+    return _value(_FUNCTIONS["softplus"], x, out)
+
+
+def softplus_derivative(x, *, out=None):
+    """sigmoid(x), elementwise, within 2 ULP. x : any shape. Returns x's shape."""
+    return _derivative(_FUNCTIONS["softplus"], x, out)
+
+
+def elu(x, *, alpha=1.0, out=None):
+    """x where x > 0, alpha (exp(x) - 1) elsewhere, elementwise, within 2 ULP. x : any shape. alpha : a finite number.
+
+    >>> fastlec.elu([-1.0, 0.0, 1.0], alpha=2).round(4)
+    array([-1.2642,  0.    ,  1.    ])
+
+    Clevert, Unterthiner and Hochreiter, "Fast and accurate deep network learning by exponential linear units", 2016.
+    """
+    return _value(_FUNCTIONS["elu"], x, out, _check.finite_number(alpha, "alpha"))
+
+
+def elu_derivative(x, *, alpha=1.0, out=None):
+    """1 where x > 0, alpha exp(x) elsewhere, at 0 too; elementwise. x : any shape. alpha : a finite number."""
+    return _derivative(_FUNCTIONS["elu"], x, out, _check.finite_number(alpha, "alpha"))
+
+
+def leaky_relu(x, *, negative_slope=0.01, out=None):
+    """x where x > 0, negative_slope times x elsewhere, elementwise. x : any shape. negative_slope : a finite number.
+
+    >>> fastlec.leaky_relu([-1.0, 0.0, 1.0], negative_slope=0.5)
+    array([-0.5,  0. ,  1. ])
+    """
+    return _value(_FUNCTIONS["leaky_relu"], x, out, _check.finite_number(negative_slope, "negative_slope"))
+
+
+def leaky_relu_derivative(x, *, negative_slope=0.01, out=None):
+    """1 where x > 0, negative_slope elsewhere, at 0 too, NaN where x is; elementwise. x : any shape."""
+    return _derivative(_FUNCTIONS["leaky_relu"], x, out, _check.finite_number(negative_slope, "negative_slope"))
+
+
 def value_and_derivative(x, activation, *, out=None):
     """An activation and its derivative in one sweep over x.
 
-    x : any shape. activation : "tanh", "sigmoid" or "relu". out : pair of arrays for the value and the derivative, or None.
+    x : any shape. activation : "tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu" or "leaky_relu", of which
+    the last two have alpha = 1 and negative_slope = 0.01. out : pair of arrays for the value and the derivative, or None.
     Returns (f(x), f'(x)).
     """
-    op = CODES[_check.choice(activation, CODES, "activation")]
+    op = _FUNCTIONS[_check.choice(activation, (*CODES, *_DEFAULTS), "activation")]
+    parameter = _DEFAULTS.get(activation, 0.0)
     try:
         y, dy = (None, None) if out is None else out
     except (TypeError, ValueError):
         raise TypeError("out: expected a pair of arrays, for the value and the derivative") from None
     if isinstance(y, np.ndarray) and isinstance(dy, np.ndarray) and np.shares_memory(y, dy):
         raise ValueError("out holds two arrays that share memory; expected two apart")
-    result = _map.both(op, x, y, dy)
-    return result if result is not None else _check.elementwise(lambda plain: _map.both(op, plain, None, None), x, y, dy)
+    result = _map.both(op, x, y, dy, parameter)
+    if result is None:
+        result = _check.elementwise(lambda plain: _map.both(op, plain, None, None, parameter), x, y, dy)
+    return result
 
 
 def matmul(a, b, *, out=None):

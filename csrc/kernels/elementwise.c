@@ -3,17 +3,19 @@
 #include "shared/activate.h"
 #include "shared/blocks.h"
 
-/* Registers side by side, which keep the pipes full. Found by timing on Zen 4: of 16 registers, tanh spills some of 4. */
-#define MAP_WIDE(function) (REGISTERS > 16 || (function) != FL_TANH ? 4 : FL_IS_F32 ? 3 : 2)
+/* Registers side by side, which keep the pipes full: two are enough where one takes some fifty instructions. Found by timing on Zen
+ * 4: of 16 registers, tanh spills some of 4. */
+#define IS_LONG(function) ((function) == FL_GELU || (function) == FL_SOFTPLUS)
+#define MAP_WIDE(function) (IS_LONG(function) ? 2 : REGISTERS > 16 || (function) != FL_TANH ? 4 : FL_IS_F32 ? 3 : 2)
 
 /* function is a constant at every call below, so each loop holds one function. */
-FL_INLINE void map_range(const real *x, real *y, real *dy, fl_int n, const int function)
+FL_INLINE void map_range(const real *x, real *y, real *dy, fl_int n, vec alpha, const int function)
 {
     const int wide = MAP_WIDE(function);
     fl_int i = 0;
     for (; i + wide * VL <= n; i += wide * VL) {
         vec v[4], d[4];
-        for (int k = 0; k < wide; k++) v[k] = value_and_derivative(vload(x + i + k * VL), d + k, function);
+        for (int k = 0; k < wide; k++) v[k] = value_and_derivative(vload(x + i + k * VL), d + k, alpha, function);
         for (int k = 0; k < wide; k++) {
             if (y) vstore(y + i + k * VL, v[k]);
             if (dy) vstore(dy + i + k * VL, d[k]);
@@ -21,7 +23,7 @@ FL_INLINE void map_range(const real *x, real *y, real *dy, fl_int n, const int f
     }
     for (; i < n; i += VL) {
         fl_int left = fl_min(n - i, VL);
-        vec d, v = value_and_derivative(vload_n(x + i, left, 0), &d, function);
+        vec d, v = value_and_derivative(vload_n(x + i, left, 0), &d, alpha, function);
         if (y) vstore_n(y + i, v, left);
         if (dy) vstore_n(dy + i, d, left);
     }
@@ -33,12 +35,13 @@ FL_INTERLEAVED void FL_ENTRY(map)(const fl_job *head, fl_int block, void *scratc
     fl_int from = block * job->per_block, n = fl_min(job->n - from, job->per_block);
     const real *x = (const real *)job->x + from;
     real *y = job->y ? (real *)job->y + from : NULL, *dy = job->dy ? (real *)job->dy + from : NULL;
+    const vec alpha = vset((real)job->alpha);
     (void)scratch;
-#define FL_MAP_CASE(NAME, ...)                             \
-    case FL_##NAME:                                        \
-        if (!dy) map_range(x, y, NULL, n, FL_##NAME);      \
-        else if (!y) map_range(x, NULL, dy, n, FL_##NAME); \
-        else map_range(x, y, dy, n, FL_##NAME);            \
+#define FL_MAP_CASE(NAME, ...)                                                           \
+    case FL_##NAME:                                                                      \
+        if (!dy) map_range(x, y, NULL, n, alpha, FL_##NAME);                             \
+        else if (!y && FL_##NAME < FL_GELU) map_range(x, NULL, dy, n, alpha, FL_##NAME); \
+        else map_range(x, y, dy, n, alpha, FL_##NAME);                                   \
         break;
     switch (job->function) {
         FL_EACH_FUNCTION(FL_MAP_CASE)

@@ -9,6 +9,7 @@
 typedef struct {
     fl_job head;
     int function;
+    double alpha; /* of functions that have a parameter */
     const void *x;
     void *y, *dy; /* either may be NULL; either may be x itself */
     fl_int n, per_block;

@@ -4,6 +4,7 @@
 
 #include "shared/activations.h"
 #include "simd/math.h"
+#include "simd/smooth.h"
 
 FL_INLINE vec relu_derivative(vec x) /* 1 where x > 0, 0 elsewhere, NaN where x is: of y and of z alike */
 {
@@ -16,9 +17,19 @@ FL_INLINE vec relu(vec z, vec *d)
     return vmax(vset(0), z);
 }
 
-/* f(z), and f'(z) to *d. function is a constant at every call of this and the following. */
-FL_INLINE vec value_and_derivative(vec z, vec *d, const int function)
+/* x where x > 0, alpha x elsewhere. The derivative at 0 is alpha, and NaN where x is. */
+FL_INLINE vec leaky_relu(vec x, vec *d, vec alpha)
 {
+    const vmask above = vbelow(vset(0), x);
+    *d = vselect(above, vset(1), vselect(vequal(x, x), alpha, x));
+    return vselect(above, x, alpha * x);
+}
+
+/* f(z), and f'(z) to *d. alpha: the parameter of those that have one. function is a constant at every call of this and the
+ * following. */
+FL_INLINE vec value_and_derivative(vec z, vec *d, vec alpha, const int function)
+{
+    (void)alpha;
 #define FL_VALUE_CASE(NAME, name, kept, value, ...) \
     case FL_##NAME: return value;
     switch (function) {
@@ -31,7 +42,7 @@ FL_INLINE vec value_and_derivative(vec z, vec *d, const int function)
 FL_INLINE vec activate(vec z, const int activation)
 {
     vec derivative;
-    return value_and_derivative(z, &derivative, activation);
+    return value_and_derivative(z, &derivative, vset(0), activation);
 }
 
 /* sigma'(z) from what is kept of the activation: y or z. NaN where that is. */

@@ -135,21 +135,29 @@ FL_INLINE vec exp2_fraction(vec t, vec *lower)
 #endif
 }
 
+/* exp(x + *low) = m 2^n for |x| < 2 |EXP_LOWEST| or NaN: m. low, what a rounding of x lost, or NULL. */
+FL_INLINE vec exp_parts(vec x, const vec *low, vec *n)
+{
+    vec t = x * LOG2_E + ROUND_MAGIC;
+    *n = t - ROUND_MAGIC;
+    vec r = (x - *n * LN2_UPPER) - *n * LN2_LOWER;
+    if (low) r += *low;
+#if EXP_TABLE == 1
+    vec sum = r + 1, lost = r - (sum - 1); /* p = r + r^2 q is not small: its rounding would show */
+    return sum + (r * r * EXP_Q(r) + lost);
+#else
+    vec lower, upper = exp2_fraction(t, &lower);
+    vec p = r + (r * r * EXP_Q(r) + lower);
+    return upper * p + upper;
+#endif
+}
+
 /* exp(x) for x <= 0 or NaN, one operation less than vexp: the softmax family's.
  *   float32, float64: at most 1 ULP. -inf: 0. Below EXP_LOWEST: 0. */
 FL_INLINE vec vexp_nonpositive(vec x)
 {
-    x = vmax(vset(EXP_LOWEST), x);
-    vec t = x * LOG2_E + ROUND_MAGIC, n = t - ROUND_MAGIC;
-    vec r = (x - n * LN2_UPPER) - n * LN2_LOWER;
-#if EXP_TABLE == 1
-    vec sum = r + 1, lost = r - (sum - 1); /* p = r + r^2 q is not small: its rounding would show */
-    return vldexp(sum + (r * r * EXP_Q(r) + lost), n);
-#else
-    vec lower, upper = exp2_fraction(t, &lower);
-    vec p = r + (r * r * EXP_Q(r) + lower);
-    return vldexp(upper * p + upper, n);
-#endif
+    vec n, m = exp_parts(vmax(vset(EXP_LOWEST), x), NULL, &n);
+    return vldexp(m, n);
 }
 
 /* exp(x).

@@ -1,9 +1,9 @@
-"""Print the polynomial coefficients of math.h: python csrc/simd/minimax.py (needs mpmath).
+"""Print the polynomial coefficients of math.h and smooth.h: python csrc/simd/minimax.py (needs mpmath).
 
 Each polynomial p minimises max |p(t) - f(t)| / w(t) on an interval, found by Remez exchange at 60 digits.
 """
 
-from mpmath import cos, factorial, log, lu_solve, matrix, mp, mpf, pi, sqrt
+from mpmath import cos, erfc, exp, factorial, log, lu_solve, matrix, mp, mpf, pi, sqrt
 
 mp.dps = 60
 
@@ -68,6 +68,16 @@ def p(z):
     return (log((1 + sqrt(z)) / (1 - sqrt(z))) / sqrt(z) - 2) / z
 
 
+def normal_tail(at):
+    """Of s = (t - at) / (t + at): (t + at) exp(t^2 / 2) Phi(-t), Phi the normal distribution."""
+
+    def p(s):
+        t = at * (1 + s) / (1 - s)
+        return (t + at) * exp(t * t / 2) * erfc(t / sqrt(mpf(2))) / 2
+
+    return p
+
+
 def show_table(precision):
     """2^(j/16), to two bits less than a float has so that tanh's 1 - 2^(j/16) / 4 is exact, and what that leaves of it."""
     upper, lower = [], []
@@ -90,5 +100,7 @@ if __name__ == "__main__":
         show("expm1 beside the table", q, relative_to_expm1, -half_ln2 / 16, half_ln2 / 16, degree + 1, digits)
     for digits, degree in ((10, 2), (20, 7)):
         show("log", p, lambda z: 1 / z, mpf("1e-9"), s_max, degree, digits)
+    for digits, degree, at, most in ((10, 10, mpf(3), mpf("14.7")), (20, 21, mpf(5), mpf("38.7"))):
+        show("tail", normal_tail(at), normal_tail(at), -1, (most - at) / (most + at), degree, digits)
     show_table(24)
     show_table(53)

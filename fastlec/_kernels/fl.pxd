@@ -107,6 +107,7 @@ cdef extern from "kernels/elementwise.h" nogil:
     ctypedef struct fl_map_job:
         fl_job head
         int function
+        double alpha
         const void *x
         void *y
         void *dy

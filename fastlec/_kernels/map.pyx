@@ -32,39 +32,41 @@ cdef cnp.ndarray output(cnp.ndarray x, object out):
     return None
 
 
-cdef void fill(fl_map_job *job, int function, cnp.ndarray x, void *y, void *dy) noexcept:
+cdef void fill(fl_map_job *job, int function, double alpha, cnp.ndarray x, void *y, void *dy) noexcept:
     """All of a new job but its kernel, and x where the job is a plan's."""
-    job.function, job.x, job.y, job.dy = function, cnp.PyArray_DATA(x), y, dy
+    job.function, job.alpha, job.x, job.y, job.dy = function, alpha, cnp.PyArray_DATA(x), y, dy
     job.n, job.per_block = cnp.PyArray_SIZE(x), BLOCK
     job.head.n_blocks = blocks(job.n, BLOCK)
     job.head.work = job.n * dtypes[dtype_of(x)].function_ns
 
 
-cdef int compute(int function, cnp.ndarray x, void *y, void *dy) except -1:
+cdef int compute(int function, double alpha, cnp.ndarray x, void *y, void *dy) except -1:
     cdef fl_map_job job
     start_job(&job, sizeof(job), FL_KERNEL_map, dtype_of(x))
-    fill(&job, function, x, y, dy)
+    fill(&job, function, alpha, x, y, dy)
     return run_job(&job)
 
 
-cdef cnp.ndarray one(int function, object x, object out, bint derivative):
+cdef cnp.ndarray one(int function, double alpha, object x, object out, bint derivative):
     cdef cnp.ndarray y = output(<cnp.ndarray>x, out) if is_plain(x) else None
     if y is not None:
-        compute(function, <cnp.ndarray>x, NULL if derivative else cnp.PyArray_DATA(y), cnp.PyArray_DATA(y) if derivative else NULL)
+        compute(function, alpha, <cnp.ndarray>x, NULL if derivative else cnp.PyArray_DATA(y),
+                cnp.PyArray_DATA(y) if derivative else NULL)
     return y
 
 
-def value(int function, object x, object out):
-    """f(x) in `out` or a new array; None if the arguments are not plain. IN x, plain. OUT out, plain, of x's shape, or None."""
-    return one(function, x, out, False)
+def value(int function, object x, object out, double alpha=0):
+    """f(x) in `out` or a new array; None if the arguments are not plain. IN x, plain. OUT out, plain, of x's shape, or None. alpha:
+    the parameter of a function that has one."""
+    return one(function, alpha, x, out, False)
 
 
-def derivative(int function, object x, object out):
+def derivative(int function, object x, object out, double alpha=0):
     """f'(x), as value."""
-    return one(function, x, out, True)
+    return one(function, alpha, x, out, True)
 
 
-def both(int function, object x, object out, object derivative_out):
+def both(int function, object x, object out, object derivative_out, double alpha=0):
     """(f(x), f'(x)) in one sweep, as value. The two outputs must not share memory."""
     cdef cnp.ndarray y, dy
     if not is_plain(x):
@@ -75,7 +77,7 @@ def both(int function, object x, object out, object derivative_out):
         return None
     if cnp.PyArray_DATA(y) == cnp.PyArray_DATA(dy) or not apart_or_same(y, dy):
         return None
-    compute(function, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
+    compute(function, alpha, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
     return y, dy
 
 
@@ -85,6 +87,6 @@ def forward(Plan plan not None, int function, cnp.ndarray x not None, cnp.ndarra
     plan.check_size(x, "x", x)
     plan.check_size(y, "y", x)
     job = <fl_map_job *>plan.add(FL_KERNEL_map)
-    fill(job, function, x, NULL, NULL)
+    fill(job, function, 0, x, NULL, NULL)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)

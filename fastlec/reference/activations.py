@@ -1,5 +1,7 @@
 """Activations and their derivatives (chapter 3)."""
 
+import math
+
 import numpy as np
 
 from .arrays import float64
@@ -39,6 +41,74 @@ def relu_derivative(x):
     """1 where x > 0, else 0 (0 at the kink); NaN stays NaN."""
     (x,) = float64(x=x)
     return np.where(np.isnan(x), x, (x > 0).astype(np.float64))
+
+
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+_GELU = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715  # of z = 2 u in the approximation by tanh
+
+
+def gelu(x, approximate="none"):
+    """x Phi(x), Phi(x) = erfc(-x / sqrt(2)) / 2 the normal distribution; "tanh": x (1 + tanh(u)) / 2, which is x sigmoid(2 u)."""
+    (x,) = float64(x=x)
+    if approximate == "tanh":
+        return x * sigmoid(_GELU[0] * x + _GELU[1] * x**3)
+    return x * _erfc(-x / math.sqrt(2)) / 2
+
+
+def gelu_derivative(x, approximate="none"):
+    """Phi(x) + x phi(x); "tanh": s + x s (1 - s) z', s = sigmoid(z), z = 2 u."""
+    (x,) = float64(x=x)
+    if approximate == "tanh":
+        z = _GELU[0] * x + _GELU[1] * x**3
+        return sigmoid(z) + x * sigmoid_derivative(z) * (_GELU[0] + 3 * _GELU[1] * x**2)
+    return _erfc(-x / math.sqrt(2)) / 2 + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def silu(x):
+    """x sigmoid(x)."""
+    (x,) = float64(x=x)
+    return x * sigmoid(x)
+
+
+def silu_derivative(x):
+    """s + x s (1 - s), s = sigmoid(x)."""
+    (x,) = float64(x=x)
+    return sigmoid(x) + x * sigmoid_derivative(x)
+
+
+def softplus(x):
+    """log(1 + exp(x)), from exp(-|x|), which never overflows."""
+    (x,) = float64(x=x)
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def softplus_derivative(x):
+    """sigmoid(x)."""
+    return sigmoid(x)
+
+
+def elu(x, alpha=1.0):
+    """x where x > 0, else alpha (exp(x) - 1)."""
+    (x,) = float64(x=x)
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+
+
+def elu_derivative(x, alpha=1.0):
+    """1 where x > 0, else alpha exp(x)."""
+    (x,) = float64(x=x)
+    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0.0)))
+
+
+def leaky_relu(x, negative_slope=0.01):
+    """x where x > 0, else negative_slope x."""
+    (x,) = float64(x=x)
+    return np.where(x > 0, x, negative_slope * x)
+
+
+def leaky_relu_derivative(x, negative_slope=0.01):
+    """1 where x > 0, else negative_slope; NaN stays NaN."""
+    (x,) = float64(x=x)
+    return np.where(np.isnan(x), x, np.where(x > 0, 1.0, negative_slope))
 
 
 def identity(x):

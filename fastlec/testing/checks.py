@@ -37,6 +37,7 @@ SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
 IMAGE = (3, 4, 5)  # a sample of LAYER_SAMPLES images
 ACTIVATIONS = tuple(CODES)
+SMOOTH = ("gelu", "silu", "softplus", "elu")
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,9 @@ def _cross_entropy(soft, weighted, dtype, rng):
     return Scalar(part(0), part(1), _normal(rng, dtype, SAMPLES, CLASSES))
 
 
-def _activation(name, dtype, rng):
+def _activation(name, dtype, rng, **options):
     """The Jacobian of an elementwise function is diag(f'(x)) (example 1)."""
-    f, derivative = getattr(functional, name), getattr(functional, f"{name}_derivative")
+    f, derivative = (partial(getattr(functional, full), **options) for full in (name, f"{name}_derivative"))
     return _diagonal(f, derivative, dtype, rng)
 
 
@@ -506,7 +507,15 @@ CHECKS = {
     "softmax_cross_entropy of probabilities": partial(_cross_entropy, True, False),
     "softmax_cross_entropy of probabilities, weighted": partial(_cross_entropy, True, True),
     **{name: partial(_activation, name) for name in ACTIVATIONS},
-    **{f"value_and_derivative of {name}": partial(_value_and_derivative, name) for name in ACTIVATIONS},
+    **{name: partial(_activation, name) for name in SMOOTH},
+    "gelu by tanh": partial(_activation, "gelu", approximate="tanh"),
+    "elu with alpha": partial(_activation, "elu", alpha=1.5),
+    "leaky_relu": partial(_activation, "leaky_relu"),
+    "leaky_relu with negative_slope": partial(_activation, "leaky_relu", negative_slope=0.3),
+    **{
+        f"value_and_derivative of {name}": partial(_value_and_derivative, name)
+        for name in (*ACTIVATIONS, *functional._DEFAULTS)
+    },
     **dict(_objective_checks()),
     **{name: partial(_layer, make) for name, make in _layer_checks()},
     **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},

@@ -124,7 +124,11 @@ def spoil_result(f):
         ("logsumexp", "logsumexp", {"logsumexp"}),
         ("softmax_cross_entropy", "softmax_c", {name for name in checks.CHECKS if name.startswith("softmax_c")}),
         *((f"{name}_derivative", name, {name}) for name in checks.ACTIVATIONS),
-        ("value_and_derivative", "value", {f"value_and_derivative of {name}" for name in checks.ACTIVATIONS}),
+        ("gelu_derivative", "gelu", {"gelu", "gelu by tanh"}),
+        ("elu_derivative", "elu", {"elu", "elu with alpha"}),
+        ("leaky_relu_derivative", "leaky", {"leaky_relu", "leaky_relu with negative_slope"}),
+        *((f"{name}_derivative", name, {name}) for name in ("silu", "softplus")),
+        ("value_and_derivative", "value", {name for name in checks.CHECKS if name.startswith("value_and_derivative")}),
     ],
 )
 def test_spoiled_function_is_found(monkeypatch, name, prefix, expected, dtype):

@@ -1,0 +1,125 @@
+/* smooth.h: the smooth activations of one register: gelu, silu, softplus, elu, and their derivatives. Errors and coefficients as in
+ * math.h. Where a product with an exponential may be subnormal, its power of two comes last: it loses no more digits than it must.
+ */
+#ifndef FL_SMOOTH_H
+#define FL_SMOOTH_H
+
+#include "simd/math.h"
+
+/* expm1(x) for x <= 0 or NaN.
+ *   float32, float64: at most 2 ULP. -0: -0. -inf: -1. */
+FL_INLINE vec vexpm1_nonpositive(vec x)
+{
+    vec y = vmax(vset(TANH_LOWEST), x), t = y * LOG2_E + ROUND_MAGIC, n = t - ROUND_MAGIC;
+    vec r = (y - n * LN2_UPPER) - n * LN2_LOWER;
+    vec lower, upper = exp2_fraction(t, &lower);
+    vec p = r + (r * r * EXPM1_Q(r) + (lower * r + lower)), s = scale_normal(upper, t, n);
+    return vcopysign(s * p + (s - 1), x);
+}
+
+/* x where x > 0, alpha expm1(x) elsewhere. The derivative at 0 is alpha.
+ *   float32, float64: at most 2 ULP. */
+FL_INLINE vec velu(vec x, vec *derivative, vec alpha)
+{
+    vmask above = vbelow(vset(0), x);
+    vec below = vmin(vset(0), x);
+    *derivative = vselect(above, vset(1), alpha * vexp_nonpositive(below));
+    return vselect(above, x, alpha * vexpm1_nonpositive(below));
+}
+
+/* log(1 + u) for 0 <= u <= 1 or NaN, as vlog: what the rounded sum lost is divided by it, in a way that is exact where that counts.
+ */
+FL_INLINE vec vlog1p_unit(vec u)
+{
+    vec w = u + 1, lost = u - (w - 1);
+    vmask high = vbelow(vset((real)1.4142135623730950488), w);
+    vec k = vselect(high, vset(1), vset(0)), f = vselect(high, w * (real)0.5, w) - 1;
+    vec s = f / (f + 2), z = s * s, half = (real)0.5 * f * f;
+    return f - (half - (s * (half + z * LOG_P(z)) + (k * LN2_LOWER + lost * ((real)1.5 - (real)0.5 * w)))) + k * LN2_UPPER;
+}
+
+/* log(1 + exp(x)); the derivative is sigmoid(x).
+ *   float32, float64: at most 2 ULP. -inf, +inf: 0, +inf. */
+FL_INLINE vec vsoftplus(vec x, vec *derivative)
+{
+    vec e = vexp_nonpositive(vminus_abs(x)), b = vselect(vnegative(x), e, vset(1));
+    *derivative = b - b * (e / (e + 1));
+    return vmax(vset(0), x) + vlog1p_unit(e);
+}
+
+/* x sigmoid(z), and in *derivative that by x, where sigmoid is 0 or 1 from |x| = most on; bounded is x within these bounds, z and
+ * its derivative by x, slope, are of it. sigmoid(z) = 1 / (1 + exp(-z)) = unit / (unit + e): nothing overflows, and the last
+ * product alone may be subnormal. */
+FL_INLINE vec gated(vec x, real most, vec bounded, vec z, vec slope, vec *derivative)
+{
+    const real shift = FL_IS_F32 ? 64 : 512, unit = FL_IS_F32 ? (real)0x1p-64 : (real)0x1p-512;
+    vec n, m = exp_parts(-z, NULL, &n), e = vldexp(m, n - shift), share = 1 / (e + unit), value = bounded * share * unit;
+    *derivative = share * unit + value * slope * (e * share);
+    return vselect(vbelow(vset(most), x), x, value);
+}
+
+#define SILU_MOST ((real)(FL_IS_F32 ? 110 : 752)) /* from where on x exp(-x) is 0 */
+
+/* x sigmoid(x).
+ *   float32, float64: at most 3 ULP; the derivative 3 eps times the sum of its two terms' sizes, of which one may be negative.
+ * -inf: -0. +inf: +inf. */
+FL_INLINE vec vsilu(vec x, vec *derivative)
+{
+    vec bounded = vmin(vset(SILU_MOST), vmax(vset(-SILU_MOST), x));
+    return gated(x, SILU_MOST, bounded, bounded, vset(1), derivative);
+}
+
+#define GELU_TANH_MOST ((real)(FL_IS_F32 ? 11 : 22)) /* from where on x exp(-z) is 0 */
+
+/* x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3).
+ *   float32, float64: at most 5 (1 + |u|) ULP, for so often a rounding of u counts. -inf: -0. +inf: +inf. */
+FL_INLINE vec vgelu_tanh(vec x, vec *derivative)
+{
+    const real c = (real)1.5957691216057307117, cubic = (real)0.071354816272600248774; /* 2 sqrt(2 / pi), and times 0.044715 */
+    vec bounded = vmin(vset(GELU_TANH_MOST), vmax(vset(-GELU_TANH_MOST), x)), square = bounded * bounded;
+    return gated(x, GELU_TANH_MOST, bounded, bounded * (square * cubic + c), square * (3 * cubic) + c, derivative);
+}
+
+/* Phi(-t) = exp(-t^2 / 2) W(t) for t up to GELU_MOST, where exp is 0; W = p(s) / (t + GELU_AT), s = (t - GELU_AT) / (t + GELU_AT).
+ * Coefficients of p, the last one first. */
+#if FL_IS_F32
+#define GELU_MOST 14.7f
+#define GELU_AT 3
+#define GELU_UPPER_BITS 0xfffff000 /* 12 bits of a mantissa */
+static const float normal_tail[] = {
+    5.447098701e-5f, 0.0001312896138f, -0.0002447430707f, -0.001032547151f, 0.001024769991f, 0.006969306427f,
+    -0.01046251688f, -0.04726268778f,  0.2300176997f,     -0.5093319914f,   0.7290836904f,
+};
+#else
+#define GELU_MOST 38.7
+#define GELU_AT 5
+#define GELU_UPPER_BITS 0xfffffffff8000000 /* 26 bits */
+static const double normal_tail[] = {
+    2.0225330239931361692e-9,  7.2020880011002703085e-9,  -1.022295193474798765e-8,    -6.5376450222261057194e-8,
+    4.3606971519999309304e-8,  4.327542515404070052e-7,   -3.3772150154226329984e-7,   -2.7691003742792421743e-6,
+    3.9814723874674847324e-6,  0.00001668116316809552559, -0.000049763001899213955642, -0.000059375715953571288955,
+    0.00054489910377098838554, -0.0007978694007393882048, -0.0029933767753961603565,   0.02079506680017292826,
+    -0.069118638705974635583,  0.16502036617036497497,    -0.31353315667131497159,     0.49530561596997693034,
+    -0.66538250289005660743,   0.7691930497500629564,
+};
+#endif
+
+/* x Phi(x) = x (1 + erf(x / sqrt(2))) / 2, Phi the normal distribution; the derivative is Phi(x) + x phi(x).
+ *   float32, float64: at most 6 ULP; the derivative 5 eps times the sum of its two terms' sizes. -inf: -0. +inf: +inf.
+ * What the rounding of t^2 loses counts as often as its exponent says: it is found from the upper half of t, whose square is exact.
+ */
+FL_INLINE vec vgelu(vec x, vec *derivative)
+{
+    const vmask negative = vnegative(x);
+    vec bounded = vmin(vset(GELU_MOST), vmax(vset(-GELU_MOST), x)), t = -vminus_abs(bounded);
+    vec upper = (vec)((ivec)t & (bits)GELU_UPPER_BITS), half = (real)0.5 * t, square = half * t;
+    vec low = (square - (real)0.5 * (upper * upper)) - (real)0.5 * ((t - upper) * (t + upper));
+    vec share = 1 / (t + GELU_AT), s = (t - GELU_AT) * share, w = vset(normal_tail[0]);
+    for (int i = 1; i < (int)(sizeof normal_tail / sizeof *normal_tail); i++) w = w * s + normal_tail[i];
+    w *= share;
+    vec n, m = exp_parts(-square, &low, &n), e = vldexp(m, n), tail = e * w, value = vldexp(bounded * (m * w), n);
+    *derivative = vselect(negative, tail, 1 - tail) + vldexp(bounded * m, n) * (real)0.39894228040143267794;
+    return vselect(negative, value, x - value);
+}
+
+#endif
