@@ -1,5 +1,6 @@
 """The activations that layers know by name: csrc/activations.def and what Python adds to a row of it."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -24,10 +25,31 @@ def _relu_derivative(y):
     return np.where(y > 0, 1, np.where(np.isnan(y), y, 0)).astype(y.dtype)
 
 
+def _gelu_derivative(z):
+    from scipy.special import ndtr
+
+    return ndtr(z) + z * np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+
+
+def _silu_derivative(z):
+    s = 1 / (1 + np.exp(-np.abs(z)))
+    s, rest = np.where(z < 0, 1 - s, s), np.where(z < 0, s, 1 - s)
+    return s * (1 + z * rest)
+
+
+def _leaky_relu_derivative(y):
+    return np.where(y > 0, 1, np.where(np.isnan(y), y, 0.01))
+
+
 _ADDED = {
     "tanh": {"derivative": lambda y: 1 - y * y, "bounds": (-1, 1)},
     "sigmoid": {"derivative": lambda y: y - y * y, "bounds": (0, 1)},
     "relu": {"derivative": _relu_derivative, "gain": 2**0.5},
+    "gelu": {"derivative": _gelu_derivative, "gain": 2**0.5},
+    "silu": {"derivative": _silu_derivative, "gain": 2**0.5},
+    "softplus": {"derivative": lambda y: -np.expm1(-y)},
+    "elu": {"derivative": lambda y: np.minimum(y + 1, 1), "gain": 2**0.5},
+    "leaky_relu": {"derivative": _leaky_relu_derivative, "gain": 2**0.5},
     "identity": {"derivative": np.ones_like},
 }
 if _ADDED.keys() != kernels.ACTIVATIONS.keys():

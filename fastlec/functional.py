@@ -93,9 +93,6 @@ def _cross_entropy_of_any(logits, labels, sample_weight, grad_out):
     return loss / total, _check.fill(grad_out, grad)
 
 
-_DEFAULTS = {"gelu": 0.0, "gelu_tanh": 0.0, "silu": 0.0, "softplus": 0.0, "elu": 1.0, "leaky_relu": 0.01}  # their parameters
-
-
 def _value(op, x, out, parameter=0.0):
     y = _map.value(op, x, out, parameter)
     return y if y is not None else _check.elementwise(lambda plain: _map.value(op, plain, None, parameter), x, out)
@@ -224,8 +221,8 @@ def value_and_derivative(x, activation, *, out=None):
     the last two have alpha = 1 and negative_slope = 0.01. out : pair of arrays for the value and the derivative, or None.
     Returns (f(x), f'(x)).
     """
-    op = _FUNCTIONS[_check.choice(activation, (*CODES, *_DEFAULTS), "activation")]
-    parameter = _DEFAULTS.get(activation, 0.0)
+    op = _FUNCTIONS[_check.choice(activation, (*CODES, "gelu_tanh"), "activation")]
+    parameter = _map.ALPHA[activation]
     try:
         y, dy = (None, None) if out is None else out
     except (TypeError, ValueError):

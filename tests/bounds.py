@@ -8,7 +8,8 @@ from numpy.testing import assert_array_less
 
 from fastlec import reference
 
-ACTIVATIONS = ("tanh", "sigmoid", "relu", "identity")
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "gelu", "silu", "softplus", "elu", "leaky_relu", "identity")
+KINKS = {"relu": 1, "leaky_relu": 0.99}  # by how much the derivative jumps at 0
 
 
 class Near:
@@ -68,14 +69,18 @@ class Bounds:
         return Near(a.value.sum(axis=0, dtype=np.longdouble), (a.error + self.unit(len(a.value)) * a.size).sum(axis=0))
 
     def activate(self, z, name):
-        """(sigma(z), sigma'(z) as it follows from sigma(z)). No sigma is steeper than 1; relu' may be either near its kink."""
+        """(sigma(z), sigma'(z) as it follows from sigma(z), or z). No sigma is steeper than 1.13, no slope of those without a kink
+        than 2 by sigma(z) or z; either slope may be found near a kink."""
         y, slope = reference.value_and_derivative(z.value, name)
-        y = Near(y, z.error + (0 if name in ("relu", "identity") else self.map) * np.abs(y))
+        rounding = 0 if name in ("relu", "identity") else self.map
+        if name == "gelu":  # the reference rounds z^2 / 2 before it takes the exponential
+            rounding = 2 * self.map + 2e-16 * z.value**2
+        y = Near(y, (1.13 if name in ("gelu", "silu") else 1) * z.error + rounding * np.abs(y))
         if name == "identity":
             return y, Near(slope)
-        if name == "relu":
-            return y, Near(slope, np.abs(z.value) <= z.error)
-        return y, Near(slope, 2 * y.error + self.slope)
+        if name in KINKS:
+            return y, Near(slope, KINKS[name] * (np.abs(z.value) <= z.error) + self.slope * (name == "leaky_relu"))
+        return y, Near(slope, 2 * y.error + 4 * self.slope * (name in ("gelu", "silu")) + self.slope)
 
 
 class Product:

@@ -8,6 +8,9 @@
 #define IS_LONG(function) ((function) == FL_GELU || (function) == FL_SOFTPLUS)
 #define MAP_WIDE(function) (IS_LONG(function) ? 2 : REGISTERS > 16 || (function) != FL_TANH ? 4 : FL_IS_F32 ? 3 : 2)
 
+/* Whether the derivative without the value has a loop of its own: others are smaller. */
+#define IS_ALONE(function) ((function) <= FL_RELU || (function) == FL_EXP || (function) == FL_LOG)
+
 /* function is a constant at every call below, so each loop holds one function. */
 FL_INLINE void map_range(const real *x, real *y, real *dy, fl_int n, vec alpha, const int function)
 {
@@ -40,7 +43,7 @@ FL_INTERLEAVED void FL_ENTRY(map)(const fl_job *head, fl_int block, void *scratc
 #define FL_MAP_CASE(NAME, ...)                                                           \
     case FL_##NAME:                                                                      \
         if (!dy) map_range(x, y, NULL, n, alpha, FL_##NAME);                             \
-        else if (!y && FL_##NAME < FL_GELU) map_range(x, NULL, dy, n, alpha, FL_##NAME); \
+        else if (!y && IS_ALONE(FL_##NAME)) map_range(x, NULL, dy, n, alpha, FL_##NAME); \
         else map_range(x, y, dy, n, alpha, FL_##NAME);                                   \
         break;
     switch (job->function) {

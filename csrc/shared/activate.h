@@ -25,6 +25,27 @@ FL_INLINE vec leaky_relu(vec x, vec *d, vec alpha)
     return vselect(above, x, alpha * x);
 }
 
+FL_INLINE vec leaky_relu_derivative(vec x) /* in layers, of y and of z alike */
+{
+    vec d;
+    (void)leaky_relu(x, &d, vset((real)FL_ALPHA(FL_LEAKY_RELU)));
+    return d;
+}
+
+FL_INLINE vec gelu_derivative(vec z)
+{
+    vec d;
+    (void)vgelu(z, &d);
+    return d;
+}
+
+FL_INLINE vec silu_derivative(vec z)
+{
+    vec d;
+    (void)vsilu(z, &d);
+    return d;
+}
+
 /* f(z), and f'(z) to *d. alpha: the parameter of those that have one. function is a constant at every call of this and the
  * following. */
 FL_INLINE vec value_and_derivative(vec z, vec *d, vec alpha, const int function)
@@ -42,7 +63,7 @@ FL_INLINE vec value_and_derivative(vec z, vec *d, vec alpha, const int function)
 FL_INLINE vec activate(vec z, const int activation)
 {
     vec derivative;
-    return value_and_derivative(z, &derivative, vset(0), activation);
+    return value_and_derivative(z, &derivative, vset((real)FL_ALPHA(activation)), activation);
 }
 
 /* sigma'(z) from what is kept of the activation: y or z. NaN where that is. */

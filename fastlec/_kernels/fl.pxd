@@ -56,6 +56,7 @@ cdef extern from "table.h" nogil:
 
 cdef extern from "shared/activations.h" nogil:
     enum: FL_IDENTITY, FL_FUNCTIONS
+    double FL_ALPHA(int function)
 
 cdef extern from "shared/rules.h" nogil:
     enum: FL_RULES, FL_COEFFICIENTS, FL_STATES

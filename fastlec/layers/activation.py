@@ -12,7 +12,15 @@ from .registry import kind
 
 @kind
 class Activation(PlannedLayer):
-    """y = sigma(x), elementwise, samples of any shape. activation : "tanh", "sigmoid", "relu" or "identity"."""
+    """y = sigma(x), elementwise, samples of any shape.
+
+    activation : "tanh", "sigmoid", "relu", "gelu", "silu", "softplus", "elu" (of alpha 1), "leaky_relu" (of slope 0.01) or
+    "identity", as in all layers that have one.
+
+    >>> layer = fastlec.Activation("gelu")
+    >>> layer([[-1.0, 0.0, 1.0]]).round(4)
+    array([[-0.1587,  0.    ,  0.8413]])
+    """
 
     elementwise = True
 

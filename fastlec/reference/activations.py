@@ -125,11 +125,16 @@ _ACTIVATIONS = {
     "tanh": (tanh, tanh_derivative),
     "sigmoid": (sigmoid, sigmoid_derivative),
     "relu": (relu, relu_derivative),
+    "gelu": (gelu, gelu_derivative),
+    "silu": (silu, silu_derivative),
+    "softplus": (softplus, softplus_derivative),
+    "elu": (elu, elu_derivative),
+    "leaky_relu": (leaky_relu, leaky_relu_derivative),
     "identity": (identity, identity_derivative),
 }
 
 
 def value_and_derivative(x, activation):
-    """(sigma(x), sigma'(x)) for activation "tanh", "sigmoid", "relu" or "identity"."""
+    """(sigma(x), sigma'(x)) for an activation of layers, "tanh" and so on."""
     value, derivative = _ACTIVATIONS[activation]
     return value(x), derivative(x)

@@ -37,7 +37,14 @@ SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
 IMAGE = (3, 4, 5)  # a sample of LAYER_SAMPLES images
 ACTIVATIONS = tuple(CODES)
-SMOOTH = ("gelu", "silu", "softplus", "elu")
+IMAGE_ACTIVATIONS = (
+    "tanh",
+    "sigmoid",
+    "relu",
+    "gelu",
+    "leaky_relu",
+    "identity",
+)  # one of each kind: by y or z, with a kink or not
 
 
 @dataclass(frozen=True)
@@ -285,7 +292,7 @@ def _layer(make, dtype, rng):
 def _image_layer(make, dtype, rng):
     """A layer and images for it."""
     layer = _with_biases(make(dtype=dtype, rng=rng), rng)
-    if getattr(layer, "activation", None) == "relu":  # far from its kink everywhere, some units on and some off
+    if getattr(layer, "activation", None) in ("relu", "leaky_relu"):  # far from the kink everywhere, some units on and some off
         b = layer.params["b"]
         b[...] = np.where(np.arange(len(b)) % 2, -20, 20)
     return LayerAt(layer, _normal(rng, dtype, LAYER_SAMPLES, *IMAGE))
@@ -299,7 +306,14 @@ def _pooling_layer(make, dtype, rng):
 
 def _image_layer_checks():
     c = IMAGE[0]
-    for activation in (*ACTIVATIONS, "identity"):
+    for activation in (
+        "tanh",
+        "sigmoid",
+        "relu",
+        "gelu",
+        "leaky_relu",
+        "identity",
+    ):  # others are as those, but for their functions
         yield f"Conv2d with {activation}", partial(Conv2d, c, 4, 3, activation, padding=1, stride=2)
         yield f"ConvResidual with {activation}", partial(ConvResidual, c, 2, 3, activation)
         yield f"ProjectedConvResidual with {activation}", partial(ProjectedConvResidual, c, 2, 3, activation)
@@ -461,6 +475,7 @@ def _layer_checks():
         yield f"Residual with {activation}, 3 hidden units", partial(Residual, FEATURES, 3, activation)
         yield f"ProjectedResidual with {activation}", partial(ProjectedResidual, FEATURES, 3, activation)
         yield f"Activation {activation}", lambda activation=activation, **_: Activation(activation)
+    for activation in ("tanh", "sigmoid", "relu", "gelu", "identity"):
         yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
         yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
     for variant, form in {
@@ -507,15 +522,10 @@ CHECKS = {
     "softmax_cross_entropy of probabilities": partial(_cross_entropy, True, False),
     "softmax_cross_entropy of probabilities, weighted": partial(_cross_entropy, True, True),
     **{name: partial(_activation, name) for name in ACTIVATIONS},
-    **{name: partial(_activation, name) for name in SMOOTH},
     "gelu by tanh": partial(_activation, "gelu", approximate="tanh"),
     "elu with alpha": partial(_activation, "elu", alpha=1.5),
-    "leaky_relu": partial(_activation, "leaky_relu"),
     "leaky_relu with negative_slope": partial(_activation, "leaky_relu", negative_slope=0.3),
-    **{
-        f"value_and_derivative of {name}": partial(_value_and_derivative, name)
-        for name in (*ACTIVATIONS, *functional._DEFAULTS)
-    },
+    **{f"value_and_derivative of {name}": partial(_value_and_derivative, name) for name in (*ACTIVATIONS, "gelu_tanh")},
     **dict(_objective_checks()),
     **{name: partial(_layer, make) for name, make in _layer_checks()},
     **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},

@@ -445,7 +445,7 @@ REFUSED = {
     "kernel_size three": (lambda: Conv2d(3, 4, (3, 3, 3)), ValueError, "kernel_size is (3, 3, 3); expected"),
     "kernel_size text": (lambda: ConvResidual(3, kernel_size="3"), TypeError, "kernel_size is '3'; expected"),
     "kernel_size pair": (lambda: ProjectedConvResidual(3, 4, (3, 0)), ValueError, "kernel_size[1] is 0; expected at least 1"),
-    "activation": (lambda: Conv2d(3, 4, 3, "gelu"), ValueError, "activation is 'gelu'; expected one of tanh, sigmoid"),
+    "activation": (lambda: Conv2d(3, 4, 3, "swish"), ValueError, "activation is 'swish'; expected one of tanh, sigmoid"),
     "bias in its place": (lambda: Conv2d(3, 4, 3, False), ValueError, "activation is False; expected one of"),
     "stride": (lambda: Conv2d(3, 4, 3, stride=0), ValueError, "stride is 0; expected at least 1"),
     "projected's stride": (lambda: ProjectedConvResidual(3, 4, stride=(1, 0)), ValueError, "stride[1] is 0; expected"),

@@ -65,7 +65,8 @@ def test_every_layer_loss_and_objective_is_in_the_table():
     own = [getattr(layers, name) for name in layers.__all__ if name not in ("Layer", "Jacobian")]
     for kind in [*own, network.Network]:
         activations = {getattr(layer, "activation", None) for layer in tested if type(layer) is kind}
-        assert activations == (set(ACTIVATIONS) if "activation" in inspect.signature(kind).parameters else {None})
+        expected = checks.IMAGE_ACTIVATIONS if "Conv" in kind.__name__ else ACTIVATIONS
+        assert activations == (set(expected) if "activation" in inspect.signature(kind).parameters else {None})
     nested = [layer.planned for layer in tested if isinstance(layer, network.Network)]
     assert True in nested
     assert False in nested
@@ -123,7 +124,7 @@ def spoil_result(f):
         ("log_softmax", "log_softmax", {"log_softmax", "log_softmax over axis 0"}),
         ("logsumexp", "logsumexp", {"logsumexp"}),
         ("softmax_cross_entropy", "softmax_c", {name for name in checks.CHECKS if name.startswith("softmax_c")}),
-        *((f"{name}_derivative", name, {name}) for name in checks.ACTIVATIONS),
+        *((f"{name}_derivative", name, {name}) for name in ("tanh", "sigmoid", "relu")),
         ("gelu_derivative", "gelu", {"gelu", "gelu by tanh"}),
         ("elu_derivative", "elu", {"elu", "elu with alpha"}),
         ("leaky_relu_derivative", "leaky", {"leaky_relu", "leaky_relu with negative_slope"}),
