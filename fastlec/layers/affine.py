@@ -83,8 +83,8 @@ class _Affine(PlannedLayer):
 class Dense(_Affine):
     """y = sigma(W x + b) (lecture eq. 21): x (m, n_in), y (m, n_out).
 
-    params : W (n_out, n_in), random, and b (n_out,), zeros; no b with bias=False. activation : "tanh", "sigmoid", "relu" or
-    "identity". dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
+    params : W (n_out, n_in), random, and b (n_out,), zeros; no b with bias=False. activation : a name, as in
+    `Activation`. dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
     """
 
     _map = Matrix()
@@ -107,7 +107,7 @@ class Conv2d(_Affine):
     """y = sigma(W * x + b): x (m, c_in, h, w), y (m, c_out, oh, ow).
 
     params : W (c_out, c_in / groups, r, s), random, and b (c_out,), zeros; no b with bias=False. kernel_size : int or (r, s).
-    activation : "identity", "tanh", "sigmoid" or "relu". stride, dilation : int or (vertical, horizontal). padding : int,
+    activation : a name, as in `Activation`. stride, dilation : int or (vertical, horizontal). padding : int,
     (vertical, horizontal), ((top, bottom), (left, right)), "same" or "valid". groups : a divisor of c_in and c_out: filters of a
     group see its channels only. algorithm : "auto", "im2col", "direct" or "winograd". All as in `fastlec.conv2d`. dtype : float32
     or float64. rng : seed or numpy.random.Generator of the weights.
