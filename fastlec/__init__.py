@@ -37,6 +37,7 @@ from .functional import (  # noqa: E402
 from .layers import (  # noqa: E402
     Activation,
     AvgPool2d,
+    BatchNorm,
     BatchNorm2d,
     Conv2d,
     ConvResidual,
@@ -82,6 +83,7 @@ __all__ = [
     "Activation",
     "Adam",
     "AvgPool2d",
+    "BatchNorm",
     "BatchNorm2d",
     "Conv2d",
     "ConvResidual",

@@ -30,8 +30,9 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_conditional
     enum: FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights
     enum: FL_KERNEL_stencil
-    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map, FL_KERNEL_batch_norm_forward
-    enum: FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
+    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
+    enum: FL_KERNEL_batch_norm_dense_moments, FL_KERNEL_batch_norm_dense_sums, FL_KERNEL_batch_norm_dense_map
+    enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
     enum: FL_KERNEL_layer_norm, FL_KERNEL_layer_norm_mv, FL_KERNEL_layer_norm_tmv
     enum: FL_KERNEL_pool
     enum: FL_KERNEL_kmeans, FL_KERNEL_kmeans_seed, FL_KERNEL_kmeans_distances, FL_KERNEL_kmeans_moments
@@ -272,7 +273,7 @@ cdef extern from "kernels/im2col.h" nogil:
         fl_int per_piece
 
 cdef extern from "kernels/norm.h" nogil:
-    enum: FL_NORM_CHANNELS
+    enum: FL_NORM_CHANNELS, FL_NORM_STRIP
     ctypedef struct fl_batch_norm_job:
         fl_job head
         fl_int c, pixels, pieces, piece
@@ -288,6 +289,7 @@ cdef extern from "kernels/norm.h" nogil:
     ctypedef struct fl_batch_norm_channels_job:
         fl_job head
         fl_int n, c, pixels, pieces, piece
+        fl_int channel_step, piece_step
         int batch
         double eps, momentum
         const double *partial

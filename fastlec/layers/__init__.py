@@ -5,7 +5,7 @@ from .activation import Activation
 from .affine import Conv2d, Dense
 from .base import Layer
 from .jacobian import Jacobian
-from .norm import BatchNorm2d, LayerNorm
+from .norm import BatchNorm, BatchNorm2d, LayerNorm
 from .pool import AvgPool2d, MaxPool2d
 from .residual import ConvResidual, ProjectedConvResidual, ProjectedResidual, Residual
 from .shape import Flatten
@@ -13,6 +13,7 @@ from .shape import Flatten
 __all__ = [
     "Activation",
     "AvgPool2d",
+    "BatchNorm",
     "BatchNorm2d",
     "Conv2d",
     "ConvResidual",

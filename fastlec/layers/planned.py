@@ -3,6 +3,8 @@ README.md beside this file shows the contract, and how to add a layer."""
 
 import inspect
 
+import numpy as np
+
 from .. import _check
 from .._kernels import slope
 from .._kernels.calls import key_of
@@ -10,7 +12,7 @@ from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .base import Layer
 from .jacobian import PlannedJacobian
-from .parameters import Unseeded, check_params, make
+from .parameters import Parameters, Unseeded, check_params, make
 from .registry import KINDS
 
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
@@ -117,6 +119,20 @@ class PlannedLayer(Layer):
         if self._unseeded and other._unseeded:  # it has what this one drew
             vars(other)["_unseeded"] = self._unseeded._replace(draws=other._unseeded.draws)
         return other
+
+    def _bound_to(self, theta, own=False):
+        other = super()._bound_to(theta, own)
+        if other.dtype is None and other.buffers:  # those of a network have its dtype
+            vars(other)["buffers"] = Parameters({name: a.astype(theta.dtype, copy=False) for name, a in other.buffers.items()})
+        return other
+
+    def prepared(self, x):
+        layer, x = super().prepared(x)
+        if layer.dtype is None and any(a.dtype != x.dtype for a in layer.buffers.values()):
+            layer = layer._bound_to(np.empty(0, x.dtype))
+        return layer, x
+
+    prepared.__doc__ = Layer.prepared.__doc__
 
     def _draw(self, rng):
         if self._unseeded and self._unseeded.still(self.params):

@@ -37,9 +37,12 @@ from .layers import (
 from .log_sum_exp import log_softmax, logsumexp, softmax, softmax_cross_entropy
 from .losses import mean_squared_error
 from .normalization import (
+    batch_norm,
     batch_norm2d,
     batch_norm2d_jac_mv,
     batch_norm2d_jac_tmv,
+    batch_norm_jac_mv,
+    batch_norm_jac_tmv,
     batch_statistics,
     layer_norm,
     layer_norm_jac_mv,
@@ -65,9 +68,12 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_jac_mv",
     "avg_pool2d_jac_tmv",
+    "batch_norm",
     "batch_norm2d",
     "batch_norm2d_jac_mv",
     "batch_norm2d_jac_tmv",
+    "batch_norm_jac_mv",
+    "batch_norm_jac_tmv",
     "batch_statistics",
     "col2im",
     "conv2d",

@@ -16,6 +16,7 @@ from .._activations import CODES
 from ..layers import (
     Activation,
     AvgPool2d,
+    BatchNorm,
     BatchNorm2d,
     Conv2d,
     ConvResidual,
@@ -449,6 +450,8 @@ def _layer_checks():
         yield f"Activation {activation}", lambda activation=activation, **_: Activation(activation)
         yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
         yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
+    yield "BatchNorm of running statistics", lambda rng, **options: BatchNorm(FEATURES, **options)
+    yield "BatchNorm of statistics of the batch", lambda rng, **options: BatchNorm(FEATURES, training=True, **options)
     for variant, form in {
         "": {},
         ", without bias": {"bias": False},

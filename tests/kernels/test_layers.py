@@ -13,6 +13,7 @@ from fastlec import (
     SGD,
     Activation,
     AvgPool2d,
+    BatchNorm,
     BatchNorm2d,
     Conv2d,
     ConvResidual,
@@ -34,6 +35,7 @@ from fastlec.layers.registry import KINDS
 MADE = {
     "Activation": lambda o: Activation("tanh"),
     "AvgPool2d": lambda o: AvgPool2d(3, 2, 1),
+    "BatchNorm": lambda o: BatchNorm(3, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "BatchNorm2d": lambda o: BatchNorm2d(2, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "Conv2d": lambda o: Conv2d(2, 4, (3, 2), "relu", False, stride=2, padding="same", groups=2, algorithm="direct", **o),
     "ConvResidual": lambda o: ConvResidual(2, 3, (3, 1), "sigmoid", **o),

@@ -14,6 +14,7 @@ import fastlec
 from fastlec import (
     Activation,
     AvgPool2d,
+    BatchNorm,
     BatchNorm2d,
     Conv2d,
     ConvResidual,
@@ -85,6 +86,8 @@ LAYERS = [
     (MaxPool2d(3, stride=2, padding=1), (2, 2, 5, 4)),
     (BatchNorm2d(2), (3, 2, 2, 3)),
     (BatchNorm2d(2, training=True), (3, 2, 2, 3)),
+    (BatchNorm(4), (3, 4)),
+    (BatchNorm(4, training=True), (3, 4)),
     (LayerNorm(4), (3, 4)),
     (Flatten(), (2, 3, 2)),
     (Activation("relu"), (3, 4)),
