@@ -164,6 +164,7 @@ def layers(dtype):
         "BatchNorm": (fastlec.BatchNorm(33, dtype=dtype), (130, 33)),
         "BatchNorm trains": (fastlec.BatchNorm(33, dtype=dtype).for_training(), (130, 33)),
         "LayerNorm": (fastlec.LayerNorm(33, dtype=dtype), (130, 33)),
+        "Dropout": (fastlec.Dropout(0.3, training=True, rng=0), (130, 33)),
         "Flatten": (fastlec.Flatten(), (3, 4, 5, 6)),
     }
 

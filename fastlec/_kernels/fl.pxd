@@ -34,6 +34,7 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_batch_norm_dense_moments, FL_KERNEL_batch_norm_dense_sums, FL_KERNEL_batch_norm_dense_map
     enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
     enum: FL_KERNEL_layer_norm, FL_KERNEL_layer_norm_mv, FL_KERNEL_layer_norm_tmv
+    enum: FL_KERNEL_dropout_draw, FL_KERNEL_dropout, FL_KERNEL_dropout_count
     enum: FL_KERNEL_pool
     enum: FL_KERNEL_kmeans, FL_KERNEL_kmeans_seed, FL_KERNEL_kmeans_distances, FL_KERNEL_kmeans_moments
     enum: FL_KERNELS
@@ -320,6 +321,18 @@ cdef extern from "kernels/layer_norm.h" nogil:
         void *out
         void *total_gamma
         void *total_beta
+        fl_epilogue after
+
+cdef extern from "kernels/dropout.h" nogil:
+    ctypedef struct fl_dropout_job:
+        fl_job head
+        fl_int n, per_block
+        double p
+        const void *x
+        void *out
+        unsigned char *keep
+        const void *seed
+        void *count
         fl_epilogue after
 
 cdef extern from "kernels/pool2d.h" nogil:

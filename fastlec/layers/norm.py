@@ -1,7 +1,6 @@
 """Batch normalisation (Ioffe and Szegedy 2015, "Batch normalization: accelerating deep network training by reducing
 internal covariate shift", Algorithms 1 and 2), and layer normalisation (Ba, Kiros and Hinton 2016, "Layer normalization")."""
 
-import copy
 import math
 
 import numpy as np
@@ -34,11 +33,7 @@ class _BatchNorm(PlannedLayer):
         return self.training
 
     def for_training(self):
-        if self.training:
-            return self
-        other = copy.copy(self)
-        vars(other)["training"] = True
-        return other
+        return self if self.training else self._in_training()
 
     def check_batch(self, m, shape):
         if self.training and m * math.prod(shape[1:]) == 1:

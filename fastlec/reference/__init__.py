@@ -18,6 +18,7 @@ from .activations import (
     value_and_derivative,
 )
 from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, conv2d_jacobian, conv2d_matrix, im2col
+from .dropout import dropout, dropout_mask, philox
 from .filters import filter2d
 from .kmeans import lloyd, nearest_centers
 from .layers import (
@@ -85,6 +86,8 @@ __all__ = [
     "dense_jac_mv",
     "dense_jac_tmv",
     "dense_jacobian",
+    "dropout",
+    "dropout_mask",
     "filter2d",
     "identity",
     "identity_derivative",
@@ -106,6 +109,7 @@ __all__ = [
     "max_pool2d_jac_tmv",
     "mean_squared_error",
     "nearest_centers",
+    "philox",
     "projected_residual",
     "projected_residual_jac_mv",
     "projected_residual_jac_tmv",

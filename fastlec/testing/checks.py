@@ -21,6 +21,7 @@ from ..layers import (
     Conv2d,
     ConvResidual,
     Dense,
+    Dropout,
     Flatten,
     Layer,
     LayerNorm,
@@ -450,6 +451,8 @@ def _layer_checks():
         yield f"Activation {activation}", lambda activation=activation, **_: Activation(activation)
         yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
         yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
+    yield "Dropout", lambda rng, **_: Dropout(0.3, rng=rng)
+    yield "Dropout, in training", lambda rng, **_: Dropout(0.3, rng=rng, training=True)
     yield "BatchNorm of running statistics", lambda rng, **options: BatchNorm(FEATURES, **options)
     yield "BatchNorm of statistics of the batch", lambda rng, **options: BatchNorm(FEATURES, training=True, **options)
     for variant, form in {

@@ -281,6 +281,26 @@ def test_without_parameters(isa, dtype, rng, tmp_path):
         assert_array_equal(net(X.astype(np.float64)).dtype, np.float64)
 
 
+@pytest.mark.parametrize("shape", [(8, 3, 2, 2), (8, 3)], ids=str)
+def test_the_form_for_training_has_plans_of_its_own(shape, dtype, rng):
+    """Whatever the layer was used for before."""
+    layer, x, v = made_for(shape, dtype, rng), normals(rng, shape, dtype), normals(rng, shape, dtype)
+    calls = [
+        lambda form: form(x),
+        lambda form: form.jac_tmv(x, v)["x"],
+        lambda form: form.jac_mv(x, x=v),
+    ]
+    other = made_for(shape, dtype, rng, training=True)
+    for mine, its in ((layer.params, other.params), (layer.buffers, other.buffers)):
+        for name, a in mine.items():
+            its[name][...] = a
+    for call in calls:
+        before = call(layer)
+        assert_array_equal(call(layer.for_training()), call(other), strict=True)
+        assert_array_equal(call(layer), before, strict=True)
+        assert not np.array_equal(call(other), before)
+
+
 def test_training_steps_move_the_statistics_of_samples(isa, dtype, rng):
     net = Network([BatchNorm(3, momentum=0.25, dtype=dtype), Dense(3, 2, "identity", dtype=dtype, rng=0)])
     X, y = normals(rng, (200, 3), dtype, 2.0, 1.0), normals(rng, (200, 2), dtype)

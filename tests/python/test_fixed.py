@@ -20,6 +20,7 @@ from fastlec import (
     Conv2d,
     ConvResidual,
     Dense,
+    Dropout,
     Flatten,
     Layer,
     LayerNorm,
@@ -44,6 +45,7 @@ LAYERS = {  # (a layer, samples)
     "BatchNorm2d": (BatchNorm2d(2), IMAGES),
     "BatchNorm": (BatchNorm(4), FEATURES),
     "LayerNorm": (LayerNorm(4), FEATURES),
+    "Dropout": (Dropout(0.5, rng=0), FEATURES),
     "AvgPool2d": (AvgPool2d(2), IMAGES),
     "MaxPool2d": (MaxPool2d(2), IMAGES),
     "Flatten": (Flatten(), IMAGES),
@@ -153,6 +155,7 @@ OTHERS = {
     "BatchNorm2d": {"training": True, "eps": 0.5, "momentum": 0.3},
     "BatchNorm": {"training": True, "eps": 0.5, "momentum": 0.3},
     "LayerNorm": {"eps": 0.5},
+    "Dropout": {"p": 0.25, "training": True},
     "AvgPool2d": {"stride": 1},
     "MaxPool2d": {"kernel_size": (3, 2)},
 }
