@@ -161,7 +161,10 @@ def layers(dtype):
         "MaxPool2d overlapping": (fastlec.MaxPool2d(3, stride=2, padding=1), (3, 4, 13, 34)),
         "BatchNorm2d": (fastlec.BatchNorm2d(7, dtype=dtype), (5, 7, 11, 9)),
         "BatchNorm2d trains": (fastlec.BatchNorm2d(7, dtype=dtype).for_training(), (5, 7, 11, 9)),
+        "BatchNorm": (fastlec.BatchNorm(33, dtype=dtype), (130, 33)),
+        "BatchNorm trains": (fastlec.BatchNorm(33, dtype=dtype).for_training(), (130, 33)),
         "LayerNorm": (fastlec.LayerNorm(33, dtype=dtype), (130, 33)),
+        "Dropout": (fastlec.Dropout(0.3, training=True, rng=0), (130, 33)),
         "Flatten": (fastlec.Flatten(), (3, 4, 5, 6)),
     }
 

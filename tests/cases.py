@@ -143,6 +143,13 @@ BATCH_NORM = [  # (samples, channels, height, width)
     (700, 2, 1, 1),
     (40, 9, 7, 7),
 ]
+# Samples without pixels. The edges: rows added four at a time, pieces of 16 to 128 rows, strips of 512 features.
+BATCH_NORM_DENSE = [  # (samples, features)
+    *((3, n) for n in (*LANES, *RUNS)),
+    *((m, 6) for m in (2, 4, 5, 8, 9, 127, 128, 129, 300)),
+    *((18, n) for n in (511, 512, 513, 2100)),
+    (60, 1999),
+]
 LAYER_NORM = [  # (samples, features). The edges: registers, groups of 4 rows, blocks of 8 to 128 rows, pieces of 2048 features.
     *((3, n) for n in (*LANES, *RUNS)),
     *((m, 6) for m in (1, 2, 4, 5, 127, 128, 129, 300)),
@@ -150,7 +157,7 @@ LAYER_NORM = [  # (samples, features). The edges: registers, groups of 4 rows, b
     (30, 1999),
 ]
 LAYER_NORM_TEAM = [(5000, 20), (700, 300), (9, 20000)]
-BATCH_NORM_TEAM = [(6, 20, 50, 70), (64, 33, 7, 7), (1, 3, 300, 200)]
+BATCH_NORM_TEAM = [(6, 20, 50, 70), (64, 33, 7, 7), (1, 3, 300, 200), (5000, 20), (300, 700), (40, 20000)]
 
 
 @dataclass(frozen=True)

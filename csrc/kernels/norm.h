@@ -1,15 +1,20 @@
-/* norm.h: the jobs of norm.c and norm_channels.c. */
+/* norm.h: the jobs of norm.c, norm_dense.c and norm_channels.c. */
 #ifndef FL_NORM_H
 #define FL_NORM_H
 
 #include "fl.h"
 #include "shared/epilogue.h"
 
-enum { FL_NORM_CHANNELS = 8 }; /* of a block of the jobs for channels */
+enum {
+    FL_NORM_CHANNELS = 8, /* of a block of the jobs for channels */
+    FL_NORM_STRIP = 512   /* features whose numbers a block of samples keeps in scratch */
+};
 
 /* Batch normalisation of images x (n, c, pixels), channel by channel: y = gamma (x - mean) / sqrt(var + eps) + beta.
  * A sweep goes over memory in pieces of planes, a whole plane where it is small; `partial` and `unit` number
- * the pieces in that order. What belongs to a channel is computed between two sweeps, in double. */
+ * the pieces in that order. What belongs to a channel is computed between two sweeps, in double.
+ * batch_norm_dense_<...> take samples x (pixels, c) instead, as if of one image: a piece is so many samples, with all their
+ * features, there are `pieces` units, and `partial` is (pieces, c, 2). scratch: 4 FL_NORM_STRIP reals. */
 typedef struct {
     fl_job head;
     fl_int c, pixels, pieces, piece; /* pieces of a plane, and pixels of one; the last may have fewer */
@@ -30,9 +35,10 @@ typedef struct {
 typedef struct {
     fl_job head;
     fl_int n, c, pixels, pieces, piece;
-    int batch; /* moments are those of x, and change with it */
+    fl_int channel_step, piece_step; /* in `partial`, from pair to pair */
+    int batch;                       /* moments are those of x, and change with it */
     double eps, momentum;
-    const double *partial;     /* (n, c, pieces, 2) or NULL */
+    const double *partial;     /* (n, c, pieces, 2), of samples (pieces, c, 2), or NULL */
     double *moments, *factors; /* (2, c), (3, c) */
     const void *gamma, *beta;  /* these and the following: (c,) */
     void *running_mean, *running_var;

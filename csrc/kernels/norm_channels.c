@@ -4,6 +4,12 @@
 #include "shared/blocks.h"
 #include "shared/step.h"
 
+/* The pair of piece j of image i, and channel k. */
+FL_INLINE const double *pair_of(const fl_batch_norm_channels_job *job, fl_int i, fl_int j, fl_int k)
+{
+    return job->partial + 2 * (i * job->c * job->pieces + k * job->channel_step + j * job->piece_step);
+}
+
 /* The blocks of channels: a few side by side, for each addition of a sum waits for the one before. */
 void FL_ENTRY(batch_norm_forward)(const fl_job *head, fl_int block, void *scratch)
 {
@@ -14,23 +20,22 @@ void FL_ENTRY(batch_norm_forward)(const fl_job *head, fl_int block, void *scratc
     double mean[FL_NORM_CHANNELS], var[FL_NORM_CHANNELS], rest[FL_NORM_CHANNELS] = {0}, squares[FL_NORM_CHANNELS] = {0};
     (void)scratch;
     for (fl_int q = 0; q < here; q++) {
-        mean[q] = job->partial ? job->partial[2 * (k + q) * job->pieces] : (double)((const real *)job->running_mean)[k + q];
+        mean[q] = job->partial ? job->partial[2 * (k + q) * job->channel_step] : (double)((const real *)job->running_mean)[k + q];
         var[q] = job->partial ? 0 : (double)((const real *)job->running_var)[k + q];
     }
     if (job->partial) { /* the mean first, relative to that of the first piece; then what the pieces' means deviate from it */
         for (fl_int i = 0; i < job->n; i++)
-            for (fl_int q = 0; q < here; q++) {
-                const double *part = job->partial + 2 * (i * job->c + k + q) * job->pieces;
-                for (fl_int j = 0; j < job->pieces; j++)
-                    rest[q] += (double)(j + 1 < job->pieces ? job->piece : last) * (part[2 * j] - mean[q]);
+            for (fl_int j = 0; j < job->pieces; j++) {
+                const double *pair = pair_of(job, i, j, k), size = (double)(j + 1 < job->pieces ? job->piece : last);
+                for (fl_int q = 0; q < here; q++, pair += 2 * job->channel_step) rest[q] += size * (pair[0] - mean[q]);
             }
         for (fl_int q = 0; q < here; q++) mean[q] += rest[q] / count;
         for (fl_int i = 0; i < job->n; i++)
-            for (fl_int q = 0; q < here; q++) {
-                const double *part = job->partial + 2 * (i * job->c + k + q) * job->pieces;
-                for (fl_int j = 0; j < job->pieces; j++) {
-                    const double d = part[2 * j] - mean[q];
-                    squares[q] += part[2 * j + 1] + (double)(j + 1 < job->pieces ? job->piece : last) * (d * d);
+            for (fl_int j = 0; j < job->pieces; j++) {
+                const double *pair = pair_of(job, i, j, k), size = (double)(j + 1 < job->pieces ? job->piece : last);
+                for (fl_int q = 0; q < here; q++, pair += 2 * job->channel_step) {
+                    const double d = pair[0] - mean[q];
+                    squares[q] += pair[1] + size * (d * d);
                 }
             }
         for (fl_int q = 0; q < here; q++) var[q] = squares[q] / count;
@@ -57,11 +62,11 @@ void FL_ENTRY(batch_norm_derivative)(const fl_job *head, fl_int block, void *scr
     real by_gamma[FL_NORM_CHANNELS], by_beta[FL_NORM_CHANNELS];
     (void)scratch;
     for (fl_int i = 0; job->partial && i < job->n; i++)
-        for (fl_int q = 0; q < here; q++) {
-            const double *part = job->partial + 2 * (i * job->c + k + q) * job->pieces;
-            for (fl_int j = 0; j < job->pieces; j++) {
-                sum[q] += part[2 * j];
-                product[q] += part[2 * j + 1];
+        for (fl_int j = 0; j < job->pieces; j++) {
+            const double *pair = pair_of(job, i, j, k);
+            for (fl_int q = 0; q < here; q++, pair += 2 * job->channel_step) {
+                sum[q] += pair[0];
+                product[q] += pair[1];
             }
         }
     for (fl_int q = 0; q < here; q++) {

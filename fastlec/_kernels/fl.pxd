@@ -30,9 +30,11 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_conditional
     enum: FL_KERNEL_depthwise, FL_KERNEL_depthwise_weights
     enum: FL_KERNEL_stencil
-    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map, FL_KERNEL_batch_norm_forward
-    enum: FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
+    enum: FL_KERNEL_batch_norm_moments, FL_KERNEL_batch_norm_sums, FL_KERNEL_batch_norm_map
+    enum: FL_KERNEL_batch_norm_dense_moments, FL_KERNEL_batch_norm_dense_sums, FL_KERNEL_batch_norm_dense_map
+    enum: FL_KERNEL_batch_norm_forward, FL_KERNEL_batch_norm_derivative, FL_KERNEL_batch_norm_running
     enum: FL_KERNEL_layer_norm, FL_KERNEL_layer_norm_mv, FL_KERNEL_layer_norm_tmv
+    enum: FL_KERNEL_dropout_draw, FL_KERNEL_dropout, FL_KERNEL_dropout_count
     enum: FL_KERNEL_pool
     enum: FL_KERNEL_kmeans, FL_KERNEL_kmeans_seed, FL_KERNEL_kmeans_distances, FL_KERNEL_kmeans_moments
     enum: FL_KERNELS
@@ -285,7 +287,7 @@ cdef extern from "kernels/im2col.h" nogil:
         fl_int per_piece
 
 cdef extern from "kernels/norm.h" nogil:
-    enum: FL_NORM_CHANNELS
+    enum: FL_NORM_CHANNELS, FL_NORM_STRIP
     ctypedef struct fl_batch_norm_job:
         fl_job head
         fl_int c, pixels, pieces, piece
@@ -301,6 +303,7 @@ cdef extern from "kernels/norm.h" nogil:
     ctypedef struct fl_batch_norm_channels_job:
         fl_job head
         fl_int n, c, pixels, pieces, piece
+        fl_int channel_step, piece_step
         int batch
         double eps, momentum
         const double *partial
@@ -331,6 +334,18 @@ cdef extern from "kernels/layer_norm.h" nogil:
         void *out
         void *total_gamma
         void *total_beta
+        fl_epilogue after
+
+cdef extern from "kernels/dropout.h" nogil:
+    ctypedef struct fl_dropout_job:
+        fl_job head
+        fl_int n, per_block
+        double p
+        const void *x
+        void *out
+        unsigned char *keep
+        const void *seed
+        void *count
         fl_epilogue after
 
 cdef extern from "kernels/pool2d.h" nogil:

@@ -38,6 +38,7 @@ ctypedef union any_job:
     fl_batch_norm_job batch_norm
     fl_batch_norm_channels_job batch_norm_channels
     fl_layer_norm_job layer_norm
+    fl_dropout_job dropout
     fl_pool_job pool
 
 

@@ -47,13 +47,14 @@ class Layer(Fixed):
         input_shape                 the shape of one sample of x, with None for each length that may be any; None: it may be any
         affine_in_theta             True where y is an affine function of the parameters, for every x
         linear_in_x                 True where y is an affine function of x, for all parameters
+        changes_untrained           True where training steps use the form for training, and change the buffers, whatever is trained
         check_batch(m, shape)       ValueError where no training step can be made with m samples of this shape; asked of what
                                     for_training gives
 
     Attributes of its own it may have and change as it likes, but none that a base class of fastlec's defines.
     """
 
-    couples_samples = affine_in_theta = linear_in_x = False
+    couples_samples = affine_in_theta = linear_in_x = changes_untrained = False
     dtype = input_shape = None
     _depth = 0  # of networks within it
     _needs = ("output_shape", "evaluate", "mv", "tmv")

@@ -30,15 +30,19 @@ class Parameters(dict):
 
 
 class Initial(NamedTuple):
-    """A parameter or buffer before it is made: its shape, and its values: random ones if there is a gain, else a constant."""
+    """A parameter or buffer before it is made: its shape, and its values: random ones if there is a gain, random digits of 16 bits,
+    which are whole numbers, else a constant."""
 
     shape: tuple[int, ...]
     gain: float | None = None
     constant: float = 0.0
+    digits: bool = False
 
     def made(self, dtype, rng):
         """The array. Random values are normal of variance gain^2 / n, for sums of n terms, so that these are as large as the inputs
         (LeCun et al. 1998; gain sqrt(2) for relu: He et al. 2015)."""
+        if self.digits:
+            return rng.integers(0, 1 << 16, self.shape).astype(dtype)
         if self.gain is None:
             return np.full(self.shape, self.constant, dtype)
         n = math.prod(self.shape[1:])
@@ -54,17 +58,18 @@ def make(initial, dtype, rng):
 
 
 class Unseeded(NamedTuple):
-    """Where the parameters of a layer made without rng= came from: the entropy of the generator, and what it drew, {name: Initial};
-    draws : what a layer of its settings draws."""
+    """Where the parameters, and seeds, of a layer made without rng= came from: the entropy of the generator, and what it drew,
+    {name: Initial}; draws : what a layer of its settings draws."""
 
     entropy: int
     drew: dict[str, Initial]
     draws: dict[str, Initial]
 
-    def still(self, params):
-        """Whether the parameters are what was drawn, to the bit: nobody has assigned others."""
-        drawn = make(self.drew, one_dtype(params), np.random.default_rng(self.entropy))
-        return all(a.tobytes() == drawn[name].tobytes() for name, a in params.items())
+    def still(self, arrays):
+        """Whether these, {name: array}, are what was drawn, to the bit: nobody has assigned others."""
+        arrays = {name: arrays[name] for name in self.drew}
+        drawn = make(self.drew, one_dtype(arrays), np.random.default_rng(self.entropy))
+        return all(a.tobytes() == drawn[name].tobytes() for name, a in arrays.items())
 
 
 def as_parameters(arrays, what):

@@ -1,16 +1,19 @@
 """The layers of fastlec do not compute by themselves: they say which jobs do, so that a network of such layers is one list of jobs.
 README.md beside this file shows the contract, and how to add a layer."""
 
+import copy
 import inspect
+
+import numpy as np
 
 from .. import _check
 from .._kernels import slope
-from .._kernels.calls import key_of
+from .._kernels.calls import Calls, key_of
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .base import Layer
 from .jacobian import PlannedJacobian
-from .parameters import Unseeded, check_params, make
+from .parameters import Parameters, Unseeded, check_params, make
 from .registry import KINDS
 
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
@@ -73,8 +76,9 @@ class PlannedLayer(Layer):
             dtype, generator = _check.layer_dtype(dtype), _check.generator(rng)
             made = make(params | buffers, dtype, generator)
             super().__init__({name: made[name] for name in params}, {name: made[name] for name in buffers})
-            if rng is None and any(initial.gain for initial in params.values()):
-                vars(self)["_unseeded"] = Unseeded(generator.bit_generator.seed_seq.entropy, params, params)
+            drawn = params | {name: initial for name, initial in buffers.items() if initial.digits}
+            if rng is None and any(initial.gain or initial.digits for initial in drawn.values()):
+                vars(self)["_unseeded"] = Unseeded(generator.bit_generator.seed_seq.entropy, drawn, drawn)
 
     # --- what a layer is made of ------------------------------------------------------------------------------------------
 
@@ -118,10 +122,31 @@ class PlannedLayer(Layer):
             vars(other)["_unseeded"] = self._unseeded._replace(draws=other._unseeded.draws)
         return other
 
+    def _in_training(self):
+        """The same layer, on the same arrays, with `training` True, and plans of its own."""
+        other = copy.copy(self)
+        vars(other).update(training=True, _calls=Calls())
+        return other
+
+    def _bound_to(self, theta, own=False):
+        other = super()._bound_to(theta, own)
+        if other.dtype is None and other.buffers:  # those of a network have its dtype
+            vars(other)["buffers"] = Parameters({name: a.astype(theta.dtype, copy=False) for name, a in other.buffers.items()})
+        return other
+
+    def prepared(self, x):
+        layer, x = super().prepared(x)
+        if layer.dtype is None and any(a.dtype != x.dtype for a in layer.buffers.values()):
+            layer = layer._bound_to(np.empty(0, x.dtype))
+        return layer, x
+
+    prepared.__doc__ = Layer.prepared.__doc__
+
     def _draw(self, rng):
-        if self._unseeded and self._unseeded.still(self.params):
-            for name, a in make(self._unseeded.draws, self.dtype, rng).items():
-                self.params[name][...] = a
+        arrays = self.params | self.buffers
+        if self._unseeded and self._unseeded.still(arrays):
+            for name, a in make(self._unseeded.draws, next(iter(arrays.values())).dtype, rng).items():
+                arrays[name][...] = a
 
     def _keep_params(self):
         vars(self)["_unseeded"] = None

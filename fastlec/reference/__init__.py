@@ -28,6 +28,7 @@ from .activations import (
     value_and_derivative,
 )
 from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, conv2d_jacobian, conv2d_matrix, im2col
+from .dropout import dropout, dropout_mask, philox
 from .filters import filter2d
 from .kmeans import lloyd, nearest_centers
 from .layers import (
@@ -47,9 +48,12 @@ from .layers import (
 from .log_sum_exp import log_softmax, logsumexp, softmax, softmax_cross_entropy
 from .losses import binary_cross_entropy, huber, mean_absolute_error, mean_squared_error
 from .normalization import (
+    batch_norm,
     batch_norm2d,
     batch_norm2d_jac_mv,
     batch_norm2d_jac_tmv,
+    batch_norm_jac_mv,
+    batch_norm_jac_tmv,
     batch_statistics,
     layer_norm,
     layer_norm_jac_mv,
@@ -75,9 +79,12 @@ __all__ = [
     "avg_pool2d",
     "avg_pool2d_jac_mv",
     "avg_pool2d_jac_tmv",
+    "batch_norm",
     "batch_norm2d",
     "batch_norm2d_jac_mv",
     "batch_norm2d_jac_tmv",
+    "batch_norm_jac_mv",
+    "batch_norm_jac_tmv",
     "batch_statistics",
     "binary_cross_entropy",
     "col2im",
@@ -90,6 +97,8 @@ __all__ = [
     "dense_jac_mv",
     "dense_jac_tmv",
     "dense_jacobian",
+    "dropout",
+    "dropout_mask",
     "elu",
     "elu_derivative",
     "filter2d",
@@ -119,6 +128,7 @@ __all__ = [
     "mean_absolute_error",
     "mean_squared_error",
     "nearest_centers",
+    "philox",
     "projected_residual",
     "projected_residual_jac_mv",
     "projected_residual_jac_tmv",

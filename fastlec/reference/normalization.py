@@ -43,6 +43,28 @@ def batch_norm2d_jac_tmv(v, x, gamma, beta, mean=None, var=None, eps=1e-5):
     return {"x": dx, "gamma": (z * v).sum(axis=(0, 2, 3)), "beta": v.sum(axis=(0, 2, 3))}
 
 
+def batch_norm(x, gamma, beta, mean=None, var=None, eps=1e-5):
+    """`batch_norm2d` of samples x (m, n), each feature of which is a channel with m values."""
+    return batch_norm2d(_pixels(x), gamma, beta, mean, var, eps)[:, :, 0, 0]
+
+
+def batch_norm_jac_mv(x, gamma, beta, mean=None, var=None, eps=1e-5, dx=None, dgamma=None, dbeta=None):
+    """`batch_norm2d_jac_mv` of samples x and dx (m, n)."""
+    dx = None if dx is None else _pixels(dx)
+    return batch_norm2d_jac_mv(_pixels(x), gamma, beta, mean, var, eps, dx, dgamma, dbeta)[:, :, 0, 0]
+
+
+def batch_norm_jac_tmv(v, x, gamma, beta, mean=None, var=None, eps=1e-5):
+    """`batch_norm2d_jac_tmv` of samples x and v (m, n)."""
+    found = batch_norm2d_jac_tmv(_pixels(v), _pixels(x), gamma, beta, mean, var, eps)
+    return found | {"x": found["x"][:, :, 0, 0]}
+
+
+def _pixels(x):
+    """Samples (m, n) as images of one pixel."""
+    return float64(x=x)[0][:, :, None, None]
+
+
 def layer_norm(x, gamma=None, beta=None, eps=1e-5):
     """gamma z + beta, where z = (x - mean) / sqrt(var + eps) with the mean and the variance of each row of x (m, n); gamma None:
     ones, beta None: zeros."""

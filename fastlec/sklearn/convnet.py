@@ -20,7 +20,7 @@ class ConvNetClassifier(NetClassifier):
     (m, channels, height, width) on, in place of filters and kernel_size.
     image_shape : (height, width) or (height, width, channels) of a row, whose channels of a pixel are side by side; None: a row of
     n features is a signal, an image of 1 x n pixels.
-    residual : of dense layers. All else is as in `NetClassifier`.
+    residual, normalization, dropout : of dense layers. All else is as in `NetClassifier`.
 
     >>> from fastlec.sklearn import ConvNetClassifier
     >>> X, y = fastlec.data.load_digits()
@@ -38,6 +38,8 @@ class ConvNetClassifier(NetClassifier):
         image_shape=None,
         activation="relu",
         residual=False,
+        normalization=None,
+        dropout=0.0,
         optimizer=None,
         batch_size=32,
         epochs=20,
@@ -55,6 +57,8 @@ class ConvNetClassifier(NetClassifier):
             hidden,
             activation=activation,
             residual=residual,
+            normalization=normalization,
+            dropout=dropout,
             optimizer=optimizer,
             batch_size=batch_size,
             epochs=epochs,

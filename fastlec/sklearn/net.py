@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _check
 from ..functional import log_softmax
-from ..layers import Dense, Flatten, Layer, ProjectedResidual, Residual
+from ..layers import Activation, BatchNorm, Dense, Dropout, Flatten, Layer, LayerNorm, ProjectedResidual, Residual
 from ..network import Network, files
 from ..network.description import build
 from ..training import Adam, EarlyStopping, MeanSquaredError, SoftmaxCrossEntropy
@@ -20,6 +20,7 @@ from .base import Estimator, checked_weights, class_weights, fitted_labels, gene
 from .callbacks import Tasks, with_callbacks
 
 PATIENCE = 10  # epochs of early_stopping=True
+NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
 
 
 class _Net(Estimator):
@@ -31,6 +32,8 @@ class _Net(Estimator):
         *,
         activation="relu",
         residual=False,
+        normalization=None,
+        dropout=0.0,
         optimizer=None,
         batch_size=32,
         epochs=100,
@@ -46,6 +49,8 @@ class _Net(Estimator):
         self.hidden = hidden
         self.activation = activation
         self.residual = residual
+        self.normalization = normalization
+        self.dropout = dropout
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.epochs = epochs
@@ -73,14 +78,41 @@ class _Net(Estimator):
         layers, (before,) = [], shape
         for size in sizes:
             options = {"activation": self.activation, "dtype": dtype}
-            if not (self.residual and layers):
+            if self.normalization is not None:
+                bias = self.normalization != "batch"  # whose beta is one
+                norm = NORMALIZATIONS[self.normalization](size, dtype=dtype)
+                layers += [Dense(before, size, "identity", bias, dtype=dtype), norm, Activation(self.activation)]
+            elif not (self.residual and layers):
                 layers.append(Dense(before, size, **options))
             elif size == before:
                 layers.append(Residual(size, **options))
             else:
                 layers.append(ProjectedResidual(before, size, **options))
+            if self.dropout:
+                layers.append(Dropout(self.dropout))
             before = size
         return layers
+
+    def _check_between(self, of_layers):
+        """Errors for what stands between the hidden layers. of_layers : whether these are given as layers."""
+        if self.normalization is not None and (
+            not isinstance(self.normalization, str) or self.normalization not in NORMALIZATIONS
+        ):
+            raise ValueError(f"normalization is {_check.shown(self.normalization)}; expected 'batch', 'layer' or None")
+        if self.normalization is not None and self.residual:
+            raise ValueError(
+                f"normalization is {self.normalization!r} and residual True; expected None: a residual layer has no place for it"
+            )
+        try:
+            Dropout(self.dropout)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"dropout{str(error).removeprefix('p')}") from None
+        for name, kinds in (("normalization", "BatchNorm or LayerNorm"), ("dropout", "Dropout")):
+            value = getattr(self, name)
+            if value and of_layers:
+                raise ValueError(
+                    f"{name} is {value!r} and hidden a list of layers; expected sizes, or layers {kinds} among them"
+                )
 
     def _new_network(self, n, outputs, dtype, rng):
         """A network of the hidden layers, with a linear one to so many outputs."""
@@ -89,7 +121,9 @@ class _Net(Estimator):
             hidden = [self.hidden] if isinstance(self.hidden, Integral) else list(self.hidden)
         except TypeError:
             hidden = [None]
-        if hidden and all(isinstance(item, Layer) for item in hidden):
+        of_layers = bool(hidden) and all(isinstance(item, Layer) for item in hidden)
+        self._check_between(of_layers)
+        if of_layers:
             if residual:
                 raise ValueError("residual is True and hidden a list of layers; expected sizes, or layers Residual among them")
             layers, own, ours = hidden, {layer.dtype for layer in hidden} - {None}, -1
@@ -231,6 +265,9 @@ class NetClassifier(ClassifierMixin, _Net):
     anew unless they were made with rng=. A linear layer to the classes follows.
     activation : of the hidden layers, as in `fastlec.Dense`.  residual : whether those after the first are `fastlec.Residual`
     (eq. 22), or `fastlec.ProjectedResidual` (eq. 23) where the size changes.
+    normalization : None, "batch" or "layer": a `fastlec.BatchNorm` or `fastlec.LayerNorm` of each hidden layer's linear part,
+    before its activation; not with residual.  dropout : in [0, 1), the probability with which a `fastlec.Dropout` after each
+    hidden layer, residual or not, sets a value to 0 in training. Among given layers both are layers.
     optimizer : None, for Adam(learning_rate, weight_decay=l2); or a `fastlec.SGD`, `fastlec.Adam` or one's own, with its own rate.
     learning_rate : a number, or a schedule of the step, such as `fastlec.CosineDecay`.  l2 : Adam's decoupled weight decay.
     batch_size, epochs : every epoch sees every sample once. There are as many epochs as that unless early stopping ends them.
@@ -267,6 +304,8 @@ class NetClassifier(ClassifierMixin, _Net):
         *,
         activation="relu",
         residual=False,
+        normalization=None,
+        dropout=0.0,
         optimizer=None,
         batch_size=32,
         epochs=100,
@@ -284,6 +323,8 @@ class NetClassifier(ClassifierMixin, _Net):
             hidden,
             activation=activation,
             residual=residual,
+            normalization=normalization,
+            dropout=dropout,
             optimizer=optimizer,
             batch_size=batch_size,
             epochs=epochs,

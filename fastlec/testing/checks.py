@@ -16,10 +16,12 @@ from .._activations import CODES
 from ..layers import (
     Activation,
     AvgPool2d,
+    BatchNorm,
     BatchNorm2d,
     Conv2d,
     ConvResidual,
     Dense,
+    Dropout,
     Flatten,
     Layer,
     LayerNorm,
@@ -478,6 +480,10 @@ def _layer_checks():
     for activation in ("tanh", "sigmoid", "relu", "gelu", "identity"):
         yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
         yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
+    yield "Dropout", lambda rng, **_: Dropout(0.3, rng=rng)
+    yield "Dropout, in training", lambda rng, **_: Dropout(0.3, rng=rng, training=True)
+    yield "BatchNorm of running statistics", lambda rng, **options: BatchNorm(FEATURES, **options)
+    yield "BatchNorm of statistics of the batch", lambda rng, **options: BatchNorm(FEATURES, training=True, **options)
     for variant, form in {
         "": {},
         ", without bias": {"bias": False},

@@ -16,7 +16,7 @@ from .history import EarlyStopping, History
 from .losses import SoftmaxCrossEntropy
 from .optim import SGD
 from .progress import Progress, progress_bar
-from .run import Run
+from .run import Run, batch_ends
 from .samples import Samples, class_weights, samples_of, split_rows, validation_of
 from .trainable import trainable_names
 
@@ -51,7 +51,8 @@ def fit(
     are shares of samples, whatever their weights. TypeError where the loss is your own and takes no sample_weight.
     loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state
     begins anew in every call. Both may be your own, as in :func:`training_step`.
-    batch_size, epochs : every epoch sees every sample once, in a new order, batch_size at a time (the last batch may be smaller).
+    batch_size, epochs : every epoch sees every sample once, in a new order, batch_size at a time (the last batch may be smaller;
+    where batch normalisation refuses a single sample, it has two).
     validation : None; the share, in (0, 1), of samples to set aside, the same of every class, with their weights; or a pair (X_val,
     y_val), or (X_val, y_val, weight_val): class_weight counts there, too. Which samples are set aside depends on their number,
     their classes and the share alone, so that no later call trains on them.
@@ -126,7 +127,7 @@ def fit(
         rows, aside = split_rows(samples, held_out)
         held_out = samples[aside].averaged(slice(None), "validation sets aside")
         samples = samples.averaged(rows, "are trained on")
-    _check_batches(net.for_training(trainable), len(rows), run.batch_size, samples.X.shape[1:])
+    _check_batches(run.form, len(rows), run.batch_size, samples.X.shape[1:])
 
     try:
         with progress_bar(progress, run.history, epochs) as show:
@@ -153,7 +154,8 @@ def fit(
 
 def _check_batches(form, m: int, batch_size: int, shape: tuple[int, ...]) -> None:
     """ValueError where a layer cannot train on one of the batches that m samples of this shape make. form : what trains."""
-    for size in {min(batch_size, m), m % batch_size or batch_size}:
+    ends = batch_ends(form, m, batch_size, shape)
+    for size in {end - start for start, end in zip([0, *ends], ends, strict=False)}:
         try:
             form.check_batch(size, shape)
         except ValueError as error:

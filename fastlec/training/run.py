@@ -21,12 +21,14 @@ class Run:
 
     best : the values of `values` after the best epoch, or None where nobody wants them back. steps : how many were made.
     began : the number of the last epoch's first step, of which history.learning_rate tells. counts : whether there are classes.
+    form : what trains.
     """
 
     def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator, counts):
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size, self.trainable, self.rule = batch_size, trainable, rule
         self.step = TrainingStep(net, loss, optimizer, batch_size, trainable, keeps_output=counts)
+        self.form = net.for_training(trainable)
         self.history = History()
         self.best = self.values() if rule.restore_best else None
         self.rng, self.began, self.steps, self.counts = rng, 0, 0, counts
@@ -82,8 +84,9 @@ class Run:
         """
         X, y = (np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in (samples.X, samples.y))
         classes, total, right = samples.classes, 0.0, 0
-        for count, start in enumerate(range(0, len(order), self.batch_size), self.steps + 1):
-            rows = order[start : start + self.batch_size]
+        ends = batch_ends(self.form, len(order), self.batch_size, samples.X.shape[1:])
+        for count, (start, end) in enumerate(zip([0, *ends], ends, strict=False), self.steps + 1):
+            rows = order[start:end]
             x, targets = X[: len(rows)], y[: len(rows)]
             samples.X.take(rows, 0, x, "clip")  # "raise" would gather into a copy first
             samples.y.take(rows, 0, targets, "clip")
@@ -109,6 +112,18 @@ class Run:
             f"training diverged at epoch {len(self.history) + 1}, step {count}: {what}; "
             f"a lower learning rate than {rate:g} may help; {end}"
         )
+
+
+def batch_ends(form, m: int, batch_size: int, shape: tuple[int, ...]) -> list[int]:
+    """Where each batch of m samples of this shape ends: all are full but the last. Where that would be a single sample, of which
+    `form`, what trains, takes no step (batch normalisation), the batch before it gives it a second one."""
+    ends = [*range(batch_size, m, batch_size), m]
+    if m > batch_size > 2 and m % batch_size == 1:
+        try:
+            form.check_batch(1, shape)
+        except ValueError:
+            ends[-2] -= 1
+    return ends
 
 
 def evaluate(net, loss, samples: Samples) -> tuple[float, float | None]:

@@ -29,7 +29,7 @@ MOST_STEPS = 1 << 62  # an int64 with room for more
 
 def training_step(net, loss, optimizer, batch_size, trainable=None):
     """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples. Layers with a form
-    for training (`BatchNorm2d`) are used in that, whatever net(X) uses.
+    for training (`BatchNorm`, `Dropout`) are used in that, whatever net(X) uses.
 
     step(X, y, sample_weight) takes weights (m,) of the batch's samples, finite, >= 0, not all 0: the loss is then the weighted mean
     sum_i w_i l_i / sum_i w_i.
@@ -41,8 +41,9 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
     fnmatch), a layer (one of net.layers, or within a network there, or its index, -1 the last one), or several of these. All other
     parameters keep their bits, whatever momentum or weight decay; a layer none of whose parameters is trained is as net(x) has it,
-    and its buffers stay: batch normalisation with the running statistics. Derivatives are computed down to the first
-    layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to train.
+    and its buffers stay: batch normalisation with the running statistics. `Dropout` drops all the same. Derivatives are computed
+    down to the first layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to
+    train.
 
     >>> X, y = fastlec.data.load_digits()
     >>> net = fastlec.Network([fastlec.Dense(64, 32, rng=0), fastlec.Dense(32, 10, "identity", rng=1)])

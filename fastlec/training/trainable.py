@@ -27,6 +27,7 @@ def trainable_names(net, trainable):
         raise ValueError(
             f"trainable is {_check.shown(trainable)}, which leaves nothing to train; expected one or more of {_listed(net)}"
         )
+    chosen.update(_untrained(net))
     layers = {name.rpartition(".")[0] for name in chosen}
     changed = tuple(name for name in names if name in chosen or (name in net.buffers and name.rpartition(".")[0] in layers))
     return None if changed == names else changed
@@ -67,6 +68,15 @@ def _prefix(net, layer):
         if inner is not None:
             return f"{i}.{inner}"
     return None
+
+
+def _untrained(net, prefix=""):
+    """The names of the buffers that training changes whatever is trained."""
+    for i, layer in enumerate(net.layers):
+        if isinstance(layer, Network):
+            yield from _untrained(layer, f"{prefix}{i}.")
+        elif layer.changes_untrained:
+            yield from (f"{prefix}{i}.{name}" for name in layer.buffers)
 
 
 def _listed(net):

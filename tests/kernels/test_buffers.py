@@ -16,6 +16,7 @@ from fastlec import (
     Activation,
     Adam,
     BatchNorm2d,
+    Conv2d,
     Dense,
     EarlyStopping,
     Layer,
@@ -151,17 +152,30 @@ def test_an_epoch_that_would_end_in_a_single_value_is_not_begun(rng):
     X, y = normals(rng, (9, 3, 1, 1), np.float32), normals(rng, (9, 3, 1, 1), np.float32)
     net = network(np.float32, rng)
     before = [a.copy() for a in (net.theta, *net.buffers.values())]
-    for batch_size, m, size in ((4, 9, 1), (2, 9, 1), (1, 4, 1), (5, 1, 1)):
+    for batch_size, m, size in ((2, 9, 1), (1, 4, 1), (5, 1, 1)):
         text = rf"batch_size is {min(batch_size, m)}, which makes batches of {size} of {m} samples: {SINGLE}"
         with pytest.raises(ValueError, match=text):
             fit(net, X[:m], y[:m], loss=MeanSquaredError(), batch_size=batch_size, epochs=1)
-    with pytest.raises(ValueError, match="batch_size is 7, which makes batches of 1 of 8 samples"):
-        fit(net, X, y, loss=MeanSquaredError(), batch_size=7, epochs=1, validation=0.1)
+    with pytest.raises(ValueError, match="batch_size is 1, which makes batches of 1 of 8 samples"):
+        fit(net, X, y, loss=MeanSquaredError(), batch_size=1, epochs=1, validation=0.1)
     for a, same in zip((net.theta, *net.buffers.values()), before, strict=True):
         assert_array_equal(a, same)
     for batch_size, m in ((4, 8), (5, 9), (9, 9), (100, 9)):
         fit(net, X[:m], y[:m], loss=MeanSquaredError(), batch_size=batch_size, epochs=1)
     assert not np.array_equal(net.theta, before[0])
+
+
+def test_a_last_sample_is_given_a_second_one_where_it_cannot_be_alone(rng):
+    """4, 3 and 2 samples of 9; where one can be alone, the last batch has one."""
+    X, y = normals(rng, (9, 3, 1, 1), np.float64), normals(rng, (9, 3, 1, 1), np.float64)
+    for layers, sizes in (([BatchNorm2d(3)], (4, 3, 2)), ([Activation("tanh")], (4, 4, 1))):
+        net = Network([Conv2d(3, 3, 1, "identity", rng=0), *layers])
+        same, order = net.with_params(net.params), np.random.default_rng(5).permutation(9)
+        fit(net, X, y, loss=MeanSquaredError(), optimizer=SGD(0.1), batch_size=4, epochs=1, rng=5)
+        step = training_step(same, MeanSquaredError(), SGD(0.1), 4)
+        for rows in np.split(order, np.cumsum(sizes)[:-1]):
+            step(X[rows], y[rows])
+        assert_array_equal(net.theta, same.theta)
 
 
 def test_only_steps_change_the_statistics(dtype, rng):

@@ -13,10 +13,12 @@ from fastlec import (
     SGD,
     Activation,
     AvgPool2d,
+    BatchNorm,
     BatchNorm2d,
     Conv2d,
     ConvResidual,
     Dense,
+    Dropout,
     Flatten,
     Layer,
     LayerNorm,
@@ -35,10 +37,12 @@ from fastlec.layers.registry import KINDS
 MADE = {
     "Activation": lambda o: Activation("tanh"),
     "AvgPool2d": lambda o: AvgPool2d(3, 2, 1),
+    "BatchNorm": lambda o: BatchNorm(3, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "BatchNorm2d": lambda o: BatchNorm2d(2, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "Conv2d": lambda o: Conv2d(2, 4, (3, 2), "relu", False, stride=2, padding="same", groups=2, algorithm="direct", **o),
     "ConvResidual": lambda o: ConvResidual(2, 3, (3, 1), "sigmoid", **o),
     "Dense": lambda o: Dense(3, 4, "relu", **o),
+    "Dropout": lambda o: Dropout(0.3, training=True, rng=0),
     "Flatten": lambda o: Flatten(),
     "LayerNorm": lambda o: LayerNorm(3, 0.5, bias=False, dtype=o["dtype"]),
     "MaxPool2d": lambda o: MaxPool2d((2, 3)),
@@ -70,7 +74,7 @@ def test_the_constructor_says_everything(make, dtype):
     ):
         assert list(own) == list(other) == list(shapes)
         for name, a in own.items():
-            assert a.dtype == dtype
+            assert a.dtype == (dtype if "dtype" in arguments else np.float64)
             assert a.shape == other[name].shape == shapes[name]
 
 

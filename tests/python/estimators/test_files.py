@@ -32,6 +32,7 @@ MODELS = {
     "residual": NetClassifier(
         (8, 8), residual=True, epochs=2, optimizer=fastlec.SGD(fastlec.CosineDecay(0.1, 40), momentum=0.5)
     ),
+    "between": NetClassifier((8, 4), epochs=2, normalization="batch", dropout=0.25, random_state=0),
     "stopped": NetClassifier(4, epochs=2, early_stopping=fastlec.EarlyStopping(3), dtype="float64", random_state=0),
     "layers": NetClassifier([fastlec.Dense(64, 8), fastlec.Residual(8)], epochs=1, random_state=0),
     "images": ConvNetClassifier((8,), filters=(4,), image_shape=(8, 8), epochs=1, random_state=0),

@@ -1,12 +1,14 @@
 """NetClassifier, NetRegressor and ConvNetClassifier: layers, training, weights, parts, early stopping."""
 
+import pickle
+
 import numpy as np
 import pytest
 from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPClassifier
 
 import fastlec
-from fastlec import Dense, EarlyStopping, ProjectedResidual, Residual
+from fastlec import Activation, BatchNorm, Dense, Dropout, EarlyStopping, LayerNorm, ProjectedResidual, Residual
 from fastlec.sklearn import ConvNetClassifier, NetClassifier, NetRegressor
 
 
@@ -43,6 +45,50 @@ def test_the_layers():
     assert kinds(hidden=()) == [(Dense, 3)]
     assert kinds(hidden=(5, 5, 6), residual=True) == [(Dense, 3), (Residual, 5), (ProjectedResidual, 5), (Dense, 6)]
     assert kinds(hidden=[Dense(3, 7), Residual(7)]) == [(Dense, 3), (Residual, 7), (Dense, 7)]
+
+
+@pytest.mark.parametrize("normalization", [None, "batch", "layer"])
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_what_stands_between_the_hidden_layers(normalization, dropout, digits):
+    X, y = digits
+    options = {"normalization": normalization, "dropout": dropout, "learning_rate": 0.01, "random_state": 0}
+    first, second = (NetClassifier((32, 16), epochs=10, **options).fit(X, y) for _ in range(2))
+    norm = {None: [], "batch": [BatchNorm, Activation], "layer": [LayerNorm, Activation]}[normalization]
+    hidden = [Dense, *norm, *([Dropout] if dropout else [])]
+    assert [type(layer) for layer in first.net_.layers] == [*hidden, *hidden, Dense]
+    assert all(layer.p == 0.25 for layer in first.net_.layers if type(layer) is Dropout)
+    assert all(
+        list(layer.params) == ["W"] for layer in first.net_.layers[:-1] if type(layer) is Dense and normalization == "batch"
+    )
+    assert first.score(X, y) > 0.9
+    np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
+    blocks = NetClassifier((8, 8), residual=True, dropout=0.5, epochs=1).fit(X, y)
+    assert [type(layer) for layer in blocks.net_.layers] == [Dense, Dropout, Residual, Dropout, Dense]
+
+
+def test_dropout_goes_on_in_parts_and_after_pickles(digits):
+    X, y = digits
+    model = NetClassifier(8, dropout=0.5, normalization="batch", random_state=0)
+    model.partial_fit(X, y)
+    counted = lambda model: {name: a.tolist() for name, a in model.net_.buffers.items()}  # noqa: E731
+    assert counted(model)["3.count"][0] == 19
+    again = pickle.loads(pickle.dumps(model))
+    assert counted(again) == counted(model)
+    for one in (again, model):
+        one.partial_fit(X, y)
+    assert counted(again) == counted(model)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    regressor = NetRegressor(32, dropout=0.1, normalization="layer", epochs=20, learning_rate=0.01, random_state=0)
+    assert regressor.fit(X, X[:, 20]).score(X, X[:, 20]) > 0.8
+
+
+@pytest.mark.parametrize("m", [33, 65, 64, 3])
+def test_a_last_batch_of_one_sample_is_no_obstacle(m):
+    X, y = np.random.default_rng(0).standard_normal((m, 3)), np.arange(m) % 2
+    model = NetClassifier(4, normalization="batch", epochs=2).fit(X, y)
+    assert model.net_.buffers["1.running_var"].min() > 0
+    with pytest.raises(ValueError, match=r"x has shape \(1, 4\); expected more than one value of each feature"):
+        NetRegressor(4, normalization="batch", epochs=1).fit(X[:1], [1.0])
 
 
 def test_given_layers_are_drawn_anew_but_for_those_with_a_seed_and_stay_what_they_are(digits):
@@ -229,6 +275,25 @@ def test_signals_and_pictures_in_colour():
         ({"hidden": [8, Dense(8, 8)]}, TypeError, r"^hidden is \[8, Dense.*expected sizes"),
         ({"hidden": [Dense(9, 8)]}, ValueError, r"^X has samples of shape \(64,\); expected \(9,\)"),
         ({"hidden": [Dense(64, 8)], "residual": True}, ValueError, r"^residual is True and hidden a list of layers"),
+        ({"normalization": "group"}, ValueError, r"^normalization is 'group'; expected 'batch', 'layer' or None$"),
+        ({"normalization": 1}, ValueError, r"^normalization is 1; expected 'batch', 'layer' or None$"),
+        (
+            {"normalization": "batch", "residual": True},
+            ValueError,
+            r"^normalization is 'batch' and residual True; expected None",
+        ),
+        (
+            {"hidden": [Dense(64, 8)], "normalization": "layer"},
+            ValueError,
+            r"^normalization is 'layer' and hidden a list of lay",
+        ),
+        (
+            {"hidden": [Dense(64, 8)], "dropout": 0.5},
+            ValueError,
+            r"^dropout is 0.5 and hidden a list of layers; expected sizes",
+        ),
+        ({"dropout": 1.0}, ValueError, r"^dropout is 1.0; expected a probability of at least 0 and below 1$"),
+        ({"dropout": None}, TypeError, r"^dropout is None; expected a number$"),
         ({"residual": 1}, TypeError, r"^residual is 1; expected True or False$"),
         ({"activation": "step"}, ValueError, r"^activation"),
         ({"optimizer": fastlec.SGD(0.1), "l2": 0.1}, ValueError, r"^l2 is 0.1 and optimizer SGD\(.*expected l2=0"),

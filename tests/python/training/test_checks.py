@@ -167,7 +167,7 @@ def test_forgotten_penalty_is_found_where_there_is_one(monkeypatch, kind, dtype)
         *(("Dense", variable) for variable in ("x", "W", "b")),
         *((kind, variable) for kind in ("Residual", "ProjectedResidual") for variable in ("x", "W1", "b", "W2")),
         ("Activation", "x"),
-        *((kind, variable) for kind in ("BatchNorm2d", "LayerNorm") for variable in ("x", "gamma", "beta")),
+        *((kind, variable) for kind in ("BatchNorm", "BatchNorm2d", "LayerNorm") for variable in ("x", "gamma", "beta")),
     ],
 )
 def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
