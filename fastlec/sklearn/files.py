@@ -97,6 +97,7 @@ def load(path):
         estimator = ESTIMATORS[described["name"]](**{k: _decoded(v, net) for k, v in described["params"].items()})
         if n_classes:
             estimator.classes_ = np.array(own.classes, described.get("classes"))
+        estimator.n_features_in_ = n
         estimator._read(net if kind == "network" else arrays, described["fitted"])
         return _put_together(estimator, own, n, described)
     except io.ModelError:
@@ -120,7 +121,6 @@ def _taken_apart(model):
 
 def _put_together(estimator, own, n, described):
     """The estimator, in a pipeline where its samples are scaled."""
-    estimator.n_features_in_ = n
     scaled = own.mean is not None or own.scale != 1
     first = estimator
     if scaled:
