@@ -217,14 +217,15 @@ class _Net(Estimator):
 
     def _train_further(self, X, y, w, outputs, known):
         """One epoch for partial_fit, from the last call on."""
-        initial, shuffles = generators(self.random_state, 2)
-        first = not hasattr(self, "net_")
-        if not first:
+        shape, shuffles = self._input_shape(X.shape[1]), getattr(self, "_shuffles", None)
+        if shuffles is None:
+            initial, shuffles = generators(self.random_state, 2)
+        if hasattr(self, "net_"):
             self._check_structure()
-        net = self._new_network(X.shape[1], outputs, X.dtype, initial) if first else self.net_
-        shape = self._input_shape(X.shape[1])
-        known = known | {"_shape": shape, "_made_by": self._structure()}
-        shuffles = getattr(self, "_shuffles", shuffles)
+            net = self.net_
+        else:
+            net = self._new_network(X.shape[1], outputs, X.dtype, initial)
+            known = known | {"_shape": shape, "_made_by": self._structure()}
         state = getattr(self, "_optimizer_state", None)
         loss, state = training.train_further(net, self._inputs(X, shape), y, w, state, rng=shuffles, **self._rule())
         found = known | {"net_": net, "_optimizer_state": state, "_shuffles": shuffles}
