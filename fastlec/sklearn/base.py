@@ -99,7 +99,7 @@ def fitted_labels(estimator, X, y, *, reset, classes=None):
         encoder.classes_ = classes
         codes = encoder.transform(y)
     if len(encoder.classes_) < 2:
-        raise ValueError(f"y has one class, {encoder.classes_[0]!r}; expected two or more classes")
+        raise ValueError(f"y has one class, {encoder.classes_.tolist()[0]!r}; expected two or more classes")
     return X, y, codes, encoder.classes_
 
 

@@ -1,4 +1,4 @@
-"""K-means as an estimator, with the arguments and attributes of scikit-learn's KMeans."""
+"""K-means as an estimator, the counterpart of scikit-learn's KMeans."""
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin

@@ -140,7 +140,7 @@ def test_weights_that_cannot_be(w, match, digits):
 
 def test_one_class_is_refused(digits):
     X, y = digits
-    with pytest.raises(ValueError, match=r"^y has one class, .*'zero'.*; expected two or more classes$"):
+    with pytest.raises(ValueError, match=r"^y has one class, 'zero'; expected two or more classes$"):
         SoftmaxClassifier().fit(X[y == "zero"], y[y == "zero"])
 
 
