@@ -37,6 +37,12 @@ def build(described, arrays, prefix=""):
     return KINDS["Network"](layers)
 
 
+def made_anew(described):
+    """The layers of the described network with parameters and buffers as their constructors make them."""
+    parts = [_parts(layer, "", i)[:2] for i, layer in enumerate(described["layers"])]
+    return [KINDS[kind](**({"layers": made_anew(config)} if kind == "Network" else config)) for kind, config in parts]
+
+
 def _parts(layer, prefix, i):
     """(kind, arguments, what the names of its arrays begin with) of a described layer."""
     config = dict(layer)

@@ -1,5 +1,8 @@
 """What the estimators share: samples, labels and weights as fastlec takes them, randomness, and the way to files."""
 
+import functools
+from collections.abc import Mapping
+
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import LabelEncoder
@@ -47,6 +50,41 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         return validate_data(self, X, dtype=dtype or self._dtypes(), order="C", reset=False)
 
 
+def all_or_nothing(method):
+    """The method of an estimator, which leaves its attributes as they were where it raises an exception, Ctrl-C too: the last fit
+    is not lost to one that fails."""
+
+    @functools.wraps(method)
+    def kept(self, *args, **kwargs):
+        before = vars(self).copy()
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return kept
+
+
+def classes_of_parts(estimator, classes):
+    """The classes (l,) of all calls of partial_fit: the argument ``classes`` of the first, which later calls may repeat; None if no
+    call has said them yet."""
+    known = getattr(estimator, "classes_", None)
+    if classes is None:
+        return known
+    classes = np.asarray(classes)
+    if classes.ndim != 1:
+        raise ValueError(f"classes has shape {classes.shape}; expected (l,), one label for each class")
+    if classes.dtype.kind == "f":
+        _check.finite(classes, "classes")
+    classes = np.unique(classes)
+    if known is not None and not np.array_equal(classes, known):
+        now, before = map(_check.shown, (classes.tolist(), known.tolist()))
+        raise ValueError(f"classes is {now}; expected those that are known, {before}")
+    return classes if known is None else known
+
+
 def fitted_labels(estimator, X, y, *, reset, classes=None):
     """(X, y as they are, numbers of the classes (m,), the classes) of the arguments of a classifier's fit.
 
@@ -61,7 +99,7 @@ def fitted_labels(estimator, X, y, *, reset, classes=None):
         encoder.classes_ = classes
         codes = encoder.transform(y)
     if len(encoder.classes_) < 2:
-        raise ValueError(f"y has one class, {encoder.classes_[0]!r}; expected two or more classes")
+        raise ValueError(f"y has one class, {encoder.classes_.tolist()[0]!r}; expected two or more classes")
     return X, y, codes, encoder.classes_
 
 
@@ -92,8 +130,12 @@ def class_weights(class_weight, classes, codes, y, w):
         sums = np.bincount(codes, w, minlength=len(classes)).astype(np.float64)
         there = sums > 0
         by_class = np.divide(sums.sum() / np.count_nonzero(there), sums, out=np.zeros(len(classes)), where=there)
+    elif isinstance(class_weight, Mapping):
+        for label, weight in class_weight.items():
+            _check.non_negative(weight, f"class_weight[{_check.shown(label)}]")
+        by_class = compute_class_weight(dict(class_weight), classes=classes, y=y)
     else:
-        by_class = compute_class_weight(class_weight, classes=classes, y=y)
+        raise ValueError(f"class_weight is {_check.shown(class_weight)}; expected None, 'balanced' or a dict {{label: weight}}")
     found = by_class[codes] if w is None else by_class[codes] * w
     if not found.any():
         raise ValueError("class_weight and sample_weight are zero for all samples; expected one that is not")

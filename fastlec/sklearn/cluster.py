@@ -1,4 +1,4 @@
-"""K-means as an estimator, with the arguments and attributes of scikit-learn's KMeans."""
+"""K-means as an estimator, the counterpart of scikit-learn's KMeans."""
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
@@ -6,7 +6,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import cluster, io
-from .base import Estimator, checked_weights, generators
+from .base import Estimator, all_or_nothing, checked_weights, generators
 from .callbacks import Tasks, with_callbacks
 
 
@@ -49,6 +49,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Es
         self.random_state = random_state
         self.dtype = dtype
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
         """Cluster the samples X (m, n). y : not used. sample_weight : (m,), >= 0."""

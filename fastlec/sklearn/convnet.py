@@ -92,8 +92,8 @@ class ConvNetClassifier(NetClassifier):
     def _file_facts(self):
         return {"architecture": "cnn"}
 
-    def _inputs(self, X):
-        channels, height, width = self._input_shape(X.shape[1])
+    def _inputs(self, X, shape):
+        channels, height, width = shape
         return np.ascontiguousarray(X.reshape(len(X), height, width, channels).transpose(0, 3, 1, 2))
 
     def _from_sizes(self, sizes, shape, dtype):

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from .. import _check, io, training
 from ..layers import Layer
 from ..network import files as networks
+from ..network.description import made_anew
 from ..preprocessing import Preprocessing
 from .cluster import KMeans
 from .convnet import ConvNetClassifier
@@ -42,7 +43,8 @@ OF_IMAGES = ("lenet", "cnn", "resnet-cnn")  # of the course's architectures
 def save(path, model):
     """Write a fitted estimator, or a Pipeline of StandardScaler and one, to ``path``, .npz or .safetensors, all or nothing.
 
-    `load` reads it: parameters, labels, scaler, names of features. `fastlec predict` reads classifiers, whose labels must be text,
+    `load` reads it: parameters, labels, scaler, names of features. Layers of ``hidden`` come back as their constructors make them,
+    so that another fit begins anew; net_ has what was learnt. `fastlec predict` reads classifiers, whose labels must be text,
     integers or booleans; `Network.load` the networks. TypeError for what a file does not hold, such as layers, an optimizer or a
     random_state of one's own; io.ModelError if the file cannot be written.
 
@@ -97,6 +99,7 @@ def load(path):
         estimator = ESTIMATORS[described["name"]](**{k: _decoded(v, net) for k, v in described["params"].items()})
         if n_classes:
             estimator.classes_ = np.array(own.classes, described.get("classes"))
+        estimator.n_features_in_ = n
         estimator._read(net if kind == "network" else arrays, described["fitted"])
         return _put_together(estimator, own, n, described)
     except io.ModelError:
@@ -120,7 +123,6 @@ def _taken_apart(model):
 
 def _put_together(estimator, own, n, described):
     """The estimator, in a pipeline where its samples are scaled."""
-    estimator.n_features_in_ = n
     scaled = own.mean is not None or own.scale != 1
     first = estimator
     if scaled:
@@ -215,7 +217,7 @@ def _decoded(value, net):
     if not isinstance(value, dict):
         return value
     if "layers" in value:
-        return list(net.layers[: value["layers"]])
+        return made_anew(net.config())[: value["layers"]]
     if "items" in value:
         return {_decoded(key, net): _decoded(item, net) for key, item in value["items"]}
     if "array" in value:

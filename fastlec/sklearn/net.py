@@ -16,11 +16,24 @@ from ..network.description import build
 from ..training import Adam, EarlyStopping, MeanSquaredError, SoftmaxCrossEntropy
 from ..training.samples import samples_of, split_rows
 from . import training
-from .base import Estimator, checked_weights, class_weights, fitted_labels, generators
+from .base import Estimator, all_or_nothing, checked_weights, class_weights, classes_of_parts, fitted_labels, generators
 from .callbacks import Tasks, with_callbacks
 
 PATIENCE = 10  # epochs of early_stopping=True
 NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
+OF_TRAINING = {
+    "optimizer",
+    "batch_size",
+    "epochs",
+    "learning_rate",
+    "early_stopping",
+    "validation_fraction",
+    "l2",
+    "class_weight",
+    "random_state",
+    "warm_start",
+    "verbose",
+}  # the parameters that may change while a network goes on; the others say what it is made of
 
 
 class _Net(Estimator):
@@ -69,9 +82,37 @@ class _Net(Estimator):
         """The shape of a sample of n features as the network takes it."""
         return (n,)
 
-    def _inputs(self, X):
-        """The samples X (m, n) as the network takes them."""
+    def _inputs(self, X, shape):
+        """The samples X (m, n) as the network takes them, each of that shape."""
         return X
+
+    def _hidden(self):
+        """The argument ``hidden`` as a list."""
+        if isinstance(self.hidden, Integral):
+            return [self.hidden]
+        try:
+            return list(self.hidden)
+        except TypeError:
+            return [None]
+
+    def _structure(self):
+        """{name: value} of the parameters that say what the network is made of."""
+        found = {name: value for name, value in self.get_params(deep=False).items() if name not in OF_TRAINING}
+        for name, value in found.items():
+            if isinstance(value, list | np.ndarray):
+                found[name] = tuple(value)
+        dtype = None if self.dtype is None else str(_check.layer_dtype(self.dtype))
+        return found | {"hidden": tuple(self._hidden()), "dtype": dtype}
+
+    def _check_structure(self):
+        """ValueError for a parameter that is not what the network was made by."""
+        for name, value in self._structure().items():
+            before = self._made_by[name]
+            if value != before:
+                now, before = map(_check.shown, (value, before))
+                raise ValueError(
+                    f"{name} is {now}; expected {before}, by which the network was made: to change it, fit a clone"
+                )
 
     def _from_sizes(self, sizes, shape, dtype):
         """The hidden layers of these sizes, for samples of this shape."""
@@ -117,10 +158,7 @@ class _Net(Estimator):
     def _new_network(self, n, outputs, dtype, rng):
         """A network of the hidden layers, with a linear one to so many outputs."""
         residual, shape = _check.flag(self.residual, "residual"), self._input_shape(n)
-        try:
-            hidden = [self.hidden] if isinstance(self.hidden, Integral) else list(self.hidden)
-        except TypeError:
-            hidden = [None]
+        hidden = self._hidden()
         of_layers = bool(hidden) and all(isinstance(item, Layer) for item in hidden)
         self._check_between(of_layers)
         if of_layers:
@@ -146,13 +184,25 @@ class _Net(Estimator):
     # --- training ---------------------------------------------------------------------------------------------------------
 
     def _goes_on(self):
-        return _check.flag(self.warm_start, "warm_start") and hasattr(self, "net_")
+        """Whether fit goes on with the network that there is."""
+        if not (_check.flag(self.warm_start, "warm_start") and hasattr(self, "net_")):
+            return False
+        self._check_structure()
+        return True
+
+    def _share(self):
+        """The argument validation_fraction."""
+        share = _check.number(self.validation_fraction, "validation_fraction")
+        if not 0 < share < 1:
+            raise ValueError(f"validation_fraction is {share}; expected a share between 0 and 1")
+        return share
 
     def _rule(self):
         """What a step goes by."""
         optimizer = self.optimizer
         if optimizer is None:
-            optimizer = Adam(self.learning_rate, weight_decay=self.l2)
+            rate, decay = training.checked_rate(self.learning_rate), _check.non_negative(self.l2, "l2")
+            optimizer = Adam(rate, weight_decay=decay)
         elif self.l2:
             raise ValueError(f"l2 is {self.l2} and optimizer {optimizer!r}; expected l2=0: the optimizer has weight_decay")
         return {"loss": self._loss, "optimizer": optimizer, "batch_size": self.batch_size}
@@ -170,7 +220,8 @@ class _Net(Estimator):
         net = self.net_.with_params(self.net_.params) if goes_on else self._new_network(X.shape[1], outputs, X.dtype, initial)
         losses = list(self.loss_curve_) if goes_on else []
         scores = list(getattr(self, "validation_scores_", None) or ()) if goes_on else []
-        rule, x = self._stopping(), self._inputs(X)
+        rule, shape = self._stopping(), self._input_shape(X.shape[1])
+        x, known = self._inputs(X, shape), known | {"_shape": shape, "_made_by": self._structure()}
         validated = rule is not None and rule.monitor.startswith("val_")
 
         def now(epochs):
@@ -185,7 +236,7 @@ class _Net(Estimator):
             epochs=self.epochs,
             early_stopping=rule,
             sample_weight=w,
-            validation=self.validation_fraction if validated else None,
+            validation=self._share() if validated else None,
             rng=shuffles,
             progress=bool(self.verbose),
             **self._rule(),
@@ -200,12 +251,17 @@ class _Net(Estimator):
 
     def _train_further(self, X, y, w, outputs, known):
         """One epoch for partial_fit, from the last call on."""
-        initial, shuffles = generators(self.random_state, 2)
-        first = not hasattr(self, "net_")
-        net = self._new_network(X.shape[1], outputs, X.dtype, initial) if first else self.net_
-        shuffles = getattr(self, "_shuffles", shuffles)
+        shape, shuffles = self._input_shape(X.shape[1]), getattr(self, "_shuffles", None)
+        if shuffles is None:
+            initial, shuffles = generators(self.random_state, 2)
+        if hasattr(self, "net_"):
+            self._check_structure()
+            net = self.net_
+        else:
+            net = self._new_network(X.shape[1], outputs, X.dtype, initial)
+            known = known | {"_shape": shape, "_made_by": self._structure()}
         state = getattr(self, "_optimizer_state", None)
-        loss, state = training.train_further(net, self._inputs(X), y, w, state, rng=shuffles, **self._rule())
+        loss, state = training.train_further(net, self._inputs(X, shape), y, w, state, rng=shuffles, **self._rule())
         found = known | {"net_": net, "_optimizer_state": state, "_shuffles": shuffles}
         vars(self).update(found | self._curve([*getattr(self, "loss_curve_", ()), loss]))
         return self
@@ -233,6 +289,7 @@ class _Net(Estimator):
         return {"loss_curve_": self.loss_curve_, "validation_scores_": getattr(self, "validation_scores_", None)}
 
     def _write(self, path, said):
+        self._check_structure()
         files.save(path, self.net_, self._file_facts() | said)
 
     def _file_facts(self):
@@ -240,14 +297,14 @@ class _Net(Estimator):
         return {}
 
     def _read(self, net, facts):
-        self.net_ = net
+        self.net_, self._shape, self._made_by = net, self._input_shape(self.n_features_in_), self._structure()
         vars(self).update(facts | self._curve(list(facts["loss_curve_"])))
 
     # --- predictions ------------------------------------------------------------------------------------------------------
 
     def _to_predict(self, X):
         check_is_fitted(self)
-        return self._inputs(self._samples(X, self.net_.theta.dtype))
+        return self._inputs(self._samples(X, self.net_.theta.dtype), self._shape)
 
 
 def _draw_uniform(layer, rng):
@@ -275,7 +332,8 @@ class NetClassifier(ClassifierMixin, _Net):
     which ends with the parameters of the best one; or an EarlyStopping.
     validation_fraction : the share that is set aside of the samples of each class, which depends on them alone.
     class_weight : None, "balanced" or {label: weight}.  random_state : of the initial parameters and the order of samples.
-    warm_start : whether fit goes on from the last one's parameters; the optimizer begins anew.
+    warm_start : whether fit goes on from the last one's parameters; the optimizer begins anew. The parameters that say what the
+    network is, from hidden to residual, and dtype, must then be what they were, and for partial_fit as well.
     verbose : show a bar on stderr.  dtype : float32 or float64 to compute in; None: that of X, integers in float64.
 
     After fit: classes_, net_ (the `fastlec.Network`), n_iter_ and loss_curve_ (the epochs, and the mean loss in each; warm_start
@@ -339,6 +397,7 @@ class NetClassifier(ClassifierMixin, _Net):
         )
         self.class_weight = class_weight
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Fit to the samples X (m, n) and their labels y (m,), of any kind. sample_weight : (m,), >= 0."""
@@ -349,13 +408,13 @@ class NetClassifier(ClassifierMixin, _Net):
         w = class_weights(self.class_weight, classes, codes, y, w)
         return self._fit_net(X, codes, w, tasks, goes_on, len(classes), {"classes_": classes})
 
+    @all_or_nothing
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One epoch over these samples, from where the last call, or fit, ended, the optimizer's state included.
 
         classes : (l,) all labels that there will be, which the first call needs unless its y has them all.
         """
-        first = not hasattr(self, "net_")
-        known = self.classes_ if not first else None if classes is None else np.unique(classes)
+        first, known = not hasattr(self, "net_"), classes_of_parts(self, classes)
         X, y, codes, known = fitted_labels(self, X, y, reset=first, classes=known)
         w = class_weights(self.class_weight, known, codes, y, checked_weights(sample_weight, len(X)))
         return self._train_further(X, codes, w, len(known), {"classes_": known})
@@ -399,6 +458,7 @@ class NetRegressor(RegressorMixin, _Net):
 
     _loss, _monitor = MeanSquaredError(), "val_loss"
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Fit to the samples X (m, n) and targets y, (m,) or (m, k). sample_weight : (m,), >= 0."""
@@ -408,6 +468,7 @@ class NetRegressor(RegressorMixin, _Net):
         tasks = Tasks(self, "epoch", self.epochs, X, y, w)
         return self._fit_net(X, targets, w, tasks, goes_on, targets.shape[1], {"_flat": y.ndim == 1})
 
+    @all_or_nothing
     def partial_fit(self, X, y, sample_weight=None):
         """One epoch over these samples, from where the last call, or fit, ended, the optimizer's state included."""
         X, y, targets = self._checked(X, y, reset=not hasattr(self, "net_"))
@@ -417,7 +478,8 @@ class NetRegressor(RegressorMixin, _Net):
     def _checked(self, X, y, reset):
         """(X, y, targets (m, k))."""
         X, y = validate_data(self, X, y, dtype=self._dtypes(), order="C", multi_output=True, y_numeric=True, reset=reset)
-        targets = y.reshape(len(y), -1).astype(X.dtype)
+        with np.errstate(over="ignore"):  # infinity is then refused
+            targets = y.reshape(len(y), -1).astype(X.dtype)
         if not reset and targets.shape[1:] != self.net_.output_shape(self._input_shape(X.shape[1])):
             raise ValueError(f"y has {targets.shape[1]} outputs; expected as many as before")
         return X, y, targets
@@ -426,7 +488,7 @@ class NetRegressor(RegressorMixin, _Net):
         return super()._facts() | {"_flat": self._flat}
 
     def _scores(self, history, samples):
-        _, aside = split_rows(samples, self.validation_fraction)
+        _, aside = split_rows(samples, self._share())
         y, w = samples.y[aside].astype(np.float64), None if samples.weight is None else samples.weight[aside]
         variance = np.average(np.square(y - np.average(y, axis=0, weights=w)).mean(axis=1), weights=w)
         return [float(1 - loss / variance) if variance else 0.0 for loss in history.val_loss]

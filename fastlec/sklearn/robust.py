@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _check, io
 from ..robust import robust_lstsq
-from .base import Estimator, checked_weights
+from .base import Estimator, all_or_nothing, checked_weights
 from .callbacks import Tasks, with_callbacks
 
 
@@ -41,11 +41,14 @@ class RobustRegressor(RegressorMixin, Estimator):
         self.max_iter = max_iter
         self.dtype = dtype
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Fit to the samples X (m, n) and targets y (m,). sample_weight : (m,), >= 0: a weight of 2 counts as two samples."""
         X, y = validate_data(self, X, y, dtype=self._dtypes(), accept_sparse=["csr", "csc"], y_numeric=True)
-        y, w = y.astype(X.dtype), checked_weights(sample_weight, len(y))
+        w = checked_weights(sample_weight, len(y))
+        with np.errstate(over="ignore"):  # infinity is then refused
+            y = y.astype(X.dtype)
         tasks = Tasks(self, "fit", 0, X, y, w)
         A = X
         if _check.flag(self.fit_intercept, "fit_intercept"):
@@ -58,7 +61,7 @@ class RobustRegressor(RegressorMixin, Estimator):
         n = X.shape[1]
         self.coef_, self.intercept_ = found.x[:n], found.x[n] if self.fit_intercept else found.x.dtype.type(0)
         self.scale_, self.weights_, self.n_iter_ = found.scale, found.weights, found.n_iter
-        self.outliers_ = np.abs(y - self.predict(X)) > found.scale
+        self.outliers_ = np.abs(y - self._outputs(X)) > found.scale
         tasks.finish(lambda: {name: getattr(self, name) for name in ("coef_", "intercept_", "scale_", "n_iter_")})
         return self
 
@@ -66,6 +69,9 @@ class RobustRegressor(RegressorMixin, Estimator):
         """X coef_ + intercept_ (m,)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=self.coef_.dtype, accept_sparse=["csr", "csc"], reset=False)
+        return self._outputs(X)
+
+    def _outputs(self, X):
         return safe_sparse_dot(X, self.coef_) + self.intercept_
 
     def _facts(self):

@@ -15,12 +15,13 @@ from ..training import SoftmaxCrossEntropy
 from ..training.optim import PenalisedSGD
 from ..training.solvers import METHODS, minimize_scipy
 from . import training
-from .base import Estimator, checked_weights, class_weights, fitted_labels, generators
+from .base import Estimator, all_or_nothing, checked_weights, class_weights, classes_of_parts, fitted_labels, generators
 from .callbacks import Tasks, with_callbacks
 
 SOLVERS = (*METHODS, "sgd")
 MOST = {"lbfgs": 1000, "newton-cg": 100, "sgd": 60}  # iterations, or epochs, where max_iter does not say
 MOMENTUM = 0.9  # of sgd
+OF_STEPS = ("loss_curve_", "_optimizer_state", "_shuffles")  # the fitted attributes that sgd alone has
 
 
 def _takes_steps(estimator):
@@ -89,37 +90,41 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
         self.verbose = verbose
         self.dtype = dtype
 
+    @all_or_nothing
     @with_callbacks
     def fit(self, X, y, sample_weight=None):
         """Fit to the samples X (m, n) and their labels y (m,), of any kind. sample_weight : (m,), >= 0."""
         _check.choice(self.solver, SOLVERS, "solver")
+        _check.flag(self.fit_intercept, "fit_intercept")
         most = MOST[self.solver] if self.max_iter is None else _check.count(self.max_iter, "max_iter", 1)
-        goes_on = self.warm_start and hasattr(self, "coef_")
+        goes_on = _check.flag(self.warm_start, "warm_start") and hasattr(self, "coef_")
         X, y, codes, classes = fitted_labels(self, X, y, reset=not goes_on, classes=self.classes_ if goes_on else None)
         w = checked_weights(sample_weight, len(X))
         by_steps = self.solver == "sgd"
         # of lbfgs and newton-cg one more: the end of an iteration does not tell whether it was the last
         tasks = Tasks(self, "epoch" if by_steps else "iteration", most + (not by_steps), X, y, w)
         w = class_weights(self.class_weight, classes, codes, y, w)
-        W, b = (self.coef_, self.intercept_) if goes_on else _zeros(classes, X)
+        W, b = (a.astype(X.dtype) for a in (self.coef_, self.intercept_)) if goes_on else _zeros(classes, X)
 
         def fitted(W, b, n_iter):
             return {"classes_": classes, "coef_": W, "intercept_": b, "n_iter_": n_iter}
 
         found = (self._by_steps if by_steps else self._at_once)(X, codes, w, W, b, most, tasks, fitted)
+        for name in OF_STEPS:
+            vars(self).pop(name, None)
         vars(self).update(found)
         tasks.finish(lambda: found)
         return self
 
     @available_if(_takes_steps)
+    @all_or_nothing
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """One epoch of solver "sgd" over these samples, from where the last call ended, the optimizer's state included.
 
         classes : (l,) all labels that there will be, which the first call needs unless its y has them all. The penalty is that of a
         fit to these samples alone.
         """
-        first = not hasattr(self, "coef_")
-        known = self.classes_ if not first else None if classes is None else np.unique(classes)
+        first, known = not hasattr(self, "coef_"), classes_of_parts(self, classes)
         X, y, codes, known = fitted_labels(self, X, y, reset=first, classes=known)
         w = class_weights(self.class_weight, known, codes, y, checked_weights(sample_weight, len(X)))
         net = _network(*(_zeros(known, X) if first else (self.coef_, self.intercept_)), self.fit_intercept)
@@ -186,7 +191,7 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
         """What a step of sgd goes by. Of two classes the penalty is that of their difference: twice that of its halves."""
         rows, n = net.params["0.W"].shape
         l2 = self._l2(w, m) * (2 if rows == 2 else 1)
-        optimizer = PenalisedSGD(self.learning_rate, MOMENTUM, l2=l2, n_weights=rows * n)
+        optimizer = PenalisedSGD(training.checked_rate(self.learning_rate), MOMENTUM, l2=l2, n_weights=rows * n)
         return {"loss": SoftmaxCrossEntropy(), "optimizer": optimizer, "batch_size": self.batch_size}
 
     def _l2(self, w, m):

@@ -2,11 +2,19 @@
 
 import numpy as np
 
+from .. import _check
 from ..training import EarlyStopping, fit
 from ..training.run import Run
 from ..training.samples import samples_of
 
 ALL_EPOCHS = EarlyStopping(patience=1 << 62, monitor="train_loss", restore_best=False)
+
+
+def checked_rate(learning_rate):
+    """The argument learning_rate, a number > 0 or a schedule, which the optimizer asks."""
+    if callable(learning_rate) and not isinstance(learning_rate, type):
+        return learning_rate
+    return _check.positive(learning_rate, "learning_rate")
 
 
 def train(net, X, y, tasks, fitted, *, epochs, early_stopping=None, **options):

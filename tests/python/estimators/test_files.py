@@ -154,6 +154,27 @@ def test_layers_of_ones_own_are_pickled_and_not_saved(digits, tmp_path):
         model.save(tmp_path / "model.npz")
 
 
+def test_a_fit_of_what_was_read_begins_anew(digits, tmp_path, command):
+    """Layers among the parameters of a file's estimator are not those that were trained."""
+    X, y = digits
+    path = tmp_path / "model.npz"
+    inner = fastlec.Network([fastlec.Dense(8, 8), fastlec.Residual(8)])
+    given = NetClassifier([fastlec.Dense(64, 8), inner], epochs=2, random_state=0).fit(X, y)
+    given.save(path)
+    models = [load(path), pickle.loads(pickle.dumps(given))]
+    first = [clone(model).fit(X, y).net_.theta for model in (given, *models)]
+    assert (first[0] == first[1]).all()
+    assert (first[0] == first[2]).all()
+    command("train", "--model", "mlp", "--epochs", "1", "--save", tmp_path / "trained.npz")
+    models.append(load(tmp_path / "trained.npz")[-1])
+    for model in models:
+        starts = [clone(model).set_params(epochs=0, random_state=seed).fit(X, y).net_.params["0.W"] for seed in (0, 0, 1)]
+        assert (starts[0] == starts[1]).all()
+        assert (starts[0] != starts[2]).all()
+        assert (starts[0] != model.net_.params["0.W"]).any()
+        assert not any(np.shares_memory(a, model.net_.theta) for layer in model.hidden for a in layer.params.values())
+
+
 @pytest.mark.parametrize("labels", ["int", "bool", "object", "float", "int8"])
 def test_labels_come_back_in_their_dtype(labels, digits, tmp_path):
     X, y = digits

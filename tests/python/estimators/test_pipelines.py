@@ -93,6 +93,18 @@ def test_tables_of_pandas(digits):
     assert distances.to_numpy().dtype == np.float32
 
 
+@pytest.mark.parametrize("model", [*CLASSIFIERS, NetRegressor((4,), epochs=1), KMeans(), RobustRegressor()], ids=str)
+def test_a_table_of_pandas_is_fitted_without_a_warning(model, digits):
+    pandas = pytest.importorskip("pandas")
+    X, y = digits
+    frame = pandas.DataFrame(X, columns=[f"pixel {i}" for i in range(64)])
+    y = y if hasattr(model, "predict_proba") else (y == "zero") * 1.0
+    model = clone(model).fit(frame, y)
+    assert model.feature_names_in_.tolist() == list(frame.columns)
+    assert len(model.predict(frame)) == len(frame)
+    assert np.isfinite(model.score(frame, y))
+
+
 @pytest.mark.parametrize("model", [*CLASSIFIERS, NetRegressor(), KMeans()], ids=lambda model: type(model).__name__)
 def test_sparse_samples_are_refused_by_name(model):
     sparse = pytest.importorskip("scipy.sparse")
