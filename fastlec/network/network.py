@@ -191,6 +191,21 @@ class Network(PlannedLayer):
         one_dtype(params)
         return self._bound_to(joined(list(params.values())), own=True)
 
+    def astype(self, dtype):
+        """A copy of the network that computes in float32 or float64: parameters and buffers are converted. Of a layer of your own
+        these as well, but nothing else that it holds. ValueError where float32 cannot hold a number.
+
+        >>> net = fastlec.Network([fastlec.Dense(2, 3)], rng=0)
+        >>> net.astype("float32").theta.dtype
+        dtype('float32')
+        """
+        dtype = _check.layer_dtype(dtype)
+        most = np.finfo(dtype).max
+        for name, a in (self.params | self.buffers).items():
+            if (np.isfinite(a) & (np.abs(a) > most)).any():
+                raise ValueError(f"{name} has numbers that {dtype} cannot hold; expected at most {most:.3g}")
+        return self.with_params({name: a.astype(dtype) for name, a in self.params.items()})
+
     def for_training(self, trainable=None):
         """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise.
 
