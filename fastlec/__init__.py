@@ -48,6 +48,7 @@ from .layers import (  # noqa: E402
     ProjectedResidual,
     Residual,
 )
+from .layers.registry import register_layer  # noqa: E402
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
 from .network import Network  # noqa: E402
 from .training import (  # noqa: E402
@@ -140,6 +141,7 @@ __all__ = [
     "plot",
     "preprocessing",
     "reference",
+    "register_layer",
     "regression",
     "release_memory",
     "relu",

@@ -326,8 +326,9 @@ class Network(PlannedLayer):
         return {"kind": "Network", **self.config()}
 
     def save(self, path):
-        """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own: for
-        others save theta, and load it into a network that you build. io.ModelError if the file cannot be written."""
+        """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own, or
+        of classes that `register_layer` knows: for others save theta, and load it into a network that you build. io.ModelError if
+        the file cannot be written."""
         from . import files  # late: io takes a tenth of the time that importing fastlec takes
 
         files.save(path, self)
