@@ -234,6 +234,15 @@ class Network(PlannedLayer):
     def _for_training(self, trainable):
         return self.for_training(trainable)
 
+    def part(self, first, last):
+        """The network of the layers first to last - 1, the very same, on their part of theta."""
+        layers, start = self.layers[first:last], sum(layer.n_params for layer in self.layers[:first])
+        theta = self._theta[start : start + sum(layer.n_params for layer in layers)]
+        made = object.__new__(Network)
+        made._bind(layers, theta, kept=layers)
+        vars(made)["_still"] = frozenset(i - first for i in self._still if first <= i < last)
+        return made
+
     def _bound_to(self, theta, own=False, layers=None, kept=()):
         other = object.__new__(type(self))
         vars(other).update(vars(self))

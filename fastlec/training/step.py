@@ -22,6 +22,7 @@ from .._kernels.conv2d import get_default as conv_algorithm
 from ..network import Network, views
 from . import losses
 from .optim import ClipNorm
+from .parts import Parts
 from .trainable import trainable_names
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
@@ -190,7 +191,7 @@ class TrainingStep:
             self._form.check_batch(len(X), X.shape[1:])
             if weight is not None:
                 losses.check_weighted(self.loss)
-            kind = _Planned if self._form.planned else _ByLayers
+            kind = _Planned if self._form.planned else _ByParts if type(self._form).planned else _ByLayers
             plan = kind(self, X, y, weight is not None)
             if len(self._plans) >= MOST_PLANS:
                 del self._plans[next(iter(self._plans))]  # the oldest
@@ -344,8 +345,34 @@ class _Planned:
         return loss
 
 
+class _ByParts:
+    """The step where layers are the user's own: these are called by themselves, between them there are lists of jobs."""
+
+    def __init__(self, step, X, y, weighted):
+        net, form = step.net, step._form
+        self._step = step
+        self.shape = (len(X), *form.output_shape(X.shape[1:]))
+        self._plan = kernels.Plan(net.theta.dtype.num)
+        gradient = step._rule.gradient if step._rule else _zeros(net)
+        _plan_updates(self._plan, step, gradient)
+        self._parts = Parts(form, X.shape, step._trained(views(gradient, net.params)))
+
+    def __call__(self, X, targets, weight, count):
+        step = self._step
+        self.output = self._parts.forward(X)
+        loss, v = losses.value_and_gradient(step.loss, self.output, targets, weight)
+        self._parts.backward(v)
+        if step._rule:
+            step._rule(count)
+        else:
+            step.optimizer.set_rule(self._plan, count)
+            self._plan.run()
+        self._parts.update()
+        return loss
+
+
 class _ByLayers:
-    """The step where a layer is the user's own: each layer is called by itself."""
+    """The step of a network whose passes are the user's own."""
 
     def __init__(self, step, X, y, weighted):
         net = step.net
