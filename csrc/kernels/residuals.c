@@ -106,7 +106,8 @@ FL_INLINE double residuals_range(const fl_residuals_job *job, fl_int from, fl_in
         real lanes[VL];
         double w[VL];
         vec scale = vset((real)job->scale);
-        const vec x = vload_n(xs + i, left, none_of(loss)), t = vload_n(ts + i, left, 0), d = x - t, c = parameters_of(job, i);
+        const vec x = vload_n(xs + i, left, none_of(loss)), t = ts ? vload_n(ts + i, left, 0) : vset(0), d = x - t,
+                  c = parameters_of(job, i);
         const vec kept = kept_of(x, t, d, c, loss); /* before grad, which may be x, is written */
         if (weighted) {
             next_weights(w, job, &row, &column, left);

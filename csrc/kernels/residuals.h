@@ -14,7 +14,7 @@ enum { FL_EACH_LOSS(FL_LOSS_NUMBER) FL_LOSSES }; /* FL_SQUARES ... */
 typedef struct {
     fl_job head;
     int loss;
-    const void *x, *t;
+    const void *x, *t;        /* t: or NULL for zeros */
     void *grad;               /* or NULL; may be x */
     const double *weight;     /* (n / width,) or NULL for ones */
     fl_int width;             /* elements of a sample */

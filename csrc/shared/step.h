@@ -64,6 +64,28 @@ FL_INLINE vec adam_step(const stepper *step, vec w, vec g, vec *state)
     return w - c[FL_RATE] * decayed(step, state[0] * c[6] / (vsqrt(state[1] * c[7]) + c[8]), w);
 }
 
+/* s = alpha s + (1 - alpha) g^2, g with decay w; gives g / (sqrt(s) + eps).  c: rate, decay, alpha, 1 - alpha, eps */
+FL_INLINE vec rmsprop_change(const stepper *step, vec w, vec g, vec *state)
+{
+    const vec *c = step->c;
+    g = decayed(step, g, w);
+    state[0] = c[2] * state[0] + c[3] * (g * g);
+    return g / (vsqrt(state[0]) + c[4]);
+}
+
+/* w -= rate g / (sqrt(s) + eps) */
+FL_INLINE vec rmsprop_step(const stepper *step, vec w, vec g, vec *state)
+{
+    return w - step->c[FL_RATE] * rmsprop_change(step, w, g, state);
+}
+
+/* v = momentum v + g / (sqrt(s) + eps);  w -= rate v.  c: those above, momentum */
+FL_INLINE vec rmsprop_momentum_step(const stepper *step, vec w, vec g, vec *state)
+{
+    state[1] = step->c[5] * state[1] + rmsprop_change(step, w, g, state);
+    return w - step->c[FL_RATE] * state[1];
+}
+
 /* --- loops ---------------------------------------------------------------------------------------------------- */
 
 /* Runs a statement for one rule of many, `number`: in the statement `rule` is that number as a constant. */

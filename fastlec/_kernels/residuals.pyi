@@ -10,7 +10,7 @@ def loss(
     plan: Plan,
     name: str,
     x: np.ndarray,
-    t: np.ndarray,
+    t: np.ndarray | None,
     grad: np.ndarray | None = None,
     count: float = 1,
     weight: np.ndarray | None = None,

@@ -27,20 +27,21 @@ cdef extern from *:
 LOSSES = {fl_losses[i].name.decode(): i for i in range(FL_LOSSES)}      # csrc/losses.def: {name: number}
 
 
-def loss(Plan plan not None, str name not None, cnp.ndarray x not None, cnp.ndarray t not None, cnp.ndarray grad=None,
+def loss(Plan plan not None, str name not None, cnp.ndarray x not None, cnp.ndarray t, cnp.ndarray grad=None,
          double count=1, cnp.ndarray weight=None, parameters=()):
     """The plan's loss: the sum of the values for x and t over count, and grad, its gradient by x, which it may overwrite. All of
-    one size, C order. name : of a loss in csrc/losses.def. weight : float64, of each sample, one or more elements of x; or None.
-    parameters : of the loss: one number for all, or one for each element of a sample."""
+    one size, C order; t None for zeros. name : of a loss in csrc/losses.def. weight : float64, of each sample, one or more elements
+    of x; or None. parameters : of the loss: one number for all, or one for each element of a sample."""
     cdef fl_residuals_job *job
     cdef int number = LOSSES[name]
     cdef cnp.ndarray numbers
     plan.check_size(x, "x", x)
-    plan.check_size(t, "t", x)
     job = <fl_residuals_job *>plan.add(FL_KERNEL_residuals)
     job.loss = number
     plan.point(&job.x, x)
-    plan.point(&job.t, t)
+    if t is not None:
+        plan.check_size(t, "t", x)
+        plan.point(&job.t, t)
     if grad is not None:
         plan.check_size(grad, "grad", x)
         plan.point(<const void **>&job.grad, grad)

@@ -23,6 +23,7 @@ from .._fixed import Fixed
 from .._kernels.calls import Calls
 from .jacobian import Jacobian, own_result
 from .parameters import Parameters, as_parameters, check_params, one_dtype, views
+from .registry import described
 
 
 class Layer(Fixed):
@@ -126,9 +127,15 @@ class Layer(Fixed):
         """What a training step changes of the buffers, from what evaluate kept of its batch."""
 
     def described(self):
-        """The layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is not fastlec's own."""
-        what = f"a layer is a {type(self).__name__}; only layers of fastlec's own can be saved"
-        raise TypeError(f"{what}: save theta, and build the network anew")
+        """The layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is neither fastlec's own
+        nor registered."""
+        found = described(self)
+        if found is None:
+            what = f"a layer is a {type(self).__name__}; only layers of fastlec's own can be saved"
+            raise TypeError(
+                f"{what}: save theta, and build the network anew, or decorate the class with fastlec.register_layer"
+            )
+        return found
 
     def __repr__(self):
         settings = getattr(self, "config", dict)()

@@ -14,14 +14,13 @@ from .._kernels.plan import Plan
 from .base import Layer
 from .jacobian import PlannedJacobian
 from .parameters import Parameters, Unseeded, check_params, make
-from .registry import KINDS
+from .registry import NO_SETTINGS
 
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape")  # what says which jobs
 _CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue")  # what is said of these methods
 _OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
-_NO_SETTINGS = ("dtype", "rng")  # arguments of constructors that are not kept
 
 
 class PlannedLayer(Layer):
@@ -55,7 +54,7 @@ class PlannedLayer(Layer):
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         if cls._of_fastlec:
-            cls._settings = tuple(name for name in inspect.signature(cls).parameters if name not in _NO_SETTINGS)
+            cls._settings = tuple(name for name in inspect.signature(cls).parameters if name not in NO_SETTINGS)
             return
         definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT + _PLANNING}
         own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
@@ -85,11 +84,6 @@ class PlannedLayer(Layer):
     def config(self):
         """The arguments that make such a layer, but for dtype and rng."""
         return {name: getattr(self, name) for name in self._settings}
-
-    def described(self):
-        """The layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is not fastlec's own."""
-        kind = type(self).__name__
-        return {"kind": kind, **self.config()} if KINDS.get(kind) is type(self) else super().described()
 
     @classmethod
     def declared(cls, **config):

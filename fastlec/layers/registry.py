@@ -1,9 +1,85 @@
-"""The kinds of layers that a file may hold: those of fastlec, by name, and none of a user's own."""
+"""The kinds of layers that a file may hold, by name: those of fastlec, and those of a user's own that are registered."""
+
+import inspect
+import json
+
+from .. import _check
 
 KINDS = {}
+NO_SETTINGS = ("dtype", "rng")  # arguments of constructors that files do not keep
 
 
 def kind(layer_class):
     """Decorator of a layer's class: files may hold such layers. See `PlannedLayer` for what it must say of itself."""
     KINDS[layer_class.__name__] = layer_class
     return layer_class
+
+
+def register_layer(layer_class):
+    """Decorator of a class of layers of your own, by whose name files then hold them: `Network.save`, `Network.load`, checkpoints.
+    The class must be registered before a file is read.
+
+    The constructor's arguments, but for dtype and rng, are read from attributes of their names, or given by a method ``config()``;
+    JSON can hold them: numbers, text, lists, None. Loading calls the constructor with them, then parameters and buffers are put in
+    place.
+    TypeError for what is no class of layers, ValueError for a name that fastlec's own layers have.
+
+    >>> @fastlec.register_layer
+    ... class Power(fastlec.Layer):
+    ...     "y = x^p, without parameters."
+    ...     def __init__(self, p):
+    ...         self.p = p
+    ...         super().__init__()
+    ...     def output_shape(self, shape):
+    ...         return shape
+    ...     def evaluate(self, x):
+    ...         return x**self.p, x
+    ...     def mv(self, x, directions):
+    ...         return self.p * x ** (self.p - 1) * directions["x"]
+    ...     def tmv(self, x, v, wrt):
+    ...         return {name: self.p * x ** (self.p - 1) * v for name in wrt}
+    >>> fastlec.Network([fastlec.Dense(2, 3), Power(2)]).config()["layers"][1]
+    {'kind': 'Power', 'p': 2}
+    """
+    from .base import Layer  # which imports this module
+
+    if not (isinstance(layer_class, type) and issubclass(layer_class, Layer)):
+        raise TypeError(f"layer_class is {_check.shown(layer_class)}; expected a subclass of Layer")
+    name = layer_class.__name__
+    if name in KINDS and KINDS[name]._of_fastlec:
+        raise ValueError(f"the class has the name {name}, which is that of a layer of fastlec's; expected another one")
+    if "kind" in inspect.signature(layer_class).parameters:
+        raise ValueError(f"the constructor of {name} has an argument kind, which files use themselves; expected another name")
+    return kind(layer_class)
+
+
+def described(layer):
+    """A registered layer as what JSON can hold; None for one that is not registered."""
+    name = type(layer).__name__
+    if KINDS.get(name) is not type(layer):
+        return None
+    settings = layer.config() if hasattr(layer, "config") else _attributes(layer)
+    for argument, value in settings.items():
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError):
+            raise TypeError(
+                f"{argument} of a {name} is {_check.shown(value)}; expected what JSON can hold, for files"
+            ) from None
+    return {"kind": name, **settings}
+
+
+def _attributes(layer):
+    """The arguments of a layer's constructor, from its attributes."""
+    arguments = [name for name in inspect.signature(type(layer)).parameters if name not in NO_SETTINGS]
+    for name in arguments:
+        if not hasattr(layer, name):
+            what = f"a {type(layer).__name__} has no attribute {name}"
+            raise TypeError(f"{what}; expected one for each argument of its constructor, for files")
+    return {name: getattr(layer, name) for name in arguments}
+
+
+def made(kind, config, dtype=None):
+    """A layer of a kind by its constructor's arguments, in this dtype where the constructor takes one."""
+    takes_dtype = dtype is not None and "dtype" in inspect.signature(KINDS[kind]).parameters
+    return KINDS[kind](**config, **({"dtype": dtype} if takes_dtype else {}))

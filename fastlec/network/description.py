@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..layers.registry import KINDS
+from ..layers.registry import KINDS, made
 
 
 def shapes(described, prefix=""):
@@ -14,10 +14,10 @@ def shapes(described, prefix=""):
         if kind == "Network":
             found |= shapes(config, start)
         elif kind in KINDS:
-            params, buffers = KINDS[kind].declared(**config)
-            found |= {start + name: initial.shape for name, initial in (params | buffers).items()}
+            found |= {start + name: a.shape for arrays in _declared(kind, config) for name, a in arrays.items()}
         else:
-            raise ValueError(f"there is no layer {kind!r}; expected one of {', '.join(KINDS)}")
+            what = f"there is no layer {kind!r}; expected one of {', '.join(KINDS)}"
+            raise ValueError(f"{what}: register one of your own before, by fastlec.register_layer")
     return found
 
 
@@ -29,18 +29,26 @@ def build(described, arrays, prefix=""):
         if kind == "Network":
             layers.append(build(config, arrays, start))
             continue
-        own = {name: arrays[start + name] for name in KINDS[kind].declared(**config)[0]}
-        made = KINDS[kind](**config, **({"dtype": next(iter(own.values())).dtype} if own else {}))
-        for name, a in made.buffers.items():
+        own = {name: arrays[start + name] for name in _declared(kind, config)[0]}
+        layer = made(kind, config, next(iter(own.values())).dtype if own else None)
+        for name, a in layer.buffers.items():
             a[...] = arrays[start + name]
-        layers.append(made.with_params({name: np.ascontiguousarray(a) for name, a in own.items()}))
+        layers.append(layer.with_params({name: np.ascontiguousarray(a) for name, a in own.items()}))
     return KINDS["Network"](layers)
 
 
 def made_anew(described):
     """The layers of the described network with parameters and buffers as their constructors make them."""
     parts = [_parts(layer, "", i)[:2] for i, layer in enumerate(described["layers"])]
-    return [KINDS[kind](**({"layers": made_anew(config)} if kind == "Network" else config)) for kind, config in parts]
+    return [made(kind, {"layers": made_anew(config)} if kind == "Network" else config) for kind, config in parts]
+
+
+def _declared(kind, config):
+    """(parameters, buffers) of a layer, each {name: what has their shape}; of fastlec's own none is made."""
+    if KINDS[kind]._of_fastlec:
+        return KINDS[kind].declared(**config)
+    layer = made(kind, config)
+    return layer.params, layer.buffers
 
 
 def _parts(layer, prefix, i):

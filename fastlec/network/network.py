@@ -191,6 +191,21 @@ class Network(PlannedLayer):
         one_dtype(params)
         return self._bound_to(joined(list(params.values())), own=True)
 
+    def astype(self, dtype):
+        """A copy of the network that computes in float32 or float64: parameters and buffers are converted. Of a layer of your own
+        these as well, but nothing else that it holds. ValueError where float32 cannot hold a number.
+
+        >>> net = fastlec.Network([fastlec.Dense(2, 3)], rng=0)
+        >>> net.astype("float32").theta.dtype
+        dtype('float32')
+        """
+        dtype = _check.layer_dtype(dtype)
+        most = np.finfo(dtype).max
+        for name, a in (self.params | self.buffers).items():
+            if (np.isfinite(a) & (np.abs(a) > most)).any():
+                raise ValueError(f"{name} has numbers that {dtype} cannot hold; expected at most {most:.3g}")
+        return self.with_params({name: a.astype(dtype) for name, a in self.params.items()})
+
     def for_training(self, trainable=None):
         """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise.
 
@@ -218,6 +233,15 @@ class Network(PlannedLayer):
 
     def _for_training(self, trainable):
         return self.for_training(trainable)
+
+    def part(self, first, last):
+        """The network of the layers first to last - 1, the very same, on their part of theta."""
+        layers, start = self.layers[first:last], sum(layer.n_params for layer in self.layers[:first])
+        theta = self._theta[start : start + sum(layer.n_params for layer in layers)]
+        made = object.__new__(Network)
+        made._bind(layers, theta, kept=layers)
+        vars(made)["_still"] = frozenset(i - first for i in self._still if first <= i < last)
+        return made
 
     def _bound_to(self, theta, own=False, layers=None, kept=()):
         other = object.__new__(type(self))
@@ -311,8 +335,9 @@ class Network(PlannedLayer):
         return {"kind": "Network", **self.config()}
 
     def save(self, path):
-        """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own: for
-        others save theta, and load it into a network that you build. io.ModelError if the file cannot be written."""
+        """Write layers and parameters to ``path``, an .npz or .safetensors file, all or nothing. Layers must be fastlec's own, or
+        of classes that `register_layer` knows: for others save theta, and load it into a network that you build. io.ModelError if
+        the file cannot be written."""
         from . import files  # late: io takes a tenth of the time that importing fastlec takes
 
         files.save(path, self)

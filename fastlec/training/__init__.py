@@ -13,7 +13,19 @@ from .history import EarlyStopping, History
 from .loop import fit
 from .losses import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, SoftmaxCrossEntropy
 from .objective import Objective
-from .optim import SGD, Adam, CosineDecay, ExponentialDecay, Optimizer, Schedule, StepDecay
+from .optim import (
+    SGD,
+    Adam,
+    AdamW,
+    ClipNorm,
+    CosineDecay,
+    ExponentialDecay,
+    Optimizer,
+    ReduceOnPlateau,
+    RMSprop,
+    Schedule,
+    StepDecay,
+)
 from .progress import Progress
 from .solvers import minimize_scipy
 from .step import TrainingStep, training_step
@@ -25,7 +37,9 @@ if TYPE_CHECKING:
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "BinaryCrossEntropy",
+    "ClipNorm",
     "CosineDecay",
     "EarlyStopping",
     "ExponentialDecay",
@@ -36,6 +50,8 @@ __all__ = [
     "Objective",
     "Optimizer",
     "Progress",
+    "RMSprop",
+    "ReduceOnPlateau",
     "Schedule",
     "SoftmaxCrossEntropy",
     "StepDecay",

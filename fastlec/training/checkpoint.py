@@ -12,6 +12,7 @@ import numpy as np
 from .. import _check, io
 from ..network import Network
 from .history import MEASURED, EarlyStopping, History
+from .optim import Optimizer
 from .run import Run, best_name, not_finite
 from .samples import Samples
 
@@ -111,7 +112,8 @@ class Checkpoint:
         run.best = run.best and {name: arrays[best_name(name)] for name in run.best}
         notes += [f"from epoch {done + 1} on {name} is {settings[name]}; it was {theirs.get(name)}" for name in changes]
         if "lr" not in changes:  # functions of one's own may look the same
-            now, before = _rate(run.optimizer, began), float(lists["learning_rate"][-1])
+            past = History(**{name: values[: done - 1].tolist() for name, values in lists.items()})
+            now, before = _rate(run, past, began), float(lists["learning_rate"][-1])
             if now != before:
                 notes.append(f"from epoch {done + 1} on lr is another function: {now} for step {began}; it was {before}")
         measured = {name: values.tolist() for name, values in lists.items()}
@@ -120,10 +122,10 @@ class Checkpoint:
         run.began, run.steps = began, int(count)
 
 
-def _rate(optimizer, step: int) -> float | None:
-    """The learning rate of a step of the past; None where a schedule of one's own has none for it."""
+def _rate(run: Run, past: History, step: int) -> float | None:
+    """The learning rate of a step in the epoch after those of the past; None where a schedule of one's own has none for it."""
     try:
-        return optimizer.rate(step)
+        return run.rate(past, step)
     except Exception:
         return None
 
@@ -151,7 +153,8 @@ def _without_rate(optimizer) -> str:
     """An optimizer as text, but for its learning rate, where that is a field of its own."""
     if not is_dataclass(optimizer):
         return _text(optimizer)
-    settings = [f"{f.name}={_text(getattr(optimizer, f.name))}" for f in fields(optimizer) if f.name != "lr"]
+    values = [(f.name, getattr(optimizer, f.name)) for f in fields(optimizer) if f.name != "lr"]
+    settings = [f"{name}={_without_rate(a) if isinstance(a, Optimizer) else _text(a)}" for name, a in values]
     return f"{type(optimizer).__name__}({', '.join(settings)})"
 
 

@@ -10,6 +10,12 @@ MEASURED = ("train_loss", "val_loss", "val_accuracy", "seconds", "learning_rate"
 MONITORS = ("val_loss", "train_loss", "val_accuracy")
 
 
+def better(monitor: str, value: float, best: float, least: float) -> bool:
+    """Whether ``value`` of the monitor is better than ``best`` by more than ``least``."""
+    gain = value - best if monitor == "val_accuracy" else best - value
+    return gain > least
+
+
 @dataclass(eq=False)
 class History:
     """What was measured in each epoch: lists with one entry an epoch; a list is empty where nothing was to be measured.
@@ -82,8 +88,7 @@ class EarlyStopping:
 
     def improves(self, value: float, best: float) -> bool:
         """Whether ``value`` of the monitor is better than ``best`` by more than min_delta."""
-        gain = value - best if self.monitor == "val_accuracy" else best - value
-        return gain > self.min_delta
+        return better(self.monitor, value, best, self.min_delta)
 
     def exhausted(self, history: History) -> bool:
         """Whether the last ``patience`` epochs of a history were no better than one before them."""

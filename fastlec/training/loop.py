@@ -109,6 +109,7 @@ def fit(
         held_out = held_out.weighed_by_class(by_class)
     scored = held_out if isinstance(held_out, Samples) else samples
     rule = _stopping_rule(early_stopping, held_out, scored.classes)
+    _check_monitor(getattr(optimizer, "lr", None), "the optimizer's lr", held_out, scored.classes)
     saved = None
     if checkpoint is not None:
         from .checkpoint import Checkpoint  # and with it io, which takes as long to import as all of training
@@ -169,9 +170,14 @@ def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:
         return EarlyStopping(patience=sys.maxsize, monitor=monitor, restore_best=False)
     if not isinstance(early_stopping, EarlyStopping):
         raise TypeError(f"early_stopping is {_check.shown(early_stopping)}; expected None or an EarlyStopping")
-    monitor = early_stopping.monitor
-    if monitor.startswith("val_") and held_out is None:
-        raise ValueError(f"early_stopping monitors {monitor} and validation is None; expected validation samples")
-    if monitor == "val_accuracy" and classes is None:
-        raise ValueError("early_stopping monitors val_accuracy; expected outputs (m, l) and a loss with classes(y)")
+    _check_monitor(early_stopping, "early_stopping", held_out, classes)
     return early_stopping
+
+
+def _check_monitor(rule, name: str, held_out, classes) -> None:
+    """ValueError where a rule, called so, monitors what is not measured."""
+    monitor = getattr(rule, "monitor", "")
+    if monitor.startswith("val_") and held_out is None:
+        raise ValueError(f"{name} monitors {monitor} and validation is None; expected validation samples")
+    if monitor == "val_accuracy" and classes is None:
+        raise ValueError(f"{name} monitors val_accuracy; expected outputs (m, l) and a loss with classes(y)")

@@ -1,6 +1,6 @@
 """A network's loss over a data set as a function of theta, ready for scipy.optimize (lecture eq. 18 and 19, chapter 4).
 
-    F(theta) = loss(f(theta, X), y) = sum_i w_i l_i / sum_i w_i
+    F(theta) = loss(f(theta, X), y) + l2/2 ||weights||^2,  the loss being sum_i w_i l_i / sum_i w_i
 
 Large data is gone over in parts, so that memory does not grow with it; each part adds its gradient to the sum in order.
 """
@@ -30,7 +30,11 @@ class Objective:
     copied, times what makes the mean weight 1. TypeError if the loss is one of the user's own whose value_and_gradient takes no
     sample_weight.
 
-    y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the five
+    l2 : >= 0. l2/2 times the sum of the squares of all weights is added to F, and what follows from it to all derivatives and
+    residuals. Weights are the parameters of two axes or more; biases, and what scales and shifts in normalisations, are not
+    penalised. A batch's mean has the whole penalty.
+
+    y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the six
     can be exchanged: another Objective is as good as free.
 
     Computing happens in the network's dtype, and arrays come back in theta's: float64 for scipy.optimize. `batch`, an array of
@@ -45,13 +49,15 @@ class Objective:
     True
     """
 
-    net, loss, X, y, sample_weight = (Settled("make a new Objective") for _ in range(5))
+    net, loss, X, y, sample_weight, l2 = (Settled("make a new Objective") for _ in range(6))
 
-    def __init__(self, net, loss, X, y, *, sample_weight=None):
+    def __init__(self, net, loss, X, y, *, l2=0.0, sample_weight=None):
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
-        self.net, self.loss = net, loss
+        self.net, self.loss, self.l2 = net, loss, _check.non_negative(l2, "l2")
+        factors = [np.full(a.size, self.l2 * (a.ndim > 1)) for a in net.params.values()]
+        self._penalty = np.concatenate(factors) if self.l2 and factors else None  # of each parameter, in float64
         X = _check.as_array(X, "X")
         _check.float_dtype(X.dtype, "X")
         if not X.ndim:
@@ -117,6 +123,10 @@ class Objective:
                 total += share * loss
                 if want_gradient:
                     gradient += share * found
+        if self._penalty is not None:
+            penalised = self._penalty * theta
+            total += float((penalised * theta).sum()) / 2
+            gradient = None if gradient is None else gradient + penalised
         return total, None if gradient is None else gradient.astype(answer, copy=False)
 
     def _evaluate_part(self, theta, X, y, weight, want_gradient):
@@ -157,8 +167,8 @@ class Objective:
         return plan
 
     def gauss_newton_mv(self, theta, v):
-        """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output: the Hessian of F without the second
-        derivatives of the network, positive semidefinite."""
+        """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output, and l2 times the weights of v: the
+        Hessian of F without the second derivatives of the network, positive semidefinite."""
         if not hasattr(self.loss, "hessian_mv"):
             raise TypeError(f"loss is a {type(self.loss).__name__}, which has no hessian_mv; Gauss-Newton products need it")
         theta, answer = self._vector(theta, "theta")
@@ -171,6 +181,8 @@ class Objective:
             weight = _part_of(self.sample_weight, part)
             curved = losses.hessian_mv(self.loss, output, self.y[part], jac.mv(theta=v), weight)
             total += len(output) / len(self.X) * jac.tmv(curved, "theta")["theta"]
+        if self._penalty is not None:
+            total += self._penalty * v
         return total.astype(answer, copy=False)
 
     def gauss_newton_operator(self, theta, damping=0.0):
@@ -195,9 +207,17 @@ class Objective:
         return self.gauss_newton_mv(theta, v)
 
     def residuals(self, theta):
-        """r with F(theta) = ||r||^2 / 2, flat, for scipy.optimize.least_squares. The loss must be MeanSquaredError."""
+        """r with F(theta) = ||r||^2 / 2, flat, for scipy.optimize.least_squares; with l2, sqrt(l2) times the weights are its last
+        entries. The loss must be MeanSquaredError."""
         net, scale, weigh, answer = self._least_squares(theta)
-        return (weigh((net(self.X) - self.y).ravel()) * scale).astype(answer, copy=False)
+        r = weigh((net(self.X) - self.y).ravel()) * scale
+        if self._penalty is not None:
+            r = np.concatenate([r, self._root(net.theta)])
+        return r.astype(answer, copy=False)
+
+    def _root(self, theta):
+        """sqrt(l2) times the weights of theta."""
+        return np.sqrt(self.l2) * theta[self._penalty > 0]
 
     def jacobian(self, theta):
         """The Jacobian of `residuals` as a LinearOperator, for least_squares(..., jac=f.jacobian, tr_solver="lsmr") or lsmr."""
@@ -206,8 +226,28 @@ class Objective:
         net, scale, weigh, answer = self._least_squares(np.array(_check.as_array(theta, "theta")))
         _, jac = net.linearize(self.X)
         J = jac.operator("theta")
+
+        def matvec(v):
+            return scale * weigh(J.matvec(v))
+
+        def rmatvec(u):
+            return scale * J.rmatvec(weigh(u))
+
+        if self._penalty is None:
+            return LinearOperator(J.shape, matvec=matvec, rmatvec=rmatvec, dtype=answer)
+        rows, weights = J.shape[0], np.flatnonzero(self._penalty)
+
+        def transposed(u):
+            u = np.ravel(u)
+            product = rmatvec(u[:rows]).astype(answer)
+            product[weights] += np.sqrt(self.l2) * u[rows:]
+            return product
+
         return LinearOperator(
-            J.shape, matvec=lambda v: scale * weigh(J.matvec(v)), rmatvec=lambda u: scale * J.rmatvec(weigh(u)), dtype=answer
+            (rows + len(weights), J.shape[1]),
+            matvec=lambda v: np.concatenate([matvec(v), self._root(np.ravel(v))]),
+            rmatvec=transposed,
+            dtype=answer,
         )
 
     def _least_squares(self, theta):

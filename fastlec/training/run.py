@@ -10,6 +10,7 @@ import numpy as np
 
 from . import losses
 from .history import MEASURED, EarlyStopping, History
+from .optim import for_epochs
 from .samples import Samples
 from .step import TrainingStep
 
@@ -27,7 +28,8 @@ class Run:
     def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator, counts):
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size, self.trainable, self.rule = batch_size, trainable, rule
-        self.step = TrainingStep(net, loss, optimizer, batch_size, trainable, keeps_output=counts)
+        own, self.epoch_rate = for_epochs(optimizer)
+        self.step = TrainingStep(net, loss, own, batch_size, trainable, keeps_output=counts)
         self.form = net.for_training(trainable)
         self.history = History()
         self.best = self.values() if rule.restore_best else None
@@ -43,6 +45,12 @@ class Run:
         for name, array in self.net.buffers.items():
             array[...] = values[f"buffers.{name}"]
 
+    def rate(self, history: History, step: int) -> float:
+        """The learning rate of a step in the epoch that follows those of a history."""
+        if self.epoch_rate:
+            self.epoch_rate.begin(history)
+        return self.step.optimizer.rate(step)
+
     def out_of_patience(self) -> bool:
         return self.rule.exhausted(self.history)
 
@@ -51,7 +59,7 @@ class Run:
         began, before, history = time.perf_counter(), self.values(), self.history
         done, best, best_epoch = len(history), self.best, history.best_epoch
         try:
-            rate = self.optimizer.rate(self.steps)
+            rate = self.rate(history, self.steps)
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
                 train_loss, train_accuracy = self._train(samples, self.rng.permutation(rows), rate)
                 val_loss, val_accuracy = (None, None) if held_out is None else evaluate(self.net, self.loss, held_out)

@@ -17,10 +17,12 @@ import numpy as np
 from .. import _check
 from .._fixed import Settled
 from .._kernels import plan as kernels
-from .._kernels import update
+from .._kernels import residuals, update
 from .._kernels.conv2d import get_default as conv_algorithm
 from ..network import Network, views
 from . import losses
+from .optim import ClipNorm
+from .parts import Parts
 from .trainable import trainable_names
 
 MOST_PLANS = 8  # shapes of batches whose plans are kept
@@ -37,7 +39,7 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     loss : one of fastlec's, or one of your own, an object with their targets and value_and_gradient. What
     that is given of the network's output is read-only, and its own for the call alone. With weights, its value_and_gradient must
     take them, as sample_weight (TypeError).
-    optimizer : `SGD`, `Adam`, or an `Optimizer` of your own.
+    optimizer : `SGD`, `Adam`, `AdamW`, `RMSprop`, one of these in `ClipNorm`, or an `Optimizer` of your own.
     trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
     fnmatch), a layer (one of net.layers, or within a network there, or its index, -1 the last one), or several of these. All other
     parameters keep their bits, whatever momentum or weight decay; a layer none of whose parameters is trained is as net(x) has it,
@@ -112,7 +114,7 @@ class TrainingStep:
         """What follows from the rest."""
         self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
         self._plans, self._lock, self._running, self._output = {}, threading.RLock(), False, None
-        self._rule = None if losses.in_kernels(self.optimizer, "set_rule", "step") else _OwnRule(self)
+        self._rule = _rule_of(self)
         _steps.add(self)
 
     @_by_itself
@@ -190,7 +192,7 @@ class TrainingStep:
             self._form.check_batch(len(X), X.shape[1:])
             if weight is not None:
                 losses.check_weighted(self.loss)
-            kind = _Planned if self._form.planned else _ByLayers
+            kind = _Planned if self._form.planned else _ByParts if type(self._form).planned else _ByLayers
             plan = kind(self, X, y, weight is not None)
             if len(self._plans) >= MOST_PLANS:
                 del self._plans[next(iter(self._plans))]  # the oldest
@@ -220,6 +222,45 @@ def _renew_locks():
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_locks)
+
+
+def _rule_of(step):
+    """What makes the optimizer's step from gradients that are written; None where the kernels that compute them make it."""
+    optimizer = step.optimizer
+    if losses.in_kernels(optimizer, "set_rule", "step"):
+        return None
+    clips = isinstance(optimizer, ClipNorm) and type(optimizer).step is ClipNorm.step
+    return (_Clipped if clips and losses.in_kernels(optimizer.optimizer, "set_rule", "step") else _OwnRule)(step)
+
+
+class _Clipped:
+    """The step of an optimizer of the kernels, once the norm of the whole gradient is known."""
+
+    def __init__(self, step):
+        self._step, self.gradient = step, _zeros(step.net)
+        typenum = self.gradient.dtype.num
+        self._norm, self._update = kernels.Plan(typenum), kernels.Plan(typenum)
+        residuals.loss(self._norm, "squares", self.gradient, None)
+        _plan_updates(self._update, step, self.gradient)
+
+    def __call__(self, count):
+        clipped = self._step.optimizer
+        clipped.optimizer.set_rule(self._update, count)
+        clipped.clip(self.gradient, self._norm.run())
+        self._update.run()
+
+
+def _plan_updates(plan, step, gradient):
+    """Adds the jobs that make the step from a gradient, flat as theta; returns its parts, {name: array}, for `jac.tmv`."""
+    net = step.net
+    if step.trainable is None:
+        out, theta = {"theta": gradient}, {"theta": net.theta}
+    else:
+        out, theta = step._trained(views(gradient, net.params)), net.params
+    plan.set_states(net.theta, step._states)
+    for name, a in out.items():
+        update.step(plan, theta[name], a)
+    return out
 
 
 class _OwnRule:
@@ -305,8 +346,34 @@ class _Planned:
         return loss
 
 
+class _ByParts:
+    """The step where layers are the user's own: these are called by themselves, between them there are lists of jobs."""
+
+    def __init__(self, step, X, y, weighted):
+        net, form = step.net, step._form
+        self._step = step
+        self.shape = (len(X), *form.output_shape(X.shape[1:]))
+        self._plan = kernels.Plan(net.theta.dtype.num)
+        gradient = step._rule.gradient if step._rule else _zeros(net)
+        _plan_updates(self._plan, step, gradient)
+        self._parts = Parts(form, X.shape, step._trained(views(gradient, net.params)))
+
+    def __call__(self, X, targets, weight, count):
+        step = self._step
+        self.output = self._parts.forward(X)
+        loss, v = losses.value_and_gradient(step.loss, self.output, targets, weight)
+        self._parts.backward(v)
+        if step._rule:
+            step._rule(count)
+        else:
+            step.optimizer.set_rule(self._plan, count)
+            self._plan.run()
+        self._parts.update()
+        return loss
+
+
 class _ByLayers:
-    """The step where a layer is the user's own: each layer is called by itself."""
+    """The step of a network whose passes are the user's own."""
 
     def __init__(self, step, X, y, weighted):
         net = step.net
@@ -314,13 +381,7 @@ class _ByLayers:
         self.shape = (len(X), *net.output_shape(X.shape[1:]))
         self._plan = plan = kernels.Plan(net.theta.dtype.num)
         gradient = step._rule.gradient if step._rule else _zeros(net)
-        if step.trainable is None:
-            self._out, theta = {"theta": gradient}, {"theta": net.theta}
-        else:
-            self._out, theta = step._trained(views(gradient, net.params)), net.params
-        plan.set_states(net.theta, step._states)
-        for name, a in self._out.items():
-            update.step(plan, theta[name], a)
+        self._out = _plan_updates(plan, step, gradient)
 
     def __call__(self, X, targets, weight, count):
         step = self._step

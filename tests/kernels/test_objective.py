@@ -555,3 +555,43 @@ def test_a_loss_without_more_than_value_and_gradient(rng):
     assert_array_equal(f.gradient(theta), gradient)
     with pytest.raises(TypeError, match=r"^loss is a Bare, which has no hessian_mv; Gauss-Newton products need it"):
         f.gauss_newton_mv(theta, theta)
+
+
+# --- l2 ----------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["planned", "by layers"])
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
+def test_l2_penalises_the_weights_alone(own, weighted, dtype, rng):
+    """Everything is that of the objective without, and of l2/2 times the squares of the weights; of a batch too."""
+    net = Network([Dense(4, 5, dtype=dtype, rng=0), Dense(5, 3, dtype=dtype, rng=1)])
+    net = Network([nets.Same(), *net.layers]) if own else net
+    net.theta[:] = rng.standard_normal(net.n_params)
+    X, y = rng.standard_normal((7, 4)).astype(dtype), rng.standard_normal((7, 3)).astype(dtype)
+    weight = rng.uniform(0.5, 2, 7) if weighted else None
+    plain, f = (Objective(net, MeanSquaredError(), X, y, l2=l2, sample_weight=weight) for l2 in (0.0, 0.25))
+    weights = np.concatenate([np.full(a.size, a.ndim > 1) for a in net.params.values()])
+    assert 0 < weights.sum() < weights.size
+    theta, v = net.theta.astype(np.float64), rng.standard_normal(net.n_params)
+    eps = 64 * float(np.finfo(dtype).eps)
+    for batch in (None, slice(2, 6)):
+        value, gradient = plain.value_and_gradient(theta, batch)
+        found, its_gradient = f.value_and_gradient(theta, batch)
+        assert found == pytest.approx(value + 0.125 * (theta[weights] ** 2).sum(), rel=eps)
+        assert f.value(theta, batch) == pytest.approx(found, rel=eps)
+        assert_allclose(its_gradient, gradient + 0.25 * weights * theta, rtol=0, atol=eps)
+    assert_allclose(f.gauss_newton_mv(theta, v), plain.gauss_newton_mv(theta, v) + 0.25 * weights * v, rtol=0, atol=eps)
+    r, J = f.residuals(theta), f.jacobian(theta)
+    assert (r**2).sum() / 2 == pytest.approx(f.value(theta), rel=eps)
+    assert_allclose(J.rmatvec(r), f.gradient(theta), rtol=0, atol=eps)
+    assert_allclose(J.rmatvec(J.matvec(v)), f.gauss_newton_mv(theta, v), rtol=0, atol=eps * np.abs(v).sum())
+
+
+def test_l2_is_a_number(rng):
+    net = Network([Dense(4, 3, rng=0)])
+    X, y = rng.standard_normal((7, 4)), rng.standard_normal((7, 3))
+    for l2, error in ((-1, ValueError), (np.nan, ValueError), ("a", TypeError)):
+        with pytest.raises(error, match=r"^l2 is "):
+            Objective(net, MeanSquaredError(), X, y, l2=l2)
+    with pytest.raises(AttributeError, match=r"^Objective.l2 cannot be assigned"):
+        Objective(net, MeanSquaredError(), X, y).l2 = 1.0

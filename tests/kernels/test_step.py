@@ -21,6 +21,7 @@ from fastlec import (
     SGD,
     Activation,
     Adam,
+    AdamW,
     BatchNorm2d,
     Conv2d,
     CosineDecay,
@@ -29,6 +30,7 @@ from fastlec import (
     MeanSquaredError,
     Network,
     Residual,
+    RMSprop,
     SoftmaxCrossEntropy,
     StepDecay,
     reference,
@@ -52,6 +54,9 @@ OPTIMIZERS = {
     "adam": Adam(0.01),
     "adam, betas": Adam(0.01, (0.5, 0.75), 1e-4),
     "adam, decay": Adam(CosineDecay(0.05, 5, warmup=1), weight_decay=0.1),
+    "adamw": AdamW(0.01),
+    "rmsprop": RMSprop(0.01),
+    "rmsprop, momentum and decay": RMSprop(0.01, 0.75, 1e-3, 0.05, 0.9),
 }
 optimizers = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 LOSSES = {"cross-entropy": SoftmaxCrossEntropy(), "squares": MeanSquaredError()}
@@ -87,6 +92,14 @@ def plain_step(optimizer, count, theta, states, g):
             return theta - rate * g, []
         v = optimizer.momentum * states[0] + g
         return theta - rate * (g + optimizer.momentum * v if optimizer.nesterov else v), [v]
+    if isinstance(optimizer, RMSprop):
+        g = g + optimizer.weight_decay * theta
+        s = optimizer.alpha * states[0] + (1 - optimizer.alpha) * g**2
+        change = g / (np.sqrt(s) + optimizer.eps)
+        if not optimizer.momentum:
+            return theta - rate * change, [s]
+        v = optimizer.momentum * states[1] + change
+        return theta - rate * v, [s, v]
     (b1, b2), t = optimizer.betas, count + 1
     m, s = b1 * states[0] + (1 - b1) * g, b2 * states[1] + (1 - b2) * g**2
     move = m / (1 - b1**t) / (np.sqrt(s / (1 - b2**t)) + optimizer.eps) + optimizer.weight_decay * theta
@@ -100,6 +113,11 @@ def sizes_of_step(optimizer, count, theta, states, g, new_states):
         g = g + optimizer.weight_decay * theta
         v = optimizer.momentum * states[0] + g if states else g
         return theta + rate * (g + optimizer.momentum * v), [v] * len(states)
+    if isinstance(optimizer, RMSprop):
+        g = g + optimizer.weight_decay * theta
+        change = g / (np.sqrt(new_states[0]) + optimizer.eps)
+        v = optimizer.momentum * states[1] + change if optimizer.momentum else change
+        return theta + rate * v, [optimizer.alpha * states[0] + (1 - optimizer.alpha) * g**2, v][: len(states)]
     (b1, b2), t = optimizer.betas, count + 1
     m, s = b1 * states[0] + (1 - b1) * g, new_states[1]
     move = m / (1 - b1**t) / (np.sqrt(s / (1 - b2**t)) + optimizer.eps) + optimizer.weight_decay * theta
@@ -149,7 +167,7 @@ def test_every_step_is_that_of_numpy(layers, loss, optimizer, dtype, rng, tolera
 
 
 @pytest.mark.parametrize("m", [1, 7, 64, 130, 300])
-@pytest.mark.parametrize("name", ["momentum and decay", "adam, decay"])
+@pytest.mark.parametrize("name", ["momentum and decay", "adam, decay", "rmsprop, momentum and decay"])
 @losses
 def test_steps_of_larger_networks(loss, name, m, isa, dtype, rng, tolerance):
     """Through every kernel: parts of the depth, packed rows, dots, batches of one."""
@@ -243,7 +261,7 @@ def test_samples_of_any_kind(layers, dtype, rng):
 # --- planned and by layers -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "schedule", "adam", "adam, betas"])
+@pytest.mark.parametrize("name", ["sgd", "momentum", "schedule", "adam", "adam, betas", "rmsprop"])
 @planned
 def test_planned_steps_are_steps_by_layers(layers, name, isa, dtype, rng):
     """A loss, or a layer, of the user's own: the same bits, though every gradient is written before it is used. (Not for a single

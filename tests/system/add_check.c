@@ -51,7 +51,7 @@ void map(fl_int n, const real *x, real *y, real *dy)
 
 void step(fl_int n, real *w, const real *g, real *square, double rate, double beta, double eps)
 {
-    const fl_update update = {.rule = FL_RMSPROP, .c = {rate, 0, beta, 1 - beta, eps}, .state = {(char *)square - (char *)w}};
+    const fl_update update = {.rule = FL_SCALED, .c = {rate, 0, beta, 1 - beta, eps}, .state = {(char *)square - (char *)w}};
     const fl_update_job job = {.update = &update, .w = w, .g = g, .n = n, .per_block = n};
     FL_ENTRY(update)(&job.head, 0, scratch);
 }

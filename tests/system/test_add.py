@@ -29,7 +29,7 @@ FILES = ["shared/epilogue.c", *(f"kernels/{name}.c" for name in ("gemm", "slope"
 # Each is a row of a list, and the function that the row names.
 ROWS = {
     "activations.def": "ROW(SWISH, swish, z, swish(z, d), swish_derivative(kept), __VA_ARGS__)",
-    "rules.def": "ROW(RMSPROP, rmsprop, 1, rmsprop_step, __VA_ARGS__)",
+    "rules.def": "ROW(SCALED, scaled, 1, scaled_step, __VA_ARGS__)",
     "losses.def": "ROW(LOG_COSH, log_cosh, d, log(cosh(kept)), 1, log_cosh_derivative(d), 1, 0, __VA_ARGS__)",
 }
 FUNCTIONS = {
@@ -48,7 +48,7 @@ FUNCTIONS = {
         }
         """,
     "shared/step.h": """
-        FL_INLINE vec rmsprop_step(const stepper *step, vec w, vec g, vec *state)
+        FL_INLINE vec scaled_step(const stepper *step, vec w, vec g, vec *state)
         {
             state[0] = step->c[2] * state[0] + step->c[3] * (g * g);
             return w - step->c[FL_RATE] * decayed(step, g / (vsqrt(state[0]) + step->c[4]), w);
