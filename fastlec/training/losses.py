@@ -8,8 +8,8 @@ A loss of a user's own has two methods:
 
 and may have more: ``value(output, y)``; ``hessian_mv(output, y, v)`` for Gauss-Newton products; ``classes(y)``, the classes (m,) of
 outputs (m, l) that the targets speak for, integers from 0 to l - 1, of a single output 0 or 1, or NotImplemented: without it there
-are no accuracies; ``counted(y)``, which samples (m,) count, as booleans, or None for all: the others have weight 0 (counted itself may be
-None); ``residual_scale(size)``, where it is a sum of squares. Samples can have weights where its methods take an argument
+are no accuracies; ``counted(y)``, which samples (m,) count, as booleans, or None for all: the others have weight 0 (counted itself
+may be None); ``residual_scale(size)``, where it is a sum of squares. Samples can have weights where its methods take an argument
 ``sample_weight``, None or float64 (m,), >= 0 and not all 0, and then give sum_i w_i l_i / sum_i w_i and its derivatives.
 
 The functions here take weights as `_check.mean_weights` makes them for all samples of a training, of which these may be some: what
