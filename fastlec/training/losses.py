@@ -7,9 +7,9 @@ A loss of a user's own has two methods:
     value_and_gradient(output, y)   (the loss, its gradient by the output), both of which are read at once
 
 and may have more: ``value(output, y)``; ``hessian_mv(output, y, v)`` for Gauss-Newton products; ``classes(y)``, the classes (m,) of
-outputs (m, l) that the targets speak for, integers from 0 to l - 1, of a single output 0 or 1, or None: without it there are no
-accuracies; ``counted(y)``, which samples (m,) count, as booleans, or None for all: the others have weight 0 (counted itself may be
-None); ``residual_scale(size)``, where it is a sum of squares. Samples can have weights where its methods take an argument
+outputs (m, l) that the targets speak for, integers from 0 to l - 1, of a single output 0 or 1, or NotImplemented: without it there
+are no accuracies; ``counted(y)``, which samples (m,) count, as booleans, or None for all: the others have weight 0 (counted itself
+may be None); ``residual_scale(size)``, where it is a sum of squares. Samples can have weights where its methods take an argument
 ``sample_weight``, None or float64 (m,), >= 0 and not all 0, and then give sum_i w_i l_i / sum_i w_i and its derivatives.
 
 The functions here take weights as `_check.mean_weights` makes them for all samples of a training, of which these may be some: what
@@ -126,7 +126,7 @@ def classes_of(loss, y, shape):
     if len(shape) != 2 or getattr(loss, "classes", None) is None:
         return None
     classes = loss.classes(y)
-    if classes is None:
+    if classes is NotImplemented:
         return None
     return _check.labels(classes, shape[0], n_classes(shape), f"what {type(loss).__name__}.classes gave")
 
@@ -466,8 +466,8 @@ class BinaryCrossEntropy(_Elementwise):
         return y
 
     def classes(self, y):
-        """The class (m,), 0 or 1, that each target of a single output speaks for; None where there are more outputs."""
-        return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else None
+        """The class (m,), 0 or 1, that each target of a single output speaks for; NotImplemented where there are more."""
+        return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else NotImplemented
 
     def _curvature(self, output, y):
         weight = np.array(self._parameters, y.dtype)

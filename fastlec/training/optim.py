@@ -427,7 +427,7 @@ class RMSprop(Optimizer):
     >>> fastlec.RMSprop(0.005, momentum=0.9).rate(0)
     0.005
 
-    Tieleman and Hinton, "Lecture 6.5: rmsprop", Neural Networks for Machine Learning, 2012.
+    Tieleman and Hinton, "rmsprop: divide the gradient by a running average of its recent magnitude", 2012.
     """
 
     lr: float = 1e-2

@@ -65,7 +65,8 @@ def test_the_constructor_says_everything(make, dtype):
     layer = make({"dtype": dtype, "rng": 0})
     kind, arguments = type(layer), inspect.signature(type(layer)).parameters
     config = layer.config()
-    assert [*config, *(name for name in ("dtype", "rng") if name in arguments)] == list(arguments)
+    told = [name for name in arguments if name != "derivative"]  # of a function, which files do not hold
+    assert [*config, *(name for name in ("dtype", "rng") if name in arguments)] == told
     again = kind(**config, **({"dtype": dtype} if "dtype" in arguments else {}))
     assert again.config() == config
     for own, other, shapes in (

@@ -311,7 +311,7 @@ def test_a_planned_layer_of_ones_own_is_fixed_as_a_whole():
 
 
 def test_constructors_keep_their_signatures():
-    assert str(inspect.signature(Activation)) == "(activation)"
+    assert str(inspect.signature(Activation)) == "(activation, derivative=None)"
     assert list(inspect.signature(Dense).parameters) == ["n_in", "n_out", "activation", "bias", "dtype", "rng"]
     assert list(inspect.signature(Times).parameters) == ["factor"]
 
