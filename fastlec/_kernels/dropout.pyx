@@ -3,7 +3,6 @@
 
 cimport numpy as cnp
 
-from fastlec._kernels cimport memory
 from fastlec._kernels.epilogue cimport DERIVATIVE, Epilogue, checked
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport BLOCK, Plan, blocks
@@ -37,9 +36,8 @@ cdef cnp.ndarray digits(Plan plan, cnp.ndarray a, str name, int n):
 def draw(Plan plan not None, cnp.ndarray x not None, cnp.ndarray y not None, double p, cnp.ndarray seed not None,
          cnp.ndarray count not None):
     """y = x / (1 - p) where an element is kept, which it is with the probability 1 - p, else 0. seed (4,) and count (3,): digits of
-    16 bits, the lowest first. Returns the array, of x's size, uint8, that will tell what is kept."""
-    cdef cnp.npy_intp size = cnp.PyArray_SIZE(x)
-    cdef cnp.ndarray keep = memory.empty(1, &size, cnp.NPY_UINT8)
+    16 bits, the lowest first. Returns the array whose memory will hold a byte for each element, 1 where it is kept."""
+    cdef cnp.ndarray keep = plan.empty(blocks(cnp.PyArray_SIZE(x), plan.size))
     cdef fl_dropout_job *job = new(plan, FL_KERNEL_dropout_draw, x, y, keep, p, 1)
     plan.point(&job.seed, digits(plan, seed, "seed", 4))
     plan.point(<const void **>&job.count, digits(plan, count, "count", 3))

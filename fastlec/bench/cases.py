@@ -7,6 +7,7 @@ from .fits import HAS_ESTIMATORS, HAS_MNIST, NetFit, SoftmaxFit
 from .image_nets import Conv, cnn, lenet
 from .kinds import CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
 from .nets import Dense, chain
+from .norms import Dropped, Norm
 
 NETS = (  # name, batch, network; batch and network for smoke
     ("2-16-4x16-5", 64, chain((2, 16, 5), "tanh", blocks=4), 7, chain((2, 16, 5), "tanh", blocks=2)),
@@ -112,6 +113,12 @@ CASES = (
         for op in ("dense", "dense_jac_tmv", "dense_jac_mv")
         for m, n, k in ((128, 784, 512), (4096, 256, 256))
     ),
+    *(
+        Norm(f"{op}-{m}x{n}", op, (m, n), (9, 33))
+        for op in ("layer_norm", "layer_norm_jac_tmv", "batch_norm", "batch_norm_jac_tmv")
+        for m, n in ((4096, 256), (128, 784))
+    ),
+    Dropped("dropout-4096x256", "dropout", (4096, 256), (70, 33)),
     *(
         Network(f"{op}-{name}", op, (batch, net), (small_batch, small_net))
         for op in ("step", "inference")

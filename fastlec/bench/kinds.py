@@ -348,6 +348,8 @@ FAMILY = (
     dict.fromkeys(("softmax", "log_softmax", "tanh", "sigmoid", "relu"), "unary")
     | dict.fromkeys(("gemm", "gemm_nt", "gemm_tn"), "product")
     | dict.fromkeys(("dense", "inference"), "forward")
+    | dict.fromkeys(("layer_norm", "batch_norm"), "norm")
+    | dict.fromkeys(("layer_norm_jac_tmv", "batch_norm_jac_tmv"), "norm_jac_tmv")
 )
 
 

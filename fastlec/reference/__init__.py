@@ -28,7 +28,6 @@ from .activations import (
     value_and_derivative,
 )
 from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, conv2d_jacobian, conv2d_matrix, im2col
-from .dropout import dropout, dropout_mask, philox
 from .filters import filter2d
 from .kmeans import lloyd, nearest_centers
 from .layers import (
@@ -47,6 +46,7 @@ from .layers import (
 )
 from .log_sum_exp import log_softmax, logsumexp, softmax, softmax_cross_entropy
 from .losses import binary_cross_entropy, huber, mean_absolute_error, mean_squared_error
+from .masks import dropout, dropout_mask, philox
 from .normalization import (
     batch_norm,
     batch_norm2d,

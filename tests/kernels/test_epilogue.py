@@ -27,7 +27,7 @@ def add_epilogue(kernel, plan, f, **parts):
         "batch_norm.derivative of samples": lambda: batch_norm.derivative(
             plan, y[0, 0], moments, c, y[0, 0], y[0, 1], 0.1, batch=False, after=after
         ),
-        "dropout.apply": lambda: dropout.apply(plan, y[0, 0], y[0, 1], np.ones(9, np.uint8), 0.5, after=after),
+        "dropout.apply": lambda: dropout.apply(plan, y[0, 0], y[0, 1], f(9), 0.5, after=after),
         "layer_norm.tmv": lambda: layer_norm.tmv(plan, y[0, 0], np.ones((3, 2)), None, y[0, 0], y[0, 1], after=after),
         "pool2d.tmv": lambda: pool2d.tmv(
             plan, window_geometry(x.shape, (2, 2), (1, 1), (0, 0)), x, f(2, 3, 3, 3), x, after=after

@@ -8,6 +8,7 @@ import numpy as np
 from ..image_nets import Conv, Flatten, Pool
 from ..kinds import unpack
 from ..nets import RATE, Dense, split
+from ..norms import EPS
 from .base import Peer
 
 
@@ -105,6 +106,30 @@ class Fastlec(Peer):
         _, jac = self._model(case.shape[1], theta).linearize(X)
         return lambda: jac.tmv(v)
 
+    def _norm(self, case, gamma, beta):
+        """The layer, in its form for training."""
+        kind = self.lib.LayerNorm if case.op.startswith("layer_norm") else self.lib.BatchNorm
+        layer = kind(len(gamma), EPS, dtype=gamma.dtype).for_training()
+        return layer.with_params({"gamma": gamma, "beta": beta})
+
+    def norm(self, case, x, gamma, beta, out):
+        layer = self._norm(case, gamma, beta)
+        return lambda: layer(x)
+
+    def norm_jac_tmv(self, case, x, gamma, beta, v, out):
+        _, jac = self._norm(case, gamma, beta).linearize(x)
+        return lambda: tuple(jac.tmv(v).values())
+
+    def dropout(self, case, x, out):
+        layer = self.lib.Dropout(case.p, training=True, rng=0)
+
+        def work():
+            y = layer(x)
+            layer.update_buffers(None)
+            return x, y
+
+        return work
+
     def fit_net(self, case, X, y, out):
         _, _, hidden, batch_size, epochs, rate = case.shape
         options = {"batch_size": batch_size, "epochs": epochs, "learning_rate": rate, "random_state": 0}
@@ -116,7 +141,7 @@ class Fastlec(Peer):
     def arrays(self, case, result):
         if case.op.startswith("fit_"):
             return case.result(result)
-        return tuple(result.values()) if case.op == "jac_tmv" else result
+        return tuple(result.values()) if case.op == "jac_tmv" else super().arrays(case, result)
 
     def step(self, case, X, y, theta, out):
         net = self._model(case.shape[1], theta)

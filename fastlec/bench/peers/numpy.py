@@ -8,6 +8,7 @@ from numpy._core import _multiarray_umath as umath
 
 from ..kinds import lloyd, reweighted, unpack
 from ..nets import ACTIVATIONS, RATE, split
+from ..norms import EPS
 from .base import Peer, added
 
 # Those of the instruction sets with kernels of their own that are above AVX2: NumPy warns of a name that the machine lacks.
@@ -32,6 +33,43 @@ class NumPy(Peer):
     def unary(self, case, x, out):
         function, axis = getattr(self, "_" + case.op), case.axis
         return lambda: function(x, np.empty_like(x) if out is None else out, axis)
+
+    @staticmethod
+    def _normalised(x, axis):
+        """(z, 1 / sqrt(var + eps))."""
+        z = x - x.mean(axis=axis, keepdims=True)
+        inverse = 1 / np.sqrt(np.square(z).mean(axis=axis, keepdims=True) + x.dtype.type(EPS))
+        return np.multiply(z, inverse, out=z), inverse
+
+    def norm(self, case, x, gamma, beta, out):
+        def work():
+            z, _ = self._normalised(x, case.axis)
+            np.multiply(z, gamma, out=z)
+            return np.add(z, beta, out=z)
+
+        return work
+
+    def norm_jac_tmv(self, case, x, gamma, beta, v, out):
+        z, inverse = self._normalised(x, case.axis)
+
+        def work():
+            w = v * gamma
+            product = w * z
+            mean, means = w.mean(axis=case.axis, keepdims=True), product.mean(axis=case.axis, keepdims=True)
+            np.subtract(w, mean, out=w)
+            np.subtract(w, np.multiply(z, means, out=product), out=w)
+            return np.multiply(w, inverse, out=w), np.einsum("ij,ij->j", v, z), v.sum(axis=0)
+
+        return work
+
+    def dropout(self, case, x, out):
+        rng, scale = np.random.default_rng(0), x.dtype.type(1 / (1 - case.p))
+
+        def work():
+            y = np.multiply(x, scale)
+            return x, np.multiply(y, rng.random(x.shape, dtype=x.dtype) >= case.p, out=y)
+
+        return work
 
     @staticmethod
     def _softmax(x, out, axis):

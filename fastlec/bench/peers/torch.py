@@ -9,6 +9,7 @@ from ..image_nets import Conv, Flatten, Pool
 from ..images import PAD, from_planes
 from ..kinds import unpack
 from ..nets import RATE, Dense, split
+from ..norms import EPS
 from .base import ImagesOnly, Peer, flat
 
 HELD = MappingProxyType(
@@ -95,6 +96,35 @@ class PyTorch(Peer):
     def hessian_mv_frozen(self, case, X, y, theta, v, out):
         work, arguments = self.compiled(self._product), (X, self._probabilities(X, *unpack(theta, case)), *unpack(v, case))
         return lambda: work(*arguments)
+
+    def norm(self, case, x, gamma, beta, out):
+        functions = self.lib.nn.functional
+        if case.op == "layer_norm":
+            work = self.compiled(lambda x, gamma, beta: functions.layer_norm(x, gamma.shape, gamma, beta, EPS))
+        else:
+            work = self.compiled(lambda x, gamma, beta: functions.batch_norm(x, None, None, gamma, beta, True, 0.0, EPS))
+        return lambda: work(x, gamma, beta)
+
+    def norm_jac_tmv(self, case, x, gamma, beta, v, out):
+        """What autograd calls."""
+        aten, all_three = self.lib.ops.aten, [True, True, True]
+        if case.op == "layer_norm_jac_tmv":
+            _, *kept = self.lib.native_layer_norm(x, gamma.shape, gamma, beta, EPS)
+
+            def work(v, x, gamma, beta, mean, inverse):
+                return aten.native_layer_norm_backward(v, x, gamma.shape, mean, inverse, gamma, beta, all_three)
+        else:
+            _, *kept = self.lib.native_batch_norm(x, gamma, beta, None, None, True, 0.0, EPS)
+
+            def work(v, x, gamma, beta, mean, inverse):
+                return aten.native_batch_norm_backward(v, x, gamma, None, None, mean, inverse, True, EPS, all_three)
+
+        work = self.compiled(work)
+        return lambda: work(v, x, gamma, beta, *kept)
+
+    def dropout(self, case, x, out):
+        work = self.compiled(lambda x: self.lib.nn.functional.dropout(x, case.p, True))
+        return lambda: (x, work(x))
 
     def product(self, case, a, b, out):
         work, (a, b) = self.compiled(lambda a, b, out: self.lib.mm(a, b, out=out)), case.operands(a, b)
@@ -241,7 +271,7 @@ class PyTorch(Peer):
         if case.op == "image_step":
             loss, parts = result
             return loss, flat(parts)
-        return from_planes(np.asarray(result)[0]) if case.op == "filter2d" else result
+        return from_planes(np.asarray(result)[0]) if case.op == "filter2d" else super().arrays(case, result)
 
     def _image_layers(self, net, theta):
         return [tuple(self.lay(part) for part in parts) for parts in split(net, theta)]
