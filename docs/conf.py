@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import fastlec
+import fastlec.sklearn  # here, before PyTorch is mocked: SciPy, as scikit-learn imports it, asks what kind of array a mock is
 
 sys.path.insert(0, str(Path(__file__).parent))  # for plain_docstrings
 

@@ -3,6 +3,7 @@ import numpy as np
 from .plan import Plan
 
 FUNCTIONS: dict[str, int]
+ALPHA: dict[str, float]
 
 def value(function: int, x: object, out: object, alpha: float = 0) -> np.ndarray | None: ...
 def derivative(function: int, x: object, out: object, alpha: float = 0) -> np.ndarray | None: ...

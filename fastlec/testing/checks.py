@@ -477,7 +477,7 @@ def _layer_checks():
         yield f"Residual with {activation}, 3 hidden units", partial(Residual, FEATURES, 3, activation)
         yield f"ProjectedResidual with {activation}", partial(ProjectedResidual, FEATURES, 3, activation)
         yield f"Activation {activation}", lambda activation=activation, **_: Activation(activation)
-    for activation in ("tanh", "sigmoid", "relu", "gelu", "identity"):
+    for activation in ("tanh", "sigmoid", "relu", "silu", "identity"):
         yield f"Network of dense layers with {activation}", partial(_dense_network, activation)
         yield f"Network of residual layers with {activation}", partial(_residual_network, activation)
     yield "Dropout", lambda rng, **_: Dropout(0.3, rng=rng)

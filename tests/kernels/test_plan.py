@@ -66,8 +66,13 @@ def new_plan(dtype):
     return kernels.Plan(np.dtype(dtype).num)
 
 
+EXACT = ("identity", "tanh", "sigmoid", "relu", "elu")  # whose derivatives of y are polynomials
+
+
 def derivative(y, op):
-    return {"tanh": 1 - y * y, "sigmoid": y - y * y, "relu": (y > 0) * 1.0, "identity": np.ones_like(y)}[op]
+    return {"tanh": 1 - y * y, "sigmoid": y - y * y, "relu": (y > 0) * 1.0, "elu": np.minimum(y + 1, 1)}.get(
+        op, np.ones_like(y)
+    )
 
 
 def blocking(shape, orders, dtype, packs=False, plain=True):
@@ -196,7 +201,7 @@ def test_times_a_derivative_integers_are_exact(shape, orders, isa, dtype, rng):
     added, y = integers(rng, (m, n), dtype, 30), integers(rng, (m, n), dtype, 4) / dtype.type(4)
     z = exact(a, b) + added
     a, b = ordered(a, orders[0]), ordered(b, orders[1])
-    for op, accumulate in itertools.product(OPS, (False, True)):
+    for op, accumulate in itertools.product(EXACT, (False, True)):
         c, plan = added.copy(), new_plan(dtype)
         options = {"accumulate": True} if accumulate else {"residual": added}
         gemm.product(plan, a, b, c, after=Epilogue(derivative=OPS[op], of=y, **options))
@@ -409,7 +414,7 @@ SHAPES += [(4095, 3), (4096, 3), (4097, 3), (9000, 2)]  # one part, and more
 
 
 @cases.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", EXACT)
 def test_slopes_and_totals_of_integers_are_exact(shape, op, isa, dtype, rng):
     v, y = integers(rng, shape, dtype, 3), integers(rng, shape, dtype, 4) / dtype.type(4)
     expected = v.astype(np.float64) * derivative(y.astype(np.float64), op)
