@@ -32,14 +32,14 @@ FL_INLINE vec leaky_relu_derivative(vec x) /* in layers, of y and of z alike */
     return d;
 }
 
-FL_INLINE vec gelu_derivative(vec z)
+static __attribute__((noinline, unused)) vec gelu_derivative(vec z)
 {
     vec d;
     (void)vgelu(z, &d);
     return d;
 }
 
-FL_INLINE vec silu_derivative(vec z)
+static __attribute__((noinline, unused)) vec silu_derivative(vec z)
 {
     vec d;
     (void)vsilu(z, &d);
@@ -60,9 +60,23 @@ FL_INLINE vec value_and_derivative(vec z, vec *d, vec alpha, const int function)
 #undef FL_VALUE_CASE
 }
 
+/* The longer ones stay out of line, once in each file: inlined where something may follow sums, they were a tenth of all kernels.
+ */
+static __attribute__((noinline, unused)) vec activate_apart(vec z, int activation)
+{
+    vec d;
+    switch (activation) {
+    case FL_GELU: return vgelu(z, &d);
+    case FL_SILU: return vsilu(z, &d);
+    case FL_SOFTPLUS: return vsoftplus(z, &d);
+    default: return velu(z, &d, vset((real)FL_ALPHA(FL_ELU)));
+    }
+}
+
 FL_INLINE vec activate(vec z, const int activation)
 {
     vec derivative;
+    if (activation >= FL_GELU && activation <= FL_ELU) return activate_apart(z, activation);
     return value_and_derivative(z, &derivative, vset((real)FL_ALPHA(activation)), activation);
 }
 
