@@ -105,8 +105,8 @@ static void depthwise_any(real *y, const fl_depthwise_job *job, const real *x, c
     }
 }
 
-/* Whether the image has all columns that those of a register from b on see. Masks are free where they have registers of their own.
- */
+/* Whether a register of columns from b on sees columns of the image alone, which needs no masks. Where these have registers of
+ * their own they cost nothing, and this does not ask. */
 FL_INLINE int sees_inside(fl_int b, fl_int left, fl_int w) { return DEPTHWISE_VECTORS == 1 && b >= left && b + 2 + VL - left <= w; }
 
 /* A register of columns from b on, or those that end with the row, if y is only written. small: 3 x 3 taps without dilation. */
