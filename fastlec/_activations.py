@@ -57,6 +57,8 @@ if _ADDED.keys() != kernels.ACTIVATIONS.keys():
         f"csrc/activations.def and fastlec/_activations.py differ in {_ADDED.keys() ^ kernels.ACTIVATIONS.keys()}"
     )
 
+STRAIGHT = {kernels.ACTIVATIONS[name] for name in ("identity", "relu", "leaky_relu")}  # piecewise linear: sigma'' is 0
+
 ACTIVATIONS = {name: Entry(kernels.ACTIVATIONS[name], **added) for name, added in _ADDED.items()}
 CODES = {name: entry.code for name, entry in ACTIVATIONS.items() if name != "identity"}  # of the functions that are not trivial
 

@@ -27,6 +27,18 @@ FL_INLINE vec binary_derivative(vec x, vec t, vec c)
     return (1 - t) * vselect(negative, small, large) - c * t * vselect(negative, large, small);
 }
 
+FL_INLINE vec inside(vec d, vec c) /* 1 where |d| <= c, else 0; NaN where d is */
+{
+    return vselect(vbelow(c, vabs(d)), vset(0), vselect(vequal(d, d), vset(1), d));
+}
+
+/* (1 - t + c t) sigmoid'(x) */
+FL_INLINE vec binary_second(vec x, vec t, vec c)
+{
+    const vec e = vexp_nonpositive(vminus_abs(x)), share = 1 / (1 + e);
+    return (1 - t + c * t) * (e * share * share);
+}
+
 /* loss is a constant at every call of these. */
 FL_INLINE vec kept_of(vec x, vec t, vec d, vec c, const int loss)
 {
@@ -64,9 +76,21 @@ FL_INLINE vec loss_derivative(vec x, vec t, vec d, vec c, const int loss)
 #undef FL_DERIVATIVE_CASE
 }
 
+FL_INLINE vec loss_second(vec x, vec t, vec d, vec c, const int loss)
+{
+#define FL_SECOND_CASE(NAME, name, kept, value, factor, derivative, second, ...) \
+    case FL_##NAME: return second;
+    (void)x, (void)t, (void)d, (void)c;
+    switch (loss) {
+        FL_EACH_LOSS(FL_SECOND_CASE)
+    default: return vset(1);
+    }
+#undef FL_SECOND_CASE
+}
+
 FL_INLINE real none_of(const int loss)
 {
-#define FL_NONE_CASE(NAME, name, kept, value, factor, derivative, functions, none, ...) \
+#define FL_NONE_CASE(NAME, name, kept, value, factor, derivative, second, functions, none, ...) \
     case FL_##NAME: return none;
     switch (loss) {
         FL_EACH_LOSS(FL_NONE_CASE)
@@ -93,6 +117,15 @@ FL_INLINE void next_weights(double *w, const fl_residuals_job *job, fl_int *row,
     }
 }
 
+/* What the derivatives of the next `left` elements are multiplied by. */
+FL_INLINE vec scale_of(const fl_residuals_job *job, double *w, fl_int *row, fl_int *column, fl_int left)
+{
+    real lanes[VL];
+    next_weights(w, job, row, column, left);
+    for (fl_int q = 0; q < VL; q++) lanes[q] = (real)(w[q] * job->scale);
+    return vload(lanes);
+}
+
 /* weighted, too, is a constant: a product with 1 would be rounded elsewhere. */
 FL_INLINE double residuals_range(const fl_residuals_job *job, fl_int from, fl_int to, const int loss, const int weighted)
 {
@@ -109,11 +142,7 @@ FL_INLINE double residuals_range(const fl_residuals_job *job, fl_int from, fl_in
         const vec x = vload_n(xs + i, left, none_of(loss)), t = ts ? vload_n(ts + i, left, 0) : vset(0), d = x - t,
                   c = parameters_of(job, i);
         const vec kept = kept_of(x, t, d, c, loss); /* before grad, which may be x, is written */
-        if (weighted) {
-            next_weights(w, job, &row, &column, left);
-            for (fl_int q = 0; q < VL; q++) lanes[q] = (real)(w[q] * job->scale);
-            scale = vload(lanes);
-        }
+        if (weighted) scale = scale_of(job, w, &row, &column, left);
         if (grad) vstore_n(grad + i, loss_derivative(x, t, d, c, loss) * scale, left);
         vstore(lanes, kept);
         for (fl_int q = 0; q < VL; q++) { /* in double: sums are long */
@@ -139,4 +168,21 @@ void FL_ENTRY(residuals)(const fl_job *head, fl_int block, void *scratch)
         FL_EACH_LOSS(FL_LOSS_CASE)
     }
 #undef FL_LOSS_CASE
+}
+
+/* Small rather than fast: the loss is no constant. */
+void FL_ENTRY(residuals_mv)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_residuals_job *job = (const fl_residuals_job *)head;
+    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->n);
+    fl_int row = job->weight ? from / job->width : 0, column = job->weight ? from % job->width : 0;
+    (void)scratch;
+    for (fl_int i = from; i < to; i += VL) {
+        const fl_int left = fl_min(to - i, VL);
+        double w[VL];
+        const vec x = vload_n((const real *)job->x + i, left, 0), t = job->t ? vload_n((const real *)job->t + i, left, 0) : vset(0),
+                  v = vload_n((const real *)job->v + i, left, 0);
+        const vec scale = job->weight ? scale_of(job, w, &row, &column, left) : vset((real)job->scale);
+        vstore_n((real *)job->grad + i, loss_second(x, t, x - t, parameters_of(job, i), job->loss) * v * scale, left);
+    }
 }

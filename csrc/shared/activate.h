@@ -46,6 +46,20 @@ static __attribute__((noinline, unused)) vec silu_derivative(vec z)
     return d;
 }
 
+/* phi(z) (2 - z^2), phi the normal density. */
+static __attribute__((noinline, unused)) vec gelu_second(vec z)
+{
+    const vec t = vmin(vset(GELU_MOST), vabs(z));
+    return vexp_nonpositive(t * t * (real)-0.5) * (2 - t * t) * (real)0.39894228040143267794;
+}
+
+/* s (1 - s) (2 + z (1 - 2 s)), s = sigmoid(z), from e = exp(-|z|). */
+static __attribute__((noinline, unused)) vec silu_second(vec z)
+{
+    const vec t = vmin(vset(SILU_MOST), vabs(z)), e = vexp_nonpositive(-t), share = 1 / (1 + e);
+    return e * share * share * (2 - t * ((1 - e) * share));
+}
+
 /* f(z), and f'(z) to *d. alpha: the parameter of those that have one. function is a constant at every call of this and the
  * following. */
 FL_INLINE vec value_and_derivative(vec z, vec *d, vec alpha, const int function)
@@ -92,16 +106,29 @@ FL_INLINE vec activation_derivative(vec kept, const int activation)
 #undef FL_DERIVATIVE_CASE
 }
 
+/* The derivative of `activation_derivative` by what is kept. */
+FL_INLINE vec activation_second(vec kept, const int activation)
+{
+#define FL_SECOND_CASE(NAME, name, of, value, derivative, second, ...) \
+    case FL_##NAME: return second;
+    (void)kept;
+    switch (activation) {
+        FL_EACH_ACTIVATION(FL_SECOND_CASE)
+    default: return vset(0);
+    }
+#undef FL_SECOND_CASE
+}
+
 /* Runs a statement for one activation of many, `number`: in the statement `activation` is that number as a constant, so that each
  * loop holds one activation. */
 #define FL_WITH_ACTIVATION(number, ...)                     \
     switch (number) {                                       \
         FL_EACH_ACTIVATION(FL_ACTIVATION_CASE, __VA_ARGS__) \
     }
-#define FL_ACTIVATION_CASE(NAME, name, kept, value, derivative, ...) \
-    case FL_##NAME: {                                                \
-        enum { activation = FL_##NAME };                             \
-        __VA_ARGS__;                                                 \
+#define FL_ACTIVATION_CASE(NAME, name, kept, value, derivative, second, ...) \
+    case FL_##NAME: {                                                        \
+        enum { activation = FL_##NAME };                                     \
+        __VA_ARGS__;                                                         \
     } break;
 
 #endif

@@ -4,6 +4,8 @@ import numpy as np
 
 from .plan import Plan
 
+def same(a: np.ndarray, b: np.ndarray) -> bool: ...
+
 class Calls:
     idle: list[Plan]
     def __init__(self, most: int = 8, n_bytes: int = 1 << 22) -> None: ...

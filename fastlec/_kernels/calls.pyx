@@ -7,6 +7,7 @@ once; a plan whose run raised is not given back.
 
 cimport numpy as cnp
 from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.string cimport memcmp
 
 from numpy import copyto
 
@@ -56,6 +57,11 @@ def key_of(what, arrays, options):
             lengths[n] = cnp.PyArray_DIM(a, i)
             n += 1
     return PyBytes_FromStringAndSize(<const char *>lengths, n * sizeof(cnp.npy_intp)), what, options, <size_t>facts(), get_default()
+
+
+def same(cnp.ndarray a not None, cnp.ndarray b not None):
+    """Whether two arrays of one shape and dtype, in C order, are the same to the bit."""
+    return not memcmp(cnp.PyArray_DATA(a), cnp.PyArray_DATA(b), cnp.PyArray_NBYTES(a))
 
 
 cdef class Calls:

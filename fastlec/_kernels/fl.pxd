@@ -20,7 +20,9 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last
     enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack
-    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_residuals, FL_KERNEL_smooth, FL_KERNEL_im2col, FL_KERNEL_col2im
+    enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_residuals, FL_KERNEL_residuals_mv, FL_KERNEL_smooth
+    enum: FL_KERNEL_curve, FL_KERNEL_curve_softmax, FL_KERNEL_curve_norm
+    enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
     enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images
     enum: FL_KERNEL_channels
@@ -262,6 +264,7 @@ cdef extern from "kernels/residuals.h" nogil:
         fl_int width
         const double *parameters
         fl_int n_parameters
+        const void *v
         double scale
         double *sums
         fl_int n, per_block
@@ -274,6 +277,43 @@ cdef extern from "kernels/smooth.h" nogil:
         void *out
         double share, floor
         fl_int m, n, per_block
+
+cdef extern from "kernels/curvature.h" nogil:
+    ctypedef struct fl_curve_job:
+        fl_job head
+        int activation
+        const void *v
+        const void *dv
+        const void *of
+        const void *dof
+        void *out
+        fl_int n, per_block
+
+    ctypedef struct fl_curve_softmax_job:
+        fl_job head
+        const void *x
+        const void *u
+        const void *targets
+        const double *weight
+        double scale, share, floor
+        void *out
+        fl_int m, n, per_block
+
+    ctypedef struct fl_curve_norm_job:
+        fl_job head
+        fl_int outer, groups, inner, per_block
+        int by_group
+        double eps
+        const void *x
+        const void *v
+        const void *dv
+        const void *dx
+        const void *gamma
+        const void *dgamma
+        const void *mean
+        const void *variance
+        void *out
+        void *products
 
 cdef extern from "kernels/im2col.h" nogil:
     ctypedef struct fl_columns_job:

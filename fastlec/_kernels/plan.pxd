@@ -15,6 +15,9 @@ ctypedef union any_job:
     fl_update_job update
     fl_residuals_job residuals
     fl_smooth_job smooth
+    fl_curve_job curve
+    fl_curve_softmax_job curve_softmax
+    fl_curve_norm_job curve_norm
     fl_sum_job sum
     fl_map_job map
     fl_xent_job xent
@@ -68,6 +71,8 @@ cdef class Plan:
     cdef binding *bindings
     cdef int n_bindings, bindings_room
     cdef public object key      # under which `Calls` keeps it
+    cdef public object state    # what its jobs compute, of which products are taken later
+    cdef public double value    # the loss in that state
     cdef readonly size_t n_bytes        # of its own: jobs, their tables, arrays that `empty` gave
     cdef dict packed            # {(address, ...) of a matrix: (it, its panels)}, until a job points to it, and may write
     cdef tuple states           # of the optimizer

@@ -16,3 +16,14 @@ def loss(
     weight: np.ndarray | None = None,
     parameters: Sequence[float] = (),
 ) -> None: ...
+def mv(
+    plan: Plan,
+    name: str,
+    x: np.ndarray,
+    t: np.ndarray | None,
+    v: np.ndarray,
+    out: np.ndarray,
+    count: float = 1,
+    weight: np.ndarray | None = None,
+    parameters: Sequence[float] = (),
+) -> None: ...

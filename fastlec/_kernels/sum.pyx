@@ -21,3 +21,10 @@ cdef int sum_parts(Plan plan, cnp.ndarray partial, fl_int parts, fl_int n, cnp.n
     job.head.work = 0.3 * parts * n
     job.head.scratch = job.per_block * sizeof(double)
     return 0
+
+
+def total(Plan plan not None, cnp.ndarray parts not None, cnp.ndarray out not None):
+    """out = the sum of the arrays parts[0], parts[1], ..., all of out's shape and in C order."""
+    plan.check(parts, "parts", cnp.PyArray_NDIM(out) + 1)
+    plan.check_size(parts[0], "parts[0]", out)
+    sum_parts(plan, parts, len(parts), cnp.PyArray_SIZE(out), out)

@@ -7,7 +7,7 @@ from .._activations import ACTIVATIONS, known
 from .._kernels import map as kernels
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .jacobian import Jacobian
-from .planned import PlannedLayer, multiply
+from .planned import PlannedLayer, curved, multiply
 from .registry import kind
 
 
@@ -75,6 +75,14 @@ class Activation(PlannedLayer):
     def plan_backward(self, plan, y, kept, v, out):
         if "x" in out:
             multiply(plan, v, out["x"], self.outer_derivative(y, kept))
+
+    def plan_tangent(self, plan, kept, directions, dy):
+        self.plan_mv(plan, kept, directions, dy)
+        return directions["x"] if self.outermost in KEEP_Z else dy
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        if "x" in out:
+            multiply(plan, curved(plan, adjoint, dv, kept[1], tangent, self.outermost), out["x"])
 
     def explicit(self, kept, name):
         """diag(sigma')."""

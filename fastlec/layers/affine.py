@@ -9,11 +9,11 @@ import numpy as np
 from .. import _check
 from .._activations import ACTIVATIONS, known
 from .._geometry import geometry, pair
-from .._kernels.epilogue import IDENTITY, Epilogue
+from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from ..convolution import algorithm_code
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
-from .planned import PlannedLayer, activated, features, images
+from .planned import PlannedLayer, activated, curved, features, images, multiply
 from .registry import kind
 
 
@@ -49,9 +49,12 @@ class _Affine(PlannedLayer):
 
     def plan_mv(self, plan, kept, directions, dy):
         x, of = kept
-        terms = differential(self._map, x, self.params["W"], directions.get("x"), directions.get("W"))
-        terms = terms or [self._map.zero(plan, dy)]
-        plan_sum(plan, terms, dy, bias=directions.get("b"), derivative=self.outermost, of=of)
+        self._plan_sums(plan, x, directions, dy, derivative=self.outermost, of=of)
+
+    def _plan_sums(self, plan, x, directions, dz, **parts):
+        """dz = the differential of W x + b, and the epilogue with these parts."""
+        terms = differential(self._map.forward, x, self.params["W"], directions.get("x"), directions.get("W"))
+        plan_sum(plan, terms or [self._map.zero(plan, dz)], dz, bias=directions.get("b"), **parts)
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         (x, _), update = kept, self.steps(out)
@@ -70,6 +73,37 @@ class _Affine(PlannedLayer):
         g = plan.empty(*v.shape)
         self._map.bias(plan, v, out["b"], self.steps(out), g=g, after=outer)  # both in one sweep
         self.plan_tmv(plan, kept, g, {name: a for name, a in out.items() if name != "b"})
+
+    def plan_tangent(self, plan, kept, directions, dy):
+        if self.outermost not in KEEP_Z:
+            self.plan_mv(plan, kept, directions, dy)
+            return directions, dy
+        dz = plan.empty(*dy.shape)
+        self._plan_sums(plan, kept[0], directions, dz)
+        multiply(plan, dz, dy, Epilogue(derivative=self.outermost, of=kept[1]))
+        return directions, dz
+
+    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+        outer = self.outer_derivative(y, kept)
+        g = v if outer is None else plan.empty(*v.shape)
+        if "b" in out:
+            self._map.bias(plan, v, out["b"], g=None if outer is None else g, after=outer)
+        elif outer is not None:
+            multiply(plan, v, g, outer)
+        self.plan_tmv(plan, kept, g, {name: a for name, a in out.items() if name != "b"})
+        return v, g
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        """With g = sigma' v the derivatives of W' g and g x' are W' dg + dW' g and dg x' + g dx'."""
+        (x, of), (v, g), (directions, dof) = kept, adjoint, tangent
+        dg = curved(plan, v, dv, of, dof, self.outermost)
+        if "b" in out:
+            self._map.bias(plan, dg, out["b"])
+        if "x" in out:
+            plan_sum(plan, differential(self._map.backward, g, self.params["W"], dg, directions.get("W")), out["x"])
+        if "W" in out:
+            dx = directions.get("x")
+            self._map.weights_sum(plan, [(dg, x)] if dx is None else [(dg, x), (g, dx)], out["W"])
 
     def explicit(self, kept, name):
         """diag(sigma') times the Jacobian of W x + b."""

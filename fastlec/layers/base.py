@@ -42,6 +42,7 @@ class Layer(Fixed):
     where a variable is "x" or the name of a parameter. One that has buffers (``super().__init__(params, buffers)``; in the dtype of
     params, copied if they have another) or is another function in training than afterwards may also define
 
+        hessian_mv(kept, v, directions, wrt)    the derivative of tmv(kept, v, wrt) along the directions, exactly; without, differences
         for_training()              the layer that training steps linearize, of the same params and buffers; by default itself
         update_buffers(kept)        writes into the buffers what a training step changes of them; kept as of evaluate
         couples_samples             True where a sample of y depends on other samples of x than its own
@@ -165,6 +166,12 @@ class Layer(Fixed):
         if own:
             vars(other)["buffers"] = Parameters({name: a.copy() for name, a in other.buffers.items()})
         return other
+
+    def _copy_from(self, other):
+        """Parameters and buffers of another layer like this one, written into its own."""
+        for own, theirs in ((self.params, other.params), (self.buffers, other.buffers)):
+            for a, b in zip(own.values(), theirs.values(), strict=True):
+                np.copyto(a, b)
 
     def _draw(self, rng):
         """Weights from this generator, where they were neither drawn from a given one nor assigned: of fastlec's own layers."""

@@ -5,6 +5,7 @@ A map adds jobs to a plan, which end with the epilogue `after`:
     forward(plan, x, W, y)       y = W x
     backward(plan, v, W, dx)     dx = W' v, the transpose of the derivative by x
     weights(plan, v, x, dW)      dW = v x', the transpose of the derivative by W
+    weights_sum(plan, terms, dW) dW = the sum of v x' over the terms (v, x)
     bias(plan, v, db)            db = the sum of v over all places where the bias is added; with g, of g = v and the epilogue.
                                  g or db may be None; update: db is the bias, which takes the optimizer's step
 
@@ -20,6 +21,7 @@ import numpy as np
 
 from .._geometry import geometry
 from .._kernels import channel_sums, conv2d, gemm, slope
+from .._kernels import sum as sums
 from .._kernels.epilogue import Epilogue
 from ..convolution import algorithm_code, im2col
 
@@ -27,14 +29,14 @@ _window = functools.lru_cache(maxsize=256)(geometry)  # asked for in each call; 
 
 
 def plan_sum(plan, terms, y, **parts):
-    """y = the sum of the terms (map, x, W), and the epilogue with these parts."""
-    for i, (linear, x, W) in enumerate(terms, 1):
-        linear.forward(plan, x, W, y, Epilogue(accumulate=i > 1, **(parts if i == len(terms) else {})))
+    """y = the sum of the terms (method of a map, its first and its second argument), and the epilogue with these parts."""
+    for i, (product, a, b) in enumerate(terms, 1):
+        product(plan, a, b, y, Epilogue(accumulate=i > 1, **(parts if i == len(terms) else {})))
 
 
-def differential(linear, x, W, dx, dW):
-    """The terms of which the differential of W x is the sum: those of the directions that are given."""
-    return ([(linear, dx, W)] if dx is not None else []) + ([(linear, x, dW)] if dW is not None else [])
+def differential(product, a, b, da, db):
+    """The terms of which the differential of a map's product of a and b is the sum: those of the directions that are not None."""
+    return ([(product, da, b)] if da is not None else []) + ([(product, a, db)] if db is not None else [])
 
 
 class Matrix:
@@ -55,12 +57,15 @@ class Matrix:
     def weights(self, plan, v, x, dW, after=None):
         gemm.product(plan, v.T, x, dW, after=after)
 
+    def weights_sum(self, plan, terms, dW):
+        plan_sum(plan, [(self.weights, *term) for term in terms], dW)
+
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
         slope.slope(plan, v, g, after=after, total=db, update=update)
 
     def zero(self, plan, y):
         """A term that is zero, for sums without others: a product of depth 0."""
-        return self, np.empty((len(y), 0), y.dtype), np.empty((y.shape[1], 0), y.dtype)
+        return self.forward, np.empty((len(y), 0), y.dtype), np.empty((y.shape[1], 0), y.dtype)
 
     def by_x(self, x, W):
         return W
@@ -119,6 +124,13 @@ class Convolution(NamedTuple):
         code = algorithm_code(self.algorithm)
         conv2d.weight_gradient(plan, self.window(x.shape, dW.shape), v, x, dW, algorithm=code, after=after)
 
+    def weights_sum(self, plan, terms, dW):
+        parts = plan.empty(len(terms), *dW.shape) if len(terms) > 1 else [dW]
+        for (v, x), part in zip(terms, parts, strict=True):
+            self.weights(plan, v, x, part)
+        if len(terms) > 1:
+            sums.total(plan, parts, dW)
+
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
         channel_sums.slope(plan, v, g, after=after, total=db, update=update)
 
@@ -126,7 +138,7 @@ class Convolution(NamedTuple):
         """A term that is zero, for sums without others: of 1x1 weights."""
         x, W = plan.empty(len(y), 1, *y.shape[2:]), plan.empty(y.shape[1], 1, 1, 1)
         x[...] = W[...] = 0
-        return Convolution(), x, W
+        return Convolution().forward, x, W
 
     def by_x(self, x, W):
         """The sum over the taps (i, j) of W[:, :, i, j] kron (the selection of the pixels that the tap meets), for each sample."""

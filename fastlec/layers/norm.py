@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import _check
 from .._kernels import batch_norm as kernels
-from .._kernels import layer_norm
+from .._kernels import channel_sums, curvature, layer_norm, slope
 from .parameters import Initial
 from .planned import PlannedLayer, features
 from .registry import kind
@@ -57,6 +57,11 @@ class _BatchNorm(PlannedLayer):
 
     def _plan_derivative(self, plan, kept, v, out, **more):
         kernels.derivative(plan, *kept, self.params.get("gamma"), v, out, self.eps, batch=self.training, **more)
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        moments = None if self.training else (self.buffers["running_mean"], self.buffers["running_var"])
+        total = channel_sums.slope if dv.ndim == 4 else slope.slope
+        _plan_curved(self, plan, kept[0], adjoint, tangent, dv, out, total, rows=False, moments=moments)
 
     def plan_buffers(self, plan, kept):
         self.check_batch(len(kept[0]), kept[0].shape[1:])
@@ -191,3 +196,18 @@ class LayerNorm(PlannedLayer):
     def plan_tmv(self, plan, kept, v, out, after=None):
         totals = {f"total_{name}": out[name] for name in self.params if name in out}
         layer_norm.tmv(plan, *kept, self.params.get("gamma"), v, out.get("x"), **totals, update=self.steps(out), after=after)
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        _plan_curved(self, plan, kept[0], adjoint, tangent, dv, out, slope.slope, rows=True)
+
+
+def _plan_curved(layer, plan, x, v, directions, dv, out, total, **groups):
+    """`plan_curved` of a normalisation of x; total adds a job that sums an array over all but the axis of gamma."""
+    if out.keys() & {"x", "gamma"}:
+        products = plan.empty(*x.shape) if "gamma" in out else None
+        given = directions.get("x"), layer.params.get("gamma"), directions.get("gamma")
+        curvature.norm(plan, x, v, dv, *given, out.get("x"), products, layer.eps, **groups)
+        if "gamma" in out:
+            total(plan, products, total=out["gamma"])
+    if "beta" in out:
+        total(plan, dv, total=out["beta"])

@@ -7,17 +7,19 @@ import inspect
 import numpy as np
 
 from .. import _check
-from .._kernels import slope
+from .._activations import STRAIGHT
+from .._kernels import curvature, slope
 from .._kernels.calls import Calls, key_of
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .base import Layer
-from .jacobian import PlannedJacobian
+from .jacobian import Held, PlannedJacobian, Point
 from .parameters import Parameters, Unseeded, check_params, make
 from .registry import NO_SETTINGS
 
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
-_PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape")  # what says which jobs
+_SECOND = ("plan_tangent", "plan_adjoint", "plan_curved")
+_PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape", *_SECOND)  # which jobs
 _CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue")  # what is said of these methods
 _OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
@@ -32,6 +34,14 @@ class PlannedLayer(Layer):
                                                    derivative of `outermost`. A parameter's array that is the parameter itself takes
                                                    the optimizer's step instead (`steps`). after: the epilogue of out["x"]
         plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
+
+    and, for exact products with second derivatives (`Jacobian.hessian_mv`), unless these vanish where there are any:
+
+        plan_tangent(plan, kept, directions, dy)   plan_mv; returns what plan_curved needs of the directions (tangent)
+        plan_adjoint(plan, y, kept, v, out, wrt)   plan_backward; returns what plan_curved needs of v (adjoint), when it is asked for
+                                                   the variables wrt
+        plan_curved(plan, y, kept, adjoint, tangent, dv, out)
+                                                   fills out with the derivative of J' v along the tangent and, for v, along dv
 
     outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls plan_tmv:
     a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it.
@@ -49,7 +59,7 @@ class PlannedLayer(Layer):
     takes_epilogue = reshapes = elementwise = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
-    _settings, _overridden, _plans_itself, _unseeded = (), frozenset(), False, None
+    _settings, _overridden, _own_methods, _plans_itself, _unseeded = (), frozenset(), frozenset(), False, None
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
@@ -60,7 +70,7 @@ class PlannedLayer(Layer):
         own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
         cls._overridden = own.intersection(_CONTRACT)
         cls.planned = not cls._overridden
-        cls._plans_itself = cls.planned and not own.isdisjoint(_PLANNING)
+        cls._plans_itself, cls._own_methods = cls.planned and not own.isdisjoint(_PLANNING), own
         for name in _CLAIMS if own else ():  # what fastlec's class says holds for its own methods
             if next(base for base in cls.__mro__ if name in vars(base))._of_fastlec:
                 setattr(cls, name, False)
@@ -203,6 +213,23 @@ class PlannedLayer(Layer):
     def plan_buffers(self, plan, kept):
         pass
 
+    @property
+    def plans_second(self):
+        """Whether there are jobs for second derivatives: not where a subclass outside fastlec says some of the jobs alone."""
+        return self.planned and (not self._plans_itself or "plan_curved" in self._own_methods)
+
+    def plan_tangent(self, plan, kept, directions, dy):
+        self.plan_mv(plan, kept, directions, dy)
+        return directions
+
+    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+        if out:
+            self.plan_backward(plan, y, kept, v, out)
+        return v
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        self.plan_backward(plan, y, kept, dv, out)
+
     def steps(self, out):
         """Whether the parameters among out take the optimizer's step: the arrays there are the parameters themselves."""
         return any(out.get(name) is a for name, a in self.params.items())
@@ -310,18 +337,54 @@ class PlannedLayer(Layer):
         return PlannedJacobian(self, x, y, kept)
 
     def linearize(self, x):
-        """(y, jac): the forward map and its `Jacobian` at x. jac keeps x, y and the parameters: y is read-only, the others must not
-        be changed while jac is in use."""
-        y, jac = super().linearize(x)
-        if isinstance(jac, PlannedJacobian):
-            y.flags.writeable = False  # the activation's derivative is taken from it
+        """(y, jac): the forward map and its `Jacobian` at x. y is read-only. jac has copies of x and the parameters: what is written
+        into these later changes nothing of it."""
+        if not self.planned:
+            y, jac = super().linearize(x)
+            if isinstance(jac, PlannedJacobian):
+                y.flags.writeable = False  # the activation's derivative is taken from it
+            return y, jac
+        layer, x = self.prepared(x)
+        key = key_of("point", (x,), ())
+        plan = layer._calls.find(key) or layer._plan_point(key, x)
+        at = plan.state
+        at.layer._copy_from(layer)
+        np.copyto(at.x, x)
+        plan.run()
+        y = Plan(x.dtype.num).empty(*at.y.shape)
+        np.copyto(y, at.y)
+        y.flags.writeable = False
+        jac = at.layer.jacobian(x, y, at.kept)
+        vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan))
         return y, jac
+
+    def _plan_point(self, key, x):
+        """The plan of a forward pass to be linearized, at x like this one."""
+        plan = Plan(x.dtype.num)
+        layer = self._bound_to(np.empty(self.n_params, x.dtype), own=True)
+        x = plan.empty(*x.shape)
+        y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
+        plan.state = Point(layer, x, y, layer.plan_forward(plan, x, y), Calls(self._calls.most, self._calls.n_bytes))
+        plan.key = key
+        return plan
 
 
 def activated(plan, y, bias, activation):
     """(the epilogue of y = sigma(W x + b), what sigma' follows from): that is y itself, or an array that takes z = W x + b."""
     z = plan.empty(*y.shape) if activation in KEEP_Z else None
     return Epilogue(bias, activation, z=z), y if z is None else z
+
+
+def curved(plan, v, dv, of, dof, activation):
+    """The derivative of sigma'(of) v, an array: along dof, the derivative of `of`, or None for zeros, and along dv."""
+    if activation == IDENTITY:
+        return dv
+    out = plan.empty(*dv.shape)
+    if dof is None or activation in STRAIGHT:
+        multiply(plan, dv, out, Epilogue(derivative=activation, of=of))
+    else:
+        curvature.activation(plan, activation, v, dv, of, dof, out)
+    return out
 
 
 def multiply(plan, v, out, after=None):

@@ -8,11 +8,11 @@ import numpy as np
 from .. import _check
 from .._activations import ACTIVATIONS, known
 from .._geometry import pair
-from .._kernels.epilogue import Epilogue
+from .._kernels.epilogue import KEEP_Z, Epilogue
 from ..convolution import algorithm_code
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
-from .planned import PlannedLayer, activated, features, images
+from .planned import PlannedLayer, activated, curved, features, images, multiply
 from .registry import kind
 
 RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
@@ -42,9 +42,27 @@ class _Hidden(PlannedLayer):
         return h, of
 
     def _plan_hidden_mv(self, plan, x, of, directions, dh):
-        terms = differential(self._first, x, self.params["W1"], directions.get("x"), directions.get("W1"))
-        terms = terms or [self._first.zero(plan, dh)]
-        plan_sum(plan, terms, dh, bias=directions.get("b"), derivative=self._op, of=of)
+        """dh, along the directions; returns the derivative of what sigma' follows from."""
+        terms = differential(self._first.forward, x, self.params["W1"], directions.get("x"), directions.get("W1"))
+        terms, bias = terms or [self._first.zero(plan, dh)], directions.get("b")
+        if self._op not in KEEP_Z:
+            plan_sum(plan, terms, dh, bias=bias, derivative=self._op, of=of)
+            return dh
+        dz = plan.empty(*dh.shape)
+        plan_sum(plan, terms, dz, bias=bias)
+        multiply(plan, dz, dh, Epilogue(derivative=self._op, of=of))
+        return dz
+
+    def _plan_curved_hidden(self, plan, x, g, dg, directions, out, dx_terms, **parts):
+        """The derivatives by x, W1 and b, where g is what comes back to W1 x + b; dx_terms: what else that by x is the sum of."""
+        if "b" in out:
+            self._first.bias(plan, dg, out["b"])
+        if "x" in out:
+            terms = differential(self._first.backward, g, self.params["W1"], dg, directions.get("W1"))
+            plan_sum(plan, dx_terms + terms, out["x"], **parts)
+        if "W1" in out:
+            dx = directions.get("x")
+            self._first.weights_sum(plan, [(dg, x)] if dx is None else [(dg, x), (g, dx)], out["W1"])
 
     def _by_hidden(self, x, of, name):
         """The Jacobian of h by x, W1 or b."""
@@ -64,13 +82,40 @@ class _Identity(_Hidden):
         return x, h, of
 
     def plan_mv(self, plan, kept, directions, dy):
+        self.plan_tangent(plan, kept, directions, dy)
+
+    def plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
-        dh = None
+        dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
             dh = plan.empty(*h.shape)
-            self._plan_hidden_mv(plan, x, of, directions, dh)
-        terms = differential(self._second, h, self.params["W2"], dh, directions.get("W2"))
+            dof = self._plan_hidden_mv(plan, x, of, directions, dh)
+        terms = differential(self._second.forward, h, self.params["W2"], dh, directions.get("W2"))
         plan_sum(plan, terms, dy, residual=directions.get("x"))
+        return directions, dh, dof
+
+    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+        (x, h, of), (W1, _, W2) = kept, self.params.values()
+        u, g = plan.empty(*h.shape), plan.empty(*h.shape)
+        self._second.backward(plan, v, W2, u)
+        self._first.bias(plan, u, out.get("b"), g=g, after=Epilogue(derivative=self._op, of=of))
+        if "x" in out:
+            self._first.backward(plan, g, W1, out["x"], Epilogue(residual=v))
+        if "W1" in out:
+            self._first.weights(plan, g, x, out["W1"])
+        if "W2" in out:
+            self._second.weights(plan, v, h, out["W2"])
+        return v, u, g
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        (x, h, of), (v, u, g), (directions, dh, dof) = kept, adjoint, tangent
+        if out.keys() & {"x", "W1", "b"}:
+            du = plan.empty(*h.shape)
+            plan_sum(plan, differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2")), du)
+            dg = curved(plan, u, du, of, dof, self._op)
+            self._plan_curved_hidden(plan, x, g, dg, directions, out, [], residual=dv)
+        if "W2" in out:
+            self._second.weights_sum(plan, [(dv, h)] if dh is None else [(dv, h), (v, dh)], out["W2"])
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
@@ -105,14 +150,41 @@ class _Projected(_Hidden):
         return x, h, of
 
     def plan_mv(self, plan, kept, directions, dy):
+        self.plan_tangent(plan, kept, directions, dy)
+
+    def plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
-        terms = differential(self._second, x, self.params["W2"], directions.get("x"), directions.get("W2"))
-        dh = None
+        terms = differential(self._second.forward, x, self.params["W2"], directions.get("x"), directions.get("W2"))
+        dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
             dh = plan.empty(*h.shape) if terms else dy
-            self._plan_hidden_mv(plan, x, of, directions, dh)
+            dof = self._plan_hidden_mv(plan, x, of, directions, dh)
         if terms:
             plan_sum(plan, terms, dy, residual=dh)
+        return directions, dof
+
+    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+        (x, h, of), (W1, _, W2) = kept, self.params.values()
+        g = plan.empty(*h.shape)
+        self._first.bias(plan, v, out.get("b"), g=g, after=Epilogue(derivative=self._op, of=of))
+        if "x" in out:
+            self._second.backward(plan, v, W2, out["x"])
+            self._first.backward(plan, g, W1, out["x"], Epilogue(accumulate=True))
+        if "W1" in out:
+            self._first.weights(plan, g, x, out["W1"])
+        if "W2" in out:
+            self._second.weights(plan, v, x, out["W2"])
+        return v, g
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        (x, _, of), (v, g), (directions, dof) = kept, adjoint, tangent
+        if out.keys() & {"x", "W1", "b"}:
+            dg = curved(plan, v, dv, of, dof, self._op)
+            terms = differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2"))
+            self._plan_curved_hidden(plan, x, g, dg, directions, out, terms)
+        if "W2" in out:
+            dx = directions.get("x")
+            self._second.weights_sum(plan, [(dv, x)] if dx is None else [(dv, x), (v, dx)], out["W2"])
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)

@@ -48,6 +48,15 @@ class NetworkJacobian(ThetaJacobian, Jacobian):
         return {name: _check.fill(out.get(name), found[name]) for name in wrt}
 
 
+    def _hessian_mv(self, v, wrt, directions):
+        """Forward over reverse, layer by layer: what comes back to a layer, and the derivative of that."""
+        names = tuple(dict.fromkeys(own for name in wrt for own in (self.layer.params if name == "theta" else (name,))))
+        found = self.layer.hessian_mv(self.kept, v, self.by_variable(directions), names)
+        if "theta" in wrt:
+            found["theta"] = joined([found[name] for name in self.layer.params])
+        return {name: found[name] for name in wrt}
+
+
 class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
     """The Jacobian of a network of fastlec's layers."""
 

@@ -119,6 +119,11 @@ class Network(PlannedLayer):
         for layer, stream in zip(self.layers, rng.spawn(len(self.layers)), strict=True):
             layer._draw(stream)
 
+    def _copy_from(self, other):
+        np.copyto(self._theta, other._theta)
+        for a, b in zip(self.buffers.values(), other.buffers.values(), strict=True):
+            np.copyto(a, b)
+
     def _keep_params(self):
         for layer in self.layers:
             layer._keep_params()
@@ -447,18 +452,23 @@ class Network(PlannedLayer):
         return kept
 
     def plan_mv(self, plan, kept, directions, dy):
-        dx, by_layer = directions.get("x"), _by_layer(directions)
+        self._plan_along(plan, kept, directions, dy, "plan_mv")
+
+    def _plan_along(self, plan, kept, directions, dy, method):
+        """{i: what a method of layer i that fills dy gave}, of the layers that are moved by the directions."""
+        dx, by_layer, found = directions.get("x"), _by_layer(directions), {}
         for i, (layer, (_, y, own)) in enumerate(zip(self.layers, kept, strict=True)):
             given = by_layer.get(i, {}) | ({} if dx is None else {"x": dx})
             if given and self._reshapes(i):
                 dx = dx.reshape(y.shape)
             elif given:
                 dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
-                layer.plan_mv(plan, own, given, dx)
+                found[i] = getattr(layer, method)(plan, own, given, dx)
         if dx is None:  # the direction is theta's, and there are no parameters
             zeros = plan.empty(*dy.shape)
             zeros[...] = 0
             multiply(plan, zeros, dy)
+        return found
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         """From the last layer to the lowest that something is wanted of. Before a layer gets v, it is multiplied by the derivative
@@ -490,6 +500,52 @@ class Network(PlannedLayer):
         plan.layer = None
         if dx is not None and all(layer.reshapes for layer in self.layers):
             multiply(plan, v, dx, after)
+
+    @property
+    def plans_second(self):
+        return self.planned and all(layer.plans_second for layer in self.layers)
+
+    def plan_tangent(self, plan, kept, directions, dy):
+        return self._plan_along(plan, kept, directions, dy, "plan_tangent")
+
+    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+        by_layer, adjoints = _by_layer(dict.fromkeys(wrt)), {}
+
+        def step(i, layer, y, own, v, wanted):
+            adjoints[i] = layer.plan_adjoint(plan, y, own, v, wanted, ("x", *by_layer.get(i, ())))
+
+        self._plan_down(plan, kept, v, out, (*out, *wrt), step)
+        return adjoints
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        def step(i, layer, y, own, dv, wanted):
+            if i in tangent:
+                layer.plan_curved(plan, y, own, adjoint[i], tangent[i], dv, wanted)
+            else:
+                layer.plan_backward(plan, y, own, dv, wanted)
+
+        self._plan_down(plan, kept, dv, out, out, step)
+
+    def _plan_down(self, plan, kept, v, out, names, step):
+        """step(i, layer, y, own, v, wanted) for each layer, from the last to the lowest that one of the names is of: v is what
+        comes back to its y, unmultiplied, and wanted what of `out` it fills, with "x" where a layer below needs that."""
+        by_layer, dx = _by_layer(out), out.get("x")
+        lowest = -1 if "x" in names else min(_by_layer(dict.fromkeys(names)), default=len(self.layers))
+        for i in reversed(range(max(lowest, 0), len(self.layers))):
+            layer, (x, y, own) = self.layers[i], kept[i]
+            if layer.reshapes:
+                v = v.reshape(x.shape)
+                continue
+            plan.layer, wanted, under = _label(i, layer), by_layer.get(i, {}), self._under(i)
+            if under is None and dx is not None:
+                wanted["x"] = dx.reshape(x.shape)
+            elif under is not None and i > lowest:
+                wanted["x"] = plan.empty(*x.shape)
+            step(i, layer, y, own, v, wanted)
+            v = wanted.get("x")
+        plan.layer = None
+        if dx is not None and all(layer.reshapes for layer in self.layers):
+            multiply(plan, v, dx)
 
     def plan_buffers(self, plan, kept):
         for i, (layer, (_, _, own)) in enumerate(zip(self.layers, kept, strict=True)):
@@ -526,6 +582,28 @@ class Network(PlannedLayer):
                 return result
             v = found["x"]
         return result | {"x": v}
+
+    def hessian_mv(self, kept, v, directions, wrt):
+        along, dx, by_layer = [], directions.get("x"), _by_layer(directions)
+        for i, jac in enumerate(kept):
+            along.append(by_layer.get(i, {}) | ({} if dx is None else {"x": dx}))
+            if along[i] and i < len(kept) - 1:
+                dx = jac.mv(**along[i])
+        result, wanted = {}, _by_layer(dict.fromkeys(wrt))
+        lowest, dv = -1 if "x" in wrt else min(wanted, default=len(kept)), None
+        for i in reversed(range(max(lowest, 0), len(kept))):
+            own = (*wanted.get(i, ()), *(("x",) if i > lowest else ()))
+            found = kept[i].hessian_mv(v, own, **along[i]) if along[i] and own else {}
+            if dv is not None:
+                moved = kept[i].tmv(dv, own)
+                found = {name: a + found[name] if found else a for name, a in moved.items()}
+            elif not found:
+                found = {name: np.zeros(kept[i].shape_of(name), v.dtype) for name in own}
+            result |= {f"{i}.{name}": found[name] for name in wanted.get(i, ())}
+            dv = found.get("x")
+            if i > max(lowest, 0):
+                v = kept[i].tmv(v, ("x",))["x"]
+        return result if "x" not in wrt else result | {"x": dv}
 
 
 def _sizes(shape):

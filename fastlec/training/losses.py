@@ -24,12 +24,12 @@ import numpy as np
 
 from .. import _check
 from .._activations import ACTIVATIONS
+from .._kernels import curvature as _curvature
 from .._kernels import plan as kernels
 from .._kernels import residuals as _residuals
 from .._kernels import smooth as _smooth
 from .._kernels import xent as _xent
-from ..functional import softmax, softmax_cross_entropy
-from ..functional import value_and_derivative as _with_derivative
+from ..functional import softmax_cross_entropy
 from ..layers import AvgPool2d, MaxPool2d
 from ..layers.planned import PlannedLayer
 from ..network import Network
@@ -282,15 +282,11 @@ class SoftmaxCrossEntropy:
     def hessian_mv(self, output, y, v, sample_weight=None):
         """The Hessian by the output times v (m, l): (diag(p) - p p') v / m for each sample, times the sum of its target row where y
         holds rows; labels do not matter. With weights, w_i / sum w takes the place of 1 / m."""
-        output = _check.matrix(output, "output")
-        v = _like(v, output)
-        y = self.targets(y, output.shape, v.dtype)
-        p = softmax(_check.plain(output, v.dtype, "output"))
-        product = p * (v - np.einsum("ij,ij->i", p, v)[:, None]) / len(p)
-        product = _times(product, mean_weights(self, y, len(p), sample_weight))
-        if y.ndim == 1:
-            return product
-        return product * ((1 - self.label_smoothing) * y.sum(axis=1, keepdims=True) + self.label_smoothing)
+        return _hessian_mv(self, _check.matrix(output, "output"), y, v, sample_weight)
+
+    def plan_hessian_mv(self, plan, output, y, v, product, weight=None):
+        """Adds the Hessian of what `plan` adds, times v, to a plan; product is another array than v."""
+        _curvature.softmax(plan, output, y, v, product, len(output), weight, self.label_smoothing)
 
     def plan(self, plan, output, y, grad, weight=None):
         """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i, where w_i is 0 for
@@ -327,11 +323,13 @@ class _Elementwise:
         """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i."""
         _residuals.loss(plan, self._row, output, y, grad, output.size, weight, self._parameters)
 
+    def plan_hessian_mv(self, plan, output, y, v, product, weight=None):
+        """Adds the Hessian of what `plan` adds, times v, to a plan."""
+        _residuals.mv(plan, self._row, output, y, v, product, output.size, weight, self._parameters)
+
     def hessian_mv(self, output, y, v, sample_weight=None):
         """The Hessian by the output, which is diagonal, times v. With weights, w_i / sum w takes the place of 1 / m."""
-        v = _like(v, output)
-        curvature = self._curvature(_check.plain(_check.as_array(output, "output"), v.dtype), self.targets(y, v.shape, v.dtype))
-        return _times(v * curvature / max(v.size, 1), _weights(sample_weight, v))
+        return _hessian_mv(self, output, y, v, sample_weight)
 
 
 class MeanSquaredError(_Elementwise):
@@ -356,12 +354,6 @@ class MeanSquaredError(_Elementwise):
         """With outputs of that many values, the loss is ||scale (output - y)||^2 / 2."""
         return np.sqrt(2 / size)
 
-    def hessian_mv(self, output, y, v, sample_weight=None):
-        """The Hessian by the output times v: 2 v / (m k); output and y do not matter. With weights, w_i / sum w takes the place of
-        1 / m."""
-        v = _like(v, output)
-        return _times(v * v.dtype.type(2 / max(v.size, 1)), _weights(sample_weight, v))
-
 
 class MeanAbsoluteError(_Elementwise):
     """The mean over samples and outputs of |z - y|, z (m, k) the network's output: PyTorch's L1Loss.
@@ -380,9 +372,6 @@ class MeanAbsoluteError(_Elementwise):
 
     def __repr__(self):
         return "MeanAbsoluteError()"
-
-    def _curvature(self, output, y):
-        return 0 * (output - y)
 
 
 @dataclass(frozen=True)
@@ -410,10 +399,6 @@ class Huber(_Elementwise):
     @property
     def _parameters(self):
         return (self.delta,)
-
-    def _curvature(self, output, y):
-        d = output - y
-        return np.where(np.isnan(d), d, np.abs(d) <= self.delta).astype(d.dtype)
 
 
 @dataclass(frozen=True)
@@ -469,11 +454,6 @@ class BinaryCrossEntropy(_Elementwise):
         """The class (m,), 0 or 1, that each target of a single output speaks for; NotImplemented where there are more."""
         return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else NotImplemented
 
-    def _curvature(self, output, y):
-        weight = np.array(self._parameters, y.dtype)
-        weight = weight.reshape(y.shape[1:]) if weight.size > 1 else weight[0]
-        return (1 - y + weight * y) * _with_derivative(output, "sigmoid")[1]
-
 
 def _value_and_gradient(loss, output, y, sample_weight, grad_out):
     """(loss, its gradient by the output), by the jobs of a loss."""
@@ -492,28 +472,30 @@ def _run(loss, output, y, grad, sample_weight):
         raise ValueError(f"output has shape {output.shape}; expected at least one sample")
     dtype = _dtype(output)
     y = loss.targets(y, output.shape, dtype)
-    if sample_weight is not None and not output.ndim:
-        raise ValueError("output is a number; expected an array of samples, for sample_weight")
-    weight = mean_weights(loss, y, output.shape[0] if output.ndim else 1, sample_weight)
     plan = kernels.Plan(dtype.num)
-    loss.plan(plan, _check.plain(output, dtype, "output"), y, grad, *([] if weight is None else [weight]))
+    loss.plan(plan, _check.plain(output, dtype, "output"), y, grad, *_weights(loss, output, y, sample_weight))
     return plan.run()
 
 
-def _weights(sample_weight, output):
-    """Weights of the samples of an output, with mean 1, or None."""
-    if sample_weight is None:
-        return None
-    if not output.ndim:
+def _weights(loss, output, y, sample_weight):
+    """[The weights of the samples], of mean 1, or []."""
+    if sample_weight is not None and not output.ndim:
         raise ValueError("output is a number; expected an array of samples, for sample_weight")
-    return _check.mean_weights(sample_weight, len(output))
+    weight = mean_weights(loss, y, output.shape[0] if output.ndim else 1, sample_weight)
+    return [] if weight is None else [weight]
 
 
-def _times(a, weight):
-    """a, whose rows belong to samples, times their weights, if there are any."""
-    if weight is not None:
-        a *= weight.astype(a.dtype).reshape(-1, *(1,) * (a.ndim - 1))
-    return a
+def _hessian_mv(loss, output, y, v, sample_weight):
+    """The Hessian of a loss by the output times v, by its jobs."""
+    v = _like(v, output)
+    if not v.size:
+        return np.zeros_like(v)
+    y = loss.targets(y, v.shape, v.dtype)
+    plan = kernels.Plan(v.dtype.num)
+    output, product = _check.plain(_check.as_array(output, "output"), v.dtype, "output"), plan.empty(*v.shape)
+    loss.plan_hessian_mv(plan, output, y, v, product, *_weights(loss, v, y, sample_weight))
+    plan.run()
+    return product
 
 
 def _dtype(output):

@@ -14,6 +14,7 @@ from .._kernels.plan import Plan
 from ..network import Network, views
 from ..network.forward import chunk_size
 from . import losses
+from .linearized import Linearized, _InPython, _Planned
 
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
 MOST_PLANS = 8  # of batches of other sizes, and with or without gradient, that are kept for the next call
@@ -75,13 +76,15 @@ class Objective:
         self.sample_weight = sample_weight
         kernels = all(losses.in_kernels(loss, "plan", name) for name in ("value", "value_and_gradient"))
         self._in_kernels = kernels and net.planned and 0 not in shape
+        second = losses.in_kernels(loss, "plan_hessian_mv", "hessian_mv") and hasattr(loss, "plan_hessian_mv")
+        self._second_in_kernels = self._in_kernels and second and net.plans_second
         values, shape = int(np.prod(shape)), self.X.shape[1:]
         for layer in net.layers:
             values += int(np.prod(shape))
             shape = layer.output_shape(shape)
         self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
         self._chunk = chunk_size(net, self.X.shape[1:])
-        self._calls = Calls(MOST_PLANS, PLAN_BYTES)
+        self._calls, self._points = Calls(MOST_PLANS, PLAN_BYTES), Calls(MOST_PLANS, PLAN_BYTES)
         losses.warn_if_bounded(net, loss)
 
     @property
@@ -166,45 +169,42 @@ class Objective:
         plan.settle()
         return plan
 
-    def gauss_newton_mv(self, theta, v):
-        """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output, and l2 times the weights of v: the
-        Hessian of F without the second derivatives of the network, positive semidefinite."""
-        if not hasattr(self.loss, "hessian_mv"):
-            raise TypeError(f"loss is a {type(self.loss).__name__}, which has no hessian_mv; Gauss-Newton products need it")
-        theta, answer = self._vector(theta, "theta")
-        v, _ = self._vector(v, "v")
-        net = self.net.with_theta(theta)
-        total = np.zeros(self.n_params)
-        for i in range(0, len(self.X), self._part):
-            part = slice(i, i + self._part)
-            output, jac = net.linearize(self.X[part])
-            weight = _part_of(self.sample_weight, part)
-            curved = losses.hessian_mv(self.loss, output, self.y[part], jac.mv(theta=v), weight)
-            total += len(output) / len(self.X) * jac.tmv(curved, "theta")["theta"]
-        if self._penalty is not None:
-            total += self._penalty * v
-        return total.astype(answer, copy=False)
-
-    def gauss_newton_operator(self, theta, damping=0.0):
-        """gauss_newton_mv at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for cg or minres."""
-        from scipy.sparse.linalg import LinearOperator
-
-        _, answer = self._vector(theta, "theta")
-        damping = _check.non_negative(damping, "damping")
-        theta = np.array(theta)
-
-        def product(v):
-            v = np.ravel(v)
-            return self.gauss_newton_mv(theta, v) + damping * v
-
-        return LinearOperator((self.n_params, self.n_params), matvec=product, rmatvec=product, dtype=answer)
+    def at(self, theta, batch=None):
+        """F at theta, linearized once: a `Linearized` with value, gradient, and products with Hessian and Gauss-Newton matrix, which
+        cost a fraction of what they cost at a new theta. Memory is bounded: of large data only some parts are kept."""
+        return Linearized(self, theta, batch)
 
     def hessian_mv(self, theta, v):
-        """The Hessian of F times v where it is exact without second derivatives of the network, which is then affine in theta: one
-        layer with "identity". ValueError for other networks; gauss_newton_mv approximates their Hessian."""
-        if not self.net.affine_in_theta:
-            raise ValueError("net is not affine in theta, so its exact Hessian is not offered; use gauss_newton_mv")
-        return self.gauss_newton_mv(theta, v)
+        """The Hessian of F times v, exact: second derivatives of the network included (see `Linearized`). The last theta is remembered,
+        so the products of one Newton step cost what those of `at(theta)` cost:
+
+        >>> from scipy.optimize import minimize
+        >>> X, y = fastlec.datasets.make_blobs(100, 3)
+        >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+        >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=1e-3)
+        >>> found = minimize(f.value_and_gradient, net.theta, jac=True, hessp=f.hessian_mv, method="trust-ncg")
+        >>> found.success, bool(abs(found.jac).max() < 1e-4)
+        (True, True)
+        """
+        return self.at(theta).hessian_mv(v)
+
+    def gauss_newton_mv(self, theta, v):
+        """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output, and l2 times the weights of v: the
+        Hessian of F without the second derivatives of the network, positive semidefinite for convex losses. The last theta is
+        remembered."""
+        return self.at(theta).gauss_newton_mv(v)
+
+    def hessian_operator(self, theta, damping=0.0):
+        """The Hessian at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for minres, eigsh or lobpcg."""
+        return self.at(theta).hessian_operator(damping)
+
+    def gauss_newton_operator(self, theta, damping=0.0):
+        """The Gauss-Newton matrix at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for cg or
+        minres."""
+        return self.at(theta).gauss_newton_operator(damping)
+
+    def _part_at(self, inputs):
+        return (_Planned if self._second_in_kernels else _InPython)(self, inputs)
 
     def residuals(self, theta):
         """r with F(theta) = ||r||^2 / 2, flat, for scipy.optimize.least_squares; with l2, sqrt(l2) times the weights are its last

@@ -1,0 +1,208 @@
+"""A network's loss at one theta: its value and gradient, and products with its Hessian and the Gauss-Newton matrix.
+
+With J the network's Jacobian by theta and H the loss's Hessian by the output, H_F v = J' H J v + (d/dt J(theta + t v)' g), g the loss's
+gradient by the output: the first term alone is the Gauss-Newton product. The second is what comes back through the network, derived
+along v, layer by layer (Pearlmutter 1994, "Fast exact multiplication by the Hessian").
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from .._kernels.calls import Calls, key_of, same
+from .._kernels.plan import Plan
+from ..layers.jacobian import Held
+from ..layers.parameters import views
+from . import losses
+
+KEPT_BYTES = 1 << 28  # of the parts of the data that are kept at a theta; the others are computed anew for each product
+
+
+class _Planned:
+    """A part of the data at a theta, all in kernels. What is computed lies in a plan, which is used for another part, or at another
+    theta, when nobody uses it any more."""
+
+    class Point(NamedTuple):
+        net: object
+        inputs: tuple  # theta, X, y and weights: copies
+        output: np.ndarray
+        kept: object
+        v: np.ndarray  # the loss's gradient by the output
+        adjoint: object
+        calls: Calls
+
+    def __init__(self, f, inputs):
+        key = key_of("at", inputs, ())
+        plan = f._points.find(key)
+        known = plan is not None and all(map(same, plan.state.inputs, inputs))
+        if not known:
+            plan = plan or self._new(f, inputs, key)
+            for own, a in zip(plan.state.inputs, inputs, strict=True):
+                np.copyto(own, a)
+            plan.value = plan.run()
+        self.loss_function, self.at, self.value, self.n_bytes = f.loss, plan.state, plan.value, plan.n_bytes
+        self._held = Held(f._points, plan)
+
+    @staticmethod
+    def _new(f, inputs, key):
+        theta, X, y, *weight = map(np.empty_like, inputs)
+        plan = Plan(theta.dtype.num)
+        net = f.net._bound_to(theta, own=True)
+        for own, buffer in zip(net.buffers.values(), f.net.buffers.values(), strict=True):
+            np.copyto(own, buffer)
+        output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
+        kept, v = net.plan_forward(plan, X, output), plan.empty(*output.shape)
+        f.loss.plan(plan, output, y, v, *weight)
+        adjoint = net.plan_adjoint(plan, output, kept, v, {}, tuple(net.params))
+        plan.key = key
+        plan.state = _Planned.Point(net, (theta, X, y, *weight), output, kept, v, adjoint, Calls(4, 1 << 26))
+        return plan
+
+    def gradient(self):
+        at = self.at
+        theta = at.inputs[0]
+
+        def add(plan, gradient):
+            at.net.plan_backward(plan, at.output, at.kept, at.v, views(gradient, at.net.params))
+
+        return at.calls.results(key_of("gradient", (), ()), theta.dtype.num, (), (theta.shape,), (None,), add)[0]
+
+    def product(self, exact, V):
+        """The products (k, n) with the rows of V (k, n)."""
+        at = self.at
+        _, _, y, *weight = at.inputs
+
+        def add(plan, v, product):
+            for row, out in zip(v, product, strict=True):
+                along, results, dy = views(row, at.net.params), views(out, at.net.params), plan.empty(*at.output.shape)
+                dv = plan.empty(*dy.shape)
+                if exact:
+                    tangent = at.net.plan_tangent(plan, at.kept, along, dy)
+                else:
+                    at.net.plan_mv(plan, at.kept, along, dy)
+                self.loss_function.plan_hessian_mv(plan, at.output, y, dy, dv, *weight)
+                if exact:
+                    at.net.plan_curved(plan, at.output, at.kept, at.adjoint, tangent, dv, results)
+                else:
+                    at.net.plan_backward(plan, at.output, at.kept, dv, results)
+
+        return at.calls.results(key_of(("product", exact), (V,), ()), V.dtype.num, (V,), (V.shape,), (None,), add)[0]
+
+
+class _InPython:
+    """The same where a layer or the loss is the user's own."""
+
+    n_bytes = 0
+
+    def __init__(self, f, inputs):
+        theta, X, y, *weight = inputs
+        self.loss_function, self.y, self.weight = f.loss, y, weight[0] if weight else None
+        self.output, self.jac = f.net.with_theta(theta.copy()).linearize(X.copy())
+        self.value, self.v = losses.value_and_gradient(f.loss, self.output, y, self.weight)
+
+    def gradient(self):
+        return self.jac.tmv(self.v, "theta")["theta"]
+
+    def product(self, exact, V):
+        found = np.empty_like(V)
+        for v, out in zip(V, found, strict=True):
+            moved = losses.hessian_mv(self.loss_function, self.output, self.y, self.jac.mv(theta=v), self.weight)
+            out[...] = self.jac.tmv(moved, "theta")["theta"]
+            if exact:
+                out += self.jac.hessian_mv(self.v, "theta", theta=v)["theta"]
+        return found
+
+
+class Linearized:
+    """F at theta, linearized once: what `Objective.at` gives.
+
+    theta : a copy. value : F(theta), a float. gradient : that of F, as long as theta. All products are exact but for rounding, and
+    know weights and l2; what is written into theta, samples or the network's buffers later changes nothing here.
+
+    >>> import numpy as np
+    >>> X, y = fastlec.datasets.make_blobs(100, 3)
+    >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+    >>> at = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=0.01).at(net.theta)
+    >>> step = np.linalg.lstsq(at.hessian_operator() @ np.eye(net.n_params), -at.gradient)[0]
+    >>> step.shape, bool(at.hessian_mv(step).dot(step) < 1e3)
+    ((51,), True)
+    """
+
+    def __init__(self, objective, theta, batch=None):
+        f = self._f = objective
+        theta, self._answer = f._vector(theta, "theta")
+        self.theta = theta.copy()
+        self.theta.flags.writeable = False
+        X, y, weight = f._select(batch)
+        self._parts, self.value, kept = [], 0.0, 0
+        for i in range(0, len(X), f._part):
+            part = slice(i, i + f._part)
+            inputs = (self.theta, X[part], y[part], *(() if weight is None else (weight[part],)))
+            share, point = len(inputs[1]) / len(X), f._part_at(inputs)
+            self.value += share * point.value
+            kept += point.n_bytes
+            self._parts.append((share, inputs, point if kept <= KEPT_BYTES or not i else None))
+        if f._penalty is not None:
+            self.value += float((f._penalty * self.theta * self.theta).sum()) / 2
+
+    @functools.cached_property
+    def gradient(self):
+        """The gradient of F, as long as theta."""
+        total = self._sum(lambda point: point.gradient())
+        if self._f._penalty is not None:
+            total = total + self._f._penalty * self.theta
+        return total.astype(self._answer, copy=False)
+
+    def _sum(self, term):
+        """The mean of what is computed of the parts, each by its share of the samples."""
+        if len(self._parts) == 1:
+            return term(self._parts[0][2])
+        total = 0.0
+        for share, inputs, point in self._parts:
+            total = total + share * term(point or self._f._part_at(inputs)).astype(np.float64)
+        return total
+
+    def hessian_mv(self, v):
+        """The Hessian of F times v: exact, second derivatives of the network included. Of layers of one's own as
+        `Jacobian.hessian_mv` says. TypeError where the loss has no hessian_mv."""
+        return self._product(True, v)
+
+    def gauss_newton_mv(self, v):
+        """J' H J v, and l2 times the weights of v: the Hessian without the second derivatives of the network, positive semidefinite
+        for convex losses."""
+        return self._product(False, v)
+
+    def hessian_operator(self, damping=0.0):
+        """The Hessian, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator, which multiplies matrices too."""
+        return self._operator(True, "Hessian", damping)
+
+    def gauss_newton_operator(self, damping=0.0):
+        """The Gauss-Newton matrix likewise."""
+        return self._operator(False, "Gauss-Newton matrix", damping)
+
+    def _operator(self, exact, name, damping):
+        from .. import _operator
+
+        n = self._f.n_params
+        operator = _operator.Operator(
+            (n, n), self._answer, lambda v: self._product(exact, v), many=lambda V: self._products(exact, V), name=name
+        )
+        return _operator.identity_plus(operator, damping)
+
+    def _product(self, exact, v):
+        v, _ = self._f._vector(v, "v")
+        return self._products(exact, v[None])[0]
+
+    def _products(self, exact, V):
+        f = self._f
+        if not hasattr(f.loss, "hessian_mv"):
+            raise TypeError(f"loss is a {type(f.loss).__name__}, which has no hessian_mv; products with second derivatives need it")
+        V = np.ascontiguousarray(V, f.dtype)
+        total = self._sum(lambda point: point.product(exact, V))
+        if f._penalty is not None:
+            total = total + f._penalty * V
+        return total.astype(self._answer, copy=False)
+
+    def __repr__(self):
+        return f"<{type(self).__name__} objective: value {self.value:.6g}, {len(self.theta)} parameters>"
