@@ -21,7 +21,7 @@ cdef extern from "table.h" nogil:
     enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack
     enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_residuals, FL_KERNEL_residuals_mv, FL_KERNEL_smooth
-    enum: FL_KERNEL_curve, FL_KERNEL_curve_softmax, FL_KERNEL_curve_norm
+    enum: FL_KERNEL_curve, FL_KERNEL_curve_softmax, FL_KERNEL_curve_norm, FL_KERNEL_outer
     enum: FL_KERNEL_im2col, FL_KERNEL_col2im
     enum: FL_KERNEL_conv, FL_KERNEL_conv_channels, FL_KERNEL_conv_images, FL_KERNEL_conv_pack, FL_KERNEL_conv_weights
     enum: FL_KERNEL_conv_weights_channels, FL_KERNEL_conv_weights_images
@@ -314,6 +314,16 @@ cdef extern from "kernels/curvature.h" nogil:
         const void *variance
         void *out
         void *products
+
+cdef extern from "kernels/outer.h" nogil:
+    ctypedef struct fl_outer_job:
+        fl_job head
+        const void *g
+        const void *x
+        void *out
+        double *norms
+        fl_int m, k, n, ld, per_block
+        int accumulate
 
 cdef extern from "kernels/im2col.h" nogil:
     ctypedef struct fl_columns_job:

@@ -18,6 +18,7 @@ ctypedef union any_job:
     fl_curve_job curve
     fl_curve_softmax_job curve_softmax
     fl_curve_norm_job curve_norm
+    fl_outer_job outer
     fl_sum_job sum
     fl_map_job map
     fl_xent_job xent

@@ -93,6 +93,11 @@ class _Affine(PlannedLayer):
         self.plan_tmv(plan, kept, g, {name: a for name, a in out.items() if name != "b"})
         return v, g
 
+    def plan_samples(self, plan, y, kept, v, out, samples):
+        _, g = self.plan_adjoint(plan, y, kept, v, out, ())
+        self._map.samples(plan, "W", g, kept[0], samples)
+        self._map.bias_samples(plan, "b", g, samples)
+
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         """With g = sigma' v the derivatives of W' g and g x' are W' dg + dW' g and dg x' + g dx'."""
         (x, of), (v, g), (directions, dof) = kept, adjoint, tangent

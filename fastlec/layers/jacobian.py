@@ -1,5 +1,6 @@
 """The derivative of a layer at a point: its Jacobian as products with vectors, as an operator, and as a matrix."""
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -7,9 +8,13 @@ import numpy as np
 
 from .. import _check
 from .._fixed import Settled
-from .._kernels.calls import Calls, settings
+from .._kernels.calls import Calls, key_of, settings
+from .._kernels.plan import Plan
+from .samples import Gradients, Norms
 
 MATRIX_BYTES = 1 << 31  # of an explicit Jacobian, at most
+MANY_BYTES = 1 << 24  # of a layer's values for the directions that are planned together
+MOST_DIRECTIONS = 64  # of those
 INDEX_BYTES = 4  # of each entry of a sparse matrix
 
 
@@ -42,11 +47,17 @@ class Jacobian:
         """JacMV: J times the directions, each of its variable's shape; their sum, of y's shape and dtype."""
         return self._mv(self.plain_directions(directions), out)
 
-    def tmv(self, v, wrt=None, *, out=None):
+    def tmv(self, v, wrt=None, *, out=None, per_sample=False):
         """JacTMV: {variable: J' v} for the variables wrt (a name or several, by default all). v has y's shape.
 
         out : {variable: array} to fill, of their shapes and y's dtype; with it, wrt is by default its names.
+        per_sample : J' v for each sample alone, of which the above is the sum: {parameter: (m, *shape)}. wrt are then parameters, by
+        default all. ValueError where samples depend on each other, as in batch normalisation in training form.
         """
+        if per_sample:
+            if out is not None:
+                raise ValueError("out is given; expected None with per_sample=True")
+            return self._per_sample(self.plain(v, "v", self.y.shape), self._parameters(wrt))
         if wrt is None:
             wrt = self.layer.variables if out is None else out
         wrt = _check.names(wrt, "wrt")
@@ -60,6 +71,104 @@ class Jacobian:
             if name in out:
                 _check.output(out[name], shape, self.y.dtype, f"out[{name!r}]")
         return self._tmv(self.plain(v, "v", self.y.shape), wrt, out)
+
+    def _parameters(self, wrt):
+        """Names of parameters, whose derivatives by single samples are asked for."""
+        wrt = tuple(self.layer.params) if wrt is None else _check.names(wrt, "wrt")
+        for name in wrt:
+            self.shape_of(name)
+        if "x" in wrt:
+            raise ValueError("wrt has 'x'; expected parameters, for J' v by x belongs to single samples already")
+        self._apart("derivatives by single samples")
+        return tuple(dict.fromkeys(wrt))
+
+    def _apart(self, what):
+        if self.layer.couples_samples:
+            raise ValueError(
+                f"samples of y depend on several samples of x, so there are no {what}; take net(x)'s form, not that in training"
+            )
+
+    def _per_sample(self, v, wrt):
+        found = {name: np.empty((len(v), *self.shape_of(name)), self.y.dtype) for name in wrt}
+        for i in range(len(v)):
+            y, jac = self.layer.linearize(self.x[i : i + 1])
+            for name, a in jac.tmv(v[i : i + 1], wrt).items():
+                found[name][i] = a
+        return found
+
+    def sample_norms(self, v, wrt=None):
+        """The squared norms of ``tmv(v, wrt, per_sample=True)``, (m,) float64: of all parameters wrt together, by default all. Of
+        dense layers they are |g_i|^2 |x_i|^2, and no gradient is made (Goodfellow 2015, "Efficient per-example gradient
+        computations")."""
+        return self._sample_norms(self.plain(v, "v", self.y.shape), self._parameters(wrt))
+
+    def _sample_norms(self, v, wrt):
+        found = self._per_sample(v, wrt)
+        return sum((a.reshape(len(v), -1).astype(np.float64) ** 2).sum(axis=1) for a in found.values())
+
+    def mv_many(self, **directions):
+        """J times several directions: arrays (k, *shape of the variable), k directions, to (k, *y.shape). Their sum where
+        there are several variables, as in `mv`. One call computes many directions."""
+        if not directions:
+            raise ValueError(f"no direction is given; expected one or more of {', '.join(self.variables)}")
+        directions = {name: self.plain_many(a, name, self.shape_of(name)) for name, a in directions.items()}
+        lengths = {len(a) for a in directions.values()}
+        if len(lengths) > 1:
+            raise ValueError(f"directions have {sorted(lengths)} rows; expected one number of them")
+        return self._mv_many(directions, *lengths)
+
+    def _mv_many(self, directions, k):
+        found = np.empty((k, *self.y.shape), self.y.dtype)
+        for i, out in enumerate(found):
+            out[...] = self._mv({name: a[i] for name, a in directions.items()}, None)
+        return found
+
+    def tmv_many(self, V, wrt=None):
+        """J' times several vectors, V (k, *y.shape): {variable: (k, *shape)} for the variables wrt, by default all."""
+        wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
+        for name in wrt:
+            self.shape_of(name)
+        return self._tmv_many(self.plain_many(V, "V", self.y.shape), tuple(dict.fromkeys(wrt)))
+
+    def _tmv_many(self, V, wrt):
+        found = {name: np.empty((len(V), *self.shape_of(name)), self.y.dtype) for name in wrt}
+        for i, v in enumerate(V):
+            for name, a in self._tmv(v, wrt, {}).items():
+                found[name][i] = a
+        return found
+
+    def plain_many(self, a, name, shape):
+        a = _check.as_array(a, name)
+        if a.ndim != len(shape) + 1 or a.shape[1:] != tuple(shape):
+            raise ValueError(f"{name} has shape {a.shape}; expected (k, {', '.join(map(str, shape))}), k directions")
+        _check.float_dtype(a.dtype, name)
+        return _check.plain(a, self.y.dtype, name)
+
+    def blocks(self, name="x"):
+        """The Jacobian of each sample of y by its own sample of x, (m, outputs, inputs), both raveled in C order; or by a parameter,
+        (m, outputs, its size). ValueError where samples depend on each other; MemoryError above 2 GiB."""
+        shape, m = self.shape_of(name), len(self.y)
+        self._apart("blocks of the Jacobian")
+        outputs, inputs = self.y[:1].size if m else math.prod(self.y.shape[1:]), math.prod(shape[1:] if name == "x" else shape)
+        if m * outputs * inputs * self.y.itemsize > MATRIX_BYTES:
+            raise MemoryError(f"the Jacobians by {name!r} of {m} samples are larger than 2 GiB; use mv, tmv or operator")
+        if name != "x":
+            return self._parameter_blocks(name, outputs, inputs)
+        if inputs < outputs:
+            units = np.broadcast_to(np.eye(inputs, dtype=self.y.dtype)[:, None], (inputs, m, inputs))
+            found = self.mv_many(x=units.reshape(inputs, *shape)).reshape(inputs, m, outputs)
+            return found.transpose(1, 2, 0)
+        units = np.broadcast_to(np.eye(outputs, dtype=self.y.dtype)[:, None], (outputs, m, outputs))
+        found = self.tmv_many(units.reshape(outputs, *self.y.shape), "x")["x"].reshape(outputs, m, inputs)
+        return found.swapaxes(0, 1)
+
+    def _parameter_blocks(self, name, outputs, inputs):
+        found = np.empty((len(self.y), outputs, inputs), self.y.dtype)
+        for j in range(outputs):
+            unit = np.zeros(self.y.shape, self.y.dtype)
+            unit.reshape(len(unit), -1)[:, j] = 1
+            found[:, j] = self._per_sample(unit, (name,))[name].reshape(len(unit), -1)
+        return found
 
     def hessian_mv(self, v, wrt=None, **directions):
         """The derivative of ``tmv(v, wrt)`` along the directions of x and parameters: {variable: array}, the Hessian of <v, f> by
@@ -91,6 +200,10 @@ class Jacobian:
         """{variable of the layer: array} for arrays by the names that mv and tmv know."""
         return arrays
 
+    def by_variable_many(self, arrays):
+        """`by_variable` of arrays (k, ...), for each of k directions or samples."""
+        return arrays
+
     def are_apart(self, names):
         """Whether these variables have no numbers in common."""
         return True
@@ -113,19 +226,42 @@ class Jacobian:
             if name not in found:
                 raise ValueError(f"{what} gave nothing for {name!r}; expected arrays for {', '.join(wrt)}")
         return {
-            name: own_result(self.layer, f"{method} by {name!r}", found[name], self.shape_of(name), self.y.dtype) for name in wrt
+            name: own_result(self.layer, f"{method} by {name!r}", found[name], self.shape_of(name), self.y.dtype)
+            for name in wrt
         }
 
     def operator(self, name):
-        """J by one variable as a scipy.sparse.linalg.LinearOperator, (y.size, variable's size)."""
-        from scipy.sparse.linalg import LinearOperator
+        """J by one variable, or by several together, as a scipy.sparse.linalg.LinearOperator, (y.size, size of the variables).
 
-        shape = self.shape_of(name)
-        return LinearOperator(
-            (self.y.size, int(np.prod(shape))),
-            matvec=lambda u: self.mv(**{name: np.reshape(u, shape)}).ravel(),
-            rmatvec=lambda u: self.tmv(np.reshape(u, self.y.shape), (name,))[name].ravel(),
-            dtype=self.y.dtype,
+        name : a name or several, such as ("0.W", "2.b") or ("x", "theta"): the operator's vectors are then those of the variables one
+        after the other. Matrices are multiplied in one pass: ``operator @ V``, ``operator.T @ U``.
+        """
+        from .._operator import Operator
+
+        names = _check.names(name, "name")
+        shapes = {name: tuple(self.shape_of(name)) for name in names}
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        ends = np.cumsum(sizes)
+
+        def split(V):
+            """{name: the part of the rows of V}."""
+            return {
+                name: V[..., end - size : end].reshape(*V.shape[:-1], *shape)
+                for (name, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
+            }
+
+        def joined(found, k):
+            parts = [found[name].reshape(*k, -1) for name in shapes]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+        return Operator(
+            (self.y.size, int(sum(sizes))),
+            self.y.dtype,
+            lambda v: self.mv(**split(v)),
+            lambda u: joined(self.tmv(u.reshape(self.y.shape), tuple(shapes)), ()),
+            lambda V: self.mv_many(**split(V)),
+            lambda U: joined(self.tmv_many(U.reshape(-1, *self.y.shape), tuple(shapes)), (len(U),)),
+            name=f"Jacobian of {type(self.layer).__name__} by {', '.join(shapes)}",
         )
 
     def matrix(self, name):
@@ -196,13 +332,13 @@ class PlannedJacobian(Jacobian):
         found = self._calls.call(("mv", tuple(directions), settings()), directions.values(), (out,))
         return super().mv(out=out, **directions) if found is None else found[0]
 
-    def tmv(self, v, wrt=None, *, out=None):
-        if out is None:
+    def tmv(self, v, wrt=None, *, out=None, per_sample=False):
+        if out is None and not per_sample:
             wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
             found = self._calls.call(("tmv", wrt, settings()), (v,))
             if found is not None:
                 return dict(zip(wrt, found, strict=True))
-        return super().tmv(v, wrt, out=out)
+        return super().tmv(v, wrt, out=out, per_sample=per_sample)
 
     mv.__doc__, tmv.__doc__ = Jacobian.mv.__doc__, Jacobian.tmv.__doc__
 
@@ -234,12 +370,98 @@ class PlannedJacobian(Jacobian):
         found = self._calls.results(("tmv", names, settings()), self.y.dtype.num, (v,), shapes, outs, add)
         return dict(zip(names, found, strict=True))
 
+    def _mv_many(self, directions, k):
+        if "mv" in self.layer._overridden:
+            return super()._mv_many(directions, k)
+        if len(directions) > 1:  # some of them may be of one variable, and add up
+            directions = {name: np.ascontiguousarray(a) for name, a in self.by_variable_many(directions).items()}
+        found = Plan(self.y.dtype.num).empty(k, *self.y.shape)
+
+        def add(plan, *slots):
+            *given, DY = slots
+            for *along, dy in zip(*given, DY, strict=True):
+                self.layer.plan_mv(plan, self.kept, self.by_variable(dict(zip(directions, along, strict=True))), dy)
+
+        for part in self._chunks(k):
+            given = tuple(a[part] for a in directions.values())
+            out = found[part]
+            key = key_of(("mv_many", *directions), given, ())
+            self._calls.results(key, self.y.dtype.num, given, (out.shape,), (out,), add)
+        return found
+
+    def _tmv_many(self, V, wrt):
+        if "tmv" in self.layer._overridden:
+            return super()._tmv_many(V, wrt)
+        if not self.are_apart(wrt):
+            return {name: self._tmv_many(V, (name,))[name] for name in wrt}
+        found = {name: Plan(V.dtype.num).empty(len(V), *self.shape_of(name)) for name in wrt}
+
+        def add(plan, V, *slots):
+            for v, *outs in zip(V, *slots, strict=True):
+                self.layer.plan_backward(plan, self._y, self.kept, v, self.by_variable(dict(zip(wrt, outs, strict=True))))
+
+        for part in self._chunks(len(V)):
+            outs = [a[part] for a in found.values()]
+            key = key_of(("tmv_many", *wrt), (V[part],), ())
+            self._calls.results(key, V.dtype.num, (V[part],), [a.shape for a in outs], outs, add)
+        return found
+
+    def _chunks(self, k):
+        """Slices of k directions that are planned together: few enough for memory and caches."""
+        values = len(self.y) * self.layer._widest(self.x.shape[1:]) * self.y.itemsize
+        size = min(max(MANY_BYTES // max(values, 1), 1), MOST_DIRECTIONS)
+        return [slice(i, min(i + size, k)) for i in range(0, k, size)]
+
+    def _per_sample(self, v, wrt):
+        if not self._plans_samples(wrt):
+            return super()._per_sample(v, wrt)
+
+        def add(plan, v, *slots):
+            arrays = {}
+            for name, a in zip(wrt, slots, strict=True):
+                arrays |= self.by_variable_many({name: a})
+            self.layer.plan_samples(plan, self._y, self.kept, v, {}, Gradients(plan, arrays))
+
+        shapes, key = [(len(v), *self.shape_of(name)) for name in wrt], ("per sample", wrt, settings())
+        found = self._calls.results(key, v.dtype.num, (v,), shapes, [None] * len(wrt), add)
+        return dict(zip(wrt, found, strict=True))
+
+    def _sample_norms(self, v, wrt):
+        if not self._plans_samples(wrt) or not len(v):
+            return super()._sample_norms(v, wrt)
+        shapes = {name: a.shape for name, a in self.by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
+        plan, total = Plan(v.dtype.num), np.zeros(len(v))
+        self.layer.plan_samples(plan, self._y, self.kept, v, {}, Norms(plan, shapes, total))
+        plan.run()
+        return total
+
+    def _parameter_blocks(self, name, outputs, inputs):
+        if not self._plans_samples((name,)):
+            return super()._parameter_blocks(name, outputs, inputs)
+        m, shape = len(self.y), self.shape_of(name)
+
+        def add(plan, found):
+            for j in range(outputs):
+                unit = plan.empty(*self.y.shape)
+                unit[...] = 0
+                unit.reshape(m, -1)[:, j] = 1
+                arrays = self.by_variable_many({name: found[:, j].reshape(m, *shape)})
+                self.layer.plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
+
+        key = "blocks", name, settings()
+        return self._calls.results(key, self.y.dtype.num, (), ((m, outputs, inputs),), (None,), add)[0]
+
+    def _plans_samples(self, wrt):
+        return self.layer.plans_second and "tmv" not in self.layer._overridden and self.are_apart(wrt)
+
     def _hessian_mv(self, v, wrt, directions):
         if not self.layer.plans_second:
             return differences(self, v, wrt, self.by_variable(directions))
         if not self.are_apart(wrt):
             return {name: self._hessian_mv(v, (name,), directions)[name] for name in wrt}
-        given = self.by_variable(directions) if len(directions) > 1 else directions  # which add up where they are of one variable
+        given = (
+            self.by_variable(directions) if len(directions) > 1 else directions
+        )  # which add up where they are of one variable
 
         def add(plan, v, *slots):
             along = self.by_variable(dict(zip(given, slots[: len(given)], strict=True)))

@@ -6,6 +6,7 @@ A map adds jobs to a plan, which end with the epilogue `after`:
     backward(plan, v, W, dx)     dx = W' v, the transpose of the derivative by x
     weights(plan, v, x, dW)      dW = v x', the transpose of the derivative by W
     weights_sum(plan, terms, dW) dW = the sum of v x' over the terms (v, x)
+    samples, bias_samples        v x', and the sum of v, for each sample alone, as `samples.py` says
     bias(plan, v, db)            db = the sum of v over all places where the bias is added; with g, of g = v and the epilogue.
                                  g or db may be None; update: db is the bias, which takes the optimizer's step
 
@@ -59,6 +60,12 @@ class Matrix:
 
     def weights_sum(self, plan, terms, dW):
         plan_sum(plan, [(self.weights, *term) for term in terms], dW)
+
+    def samples(self, plan, name, v, x, samples):
+        samples.outer(name, v, x)
+
+    def bias_samples(self, plan, name, v, samples):
+        samples.outer(name, v, None)
 
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
         slope.slope(plan, v, g, after=after, total=db, update=update)
@@ -130,6 +137,12 @@ class Convolution(NamedTuple):
             self.weights(plan, v, x, part)
         if len(terms) > 1:
             sums.total(plan, parts, dW)
+
+    def samples(self, plan, name, v, x, samples):
+        samples.each(name, lambda i, dW: self.weights(plan, v[i : i + 1], x[i : i + 1], dW))
+
+    def bias_samples(self, plan, name, v, samples):
+        samples.each(name, lambda i, db: self.bias(plan, v[i : i + 1], db))
 
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
         channel_sums.slope(plan, v, g, after=after, total=db, update=update)

@@ -58,6 +58,10 @@ class _BatchNorm(PlannedLayer):
     def _plan_derivative(self, plan, kept, v, out, **more):
         kernels.derivative(plan, *kept, self.params.get("gamma"), v, out, self.eps, batch=self.training, **more)
 
+    def _sample(self, kept, i):
+        x, moments = kept  # which are those of all samples
+        return x[i : i + 1], moments
+
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         moments = None if self.training else (self.buffers["running_mean"], self.buffers["running_var"])
         total = channel_sums.slope if dv.ndim == 4 else slope.slope

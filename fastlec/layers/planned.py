@@ -218,6 +218,22 @@ class PlannedLayer(Layer):
         """Whether there are jobs for second derivatives: not where a subclass outside fastlec says some of the jobs alone."""
         return self.planned and (not self._plans_itself or "plan_curved" in self._own_methods)
 
+    def plan_samples(self, plan, y, kept, v, out, samples):
+        """Fills out, {} or {"x": array}, with J' v, and gives samples (`samples.py`) the gradient of each parameter that it names by
+        each sample alone: here by passes of one sample."""
+        outer = self.outer_derivative(y, kept)
+        if outer is not None:
+            g = plan.empty(*v.shape)
+            multiply(plan, v, g, outer)
+            v = g
+        self.plan_tmv(plan, kept, v, out)
+        for name in samples.names:
+            samples.each(name, lambda i, a, name=name: self.plan_tmv(plan, self._sample(kept, i), v[i : i + 1], {name: a}))
+
+    def _sample(self, kept, i):
+        """What plan_forward would have kept of sample i alone."""
+        return tuple(a[i : i + 1] if isinstance(a, np.ndarray) else a for a in kept)
+
     def plan_tangent(self, plan, kept, directions, dy):
         self.plan_mv(plan, kept, directions, dy)
         return directions

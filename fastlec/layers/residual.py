@@ -107,6 +107,12 @@ class _Identity(_Hidden):
             self._second.weights(plan, v, h, out["W2"])
         return v, u, g
 
+    def plan_samples(self, plan, y, kept, v, out, samples):
+        (x, h, _), (_, _, g) = kept, self.plan_adjoint(plan, y, kept, v, out, ())
+        self._first.samples(plan, "W1", g, x, samples)
+        self._first.bias_samples(plan, "b", g, samples)
+        self._second.samples(plan, "W2", v, h, samples)
+
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         (x, h, of), (v, u, g), (directions, dh, dof) = kept, adjoint, tangent
         if out.keys() & {"x", "W1", "b"}:
@@ -175,6 +181,12 @@ class _Projected(_Hidden):
         if "W2" in out:
             self._second.weights(plan, v, x, out["W2"])
         return v, g
+
+    def plan_samples(self, plan, y, kept, v, out, samples):
+        x, (_, g) = kept[0], self.plan_adjoint(plan, y, kept, v, out, ())
+        self._first.samples(plan, "W1", g, x, samples)
+        self._first.bias_samples(plan, "b", g, samples)
+        self._second.samples(plan, "W2", v, x, samples)
 
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         (x, _, of), (v, g), (directions, dof) = kept, adjoint, tangent

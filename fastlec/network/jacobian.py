@@ -26,6 +26,18 @@ class ThetaJacobian:
             name: named[name] + others[name] if name in others and name in named else a for name, a in (named | others).items()
         }
 
+    def by_variable_many(self, arrays):
+        if "theta" not in arrays:
+            return arrays
+        theta, named, start = arrays["theta"], {}, 0
+        for name, a in self.layer.params.items():
+            named[name] = theta[:, start : start + a.size].reshape(len(theta), *a.shape)
+            start += a.size
+        others = {name: a for name, a in arrays.items() if name != "theta"}
+        return {
+            name: named[name] + others[name] if name in others and name in named else a for name, a in (named | others).items()
+        }
+
     def are_apart(self, names):
         return "theta" not in names or set(names) <= {"x", "theta"}
 
@@ -47,7 +59,6 @@ class NetworkJacobian(ThetaJacobian, Jacobian):
             found["theta"] = joined([found[name] for name in self.layer.params])
         return {name: _check.fill(out.get(name), found[name]) for name in wrt}
 
-
     def _hessian_mv(self, v, wrt, directions):
         """Forward over reverse, layer by layer: what comes back to a layer, and the derivative of that."""
         names = tuple(dict.fromkeys(own for name in wrt for own in (self.layer.params if name == "theta" else (name,))))
@@ -59,6 +70,22 @@ class NetworkJacobian(ThetaJacobian, Jacobian):
 
 class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
     """The Jacobian of a network of fastlec's layers."""
+
+    def matrix(self, name):
+        """As of every layer; where samples do not depend on each other, by x a scipy.sparse.bsr_array of their blocks."""
+        if self.layer.couples_samples or not self.layer.plans_second:
+            return super().matrix(name)
+        if name != "x":
+            self.check_matrix(name)
+            found = self.blocks(name)
+            return found.reshape(-1, found.shape[-1])
+        from scipy.sparse import bsr_array
+
+        blocks = np.ascontiguousarray(self.blocks("x"))
+        if not blocks.size:
+            return super().matrix(name)
+        m, *size = blocks.shape
+        return bsr_array((blocks, np.arange(m), np.arange(m + 1)), shape=(self.y.size, self.x.size), blocksize=tuple(size))
 
     def _tmv(self, v, wrt, out):
         if self.are_apart(wrt):

@@ -13,6 +13,7 @@ from ..layers.base import Layer
 from ..layers.parameters import Parameters, as_parameters, check_params, joined, one_dtype
 from ..layers.planned import PlannedLayer, multiply, reshaped
 from ..layers.registry import kind
+from ..layers.samples import Within
 from .forward import chunk_size
 from .jacobian import NetworkJacobian, PlannedNetworkJacobian
 from .prediction import predicted, probabilities
@@ -516,6 +517,12 @@ class Network(PlannedLayer):
 
         self._plan_down(plan, kept, v, out, (*out, *wrt), step)
         return adjoints
+
+    def plan_samples(self, plan, y, kept, v, out, samples):
+        def step(i, layer, y, own, v, wanted):
+            layer.plan_samples(plan, y, own, v, wanted, Within(samples, f"{i}."))
+
+        self._plan_down(plan, kept, v, out, (*out, *samples.names), step)
 
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         def step(i, layer, y, own, dv, wanted):

@@ -197,7 +197,9 @@ class Linearized:
     def _products(self, exact, V):
         f = self._f
         if not hasattr(f.loss, "hessian_mv"):
-            raise TypeError(f"loss is a {type(f.loss).__name__}, which has no hessian_mv; products with second derivatives need it")
+            raise TypeError(
+                f"loss is a {type(f.loss).__name__}, which has no hessian_mv; products with second derivatives need it"
+            )
         V = np.ascontiguousarray(V, f.dtype)
         total = self._sum(lambda point: point.product(exact, V))
         if f._penalty is not None:

@@ -203,6 +203,31 @@ class Objective:
         minres."""
         return self.at(theta).gauss_newton_operator(damping)
 
+    def sample_gradients(self, theta, batch=None):
+        """The gradient of each sample's term w_i l_i by theta, (m, n_params), in theta's dtype: F's gradient is their mean, and l2
+        times the weights. Weights as those of samples, of mean 1. ValueError where samples depend on each other."""
+        theta, answer = self._vector(theta, "theta")
+        X, y, weight = self._select(batch)
+        found = np.empty((len(X), self.n_params), answer)
+        for part, jac, v in self._sample_terms(theta, X, y, weight):
+            found[part] = jac.tmv(v, "theta", per_sample=True)["theta"]
+        return found
+
+    def sample_gradient_norms(self, theta, batch=None):
+        """The squared norms of `sample_gradients`, (m,) float64, in dense networks without making these."""
+        theta, _ = self._vector(theta, "theta")
+        X, y, weight = self._select(batch)
+        return np.concatenate([jac.sample_norms(v, "theta") for _, jac, v in self._sample_terms(theta, X, y, weight)])
+
+    def _sample_terms(self, theta, X, y, weight):
+        """(rows, the network's Jacobian there, the gradients of w_i l_i by the outputs), part by part."""
+        net = self.net.with_theta(theta)
+        for i in range(0, len(X), self._part):
+            part = slice(i, i + self._part)
+            output, jac = net.linearize(X[part])
+            _, v = losses.value_and_gradient(self.loss, output, y[part], _part_of(weight, part))
+            yield part, jac, v * len(output)
+
     def _part_at(self, inputs):
         return (_Planned if self._second_in_kernels else _InPython)(self, inputs)
 

@@ -1,0 +1,32 @@
+/* outer.c: the gradient of a matrix by each sample alone, and its norm. */
+#include "kernels/outer.h"
+#include "shared/blocks.h"
+#include "simd/simd.h"
+
+static double squares(const real *x, fl_int n)
+{
+    double sum = 0;
+    for (fl_int j = 0; j < n; j++) sum += (double)x[j] * (double)x[j];
+    return sum;
+}
+
+void FL_ENTRY(outer)(const fl_job *head, fl_int block, void *scratch)
+{
+    const fl_outer_job *job = (const fl_outer_job *)head;
+    const fl_int k = job->k, n = job->n, from = block * job->per_block, to = fl_min(from + job->per_block, job->m);
+    (void)scratch;
+    for (fl_int i = from; i < to; i++) {
+        const real *g = (const real *)job->g + i * k, *x = job->x ? (const real *)job->x + i * n : NULL;
+        if (job->norms) {
+            job->norms[i] = (job->accumulate ? job->norms[i] : 0) + squares(g, k) * (x ? squares(x, n) : 1);
+            continue;
+        }
+        real *out = (real *)job->out + i * job->ld;
+        if (!x) memcpy(out, g, (size_t)k * sizeof(real));
+        else
+            for (fl_int p = 0; p < k; p++, out += n) {
+                const real factor = g[p];
+                for (fl_int j = 0; j < n; j++) out[j] = factor * x[j];
+            }
+    }
+}

@@ -1,0 +1,6 @@
+import numpy as np
+
+from .plan import Plan
+
+def products(plan: Plan, g: np.ndarray, x: np.ndarray | None, out: np.ndarray) -> None: ...
+def norms(plan: Plan, g: np.ndarray, x: np.ndarray | None, out: np.ndarray, accumulate: bool) -> None: ...
