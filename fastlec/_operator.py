@@ -10,8 +10,8 @@ from . import _check
 
 
 class Operator(LinearOperator):
-    """A @ v = mv(v) and A.T @ u = tmv(u), flat real vectors; many, tmany : the same of the rows of a matrix, (k, n) to (k, m), or None.
-    name : what it is, for repr and messages. A symmetric one has no tmv."""
+    """A @ v = mv(v) and A.T @ u = tmv(u), flat real vectors; many, tmany : the same of the rows of a matrix, (k, n) to (k, m), or
+    None. name : what it is, for repr and messages. A symmetric one has no tmv."""
 
     def __init__(self, shape, dtype, mv, tmv=None, many=None, tmany=None, *, name):
         super().__init__(dtype, shape)

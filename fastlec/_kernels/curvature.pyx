@@ -3,7 +3,6 @@
 order, of the plan's dtype, unless said otherwise."""
 
 cimport numpy as cnp
-from libc.stdint cimport int64_t
 
 from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
@@ -35,8 +34,8 @@ def activation(Plan plan not None, int activation, cnp.ndarray v not None, cnp.n
 
 def softmax(Plan plan not None, cnp.ndarray x not None, cnp.ndarray targets not None, cnp.ndarray u not None,
             cnp.ndarray out not None, double count, cnp.ndarray weight=None, double smoothing=0):
-    """out = the Hessian of the softmax cross-entropy by its logits x (m, n) times u, over count: p (u - p'u) for each row, times the
-    sum of its targets, rows (m, n) or int64 labels (m,), and its weight, float64. out is not u."""
+    """out = the Hessian of the softmax cross-entropy by its logits x (m, n) times u, over count: p (u - p'u) for each row, times
+    the sum of its targets, rows (m, n) or int64 labels (m,), and its weight, float64. out is not u."""
     cdef fl_curve_softmax_job *job
     cdef fl_int m, n
     plan.check(x, "x", 2)

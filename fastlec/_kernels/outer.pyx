@@ -35,9 +35,9 @@ def products(Plan plan not None, cnp.ndarray g not None, cnp.ndarray x, cnp.ndar
     apart."""
     cdef fl_outer_job *job
     cdef fl_int size = cnp.PyArray_DIM(g, 1) * (1 if x is None else cnp.PyArray_DIM(x, 1))
-    cdef object first = out[0] if cnp.PyArray_DIM(out, 0) else None
-    if cnp.PyArray_DIM(out, 0) != cnp.PyArray_DIM(g, 0) or (first is not None and (first.size != size or not first.flags.c_contiguous)):
-        raise ValueError(f"out has shape {(<object>out).shape}; expected {cnp.PyArray_DIM(g, 0)} samples of {size} elements in C order")
+    cdef fl_int m = cnp.PyArray_DIM(g, 0)
+    if cnp.PyArray_DIM(out, 0) != m or (m and (out[0].size != size or not out[0].flags.c_contiguous)):
+        raise ValueError(f"out has shape {(<object>out).shape}; expected {m} samples of {size} elements in C order")
     if cnp.PyArray_TYPE(out) != plan.typenum or not cnp.PyArray_ISALIGNED(out):
         raise ValueError("out: expected an aligned array of the plan's dtype")
     job = new(plan, g, x, size)

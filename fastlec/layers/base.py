@@ -42,7 +42,7 @@ class Layer(Fixed):
     where a variable is "x" or the name of a parameter. One that has buffers (``super().__init__(params, buffers)``; in the dtype of
     params, copied if they have another) or is another function in training than afterwards may also define
 
-        hessian_mv(kept, v, directions, wrt)    the derivative of tmv(kept, v, wrt) along the directions, exactly; without, differences
+        hessian_mv(kept, v, directions, wrt)    the derivative of tmv(kept, v, wrt) along the directions; by default differences
         for_training()              the layer that training steps linearize, of the same params and buffers; by default itself
         update_buffers(kept)        writes into the buffers what a training step changes of them; kept as of evaluate
         couples_samples             True where a sample of y depends on other samples of x than its own

@@ -51,8 +51,8 @@ class Jacobian:
         """JacTMV: {variable: J' v} for the variables wrt (a name or several, by default all). v has y's shape.
 
         out : {variable: array} to fill, of their shapes and y's dtype; with it, wrt is by default its names.
-        per_sample : J' v for each sample alone, of which the above is the sum: {parameter: (m, *shape)}. wrt are then parameters, by
-        default all. ValueError where samples depend on each other, as in batch normalisation in training form.
+        per_sample : J' v for each sample alone, of which the above is the sum: {parameter: (m, *shape)}. wrt are then parameters,
+        by default all. ValueError where samples depend on each other, as in batch normalisation in training form.
         """
         if per_sample:
             if out is not None:
@@ -79,10 +79,10 @@ class Jacobian:
             self.shape_of(name)
         if "x" in wrt:
             raise ValueError("wrt has 'x'; expected parameters, for J' v by x belongs to single samples already")
-        self._apart("derivatives by single samples")
+        self._check_uncoupled("derivatives by single samples")
         return tuple(dict.fromkeys(wrt))
 
-    def _apart(self, what):
+    def _check_uncoupled(self, what):
         if self.layer.couples_samples:
             raise ValueError(
                 f"samples of y depend on several samples of x, so there are no {what}; take net(x)'s form, not that in training"
@@ -91,7 +91,7 @@ class Jacobian:
     def _per_sample(self, v, wrt):
         found = {name: np.empty((len(v), *self.shape_of(name)), self.y.dtype) for name in wrt}
         for i in range(len(v)):
-            y, jac = self.layer.linearize(self.x[i : i + 1])
+            jac = self.layer.linearize(self.x[i : i + 1])[1]
             for name, a in jac.tmv(v[i : i + 1], wrt).items():
                 found[name][i] = a
         return found
@@ -104,7 +104,7 @@ class Jacobian:
 
     def _sample_norms(self, v, wrt):
         found = self._per_sample(v, wrt)
-        return sum((a.reshape(len(v), -1).astype(np.float64) ** 2).sum(axis=1) for a in found.values())
+        return sum(((a.reshape(len(v), -1).astype(np.float64) ** 2).sum(axis=1) for a in found.values()), np.zeros(len(v)))
 
     def mv_many(self, **directions):
         """J times several directions: arrays (k, *shape of the variable), k directions, to (k, *y.shape). Their sum where
@@ -145,10 +145,10 @@ class Jacobian:
         return _check.plain(a, self.y.dtype, name)
 
     def blocks(self, name="x"):
-        """The Jacobian of each sample of y by its own sample of x, (m, outputs, inputs), both raveled in C order; or by a parameter,
-        (m, outputs, its size). ValueError where samples depend on each other; MemoryError above 2 GiB."""
+        """The Jacobian of each sample of y by its own sample of x, (m, outputs, inputs), both raveled in C order; or by a
+        parameter, (m, outputs, its size). ValueError where samples depend on each other; MemoryError above 2 GiB."""
         shape, m = self.shape_of(name), len(self.y)
-        self._apart("blocks of the Jacobian")
+        self._check_uncoupled("blocks of the Jacobian")
         outputs, inputs = self.y[:1].size if m else math.prod(self.y.shape[1:]), math.prod(shape[1:] if name == "x" else shape)
         if m * outputs * inputs * self.y.itemsize > MATRIX_BYTES:
             raise MemoryError(f"the Jacobians by {name!r} of {m} samples are larger than 2 GiB; use mv, tmv or operator")
@@ -233,8 +233,8 @@ class Jacobian:
     def operator(self, name):
         """J by one variable, or by several together, as a scipy.sparse.linalg.LinearOperator, (y.size, size of the variables).
 
-        name : a name or several, such as ("0.W", "2.b") or ("x", "theta"): the operator's vectors are then those of the variables one
-        after the other. Matrices are multiplied in one pass: ``operator @ V``, ``operator.T @ U``.
+        name : a name or several, such as ("0.W", "2.b") or ("x", "theta"): the operator's vectors are then those of the variables,
+        one after the other. Matrices are multiplied in one pass: ``operator @ V``, ``operator.T @ U``.
         """
         from .._operator import Operator
 
@@ -246,12 +246,12 @@ class Jacobian:
         def split(V):
             """{name: the part of the rows of V}."""
             return {
-                name: V[..., end - size : end].reshape(*V.shape[:-1], *shape)
+                name: V[..., end - size : end].reshape((*V.shape[:-1], *shape))
                 for (name, shape), size, end in zip(shapes.items(), sizes, ends, strict=True)
             }
 
         def joined(found, k):
-            parts = [found[name].reshape(*k, -1) for name in shapes]
+            parts = [found[name].reshape(*k, size) for name, size in zip(shapes, sizes, strict=True)]
             return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
 
         return Operator(

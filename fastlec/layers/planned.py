@@ -38,8 +38,8 @@ class PlannedLayer(Layer):
     and, for exact products with second derivatives (`Jacobian.hessian_mv`), unless these vanish where there are any:
 
         plan_tangent(plan, kept, directions, dy)   plan_mv; returns what plan_curved needs of the directions (tangent)
-        plan_adjoint(plan, y, kept, v, out, wrt)   plan_backward; returns what plan_curved needs of v (adjoint), when it is asked for
-                                                   the variables wrt
+        plan_adjoint(plan, y, kept, v, out, wrt)   plan_backward; returns what plan_curved needs of v (adjoint) where it is asked
+                                                   for the variables wrt
         plan_curved(plan, y, kept, adjoint, tangent, dv, out)
                                                    fills out with the derivative of J' v along the tangent and, for v, along dv
 
@@ -219,8 +219,8 @@ class PlannedLayer(Layer):
         return self.planned and (not self._plans_itself or "plan_curved" in self._own_methods)
 
     def plan_samples(self, plan, y, kept, v, out, samples):
-        """Fills out, {} or {"x": array}, with J' v, and gives samples (`samples.py`) the gradient of each parameter that it names by
-        each sample alone: here by passes of one sample."""
+        """Fills out, {} or {"x": array}, with J' v, and gives samples (`samples.py`) the gradient of each parameter that it names
+        by each sample alone: here by passes of one sample."""
         outer = self.outer_derivative(y, kept)
         if outer is not None:
             g = plan.empty(*v.shape)
@@ -353,8 +353,8 @@ class PlannedLayer(Layer):
         return PlannedJacobian(self, x, y, kept)
 
     def linearize(self, x):
-        """(y, jac): the forward map and its `Jacobian` at x. y is read-only. jac has copies of x and the parameters: what is written
-        into these later changes nothing of it."""
+        """(y, jac): the forward map and its `Jacobian` at x. y is read-only. jac has copies of x and the parameters: what is
+        written into these later changes nothing of it."""
         if not self.planned:
             y, jac = super().linearize(x)
             if isinstance(jac, PlannedJacobian):

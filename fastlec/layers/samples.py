@@ -1,7 +1,7 @@
 """Derivatives by the parameters for each sample alone: where they go when a layer's `plan_samples` adds the jobs that compute them.
 
-A layer calls ``outer(name, g, x)`` for a parameter whose gradient by sample i is g_i x_i' (g (m, k), x (m, n), or None for ones), else
-``each(name, compute)``, where compute(i, out) adds the jobs that fill out, of the parameter's shape, with that by sample i.
+A layer calls ``outer(name, g, x)`` for a parameter whose gradient by sample i is g_i x_i' (g (m, k), x (m, n), or None for ones),
+else ``each(name, compute)``, where compute(i, out) adds the jobs that fill out, of the parameter's shape, with that by sample i.
 """
 
 from .._kernels import outer

@@ -78,7 +78,7 @@ class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
         if name != "x":
             self.check_matrix(name)
             found = self.blocks(name)
-            return found.reshape(-1, found.shape[-1])
+            return found.reshape(self.y.size, found.shape[-1])
         from scipy.sparse import bsr_array
 
         blocks = np.ascontiguousarray(self.blocks("x"))

@@ -10,6 +10,7 @@ history, progress, checkpoint    what was measured; how it is followed; the file
 from typing import TYPE_CHECKING
 
 from .history import EarlyStopping, History
+from .linearized import Linearized
 from .loop import fit
 from .losses import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, SoftmaxCrossEntropy
 from .objective import Objective
@@ -45,6 +46,7 @@ __all__ = [
     "ExponentialDecay",
     "History",
     "Huber",
+    "Linearized",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Objective",

@@ -1,8 +1,11 @@
 """A network's loss at one theta: its value and gradient, and products with its Hessian and the Gauss-Newton matrix.
 
-With J the network's Jacobian by theta and H the loss's Hessian by the output, H_F v = J' H J v + (d/dt J(theta + t v)' g), g the loss's
-gradient by the output: the first term alone is the Gauss-Newton product. The second is what comes back through the network, derived
-along v, layer by layer (Pearlmutter 1994, "Fast exact multiplication by the Hessian").
+With J the network's Jacobian by theta, g the loss's gradient by the output and H its Hessian, the Hessian of F times v is
+
+    J' H J v + the derivative of J' g along v with g held fixed
+
+The first term alone is the Gauss-Newton product. The second is what comes back through the network, derived along v, layer by layer
+(Pearlmutter 1994, "Fast exact multiplication by the Hessian").
 """
 
 import functools
@@ -198,7 +201,7 @@ class Linearized:
         f = self._f
         if not hasattr(f.loss, "hessian_mv"):
             raise TypeError(
-                f"loss is a {type(f.loss).__name__}, which has no hessian_mv; products with second derivatives need it"
+                f"loss is a {type(f.loss).__name__}, which has no hessian_mv; {'Hessian' if exact else 'Gauss-Newton'} products need it"
             )
         V = np.ascontiguousarray(V, f.dtype)
         total = self._sum(lambda point: point.product(exact, V))

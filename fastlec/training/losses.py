@@ -488,12 +488,13 @@ def _weights(loss, output, y, sample_weight):
 def _hessian_mv(loss, output, y, v, sample_weight):
     """The Hessian of a loss by the output times v, by its jobs."""
     v = _like(v, output)
+    y = loss.targets(y, v.shape, v.dtype)
+    weights = _weights(loss, v, y, sample_weight)
     if not v.size:
         return np.zeros_like(v)
-    y = loss.targets(y, v.shape, v.dtype)
     plan = kernels.Plan(v.dtype.num)
     output, product = _check.plain(_check.as_array(output, "output"), v.dtype, "output"), plan.empty(*v.shape)
-    loss.plan_hessian_mv(plan, output, y, v, product, *_weights(loss, v, y, sample_weight))
+    loss.plan_hessian_mv(plan, output, y, v, product, *weights)
     plan.run()
     return product
 

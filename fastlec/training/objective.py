@@ -170,13 +170,13 @@ class Objective:
         return plan
 
     def at(self, theta, batch=None):
-        """F at theta, linearized once: a `Linearized` with value, gradient, and products with Hessian and Gauss-Newton matrix, which
-        cost a fraction of what they cost at a new theta. Memory is bounded: of large data only some parts are kept."""
+        """F at theta, linearized once: a `Linearized` with value, gradient, and products with Hessian and Gauss-Newton matrix,
+        which cost a fraction of what they cost at a new theta. Memory is bounded: of large data only some parts are kept."""
         return Linearized(self, theta, batch)
 
     def hessian_mv(self, theta, v):
-        """The Hessian of F times v, exact: second derivatives of the network included (see `Linearized`). The last theta is remembered,
-        so the products of one Newton step cost what those of `at(theta)` cost:
+        """The Hessian of F times v, exact: second derivatives of the network included (see `Linearized`). The last theta is
+        remembered, so the products of one Newton step cost what those of `at(theta)` cost:
 
         >>> from scipy.optimize import minimize
         >>> X, y = fastlec.datasets.make_blobs(100, 3)
@@ -195,7 +195,7 @@ class Objective:
         return self.at(theta).gauss_newton_mv(v)
 
     def hessian_operator(self, theta, damping=0.0):
-        """The Hessian at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for minres, eigsh or lobpcg."""
+        """The Hessian at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for minres or eigsh."""
         return self.at(theta).hessian_operator(damping)
 
     def gauss_newton_operator(self, theta, damping=0.0):
