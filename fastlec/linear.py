@@ -167,18 +167,20 @@ class SoftmaxObjective:
     def hessian_operator(self, theta):
         """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params).
 
-        It keeps the probabilities at theta (m, n_classes), so each product costs two passes of arithmetic, not three.
+        It keeps the probabilities at theta (m, n_classes), so each product costs two passes of arithmetic, not three; the columns of a
+        matrix take one pass over X for many of them.
         """
-        from scipy.sparse.linalg import LinearOperator
+        from ._operator import Operator
 
         theta, dtype = self._vector(theta, "theta")
         probabilities, l2 = self._problem.probabilities(theta), self.l2
 
-        def product(v):
-            v, _ = self._vector(np.ravel(v), "v")
-            return self._problem.hessian_mv_at(probabilities, v, 1 / self._problem.total, l2).astype(dtype, copy=False)
+        def products(V):
+            V = np.ascontiguousarray(V, self.dtype)
+            return self._problem.hessian_mv_at(probabilities, V, 1 / self._problem.total, l2).astype(dtype, copy=False)
 
-        return LinearOperator((self.n_params, self.n_params), matvec=product, rmatvec=product, dtype=dtype)
+        n = self.n_params
+        return Operator((n, n), dtype, lambda v: products(v[None])[0], many=products, name="Hessian")
 
     def hessian(self, theta):
         """The Hessian of F at theta, dense (n_params, n_params): for small problems. MemoryError above 2 GiB."""

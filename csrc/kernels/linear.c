@@ -133,11 +133,12 @@ static void strip_data_gradient(real *dx, fl_int n, const real *r, const real *w
 }
 
 /* VL samples of Z, class-major: bias, softmax (unless z holds P), loss; leaves in z what the mode asks for. u: the direction's
- * logits or NULL. w: VL weights, 0 beyond the last sample. Returns the losses. */
-FL_INLINE vec strip_softmax(const fl_linear_job *job, real *z, real *u, const int64_t *labels, fl_int rows, vec w, const int mode)
+ * logits without its bias vb, or NULL. w: VL weights, 0 beyond the last sample. Returns the losses. */
+FL_INLINE vec strip_softmax(const fl_linear_job *job, real *z, real *u, const real *vb, const int64_t *labels, fl_int rows, vec w,
+                            const int mode)
 {
     const fl_int ld = FL_STRIP, l = job->l, free = job->free;
-    const real *b = job->b, *vb = job->vb;
+    const real *b = job->b;
     real lanes[VL];
     fl_int label[VL];
     vec top = vset(0), sum = vset(1), loss = vset(0);
@@ -192,34 +193,39 @@ FL_INLINE void linear_range(const fl_linear_job *job, fl_int block, real *scratc
 {
     const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->m);
     const fl_int n = job->n, ldx = job->ldx, l = job->l, free = job->free;
-    const fl_int line = 64 / (fl_int)sizeof(real), ldw = round_up(n, line);
+    const fl_int line = 64 / (fl_int)sizeof(real), ldw = round_up(n, line), length = free * n + free;
+    const fl_int directions = mode == FL_HESSIAN_MV ? job->directions : 1;
     real *z = scratch, *u = z + l * FL_STRIP, *w = u + (mode == FL_HESSIAN_MV ? free * FL_STRIP : 0), *v = w + free * ldw;
-    real *g = job->grad ? (real *)job->grad + block * (free * n + free) : NULL;
     double loss = 0;
     fl_int strip = FL_STRIP;
     while (strip > 16 && strip * n * (fl_int)sizeof(real) > 400000) strip /= 2; /* two strips in 1 MiB of L2 */
 
     pack_rows(w, ldw, job->W, n, free);
-    if (mode == FL_HESSIAN_MV) pack_rows(v, ldw, job->V, n, free);
+    for (fl_int d = 0; mode == FL_HESSIAN_MV && d < directions; d++)
+        pack_rows(v + d * free * ldw, ldw, (const real *)job->V + d * job->v_step, n, free);
     for (fl_int i = from; i < to; i += strip) {
         const fl_int rows = fl_min(to - i, strip);
         const real *x = (const real *)job->X + i * ldx;
-        const real *ahead = i + 2 * rows <= to ? x + rows * ldx : NULL;
         const int products = mode == FL_GRADIENT || mode == FL_HESSIAN_MV;
         const real *p = mode == FL_HESSIAN_MV ? job->P : NULL;
-        if (p)
-            for (fl_int r = 0; r < rows; r += VL) load_transposed(z + r, FL_STRIP, p + (i + r) * l, l, l, fl_min(rows - r, VL));
-        else strip_logits(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
-        if (mode == FL_HESSIAN_MV) strip_logits(u, x, ldx, rows, v, ldw, n, free, p ? ahead : NULL, 0);
-        for (fl_int r = 0; r < rows; r += VL) {
-            const fl_int here = fl_min(rows - r, VL);
-            real weights[VL], losses[VL];
-            for (fl_int q = 0; q < VL; q++) weights[q] = q >= here ? 0 : job->weight ? (real)job->weight[i + r + q] : 1;
-            vstore(losses, strip_softmax(job, z + r, u + r, job->labels + i + r, here, vload(weights), mode));
-            if (mode == FL_VALUE || mode == FL_GRADIENT)
-                for (fl_int q = 0; q < here; q++) loss += (job->weight ? job->weight[i + r + q] : 1) * (double)losses[q];
+        for (fl_int d = 0; d < directions; d++) { /* the strip stays in L2 */
+            const real *ahead = d == 0 && i + 2 * rows <= to ? x + rows * ldx : NULL;
+            const real *vb = mode == FL_HESSIAN_MV && job->vb ? (const real *)job->vb + d * job->v_step : NULL;
+            if (p)
+                for (fl_int r = 0; r < rows; r += VL) load_transposed(z + r, FL_STRIP, p + (i + r) * l, l, l, fl_min(rows - r, VL));
+            else strip_logits(z, x, ldx, rows, w, ldw, n, free, ahead, !products);
+            if (mode == FL_HESSIAN_MV) strip_logits(u, x, ldx, rows, v + d * free * ldw, ldw, n, free, p ? ahead : NULL, 0);
+            for (fl_int r = 0; r < rows; r += VL) {
+                const fl_int here = fl_min(rows - r, VL);
+                real weights[VL], losses[VL];
+                for (fl_int q = 0; q < VL; q++) weights[q] = q >= here ? 0 : job->weight ? (real)job->weight[i + r + q] : 1;
+                vstore(losses, strip_softmax(job, z + r, u + r, vb, job->labels + i + r, here, vload(weights), mode));
+                if (mode == FL_VALUE || mode == FL_GRADIENT)
+                    for (fl_int q = 0; q < here; q++) loss += (job->weight ? job->weight[i + r + q] : 1) * (double)losses[q];
+            }
+            if (products)
+                strip_gradient((real *)job->grad + (block * directions + d) * length, n, z, x, ldx, rows, free, ahead, i == from);
         }
-        if (products) strip_gradient(g, n, z, x, ldx, rows, free, ahead, i == from);
         if (mode == FL_DATA_GRADIENT) strip_data_gradient((real *)job->out + i * n, n, z, w, ldw, rows, free, (real)job->scale);
         if (mode == FL_PROBABILITIES)
             for (fl_int r = 0; r < rows; r++)
@@ -228,7 +234,7 @@ FL_INLINE void linear_range(const fl_linear_job *job, fl_int block, real *scratc
     if (mode == FL_VALUE || mode == FL_GRADIENT) job->loss[block] = loss;
 }
 
-/* scratch, in reals: FL_STRIP * (l + (mv ? free : 0)) + (mv ? 2 : 1) * free * (n rounded up to 64 bytes). */
+/* scratch, in reals: FL_STRIP * (l + (mv ? free : 0)) + (mv ? 1 + directions : 1) * free * (n rounded up to 64 bytes). */
 void FL_ENTRY(linear)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_linear_job *job = (const fl_linear_job *)head;

@@ -137,6 +137,7 @@ cdef extern from "kernels/linear.h" nogil:
         void *out
         double scale
         fl_int m, n, ldx, l, free, per_block
+        fl_int directions, v_step
 
 cdef extern from "kernels/kmeans.h" nogil:
     ctypedef struct fl_samples:

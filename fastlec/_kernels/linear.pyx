@@ -13,6 +13,8 @@ from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport blocks, up
 from fastlec._kernels.runner cimport run_jobs, start_job
 
+import numpy as np
+
 cnp.import_array()
 
 cdef enum:
@@ -20,6 +22,8 @@ cdef enum:
     BLOCK_WORK = 10000000   # nanoseconds of a block, at most: it cannot be interrupted
     PARTIALS = 64 << 20     # bytes of the blocks' gradients, at most
     SUM_BLOCK = 1024        # elements of the gradient that a block adds up
+    DIRECTIONS = 16         # that one pass over X takes, at most
+    DIRECTION_BYTES = 1 << 18   # of their weights, which stay in L2 beside a strip of X
 
 
 ctypedef fused real:
@@ -92,11 +96,11 @@ cdef class Problem:
     def n_params(self):
         return self.free * self.n + (self.free if self.bias else 0)
 
-    cdef int plan(self, fl_linear_job *job, int mode, cnp.ndarray theta) except -1:
+    cdef int plan(self, fl_linear_job *job, int mode, cnp.ndarray theta, fl_int directions=1) except -1:
         cdef fl_int line = 64 // <fl_int>self.size, ldw = up(self.n, line), count
         cdef bint mv = mode == FL_HESSIAN_MV
         cdef double flops
-        check(theta, self.typenum, self.n_params, "theta")
+        check(theta, self.typenum, directions * self.n_params, "theta")
         start_job(job, sizeof(fl_linear_job), FL_KERNEL_linear, self.dtype)
         job.mode = mode
         job.X = cnp.PyArray_DATA(self.X)
@@ -111,15 +115,17 @@ cdef class Problem:
         job.ldx = self.ldx
         job.l = self.l
         job.free = self.free
-        flops = <double>self.m * self.n * self.free * (6 if mv else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
+        job.directions, job.v_step = directions, self.n_params
+        flops = <double>self.m * self.n * self.free * (2 + 4 * directions if mv
+                                                       else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
         job.head.work = flops / (1.4 * dtypes[self.dtype].macs_per_ns) + <double>self.m * self.l
         # blocks: by the problem alone, so that every team adds the same partial sums
         count = min(max(BLOCKS, <fl_int>(job.head.work / BLOCK_WORK)), max(self.m // 256, 1))
         if mode == FL_GRADIENT or mv:
-            count = min(count, max(PARTIALS // ((self.free * self.n + self.free) * <fl_int>self.size), 1))
+            count = min(count, max(PARTIALS // (directions * (self.free * self.n + self.free) * <fl_int>self.size), 1))
         job.per_block = up(blocks(self.m, count), FL_STRIP)
         job.head.n_blocks = blocks(self.m, job.per_block)
-        job.head.scratch = self.size * (FL_STRIP * (self.l + (self.free if mv else 0)) + (2 if mv else 1) * self.free * ldw)
+        job.head.scratch = self.size * (FL_STRIP * (self.l + (self.free if mv else 0)) + (1 + directions if mv else 1) * self.free * ldw)
         return 0
 
     def value(self, cnp.ndarray theta not None):
@@ -134,25 +140,34 @@ cdef class Problem:
         """scale times the Hessian times v, + l2 times v's weights."""
         return self.evaluate(theta, v, None, FL_HESSIAN_MV, scale, l2)[1]
 
-    def hessian_mv_at(self, cnp.ndarray P not None, cnp.ndarray v not None, double scale, double l2):
-        """hessian_mv where the probabilities are P (m, l), in C order and X's dtype."""
+    def hessian_mv_at(self, cnp.ndarray P not None, cnp.ndarray V not None, double scale, double l2):
+        """hessian_mv where the probabilities are P (m, l), in C order and X's dtype, of each row of V (k, n_params): (k, n_params).
+        One pass over X for as many rows as fit in a cache beside it."""
+        cdef fl_int k = cnp.PyArray_DIM(V, 0), line = 64 // <fl_int>self.size, i
+        cdef fl_int most = min(max(DIRECTION_BYTES // (self.free * up(self.n, line) * <fl_int>self.size), 1), DIRECTIONS)
         check(P, self.typenum, self.m * self.l, "P")
-        return self.evaluate(v, v, P, FL_HESSIAN_MV, scale, l2)[1]
+        parts = [self.evaluate(V[i:i + most], V[i:i + most], P, FL_HESSIAN_MV, scale, l2)[1] for i in range(0, k, most)]
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self.n_params), V.dtype), *parts])
 
     cdef tuple evaluate(self, cnp.ndarray theta, cnp.ndarray v, cnp.ndarray P, int mode, double scale, double l2):
+        """(loss, None or what mode says): for a matrix v (k, n_params) a matrix likewise, of at most DIRECTIONS rows."""
         cdef fl_linear_job job
-        cdef fl_sum_job total
-        cdef fl_job *jobs[2]
-        cdef fl_int stride = self.free * self.n + self.free, b
-        cdef cnp.npy_intp length = self.n_params
+        cdef fl_sum_job totals[DIRECTIONS]
+        cdef fl_sum_job *total
+        cdef fl_job *jobs[1 + DIRECTIONS]
+        cdef fl_int stride = self.free * self.n + self.free, length = self.n_params, b, directions = 1, d
+        cdef cnp.npy_intp dims[2]
+        cdef int ndim = 1
         cdef cnp.ndarray out = None
         cdef size_t partials = 0
         cdef double loss = 0
-        self.plan(&job, mode, theta)
+        if v is not None and cnp.PyArray_NDIM(v) == 2:
+            ndim, directions = 2, cnp.PyArray_DIM(v, 0)
+        dims[0], dims[ndim - 1] = directions, length
+        self.plan(&job, mode, theta, directions)
         jobs[0] = &job.head
-        jobs[1] = &total.head
         if v is not None:
-            check(v, self.typenum, self.n_params, "v")
+            check(v, self.typenum, directions * length, "v")
             job.V = cnp.PyArray_DATA(v)
             if self.bias:
                 job.vb = <const char *>job.V + self.free * self.n * self.size
@@ -163,24 +178,27 @@ cdef class Problem:
             raise MemoryError(f"cannot allocate {job.head.n_blocks * sizeof(double)} bytes")
         try:
             if mode != FL_VALUE:
-                out = memory.empty(1, &length, self.typenum)
-                partials = <size_t>job.head.n_blocks * <size_t>stride * self.size
+                out = memory.empty(ndim, dims, self.typenum)
+                partials = <size_t>job.head.n_blocks * <size_t>(directions * stride) * self.size
                 job.grad = memory.take(partials)
-                start_job(&total, sizeof(total), FL_KERNEL_sum, self.dtype)
-                total.part = job.grad
-                total.theta = job.V if v is not None else job.W
-                total.out = cnp.PyArray_DATA(out)
-                total.scale = scale
-                total.l2 = l2
-                total.parts = job.head.n_blocks
-                total.stride = stride
-                total.len = length
-                total.penalised = self.free * self.n if l2 != 0 else 0
-                total.per_block = SUM_BLOCK
-                total.head.n_blocks = blocks(length, SUM_BLOCK)
-                total.head.work = 0.3 * total.parts * length
-                total.head.scratch = SUM_BLOCK * sizeof(double)
-            run_jobs(jobs, 1 if mode == FL_VALUE else 2)
+                for d in range(directions):
+                    total = totals + d
+                    jobs[1 + d] = &total.head
+                    start_job(total, sizeof(totals[0]), FL_KERNEL_sum, self.dtype)
+                    total.part = <const char *>job.grad + d * stride * self.size
+                    total.theta = <const char *>job.V + d * length * self.size if v is not None else job.W
+                    total.out = cnp.PyArray_BYTES(out) + d * length * self.size
+                    total.scale = scale
+                    total.l2 = l2
+                    total.parts = job.head.n_blocks
+                    total.stride = directions * stride
+                    total.len = length
+                    total.penalised = self.free * self.n if l2 != 0 else 0
+                    total.per_block = SUM_BLOCK
+                    total.head.n_blocks = blocks(length, SUM_BLOCK)
+                    total.head.work = 0.3 * total.parts * length
+                    total.head.scratch = SUM_BLOCK * sizeof(double)
+            run_jobs(jobs, 1 if mode == FL_VALUE else 1 + directions)
             if mode != FL_HESSIAN_MV:
                 for b in range(job.head.n_blocks):
                     loss += job.loss[b]
