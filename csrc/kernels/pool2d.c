@@ -104,19 +104,22 @@ FL_INLINE ivec pool_firsts(const real *x, fl_int w, fl_int left, fl_int rows, fl
     return first;
 }
 
+/* What sums are divided by. */
+FL_INLINE real pool_size(const fl_pool_job *job) { return job->sums ? 1 : (real)(job->r * job->s); }
+
 /* VL windows of a row, or (part) `left` of them. x, image: their first pixels; value: one for each. */
 FL_INLINE void pool_vector(const fl_pool_job *job, const real *x, real *image, real *value, fl_int left, fl_int rows, fl_int s,
                            const int kind, const int mode, const int part)
 {
-    const real divisor = (real)job->divisor;
+    const real size = pool_size(job);
     const fl_int w = job->w, step = kind == POOL_APART ? job->sw : kind;
     if (mode == FL_MEAN || mode == FL_MAXIMUM) {
         vec v = pool_windows(x, w, left, rows, s, step, kind, mode == FL_MAXIMUM, part);
-        if (mode == FL_MEAN) v = v / divisor;
+        if (mode == FL_MEAN) v = v / size;
         if (part) vstore_n(value, v, left);
         else vstore(value, v);
     } else if (mode == FL_MEAN_TMV) {
-        const vec v = (part ? vload_n(value, left, 0) : vload(value)) / divisor;
+        const vec v = (part ? vload_n(value, left, 0) : vload(value)) / size;
         for (fl_int j = 0; j < s; j += step) {
             const fl_int alone = POOL_ALONE(j, s, kind);
             const vec taps[2] = {alone ? vset(0) : v, v};
@@ -175,11 +178,11 @@ FL_INLINE fl_int pool_first(const real *x, fl_int w, fl_int rows, fl_int cols)
 /* One window, of which rows x cols pixels are inside. */
 FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int cols, const int mode)
 {
-    const real divisor = (real)job->divisor;
+    const real size = pool_size(job);
     if (mode == FL_MEAN) {
-        *value = pool_sum(x, job->w, rows, cols) / divisor;
+        *value = pool_sum(x, job->w, rows, cols) / size;
     } else if (mode == FL_MEAN_TMV) {
-        const real v = *value / divisor;
+        const real v = *value / size;
         for (fl_int j = 0; j < cols; j++) image[j] += v;
     } else if (cols <= 4) { /* faster in a lane of a vector than with branches that nobody can foresee */
         pool_vector(job, x, image, value, 1, rows, cols, POOL_ROW, mode, 1);
@@ -314,7 +317,7 @@ FL_INLINE void pool_quarters(const fl_pool_job *job, const real *x, real *image,
                              const int mode)
 {
     const fl_int w = job->w, ow = job->ow;
-    const real factor = 1 / (real)job->divisor;
+    const real factor = 1 / pool_size(job);
     x += 2 * a * w, image += 2 * a * w, value += a * ow;
     for (; a < end; a++, x += 2 * w, image += 2 * w, value += ow) {
         fl_int b = 0;

@@ -8,7 +8,7 @@
 /* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. What lies outside
  * counts nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory, to the first
  * NaN where there is one. r w < 2^31.
- *   FL_MEAN          to (oh, ow) = the sums of windows of `source` (h, w) / divisor
+ *   FL_MEAN          to (oh, ow) = the means of `source` (h, w), of r s elements wherever the window lies; or (sums) these sums
  *   FL_MEAN_TMV      to (h, w) = the transpose of that times `source` (oh, ow)
  *   FL_MAXIMUM       to (oh, ow) = the maxima of `x` (h, w)
  *   FL_MAXIMUM_MV    to (oh, ow) = the elements of `source` (h, w) that lie where the maxima of `x` do
@@ -25,7 +25,7 @@ typedef struct {
     fl_int planes, per_block;
     fl_int bands, band; /* of a plane, so that no block takes long; and rows of one: of windows, for transposes of pixels */
     fl_int h, w, oh, ow, r, s, sh, sw;
-    fl_int divisor;      /* of sums: r s for means, 1 for the sums themselves */
+    int sums;            /* means: they are not divided */
     fl_int top, left;    /* of the first window, above and left of the plane */
     fl_int inner, outer; /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */
 } fl_pool_job;

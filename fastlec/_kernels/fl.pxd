@@ -360,7 +360,7 @@ cdef extern from "kernels/pool2d.h" nogil:
         fl_int planes, per_block
         fl_int bands, band
         fl_int h, w, oh, ow, r, s, sh, sw
-        fl_int divisor
+        int sums
         fl_int top, left
         fl_int inner, outer
 

@@ -33,7 +33,7 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     after.point(plan, &job.after)
     job.planes = g.n * g.c
     job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
-    job.divisor = 1 if sums else g.r * g.s
+    job.sums = sums
     job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left
     if job.sw <= min(job.s, 2) or (mode >= FL_MAXIMUM and 2 * job.s <= job.ow):     # else faster one by one
         job.inner = blocks(job.left, job.sw)

@@ -15,18 +15,18 @@ from .registry import kind
 MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
 
 
-class _Pool(PlannedLayer):
+class _Pool2d(PlannedLayer):
     """Windows that slide over each channel by itself."""
 
     input_shape = (None, None, None)
-    takes_epilogue = keeps_bounds = True
-    _lengths = staticmethod(pair)  # what checks those of windows
+    takes_epilogue = True
+    keeps_bounds = True
 
     def __init__(self, kernel_size, stride, padding):
-        self.kernel_size = self._lengths(kernel_size, "kernel_size", 1)
-        self.stride = self.kernel_size if stride is None else self._lengths(stride, "stride", 1)
-        self.padding = self._lengths(padding, "padding", 0)
-        if np.any(2 * np.array(self.padding) > self.kernel_size):
+        self.kernel_size = pair(kernel_size, "kernel_size", 1)
+        self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
+        self.padding = pair(padding, "padding", 0)
+        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
             raise ValueError(f"padding is {self.padding}; expected at most half of kernel_size, which is {self.kernel_size}")
         super().__init__()
 
@@ -44,11 +44,25 @@ class _Pool(PlannedLayer):
         return self._geometry((1, *shape)).y_shape[1:]
 
     def _geometry(self, shape):
-        return windows(shape, self.kernel_size, self.stride, self.padding)
+        g = window_geometry(shape, self.kernel_size, self.stride, self.padding)
+        if g.r * g.w >= MOST_REACH:
+            raise ValueError(f"{g.r} rows of a window in an image of {g.w} columns hold more than 2^31 - 1 pixels")
+        return g
 
 
-class _Average(_Pool):
+@kind
+class AvgPool2d(_Pool2d):
+    """y = the mean of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) // stride + 1.
+
+    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
+    zeros around the image, at most half of kernel_size; they count: a sum is always divided by the size of a whole window (as
+    PyTorch does by default). ValueError where a window is larger than the padded image.
+    """
+
     linear_in_x = True
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
@@ -56,7 +70,7 @@ class _Average(_Pool):
         return g, x
 
     def plan_mv(self, plan, kept, directions, dy):
-        pool2d.forward(plan, kept[0], directions["x"], dy, maximum=False)
+        self.plan_forward(plan, directions["x"], dy)
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
@@ -75,7 +89,19 @@ class _Average(_Pool):
         return math.prod(g.y_shape) * g.r * g.s
 
 
-class _Maximum(_Pool):
+@kind
+class MaxPool2d(_Pool2d):
+    """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) //
+    stride + 1.
+
+    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
+    of -inf around the image, at most half of kernel_size. ValueError where a window is larger than the padded image.
+    A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
+    """
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
+
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
         pool2d.forward(plan, g, x, y, maximum=True)
@@ -101,28 +127,51 @@ class _Maximum(_Pool):
         return math.prod(kept[0].y_shape)
 
 
-class _AsImages(_Pool):
-    """Samples x and values y that are images in other shapes: `_image` and `_pooled` are views of them as such."""
+class _OfImages(PlannedLayer):
+    """What is pooling of images in another shape: `_pool(shape)` is that layer for x of this shape, `_image` and `_value` are views
+    of x and y for it."""
 
-    _image = _pooled = staticmethod(one_row)
+    takes_epilogue = keeps_bounds = True
+    _image = _value = staticmethod(one_row)
 
     def plan_forward(self, plan, x, y):
-        return super().plan_forward(plan, self._image(x), self._pooled(y))
+        pool = self._pool(x.shape)
+        return pool, pool.plan_forward(plan, self._image(x), self._value(y))
 
     def plan_mv(self, plan, kept, directions, dy):
-        super().plan_mv(plan, kept, {name: self._image(d) for name, d in directions.items()}, self._pooled(dy))
+        pool, own = kept
+        pool.plan_mv(plan, own, {"x": self._image(directions["x"])}, self._value(dy))
 
     def plan_tmv(self, plan, kept, v, out, after=None):
-        out = {name: self._image(a) for name, a in out.items()}
-        super().plan_tmv(plan, kept, self._pooled(v), out, reshaped(after, kept[1].shape))
+        pool, own = kept
+        if "x" in out:
+            dx = self._image(out["x"])
+            pool.plan_tmv(plan, own, self._value(v), {"x": dx}, reshaped(after, dx.shape))
+
+    def explicit(self, kept, name):
+        pool, own = kept
+        return pool.explicit(own, name)
+
+    def nonzeros(self, kept, name):
+        pool, own = kept
+        return pool.nonzeros(own, name)
 
 
-class _Pool1d(_AsImages):
+class _Pool1d(_OfImages):
     """Signals, which are images of one row."""
 
     input_shape = (None, None)
-    config = PlannedLayer.config
-    _lengths = staticmethod(length)
+
+    def __init__(self, kernel_size, stride, padding):
+        self.kernel_size = length(kernel_size, "kernel_size", 1)
+        self.stride = self.kernel_size if stride is None else length(stride, "stride", 1)
+        self.padding = length(padding, "padding", 0)
+        if 2 * self.padding > self.kernel_size:
+            raise ValueError(f"padding is {self.padding}; expected at most half of kernel_size, which is {self.kernel_size}")
+        super().__init__()
+
+    def _pool(self, shape):
+        return self._images((1, self.kernel_size), (1, self.stride), (0, self.padding))
 
     def _partly(self, shape):
         return (shape[0], None)
@@ -134,41 +183,11 @@ class _Pool1d(_AsImages):
         padded = shape[1] + 2 * self.padding
         if padded < self.kernel_size:
             raise ValueError(f"kernel_size is {self.kernel_size}; expected at most the padded signal's {padded}")
-        return self._geometry((1, shape[0], 1, shape[1])).y_shape[1::2]
-
-    def _geometry(self, shape):
-        return windows(shape, (1, self.kernel_size), (1, self.stride), (0, self.padding))
+        return self._pool(shape).output_shape((shape[0], 1, shape[1]))[::2]
 
 
 @kind
-class AvgPool2d(_Average):
-    """y = the mean of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) // stride + 1.
-
-    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
-    zeros around the image, at most half of kernel_size; they count: a sum is always divided by the size of a whole window (as
-    PyTorch does by default). ValueError where a window is larger than the padded image.
-    """
-
-    def __init__(self, kernel_size, stride=None, padding=0):
-        super().__init__(kernel_size, stride, padding)
-
-
-@kind
-class MaxPool2d(_Maximum):
-    """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) //
-    stride + 1.
-
-    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
-    of -inf around the image, at most half of kernel_size. ValueError where a window is larger than the padded image.
-    A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
-    """
-
-    def __init__(self, kernel_size, stride=None, padding=0):
-        super().__init__(kernel_size, stride, padding)
-
-
-@kind
-class AvgPool1d(_Pool1d, _Average):
+class AvgPool1d(_Pool1d):
     """y = the mean of each window of a channel: x (m, C, length), y (m, C, (length + 2 padding - kernel_size) // stride + 1).
 
     kernel_size, stride, padding : int. All else is as for `AvgPool2d`.
@@ -178,12 +197,15 @@ class AvgPool1d(_Pool1d, _Average):
     array([[[2., 7.]]])
     """
 
+    linear_in_x = True
+    _images = AvgPool2d
+
     def __init__(self, kernel_size, stride=None, padding=0):
         super().__init__(kernel_size, stride, padding)
 
 
 @kind
-class MaxPool1d(_Pool1d, _Maximum):
+class MaxPool1d(_Pool1d):
     """y = the largest element of each window of a channel: x (m, C, length), y (m, C, n), n = (length + 2 padding -
     kernel_size) // stride + 1.
 
@@ -194,12 +216,14 @@ class MaxPool1d(_Pool1d, _Maximum):
     array([[[3., 9.]]])
     """
 
+    _images = MaxPool2d
+
     def __init__(self, kernel_size, stride=None, padding=0):
         super().__init__(kernel_size, stride, padding)
 
 
 @kind
-class GlobalAvgPool2d(_AsImages, _Average):
+class GlobalAvgPool2d(_OfImages):
     """y = the mean of each channel: x (m, C, H, W), y (m, C), features for a `Dense` (Lin, Chen and Yan 2013, "Network in network",
     section 3.2). ValueError for images without pixels.
 
@@ -208,19 +232,24 @@ class GlobalAvgPool2d(_AsImages, _Average):
     array([[2.5, 8.5]])
     """
 
-    config = PlannedLayer.config
+    input_shape = (None, None, None)
+    linear_in_x = True
 
     def __init__(self):
-        PlannedLayer.__init__(self)
+        super().__init__()
+
+    def _pool(self, shape):
+        return AvgPool2d((1, math.prod(shape[2:])))
 
     def _partly(self, shape):
         return (shape[0],)
 
     def output_shape(self, shape):
-        return super().output_shape(shape)[:1]
-
-    def _geometry(self, shape):
-        return windows(shape, shape[2:], shape[2:], 0)
+        shape = _check.sizes(shape)
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(f"x has samples of shape {shape}; expected (channels, height, width), none of them 0")
+        c, h, w = shape
+        return self._pool((1, *shape)).output_shape((c, 1, h * w))[:1]
 
     @staticmethod
     def _image(x):
@@ -229,16 +258,8 @@ class GlobalAvgPool2d(_AsImages, _Average):
         return x.reshape(m, c, 1, h * w)
 
     @staticmethod
-    def _pooled(y):
+    def _value(y):
         return y[:, :, None, None]
-
-
-def windows(shape, kernel_size, stride, padding):
-    """The Geometry of such windows of images. ValueError for those that are too large for the kernels."""
-    g = window_geometry(shape, kernel_size, stride, padding)
-    if g.r * g.w >= MOST_REACH:
-        raise ValueError(f"{g.r} rows of a window in an image of {g.w} columns hold more than 2^31 - 1 pixels")
-    return g
 
 
 def _taps(g):

@@ -3,10 +3,9 @@
 import numpy as np
 
 from .. import _check
-from .._geometry import pair
+from .._geometry import pair, window_geometry
 from .._kernels import pool2d
 from .planned import PlannedLayer
-from .pool import windows
 from .registry import kind
 
 
@@ -47,7 +46,7 @@ class Upsample2d(PlannedLayer):
 
     def _windows(self, y_shape):
         """Those of y, each with the values of one pixel of x."""
-        return windows(y_shape, self.scale_factor, self.scale_factor, 0)
+        return window_geometry(y_shape, self.scale_factor, self.scale_factor)
 
     def plan_forward(self, plan, x, y):
         pool2d.tmv(plan, self._windows(y.shape), None, x, y, sums=True)

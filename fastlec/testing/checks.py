@@ -548,8 +548,10 @@ CHECKS = {
     "MaxPool2d": partial(_pooling_layer, partial(MaxPool2d, 2)),
     "GlobalAvgPool2d": partial(_pooling_layer, GlobalAvgPool2d),
     "Upsample2d": partial(_pooling_layer, partial(Upsample2d, (2, 3))),
-    "Conv1d with tanh": partial(_image_layer, partial(Conv1d, 3, 4, 5, "tanh", stride=2, padding=2), sample=SIGNAL),
-    "Conv1d with relu": partial(_image_layer, partial(Conv1d, 3, 4, 5, "relu"), sample=SIGNAL),
+    **{
+        f"Conv1d with {name}": partial(_image_layer, partial(Conv1d, 3, 4, 5, name, stride=2, padding=2), sample=SIGNAL)
+        for name in IMAGE_ACTIVATIONS
+    },
     "AvgPool1d": partial(_pooling_layer, partial(AvgPool1d, 3, 2), sample=SIGNAL),
     "MaxPool1d": partial(_pooling_layer, partial(MaxPool1d, 3, 2), sample=SIGNAL),
     "Flatten": partial(_pooling_layer, Flatten),
