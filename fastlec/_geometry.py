@@ -85,6 +85,42 @@ def window_geometry(x_shape, kernel_size, stride=1, padding=0, dilation=1, name=
     return _geometry(x_shape, x_shape[1], size, f"kernel_size is {size}", stride, padding, dilation, x_shape[1])
 
 
+def transposed_geometry(x_shape, w_shape, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    """The Geometry of the convolution whose transpose takes x (n, k, oh, ow) to y (n, c, h, w), with W (k, c / groups, r, s):
+
+        h = (oh - 1) sh + dh (r - 1) + 1 - top - bottom + output_padding
+
+    which the convolution takes to oh rows again: those that the last rows of output_padding would add are left out.
+
+    output_padding : int or (vertical, horizontal), less than the stride or the dilation. padding : as for `geometry`, but no text.
+    The others, and the errors, as for `geometry`.
+    """
+    n, _, *lengths = image_shape(x_shape, "x")
+    k, per_group, *taps = w_shape
+    strides, paddings, extra, dilations = transposed_settings(stride, padding, output_padding, dilation)
+    image = [
+        (length - 1) * step + gap * (r - 1) + 1 - sum(sides) + e
+        for length, step, gap, r, sides, e in zip(lengths, strides, dilations, taps, paddings, extra, strict=True)
+    ]
+    if min(image) < 1:
+        raise ValueError(
+            f"x has samples of shape {(k, *lengths)}; expected larger ones, for y would be {image[0]} x {image[1]}"
+        )
+    g = geometry((n, per_group * groups, *image), (k, per_group, *taps), strides, paddings, dilations, groups)
+    return g._replace(oh=lengths[0], ow=lengths[1])
+
+
+def transposed_settings(stride, padding, output_padding, dilation):
+    """They, checked, each for both axes."""
+    strides, dilations = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
+    if isinstance(padding, str):
+        raise TypeError(f"padding is {_check.shown(padding)}; expected an integer, a pair or a pair of pairs of integers")
+    extra = pair(output_padding, "output_padding", 0)
+    if any(e >= max(both) for e, *both in zip(extra, strides, dilations, strict=True)):
+        raise ValueError(f"output_padding is {extra}; expected less than stride, {strides}, or dilation, {dilations}")
+    return strides, _paddings(padding, (), (), ()), extra, dilations
+
+
 def image_shape(shape, name):
     """(n, c, h, w), of which only n may be 0."""
     shape = _check.sizes(shape, f"the shape of {name}")
@@ -99,8 +135,8 @@ def pair(value, name, least):
         both = (operator.index(value),) * 2
     except TypeError:
         both = _two(value, name, "an integer or a pair of integers")
-        return tuple(_length(n, f"{name}[{i}]", least) for i, n in enumerate(both))
-    return (_length(both[0], name, least),) * 2
+        return tuple(length(n, f"{name}[{i}]", least) for i, n in enumerate(both))
+    return (length(both[0], name, least),) * 2
 
 
 def _two(value, name, expected):
@@ -114,7 +150,8 @@ def _two(value, name, expected):
     raise kind(f"{name} is {_check.shown(value)}; expected {expected}")
 
 
-def _length(n, name, least):
+def length(n, name, least):
+    """An int of at least `least`, and no larger than any length may be."""
     n = _check.count(n, name, least)
     if n > MOST:
         raise ValueError(f"{name} is {n}; expected at most {MOST}")

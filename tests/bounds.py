@@ -107,29 +107,35 @@ class Product:
 
 
 class Convolution:
-    """The linear map W * x of images x (m, c, h, w), as `Product`. winograd: whether that is the algorithm. options: conv2d's."""
+    """The linear map W * x of images x (m, c, h, w), as `Product`. winograd: whether that is the algorithm. kind: the reference's
+    function; options: its own."""
 
-    def __init__(self, bounds, winograd=False, **options):
-        self.bounds, self.winograd, self.options = bounds, winograd, options
+    def __init__(self, bounds, winograd=False, kind="conv2d", **options):
+        self.bounds, self.winograd, self.kind, self.options = bounds, winograd, kind, options
+
+    def terms(self, W):
+        """Those of the sums forward, and of the sums back."""
+        both = W.value[0].size, W.value[:, 0].size
+        return both[::-1] if self.kind == "conv_transpose2d" else both
 
     def of(self, x, W):
-        return self.bilinear("y", x, W, W.value[0].size)
+        return self.bilinear("y", x, W, self.terms(W)[0])
 
     def by_input(self, g, W, shape):
-        return self.bilinear("x", g, W, W.value[:, 0].size, shape)
+        return self.bilinear("x", g, W, self.terms(W)[1], shape)
 
     def by_weights(self, g, x, shape):
-        return self.bilinear("W", g, x, g.value[:, 0].size, shape)
+        return self.bilinear("W", g, x, max(g.value[:, 0].size, x.value[:, 0].size), shape)
 
     def bilinear(self, which, a, b, terms, shape=()):
         """y, or the derivative by x or W, which has this shape: a sum of so many products of elements of a and b."""
 
         def compute(a, b, shape=shape, options=self.options):
             if which == "y":
-                return reference.conv2d(a, b, **options)
+                return getattr(reference, self.kind)(a, b, **options)
             wanted = np.zeros(shape)
             arrays = (a, wanted, b) if which == "x" else (a, b, wanted)
-            return reference.conv2d_jac_tmv(*arrays, **options)[which]
+            return getattr(reference, f"{self.kind}_jac_tmv")(*arrays, **options)[which]
 
         error = compute(a.error + self.bounds.unit(terms) * a.size, b.size)
         if b.error.any():
@@ -144,7 +150,7 @@ class Convolution:
         return Near(compute(a.value, b.value), error)
 
     def spread(self, b, shape):
-        return Near(np.broadcast_to(b.value[:, None, None], shape))
+        return Near(np.broadcast_to(b.value.reshape(-1, *[1] * (len(shape) - 2)), shape))
 
     def total(self, g):
         """The sums of all pixels of a channel, in all images."""
@@ -157,6 +163,10 @@ def _maps(layer, bounds):
     if kind == "Conv2d":
         options = {name: getattr(layer, name) for name in ("stride", "padding", "dilation", "groups")}
         return {"W": Convolution(bounds, layer.algorithm == "winograd", **options)}
+    if kind in ("Conv1d", "ConvTranspose2d"):
+        function = {"Conv1d": "conv1d", "ConvTranspose2d": "conv_transpose2d"}[kind]
+        names = [name for name in ("stride", "padding", "output_padding", "dilation", "groups") if hasattr(layer, name)]
+        return {"W": Convolution(bounds, kind=function, **{name: getattr(layer, name) for name in names})}
     if kind in ("ConvResidual", "ProjectedConvResidual"):
         centred = [((taps - 1) // 2, taps // 2) for taps in layer.kernel_size]
         if kind == "ConvResidual":
@@ -318,6 +328,7 @@ def linearized(layer, x, bounds):
     """`Linearized` of any layer of fastlec's own."""
     kinds = {"Dense": _Dense, "Residual": _Residual, "ProjectedResidual": _ProjectedResidual}
     kinds |= {"Conv2d": _Dense, "ConvResidual": _Residual, "ProjectedConvResidual": _ProjectedResidual}
+    kinds |= {"Conv1d": _Dense, "ConvTranspose2d": _Dense}
     kinds |= {"Activation": _Activation, "Flatten": _Flatten, "Network": _Network}
     return kinds[type(layer).__name__](layer, x, bounds)
 

@@ -104,11 +104,14 @@ FL_INLINE ivec pool_firsts(const real *x, fl_int w, fl_int left, fl_int rows, fl
     return first;
 }
 
+/* What sums are divided by. */
+FL_INLINE real pool_size(const fl_pool_job *job) { return job->sums ? 1 : (real)(job->r * job->s); }
+
 /* VL windows of a row, or (part) `left` of them. x, image: their first pixels; value: one for each. */
 FL_INLINE void pool_vector(const fl_pool_job *job, const real *x, real *image, real *value, fl_int left, fl_int rows, fl_int s,
                            const int kind, const int mode, const int part)
 {
-    const real size = (real)(job->r * job->s);
+    const real size = pool_size(job);
     const fl_int w = job->w, step = kind == POOL_APART ? job->sw : kind;
     if (mode == FL_MEAN || mode == FL_MAXIMUM) {
         vec v = pool_windows(x, w, left, rows, s, step, kind, mode == FL_MAXIMUM, part);
@@ -175,11 +178,12 @@ FL_INLINE fl_int pool_first(const real *x, fl_int w, fl_int rows, fl_int cols)
 /* One window, of which rows x cols pixels are inside. */
 FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int cols, const int mode)
 {
-    const real size = (real)(job->r * job->s);
+    const real size = pool_size(job);
     if (mode == FL_MEAN) {
         *value = pool_sum(x, job->w, rows, cols) / size;
     } else if (mode == FL_MEAN_TMV) {
-        for (fl_int j = 0; j < cols; j++) image[j] += *value / size;
+        const real v = *value / size;
+        for (fl_int j = 0; j < cols; j++) image[j] += v;
     } else if (cols <= 4) { /* faster in a lane of a vector than with branches that nobody can foresee */
         pool_vector(job, x, image, value, 1, rows, cols, POOL_ROW, mode, 1);
     } else {
@@ -270,8 +274,10 @@ FL_INLINE void pool_scatter(const fl_pool_job *job, const real *x, real *image, 
     if (band && from < to) memcpy(image + from * w, scratch + (from - above) * w, (size_t)((to - from) * w) * sizeof(real));
 }
 
-/* The derivatives for VL windows of 2 x 2, or (part) `left` of them, that share no pixel: transposes write each pixel once. */
-FL_INLINE void pool_quarter(const real *x, real *image, real *value, fl_int w, fl_int left, const int mode, const int part)
+/* The derivatives for VL windows of 2 x 2, or (part) `left` of them, that share no pixel: transposes write each pixel once. factor:
+ * of FL_MEAN_TMV, 1 or 1/4, which is exact. */
+FL_INLINE void pool_quarter(const real *x, real *image, real *value, fl_int w, fl_int left, real factor, const int mode,
+                            const int part)
 {
     vec upper[2], lower[2], v = vset(0);
     vmask second = {0}, third = {0}, fourth = {0};
@@ -294,7 +300,7 @@ FL_INLINE void pool_quarter(const real *x, real *image, real *value, fl_int w, f
     }
     v = part ? vload_n(value, left, 0) : vload(value);
     if (mode == FL_MEAN_TMV) {
-        upper[0] = upper[1] = lower[0] = lower[1] = v / 4;
+        upper[0] = upper[1] = lower[0] = lower[1] = v * factor;
     } else {
         const vec none = vset(0);
         upper[0] = vselect(second | third | fourth, none, v);
@@ -311,11 +317,12 @@ FL_INLINE void pool_quarters(const fl_pool_job *job, const real *x, real *image,
                              const int mode)
 {
     const fl_int w = job->w, ow = job->ow;
+    const real factor = 1 / pool_size(job);
     x += 2 * a * w, image += 2 * a * w, value += a * ow;
     for (; a < end; a++, x += 2 * w, image += 2 * w, value += ow) {
         fl_int b = 0;
-        for (; b + VL <= ow; b += VL) pool_quarter(x + 2 * b, image + 2 * b, value + b, w, VL, mode, 0);
-        if (b < ow) pool_quarter(x + 2 * b, image + 2 * b, value + b, w, ow - b, mode, 1);
+        for (; b + VL <= ow; b += VL) pool_quarter(x + 2 * b, image + 2 * b, value + b, w, VL, factor, mode, 0);
+        if (b < ow) pool_quarter(x + 2 * b, image + 2 * b, value + b, w, ow - b, factor, mode, 1);
         if (mode != FL_MAXIMUM_MV && w > 2 * ow) image[w - 1] = image[2 * w - 1] = 0;
     }
     if (mode != FL_MAXIMUM_MV && bottom > 2 * end) memset(image, 0, (size_t)w * sizeof(real));
@@ -388,9 +395,9 @@ void FL_ENTRY(pool)(const fl_job *head, fl_int block, void *scratch)
         case FL_MAXIMUM_MV: pool_maximum_mv(job, x, from, to, scratch, first, last, quarters); break;
         default: pool_maximum_tmv(job, x, from, to, scratch, first, last, quarters);
         }
-        if (back && job->after.of) {
-            const fl_int at = first * job->w, n = (last - first) * job->w;
-            const real *of = (const real *)job->after.of + p * pixels + at;
+        if (job->after.of) {
+            const fl_int w = back ? job->w : job->ow, at = first * w, n = (last - first) * w;
+            const real *of = (const real *)job->after.of + p * (back ? pixels : windows) + at;
             FL_WITH_ACTIVATION(job->after.derivative, pool_fold(to + at, of, n, activation))
         }
     }

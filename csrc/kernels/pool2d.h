@@ -8,12 +8,12 @@
 /* Windows of r x s pixels, sh and sw apart, of planes (h, w): one value for each of oh x ow windows, or back. What lies outside
  * counts nothing; every window has a pixel inside. The derivative goes to the first maximum in the order of memory, to the first
  * NaN where there is one. r w < 2^31.
- *   FL_MEAN          to (oh, ow) = the means of `source` (h, w), of r s elements wherever the window lies
+ *   FL_MEAN          to (oh, ow) = the means of `source` (h, w), of r s elements wherever the window lies; or (sums) these sums
  *   FL_MEAN_TMV      to (h, w) = the transpose of that times `source` (oh, ow)
  *   FL_MAXIMUM       to (oh, ow) = the maxima of `x` (h, w)
  *   FL_MAXIMUM_MV    to (oh, ow) = the elements of `source` (h, w) that lie where the maxima of `x` do
  *   FL_MAXIMUM_TMV   to (h, w) = the transpose of that times `source` (oh, ow)
- * The transposes are multiplied by derivative'(of). */
+ * Means and transposes are multiplied by derivative'(of). */
 enum { FL_MEAN, FL_MEAN_TMV, FL_MAXIMUM, FL_MAXIMUM_MV, FL_MAXIMUM_TMV };
 
 typedef struct {
@@ -21,10 +21,11 @@ typedef struct {
     int mode;
     const void *x, *source; /* (planes, ...), C order */
     void *to;
-    fl_epilogue after; /* of transposes: a derivative, or nothing */
+    fl_epilogue after; /* of means and transposes: a derivative, or nothing */
     fl_int planes, per_block;
     fl_int bands, band; /* of a plane, so that no block takes long; and rows of one: of windows, for transposes of pixels */
     fl_int h, w, oh, ow, r, s, sh, sw;
+    int sums;            /* means: they are not divided */
     fl_int top, left;    /* of the first window, above and left of the plane */
     fl_int inner, outer; /* windows [inner, outer) of a row lie inside it, and are worked on together; means: if sw <= 2, s */
 } fl_pool_job;

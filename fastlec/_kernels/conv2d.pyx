@@ -76,7 +76,7 @@ def data_gradient(Plan plan not None, g, cnp.ndarray v not None, cnp.ndarray W n
     """dx = the transpose of the convolution by x, of v, and the epilogue `after`."""
     cdef Layout L = data_layout(g)
     check_all(plan, g, dx, W, v)
-    after = checked(after, plan, "conv2d.data_gradient", dx, RESIDUAL | ACCUMULATE | DERIVATIVE)
+    after = checked(after, plan, "conv2d.data_gradient", dx, BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE | Z)
     add_convolution(plan, L, named(algorithm, L), v, W, dx, after)
 
 

@@ -20,7 +20,7 @@ cdef class Epilogue:
     cdef readonly bint accumulate, update, by_row
 
     cdef int parts(self) noexcept
-    cdef Epilogue part(self, object index, tuple shape)
+    cpdef Epilogue part(self, object index, tuple shape)
     cdef Epilogue rows(self, object index, tuple shape, object channels)
     cdef int point(self, Plan plan, fl_epilogue *e) except -1
     cdef double work(self) noexcept

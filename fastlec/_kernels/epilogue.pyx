@@ -56,7 +56,7 @@ cdef class Epilogue:
                 | (self.residual is not None) * RESIDUAL | self.accumulate * ACCUMULATE
                 | (self.of is not None) * DERIVATIVE | self.update * UPDATE | (self.z is not None) * Z)
 
-    cdef Epilogue part(self, object index, tuple shape):
+    cpdef Epilogue part(self, object index, tuple shape):
         """The epilogue of c[index].reshape(shape)."""
         residual, of, z = [None if a is None else a[index].reshape(shape) for a in (self.residual, self.of, self.z)]
         return Epilogue(self.bias, self.activation, residual, self.accumulate, self.derivative, of, self.update, z, self.by_row)

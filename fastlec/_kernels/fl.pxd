@@ -411,6 +411,7 @@ cdef extern from "kernels/pool2d.h" nogil:
         fl_int planes, per_block
         fl_int bands, band
         fl_int h, w, oh, ow, r, s, sh, sw
+        int sums
         fl_int top, left
         fl_int inner, outer
 

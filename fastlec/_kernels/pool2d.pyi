@@ -4,7 +4,16 @@ from fastlec._geometry import Geometry
 from fastlec._kernels.epilogue import Epilogue
 from fastlec._kernels.plan import Plan
 
-def forward(plan: Plan, g: Geometry, x: np.ndarray, y: np.ndarray, *, maximum: bool) -> None: ...
+def forward(
+    plan: Plan,
+    g: Geometry,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    maximum: bool,
+    sums: bool = False,
+    after: Epilogue | None = None,
+) -> None: ...
 def mv(plan: Plan, g: Geometry, x: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> None: ...
 def tmv(
     plan: Plan,
@@ -13,5 +22,6 @@ def tmv(
     v: np.ndarray,
     dx: np.ndarray,
     *,
+    sums: bool = False,
     after: Epilogue | None = None,
 ) -> None: ...

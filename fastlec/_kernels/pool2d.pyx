@@ -1,5 +1,5 @@
 # cython: freethreading_compatible=True
-"""Means and maxima of windows of images, as jobs of a plan.
+"""Means, sums and maxima of windows of images, as jobs of a plan.
 
 g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow); every window has a pixel inside x, and
 r w < 2^31. Arrays are those of a plan: its dtype, C order, aligned.
@@ -20,7 +20,8 @@ cdef enum:
     BAND = 1 << 20          # pixels and taps of such a band, about
 
 
-cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, Epilogue after) except -1:
+cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, Epilogue after,
+             bint sums=False) except -1:
     cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
     cdef fl_int rows
     cdef double size
@@ -32,6 +33,7 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     after.point(plan, &job.after)
     job.planes = g.n * g.c
     job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
+    job.sums = sums
     job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left
     if job.sw <= min(job.s, 2) or (mode >= FL_MAXIMUM and 2 * job.s <= job.ow):     # else faster one by one
         job.inner = blocks(job.left, job.sw)
@@ -56,11 +58,13 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     return 0
 
 
-def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray y not None, *, bint maximum):
-    """y = the maxima of the windows of x, or their means."""
+def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray y not None, *, bint maximum, bint sums=False,
+            Epilogue after=None):
+    """y = the maxima of the windows of x, or their means or (sums) sums, these times derivative'(of)."""
     plan.check_image(x, "x", g.n, g.c, g.h, g.w)
     plan.check_image(y, "y", g.n, g.c, g.oh, g.ow)
-    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, Epilogue())
+    after = checked(after, plan, "pool2d.forward", y, 0 if maximum else DERIVATIVE)
+    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, after, sums)
 
 
 def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, cnp.ndarray dy not None):
@@ -71,11 +75,12 @@ def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, c
     add(plan, g, FL_MAXIMUM_MV, x, dx, dy, Epilogue())
 
 
-def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, Epilogue after=None):
-    """dx = J' v * derivative'(of), with J of the maxima of x, or of means where x is None."""
+def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, bint sums=False,
+        Epilogue after=None):
+    """dx = J' v * derivative'(of), with J of the maxima of x, or of means or (sums) sums where x is None."""
     plan.check_image(v, "v", g.n, g.c, g.oh, g.ow)
     plan.check_image(dx, "dx", g.n, g.c, g.h, g.w)
     if x is not None:
         plan.check_image(x, "x", g.n, g.c, g.h, g.w)
     after = checked(after, plan, "pool2d.tmv", dx, DERIVATIVE)
-    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, after)
+    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, after, sums)

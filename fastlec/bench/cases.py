@@ -127,6 +127,14 @@ CASES = (
     *(_convolution(op, *shape) for shape in CONVOLUTIONS for op in ("conv", "conv_data_gradient", "conv_weight_gradient")),
     *(_convolution("conv_jac_mv", *shape) for shape in BOTH_DIRECTIONS),
     *(
+        images.ImageLayer(f"{op}-{name}", op, shape, small)
+        for op, name, shape, small in (
+            ("conv_transpose", "16x64x16x16-32-4x4-stride2", ((16, 64, 16, 16), 32, 4, 2, 1), ((2, 3, 4, 5), 2, 4, 2, 1)),
+            ("conv1d", "32x16x256-32-5-stride2", ((32, 16, 256), 32, 5, 2, 2), ((2, 3, 9), 4, 5, 2, 2)),
+            ("upsample", "8x32x28x28-2", ((8, 32, 28, 28), 2), ((2, 3, 4, 5), 2)),
+        )
+    ),
+    *(
         images.Filter(f"filter2d-{name}-{mode}", "filter2d", shape, small, mode)
         for name, shape, small in (
             ("512x512-5x5", ((512, 512), (5, 5)), ((9, 7), (5, 5))),

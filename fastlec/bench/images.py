@@ -82,6 +82,30 @@ class Convolution(Images):
 
 
 @dataclass(frozen=True)
+class ImageLayer(Images):
+    """The forward map of a layer. shape : (x's shape, channels of y, size of the kernel, stride, padding) for "conv_transpose" and
+    "conv1d", whose inputs are x, W, b; (x's shape, scale) for "upsample", whose input is x."""
+
+    modes = ("fresh",)
+
+    @property
+    def options(self):
+        return dict(zip(("stride", "padding"), self.shape[3:], strict=True))
+
+    def make(self, rng, dtype):
+        x_shape, k, *size = self.shape
+        shapes = [x_shape]
+        if self.op != "upsample":
+            channels = (x_shape[1], k) if self.op == "conv_transpose" else (k, x_shape[1])
+            shapes += [(*channels, *size[:1] * (len(x_shape) - 2)), (k,)]
+        return tuple(rng.standard_normal(shape, dtype=dtype) for shape in shapes)
+
+    def bytes(self, dtype):
+        """Of x, which all of them read; of the others y is no smaller."""
+        return 2 * math.prod(self.shape[0]) * SIZE[dtype]
+
+
+@dataclass(frozen=True)
 class Filter(Images):
     """An image convolved with a kernel, which turns it by 180 degrees. shape : (the image's shape, the kernel's, odd lengths).
     mode : how the image goes on beyond its edges, in SciPy's words. Inputs: image (height, width) or (height, width, channels),
@@ -188,6 +212,9 @@ def _inference(case, X, theta):
 
 
 OPS = {
+    "conv_transpose": lambda case, x, W, b: (reference.conv_transpose2d(x, W, b, **case.options),),
+    "conv1d": lambda case, x, W, b: (reference.conv1d(x, W, b, **case.options),),
+    "upsample": lambda case, x: (reference.upsample2d(x, case.shape[1]),),
     "conv": _conv,
     "conv_data_gradient": partial(_gradient, by="x"),
     "conv_weight_gradient": partial(_gradient, by="W"),

@@ -1,4 +1,4 @@
-"""y = sigma(W x + b): Dense (lecture eq. 21) and, with a convolution W * x, Conv2d (chapter 5).
+"""y = sigma(W x + b): Dense (lecture eq. 21), and what the layers of convolutions W * x (conv.py) share with it.
 
 The derivatives are those of 4.1.2 with samples as rows: where the lecture has W' (sigma' * v) and (sigma' * v) x' for one column,
 here are (sigma' * V) W and (sigma' * V)' X for all rows. Where sigma' follows from y = sigma(z), z is not kept.
@@ -8,24 +8,24 @@ import numpy as np
 
 from .. import _check
 from .._activations import ACTIVATIONS, known
-from .._geometry import geometry, pair
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
-from ..convolution import algorithm_code
-from .maps import Convolution, Matrix, differential, plan_sum
+from .maps import Matrix, differential, plan_sum
 from .parameters import Initial
-from .planned import PlannedLayer, activated, curved, features, images, multiply
+from .planned import PlannedLayer, activated, curved, features, multiply
 from .registry import kind
 
 
-class _Affine(PlannedLayer):
+class Affine(PlannedLayer):
     """y = sigma(W x + b), where `_map` is W x as jobs and as matrices."""
 
     takes_epilogue = True
 
-    def __init__(self, shape, activation, bias, dtype, rng):
+    def __init__(self, shape, activation, bias, dtype, rng, n_out=None, gain=1.0):
+        """n_out : the numbers of b, by default the rows of W. gain : of W, beside that of the activation."""
         self.activation = known(activation)
-        params = {"W": Initial(shape, ACTIVATIONS[activation].gain)}
-        super().__init__(params | ({"b": Initial(shape[:1])} if _check.flag(bias, "bias") else {}), dtype=dtype, rng=rng)
+        params = {"W": Initial(shape, gain * ACTIVATIONS[activation].gain)}
+        b = {"b": Initial((n_out or shape[0],))} if _check.flag(bias, "bias") else {}
+        super().__init__(params | b, dtype=dtype, rng=rng)
 
     @property
     def bias(self):
@@ -119,7 +119,7 @@ class _Affine(PlannedLayer):
 
 
 @kind
-class Dense(_Affine):
+class Dense(Affine):
     """y = sigma(W x + b) (lecture eq. 21): x (m, n_in), y (m, n_out).
 
     params : W (n_out, n_in), random, and b (n_out,), zeros; no b with bias=False. activation : a name, as in
@@ -139,59 +139,3 @@ class Dense(_Affine):
     def output_shape(self, shape):
         features(shape, self.n_in)
         return (self.n_out,)
-
-
-@kind
-class Conv2d(_Affine):
-    """y = sigma(W * x + b): x (m, c_in, h, w), y (m, c_out, oh, ow).
-
-    params : W (c_out, c_in / groups, r, s), random, and b (c_out,), zeros; no b with bias=False. kernel_size : int or (r, s).
-    activation : a name, as in `Activation`. stride, dilation : int or (vertical, horizontal). padding : int,
-    (vertical, horizontal), ((top, bottom), (left, right)), "same" or "valid". groups : a divisor of c_in and c_out: filters of a
-    group see its channels only. algorithm : "auto", "im2col", "direct" or "winograd". All as in `fastlec.conv2d`. dtype : float32
-    or float64. rng : seed or numpy.random.Generator of the weights.
-    """
-
-    def __init__(
-        self,
-        c_in,
-        c_out,
-        kernel_size,
-        activation="identity",
-        bias=True,
-        *,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        algorithm="auto",
-        dtype=np.float64,
-        rng=None,
-    ):
-        c_in, c_out, groups = (_check.count(n, name, 1) for n, name in ((c_in, "c_in"), (c_out, "c_out"), (groups, "groups")))
-        if c_in % groups or c_out % groups:
-            raise ValueError(f"groups is {groups}; expected a divisor of c_in, which is {c_in}, and of c_out, which is {c_out}")
-        algorithm_code(algorithm)  # checks it
-        self.c_in, self.c_out, self.groups, self.algorithm = c_in, c_out, groups, algorithm
-        self.kernel_size, self.dilation = pair(kernel_size, "kernel_size", 1), pair(dilation, "dilation", 1)
-        smallest = [step * (taps - 1) + 1 for step, taps in zip(self.dilation, self.kernel_size, strict=True)]
-        shape = c_out, c_in // groups, *self.kernel_size
-        g = geometry((1, c_in, *smallest), shape, stride, padding, self.dilation, groups)  # checks the others
-        self.stride = g.sh, g.sw
-        self.padding = padding if isinstance(padding, str) else ((g.top, g.bottom), (g.left, g.right))
-        self._map = Convolution(self.stride, self.padding, self.dilation, groups, algorithm)
-        super().__init__(shape, activation, bias, dtype, rng)
-
-    @property
-    def input_shape(self):
-        return (self.c_in, None, None)
-
-    def _partly(self, shape):
-        return (self.c_out, None, None)
-
-    def output_shape(self, shape):
-        return self._map.window((1, *images(shape, self.c_in)), self.params["W"].shape).y_shape[1:]
-
-    def nonzeros(self, kept, name):
-        size = kept[1].size  # that of y
-        return size if name == "b" else size * self.params["W"][0].size

@@ -1,4 +1,4 @@
-"""The linear maps of layers, W x of samples as rows and W * x of images, for which layers are written once.
+"""The linear maps of layers, for which these are written once: W x of samples as rows, W * x of images and signals, its transpose.
 
 A map adds jobs to a plan, which end with the epilogue `after`:
 
@@ -16,17 +16,18 @@ It has the matrices of these derivatives too, for the explicit Jacobians of 4.1:
 
 import functools
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
-from .._geometry import geometry
+from .._geometry import geometry, transposed_geometry
 from .._kernels import channel_sums, conv2d, gemm, slope
 from .._kernels import sum as sums
 from .._kernels.epilogue import Epilogue
 from ..convolution import algorithm_code, im2col
 
-_window = functools.lru_cache(maxsize=256)(geometry)  # asked for in each call; settings of layers are numbers and tuples
+# asked for in each call; settings of layers are numbers and tuples
+_window, _transposed_window = (functools.lru_cache(maxsize=256)(made) for made in (geometry, transposed_geometry))
 
 
 def plan_sum(plan, terms, y, **parts):
@@ -102,7 +103,8 @@ class Matrix:
         return diagonal.reshape(m * k, m * n)
 
 
-class Convolution(NamedTuple):
+@dataclass(frozen=True)
+class Convolution:
     """W * x for images, as `fastlec.conv2d` has it, "a sparse matrix with a specific structure" times vec(x) (chapter 5).
 
     The parts of explicit Jacobians are scipy.sparse arrays in CSR form, of all samples.
@@ -154,20 +156,7 @@ class Convolution(NamedTuple):
         return Convolution().forward, x, W
 
     def by_x(self, x, W):
-        """The sum over the taps (i, j) of W[:, :, i, j] kron (the selection of the pixels that the tap meets), for each sample."""
-        from scipy import sparse
-
-        g = self.window(x.shape, W.shape)
-        rows = [_selection(g.oh, g.h, g.sh, g.dh * i - g.top, W.dtype) for i in range(g.r)]
-        columns = [_selection(g.ow, g.w, g.sw, g.dw * j - g.left, W.dtype) for j in range(g.s)]
-        groups = W.reshape(g.groups, -1, *W.shape[1:])
-        matrix = sparse.csr_array((math.prod(g.y_shape[1:]), math.prod(g.x_shape[1:])), dtype=W.dtype)
-        for i, selected_rows in enumerate(rows):
-            for j, selected_columns in enumerate(columns):
-                mixing = sparse.csr_array(sparse.block_diag(groups[..., i, j]))
-                matrix += sparse.kron(mixing, sparse.kron(selected_rows, selected_columns), format="csr")
-        matrix = sparse.kron(_diagonal(np.ones(g.n, W.dtype)), matrix, format="csr")
-        return matrix.astype(W.dtype, copy=False)  # kron of a matrix without entries is float64
+        return _convolution(self.window(x.shape, W.shape), W)
 
     def by_W(self, x, W):
         """In the row of each pixel, in the columns of its channel's weights, what these are multiplied by."""
@@ -190,6 +179,109 @@ class Convolution(NamedTuple):
 
     def whole(self, J, m, by_samples):
         return J
+
+
+@dataclass(frozen=True)
+class Transposed(Convolution):
+    """The transpose by the data of a convolution of y, for images x: W is (channels of x, channels of y / groups, r, s)."""
+
+    output_padding: tuple[int, int] = (0, 0)
+
+    def window(self, x_shape, W_shape):
+        """Of the convolution, whose images are y."""
+        settings = self.stride, self.padding, self.output_padding, self.dilation, self.groups
+        return _transposed_window(x_shape, W_shape, *settings)
+
+    def output_shape(self, x, W):
+        return self.window(x.shape, W.shape).x_shape
+
+    def forward(self, plan, x, W, y, after=None):
+        conv2d.data_gradient(plan, self.window(x.shape, W.shape), x, W, y, after=after)
+
+    def backward(self, plan, v, W, dx, after=None):
+        conv2d.forward(plan, self.window(dx.shape, W.shape), v, W, dx, after=after)
+
+    def weights(self, plan, v, x, dW, after=None):
+        conv2d.weight_gradient(plan, self.window(x.shape, dW.shape), x, v, dW, after=after)
+
+    def by_x(self, x, W):
+        return _convolution(self.window(x.shape, W.shape), W).T.tocsr()
+
+    def by_W(self, x, W):
+        """In the row of each pixel of y, in the columns of its channel's weights, the pixels of x that these take there."""
+        from scipy import sparse
+
+        g = self.window(x.shape, W.shape)
+        per_group, filters = g.c // g.groups, g.k // g.groups
+        n, group, k, c, i, j, a, b = np.ogrid[: g.n, : g.groups, :filters, :per_group, : g.r, : g.s, : g.oh, : g.ow]
+        down, across = g.sh * a + g.dh * i - g.top, g.sw * b + g.dw * j - g.left
+        inside = (down >= 0) & (down < g.h) & (across >= 0) & (across < g.w)
+        pixel = (((n * g.groups + group) * per_group + c) * g.h + down) * g.w + across
+        weight = (((group * filters + k) * per_group + c) * g.r + i) * g.s + j
+        values = x.reshape(g.n, g.groups, filters, 1, 1, 1, g.oh, g.ow)
+        values, pixel, weight, inside = np.broadcast_arrays(values, pixel, weight, inside)
+        shape = math.prod(g.x_shape), W.size
+        return sparse.csr_array((values[inside], (pixel[inside], weight[inside])), shape=shape)
+
+    def by_b(self, x, W):
+        g = self.window(x.shape, W.shape)
+        return _by_channel(np.ones((g.n, g.c, g.h * g.w, 1), x.dtype))
+
+
+class Signals(Convolution):
+    """W * x for signals x (m, c, length), with W (k, c / groups, s): images of one row."""
+
+    def forward(self, plan, x, W, y, after=None):
+        super().forward(plan, one_row(x), one_row(W), one_row(y), _one_row(after, y))
+
+    def backward(self, plan, v, W, dx, after=None):
+        super().backward(plan, one_row(v), one_row(W), one_row(dx), _one_row(after, dx))
+
+    def weights(self, plan, v, x, dW, after=None):
+        super().weights(plan, one_row(v), one_row(x), one_row(dW), after)
+
+    def bias(self, plan, v, db, update=False, *, g=None, after=None):
+        g = None if g is None else one_row(g)
+        super().bias(plan, one_row(v), db, update, g=g, after=_one_row(after, v))
+
+    def zero(self, plan, y):
+        _, x, W = super().zero(plan, one_row(y))
+        return Signals().forward, x[:, :, 0], W[:, :, 0]
+
+    def by_x(self, x, W):
+        return super().by_x(one_row(x), one_row(W))
+
+    def by_W(self, x, W):
+        return super().by_W(one_row(x), one_row(W))
+
+    def by_b(self, x, W):
+        return super().by_b(one_row(x), one_row(W))
+
+
+def one_row(signals):
+    """Signals (m, c, length) as images of one row: a view."""
+    return signals[:, :, None]
+
+
+def _one_row(after, y):
+    """The epilogue of signals y, for images of one row."""
+    return after and after.part(..., one_row(y).shape)
+
+
+def _convolution(g, W):
+    """The sum over the taps (i, j) of W[:, :, i, j] kron (the selection of the pixels that the tap meets), for each sample."""
+    from scipy import sparse
+
+    rows = [_selection(g.oh, g.h, g.sh, g.dh * i - g.top, W.dtype) for i in range(g.r)]
+    columns = [_selection(g.ow, g.w, g.sw, g.dw * j - g.left, W.dtype) for j in range(g.s)]
+    groups = W.reshape(g.groups, -1, *W.shape[1:])
+    matrix = sparse.csr_array((math.prod(g.y_shape[1:]), math.prod(g.x_shape[1:])), dtype=W.dtype)
+    for i, selected_rows in enumerate(rows):
+        for j, selected_columns in enumerate(columns):
+            mixing = sparse.csr_array(sparse.block_diag(groups[..., i, j]))
+            matrix += sparse.kron(mixing, sparse.kron(selected_rows, selected_columns), format="csr")
+    matrix = sparse.kron(_diagonal(np.ones(g.n, W.dtype)), matrix, format="csr")
+    return matrix.astype(W.dtype, copy=False)  # kron of a matrix without entries is float64
 
 
 def _selection(n_out, n_in, step, first, dtype):

@@ -18,9 +18,10 @@ from .parameters import Parameters, Unseeded, check_params, make
 from .registry import NO_SETTINGS
 
 _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
-_SECOND = ("plan_tangent", "plan_adjoint", "plan_curved")
+_SECOND = ("plan_tangent", "plan_adjoint", "plan_curved", "plan_samples")
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape", *_SECOND)  # which jobs
-_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue")  # what is said of these methods
+# what is said of these methods
+_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "keeps_bounds")
 _OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
 
@@ -48,6 +49,7 @@ class PlannedLayer(Layer):
     takes_epilogue : whether plan_tmv takes `after`; for a layer that does not, a network adds a job.
     reshapes : whether y is x in another shape, so that a network needs no job for it.
     elementwise : whether y is `outermost` of x and nothing else, so that no job is left of plan_tmv.
+    keeps_bounds : whether the values of y lie within the bounds of those of x and 0.
     planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
     layer of the user's own is. One that says itself which jobs there are has no attributes that can be changed, for plans are kept.
 
@@ -56,7 +58,7 @@ class PlannedLayer(Layer):
     """
 
     outermost = None
-    takes_epilogue = reshapes = elementwise = False
+    takes_epilogue = reshapes = elementwise = keeps_bounds = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
     _settings, _overridden, _own_methods, _plans_itself, _unseeded = (), frozenset(), frozenset(), False, None
@@ -428,8 +430,16 @@ def images(shape, c):
     return shape
 
 
+def signals(shape, c):
+    """The shape of a sample, as integers. ValueError unless it is that of a signal of c channels."""
+    shape = _check.sizes(shape)
+    if len(shape) != 2 or shape[0] != c or 0 in shape:
+        raise ValueError(f"x has samples of shape {shape}; expected ({c}, length), length not 0")
+    return shape
+
+
 def _known(shape):
     """A shape as text, with letters for the lengths that are not known."""
-    letters = "chw" if len(shape) == 3 else len(shape) * "n"
+    letters = {2: ("c", "length"), 3: "chw"}.get(len(shape), len(shape) * "n")
     lengths = [letter if n is None else str(n) for n, letter in zip(shape, letters, strict=True)]
     return f"({', '.join(lengths)}{',' if len(shape) == 1 else ''})"

@@ -1,14 +1,15 @@
-"""AvgPool2d (LeCun et al. 1998) and MaxPool2d: layers without parameters that make images smaller."""
+"""Average pooling (LeCun et al. 1998) and maximum pooling: layers without parameters that make images and signals smaller."""
 
 import math
 
 import numpy as np
 
 from .. import _check
-from .._geometry import pair, window_geometry
+from .._geometry import length, pair, window_geometry
 from .._kernels import pool2d
 from .._kernels.plan import Plan
-from .planned import PlannedLayer
+from .maps import one_row
+from .planned import PlannedLayer, reshaped
 from .registry import kind
 
 MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C order
@@ -19,6 +20,7 @@ class _Pool2d(PlannedLayer):
 
     input_shape = (None, None, None)
     takes_epilogue = True
+    keeps_bounds = True
 
     def __init__(self, kernel_size, stride, padding):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
@@ -123,6 +125,141 @@ class MaxPool2d(_Pool2d):
 
     def nonzeros(self, kept, name):
         return math.prod(kept[0].y_shape)
+
+
+class _OfImages(PlannedLayer):
+    """What is pooling of images in another shape: `_pool(shape)` is that layer for x of this shape, `_image` and `_value` are views
+    of x and y for it."""
+
+    takes_epilogue = keeps_bounds = True
+    _image = _value = staticmethod(one_row)
+
+    def plan_forward(self, plan, x, y):
+        pool = self._pool(x.shape)
+        return pool, pool.plan_forward(plan, self._image(x), self._value(y))
+
+    def plan_mv(self, plan, kept, directions, dy):
+        pool, own = kept
+        pool.plan_mv(plan, own, {"x": self._image(directions["x"])}, self._value(dy))
+
+    def plan_tmv(self, plan, kept, v, out, after=None):
+        pool, own = kept
+        if "x" in out:
+            dx = self._image(out["x"])
+            pool.plan_tmv(plan, own, self._value(v), {"x": dx}, reshaped(after, dx.shape))
+
+    def explicit(self, kept, name):
+        pool, own = kept
+        return pool.explicit(own, name)
+
+    def nonzeros(self, kept, name):
+        pool, own = kept
+        return pool.nonzeros(own, name)
+
+
+class _Pool1d(_OfImages):
+    """Signals, which are images of one row."""
+
+    input_shape = (None, None)
+
+    def __init__(self, kernel_size, stride, padding):
+        self.kernel_size = length(kernel_size, "kernel_size", 1)
+        self.stride = self.kernel_size if stride is None else length(stride, "stride", 1)
+        self.padding = length(padding, "padding", 0)
+        if 2 * self.padding > self.kernel_size:
+            raise ValueError(f"padding is {self.padding}; expected at most half of kernel_size, which is {self.kernel_size}")
+        super().__init__()
+
+    def _pool(self, shape):
+        return self._images((1, self.kernel_size), (1, self.stride), (0, self.padding))
+
+    def _partly(self, shape):
+        return (shape[0], None)
+
+    def output_shape(self, shape):
+        shape = _check.sizes(shape)
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"x has samples of shape {shape}; expected (channels, length), none of them 0")
+        padded = shape[1] + 2 * self.padding
+        if padded < self.kernel_size:
+            raise ValueError(f"kernel_size is {self.kernel_size}; expected at most the padded signal's {padded}")
+        return self._pool(shape).output_shape((shape[0], 1, shape[1]))[::2]
+
+
+@kind
+class AvgPool1d(_Pool1d):
+    """y = the mean of each window of a channel: x (m, C, length), y (m, C, (length + 2 padding - kernel_size) // stride + 1).
+
+    kernel_size, stride, padding : int. All else is as for `AvgPool2d`.
+
+    >>> import numpy as np
+    >>> fastlec.AvgPool1d(2)(np.array([[[1.0, 3.0, 5.0, 9.0]]]))
+    array([[[2., 7.]]])
+    """
+
+    linear_in_x = True
+    _images = AvgPool2d
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
+
+
+@kind
+class MaxPool1d(_Pool1d):
+    """y = the largest element of each window of a channel: x (m, C, length), y (m, C, n), n = (length + 2 padding -
+    kernel_size) // stride + 1.
+
+    kernel_size, stride, padding : int. All else is as for `MaxPool2d`.
+
+    >>> import numpy as np
+    >>> fastlec.MaxPool1d(2)(np.array([[[1.0, 3.0, 9.0, 5.0]]]))
+    array([[[3., 9.]]])
+    """
+
+    _images = MaxPool2d
+
+    def __init__(self, kernel_size, stride=None, padding=0):
+        super().__init__(kernel_size, stride, padding)
+
+
+@kind
+class GlobalAvgPool2d(_OfImages):
+    """y = the mean of each channel: x (m, C, H, W), y (m, C), features for a `Dense` (Lin, Chen and Yan 2013, "Network in network",
+    section 3.2). ValueError for images without pixels.
+
+    >>> import numpy as np
+    >>> fastlec.GlobalAvgPool2d()(np.arange(12.0).reshape(1, 2, 2, 3))
+    array([[2.5, 8.5]])
+    """
+
+    input_shape = (None, None, None)
+    linear_in_x = True
+
+    def __init__(self):
+        super().__init__()
+
+    def _pool(self, shape):
+        return AvgPool2d((1, math.prod(shape[2:])))
+
+    def _partly(self, shape):
+        return (shape[0],)
+
+    def output_shape(self, shape):
+        shape = _check.sizes(shape)
+        if len(shape) != 3 or 0 in shape:
+            raise ValueError(f"x has samples of shape {shape}; expected (channels, height, width), none of them 0")
+        c, h, w = shape
+        return self._pool((1, *shape)).output_shape((c, 1, h * w))[:1]
+
+    @staticmethod
+    def _image(x):
+        """Each channel as one row, which is summed fastest."""
+        m, c, h, w = x.shape
+        return x.reshape(m, c, 1, h * w)
+
+    @staticmethod
+    def _value(y):
+        return y[:, :, None, None]
 
 
 def _taps(g):

@@ -27,7 +27,21 @@ from .activations import (
     tanh_derivative,
     value_and_derivative,
 )
-from .convolution import col2im, conv2d, conv2d_jac_mv, conv2d_jac_tmv, conv2d_jacobian, conv2d_matrix, im2col
+from .convolution import (
+    col2im,
+    conv1d,
+    conv1d_jac_mv,
+    conv1d_jac_tmv,
+    conv2d,
+    conv2d_jac_mv,
+    conv2d_jac_tmv,
+    conv2d_jacobian,
+    conv2d_matrix,
+    conv_transpose2d,
+    conv_transpose2d_jac_mv,
+    conv_transpose2d_jac_tmv,
+    im2col,
+)
 from .filters import filter2d
 from .kmeans import lloyd, nearest_centers
 from .layers import (
@@ -59,7 +73,26 @@ from .normalization import (
     layer_norm_jac_mv,
     layer_norm_jac_tmv,
 )
-from .pooling import avg_pool2d, avg_pool2d_jac_mv, avg_pool2d_jac_tmv, max_pool2d, max_pool2d_jac_mv, max_pool2d_jac_tmv
+from .pooling import (
+    avg_pool1d,
+    avg_pool1d_jac_mv,
+    avg_pool1d_jac_tmv,
+    avg_pool2d,
+    avg_pool2d_jac_mv,
+    avg_pool2d_jac_tmv,
+    global_avg_pool2d,
+    global_avg_pool2d_jac_mv,
+    global_avg_pool2d_jac_tmv,
+    max_pool1d,
+    max_pool1d_jac_mv,
+    max_pool1d_jac_tmv,
+    max_pool2d,
+    max_pool2d_jac_mv,
+    max_pool2d_jac_tmv,
+    upsample2d,
+    upsample2d_jac_mv,
+    upsample2d_jac_tmv,
+)
 from .regression import (
     logistic_regression_data_gradient,
     logistic_regression_gradient,
@@ -76,6 +109,9 @@ from .regression import (
 )
 
 __all__ = [
+    "avg_pool1d",
+    "avg_pool1d_jac_mv",
+    "avg_pool1d_jac_tmv",
     "avg_pool2d",
     "avg_pool2d_jac_mv",
     "avg_pool2d_jac_tmv",
@@ -88,11 +124,17 @@ __all__ = [
     "batch_statistics",
     "binary_cross_entropy",
     "col2im",
+    "conv1d",
+    "conv1d_jac_mv",
+    "conv1d_jac_tmv",
     "conv2d",
     "conv2d_jac_mv",
     "conv2d_jac_tmv",
     "conv2d_jacobian",
     "conv2d_matrix",
+    "conv_transpose2d",
+    "conv_transpose2d_jac_mv",
+    "conv_transpose2d_jac_tmv",
     "dense",
     "dense_jac_mv",
     "dense_jac_tmv",
@@ -104,6 +146,9 @@ __all__ = [
     "filter2d",
     "gelu",
     "gelu_derivative",
+    "global_avg_pool2d",
+    "global_avg_pool2d_jac_mv",
+    "global_avg_pool2d_jac_tmv",
     "huber",
     "identity",
     "identity_derivative",
@@ -122,6 +167,9 @@ __all__ = [
     "logistic_regression_predict_proba",
     "logistic_regression_value",
     "logsumexp",
+    "max_pool1d",
+    "max_pool1d_jac_mv",
+    "max_pool1d_jac_tmv",
     "max_pool2d",
     "max_pool2d_jac_mv",
     "max_pool2d_jac_tmv",
@@ -155,5 +203,8 @@ __all__ = [
     "softplus_derivative",
     "tanh",
     "tanh_derivative",
+    "upsample2d",
+    "upsample2d_jac_mv",
+    "upsample2d_jac_tmv",
     "value_and_derivative",
 ]

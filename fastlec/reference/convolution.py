@@ -6,7 +6,7 @@ of `fastlec.conv2d`.
 
 import numpy as np
 
-from .._geometry import geometry, window_geometry
+from .._geometry import geometry, transposed_geometry, window_geometry
 from .arrays import float64
 from .windows import interior, pad, padded_shape, taps
 
@@ -17,12 +17,7 @@ def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
     The cross-correlation of deep learning: the kernel is not turned around. Outside the image x is 0.
     """
     x, W = float64(x=x, W=W)
-    g = geometry(x.shape, W.shape, stride, padding, dilation, groups)
-    weights = _by_taps(W, g)
-    y = np.zeros((g.n, g.groups, g.k // g.groups, g.oh * g.ow))
-    for i, j, pixels in taps(pad(x, g), g):
-        y += weights[i, j] @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow)
-    return y.reshape(g.y_shape) + (0.0 if b is None else np.reshape(b, (-1, 1, 1)))
+    return _convolved(x, W, geometry(x.shape, W.shape, stride, padding, dilation, groups)) + _bias(b)
 
 
 def conv2d_jac_mv(x, W, dx=None, dW=None, db=None, **options):
@@ -33,7 +28,7 @@ def conv2d_jac_mv(x, W, dx=None, dW=None, db=None, **options):
         dy += conv2d(dx, W, **options)
     if dW is not None:
         dy += conv2d(x, dW, **options)
-    return dy if db is None else dy + np.reshape(db, (-1, 1, 1))
+    return dy + _bias(db)
 
 
 def conv2d_jac_tmv(v, x, W, stride=1, padding=0, dilation=1, groups=1):
@@ -43,18 +38,63 @@ def conv2d_jac_tmv(v, x, W, stride=1, padding=0, dilation=1, groups=1):
     """
     v, x, W = float64(v=v, x=x, W=W)
     g = geometry(x.shape, W.shape, stride, padding, dilation, groups)
-    weights = _by_taps(W, g)
-    v = v.reshape(g.n, g.groups, g.k // g.groups, g.oh * g.ow)
-    padded, back, dW = pad(x, g), np.zeros(padded_shape(g)), np.zeros(weights.shape)
-    for i, j, pixels in taps(back, g):
-        pixels += (weights[i, j].mT @ v).reshape(pixels.shape)
-    for i, j, pixels in taps(padded, g):
-        dW[i, j] = (v @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow).mT).sum(axis=0)
-    return {
-        "x": interior(back, g).copy(),
-        "W": np.moveaxis(dW, (0, 1), (3, 4)).reshape(W.shape),
-        "b": v.sum(axis=(0, 3)).ravel(),
-    }
+    return {"x": _taken_back(v, W, g), "W": _met(v, x, g), "b": v.sum(axis=(0, 2, 3))}
+
+
+def conv_transpose2d(x, W, b=None, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    """The transpose of conv2d by its x: y[n,c, sh a + dh i - top, sw b + dw j - left] is the sum of W[k,c,i,j] x[n,k,a,b] and b[c].
+
+    x (n, k, oh, ow), W (k, c / groups, r, s), b (c,), y (n, c, h, w), h = (oh - 1) sh + dh (r - 1) + 1 - paddings + output_padding:
+    conv2d with this W takes y to the shape of x.
+
+    >>> import numpy as np
+    >>> from fastlec import reference
+    >>> reference.conv_transpose2d(np.array([[[[1.0, 2.0]]]]), np.array([[[[1.0, 10.0, 100.0]]]]), stride=2)
+    array([[[[  1.,  10., 102.,  20., 200.]]]])
+    """
+    x, W = float64(x=x, W=W)
+    g = transposed_geometry(x.shape, W.shape, stride, padding, output_padding, dilation, groups)
+    return _taken_back(x, W, g) + _bias(b)
+
+
+def conv_transpose2d_jac_mv(x, W, dx=None, dW=None, db=None, **options):
+    """That of dx and W, that of x and dW, and db, of those that are given. Options as conv_transpose2d's."""
+    x, W = float64(x=x, W=W)
+    dy = np.zeros(transposed_geometry(x.shape, W.shape, **options).x_shape)
+    if dx is not None:
+        dy += conv_transpose2d(dx, W, **options)
+    if dW is not None:
+        dy += conv_transpose2d(x, dW, **options)
+    return dy + _bias(db)
+
+
+def conv_transpose2d_jac_tmv(v, x, W, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
+    """{"x", "W", "b"}: conv2d of v for x; for W as of conv2d, whose x is v here, and whose v is x; b: sums of v."""
+    v, x, W = float64(v=v, x=x, W=W)
+    g = transposed_geometry(x.shape, W.shape, stride, padding, output_padding, dilation, groups)
+    return {"x": _convolved(v, W, g), "W": _met(x, v, g), "b": v.sum(axis=(0, 2, 3))}
+
+
+def conv1d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
+    """y[n,k,a] = b[k] + sum_cj W[k,c,j] x[n,c, stride a + dilation j - left]: conv2d of images of one row.
+
+    x (n, c, length), W (k, c / groups, s). padding : int, (left, right), "same" or "valid". stride, dilation : int.
+    """
+    options = _one_row(stride, padding, dilation, groups)
+    return conv2d(np.expand_dims(x, 2), np.expand_dims(W, 2), b, **options)[:, :, 0]
+
+
+def conv1d_jac_mv(x, W, dx=None, dW=None, db=None, stride=1, padding=0, dilation=1, groups=1):
+    """conv1d(dx, W) + conv1d(x, dW) + db of those that are given."""
+    x, W, dx, dW = (None if a is None else np.expand_dims(a, 2) for a in (x, W, dx, dW))
+    return conv2d_jac_mv(x, W, dx, dW, db, **_one_row(stride, padding, dilation, groups))[:, :, 0]
+
+
+def conv1d_jac_tmv(v, x, W, stride=1, padding=0, dilation=1, groups=1):
+    """{"x", "W", "b"}, as of conv2d."""
+    images = (np.expand_dims(a, 2) for a in (v, x, W))
+    found = conv2d_jac_tmv(*images, **_one_row(stride, padding, dilation, groups))
+    return {name: a if name == "b" else a[:, :, 0] for name, a in found.items()}
 
 
 def conv2d_matrix(W, shape, stride=1, padding=0, dilation=1, groups=1):
@@ -136,3 +176,40 @@ def col2im(columns, shape, kernel_size, stride=1, padding=0, dilation=1):
 def _by_taps(W, g):
     """(r, s, groups, k / groups, c / groups): a matrix for each tap and group."""
     return np.ascontiguousarray(np.moveaxis(W.reshape(g.groups, g.k // g.groups, -1, g.r, g.s), (3, 4), (0, 1)))
+
+
+def _bias(b):
+    return 0.0 if b is None else np.reshape(b, (-1, 1, 1))
+
+
+def _convolved(x, W, g):
+    """The sum over the taps: what W makes of the pixels that a tap meets."""
+    weights = _by_taps(W, g)
+    y = np.zeros((g.n, g.groups, g.k // g.groups, g.oh * g.ow))
+    for i, j, pixels in taps(pad(x, g), g):
+        y += weights[i, j] @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow)
+    return y.reshape(g.y_shape)
+
+
+def _taken_back(v, W, g):
+    """Its transpose by x."""
+    weights, back = _by_taps(W, g), np.zeros(padded_shape(g))
+    v = v.reshape(g.n, g.groups, g.k // g.groups, g.oh * g.ow)
+    for i, j, pixels in taps(back, g):
+        pixels += (weights[i, j].mT @ v).reshape(pixels.shape)
+    return interior(back, g).copy()
+
+
+def _met(v, x, g):
+    """Its transpose by W: for each tap the products of v and what it meets of x."""
+    dW = np.zeros((g.r, g.s, g.groups, g.k // g.groups, g.c // g.groups))
+    v = v.reshape(g.n, g.groups, g.k // g.groups, g.oh * g.ow)
+    for i, j, pixels in taps(pad(x, g), g):
+        dW[i, j] = (v @ pixels.reshape(g.n, g.groups, g.c // g.groups, g.oh * g.ow).mT).sum(axis=0)
+    return np.moveaxis(dW, (0, 1), (3, 4)).reshape(g.w_shape)
+
+
+def _one_row(stride, padding, dilation, groups):
+    """conv2d's options for images of one row."""
+    sides = padding if isinstance(padding, str) else ((0, 0), padding if np.ndim(padding) else (padding, padding))
+    return {"stride": (1, stride), "padding": sides, "dilation": (1, dilation), "groups": groups}

@@ -1,8 +1,8 @@
-"""Average and maximum pooling. By default windows lie side by side: stride None is kernel_size."""
+"""Average and maximum pooling, and nearest neighbours. By default windows lie side by side: stride None is kernel_size."""
 
 import numpy as np
 
-from .._geometry import window_geometry
+from .._geometry import pair, window_geometry
 from .arrays import float64
 from .windows import interior, pad, padded_shape, taps
 
@@ -56,6 +56,79 @@ def max_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
     for i, j, pixels in taps(back, g):
         pixels += np.where(at == i * g.s + j, v, 0.0)
     return {"x": interior(back, g).copy()}
+
+
+def global_avg_pool2d(x):
+    """The mean of each channel: (n, c)."""
+    (x,) = float64(x=x)
+    return x.mean(axis=(2, 3))
+
+
+def global_avg_pool2d_jac_mv(x, *, dx):
+    """The means of dx: it is linear."""
+    return global_avg_pool2d(dx)
+
+
+def global_avg_pool2d_jac_tmv(v, x):
+    """{"x"}: every pixel gets v / (h w) of its channel."""
+    (v,) = float64(v=v)
+    n, c, h, w = np.shape(x)
+    return {"x": np.broadcast_to(v.reshape(n, c, 1, 1) / (h * w), (n, c, h, w)).copy()}
+
+
+def upsample2d(x, scale_factor):
+    """y[n,c,i,j] = x[n,c, i // sh, j // sw], (sh, sw) = scale_factor: the nearest neighbour."""
+    (x,) = float64(x=x)
+    down, across = pair(scale_factor, "scale_factor", 1)
+    return x.repeat(down, axis=2).repeat(across, axis=3)
+
+
+def upsample2d_jac_mv(x, scale_factor, *, dx):
+    """That of dx: it is linear."""
+    return upsample2d(dx, scale_factor)
+
+
+def upsample2d_jac_tmv(v, x, scale_factor):
+    """{"x"}: every pixel gets the sum of v over the pixels that it was repeated to."""
+    (v,) = float64(v=v)
+    down, across = pair(scale_factor, "scale_factor", 1)
+    n, c, h, w = np.shape(x)
+    return {"x": v.reshape(n, c, h, down, w, across).sum(axis=(3, 5))}
+
+
+def avg_pool1d(x, kernel_size, stride=None, padding=0):
+    """avg_pool2d of images of one row, for signals x (n, c, length)."""
+    return avg_pool2d(*_one_row(x, kernel_size, stride, padding))[:, :, 0]
+
+
+def avg_pool1d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
+    """The means of dx: it is linear."""
+    return avg_pool1d(dx, kernel_size, stride, padding)
+
+
+def avg_pool1d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
+    """{"x"}, as of avg_pool2d."""
+    return {"x": avg_pool2d_jac_tmv(np.expand_dims(v, 2), *_one_row(x, kernel_size, stride, padding))["x"][:, :, 0]}
+
+
+def max_pool1d(x, kernel_size, stride=None, padding=0):
+    """max_pool2d of images of one row, for signals x (n, c, length)."""
+    return max_pool2d(*_one_row(x, kernel_size, stride, padding))[:, :, 0]
+
+
+def max_pool1d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
+    """As of max_pool2d."""
+    return max_pool2d_jac_mv(*_one_row(x, kernel_size, stride, padding), dx=np.expand_dims(dx, 2))[:, :, 0]
+
+
+def max_pool1d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
+    """{"x"}, as of max_pool2d."""
+    return {"x": max_pool2d_jac_tmv(np.expand_dims(v, 2), *_one_row(x, kernel_size, stride, padding))["x"][:, :, 0]}
+
+
+def _one_row(x, kernel_size, stride, padding):
+    """x and the settings of windows, for images of one row."""
+    return np.expand_dims(x, 2), (1, kernel_size), (1, kernel_size if stride is None else stride), (0, padding)
 
 
 def _largest(x, kernel_size, stride, padding):

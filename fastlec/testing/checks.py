@@ -15,20 +15,26 @@ from .. import functional, linear
 from .._activations import CODES
 from ..layers import (
     Activation,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     LayerNorm,
+    MaxPool1d,
     MaxPool2d,
     ProjectedConvResidual,
     ProjectedResidual,
     Residual,
+    Upsample2d,
 )
 from ..network import Network
 from ..training import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, Objective, SoftmaxCrossEntropy
@@ -38,6 +44,7 @@ from .layers import check_layer
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
 IMAGE = (3, 4, 5)  # a sample of LAYER_SAMPLES images
+SIGNAL = (3, 20)  # one of signals
 ACTIVATIONS = tuple(CODES)
 IMAGE_ACTIVATIONS = (
     "tanh",
@@ -291,19 +298,19 @@ def _layer(make, dtype, rng):
     return LayerAt(layer, x)
 
 
-def _image_layer(make, dtype, rng):
-    """A layer and images for it."""
+def _image_layer(make, dtype, rng, sample=IMAGE):
+    """A layer and images, or samples of another shape, for it."""
     layer = _with_biases(make(dtype=dtype, rng=rng), rng)
     if getattr(layer, "activation", None) in ("relu", "leaky_relu"):  # far from the kink everywhere, some units on and some off
         b = layer.params["b"]
         b[...] = np.where(np.arange(len(b)) % 2, -20, 20)
-    return LayerAt(layer, _normal(rng, dtype, LAYER_SAMPLES, *IMAGE))
+    return LayerAt(layer, _normal(rng, dtype, LAYER_SAMPLES, *sample))
 
 
-def _pooling_layer(make, dtype, rng):
+def _pooling_layer(make, dtype, rng, sample=IMAGE):
     """A layer without parameters and images whose values are far apart: no maximum changes its place."""
-    values = rng.permutation(LAYER_SAMPLES * int(np.prod(IMAGE)))
-    return LayerAt(make(), 20 * values.reshape(LAYER_SAMPLES, *IMAGE).astype(dtype))
+    values = rng.permutation(LAYER_SAMPLES * int(np.prod(sample)))
+    return LayerAt(make(), 20 * values.reshape(LAYER_SAMPLES, *sample).astype(dtype))
 
 
 def _image_layer_checks():
@@ -317,9 +324,11 @@ def _image_layer_checks():
         "identity",
     ):  # others are as those, but for their functions
         yield f"Conv2d with {activation}", partial(Conv2d, c, 4, 3, activation, padding=1, stride=2)
+        yield f"ConvTranspose2d with {activation}", partial(ConvTranspose2d, c, 4, 3, activation, stride=2, padding=1)
         yield f"ConvResidual with {activation}", partial(ConvResidual, c, 2, 3, activation)
         yield f"ProjectedConvResidual with {activation}", partial(ProjectedConvResidual, c, 2, 3, activation)
     yield "Conv2d, depthwise", partial(Conv2d, c, c, 3, groups=c)
+    yield "ConvTranspose2d, in groups", partial(ConvTranspose2d, c, 2 * c, 2, stride=3, output_padding=1, groups=c)
     yield "BatchNorm2d of running statistics", lambda rng, **options: BatchNorm2d(c, **options)
     yield "BatchNorm2d of statistics of the batch", lambda rng, **options: BatchNorm2d(c, training=True, **options)
 
@@ -537,6 +546,14 @@ CHECKS = {
     **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},
     "AvgPool2d": partial(_pooling_layer, partial(AvgPool2d, 2)),
     "MaxPool2d": partial(_pooling_layer, partial(MaxPool2d, 2)),
+    "GlobalAvgPool2d": partial(_pooling_layer, GlobalAvgPool2d),
+    "Upsample2d": partial(_pooling_layer, partial(Upsample2d, (2, 3))),
+    **{
+        f"Conv1d with {name}": partial(_image_layer, partial(Conv1d, 3, 4, 5, name, stride=2, padding=2), sample=SIGNAL)
+        for name in IMAGE_ACTIVATIONS
+    },
+    "AvgPool1d": partial(_pooling_layer, partial(AvgPool1d, 3, 2), sample=SIGNAL),
+    "MaxPool1d": partial(_pooling_layer, partial(MaxPool1d, 3, 2), sample=SIGNAL),
     "Flatten": partial(_pooling_layer, Flatten),
     **dict(_network_objective_checks()),
 }

@@ -30,7 +30,6 @@ from .._kernels import residuals as _residuals
 from .._kernels import smooth as _smooth
 from .._kernels import xent as _xent
 from ..functional import softmax_cross_entropy
-from ..layers import AvgPool2d, MaxPool2d
 from ..layers.planned import PlannedLayer
 from ..network import Network
 
@@ -177,7 +176,7 @@ def _last_bounded(net):
             return None
         if layer.outermost is not None and ACTIVATIONS[layer.activation].bounds:
             return layer.activation
-        if not (layer.reshapes or layer.elementwise or isinstance(layer, AvgPool2d | MaxPool2d)):
+        if not (layer.reshapes or layer.elementwise or layer.keeps_bounds):
             return None
     return None
 

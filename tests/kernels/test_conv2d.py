@@ -559,17 +559,20 @@ def test_pixels_that_no_tap_meets_take_no_memory(dtype):
 
 
 @pytest.mark.parametrize("accumulate", [False, True])
+@pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize(
     ("kernel", "stride", "padding"), [((1, 1), 2, 0), ((2, 1), (3, 4), 0), ((1, 1), 5, 1), ((3, 3), (5, 1), 2)]
 )
-def test_what_follows_a_gradient_follows_it_everywhere(kernel, stride, padding, accumulate, isa, dtype, rng):
+def test_what_follows_a_gradient_follows_it_everywhere(kernel, stride, padding, with_bias, accumulate, isa, dtype, rng):
     """Also at pixels that no tap meets, and where none meets any."""
     shape, W = (2, 3, 3, 9), integers(rng, (4, 3, *kernel), dtype)
     g = geometry(shape, W.shape, stride, padding)
     v, dx, residual, slope = (integers(rng, s, dtype) for s in (g.y_shape, shape, shape, shape))
     expected = reference.conv2d_jac_tmv(v, dx, W, stride, padding)["x"] + (dx if accumulate else 0) + residual
+    bias = integers(rng, (3,), dtype) if with_bias else None
+    expected = expected if bias is None else expected + bias[:, None, None]
     plan = Plan(dtype.num)
-    after = Epilogue(residual=residual, accumulate=accumulate, derivative=ACTIVATIONS["relu"], of=slope)
+    after = Epilogue(bias, residual=residual, accumulate=accumulate, derivative=ACTIVATIONS["relu"], of=slope)
     kernels.data_gradient(plan, g, v, W, dx, after=after)
     plan.run()
     assert_array_equal(dx, expected * (slope > 0))

@@ -1,4 +1,4 @@
-"""Conv2d, ConvResidual, ProjectedConvResidual: against NumPy in float64, as sparse matrices, on arrays of any kind."""
+"""Layers of convolutions, transposed ones, and of signals: against NumPy in float64, as sparse matrices, on arrays of any kind."""
 
 import itertools
 import json
@@ -15,8 +15,10 @@ from scipy import sparse
 from test_dense import answers, assert_same, directions_of, normals, subsets
 
 from fastlec import (
+    Conv1d,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Network,
     ProjectedConvResidual,
     io,
@@ -41,6 +43,28 @@ LAYERS = {  # (the layer, the shape of a sample)
     "im2col": (lambda **o: Conv2d(3, 4, 3, padding=1, algorithm="im2col", **o), (3, 5, 6)),
     "direct": (lambda **o: Conv2d(3, 4, 3, padding=1, algorithm="direct", **o), (3, 5, 6)),
     "winograd": (lambda **o: Conv2d(3, 4, 3, padding=1, algorithm="winograd", **o), (3, 5, 6)),
+    "transposed": (lambda **o: ConvTranspose2d(3, 4, 3, **o), (3, 4, 5)),
+    "transposed, 1x1": (lambda **o: ConvTranspose2d(4, 3, 1, **o), (4, 3, 4)),
+    "transposed, stride": (lambda **o: ConvTranspose2d(4, 6, (4, 3), stride=2, padding=1, groups=2, **o), (4, 3, 4)),
+    "transposed, gaps": (lambda **o: ConvTranspose2d(2, 3, (1, 2), stride=(2, 3), output_padding=(1, 2), **o), (2, 3, 4)),
+    "transposed, gaps, no bias": (lambda **o: ConvTranspose2d(2, 3, 1, bias=False, stride=2, **o), (2, 3, 4)),
+    "transposed, dilation": (
+        lambda **o: ConvTranspose2d(2, 3, (3, 2), padding=(2, 1), dilation=(2, 3), output_padding=(1, 2), **o),
+        (2, 3, 4),
+    ),
+    "transposed, more rows": (lambda **o: ConvTranspose2d(3, 2, 1, dilation=3, output_padding=2, **o), (3, 2, 4)),
+    "transposed, uneven padding": (
+        lambda **o: ConvTranspose2d(3, 2, 4, bias=False, stride=(1, 2), padding=((0, 2), (3, 1)), **o),
+        (3, 4, 5),
+    ),
+    "transposed, depthwise": (lambda **o: ConvTranspose2d(4, 4, 3, padding=1, groups=4, **o), (4, 4, 5)),
+    "transposed, one pixel": (lambda **o: ConvTranspose2d(3, 2, 4, **o), (3, 1, 1)),
+    "signals": (lambda **o: Conv1d(3, 4, 3, **o), (3, 9)),
+    "signals, 1": (lambda **o: Conv1d(4, 3, 1, bias=False, **o), (4, 5)),
+    "signals, stride": (lambda **o: Conv1d(4, 6, 5, stride=3, padding=2, groups=2, **o), (4, 17)),
+    "signals, dilation": (lambda **o: Conv1d(2, 3, 3, dilation=4, padding=(3, 6), **o), (2, 8)),
+    "signals, same": (lambda **o: Conv1d(2, 3, 4, stride=2, padding="same", **o), (2, 9)),
+    "signals, depthwise": (lambda **o: Conv1d(3, 3, 3, padding=1, groups=3, algorithm="im2col", **o), (3, 8)),
     "residual": (lambda **o: ConvResidual(3, **o), (3, 4, 5)),
     "wider residual": (lambda **o: ConvResidual(2, 5, (3, 1), **o), (2, 3, 4)),
     "even residual": (lambda **o: ConvResidual(2, 3, (2, 4), **o), (2, 5, 4)),
@@ -50,7 +74,9 @@ LAYERS = {  # (the layer, the shape of a sample)
 }
 layers = pytest.mark.parametrize(("make", "shape"), LAYERS.values(), ids=LAYERS)
 activations = pytest.mark.parametrize("activation", ACTIVATIONS)
-ONE_OF_EACH = pytest.mark.parametrize("name", ["groups", "even residual", "projected, stride"])
+ONE_OF_EACH = pytest.mark.parametrize(
+    "name", ["groups", "transposed, stride", "signals, stride", "even residual", "projected, stride"]
+)
 
 
 def randomised(layer, rng):
@@ -157,7 +183,7 @@ def test_explicit_jacobians_are_sparse_and_right(make, shape, dtype, rng, tolera
                 expected.tmv(row.reshape(y.shape))[name].check(J[i].reshape(value.shape))
 
 
-@pytest.mark.parametrize("name", [name for name, (make, _) in LAYERS.items() if type(make()) is Conv2d and name != "winograd"])
+@pytest.mark.parametrize("name", [name for name, (make, _) in LAYERS.items() if "W" in make().params and name != "winograd"])
 def test_a_convolution_is_a_sparse_matrix(name, isa, dtype, rng):
     """times vec(x), its transpose times vec(v) is JacTMV: exactly, of whole numbers."""
     make, shape = LAYERS[name]
@@ -172,7 +198,7 @@ def test_a_convolution_is_a_sparse_matrix(name, isa, dtype, rng):
     v = rng.integers(-3, 4, y.shape).astype(dtype)
     for variable, g in jac.tmv(v).items():
         assert_array_equal(jac.matrix(variable).T @ v.ravel(), g.ravel())
-    assert M.nnz <= y.size * W[0].size
+    assert M.nnz <= layer.nonzeros(jac.kept, "x")
     # samples do not mix, and all have the same block
     one = layer.linearize(x[:1])[1].matrix("x")
     assert abs(M - sparse.block_diag([one] * 3)).max() == 0
@@ -188,7 +214,7 @@ def test_the_structure_of_a_convolution(rng):
 
 
 def test_matrices_of_no_samples(dtype):
-    for name in ("groups", "residual", "projected"):
+    for name in ("groups", "transposed", "signals", "residual", "projected"):
         layer, x, _ = small(name, dtype, np.random.default_rng(0), m=0)
         _, jac = layer.linearize(x)
         for variable in jac.variables:
@@ -283,7 +309,8 @@ def test_dtypes(name, rng):
 @ONE_OF_EACH
 def test_teams_agree_bit_by_bit(name, isa, dtype, rng, alone):
     layer, _, _ = small(name, dtype, rng)
-    x = normals(rng, (3, LAYERS[name][1][0], 61, 70), dtype)
+    c, *lengths = LAYERS[name][1]
+    x = normals(rng, (3, c, *(61, 70)[-len(lengths) :]) if len(lengths) > 1 else (3, c, 61 * 70), dtype)
     v, directions = normals(rng, layer(x).shape, dtype), directions_of(layer, x, rng)
     team = answers(layer, x, v, directions)
     with alone():
@@ -295,7 +322,8 @@ def test_python_threads_share_a_layer_and_get_the_same_bits(name, dtype, rng):
     layer, _, _ = small(name, dtype, rng)
     given = {}
     for m, side in ((1, 9), (4, 20), (9, 33)):
-        x = normals(rng, (m, LAYERS[name][1][0], side, side), dtype)
+        c, *lengths = LAYERS[name][1]
+        x = normals(rng, (m, c, *[side] * len(lengths)), dtype)
         given[m] = x, normals(rng, layer(x).shape, dtype), directions_of(layer, x, rng)
 
     def bits(m):
@@ -315,6 +343,11 @@ def test_parameters(dtype):
     layer = Conv2d(4, 6, (3, 5), groups=2, dtype=dtype, rng=0)
     assert {name: a.shape for name, a in layer.params.items()} == {"W": (6, 2, 3, 5), "b": (6,)}
     assert list(Conv2d(4, 6, 3, bias=False).params) == ["W"]
+    assert {name: a.shape for name, a in ConvTranspose2d(4, 6, (3, 5), groups=2).params.items()} == {
+        "W": (4, 3, 3, 5),
+        "b": (6,),
+    }
+    assert {name: a.shape for name, a in Conv1d(4, 6, 3, groups=2).params.items()} == {"W": (6, 2, 3), "b": (6,)}
     shapes = {"W1": (5, 4, 3, 3), "b": (5,), "W2": (4, 5, 3, 3)}
     assert {name: a.shape for name, a in ConvResidual(4, 5).params.items()} == shapes
     assert ConvResidual(4).params["W1"].shape == (4, 4, 3, 3)
@@ -334,6 +367,9 @@ def test_the_size_of_initial_weights(activation, gain):
     for W, terms in (
         (Conv2d(64, 200, 3, **o).params["W"], 64 * 9),
         (Conv2d(64, 400, (5, 3), groups=2, **o).params["W"], 32 * 15),
+        (Conv1d(64, 400, 3, groups=2, **o).params["W"], 32 * 3),
+        (ConvTranspose2d(64, 400, (4, 3), stride=(2, 1), groups=2, **o).params["W"], 32 * 6),
+        (ConvTranspose2d(128, 400, 2, stride=3, **o).params["W"], 128),
         (ConvResidual(64, 200, **o).params["W1"], 64 * 9),
         (ProjectedConvResidual(64, 200, **o).params["W1"], 64 * 9),
     ):
@@ -423,6 +459,13 @@ def test_settings_of_any_form():
         (Conv2d(3, 8, 5, padding="same", stride=2), (3, 28, 27), (8, 14, 14)),
         (Conv2d(3, 8, 7, stride=2, padding=3), (3, 224, 224), (8, 112, 112)),
         (Conv2d(3, 8, 3, dilation=2), (3, 10, 5), (8, 6, 1)),
+        (ConvTranspose2d(3, 8, 3), (3, 10, 5), (8, 12, 7)),
+        (ConvTranspose2d(3, 8, 4, stride=2, padding=1), (3, 14, 7), (8, 28, 14)),
+        (ConvTranspose2d(3, 8, 3, stride=2, padding=1, output_padding=(1, 0)), (3, 14, 7), (8, 28, 13)),
+        (ConvTranspose2d(3, 8, (3, 2), stride=(3, 1), padding=((0, 1), (2, 0)), dilation=2), (3, 2, 4), (8, 7, 4)),
+        (Conv1d(3, 8, 5), (3, 28), (8, 24)),
+        (Conv1d(3, 8, 5, padding="same", stride=2), (3, 27), (8, 14)),
+        (Conv1d(3, 8, 3, dilation=2, padding=(1, 0)), (3, 10), (8, 7)),
         (ConvResidual(3, kernel_size=4), (3, 10, 5), (3, 10, 5)),
         (ProjectedConvResidual(3, 8, 4, stride=(2, 3)), (3, 9, 8), (8, 5, 3)),
         (ProjectedConvResidual(3, 8, stride=2), (3, 1, 2), (8, 1, 1)),
@@ -458,6 +501,58 @@ REFUSED = {
         "groups is 2; expected a divisor of c_in, which is 3, and of c_out, which is 4",
     ),
     "groups 0": (lambda: Conv2d(3, 4, 3, groups=0), ValueError, "groups is 0; expected at least 1"),
+    "transposed's groups": (lambda: ConvTranspose2d(4, 3, 3, groups=2), ValueError, "groups is 2; expected a divisor of c_in"),
+    "transposed's stride": (lambda: ConvTranspose2d(3, 4, 3, stride=(1, 0)), ValueError, "stride[1] is 0; expected at least 1"),
+    "transposed's padding": (
+        lambda: ConvTranspose2d(3, 4, 3, padding="same"),
+        TypeError,
+        "padding is 'same'; expected an integer, a pair or a pair of pairs of integers",
+    ),
+    "negative padding": (lambda: ConvTranspose2d(3, 4, 3, padding=((0, -1), (0, 0))), ValueError, "padding[0][1] is -1"),
+    "output_padding": (
+        lambda: ConvTranspose2d(3, 4, 3, stride=2, output_padding=(0, 2)),
+        ValueError,
+        "output_padding is (0, 2); expected less than stride, (2, 2), or dilation, (1, 1)",
+    ),
+    "negative output_padding": (
+        lambda: ConvTranspose2d(3, 4, 3, output_padding=-1),
+        ValueError,
+        "output_padding is -1; expected",
+    ),
+    "transposed's x": (
+        lambda: ConvTranspose2d(4, 3, 3)(X),
+        ValueError,
+        "x has samples of shape (3, 5, 6); expected (4, h, w), neither h nor w 0",
+    ),
+    "nothing left": (
+        lambda: ConvTranspose2d(3, 4, 3, padding=(4, 1))(X),
+        ValueError,
+        "x has samples of shape (3, 5, 6); expected larger ones, for y would be -1 x 6",
+    ),
+    "beyond memory": (lambda: ConvTranspose2d(3, 4, 3, stride=2**40)(X), MemoryError, "images padded to"),
+    "signals' kernel_size": (lambda: Conv1d(3, 4, (3,)), TypeError, "kernel_size is (3,); expected an integer"),
+    "signals' padding": (
+        lambda: Conv1d(3, 4, 3, padding="full"),
+        ValueError,
+        'padding is \'full\'; expected an integer, a pair of them, "same" or "valid"',
+    ),
+    "signals' sides": (lambda: Conv1d(3, 4, 3, padding=(1, -1)), ValueError, "padding[1] is -1; expected at least 0"),
+    "signals' algorithm": (lambda: Conv1d(3, 4, 3, algorithm="fft"), ValueError, "algorithm is 'fft'; expected one of"),
+    "images for signals": (
+        lambda: Conv1d(3, 4, 3)(X),
+        ValueError,
+        "x has samples of shape (3, 5, 6); expected (3, length), length not 0",
+    ),
+    "a short signal": (
+        lambda: Conv1d(3, 4, 3, dilation=3, padding=1)(X[:, :, 0, :4]),
+        ValueError,
+        "x has samples of shape (3, 4), padding is (1, 1); expected to reach over 7 values",
+    ),
+    "signals within a network": (
+        lambda: Network([Conv1d(3, 4, 3), Conv1d(3, 4, 3)]),
+        ValueError,
+        "layers[1]: x has samples of shape (4, length); expected (3, length)",
+    ),
     "algorithm": (lambda: Conv2d(3, 4, 3, algorithm="fft"), ValueError, "algorithm is 'fft'; expected one of auto, im2col,"),
     "residual's algorithm": (lambda: ConvResidual(3, algorithm=3), ValueError, "algorithm is 3; expected one of auto, im2col,"),
     "projected's algorithm": (lambda: ProjectedConvResidual(3, 4, algorithm="fft"), ValueError, "algorithm is 'fft'; expected"),

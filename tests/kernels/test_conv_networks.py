@@ -202,3 +202,14 @@ def test_a_network_learns_to_blur(rng):
     net = Network([Conv2d(1, 1, 3, bias=False, padding=1, rng=0)])
     fit(net, x, blur(x), loss=MeanSquaredError(), optimizer=SGD(0.3), batch_size=16, epochs=30, rng=0)
     assert_allclose(net.params["0.W"][0, 0], kernel, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "channels", "m"), [(9, 48, 2), (13, 34, 1), (25, 24, 1), (27, 16, 4)])
+def test_derivatives_reach_the_last_row_of_odd_images(side, channels, m, isa, dtype, rng):
+    """The part of a gradient that holds this row alone has no pixels of the other phase of a stride."""
+    conv = Conv2d(channels, channels, 3, stride=2, padding=1, algorithm="direct", dtype=dtype, rng=rng)
+    net, x = Network([Activation("relu"), conv]), normals(rng, (m, channels, side, side), dtype)
+    y, jac = net.linearize(x)
+    v = normals(rng, y.shape, dtype)
+    below = conv.linearize(np.maximum(x, 0))[1].tmv(v, "x")["x"]
+    assert_array_equal(jac.tmv(v, "x")["x"], below * (x > 0))

@@ -29,6 +29,9 @@ def add_epilogue(kernel, plan, f, **parts):
         ),
         "dropout.apply": lambda: dropout.apply(plan, y[0, 0], y[0, 1], f(9), 0.5, after=after),
         "layer_norm.tmv": lambda: layer_norm.tmv(plan, y[0, 0], np.ones((3, 2)), None, y[0, 0], y[0, 1], after=after),
+        "pool2d.forward": lambda: pool2d.forward(
+            plan, window_geometry(x.shape, (2, 2), (1, 1), (0, 0)), x, f(2, 3, 3, 3), maximum=False, after=after
+        ),
         "pool2d.tmv": lambda: pool2d.tmv(
             plan, window_geometry(x.shape, (2, 2), (1, 1), (0, 0)), x, f(2, 3, 3, 3), x, after=after
         ),
@@ -40,13 +43,14 @@ EPILOGUES = {
     "gemm.product": ({"bias", "activation", "residual", "accumulate", "derivative", "update", "z"}, (3, 5)),
     "slope.slope": ({"derivative"}, (3, 5)),
     "conv2d.forward": ({"bias", "activation", "residual", "accumulate", "derivative", "z"}, (2, 5, 3, 3)),
-    "conv2d.data_gradient": ({"residual", "accumulate", "derivative"}, (2, 3, 4, 4)),
+    "conv2d.data_gradient": ({"bias", "activation", "residual", "accumulate", "derivative", "z"}, (2, 3, 4, 4)),
     "conv2d.weight_gradient": ({"update"}, (5, 3, 2, 2)),
     "channel_sums.slope": ({"derivative"}, (2, 3, 4, 4)),
     "batch_norm.derivative": ({"derivative"}, (2, 3, 4, 4)),
     "batch_norm.derivative of samples": ({"derivative"}, (3, 3)),
     "dropout.apply": ({"derivative"}, (3, 3)),
     "layer_norm.tmv": ({"derivative"}, (3, 3)),
+    "pool2d.forward": ({"derivative"}, (2, 3, 3, 3)),
     "pool2d.tmv": ({"derivative"}, (2, 3, 4, 4)),
 }
 
@@ -116,23 +120,30 @@ IMAGES = {
     "1 x 1": ((2, 88, 9, 11), (50, 88, 1, 1), {}),
     "1 x 1, groups": ((2, 176, 9, 11), (100, 88, 1, 1), {"groups": 2}),
     "strided, groups": ((2, 40, 25, 26), (100, 20, 3, 3), {"stride": 2, "padding": 1, "groups": 2}),
+    "strided, odd": ((2, 34, 11, 33), (18, 34, 4, 2), {"stride": 2, "padding": (2, 1)}),
+    "pixels without taps": ((2, 20, 11, 12), (18, 20, 1, 2), {"stride": 3}),
 }
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("images", IMAGES)
-def test_every_convolution_stores_z(images, algorithm, isa, dtype, rng):
+@pytest.mark.parametrize("compute", [conv2d.forward, conv2d.data_gradient])
+def test_every_convolution_stores_z(compute, images, algorithm, isa, dtype, rng):
+    """Forward, and as the transpose."""
     x_shape, W_shape, options = IMAGES[images]
     g = geometry(x_shape, W_shape, **options)
-    x, W, bias = (rng.integers(-3, 4, s).astype(dtype) for s in (x_shape, W_shape, W_shape[0]))
-    z, y, alone = (np.full(g.y_shape, np.nan, dtype) for _ in range(3))
+    source, shape = (x_shape, g.y_shape) if compute is conv2d.forward else (g.y_shape, x_shape)
+    x, W, bias = (rng.integers(-3, 4, s).astype(dtype) for s in (source, W_shape, shape[1]))
+    z, y, alone, sums = (np.full(shape, np.nan, dtype) for _ in range(4))
     try:
-        for out, after in ((y, Epilogue(bias, RELU, z=z)), (alone, Epilogue(bias))):
+        for out, after in ((y, Epilogue(bias, RELU, z=z)), (alone, Epilogue(bias)), (sums, None)):
             plan = new_plan(dtype)
-            conv2d.forward(plan, g, x, W, out, algorithm=getattr(conv2d, algorithm.upper()), after=after)
+            compute(plan, g, x, W, out, algorithm=getattr(conv2d, algorithm.upper()), after=after)
             plan.run()
     except ValueError as refused:
         assert "expected another one" in str(refused)  # noqa: PT017
         pytest.skip("not for this convolution")
     np.testing.assert_array_equal(z, alone)
     np.testing.assert_array_equal(y, np.maximum(alone, 0))
+    close = 1e-3 if dtype == np.float32 and algorithm == "winograd" else 1e-9
+    np.testing.assert_allclose(alone, sums + bias[:, None, None], rtol=0, atol=close)

@@ -12,22 +12,28 @@ import fastlec
 from fastlec import (
     SGD,
     Activation,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     LayerNorm,
+    MaxPool1d,
     MaxPool2d,
     MeanSquaredError,
     Network,
     ProjectedConvResidual,
     ProjectedResidual,
     Residual,
+    Upsample2d,
     training_step,
 )
 from fastlec._activations import ACTIVATIONS, CODES
@@ -36,19 +42,27 @@ from fastlec.layers.registry import KINDS
 
 MADE = {
     "Activation": lambda o: Activation("tanh"),
+    "AvgPool1d": lambda o: AvgPool1d(3, 2, 1),
     "AvgPool2d": lambda o: AvgPool2d(3, 2, 1),
     "BatchNorm": lambda o: BatchNorm(3, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "BatchNorm2d": lambda o: BatchNorm2d(2, 0.5, 0.3, training=True, dtype=o["dtype"]),
+    "Conv1d": lambda o: Conv1d(2, 4, 3, "relu", False, stride=2, padding=(1, 2), dilation=2, groups=2, algorithm="im2col", **o),
     "Conv2d": lambda o: Conv2d(2, 4, (3, 2), "relu", False, stride=2, padding="same", groups=2, algorithm="direct", **o),
     "ConvResidual": lambda o: ConvResidual(2, 3, (3, 1), "sigmoid", **o),
+    "ConvTranspose2d": lambda o: ConvTranspose2d(
+        2, 4, (3, 2), "relu", False, stride=2, padding=1, output_padding=(1, 0), dilation=(1, 2), groups=2, **o
+    ),
     "Dense": lambda o: Dense(3, 4, "relu", **o),
     "Dropout": lambda o: Dropout(0.3, training=True, rng=0),
     "Flatten": lambda o: Flatten(),
+    "GlobalAvgPool2d": lambda o: GlobalAvgPool2d(),
     "LayerNorm": lambda o: LayerNorm(3, 0.5, bias=False, dtype=o["dtype"]),
+    "MaxPool1d": lambda o: MaxPool1d(3, 2, 1),
     "MaxPool2d": lambda o: MaxPool2d((2, 3)),
     "ProjectedConvResidual": lambda o: ProjectedConvResidual(2, 3, stride=2, **o),
     "ProjectedResidual": lambda o: ProjectedResidual(3, 4, "sigmoid", **o),
     "Residual": lambda o: Residual(3, 5, **o),
+    "Upsample2d": lambda o: Upsample2d((2, 3)),
 }
 each = pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 
@@ -161,6 +175,32 @@ def without_epilogue(layer):
     return other
 
 
+def _decoder(o):
+    return [
+        Conv2d(2, 4, 3, "relu", padding=1, **o),
+        Upsample2d((1, 2)),
+        Activation("tanh"),
+        AvgPool2d(1, stride=(1, 2)),
+        ConvTranspose2d(4, 3, 2, "gelu", stride=2, **o),
+        ConvTranspose2d(3, 4, 3, "sigmoid", padding=1, **o),
+        GlobalAvgPool2d(),
+        Activation("tanh"),
+        Dense(4, 3, **o),
+    ]
+
+
+def _signals(o):
+    return [
+        Conv1d(2, 4, 3, "gelu", padding=1, **o),
+        MaxPool1d(2),
+        Activation("relu"),
+        AvgPool1d(2),
+        Conv1d(4, 4, 3, "tanh", stride=2, **o),
+        Flatten(),
+        Dense(12, 3, **o),
+    ]
+
+
 def _images(o):
     return [
         Conv2d(2, 4, 3, "tanh", padding=1, **o),
@@ -178,14 +218,17 @@ def _images(o):
     ]
 
 
-@pytest.mark.parametrize("layers", [*nets.PLANNED.values(), _images], ids=[*nets.PLANNED, "images"])
+SAMPLES = {_images: (2, 4, 8), _decoder: (2, 4, 8), _signals: (2, 32)}  # whose shape the first layer does not tell
+
+
+@pytest.mark.parametrize("layers", [*nets.PLANNED.values(), *SAMPLES], ids=[*nets.PLANNED, "images", "decoder", "signals"])
 def test_layers_without_an_epilogue_are_slower_and_never_wrong(layers, isa, dtype, rng):
     net = nets.network(layers, dtype, rng)
     plain = Network([without_epilogue(layer) for layer in net.layers])
     assert plain.planned
     given = data(net, rng)
-    if layers is _images:
-        given = (rng.standard_normal((9, 2, 4, 8)).astype(dtype), *given[1:])
+    if layers in SAMPLES:
+        given = (rng.standard_normal((9, *SAMPLES[layers])).astype(dtype), *given[1:])
         given[2]["x"] = rng.standard_normal(given[0].shape).astype(dtype)
     assert_same(answers(plain, *given), answers(net, *given))
     x, y = given[0], rng.standard_normal((9, 3)).astype(dtype)

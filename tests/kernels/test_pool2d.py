@@ -1,4 +1,4 @@
-"""AvgPool2d, MaxPool2d, Flatten: against fastlec.reference, alone and in networks, at the edges of images and of memory."""
+"""Pooling of images and signals, Upsample2d, Flatten: against fastlec.reference, in networks, at the edges of images and memory."""
 
 import ctypes
 import mmap
@@ -13,13 +13,17 @@ import fastlec
 from fastlec import (
     SGD,
     Activation,
+    AvgPool1d,
     AvgPool2d,
     Dense,
     Flatten,
+    GlobalAvgPool2d,
+    MaxPool1d,
     MaxPool2d,
     MeanSquaredError,
     Network,
     SoftmaxCrossEntropy,
+    Upsample2d,
     reference,
     training_step,
 )
@@ -139,6 +143,116 @@ def test_the_matrix_is_sparse(shape, size, stride, padding, name, dtype, rng):
         assert_array_equal(J[[i]].toarray()[0], row.ravel().astype(dtype))
     dx = integers(rng, shape, dtype)
     assert_allclose(J @ dx.ravel(), jac.mv(x=dx).ravel(), rtol=0, atol=8 * np.finfo(dtype).eps)
+
+
+# --- layers of the same kernels ----------------------------------------------------------------------------------------
+
+OTHERS = {  # (the layer, its settings, the name of its reference)
+    "upsample 2": (Upsample2d, (2,), "upsample2d"),
+    "upsample 1": (Upsample2d, (1,), "upsample2d"),
+    "upsample 3": (Upsample2d, (3,), "upsample2d"),
+    "upsample rows": (Upsample2d, ((2, 1),), "upsample2d"),
+    "upsample columns": (Upsample2d, ((1, 2),), "upsample2d"),
+    "upsample apart": (Upsample2d, ((5, 9),), "upsample2d"),
+    "global": (GlobalAvgPool2d, (), "global_avg_pool2d"),
+    "average of signals": (AvgPool1d, (2,), "avg_pool1d"),
+    "overlapping average of signals": (AvgPool1d, (5, 2, 2), "avg_pool1d"),
+    "maximum of signals": (MaxPool1d, (2,), "max_pool1d"),
+    "overlapping maximum of signals": (MaxPool1d, (3, 2, 1), "max_pool1d"),
+}
+others = pytest.mark.parametrize(("kind", "settings", "name"), OTHERS.values(), ids=OTHERS)
+OTHER_SHAPES = [(2, 3, 4, 6), (1, 2, 7, 35), (3, 1, 1, 1), (2, 2, 3, 130), (0, 2, 3, 4)]
+
+
+@others
+@pytest.mark.parametrize("shape", OTHER_SHAPES, ids=str)
+def test_layers_of_the_same_kernels(kind, settings, name, shape, isa, dtype, rng, frozen):
+    """The bits of the reference, for integers, alone and below an activation; explicit Jacobians; the lecture's tests."""
+    layer = kind(*settings)
+    if kind in (AvgPool1d, MaxPool1d):
+        shape = (*shape[:2], shape[2] * shape[3] + 4)
+    x, dx = frozen(integers(rng, shape, dtype), integers(rng, shape, dtype))
+    y, jac = layer.linearize(x)
+    of = {Upsample2d: 1, GlobalAvgPool2d: int(np.prod(shape[2:]))}.get(kind) or layer.kernel_size
+    v = frozen(integers(rng, y.shape, dtype, of))
+    dy, g = jac.mv(x=dx), jac.tmv(v)["x"]
+    assert y.shape == (len(x), *layer.output_shape(shape[1:]))
+    assert_array_equal(y, referred(name, "", x, *settings).astype(dtype), strict=True)
+    assert_array_equal(layer(x), y, strict=True)
+    assert_array_equal(dy, referred(name, "_jac_mv", x, *settings, dx=dx).astype(dtype), strict=True)
+    assert_array_equal(g, referred(name, "_jac_tmv", v, x, *settings)["x"].astype(dtype), strict=True)
+    J = jac.matrix("x")
+    assert isinstance(J, scipy.sparse.csr_array)
+    assert J.dtype == dtype
+    assert J.shape == (y.size, x.size)
+    assert J.nnz <= layer.nonzeros(jac.kept, "x")
+    close = {"rtol": 0, "atol": 40 * np.finfo(dtype).eps * (1 + of)}
+    assert_allclose(J @ dx.ravel(), dy.ravel(), **close)
+    assert_allclose(J.T @ v.ravel(), g.ravel(), **close)
+    net = Network([Activation("relu"), layer])
+    positive = layer.linearize(np.maximum(x, 0))[1].tmv(v)["x"] * (x > 0)
+    assert_array_equal(net.linearize(x)[1].tmv(v)["x"], positive)
+
+
+@others
+def test_layers_of_the_same_kernels_keep_the_contract(kind, settings, name, dtype, rng):
+    shape = (2, 3, 14) if kind in (AvgPool1d, MaxPool1d) else (2, 3, 4, 5)
+    check_layer(kind(*settings), distinct(rng, shape, dtype), rng=3).assert_passed()
+
+
+@others
+def test_layers_of_the_same_kernels_in_teams(kind, settings, name, isa, dtype, rng, alone):
+    layer = kind(*settings)
+    x, dx = rng.standard_normal((2, 4, 17, *((4000,) if kind in (AvgPool1d, MaxPool1d) else (61, 70)))).astype(dtype)
+    v = rng.standard_normal((4, *layer.output_shape(x.shape[1:]))).astype(dtype)
+    team = answers(layer, x, dx, v)
+    with alone():
+        for what, a in answers(layer, x, dx, v).items():
+            assert_array_equal(a, team[what], err_msg=what)
+
+
+@others
+@cases.layouts
+def test_layers_of_the_same_kernels_take_any_layout(kind, settings, name, layout, dtype, rng):
+    layer = kind(*settings)
+    x, dx = rng.standard_normal((2, 2, 3, *((15,) if kind in (AvgPool1d, MaxPool1d) else (4, 5)))).astype(dtype)
+    v = rng.standard_normal(layer(x).shape).astype(dtype)
+    expected = answers(layer, x, dx, v)
+    for what, a in answers(layer, layout(x), layout(dx), layout(v)).items():
+        assert_array_equal(a, expected[what], err_msg=what, strict=True)
+
+
+@others
+def test_nan_and_infinity_in_layers_of_the_same_kernels(kind, settings, name, isa, dtype, rng):
+    shape = (2, 3, 20) if kind in (AvgPool1d, MaxPool1d) else (2, 3, 4, 5)
+    x = rng.choice([np.nan, np.inf, -np.inf, 1.0], shape, p=[0.05, 0.1, 0.1, 0.75]).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        assert_array_equal(kind(*settings)(x), referred(name, "", x, *settings).astype(dtype))
+
+
+REFUSED = {
+    "scale_factor": (lambda: Upsample2d(0), ValueError, "scale_factor is 0; expected at least 1"),
+    "scale_factor real": (lambda: Upsample2d(2.0), TypeError, "scale_factor is 2.0; expected an integer or a pair"),
+    "scale_factor three": (lambda: Upsample2d((1, 2, 3)), ValueError, r"scale_factor is \(1, 2, 3\)"),
+    "beyond memory": (lambda: Upsample2d(2**24).output_shape((1, 1, 2)), MemoryError, "images padded to"),
+    "signal to upsample": (lambda: Upsample2d(2)(np.ones((2, 3, 4))), ValueError, r"x has samples of shape \(3, 4\); expected"),
+    "no pixels": (
+        lambda: GlobalAvgPool2d()(np.ones((2, 3, 0, 4))),
+        ValueError,
+        r"x has samples of shape \(3, 0, 4\); expected",
+    ),
+    "kernel_size": (lambda: MaxPool1d((2,)), TypeError, r"kernel_size is \(2,\); expected an integer"),
+    "stride": (lambda: AvgPool1d(2, 0), ValueError, "stride is 0; expected at least 1"),
+    "padding": (lambda: AvgPool1d(3, padding=2), ValueError, "padding is 2; expected at most half of kernel_size, which is 3"),
+    "image": (lambda: MaxPool1d(2)(np.ones((2, 3, 4, 5))), ValueError, r"x has .* \(3, 4, 5\); expected \(channels, length\)"),
+    "short": (lambda: AvgPool1d(5, padding=1)(np.ones((2, 3, 2))), ValueError, "kernel_size is 5; expected at most the padded"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "text"), REFUSED.values(), ids=REFUSED)
+def test_what_layers_of_the_same_kernels_refuse(call, error, text):
+    with pytest.raises(error, match=f"^{text}"):
+        call()
 
 
 @kinds

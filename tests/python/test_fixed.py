@@ -14,25 +14,32 @@ import fastlec
 from fastlec import (
     SGD,
     Activation,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     LayerNorm,
+    MaxPool1d,
     MaxPool2d,
     MeanSquaredError,
     Network,
     ProjectedConvResidual,
     ProjectedResidual,
     Residual,
+    Upsample2d,
     training_step,
 )
 
+SIGNALS = np.linspace(-2, 2, 5 * 2 * 12).reshape(5, 2, 12)
 FEATURES, IMAGES = np.linspace(-2, 2, 20).reshape(5, 4), np.linspace(-2, 2, 5 * 2 * 6 * 6).reshape(5, 2, 6, 6)
 LAYERS = {  # (a layer, samples)
     "Dense": (Dense(4, 3, rng=0), FEATURES),
@@ -48,6 +55,12 @@ LAYERS = {  # (a layer, samples)
     "Dropout": (Dropout(0.5, rng=0), FEATURES),
     "AvgPool2d": (AvgPool2d(2), IMAGES),
     "MaxPool2d": (MaxPool2d(2), IMAGES),
+    "GlobalAvgPool2d": (GlobalAvgPool2d(), IMAGES),
+    "Upsample2d": (Upsample2d(2), IMAGES),
+    "ConvTranspose2d": (ConvTranspose2d(2, 3, 3, stride=2, rng=0), IMAGES),
+    "Conv1d": (Conv1d(2, 3, 3, rng=0), SIGNALS),
+    "AvgPool1d": (AvgPool1d(2), SIGNALS),
+    "MaxPool1d": (MaxPool1d(2), SIGNALS),
     "Flatten": (Flatten(), IMAGES),
     "Network": (Network([Dense(4, 3, rng=0), Activation("relu")]), FEATURES),
 }

@@ -138,6 +138,67 @@ def test_convolution_by_b(rng):
     assert_array_equal(M @ db, reference.conv2d_jac_mv(x, W, db=db).ravel())
 
 
+TRANSPOSED = [  # (shape of x, shape of W, options)
+    ((2, 3, 4, 5), (3, 2, 3, 3), {}),
+    ((2, 4, 3, 4), (4, 3, 4, 3), {"stride": 2, "padding": 1, "groups": 2}),
+    ((1, 2, 3, 4), (2, 3, 1, 2), {"stride": (2, 3), "output_padding": (1, 2)}),
+    ((1, 2, 2, 3), (2, 3, 3, 2), {"padding": (2, 1), "dilation": (2, 3), "output_padding": (1, 2)}),
+    ((1, 2, 3, 4), (2, 1, 3, 4), {"stride": (1, 2), "padding": ((0, 2), (3, 1))}),
+    ((0, 2, 3, 4), (2, 1, 2, 2), {}),
+]
+
+
+@pytest.mark.parametrize(("shape", "W_shape", "options"), TRANSPOSED, ids=str)
+def test_transposed_convolution(shape, W_shape, options, rng):
+    """Each weight takes each pixel to one place; its products with vectors are those of this sum."""
+    x, W, b = integers(rng, *shape), integers(rng, *W_shape), integers(rng, W_shape[1] * options.get("groups", 1))
+    (n, k, oh, ow), (_, per_group, r, s), groups = shape, W_shape, options.get("groups", 1)
+    y = reference.conv_transpose2d(x, W, **options)
+    g = geometry(y.shape, W_shape, **{name: value for name, value in options.items() if name != "output_padding"})
+    dx, dW, db, v = integers(rng, *shape), integers(rng, *W_shape), integers(rng, *b.shape), integers(rng, *y.shape)
+    expected, dy, by_x, by_W = np.zeros(y.shape), np.zeros(y.shape), np.zeros(shape), np.zeros(W_shape)
+    for image, filter_, a, q, c, i, j in np.ndindex(n, k, oh, ow, per_group, r, s):
+        p = g.sh * a + g.dh * i - g.top, g.sw * q + g.dw * j - g.left
+        if 0 <= p[0] < y.shape[2] and 0 <= p[1] < y.shape[3]:
+            to, of, by = (image, filter_ // (k // groups) * per_group + c, *p), (image, filter_, a, q), (filter_, c, i, j)
+            expected[to] += W[by] * x[of]
+            dy[to] += W[by] * dx[of] + dW[by] * x[of]
+            by_x[of] += W[by] * v[to]
+            by_W[by] += x[of] * v[to]
+    assert_array_equal(y, expected)
+    assert_array_equal(reference.conv_transpose2d(x, W, b, **options), y + b[:, None, None])
+    assert_array_equal(reference.conv_transpose2d_jac_mv(x, W, dx, dW, db, **options), dy + db[:, None, None])
+    found = reference.conv_transpose2d_jac_tmv(v, x, W, **options)
+    for name, g in {"x": by_x, "W": by_W, "b": v.sum(axis=(0, 2, 3))}.items():
+        assert_array_equal(found[name], g, strict=True)
+
+
+def test_a_transposed_convolution_is_a_transposed_matrix(rng):
+    W = rng.standard_normal((3, 2, 3, 4))
+    x = rng.standard_normal((2, 3, 4, 5))
+    y = reference.conv_transpose2d(x, W, stride=(2, 1), padding=1)
+    M = reference.conv2d_matrix(W, y.shape, stride=(2, 1), padding=1)
+    assert_allclose(M.T @ x.ravel(), y.ravel(), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("n", "taps", "padding"), [(9, 3, 0), (8, 4, 2), (5, 5, (0, 3)), (7, 4, "same"), (6, 2, "valid")])
+def test_convolution_of_signals(n, taps, padding, rng):
+    x, w = integers(rng, 1, 1, n), integers(rng, 1, 1, taps)
+    sides = {"same": ((taps - 1) // 2, taps // 2), "valid": (0, 0)}.get(padding, padding)
+    padded = np.pad(x[0, 0], sides)
+    assert_array_equal(reference.conv1d(x, w, [3.0], padding=padding)[0, 0], np.correlate(padded, w[0, 0]) + 3)
+    x, W, dx, dW, db = (integers(rng, *s) for s in ((2, 4, 11), (6, 2, 3), (2, 4, 11), (6, 2, 3), (6,)))
+    options = {"stride": 2, "padding": (1, 2), "dilation": 2, "groups": 2}
+    images = {"stride": (1, 2), "padding": ((0, 0), (1, 2)), "dilation": (1, 2), "groups": 2}
+    row = lambda a: a[:, :, None]  # noqa: E731
+    dy = reference.conv1d_jac_mv(x, W, dx, dW, db, **options)
+    assert_array_equal(dy, reference.conv2d_jac_mv(row(x), row(W), row(dx), row(dW), db, **images)[:, :, 0])
+    v = integers(rng, *dy.shape)
+    found, expected = reference.conv1d_jac_tmv(v, x, W, **options), reference.conv2d_jac_tmv(row(v), row(x), row(W), **images)
+    for name, g in found.items():
+        assert_array_equal(g, expected[name].reshape(g.shape))
+
+
 # --- pooling ---------------------------------------------------------------------------------------------------------
 
 POOLS = [  # (shape, kernel_size, stride, padding)
@@ -205,6 +266,47 @@ def test_max_pooling(shape, size, stride, padding, ties, rng):
     assert_array_equal(reference.max_pool2d_jac_mv(x, size, stride, padding, dx=dx), dy)
     found = reference.max_pool2d_jac_tmv(v, x, size, stride, padding)["x"]
     assert_allclose(found, back[inside(around, shape)], rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("kind", ["avg", "max"])
+@pytest.mark.parametrize(("size", "stride", "padding"), [(2, None, 0), (3, 2, 1), (5, 1, 2)], ids=str)
+def test_pooling_of_signals(kind, size, stride, padding, rng):
+    x, dx = rng.standard_normal((2, 2, 3, 11))
+    f, jac_mv, jac_tmv = (getattr(reference, f"{kind}_pool1d{which}") for which in ("", "_jac_mv", "_jac_tmv"))
+    fill, joined = (-np.inf, np.max) if kind == "max" else (0.0, np.mean)
+    padded = np.pad(x, ((0, 0), (0, 0), (padding, padding)), constant_values=fill)
+    views = np.lib.stride_tricks.sliding_window_view(padded, size, axis=2)[:, :, :: stride or size]
+    y = f(x, size, stride, padding)
+    assert_allclose(y, joined(views, axis=3), rtol=1e-14, atol=1e-15)
+    v, h = rng.standard_normal(y.shape), 1e-6
+    dy = jac_mv(x, size, stride, padding, dx=dx)
+    near = (f(x + h * dx, size, stride, padding) - f(x - h * dx, size, stride, padding)) / (2 * h)
+    assert_allclose(dy, near, rtol=1e-8, atol=1e-8)
+    assert_allclose((jac_tmv(v, x, size, stride, padding)["x"] * dx).sum(), (v * dy).sum(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("scale", [1, 2, (1, 3), (3, 2)])
+def test_nearest_neighbours(scale, rng):
+    x, dx = rng.standard_normal((2, 2, 3, 4, 5))
+    down, across = scale if isinstance(scale, tuple) else (scale, scale)
+    y = reference.upsample2d(x, scale)
+    assert y.shape == (2, 3, 4 * down, 5 * across)
+    for n, c, i, j in np.ndindex(y.shape):
+        assert y[n, c, i, j] == x[n, c, i // down, j // across]
+    v = rng.standard_normal(y.shape)
+    dy = reference.upsample2d_jac_mv(x, scale, dx=dx)
+    assert_array_equal(dy, reference.upsample2d(dx, scale))
+    assert_allclose((reference.upsample2d_jac_tmv(v, x, scale)["x"] * dx).sum(), (v * dy).sum(), rtol=1e-12)
+
+
+def test_global_average_pooling(rng):
+    x, dx, v = rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((2, 3, 4, 5)), rng.standard_normal((2, 3))
+    y = reference.global_avg_pool2d(x)
+    for n, c in np.ndindex(2, 3):
+        assert_allclose(y[n, c], sum(x[n, c].ravel()) / 20, rtol=1e-13, atol=1e-15)
+    dy = reference.global_avg_pool2d_jac_mv(x, dx=dx)
+    assert_array_equal(dy, reference.global_avg_pool2d(dx))
+    assert_allclose((reference.global_avg_pool2d_jac_tmv(v, x)["x"] * dx).sum(), (v * dy).sum(), rtol=1e-12)
 
 
 def test_max_pooling_of_nan_and_infinity():

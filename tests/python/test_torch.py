@@ -13,20 +13,26 @@ import pytest
 import fastlec
 from fastlec import (
     Activation,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Conv1d,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     LayerNorm,
+    MaxPool1d,
     MaxPool2d,
     Network,
     ProjectedResidual,
     Residual,
+    Upsample2d,
 )
 
 torch = pytest.importorskip("torch", reason="PyTorch, the extra `torch`, is not installed")
@@ -85,6 +91,12 @@ LAYERS = [
     (ConvResidual(2), (2, 2, 3, 4)),
     (AvgPool2d(2), (2, 2, 4, 5)),
     (MaxPool2d(3, stride=2, padding=1), (2, 2, 5, 4)),
+    (ConvTranspose2d(4, 2, (3, 2), "tanh", stride=2, padding=1, output_padding=(1, 0), groups=2), (2, 4, 3, 2)),
+    (Conv1d(2, 4, 3, "tanh", stride=2, padding=1, groups=2), (2, 2, 7)),
+    (AvgPool1d(2), (2, 2, 5)),
+    (MaxPool1d(3, stride=2, padding=1), (2, 2, 5)),
+    (GlobalAvgPool2d(), (2, 2, 3, 2)),
+    (Upsample2d((2, 1)), (2, 2, 3, 2)),
     (BatchNorm2d(2), (3, 2, 2, 3)),
     (BatchNorm2d(2, training=True), (3, 2, 2, 3)),
     (BatchNorm(4), (3, 4)),
@@ -144,14 +156,28 @@ def test_it_is_the_layer_with_these_parameters(layer, shape, rng, dtype, toleran
 
 @pytest.mark.parametrize("make", [
     lambda: (Conv2d(3, 4, 3, "relu", padding=1), (2, 3, 8, 9), lambda x, W, b: torch.relu(torch.conv2d(x, W, b, padding=1))),
+    lambda: (
+        ConvTranspose2d(4, 6, (3, 4), "relu", stride=2, padding=(1, 2), output_padding=1, dilation=2, groups=2),
+        (2, 4, 8, 9),
+        lambda x, W, b: torch.relu(torch.nn.functional.conv_transpose2d(x, W, b, 2, (1, 2), 1, 2, 2)),
+    ),
+    lambda: (
+        Conv1d(4, 6, 5, "relu", stride=2, padding=3, dilation=2, groups=2),
+        (2, 4, 30),
+        lambda x, W, b: torch.relu(torch.conv1d(x, W, b, 2, 3, 2, 2)),
+    ),
+    lambda: (GlobalAvgPool2d(), (3, 4, 5, 6), lambda x: x.mean((2, 3))),
+    lambda: (Upsample2d((2, 3)), (3, 4, 5, 6), lambda x: torch.nn.Upsample(scale_factor=(2, 3))(x)),
+    lambda: (AvgPool1d(3, 2, 1), (3, 4, 30), lambda x: torch.nn.functional.avg_pool1d(x, 3, 2, 1)),
+    lambda: (MaxPool1d(3, 2, 1), (3, 4, 30), lambda x: torch.nn.functional.max_pool1d(x, 3, 2, 1)),
     lambda: (Dense(7, 5), (6, 7), lambda x, W, b: torch.tanh(torch.nn.functional.linear(x, W, b))),
 ])  # fmt: skip
 def test_it_agrees_with_pytorch(make, rng, dtype, tolerance):
     layer, shape, theirs = make()
-    x, W, b = tensors(layer, shape, rng, dtype)
+    x, *params = tensors(layer, shape, rng, dtype)
     ours = fastlec.torch.function(layer)
-    depth = W[0].numel()
-    for found, expected in zip(values(ours, x, W, b), values(theirs, x, W, b), strict=True):
+    depth = params[0][0].numel() if params else x[0, 0].numel()
+    for found, expected in zip(values(ours, x, *params), values(theirs, x, *params), strict=True):
         bound = tolerance("product", dtype) * np.sqrt(max(depth, found.numel() // depth)) * float(expected.abs().max())
         assert float((found - expected).abs().max()) <= bound
 

@@ -134,9 +134,8 @@ void FL_ENTRY(conv_channels)(const fl_job *head, fl_int block, void *scratch)
         for (fl_int f = 0; f < job->phases; f += beside) { /* phases of columns go to y together: the first has most */
             const fl_conv_phase *phase = job->phase + f;
             const fl_int rows = fl_min(phase->rows - at.a0, at.high);
-            const fl_int cols = fl_min(phase->cols - at.b0, at.wide);
-            if (rows <= 0 || cols <= 0) continue;
-            const fl_int wide = even_piece(cols, FL_CONV_STRIP / beside), high = FL_CONV_STRIP / (wide * beside);
+            const fl_int cols = fl_min(phase->cols - at.b0, at.wide); /* neither need be positive: the epilogue follows even then */
+            const fl_int wide = even_piece(fl_max(cols, 1), FL_CONV_STRIP / beside), high = FL_CONV_STRIP / (wide * beside);
             const fl_int run = even_piece(wide, RUN_PIXELS);
             for (fl_int panel = at.from; panel < at.to; panel++) {
                 const fl_int row = panel * mr, valid = fl_min(job->rows - row, mr);

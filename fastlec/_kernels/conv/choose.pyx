@@ -16,7 +16,7 @@ cimport numpy as cnp
 
 from fastlec._kernels.conv cimport channels, columns, depthwise, images, pixels, products, winograd
 from fastlec._kernels.conv.layout cimport Layout
-from fastlec._kernels.epilogue cimport Epilogue
+from fastlec._kernels.epilogue cimport ACCUMULATE, Epilogue
 from fastlec._kernels.plan cimport Plan
 
 from fastlec._kernels.gemm import product
@@ -136,8 +136,10 @@ cdef int add_part(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
         product(plan, nothing, none, rows)
     if L.total:
         add_direct(FORWARD, plan, L, x, W, y, Epilogue(accumulate=after.accumulate))
-    if after.residual is not None or after.of is not None:
-        rest = after.part(..., (<object>rows).shape)
-        last = Epilogue(residual=rest.residual, accumulate=True, derivative=rest.derivative, of=rest.of)
-        product(plan, nothing, none, rows, after=last)
+    last = Epilogue(after.bias, after.activation, after.residual, True, after.derivative, after.of, z=after.z)
+    if last.parts() != ACCUMULATE:
+        for image in (...,) if after.bias is None else range(L.images):     # a bias is one for each row, of one image's channels
+            planes = y[image].reshape(-1, L.oh * L.ow)
+            product(plan, plan.empty(len(planes), 0), plan.empty(0, L.oh * L.ow), planes,
+                    after=last.rows(image, planes.shape, slice(None)))
     return 0

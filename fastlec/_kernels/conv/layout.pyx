@@ -220,7 +220,7 @@ cdef Layout data_layout(object g):
 
 
 cdef bint is_pointwise(object g):
-    return g.r == g.s == g.sh == g.sw == 1 and g.top == g.bottom == g.left == g.right == 0
+    return g.r == g.s == g.sh == g.sw == 1 and g.top == g.left == 0 and g.oh == g.h and g.ow == g.w
 
 
 cdef void flatten(Layout L) noexcept:

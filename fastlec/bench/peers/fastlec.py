@@ -165,6 +165,18 @@ class Fastlec(Peer):
         conv2d_jac_mv, options = self.lib.conv2d_jac_mv, case.layer.options
         return lambda: conv2d_jac_mv(x, W, dx=dx, dW=dW, **options)
 
+    def conv_transpose(self, case, x, W, b, out):
+        layer = self.lib.ConvTranspose2d(*W.shape[:2], W.shape[2:], dtype=x.dtype, **case.options).with_params({"W": W, "b": b})
+        return lambda: layer(x)
+
+    def conv1d(self, case, x, W, b, out):
+        layer = self.lib.Conv1d(x.shape[1], *W.shape[::2], dtype=x.dtype, **case.options).with_params({"W": W, "b": b})
+        return lambda: layer(x)
+
+    def upsample(self, case, x, out):
+        layer = self.lib.Upsample2d(case.shape[1])
+        return lambda: layer(x)
+
     def filter2d(self, case, image, kernel, out):
         filter2d, mode = self.lib.filter2d, case.mode
         return lambda: filter2d(image, kernel, mode=mode, out=out)

@@ -256,6 +256,18 @@ class PyTorch(Peer):
         conv2d, options = self.lib.conv2d, case.layer.options
         return lambda: conv2d(dx, W, None, **options).add_(conv2d(x, dW, None, **options))
 
+    def conv_transpose(self, case, x, W, b, out):
+        conv_transpose2d, options = self.lib.conv_transpose2d, case.options
+        return lambda: conv_transpose2d(x, W, b, **options)
+
+    def conv1d(self, case, x, W, b, out):
+        conv1d, options = self.lib.conv1d, case.options
+        return lambda: conv1d(x, W, b, **options)
+
+    def upsample(self, case, x, out):
+        interpolate, scale = self.lib.nn.functional.interpolate, case.shape[1]
+        return lambda: interpolate(x, scale_factor=scale, mode="nearest")
+
     def filter2d(self, case, image, kernel, out):
         """A convolution of every channel by itself, which takes a fraction of the time of one of a batch of gray images."""
         torch, (r, s) = self.lib, kernel.shape
@@ -354,7 +366,7 @@ class PyTorchCompiled(PyTorch):
     """
 
     name = "torch.compile"
-    conv = conv_data_gradient = conv_weight_gradient = conv_jac_mv = filter2d = None
+    conv = conv_data_gradient = conv_weight_gradient = conv_jac_mv = conv_transpose = conv1d = upsample = filter2d = None
 
     def compiled(self, function):
         return self.lib.compile(function, dynamic=False, fullgraph=True, options={"cpp_wrapper": True})

@@ -12,6 +12,7 @@ from fastlec import (
     Conv2d,
     Dense,
     Flatten,
+    GlobalAvgPool2d,
     Layer,
     MaxPool2d,
     MeanSquaredError,
@@ -20,6 +21,7 @@ from fastlec import (
     ProjectedResidual,
     Residual,
     SoftmaxCrossEntropy,
+    Upsample2d,
     fit,
     training_step,
 )
@@ -78,6 +80,7 @@ BOUNDED = {
     "inner identity": ([Network([Dense(3, 2)]), Network([Network([Activation("identity")])])], X, SoftmaxCrossEntropy(), "tanh"),
     "relu of tanh": ([Dense(3, 2), Activation("relu")], X, SoftmaxCrossEntropy(), r"ends with tanh, whose values lie in \[-1, 1\]"),
     "inner of an own layer": ([Network([Own(), Dense(3, 2)])], X, SoftmaxCrossEntropy(), "ends with tanh"),
+    "upsampled": ([Conv2d(1, 2, 1, "tanh"), Upsample2d(2), GlobalAvgPool2d()], IMAGES, SoftmaxCrossEntropy(), "ends with tanh"),
     "pooled": ([Conv2d(1, 2, 1, "tanh"), AvgPool2d(2), MaxPool2d(2), Flatten()], IMAGES, SoftmaxCrossEntropy(), "ends with tanh"),
 }  # fmt: skip
 
