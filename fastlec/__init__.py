@@ -63,7 +63,7 @@ from .layers import (  # noqa: E402
 )
 from .layers.registry import register_layer  # noqa: E402
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
-from .network import Network  # noqa: E402
+from .network import Concat, Network, Sum  # noqa: E402
 from .training import (  # noqa: E402
     SGD,
     Adam,
@@ -107,6 +107,7 @@ __all__ = [
     "BatchNorm2d",
     "BinaryCrossEntropy",
     "ClipNorm",
+    "Concat",
     "Conv2d",
     "ConvResidual",
     "CosineDecay",
@@ -135,6 +136,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SoftmaxObjective",
     "StepDecay",
+    "Sum",
     "col2im",
     "conv2d",
     "conv2d_jac_mv",

@@ -16,6 +16,7 @@ ctypedef union any_job:
     fl_residuals_job residuals
     fl_smooth_job smooth
     fl_sum_job sum
+    fl_add_job add
     fl_map_job map
     fl_xent_job xent
     fl_columns_job columns

@@ -20,7 +20,7 @@ from .registry import kind
 class _Affine(PlannedLayer):
     """y = sigma(W x + b), where `_map` is W x as jobs and as matrices."""
 
-    takes_epilogue = True
+    takes_epilogue = takes_sum = True
 
     def __init__(self, shape, activation, bias, dtype, rng):
         self.activation = known(activation)

@@ -5,6 +5,8 @@
 Large data is gone over in parts, so that memory does not grow with it; each part adds its gradient to the sum in order.
 """
 
+import math
+
 import numpy as np
 
 from .. import _check
@@ -75,10 +77,7 @@ class Objective:
         self.sample_weight = sample_weight
         kernels = all(losses.in_kernels(loss, "plan", name) for name in ("value", "value_and_gradient"))
         self._in_kernels = kernels and net.planned and 0 not in shape
-        values, shape = int(np.prod(shape)), self.X.shape[1:]
-        for layer in net.layers:
-            values += int(np.prod(shape))
-            shape = layer.output_shape(shape)
+        values = math.prod(self.X.shape[1:]) + net._kept_values(self.X.shape[1:])
         self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
         self._chunk = chunk_size(net, self.X.shape[1:])
         self._calls = Calls(MOST_PLANS, PLAN_BYTES)
