@@ -91,36 +91,32 @@ class _Branches(Container):
         return [by_layer.get(i, {}) | x for i in range(len(self.layers))]
 
     def plan_tmv(self, plan, kept, v, out, after=None):
-        """One branch after the other adds its share to dx, in its epilogue where it can. The share of a branch that reshapes is v
-        itself: it comes first, and the next one adds it."""
+        """One branch after the other adds its share to dx, in its epilogue where it can. First come those that need no job for it: the
+        share of one that reshapes is v itself, which the next one adds."""
         by_layer, dx, above = by_layer_of(out), out.get("x"), plan.layer
         parts, total = self._parts(v, _outputs(kept)), None
         if adds(after):
             total = dx if after.accumulate else after.residual
-        order = sorted((i for i in range(len(kept)) if dx is not None or i in by_layer), key=self._turn)
+        at_once = [layer.reshapes or layer.elementwise for layer in self.layers]
+        order = sorted((i for i in range(len(kept)) if dx is not None or i in by_layer), key=lambda i: not at_once[i])
         for i in order:
             layer, (x, y, own), wanted = self.layers[i], kept[i], by_layer.get(i, {})
-            plan.layer, at_once, last = label(above, i, layer), not self._turn(i), i == order[-1]
+            plan.layer, last = label(above, i, layer), i == order[-1]
             g = _plan_arriving(plan, layer, parts[i], y, own)
             if dx is None:
                 plan_transposed(plan, layer, own, g, wanted)
                 continue
-            if at_once and total is None and not last:
+            if at_once[i] and total is None and not last:
                 total = g.reshape(x.shape)
                 continue
             so_far = {} if total is None else {"accumulate": True} if total is dx else {"residual": total}
             epilogue = following(after if last else None, **so_far) if last or so_far else None
-            if at_once:
+            if at_once[i]:
                 multiply(plan, g, dx, epilogue)
             else:
                 plan_transposed(plan, layer, own, g, wanted | {"x": dx}, epilogue)
             total = dx
         plan.layer = above
-
-    def _turn(self, i):
-        """When branch i adds its share to dx: 0 where that is what arrives, 2, the last, where its epilogue adds what there is."""
-        layer = self.layers[i]
-        return 0 if layer.reshapes or layer.elementwise else 1 + layer.takes_sum
 
     # --- where a branch is the user's own ----------------------------------------------------------------------------
 

@@ -148,8 +148,9 @@ def test_the_identity_is_no_function_of_its_own():
 
 def without_epilogue(layer):
     """The same layer, of a class that knows no epilogue: a network multiplies by a job instead."""
-    if isinstance(layer, Container):
-        return type(layer)([without_epilogue(inner) for inner in layer.layers])
+    if isinstance(layer, Container):  # activations that are branches stay: the order of a sum follows from which they are
+        stays = () if isinstance(layer, Network) else Activation
+        return type(layer)([inner if isinstance(inner, stays) else without_epilogue(inner) for inner in layer.layers])
     kind = type(layer)
 
     class Plain(kind):
