@@ -25,10 +25,9 @@ cdef int sum_parts(Plan plan, cnp.ndarray partial, fl_int parts, fl_int n, cnp.n
 
 
 def add(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b, cnp.ndarray out not None):
-    """out = a + b, or a alone for b None: (m, n), b in C order; a and out may be some columns of larger matrices. out may be a or b.
-    """
+    """out = a + b, or a for b None: (m, n), b in C order; a and out may be some columns of larger matrices. out may be a or b."""
     cdef fl_add_job *job
-    cdef fl_int m = 0, n = 0, a_row = rows_apart(plan, a, "a"), out_row = rows_apart(plan, out, "out")
+    cdef fl_int m, n, a_row = rows_apart(plan, a, "a"), out_row = rows_apart(plan, out, "out")
     m, n = cnp.PyArray_DIM(out, 0), cnp.PyArray_DIM(out, 1)
     if cnp.PyArray_DIM(a, 0) != m or cnp.PyArray_DIM(a, 1) != n:
         raise ValueError(f"a has shape {(<object>a).shape}; expected ({m}, {n})")

@@ -1,5 +1,6 @@
-"""Networks. `container` has what all layers made of layers share, `network` those one after the other, `branches` those side by side,
-`forward` how much of a forward pass is computed at a time, `jacobian` the derivative, `description` networks as what JSON can hold, `files` networks in files."""
+"""Networks. `container` has what all layers made of layers share, `network` those one after the other, `branches` those side by
+side, `forward` how much of a forward pass is computed at a time, `jacobian` the derivative, `description` networks as what JSON can
+hold, `files` networks in files."""
 
 from ..layers.parameters import views
 from ..layers.registry import KINDS

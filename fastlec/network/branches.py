@@ -1,11 +1,12 @@
-"""Layers of branches, each of which takes x: their sum, as in residual networks (He, Zhang, Ren and Sun 2016, "Deep residual learning
-for image recognition"; lecture eq. 22 and 23 are such sums), and their outputs side by side, as in the skip connections of the U-Net
-(Ronneberger, Fischer and Brox 2015, "U-Net: convolutional networks for biomedical image segmentation").
+"""Layers of branches, each of which takes x: their sum, as in residual networks (He, Zhang, Ren and Sun 2016, "Deep residual
+learning for image recognition"; lecture eq. 22 and 23 are such sums), and their outputs side by side, as in the skip connections of
+the U-Net (Ronneberger, Fischer and Brox 2015, "U-Net: convolutional networks for biomedical image segmentation").
 
-For y = sum_i f_i(x), J' v is J_i' v for the parameters of branch i, and sum_i J_i' v for x. Side by side, branch i takes its own part
-of v in the place of v.
+For y = sum_i f_i(x), J' v is J_i' v for the parameters of branch i, and sum_i J_i' v for x. Side by side, branch i takes its own
+part of v in the place of v.
 """
 
+import itertools
 import math
 
 import numpy as np
@@ -91,8 +92,8 @@ class _Branches(Container):
         return [by_layer.get(i, {}) | x for i in range(len(self.layers))]
 
     def plan_tmv(self, plan, kept, v, out, after=None):
-        """One branch after the other adds its share to dx, in its epilogue where it can. First come those that need no job for it: the
-        share of one that reshapes is v itself, which the next one adds."""
+        """One branch after the other adds its share to dx, in its epilogue where it can. First come those that need no job for it:
+        the share of one that reshapes is v itself, which the next one adds."""
         by_layer, dx, above = by_layer_of(out), out.get("x"), plan.layer
         parts, total = self._parts(v, _outputs(kept)), None
         if adds(after):
@@ -148,7 +149,7 @@ class _Branches(Container):
     # --- explicit Jacobians ------------------------------------------------------------------------------------------
 
     def explicit(self, kept, name):
-        """The Jacobians of the branches, for x of all of them, each in the rows of the part of y that it has a share in: their sum."""
+        """The sum of the Jacobians of the branches, each in the rows of the part of y that it has a share in."""
         from scipy.sparse import csr_array
 
         jacs, chosen, name = self._jacobians(kept, name)
@@ -179,9 +180,9 @@ class _Branches(Container):
 class Sum(_Branches):
     """y = sum_i f_i(x), f_i the layers: x and y (m, ...), as the layers take and give them, all the same.
 
-    layers : the branches, layers or networks; ``Activation("identity")`` is x itself. theta, rng, params ("0.W", "1.2.b" in a network
-    that is the second branch), buffers, derivatives by "theta", copies: as for `Network`, in which a Sum is a layer like others, trained,
-    saved and loaded with it. ValueError, which names the branch, where shapes do not fit.
+    layers : the branches, layers or networks; ``Activation("identity")`` is x itself. theta, rng, params ("0.W", "1.2.b" in a
+    network that is the second branch), buffers, derivatives by "theta", copies: as for `Network`, in which a Sum is a layer like
+    others, trained, saved and loaded with it. Errors are those of `Network`: a ValueError names the branch that does not fit.
 
     With an activation after it, it is the block of a residual network (He, Zhang, Ren and Sun 2016, equation 1):
 
@@ -201,7 +202,7 @@ class Sum(_Branches):
     def _shape_of(self, gives):
         known = None
         for i, shape in enumerate(gives):
-            known = _agreed(known, shape, f"layers[{i}] gives samples of shape {{}}; expected {{}}, as the others do")
+            known = _agreed(known, shape, f"layers[{i}] gives")
         return known
 
     def _parts(self, y, outputs):
@@ -231,14 +232,13 @@ class Concat(_Branches):
         for i, shape in enumerate(gives):
             if shape == ():
                 raise ValueError(f"layers[{i}] gives samples of shape (); expected one axis or more, the first to be joined")
-            one = None if shape is None else (None, *shape[1:])
-            known = _agreed(known, one, f"layers[{i}] gives samples of shape {{}}; expected {{}}, as the others do")
+            known = _agreed(known, shape and (None, *shape[1:]), f"layers[{i}] gives", shape)
             lengths.append(None if shape is None else shape[0])
         return None if known is None else (None if None in lengths else sum(lengths), *known[1:])
 
     def _parts(self, y, outputs):
         rows, ends = _rows(y), np.cumsum([0, *(math.prod(output.shape[1:]) for output in outputs)])
-        return [rows[:, start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+        return [rows[:, start:end] for start, end in itertools.pairwise(ends)]
 
     def _place(self, plan, layer, shape, kept, y):
         """In y, where its part is in one piece, as that of a single sample is, and nothing follows from it later on."""
@@ -254,7 +254,7 @@ class Concat(_Branches):
 
 
 def _plan_arriving(plan, layer, part, y, own):
-    """v of a branch whose output is y, from its part of v: in one piece, times the derivative of the branch's outermost activation."""
+    """v as plan_tmv of a branch takes it, whose output is y: its part in one piece, times the derivative of its `outermost`."""
     if part.flags.c_contiguous:
         g = part.reshape(y.shape)
     else:
@@ -311,14 +311,15 @@ def _matrix(layer, jac, name):
 def _input_shape(layers, shape):
     """What `shape`, as far as it is known, and the layers tell of the samples that all of them take."""
     for i, layer in enumerate(layers):
-        shape = _agreed(layer.input_shape, shape, f"layers[{i}]: x has samples of shape {{}}; expected {{}}")
+        shape = _agreed(layer.input_shape, shape, f"layers[{i}]: x has")
     return shape
 
 
-def _agreed(expected, shape, text):
-    """What two shapes, of which lengths or all may be unknown, tell of what has both. ValueError where none has."""
+def _agreed(expected, shape, what, whole=None):
+    """What two shapes, of which lengths or all may be unknown, tell of samples that have both. ValueError where none can, of `what`
+    has the second one, or `whole`, of which that is a part."""
     if expected is None or shape is None:
         return shape if expected is None else expected
     if len(shape) != len(expected) or any(None not in (n, k) and n != k for n, k in zip(shape, expected, strict=True)):
-        raise ValueError(text.format(known_shape(shape), known_shape(expected)))
+        raise ValueError(f"{what} samples of shape {known_shape(whole or shape)}; expected {known_shape(expected)}")
     return tuple(k if n is None else n for n, k in zip(shape, expected, strict=True))

@@ -56,7 +56,7 @@ class Container(PlannedLayer):
         _joint(layers, shape)   `fits` of these layers, which may not yet be this one's
         _taken(shape)           the shape of a sample that each layer takes, for samples of x of this shape
 
-    Where all layers are planned, kept is [(x, y, kept) of each layer], None for kept of one that reshapes; else the Jacobian of each.
+    kept is [(x, y, kept) of each layer], with None for kept of one that reshapes; where a layer is the user's own, [its Jacobian].
     """
 
     takes_epilogue = True

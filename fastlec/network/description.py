@@ -1,5 +1,5 @@
-"""Networks as what JSON can hold: {"layers": [{"kind": "Dense", "n_in": ...}, ...]}, of which a network may itself be one, or a layer of
-branches."""
+"""Networks as what JSON can hold: {"layers": [{"kind": "Dense", "n_in": ...}, ...]}; the layers of one that is made of layers, such
+as a network, are told likewise."""
 
 import numpy as np
 
@@ -24,7 +24,7 @@ def shapes(described, prefix=""):
 
 
 def build(described, arrays, prefix="", kind="Network"):
-    """The described network, or other layer of layers, with these parameters and buffers, which have the shapes that `shapes` says."""
+    """The described network, or layer of that kind, with these parameters and buffers, which have the shapes that `shapes` says."""
     layers = []
     for i, layer in enumerate(described["layers"]):
         inner, config, start = _parts(layer, prefix, i)

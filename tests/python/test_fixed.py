@@ -17,6 +17,7 @@ from fastlec import (
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Concat,
     Conv2d,
     ConvResidual,
     Dense,
@@ -30,8 +31,10 @@ from fastlec import (
     ProjectedConvResidual,
     ProjectedResidual,
     Residual,
+    Sum,
     training_step,
 )
+from fastlec.network import Container
 
 FEATURES, IMAGES = np.linspace(-2, 2, 20).reshape(5, 4), np.linspace(-2, 2, 5 * 2 * 6 * 6).reshape(5, 2, 6, 6)
 LAYERS = {  # (a layer, samples)
@@ -50,6 +53,8 @@ LAYERS = {  # (a layer, samples)
     "MaxPool2d": (MaxPool2d(2), IMAGES),
     "Flatten": (Flatten(), IMAGES),
     "Network": (Network([Dense(4, 3, rng=0), Activation("relu")]), FEATURES),
+    "Sum": (Sum([Dense(4, 4, rng=0), Activation("identity")]), FEATURES),
+    "Concat": (Concat([Dense(4, 3, rng=0), Activation("relu")]), FEATURES),
 }
 each = pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
 
@@ -62,7 +67,7 @@ def names_of(made):
 
 @each
 def test_nothing_of_a_layer_can_be_assigned_or_deleted(layer, x):
-    settable = {"theta"} if isinstance(layer, Network) else set()
+    settable = {"theta"} if isinstance(layer, Container) else set()
     assert settable | {"params", "dtype"} <= set(names_of(layer))
     net, before = Network([layer]), repr(layer)
     y = net(x)
