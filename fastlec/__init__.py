@@ -69,7 +69,7 @@ from .layers import (  # noqa: E402
 )
 from .layers.registry import register_layer  # noqa: E402
 from .linear import LogisticObjective, SoftmaxObjective  # noqa: E402
-from .network import Network  # noqa: E402
+from .network import Concat, Network, Sum  # noqa: E402
 from .training import (  # noqa: E402
     SGD,
     Adam,
@@ -114,6 +114,7 @@ __all__ = [
     "BatchNorm2d",
     "BinaryCrossEntropy",
     "ClipNorm",
+    "Concat",
     "Conv1d",
     "Conv2d",
     "ConvResidual",
@@ -146,6 +147,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "SoftmaxObjective",
     "StepDecay",
+    "Sum",
     "Upsample2d",
     "col2im",
     "conv2d",

@@ -167,8 +167,8 @@ class SoftmaxObjective:
     def hessian_operator(self, theta):
         """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params).
 
-        It keeps the probabilities at theta (m, n_classes), so each product costs two passes of arithmetic, not three; the columns of a
-        matrix take one pass over X for many of them.
+        It keeps the probabilities at theta (m, n_classes), so each product costs two passes of arithmetic, not three; the columns
+        of a matrix take one pass over X for many of them.
         """
         from ._operator import Operator
 

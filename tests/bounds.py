@@ -188,6 +188,11 @@ class Linearized:
     def directions(self, directions):
         return {name: d if isinstance(d, Near) else Near(d) for name, d in directions.items()}
 
+    def given(self, directions, i):
+        """Those of layer i of a layer of layers, by its own names, and that of x."""
+        own = {name.removeprefix(f"{i}."): d for name, d in directions.items() if name.startswith(f"{i}.")}
+        return own | ({"x": directions["x"]} if "x" in directions else {})
+
     def of(self, x, W):
         return self.maps[W].of(x, self.p[W])
 
@@ -303,12 +308,11 @@ class _Network(Linearized):
             self.y = self.parts[-1].y
 
     def mv(self, directions):
-        d, dx = self.directions(directions), directions.get("x")
+        d = self.directions(directions)
         for i, part in enumerate(self.parts):
-            own = {name.removeprefix(f"{i}."): a for name, a in d.items() if name.startswith(f"{i}.")}
-            if own or dx is not None:
-                dx = part.mv(own | ({} if dx is None else {"x": dx}))
-        return dx
+            if own := self.given(d, i):
+                d["x"] = part.mv(own)
+        return d["x"]
 
     def tmv(self, v):
         found = {}
@@ -324,12 +328,45 @@ class _Network(Linearized):
         return Near(np.concatenate(values), np.concatenate(errors))
 
 
+class _Sum(Linearized):
+    def forward(self, layer):
+        self.parts = [linearized(part, self.x, self.bounds) for part in layer.layers]
+        self.y = self.joined([part.y for part in self.parts])
+
+    def joined(self, outputs):
+        return self.bounds.add(*outputs)
+
+    def shares(self, v):
+        return [v] * len(self.parts)
+
+    def mv(self, directions):
+        d = self.directions(directions)
+        zeros = [Near(np.zeros(part.y.value.shape)) for part in self.parts]
+        given = [self.given(d, i) for i in range(len(self.parts))]
+        return self.joined([part.mv(own) if own else zero for part, own, zero in zip(self.parts, given, zeros, strict=True)])
+
+    def tmv(self, v):
+        shares = self.shares(v if isinstance(v, Near) else Near(v))
+        found = [part.tmv(share) for part, share in zip(self.parts, shares, strict=True)]
+        named = {f"{i}.{name}": a for i, own in enumerate(found) for name, a in own.items() if name != "x"}
+        return {"x": self.bounds.add(*(own["x"] for own in found))} | named
+
+
+class _Concat(_Sum):
+    def joined(self, outputs):
+        return Near(*(np.concatenate([getattr(y, part) for y in outputs], axis=1) for part in ("value", "error")))
+
+    def shares(self, v):
+        ends = np.cumsum([part.y.value.shape[1] for part in self.parts])[:-1]
+        return [Near(*both) for both in zip(np.split(v.value, ends, axis=1), np.split(v.error, ends, axis=1), strict=True)]
+
+
 def linearized(layer, x, bounds):
     """`Linearized` of any layer of fastlec's own."""
     kinds = {"Dense": _Dense, "Residual": _Residual, "ProjectedResidual": _ProjectedResidual}
     kinds |= {"Conv2d": _Dense, "ConvResidual": _Residual, "ProjectedConvResidual": _ProjectedResidual}
     kinds |= {"Conv1d": _Dense, "ConvTranspose2d": _Dense}
-    kinds |= {"Activation": _Activation, "Flatten": _Flatten, "Network": _Network}
+    kinds |= {"Activation": _Activation, "Flatten": _Flatten, "Network": _Network, "Sum": _Sum, "Concat": _Concat}
     return kinds[type(layer).__name__](layer, x, bounds)
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from fastlec import Activation, Dense, Layer, Network, ProjectedResidual, Residual
+from fastlec import Activation, Concat, Dense, Layer, Network, ProjectedResidual, Residual, Sum
 
 
 class Cube(Layer):
@@ -88,6 +88,14 @@ def _nested(o):
     return [Dense(5, 6, "identity", **o), inner, Activation("sigmoid"), Network([ProjectedResidual(4, 3, **o)])]
 
 
+def _branches(o):
+    """Sums and joints within each other: of identities, activations, and layers that add their share of dx and that do not."""
+    inner = Concat([Activation("identity"), Network([Residual(6, 2, **o), Dense(6, 2, "sigmoid", **o)]), Activation("tanh")])
+    outer = Sum([Network([inner, Dense(14, 6, "identity", **o)]), Activation("identity"), Dense(6, 6, "gelu", **o)])
+    heads = [Dense(6, 1, **o), Network([Activation("relu"), Dense(6, 2, "identity", **o)])]
+    return [Dense(5, 6, "tanh", **o), outer, Activation("sigmoid"), Concat(heads)]
+
+
 PLANNED = {  # of 5 features and 3 outputs
     "one layer": lambda o: [Dense(5, 3, "sigmoid", **o)],
     "dense": lambda o: [Dense(5, 17, **o), Dense(17, 8, "relu", **o), Dense(8, 3, "identity", **o)],
@@ -109,6 +117,7 @@ PLANNED = {  # of 5 features and 3 outputs
     ],
     "identities": lambda o: [Activation("identity"), Dense(5, 3, **o), Activation("identity")],
     "nested": _nested,
+    "branches": _branches,
 }
 OWN = {
     "cube": lambda o: [Dense(5, 6, **o), Cube(), Residual(6, **o), Dense(6, 3, "identity", **o)],
@@ -116,6 +125,10 @@ OWN = {
     "nested own": lambda o: [
         Network([Dense(5, 4, **o), Network([Cube(), Scale(4, **_dtype(o))])]),
         Dense(4, 3, "sigmoid", **o),
+    ],
+    "branches own": lambda o: [
+        Sum([Network([Dense(5, 4, **o), Dense(4, 5, "identity", **o)]), Scale(5, **_dtype(o)), Activation("identity")]),
+        Concat([Dense(5, 2, "relu", **o), Network([Cube(), Dense(5, 1, **o)])]),
     ],
 }
 

@@ -14,4 +14,14 @@ typedef struct {
     fl_int parts, stride, len, penalised, per_block;
 } fl_sum_job;
 
+/* out = a + b, or a alone where b is NULL: (m, n), rows of a and of out a_row and out_row apart. out may be a or b. */
+typedef struct {
+    fl_job head;
+    fl_int m, n;
+    const void *a, *b;
+    void *out;
+    fl_int a_row, out_row;
+    fl_int rows, cols; /* of a block */
+} fl_add_job;
+
 #endif

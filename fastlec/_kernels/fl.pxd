@@ -18,7 +18,7 @@ cdef extern from "table.h" nogil:
     enum: FL_F32, FL_F64, FL_DTYPES
     enum: FL_KERNEL_softmax_rows, FL_KERNEL_softmax_cols, FL_KERNEL_softmax_part, FL_KERNEL_softmax_join, FL_KERNEL_softmax_last
     enum: FL_KERNEL_xent, FL_KERNEL_xent_part, FL_KERNEL_xent_join, FL_KERNEL_xent_last
-    enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum
+    enum: FL_KERNEL_map, FL_KERNEL_linear, FL_KERNEL_sum, FL_KERNEL_add
     enum: FL_KERNEL_gemm, FL_KERNEL_gemm_dots, FL_KERNEL_gemm_pack
     enum: FL_KERNEL_slope, FL_KERNEL_update, FL_KERNEL_residuals, FL_KERNEL_residuals_mv, FL_KERNEL_smooth
     enum: FL_KERNEL_curve, FL_KERNEL_curve_softmax, FL_KERNEL_curve_norm, FL_KERNEL_outer
@@ -204,6 +204,14 @@ cdef extern from "kernels/sum.h" nogil:
         void *out
         double scale, l2
         fl_int parts, stride, len, penalised, per_block
+    ctypedef struct fl_add_job:
+        fl_job head
+        fl_int m, n
+        const void *a
+        const void *b
+        void *out
+        fl_int a_row, out_row
+        fl_int rows, cols
 
 cdef extern from "kernels/gemm.h" nogil:
     enum: FL_TILE_ROWS, FL_TILE_BYTES, FL_FINISH_BYTES

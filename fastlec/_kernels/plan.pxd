@@ -20,6 +20,7 @@ ctypedef union any_job:
     fl_curve_norm_job curve_norm
     fl_outer_job outer
     fl_sum_job sum
+    fl_add_job add
     fl_map_job map
     fl_xent_job xent
     fl_columns_job columns

@@ -52,6 +52,8 @@ class Activation(PlannedLayer):
     def linear_in_x(self):
         return self.outermost == IDENTITY
 
+    reshapes = linear_in_x
+
     def output_shape(self, shape):
         return _check.sizes(shape)
 
@@ -92,7 +94,7 @@ class Activation(PlannedLayer):
 class FunctionActivation(Activation):
     """What `Activation` makes of two functions."""
 
-    planned = elementwise = linear_in_x = False
+    planned = elementwise = reshapes = linear_in_x = False
     outermost = None
 
     def __init__(self, activation, derivative=None):

@@ -18,7 +18,7 @@ from .registry import kind
 class Affine(PlannedLayer):
     """y = sigma(W x + b), where `_map` is W x as jobs and as matrices."""
 
-    takes_epilogue = True
+    takes_epilogue = takes_sum = True
 
     def __init__(self, shape, activation, bias, dtype, rng, n_out=None, gain=1.0):
         """n_out : the numbers of b, by default the rows of W. gain : of W, beside that of the activation."""

@@ -22,8 +22,8 @@ import numpy as np
 
 from .._geometry import geometry, transposed_geometry
 from .._kernels import channel_sums, conv2d, gemm, slope
-from .._kernels import sum as sums
 from .._kernels.epilogue import Epilogue
+from .._kernels.sum import add
 from ..convolution import algorithm_code, im2col
 
 # asked for in each call; settings of layers are numbers and tuples
@@ -134,11 +134,11 @@ class Convolution:
         conv2d.weight_gradient(plan, self.window(x.shape, dW.shape), v, x, dW, algorithm=code, after=after)
 
     def weights_sum(self, plan, terms, dW):
-        parts = plan.empty(len(terms), *dW.shape) if len(terms) > 1 else [dW]
-        for (v, x), part in zip(terms, parts, strict=True):
+        for i, (v, x) in enumerate(terms):
+            part = plan.empty(*dW.shape) if i else dW
             self.weights(plan, v, x, part)
-        if len(terms) > 1:
-            sums.total(plan, parts, dW)
+            if i:
+                add(plan, part.reshape(1, -1), dW.reshape(1, -1), dW.reshape(1, -1))
 
     def samples(self, plan, name, v, x, samples):
         samples.each(name, lambda i, dW: self.weights(plan, v[i : i + 1], x[i : i + 1], dW))

@@ -12,6 +12,7 @@ from .._kernels import curvature, slope
 from .._kernels.calls import Calls, key_of
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
+from .._kernels.sum import add
 from .base import Layer
 from .jacobian import Held, PlannedJacobian, Point
 from .parameters import Parameters, Unseeded, check_params, make
@@ -21,7 +22,7 @@ _CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")
 _SECOND = ("plan_tangent", "plan_adjoint", "plan_curved", "plan_samples")
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape", *_SECOND)  # which jobs
 # what is said of these methods
-_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "keeps_bounds")
+_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "takes_sum", "keeps_bounds")
 _OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
 
@@ -47,6 +48,7 @@ class PlannedLayer(Layer):
     outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls plan_tmv:
     a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it.
     takes_epilogue : whether plan_tmv takes `after`; for a layer that does not, a network adds a job.
+    takes_sum : whether it takes one in which something is added to out["x"], as the other branches of `Sum` and `Concat` are.
     reshapes : whether y is x in another shape, so that a network needs no job for it.
     elementwise : whether y is `outermost` of x and nothing else, so that no job is left of plan_tmv.
     keeps_bounds : whether the values of y lie within the bounds of those of x and 0.
@@ -58,7 +60,7 @@ class PlannedLayer(Layer):
     """
 
     outermost = None
-    takes_epilogue = reshapes = elementwise = keeps_bounds = False
+    takes_epilogue = takes_sum = reshapes = elementwise = keeps_bounds = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
     _settings, _overridden, _own_methods, _plans_itself, _unseeded = (), frozenset(), frozenset(), False, None
@@ -174,7 +176,7 @@ class PlannedLayer(Layer):
         if expected is not None:
             shape = expected if shape is None else shape
             if len(shape) != len(expected) or any(n not in (None, k) for n, k in zip(shape, expected, strict=True) if k):
-                raise ValueError(f"x has samples of shape {_known(shape)}; expected {_known(expected)}")
+                raise ValueError(f"x has samples of shape {known_shape(shape)}; expected {known_shape(expected)}")
             shape = tuple(k or n for n, k in zip(shape, expected, strict=True))
         return self._partly(shape) if shape is None or None in shape else self.output_shape(shape)
 
@@ -406,14 +408,41 @@ def curved(plan, v, dv, of, dof, activation):
 
 
 def multiply(plan, v, out, after=None):
-    """out = v and the epilogue, which may have a derivative alone. Arrays of one size in whatever shapes; out may be v."""
+    """out = v and the epilogue, which may add and have a derivative. Arrays of one size in whatever shapes; out may be v."""
     row = 1, v.size
-    slope.slope(plan, v.reshape(row), out.reshape(row), after=reshaped(after, row))
+    v, out, after = v.reshape(row), out.reshape(row), reshaped(after, row)
+    if adds(after):
+        add(plan, v, out if after.accumulate else after.residual, out)
+        v, after = out, None if after.of is None else Epilogue(derivative=after.derivative, of=after.of)
+    if v is not out or after is not None:
+        slope.slope(plan, v, out, after=after)
+
+
+def plan_transposed(plan, layer, kept, v, out, after=None):
+    """`plan_tmv` of the layer, and jobs for what it does not take of `after`."""
+    if layer.elementwise:
+        multiply(plan, v, out["x"], after)
+    elif after is None:
+        layer.plan_tmv(plan, kept, v, out)
+    elif layer.takes_epilogue and (layer.takes_sum or not adds(after)):
+        layer.plan_tmv(plan, kept, v, out, after=after)
+    else:
+        dx = plan.empty(*out["x"].shape) if adds(after) else out["x"]
+        layer.plan_tmv(plan, kept, v, out | {"x": dx})
+        multiply(plan, dx, out["x"], after)
+
+
+def adds(after):
+    """Whether an epilogue, or None, adds something to what it follows."""
+    return after is not None and (after.accumulate or after.residual is not None)
 
 
 def reshaped(after, shape):
-    """An epilogue that may have a derivative alone, or None, for arrays of another shape."""
-    return None if after is None or after.of is None else Epilogue(derivative=after.derivative, of=after.of.reshape(shape))
+    """An epilogue that may add and have a derivative, or None, for arrays of another shape."""
+    if after is None:
+        return None
+    residual, of = (None if a is None else a.reshape(shape) for a in (after.residual, after.of))
+    return Epilogue(residual=residual, accumulate=after.accumulate, derivative=after.derivative, of=of)
 
 
 def features(shape, n):
@@ -438,7 +467,7 @@ def signals(shape, c):
     return shape
 
 
-def _known(shape):
+def known_shape(shape):
     """A shape as text, with letters for the lengths that are not known."""
     letters = {2: ("c", "length"), 3: "chw"}.get(len(shape), len(shape) * "n")
     lengths = [letter if n is None else str(n) for n, letter in zip(shape, letters, strict=True)]

@@ -1,8 +1,10 @@
-"""Networks as what JSON can hold: {"layers": [{"kind": "Dense", "n_in": ...}, ...]}, of which a network may itself be one."""
+"""Networks as what JSON can hold: {"layers": [{"kind": "Dense", "n_in": ...}, ...]}; the layers of one that is made of layers, such
+as a network, are told likewise."""
 
 import numpy as np
 
 from ..layers.registry import KINDS, made
+from .container import Container
 
 
 def shapes(described, prefix=""):
@@ -11,7 +13,7 @@ def shapes(described, prefix=""):
     found = {}
     for i, layer in enumerate(described["layers"]):
         kind, config, start = _parts(layer, prefix, i)
-        if kind == "Network":
+        if _nests(kind):
             found |= shapes(config, start)
         elif kind in KINDS:
             found |= {start + name: a.shape for arrays in _declared(kind, config) for name, a in arrays.items()}
@@ -21,26 +23,31 @@ def shapes(described, prefix=""):
     return found
 
 
-def build(described, arrays, prefix=""):
-    """The described network with these parameters and buffers, which have the shapes that `shapes` says."""
+def build(described, arrays, prefix="", kind="Network"):
+    """The described network, or layer of that kind, with these parameters and buffers, which have the shapes that `shapes` says."""
     layers = []
     for i, layer in enumerate(described["layers"]):
-        kind, config, start = _parts(layer, prefix, i)
-        if kind == "Network":
-            layers.append(build(config, arrays, start))
+        inner, config, start = _parts(layer, prefix, i)
+        if _nests(inner):
+            layers.append(build(config, arrays, start, inner))
             continue
-        own = {name: arrays[start + name] for name in _declared(kind, config)[0]}
-        layer = made(kind, config, next(iter(own.values())).dtype if own else None)
+        own = {name: arrays[start + name] for name in _declared(inner, config)[0]}
+        layer = made(inner, config, next(iter(own.values())).dtype if own else None)
         for name, a in layer.buffers.items():
             a[...] = arrays[start + name]
         layers.append(layer.with_params({name: np.ascontiguousarray(a) for name, a in own.items()}))
-    return KINDS["Network"](layers)
+    return KINDS[kind](layers)
 
 
 def made_anew(described):
     """The layers of the described network with parameters and buffers as their constructors make them."""
     parts = [_parts(layer, "", i)[:2] for i, layer in enumerate(described["layers"])]
-    return [made(kind, {"layers": made_anew(config)} if kind == "Network" else config) for kind, config in parts]
+    return [made(kind, {"layers": made_anew(config)} if _nests(kind) else config) for kind, config in parts]
+
+
+def _nests(kind):
+    """Whether layers of this kind are made of layers."""
+    return kind in KINDS and issubclass(KINDS[kind], Container)
 
 
 def _declared(kind, config):

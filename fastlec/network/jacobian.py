@@ -44,8 +44,13 @@ class ThetaJacobian:
     def matrix(self, name):
         if name != "theta":
             return super().matrix(name)
+        from scipy.sparse import hstack, issparse
+
         self.check_matrix(name)
         parts = [self.matrix(own) for own in self.layer.params]
+        if parts and all(issparse(part) for part in parts):
+            return hstack(parts, format="csr")
+        parts = [part.toarray() if issparse(part) else part for part in parts]
         return np.hstack(parts) if parts else np.zeros((self.y.size, 0), self.y.dtype)
 
 

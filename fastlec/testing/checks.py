@@ -36,7 +36,7 @@ from ..layers import (
     Residual,
     Upsample2d,
 )
-from ..network import Network
+from ..network import Concat, Container, Network, Sum
 from ..training import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, Objective, SoftmaxCrossEntropy
 from .derivatives import gradient_test, jacobian_test, transpose_test
 from .layers import check_layer
@@ -283,6 +283,17 @@ def _nested_network(**options):
     return Network([_dense_network("tanh", **options), Activation("sigmoid"), Network([Residual(3, **options)])])
 
 
+def _branches(kind, activation="tanh", **options):
+    inner = Network([Dense(FEATURES, 4, activation, **options), Dense(4, FEATURES, "identity", **options)])
+    return kind([inner, Activation("identity"), Residual(FEATURES, 3, **options)])
+
+
+def _image_branches(kind, training, c, activation="tanh", **options):
+    norm = BatchNorm2d(c, dtype=options["dtype"], training=training)
+    inner = Network([Conv2d(c, c, 3, activation, padding=1, **options), norm])
+    return kind([inner, Activation("identity"), Conv2d(c, c, 1, **options)])
+
+
 def _network_with_python(**options):
     return Network([Dense(FEATURES, 5, **options), _Square(), _residual_network("tanh", **options).layers[1]])
 
@@ -327,6 +338,9 @@ def _image_layer_checks():
         yield f"ConvTranspose2d with {activation}", partial(ConvTranspose2d, c, 4, 3, activation, stride=2, padding=1)
         yield f"ConvResidual with {activation}", partial(ConvResidual, c, 2, 3, activation)
         yield f"ProjectedConvResidual with {activation}", partial(ProjectedConvResidual, c, 2, 3, activation)
+    for kind, training in itertools.product((Sum, Concat), (False, True)):
+        form = "in training" if training else "with running statistics"
+        yield f"{kind.__name__} of convolutions, {form}", partial(_image_branches, kind, training, c)
     yield "Conv2d, depthwise", partial(Conv2d, c, c, 3, groups=c)
     yield "ConvTranspose2d, in groups", partial(ConvTranspose2d, c, 2 * c, 2, stride=3, output_padding=1, groups=c)
     yield "BatchNorm2d of running statistics", lambda rng, **options: BatchNorm2d(c, **options)
@@ -348,14 +362,14 @@ def _off_kinks(layer, x):
 
 def _distances_to_kinks(layer, x):
     """The least |z| in each sample of the argument z of an activation, (m,)."""
-    if not isinstance(layer, Network):
+    if not isinstance(layer, Container):
         W = layer.params.get("W", layer.params.get("W1"))
         z = x if W is None else x @ W.T + layer.params.get("b", 0)
         return np.abs(z).min(axis=1)
     least = np.full(len(x), np.inf)
     for part in layer.layers:
         least = np.minimum(least, _distances_to_kinks(part, x))
-        x = part(x)
+        x = part(x) if isinstance(layer, Network) else x
     return least
 
 
@@ -500,6 +514,8 @@ def _layer_checks():
     }.items():
         yield f"LayerNorm of rows{variant}", lambda rng, form=form, **options: LayerNorm(FEATURES, **form, **options)
     yield "Network of networks", _nested_network
+    for kind in (Sum, Concat):
+        yield f"{kind.__name__} of branches", partial(_branches, kind)
     yield "Network with a layer in Python", _network_with_python
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .. import _check, io
-from ..network import Network
+from ..network import Container
 from .history import MEASURED, EarlyStopping, History
 from .optim import Optimizer
 from .run import Run, best_name, not_finite
@@ -140,7 +140,7 @@ def _where_they_differ(a: str, b: str, most: int = 200) -> tuple[str, str]:
 def _structure(layer) -> Any:
     """A network as what JSON can hold: what `Network.load` makes it from, or, where a layer is the user's own, the kinds, settings
     and parameters of its layers."""
-    if isinstance(layer, Network):
+    if isinstance(layer, Container):
         try:
             return layer.config()
         except TypeError:

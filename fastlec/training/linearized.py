@@ -200,9 +200,8 @@ class Linearized:
     def _products(self, exact, V):
         f = self._f
         if not hasattr(f.loss, "hessian_mv"):
-            raise TypeError(
-                f"loss is a {type(f.loss).__name__}, which has no hessian_mv; {'Hessian' if exact else 'Gauss-Newton'} products need it"
-            )
+            what = f"{'Hessian' if exact else 'Gauss-Newton'} products need it"
+            raise TypeError(f"loss is a {type(f.loss).__name__}, which has no hessian_mv; {what}")
         V = np.ascontiguousarray(V, f.dtype)
         total = self._sum(lambda point: point.product(exact, V))
         if f._penalty is not None:

@@ -5,6 +5,8 @@
 Large data is gone over in parts, so that memory does not grow with it; each part adds its gradient to the sum in order.
 """
 
+import math
+
 import numpy as np
 
 from .. import _check
@@ -78,10 +80,7 @@ class Objective:
         self._in_kernels = kernels and net.planned and 0 not in shape
         second = losses.in_kernels(loss, "plan_hessian_mv", "hessian_mv") and hasattr(loss, "plan_hessian_mv")
         self._second_in_kernels = self._in_kernels and second and net.plans_second
-        values, shape = int(np.prod(shape)), self.X.shape[1:]
-        for layer in net.layers:
-            values += int(np.prod(shape))
-            shape = layer.output_shape(shape)
+        values = math.prod(self.X.shape[1:]) + net._kept_values(self.X.shape[1:])
         self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
         self._chunk = chunk_size(net, self.X.shape[1:])
         self._calls, self._points = Calls(MOST_PLANS, PLAN_BYTES), Calls(MOST_PLANS, PLAN_BYTES)

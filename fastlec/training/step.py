@@ -41,7 +41,7 @@ def training_step(net, loss, optimizer, batch_size, trainable=None):
     take them, as sample_weight (TypeError).
     optimizer : `SGD`, `Adam`, `AdamW`, `RMSprop`, one of these in `ClipNorm`, or an `Optimizer` of your own.
     trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
-    fnmatch), a layer (one of net.layers, or within a network there, or its index, -1 the last one), or several of these. All other
+    fnmatch), a layer (one of net.layers, or within one of these, or its index, -1 the last one), or several of these. All other
     parameters keep their bits, whatever momentum or weight decay; a layer none of whose parameters is trained is as net(x) has it,
     and its buffers stay: batch normalisation with the running statistics. `Dropout` drops all the same. Derivatives are computed
     down to the first layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from .. import _check
 from ..layers.base import Layer
-from ..network import Network
+from ..network import Container
 
 MOST_NAMES = 50  # of parameters that an error lists
 
@@ -64,7 +64,7 @@ def _prefix(net, layer):
     if layer is net:
         return ""
     for i, own in enumerate(net.layers):
-        inner = _prefix(own, layer) if isinstance(own, Network) else "" if own is layer else None
+        inner = _prefix(own, layer) if isinstance(own, Container) else "" if own is layer else None
         if inner is not None:
             return f"{i}.{inner}"
     return None
@@ -73,7 +73,7 @@ def _prefix(net, layer):
 def _untrained(net, prefix=""):
     """The names of the buffers that training changes whatever is trained."""
     for i, layer in enumerate(net.layers):
-        if isinstance(layer, Network):
+        if isinstance(layer, Container):
             yield from _untrained(layer, f"{prefix}{i}.")
         elif layer.changes_untrained:
             yield from (f"{prefix}{i}.{name}" for name in layer.buffers)

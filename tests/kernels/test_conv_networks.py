@@ -14,6 +14,7 @@ from fastlec import (
     SGD,
     Activation,
     AvgPool2d,
+    Concat,
     Conv2d,
     ConvResidual,
     Dense,
@@ -24,6 +25,7 @@ from fastlec import (
     Objective,
     ProjectedConvResidual,
     SoftmaxCrossEntropy,
+    Sum,
     fit,
     training_step,
 )
@@ -58,6 +60,23 @@ NETWORKS = {
             Conv2d(4, 2, (2, 1), "tanh", groups=2, **o),
         ],
         (2, 6, 4),
+    ),
+    "branches": (
+        lambda o: [
+            Conv2d(2, 3, 3, "sigmoid", padding=1, **o),
+            Sum(
+                [
+                    Network([Conv2d(3, 4, 3, "relu", padding=1, **o), Conv2d(4, 3, 3, padding=1, **o)]),
+                    Activation("identity"),
+                    ProjectedConvResidual(3, 3, **o),
+                ]
+            ),
+            Activation("tanh"),
+            Concat([Activation("identity"), Conv2d(3, 2, 1, "tanh", **o), Conv2d(3, 1, 3, padding=1, **o)]),
+            Concat([Flatten(), Network([Conv2d(6, 1, 2, "sigmoid", **o), Flatten()])]),
+            Dense(6 * 20 + 12, 3, "identity", **o),
+        ],
+        (2, 5, 4),
     ),
 }
 networks = pytest.mark.parametrize(("build", "shape"), NETWORKS.values(), ids=NETWORKS)

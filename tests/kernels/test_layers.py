@@ -39,6 +39,7 @@ from fastlec import (
 from fastlec._activations import ACTIVATIONS, CODES
 from fastlec._kernels.epilogue import KEEP_Z
 from fastlec.layers.registry import KINDS
+from fastlec.network import Container
 
 MADE = {
     "Activation": lambda o: Activation("tanh"),
@@ -71,7 +72,7 @@ each = pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 
 
 def test_every_kind_is_here():
-    assert MADE.keys() | {"Network"} == {name: kind for name, kind in KINDS.items() if kind._of_fastlec}.keys()
+    assert MADE.keys() | {"Concat", "Network", "Sum"} == {name: kind for name, kind in KINDS.items() if kind._of_fastlec}.keys()
 
 
 @each
@@ -161,8 +162,9 @@ def test_the_identity_is_no_function_of_its_own():
 
 def without_epilogue(layer):
     """The same layer, of a class that knows no epilogue: a network multiplies by a job instead."""
-    if isinstance(layer, Network):
-        return Network([without_epilogue(inner) for inner in layer.layers])
+    if isinstance(layer, Container):  # activations that are branches stay: the order of a sum follows from which they are
+        stays = () if isinstance(layer, Network) else Activation
+        return type(layer)([inner if isinstance(inner, stays) else without_epilogue(inner) for inner in layer.layers])
     kind = type(layer)
 
     class Plain(kind):

@@ -716,9 +716,9 @@ def test_a_problem_of_rows_apart_is_copied_and_pickled_whole(rng):
 @pytest.mark.parametrize("reduced", [False, True])
 def test_the_hessian_of_many_columns_has_the_bits_of_each(reduced, isa, threads, dtype, rng):
     """They are taken some at a time: as many as fit in a cache, the rest."""
-    for m, n, l, k in ((77, 300, 10, 21), (200, 3, 2, 17), (9, 40, 300, 3)):
-        X, y, weight = rng.standard_normal((m, n)).astype(dtype), rng.integers(0, l, m), rng.random(m)
-        f = SoftmaxObjective(X, y, l, l2=0.1, reduced=reduced, sample_weight=weight)
+    for m, n, classes, k in ((77, 300, 10, 21), (200, 3, 2, 17), (9, 40, 300, 3)):
+        X, y, weight = rng.standard_normal((m, n)).astype(dtype), rng.integers(0, classes, m), rng.random(m)
+        f = SoftmaxObjective(X, y, classes, l2=0.1, reduced=reduced, sample_weight=weight)
         theta, V = (rng.standard_normal((f.n_params, *more)).astype(dtype) for more in ((), (k,)))
         H = f.hessian_operator(theta)
         assert_array_equal(H @ V, np.stack([H @ v for v in V.T], axis=1))

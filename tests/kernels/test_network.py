@@ -37,7 +37,7 @@ from fastlec import (
 from fastlec import network as network_module
 from fastlec._kernels.calls import key_of
 from fastlec.network import files, forward
-from fastlec.network.network import MOST_IDLE
+from fastlec.network.container import MOST_IDLE
 from fastlec.testing import check_layer
 
 ALL = nets.PLANNED | nets.OWN

@@ -18,6 +18,7 @@ from fastlec import (
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Concat,
     Conv1d,
     Conv2d,
     ConvResidual,
@@ -35,9 +36,11 @@ from fastlec import (
     ProjectedConvResidual,
     ProjectedResidual,
     Residual,
+    Sum,
     Upsample2d,
     training_step,
 )
+from fastlec.network import Container
 
 SIGNALS = np.linspace(-2, 2, 5 * 2 * 12).reshape(5, 2, 12)
 FEATURES, IMAGES = np.linspace(-2, 2, 20).reshape(5, 4), np.linspace(-2, 2, 5 * 2 * 6 * 6).reshape(5, 2, 6, 6)
@@ -63,6 +66,8 @@ LAYERS = {  # (a layer, samples)
     "MaxPool1d": (MaxPool1d(2), SIGNALS),
     "Flatten": (Flatten(), IMAGES),
     "Network": (Network([Dense(4, 3, rng=0), Activation("relu")]), FEATURES),
+    "Sum": (Sum([Dense(4, 4, rng=0), Activation("identity")]), FEATURES),
+    "Concat": (Concat([Dense(4, 3, rng=0), Activation("relu")]), FEATURES),
 }
 each = pytest.mark.parametrize(("layer", "x"), LAYERS.values(), ids=LAYERS)
 
@@ -75,7 +80,7 @@ def names_of(made):
 
 @each
 def test_nothing_of_a_layer_can_be_assigned_or_deleted(layer, x):
-    settable = {"theta"} if isinstance(layer, Network) else set()
+    settable = {"theta"} if isinstance(layer, Container) else set()
     assert settable | {"params", "dtype"} <= set(names_of(layer))
     net, before = Network([layer]), repr(layer)
     y = net(x)

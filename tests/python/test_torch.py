@@ -17,6 +17,7 @@ from fastlec import (
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Concat,
     Conv1d,
     Conv2d,
     ConvResidual,
@@ -32,6 +33,7 @@ from fastlec import (
     Network,
     ProjectedResidual,
     Residual,
+    Sum,
     Upsample2d,
 )
 
@@ -107,6 +109,8 @@ LAYERS = [
     (Activation("relu"), (3, 4)),
     (Network([Conv2d(1, 2, 3, "relu"), MaxPool2d(2), Flatten(), Dense(8, 3), Residual(3)]), (2, 1, 7, 6)),
     (Network([Network([Dense(2, 3)]), Shifted(3)]), (4, 2)),
+    (Sum([Network([Conv2d(2, 2, 3, padding=1), BatchNorm2d(2)]), Activation("identity")]), (2, 2, 3, 4)),
+    (Concat([Dense(2, 3), Shifted(2), Activation("identity")]), (4, 2)),
     (Passing(), (2, 3)),
     (Shifted(3), (2, 3)),
 ]  # fmt: skip
