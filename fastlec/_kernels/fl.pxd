@@ -74,6 +74,7 @@ cdef extern from "shared/epilogue.h" nogil:
         const void *of
         void *z
         int accumulate, by_row, activation, derivative
+        double alpha
         const fl_update *update
 
 cdef extern from "kernels/softmax.h" nogil:

@@ -7,10 +7,10 @@ here are (sigma' * V) W and (sigma' * V)' X for all rows. Where sigma' follows f
 import numpy as np
 
 from .. import _check
-from .._activations import ACTIVATIONS, known
 from .._geometry import geometry, pair
 from .._kernels.epilogue import IDENTITY, Epilogue
 from ..convolution import algorithm_code
+from .activation import entry_of, settled
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import PlannedLayer, activated, features, images
@@ -23,8 +23,8 @@ class _Affine(PlannedLayer):
     takes_epilogue = True
 
     def __init__(self, shape, activation, bias, dtype, rng):
-        self.activation = known(activation)
-        params = {"W": Initial(shape, ACTIVATIONS[activation].gain)}
+        self.activation = settled(activation)
+        params = {"W": Initial(shape, self._entry.gain)}
         super().__init__(params | ({"b": Initial(shape[:1])} if _check.flag(bias, "bias") else {}), dtype=dtype, rng=rng)
 
     @property
@@ -33,8 +33,16 @@ class _Affine(PlannedLayer):
         return "b" in self.params
 
     @property
+    def _entry(self):
+        return entry_of(self.activation)
+
+    @property
     def outermost(self):
-        return ACTIVATIONS[self.activation].code
+        return self._entry.code
+
+    @property
+    def outer_alpha(self):
+        return self._entry.alpha
 
     @property
     def affine_in_theta(self):
@@ -43,7 +51,7 @@ class _Affine(PlannedLayer):
     linear_in_x = affine_in_theta
 
     def plan_forward(self, plan, x, y):
-        after, of = activated(plan, y, self.params.get("b"), self.outermost)
+        after, of = activated(plan, y, self.params.get("b"), self._entry)
         self._map.forward(plan, x, self.params["W"], y, after)
         return x, of
 
@@ -51,7 +59,7 @@ class _Affine(PlannedLayer):
         x, of = kept
         terms = differential(self._map, x, self.params["W"], directions.get("x"), directions.get("W"))
         terms = terms or [self._map.zero(plan, dy)]
-        plan_sum(plan, terms, dy, bias=directions.get("b"), derivative=self.outermost, of=of)
+        plan_sum(plan, terms, dy, bias=directions.get("b"), **self._entry.after(of))
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         (x, _), update = kept, self.steps(out)
@@ -75,7 +83,7 @@ class _Affine(PlannedLayer):
         """diag(sigma') times the Jacobian of W x + b."""
         (x, of), W = kept, self.params["W"]
         part = getattr(self._map, f"by_{name}")(x, W)
-        J = self._map.scaled(ACTIVATIONS[self.activation].derivative(of), part)
+        J = self._map.scaled(self._entry.slope(of), part)
         return self._map.whole(J, len(x), name == "x")
 
 
@@ -84,7 +92,7 @@ class Dense(_Affine):
     """y = sigma(W x + b) (lecture eq. 21): x (m, n_in), y (m, n_out).
 
     params : W (n_out, n_in), random, and b (n_out,), zeros; no b with bias=False. activation : a name, as in
-    `Activation`. dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
+    `Activation`, or an `Activation`. dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
     """
 
     _map = Matrix()
@@ -107,7 +115,7 @@ class Conv2d(_Affine):
     """y = sigma(W * x + b): x (m, c_in, h, w), y (m, c_out, oh, ow).
 
     params : W (c_out, c_in / groups, r, s), random, and b (c_out,), zeros; no b with bias=False. kernel_size : int or (r, s).
-    activation : a name, as in `Activation`. stride, dilation : int or (vertical, horizontal). padding : int,
+    activation : as in `Dense`. stride, dilation : int or (vertical, horizontal). padding : int,
     (vertical, horizontal), ((top, bottom), (left, right)), "same" or "valid". groups : a divisor of c_in and c_out: filters of a
     group see its channels only. algorithm : "auto", "im2col", "direct" or "winograd". All as in `fastlec.conv2d`. dtype : float32
     or float64. rng : seed or numpy.random.Generator of the weights.

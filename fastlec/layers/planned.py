@@ -34,7 +34,8 @@ class PlannedLayer(Layer):
         plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
 
     outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls plan_tmv:
-    a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it.
+    a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it. outer_alpha : its parameter,
+    None where it has the usual one.
     takes_epilogue : whether plan_tmv takes `after`; for a layer that does not, a network adds a job.
     reshapes : whether y is x in another shape, so that a network needs no job for it.
     elementwise : whether y is `outermost` of x and nothing else, so that no job is left of plan_tmv.
@@ -45,7 +46,7 @@ class PlannedLayer(Layer):
     by the names of the arguments. From these come `config`, `shapes`, and so files and repr.
     """
 
-    outermost = None
+    outermost = outer_alpha = None
     takes_epilogue = reshapes = elementwise = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
@@ -198,7 +199,7 @@ class PlannedLayer(Layer):
         follows from y or, for activations of which z is kept, from kept[1]."""
         if self.outermost in (None, IDENTITY):
             return None
-        return Epilogue(derivative=self.outermost, of=kept[1] if self.outermost in KEEP_Z else y)
+        return Epilogue(derivative=self.outermost, of=kept[1] if self.outermost in KEEP_Z else y, alpha=self.outer_alpha)
 
     def plan_buffers(self, plan, kept):
         pass
@@ -318,10 +319,11 @@ class PlannedLayer(Layer):
         return y, jac
 
 
-def activated(plan, y, bias, activation):
-    """(the epilogue of y = sigma(W x + b), what sigma' follows from): that is y itself, or an array that takes z = W x + b."""
-    z = plan.empty(*y.shape) if activation in KEEP_Z else None
-    return Epilogue(bias, activation, z=z), y if z is None else z
+def activated(plan, y, bias, entry):
+    """(the epilogue of y = sigma(W x + b), what sigma' follows from): that is y itself, or an array that takes z = W x + b. entry :
+    that of sigma."""
+    z = plan.empty(*y.shape) if entry.code in KEEP_Z else None
+    return Epilogue(bias, entry.code, z=z, alpha=entry.alpha), y if z is None else z
 
 
 def multiply(plan, v, out, after=None):
@@ -332,7 +334,9 @@ def multiply(plan, v, out, after=None):
 
 def reshaped(after, shape):
     """An epilogue that may have a derivative alone, or None, for arrays of another shape."""
-    return None if after is None or after.of is None else Epilogue(derivative=after.derivative, of=after.of.reshape(shape))
+    if after is None or after.of is None:
+        return None
+    return Epilogue(derivative=after.derivative, of=after.of.reshape(shape), alpha=after.alpha)
 
 
 def features(shape, n):

@@ -6,10 +6,10 @@ import math
 import numpy as np
 
 from .. import _check
-from .._activations import ACTIVATIONS, known
 from .._geometry import pair
 from .._kernels.epilogue import Epilogue
 from ..convolution import algorithm_code
+from .activation import entry_of, settled
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import PlannedLayer, activated, features, images
@@ -26,30 +26,30 @@ class _Hidden(PlannedLayer):
     takes_epilogue = True
 
     def __init__(self, shape1, shape2, gain2, activation, dtype, rng):
-        self.activation = known(activation)
-        params = {"W1": Initial(shape1, ACTIVATIONS[activation].gain), "b": Initial(shape1[:1]), "W2": Initial(shape2, gain2)}
+        self.activation = settled(activation)
+        params = {"W1": Initial(shape1, self._entry.gain), "b": Initial(shape1[:1]), "W2": Initial(shape2, gain2)}
         super().__init__(params, dtype=dtype, rng=rng)
 
     @property
-    def _op(self):
-        return ACTIVATIONS[self.activation].code
+    def _entry(self):
+        return entry_of(self.activation)
 
     def _plan_hidden(self, plan, x):
         W1, b, _ = self.params.values()
         h = plan.empty(*self._first.output_shape(x, W1))
-        after, of = activated(plan, h, b, self._op)
+        after, of = activated(plan, h, b, self._entry)
         self._first.forward(plan, x, W1, h, after)
         return h, of
 
     def _plan_hidden_mv(self, plan, x, of, directions, dh):
         terms = differential(self._first, x, self.params["W1"], directions.get("x"), directions.get("W1"))
         terms = terms or [self._first.zero(plan, dh)]
-        plan_sum(plan, terms, dh, bias=directions.get("b"), derivative=self._op, of=of)
+        plan_sum(plan, terms, dh, bias=directions.get("b"), **self._entry.after(of))
 
     def _by_hidden(self, x, of, name):
         """The Jacobian of h by x, W1 or b."""
         by = {"x": self._first.by_x, "W1": self._first.by_W, "b": self._first.by_b}[name]
-        return self._first.scaled(ACTIVATIONS[self.activation].derivative(of), by(x, self.params["W1"]))
+        return self._first.scaled(self._entry.slope(of), by(x, self.params["W1"]))
 
 
 class _Identity(_Hidden):
@@ -76,7 +76,7 @@ class _Identity(_Hidden):
         (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._second.backward(plan, v, W2, g, Epilogue(derivative=self._op, of=of))
+            self._second.backward(plan, v, W2, g, Epilogue(**self._entry.after(of)))
             if "b" in out:
                 self._first.bias(plan, g, out["b"], update)
             if "x" in out:
@@ -118,7 +118,7 @@ class _Projected(_Hidden):
         (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(derivative=self._op, of=of))
+            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(**self._entry.after(of)))
             if "x" in out:
                 self._second.backward(plan, v, W2, out["x"])
                 self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
@@ -136,7 +136,9 @@ class _Projected(_Hidden):
 
 def following(after, **parts):
     """The epilogue with these parts before those of `after`, which is None or multiplies by an activation's derivative."""
-    return Epilogue(**parts) if after is None else Epilogue(derivative=after.derivative, of=after.of, **parts)
+    return (
+        Epilogue(**parts) if after is None else Epilogue(derivative=after.derivative, of=after.of, alpha=after.alpha, **parts)
+    )
 
 
 # --- of features -----------------------------------------------------------------------------------------------------

@@ -138,6 +138,6 @@ cdef int add_part(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
         add_direct(FORWARD, plan, L, x, W, y, Epilogue(accumulate=after.accumulate))
     if after.residual is not None or after.of is not None:
         rest = after.part(..., (<object>rows).shape)
-        last = Epilogue(residual=rest.residual, accumulate=True, derivative=rest.derivative, of=rest.of)
+        last = Epilogue(residual=rest.residual, accumulate=True, derivative=rest.derivative, of=rest.of, alpha=rest.alpha)
         product(plan, nothing, none, rows, after=last)
     return 0
