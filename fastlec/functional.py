@@ -221,7 +221,7 @@ def value_and_derivative(x, activation, *, out=None):
     the last two have alpha = 1 and negative_slope = 0.01. out : pair of arrays for the value and the derivative, or None.
     Returns (f(x), f'(x)).
     """
-    op = _FUNCTIONS[_check.choice(activation, (*CODES, "gelu_tanh"), "activation")]
+    op = _FUNCTIONS[_check.choice(activation, CODES, "activation")]
     parameter = _map.ALPHA[activation]
     try:
         y, dy = (None, None) if out is None else out

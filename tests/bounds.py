@@ -8,7 +8,7 @@ from numpy.testing import assert_array_less
 
 from fastlec import reference
 
-ACTIVATIONS = ("tanh", "sigmoid", "relu", "gelu", "silu", "softplus", "elu", "leaky_relu", "identity")
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu", "identity")
 KINKS = {"relu": 1, "leaky_relu": 0.99}  # by how much the derivative jumps at 0
 
 
@@ -75,12 +75,14 @@ class Bounds:
         rounding = 0 if name in ("relu", "identity") else self.map
         if name == "gelu":  # the reference rounds z^2 / 2 before it takes the exponential
             rounding = 2 * self.map + 2e-16 * z.value**2
-        y = Near(y, (1.13 if name in ("gelu", "silu") else 1) * z.error + rounding * np.abs(y))
+        if name == "gelu_tanh":  # whose argument, cubic in z, is rounded before it
+            rounding = self.map * (2 + z.value**2)
+        y = Near(y, (1.13 if name in ("gelu", "gelu_tanh", "silu") else 1) * z.error + rounding * np.abs(y))
         if name == "identity":
             return y, Near(slope)
         if name in KINKS:
             return y, Near(slope, KINKS[name] * (np.abs(z.value) <= z.error) + self.slope * (name == "leaky_relu"))
-        return y, Near(slope, 2 * y.error + 4 * self.slope * (name in ("gelu", "silu")) + self.slope)
+        return y, Near(slope, 2 * y.error + 4 * self.slope * (name in ("gelu", "gelu_tanh", "silu")) + self.slope)
 
 
 class Product:

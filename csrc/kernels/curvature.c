@@ -4,15 +4,66 @@
 #include "shared/activate.h"
 #include "shared/blocks.h"
 
+/* phi(z) (2 - z^2), phi the normal density. */
+FL_INLINE vec gelu_second(vec z)
+{
+    const vec t = vmin(vset(GELU_MOST), vabs(z));
+    return vexp_nonpositive(t * t * (real)-0.5) * (2 - t * t) * (real)0.39894228040143267794;
+}
+
+/* Of x sigmoid(z), slope and curve the derivatives of z: with s = sigmoid(z), from e = exp(-|z|), s (1 - s) (2 slope + x (curve +
+ * (1 - 2 s) slope^2)). */
+FL_INLINE vec gated_second(vec x, vec z, vec slope, vec curve)
+{
+    const vec e = vexp_nonpositive(vminus_abs(z)), share = 1 / (1 + e), tilt = vcopysign((1 - e) * share, z);
+    return e * share * share * (2 * slope + x * (curve - tilt * slope * slope));
+}
+
+FL_INLINE vec silu_second(vec z)
+{
+    const vec x = vmin(vset(SILU_MOST), vmax(vset(-SILU_MOST), z));
+    return gated_second(x, x, vset(1), vset(0));
+}
+
+FL_INLINE vec gelu_tanh_second(vec z)
+{
+    const real c = (real)1.5957691216057307117, cubic = (real)0.071354816272600248774; /* as in vgelu_tanh */
+    const vec x = vmin(vset(GELU_TANH_MOST), vmax(vset(-GELU_TANH_MOST), z)), square = x * x;
+    return gated_second(x, x * (square * cubic + c), square * (3 * cubic) + c, x * (6 * cubic));
+}
+
+FL_INLINE vec elu_second(vec y) { return vselect(vbelow(vset(0), y), vset(0), vset(1)); }
+
+#define FL_SECOND_CASE(NAME, name, of, value, derivative, second, ...) \
+    case FL_##NAME: return second;
+
+static __attribute__((noinline)) vec second_apart(vec kept, int number)
+{
+    switch (number) {
+        FL_EACH_ACTIVATION_APART(FL_SECOND_CASE)
+    default: return vset(0);
+    }
+}
+
+/* The derivative of sigma' by what is kept. */
+FL_INLINE vec activation_second(vec kept, const sigma *s, const int activation)
+{
+    switch (activation) {
+        FL_EACH_ACTIVATION_INLINE(FL_SECOND_CASE)
+    default: return second_apart(kept, s->number);
+    }
+}
+
 FL_INLINE void curve_range(const fl_curve_job *job, fl_int from, fl_int to, const int activation)
 {
     const real *v = job->v, *dv = job->dv, *of = job->of, *dof = job->dof;
+    const sigma s = {job->activation, vset((real)job->alpha)};
     real *out = job->out;
     for (fl_int i = from; i < to; i += VL) {
         const fl_int left = fl_min(to - i, VL);
         const vec kept = vload_n(of + i, left, 0);
-        vec sum = vload_n(v + i, left, 0) * (activation_second(kept, activation) * vload_n(dof + i, left, 0));
-        if (dv) sum += activation_derivative(kept, activation) * vload_n(dv + i, left, 0);
+        vec sum = vload_n(v + i, left, 0) * (activation_second(kept, &s, activation) * vload_n(dof + i, left, 0));
+        if (dv) sum += activation_derivative(kept, &s, activation) * vload_n(dv + i, left, 0);
         vstore_n(out + i, sum, left);
     }
 }

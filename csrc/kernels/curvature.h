@@ -10,6 +10,7 @@
 typedef struct {
     fl_job head;
     int activation;
+    double alpha; /* its parameter */
     const void *v, *dv, *of, *dof;
     void *out;
     fl_int n, per_block;

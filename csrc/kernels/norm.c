@@ -100,6 +100,7 @@ void FL_ENTRY(batch_norm_sums)(const fl_job *head, fl_int block, void *scratch)
 FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int to, const int has_v, const int has_x,
                               const int activation)
 {
+    const sigma s = sigma_of(&job->after);
     piece p = piece_of(job, from);
     for (fl_int unit = from; unit < to; unit++, next_piece(job, &p)) {
         const double *factors = job->factors + p.channel;
@@ -108,13 +109,13 @@ FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int 
         const real *v = has_v ? (const real *)job->v + p.at : NULL, *x = has_x ? (const real *)job->x + p.at : NULL;
         const real *of = activation != FL_IDENTITY ? (const real *)job->after.of + p.at : NULL;
         real *out = (real *)job->out + p.at;
-#define FL_NORM_MAP(load, store)                                                         \
-    do {                                                                                 \
-        vec y = plus;                                                                    \
-        if (has_x) y += of_x * (load(x) - centre);                                       \
-        if (has_v) y += of_v * load(v);                                                  \
-        if (activation != FL_IDENTITY) y *= activation_derivative(load(of), activation); \
-        store(y);                                                                        \
+#define FL_NORM_MAP(load, store)                                                             \
+    do {                                                                                     \
+        vec y = plus;                                                                        \
+        if (has_x) y += of_x * (load(x) - centre);                                           \
+        if (has_v) y += of_v * load(v);                                                      \
+        if (activation != FL_IDENTITY) y *= activation_derivative(load(of), &s, activation); \
+        store(y);                                                                            \
     } while (0)
 #define FL_WHOLE(a) vload(a + i)
 #define FL_STORE_WHOLE(y) vstore(out + i, y)

@@ -329,12 +329,12 @@ FL_INLINE void pool_quarters(const fl_pool_job *job, const real *x, real *image,
 }
 
 /* The pixels times the derivative that follows from `of`. */
-FL_INLINE void pool_fold(real *image, const real *of, fl_int n, const int activation)
+FL_INLINE void pool_fold(real *image, const real *of, fl_int n, const sigma *s, const int activation)
 {
     fl_int i = 0;
-    for (; i + VL <= n; i += VL) vstore(image + i, vload(image + i) * activation_derivative(vload(of + i), activation));
+    for (; i + VL <= n; i += VL) vstore(image + i, vload(image + i) * activation_derivative(vload(of + i), s, activation));
     if (i < n) {
-        const vec d = activation_derivative(vload_n(of + i, n - i, 0), activation);
+        const vec d = activation_derivative(vload_n(of + i, n - i, 0), s, activation);
         vstore_n(image + i, vload_n(image + i, n - i, 0) * d, n - i);
     }
 }
@@ -398,7 +398,8 @@ void FL_ENTRY(pool)(const fl_job *head, fl_int block, void *scratch)
         if (job->after.of) {
             const fl_int w = back ? job->w : job->ow, at = first * w, n = (last - first) * w;
             const real *of = (const real *)job->after.of + p * (back ? pixels : windows) + at;
-            FL_WITH_ACTIVATION(job->after.derivative, pool_fold(to + at, of, n, activation))
+            const sigma s = sigma_of(&job->after);
+            FL_WITH_ACTIVATION(job->after.derivative, pool_fold(to + at, of, n, &s, activation))
         }
     }
 }

@@ -14,6 +14,7 @@ FL_INLINE void slope_columns(const fl_slope_job *job, fl_int from, fl_int to, fl
     const fl_int n = job->n;
     const real *v = (const real *)job->v + j, *of = activation == FL_IDENTITY ? NULL : (const real *)job->after.of + j;
     real *g = job->g ? (real *)job->g + j : NULL;
+    const sigma s = sigma_of(&job->after);
     vec sum[SLOPE_WIDE];
     for (int w = 0; w < wide; w++) sum[w] = vset(0);
     for (fl_int i = from; i < to;) {
@@ -24,7 +25,7 @@ FL_INLINE void slope_columns(const fl_slope_job *job, fl_int from, fl_int to, fl
                 const fl_int at = i * n + w * VL;
                 vec d = wide > 1 ? vload(v + at) : vload_n(v + at, left, 0);
                 if (activation != FL_IDENTITY)
-                    d *= activation_derivative(wide > 1 ? vload(of + at) : vload_n(of + at, left, 0), activation);
+                    d *= activation_derivative(wide > 1 ? vload(of + at) : vload_n(of + at, left, 0), &s, activation);
                 if (g && wide > 1) vstore(g + at, d);
                 else if (g) vstore_n(g + at, d, left);
                 run[w] += d;

@@ -2,7 +2,7 @@
 #ifndef FL_ACTIVATE_H
 #define FL_ACTIVATE_H
 
-#include "shared/activations.h"
+#include "shared/epilogue.h"
 #include "simd/math.h"
 #include "simd/smooth.h"
 
@@ -25,105 +25,64 @@ FL_INLINE vec leaky_relu(vec x, vec *d, vec alpha)
     return vselect(above, x, alpha * x);
 }
 
-FL_INLINE vec leaky_relu_derivative(vec x) /* in layers, of y and of z alike */
-{
-    vec d;
-    (void)leaky_relu(x, &d, vset((real)FL_ALPHA(FL_LEAKY_RELU)));
-    return d;
-}
-
-static __attribute__((noinline, unused)) vec gelu_derivative(vec z)
-{
-    vec d;
-    (void)vgelu(z, &d);
-    return d;
-}
-
-static __attribute__((noinline, unused)) vec silu_derivative(vec z)
-{
-    vec d;
-    (void)vsilu(z, &d);
-    return d;
-}
-
-/* phi(z) (2 - z^2), phi the normal density. */
-static __attribute__((noinline, unused)) vec gelu_second(vec z)
-{
-    const vec t = vmin(vset(GELU_MOST), vabs(z));
-    return vexp_nonpositive(t * t * (real)-0.5) * (2 - t * t) * (real)0.39894228040143267794;
-}
-
-/* s (1 - s) (2 + z (1 - 2 s)), s = sigmoid(z), from e = exp(-|z|). */
-static __attribute__((noinline, unused)) vec silu_second(vec z)
-{
-    const vec t = vmin(vset(SILU_MOST), vabs(z)), e = vexp_nonpositive(-t), share = 1 / (1 + e);
-    return e * share * share * (2 - t * ((1 - e) * share));
-}
+#define FL_VALUE_CASE(NAME, name, kept, value, ...) \
+    case FL_##NAME: return value;
+#define FL_DERIVATIVE_CASE(NAME, name, of, value, derivative, ...) \
+    case FL_##NAME: return derivative;
 
 /* f(z), and f'(z) to *d. alpha: the parameter of those that have one. function is a constant at every call of this and the
  * following. */
 FL_INLINE vec value_and_derivative(vec z, vec *d, vec alpha, const int function)
 {
     (void)alpha;
-#define FL_VALUE_CASE(NAME, name, kept, value, ...) \
-    case FL_##NAME: return value;
     switch (function) {
         FL_EACH_FUNCTION(FL_VALUE_CASE)
     default: return z;
     }
-#undef FL_VALUE_CASE
 }
 
-/* The longer ones stay out of line, once in each file: inlined where something may follow sums, they were a tenth of all kernels.
- */
-static __attribute__((noinline, unused)) vec activate_apart(vec z, int activation)
+/* The activation of an epilogue, or the one whose derivative it has: its number, and its parameter. */
+typedef struct {
+    int number;
+    vec alpha;
+} sigma;
+
+FL_INLINE sigma sigma_of(const fl_epilogue *e) { return (sigma){e->of ? e->derivative : e->activation, vset((real)e->alpha)}; }
+
+#define FL_ANY_APART (-1) /* in the place of the number: any of those apart */
+
+/* Those of FL_EACH_ACTIVATION_APART, in epilogue.c: inlined where something may follow sums, they were a tenth of all kernels. */
+vec FL_ENTRY(activate_apart)(vec z, vec alpha, int number);
+vec FL_ENTRY(derivative_apart)(vec kept, vec alpha, int number);
+
+FL_INLINE vec activate(vec z, const sigma *s, const int activation)
 {
     vec d;
-    switch (activation) {
-    case FL_GELU: return vgelu(z, &d);
-    case FL_SILU: return vsilu(z, &d);
-    case FL_SOFTPLUS: return vsoftplus(z, &d);
-    default: return velu(z, &d, vset((real)FL_ALPHA(FL_ELU)));
-    }
-}
-
-FL_INLINE vec activate(vec z, const int activation)
-{
-    vec derivative;
-    if (activation >= FL_GELU && activation <= FL_ELU) return activate_apart(z, activation);
-    return value_and_derivative(z, &derivative, vset((real)FL_ALPHA(activation)), activation);
+    if (activation == FL_ANY_APART) return FL_ENTRY(activate_apart)(z, s->alpha, s->number);
+    return value_and_derivative(z, &d, s->alpha, activation);
 }
 
 /* sigma'(z) from what is kept of the activation: y or z. NaN where that is. */
-FL_INLINE vec activation_derivative(vec kept, const int activation)
+FL_INLINE vec activation_derivative(vec kept, const sigma *s, const int activation)
 {
-#define FL_DERIVATIVE_CASE(NAME, name, of, value, derivative, ...) \
-    case FL_##NAME: return derivative;
+    vec slope, *d = &slope;
+    const vec alpha = s->alpha;
+    (void)d, (void)alpha;
     switch (activation) {
-        FL_EACH_ACTIVATION(FL_DERIVATIVE_CASE)
-    default: return vset(1);
+        FL_EACH_ACTIVATION_INLINE(FL_DERIVATIVE_CASE)
+    default: return FL_ENTRY(derivative_apart)(kept, alpha, s->number);
     }
-#undef FL_DERIVATIVE_CASE
-}
-
-/* The derivative of `activation_derivative` by what is kept. */
-FL_INLINE vec activation_second(vec kept, const int activation)
-{
-#define FL_SECOND_CASE(NAME, name, of, value, derivative, second, ...) \
-    case FL_##NAME: return second;
-    (void)kept;
-    switch (activation) {
-        FL_EACH_ACTIVATION(FL_SECOND_CASE)
-    default: return vset(0);
-    }
-#undef FL_SECOND_CASE
 }
 
 /* Runs a statement for one activation of many, `number`: in the statement `activation` is that number as a constant, so that each
- * loop holds one activation. */
-#define FL_WITH_ACTIVATION(number, ...)                     \
-    switch (number) {                                       \
-        FL_EACH_ACTIVATION(FL_ACTIVATION_CASE, __VA_ARGS__) \
+ * loop holds one activation; or FL_ANY_APART, which have one loop together. */
+#define FL_WITH_ACTIVATION(number, ...)                            \
+    switch (number) {                                              \
+        FL_EACH_ACTIVATION_INLINE(FL_ACTIVATION_CASE, __VA_ARGS__) \
+    default: {                                                     \
+        enum { activation = FL_ANY_APART };                        \
+        __VA_ARGS__;                                               \
+    }                                                              \
     }
 #define FL_ACTIVATION_CASE(NAME, name, kept, value, derivative, second, ...) \
     case FL_##NAME: {                                                        \

@@ -8,7 +8,7 @@
 enum { FL_EACH_FUNCTION(FL_FUNCTION_NUMBER) FL_FUNCTIONS }; /* FL_IDENTITY, FL_TANH ... */
 #undef FL_FUNCTION_NUMBER
 
-/* What alpha is in layers: that of elu, and the slope of leaky_relu below 0. */
+/* The parameter where none is given: alpha of elu, the slope of leaky_relu below 0. */
 #define FL_ALPHA(function) ((function) == FL_ELU ? 1.0 : (function) == FL_LEAKY_RELU ? 0.01 : 0.0)
 
 #endif

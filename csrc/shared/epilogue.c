@@ -4,6 +4,26 @@
 #include "shared/finish.h"
 #include "shared/step.h"
 
+vec FL_ENTRY(activate_apart)(vec z, vec alpha, int number)
+{
+    vec slope, *d = &slope;
+    (void)alpha;
+    switch (number) {
+        FL_EACH_ACTIVATION_APART(FL_VALUE_CASE)
+    default: return z;
+    }
+}
+
+vec FL_ENTRY(derivative_apart)(vec kept, vec alpha, int number)
+{
+    vec slope, *d = &slope;
+    (void)alpha;
+    switch (number) {
+        FL_EACH_ACTIVATION_APART(FL_DERIVATIVE_CASE)
+    default: return vset(1);
+    }
+}
+
 #define FINISH_WIDE (REGISTERS > 16 ? 1 : 2) /* registers side by side: two of 16 hide each other's waits, and spill little */
 
 /* What follows the sums in a row of C, from its column j on; NULL: nothing of that kind. */
@@ -11,6 +31,7 @@ typedef struct {
     real *c;
     const real *sums, *bias, *residual, *of;
     vec row_bias;
+    sigma s;
     int accumulate, by_row;
 } finish_row;
 
@@ -22,9 +43,9 @@ FL_INLINE vec finish_vector(const finish_row *row, fl_int v, const fl_int left, 
     if (row->accumulate) x += LOAD(row->c);
     if (row->bias) x += LOAD(row->bias);
     if (row->by_row) x += row->row_bias;
-    x = activate(x, activation);
+    x = activate(x, &row->s, activation);
     if (row->residual) x += LOAD(row->residual);
-    if (derivative != FL_IDENTITY) x *= activation_derivative(LOAD(row->of), derivative);
+    if (derivative != FL_IDENTITY) x *= activation_derivative(LOAD(row->of), &row->s, derivative);
     return x;
 #undef LOAD
 }
@@ -34,7 +55,8 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c, fl_int ldc, const rea
                             fl_int j, fl_int cols, const int activation, const int derivative)
 {
     const real *bias = e->bias;
-    finish_row row = {.bias = bias && !e->by_row ? bias + j : NULL, .accumulate = e->accumulate, .by_row = bias && e->by_row};
+    finish_row row = {
+        .s = sigma_of(e), .bias = bias && !e->by_row ? bias + j : NULL, .accumulate = e->accumulate, .by_row = bias && e->by_row};
     for (fl_int q = 0; q < rows; q++) {
         const fl_int at = (i + q) * ldc + j;
         fl_int v = 0;
@@ -64,7 +86,7 @@ FL_INTERLEAVED void FL_ENTRY(finish)(const fl_epilogue *e, void *c, fl_int ldc, 
         for (fl_int q = 0; q < rows; q++) update_row(&step, (real *)c + (i + q) * ldc + j, sums + q * lds, cols);
     } else if (e->z) { /* by way of C: a loop that might store z as well would be slower for all others */
         const fl_epilogue argument = {.bias = e->bias, .by_row = e->by_row, .accumulate = e->accumulate};
-        const fl_epilogue rest = {.residual = e->residual, .activation = e->activation};
+        const fl_epilogue rest = {.residual = e->residual, .activation = e->activation, .alpha = e->alpha};
         FL_ENTRY(finish)(&argument, c, ldc, sums, lds, i, rows, j, cols);
         for (fl_int at = i * ldc + j; at < (i + rows) * ldc; at += ldc)
             memcpy((real *)e->z + at, (const real *)c + at, (size_t)cols * sizeof(real));

@@ -17,6 +17,7 @@ typedef struct {
     int accumulate; /* [C] */
     int by_row;
     int activation, derivative;
+    double alpha; /* the parameter of the one or the other, of those that have one */
     const fl_update *update;
 } fl_epilogue;
 

@@ -86,6 +86,7 @@ FL_INLINE void vstream_end(void) { _mm_sfence(); }
 FL_INLINE vec vmax(vec a, vec b) { return I(max)(a, b); }
 FL_INLINE vec vmin(vec a, vec b) { return I(min)(a, b); }
 FL_INLINE vec vsqrt(vec a) { return I(sqrt)(a); }
+FL_INLINE vec vsquare_lost(vec a, vec square) { return I(fmsub)(a, a, square); }
 
 FL_INLINE void vsum4(real *out, vec v0, vec v1, vec v2, vec v3)
 {

@@ -48,6 +48,7 @@ FL_INLINE void vstream_end(void) { _mm_sfence(); }
 FL_INLINE vec vmax(vec a, vec b) { return I(max)(a, b); }
 FL_INLINE vec vmin(vec a, vec b) { return I(min)(a, b); }
 FL_INLINE vec vsqrt(vec a) { return I(sqrt)(a); }
+FL_INLINE vec vsquare_lost(vec a, vec square) { return I(fmsub)(a, a, square); }
 
 FL_INLINE vmask vequal(vec a, vec b) { return COMPARE(a, b, _CMP_EQ_OQ); }
 FL_INLINE vmask vbelow(vec a, vec b) { return COMPARE(a, b, _CMP_LT_OQ); }

@@ -80,6 +80,13 @@ FL_INLINE vec vmin(vec a, vec b)
     return (vec)(((ivec)a & m) | ((ivec)b & ~m));
 }
 
+/* a a - square, which is a a rounded: by the upper half of a, whose square is exact (Dekker 1971). */
+FL_INLINE vec vsquare_lost(vec a, vec square)
+{
+    const vec upper = (vec)((ivec)a & (bits)(FL_IS_F32 ? 0xfffff000 : 0xfffffffff8000000));
+    return (upper * upper - square) + (a - upper) * (a + upper);
+}
+
 FL_INLINE vec vsqrt(vec a)
 {
     for (fl_int i = 0; i < VL; i++) a[i] = FL_IS_F32 ? (real)__builtin_sqrtf((float)a[i]) : (real)__builtin_sqrt((double)a[i]);

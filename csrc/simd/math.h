@@ -135,12 +135,12 @@ FL_INLINE vec exp2_fraction(vec t, vec *lower)
 #endif
 }
 
-/* exp(x + *low) = m 2^n for |x| < 2 |EXP_LOWEST| or NaN: m. low, what a rounding of x lost, or NULL. */
-FL_INLINE vec exp_parts(vec x, const vec *low, vec *n)
+/* exp(x + *low) = m 2^n for |x| < 2 |EXP_LOWEST| or NaN, *power = n + ROUND_MAGIC: m. low, what a rounding of x lost, or NULL. */
+FL_INLINE vec exp_parts(vec x, const vec *low, vec *power)
 {
-    vec t = x * LOG2_E + ROUND_MAGIC;
-    *n = t - ROUND_MAGIC;
-    vec r = (x - *n * LN2_UPPER) - *n * LN2_LOWER;
+    vec t = x * LOG2_E + ROUND_MAGIC, n = t - ROUND_MAGIC;
+    *power = t;
+    vec r = (x - n * LN2_UPPER) - n * LN2_LOWER;
     if (low) r += *low;
 #if EXP_TABLE == 1
     vec sum = r + 1, lost = r - (sum - 1); /* p = r + r^2 q is not small: its rounding would show */
@@ -152,17 +152,52 @@ FL_INLINE vec exp_parts(vec x, const vec *low, vec *n)
 #endif
 }
 
-/* exp(x) for x <= 0 or NaN, one operation less than vexp: the softmax family's.
+/* m 2^n and m 2^n / SMALL for power = n + ROUND_MAGIC, where the second is normal: SMALL times it is rounded once, for subnormal
+ * results too, and takes fewer operations than vldexp where that is no instruction. */
+#define SMALL ((real)(FL_IS_F32 ? 0x1p-64 : 0x1p-512))
+FL_INLINE vec exp_enlarged(vec m, vec power)
+{
+#if EXP_TABLE == 16
+    return vldexp(m, power - ROUND_MAGIC + (FL_IS_F32 ? 64 : 512));
+#else
+    return m * (vec)(((ivec)power << REAL_EXPONENT_SHIFT) + (ivec)vset(1 / SMALL));
+#endif
+}
+
+/* m 2^n SMALL, likewise: for what would overflow. */
+FL_INLINE vec exp_reduced(vec m, vec power)
+{
+#if EXP_TABLE == 16
+    return vldexp(m, power - ROUND_MAGIC - (FL_IS_F32 ? 64 : 512));
+#else
+    return m * (vec)(((ivec)power << REAL_EXPONENT_SHIFT) + (ivec)vset(SMALL));
+#endif
+}
+
+FL_INLINE vec exp_whole(vec m, vec power)
+{
+#if EXP_TABLE == 16
+    return vldexp(m, power - ROUND_MAGIC);
+#else
+    return exp_enlarged(m, power) * SMALL;
+#endif
+}
+
+/* exp(x) for x <= 0 or NaN: the softmax family's.
  *   float32, float64: at most 1 ULP. -inf: 0. Below EXP_LOWEST: 0. */
 FL_INLINE vec vexp_nonpositive(vec x)
 {
-    vec n, m = exp_parts(vmax(vset(EXP_LOWEST), x), NULL, &n);
-    return vldexp(m, n);
+    vec power, m = exp_parts(vmax(vset(EXP_LOWEST), x), NULL, &power);
+    return exp_whole(m, power);
 }
 
 /* exp(x).
  *   float32, float64: at most 1 ULP for every x. -inf: 0. +inf and beyond EXP_HIGHEST: +inf. */
-FL_INLINE vec vexp(vec x) { return vexp_nonpositive(vmin(vset(EXP_HIGHEST), x)); }
+FL_INLINE vec vexp(vec x)
+{
+    vec power, m = exp_parts(vmax(vset(EXP_LOWEST), vmin(vset(EXP_HIGHEST), x)), NULL, &power);
+    return vldexp(m, power - ROUND_MAGIC);
+}
 
 /* log(x).
  *   float32, float64: at most 1 ULP for every x, subnormal ones included. 0 and -0: -inf. Negative: NaN. +inf: +inf.

@@ -100,7 +100,7 @@ if __name__ == "__main__":
         show("expm1 beside the table", q, relative_to_expm1, -half_ln2 / 16, half_ln2 / 16, degree + 1, digits)
     for digits, degree in ((10, 2), (20, 7)):
         show("log", p, lambda z: 1 / z, mpf("1e-9"), s_max, degree, digits)
-    for digits, degree, at, most in ((10, 10, mpf(3), mpf("14.7")), (20, 21, mpf(5), mpf("38.7"))):
+    for digits, degree, at, most in ((10, 9, mpf("3.5"), mpf("14.7")), (20, 21, mpf(5), mpf("38.7"))):
         show("tail", normal_tail(at), normal_tail(at), -1, (most - at) / (most + at), degree, digits)
     show_table(24)
     show_table(53)

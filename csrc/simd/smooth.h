@@ -47,36 +47,37 @@ FL_INLINE vec vsoftplus(vec x, vec *derivative)
     return vmax(vset(0), x) + vlog1p_unit(e);
 }
 
-/* x sigmoid(z), and in *derivative that by x, where sigmoid is 0 or 1 from |x| = most on; bounded is x within these bounds, z and
- * its derivative by x, slope, are of it. sigmoid(z) = 1 / (1 + exp(-z)) = unit / (unit + e): nothing overflows, and the last
- * product alone may be subnormal. */
+/* x sigmoid(z), and in *derivative that by x, for x <= most, from where on sigmoid is 1; bounded is x within bounds beyond which it
+ * is 0 or 1, z and its derivative by x, slope, are of it. sigmoid(z) = 1 / (1 + exp(-z)) = SMALL / (SMALL + e): nothing overflows,
+ * and the last product alone may be subnormal. */
 FL_INLINE vec gated(vec x, real most, vec bounded, vec z, vec slope, vec *derivative)
 {
-    const real shift = FL_IS_F32 ? 64 : 512, unit = FL_IS_F32 ? (real)0x1p-64 : (real)0x1p-512;
-    vec n, m = exp_parts(-z, NULL, &n), e = vldexp(m, n - shift), share = 1 / (e + unit), value = bounded * share * unit;
-    *derivative = share * unit + value * slope * (e * share);
+    vec power, m = exp_parts(-z, NULL, &power), e = exp_reduced(m, power), share = 1 / (e + SMALL), value = bounded * share * SMALL;
+    *derivative = share * SMALL + value * slope * (e * share);
     return vselect(vbelow(vset(most), x), x, value);
 }
 
-#define SILU_MOST ((real)(FL_IS_F32 ? 110 : 752)) /* from where on x exp(-x) is 0 */
+#define SILU_LEAST ((real)(FL_IS_F32 ? -110 : -752)) /* down from here x sigmoid(x) is 0 */
+#define SILU_MOST ((real)(FL_IS_F32 ? 30 : 50))      /* from where on it is x, and its derivative 1 */
 
 /* x sigmoid(x).
  *   float32, float64: at most 3 ULP; the derivative 3 eps times the sum of its two terms' sizes, of which one may be negative.
  * -inf: -0. +inf: +inf. */
 FL_INLINE vec vsilu(vec x, vec *derivative)
 {
-    vec bounded = vmin(vset(SILU_MOST), vmax(vset(-SILU_MOST), x));
+    vec bounded = vmin(vset(SILU_MOST), vmax(vset(SILU_LEAST), x));
     return gated(x, SILU_MOST, bounded, bounded, vset(1), derivative);
 }
 
-#define GELU_TANH_MOST ((real)(FL_IS_F32 ? 11 : 22)) /* from where on x exp(-z) is 0 */
+#define GELU_TANH_LEAST ((real)(FL_IS_F32 ? -11 : -22)) /* likewise */
+#define GELU_TANH_MOST ((real)(FL_IS_F32 ? 6 : 9))
 
 /* x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3).
  *   float32, float64: at most 5 (1 + |u|) ULP, for so often a rounding of u counts. -inf: -0. +inf: +inf. */
 FL_INLINE vec vgelu_tanh(vec x, vec *derivative)
 {
     const real c = (real)1.5957691216057307117, cubic = (real)0.071354816272600248774; /* 2 sqrt(2 / pi), and times 0.044715 */
-    vec bounded = vmin(vset(GELU_TANH_MOST), vmax(vset(-GELU_TANH_MOST), x)), square = bounded * bounded;
+    vec bounded = vmin(vset(GELU_TANH_MOST), vmax(vset(GELU_TANH_LEAST), x)), square = bounded * bounded;
     return gated(x, GELU_TANH_MOST, bounded, bounded * (square * cubic + c), square * (3 * cubic) + c, derivative);
 }
 
@@ -84,16 +85,14 @@ FL_INLINE vec vgelu_tanh(vec x, vec *derivative)
  * Coefficients of p, the last one first. */
 #if FL_IS_F32
 #define GELU_MOST 14.7f
-#define GELU_AT 3
-#define GELU_UPPER_BITS 0xfffff000 /* 12 bits of a mantissa */
+#define GELU_AT 3.5f
 static const float normal_tail[] = {
-    5.447098701e-5f, 0.0001312896138f, -0.0002447430707f, -0.001032547151f, 0.001024769991f, 0.006969306427f,
-    -0.01046251688f, -0.04726268778f,  0.2300176997f,     -0.5093319914f,   0.7290836904f,
+    0.00010988379f, 0.0004204445457f, -0.0004950033493f, -0.0031743154f, 0.006493371438f,
+    0.01740615802f, -0.1160530958f,   0.3154250654f,     -0.5655617427f, 0.7444160739f,
 };
 #else
 #define GELU_MOST 38.7
 #define GELU_AT 5
-#define GELU_UPPER_BITS 0xfffffffff8000000 /* 26 bits */
 static const double normal_tail[] = {
     2.0225330239931361692e-9,  7.2020880011002703085e-9,  -1.022295193474798765e-8,    -6.5376450222261057194e-8,
     4.3606971519999309304e-8,  4.327542515404070052e-7,   -3.3772150154226329984e-7,   -2.7691003742792421743e-6,
@@ -106,20 +105,19 @@ static const double normal_tail[] = {
 
 /* x Phi(x) = x (1 + erf(x / sqrt(2))) / 2, Phi the normal distribution; the derivative is Phi(x) + x phi(x).
  *   float32, float64: at most 6 ULP; the derivative 5 eps times the sum of its two terms' sizes. -inf: -0. +inf: +inf.
- * What the rounding of t^2 loses counts as often as its exponent says: it is found from the upper half of t, whose square is exact.
- */
+ * What the rounding of t^2 loses counts as often as its exponent says. w is that of W, times SMALL; the last product alone may be
+ * subnormal. */
 FL_INLINE vec vgelu(vec x, vec *derivative)
 {
     const vmask negative = vnegative(x);
-    vec bounded = vmin(vset(GELU_MOST), vmax(vset(-GELU_MOST), x)), t = -vminus_abs(bounded);
-    vec upper = (vec)((ivec)t & (bits)GELU_UPPER_BITS), half = (real)0.5 * t, square = half * t;
-    vec low = (square - (real)0.5 * (upper * upper)) - (real)0.5 * ((t - upper) * (t + upper));
-    vec share = 1 / (t + GELU_AT), s = (t - GELU_AT) * share, w = vset(normal_tail[0]);
-    for (int i = 1; i < (int)(sizeof normal_tail / sizeof *normal_tail); i++) w = w * s + normal_tail[i];
+    vec bounded = vmin(vset(GELU_MOST), vmax(vset(-GELU_MOST), x)), t = -vminus_abs(bounded), square = t * t;
+    vec low = (real)-0.5 * vsquare_lost(t, square), share = 1 / (t + GELU_AT), s = (t - GELU_AT) * share;
+    vec w = vset(normal_tail[0] * SMALL);
+    for (int i = 1; i < (int)(sizeof normal_tail / sizeof *normal_tail); i++) w = w * s + normal_tail[i] * SMALL;
     w *= share;
-    vec n, m = exp_parts(-square, &low, &n), e = vldexp(m, n), tail = e * w, value = vldexp(bounded * (m * w), n);
-    *derivative = vselect(negative, tail, 1 - tail) + vldexp(bounded * m, n) * (real)0.39894228040143267794;
-    return vselect(negative, value, x - value);
+    vec power, m = exp_parts((real)-0.5 * square, &low, &power), e = exp_enlarged(m, power), tail = e * w, by_x = bounded * e;
+    *derivative = vselect(negative, tail, 1 - tail) + by_x * (SMALL * (real)0.39894228040143267794);
+    return vselect(negative, by_x * w, x - by_x * w);
 }
 
 #endif

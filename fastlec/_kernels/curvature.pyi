@@ -3,7 +3,14 @@ import numpy as np
 from .plan import Plan
 
 def activation(
-    plan: Plan, activation: int, v: np.ndarray, dv: np.ndarray | None, of: np.ndarray, dof: np.ndarray, out: np.ndarray
+    plan: Plan,
+    activation: int,
+    v: np.ndarray,
+    dv: np.ndarray | None,
+    of: np.ndarray,
+    dof: np.ndarray,
+    out: np.ndarray,
+    alpha: float,
 ) -> None: ...
 def softmax(
     plan: Plan,

@@ -12,15 +12,16 @@ cnp.import_array()
 
 
 def activation(Plan plan not None, int activation, cnp.ndarray v not None, cnp.ndarray dv, cnp.ndarray of not None,
-               cnp.ndarray dof not None, cnp.ndarray out not None):
+               cnp.ndarray dof not None, cnp.ndarray out not None, double alpha):
     """out = sigma'(of) dv + v d(sigma'(of)) along dof: the derivative of sigma' v. Arrays of one size; dv None for zeros. of: what
-    sigma' follows from, the activation's value or, for those in KEEP_Z, its argument."""
+    sigma' follows from, the activation's value or, for those in KEEP_Z, its argument. alpha: its
+    parameter."""
     cdef fl_curve_job *job
     for a, name in ((v, "v"), (dv, "dv"), (of, "of"), (dof, "dof"), (out, "out")):
         if a is not None:
             plan.check_size(a, name, out)
     job = <fl_curve_job *>plan.add(FL_KERNEL_curve)
-    job.activation = activation
+    job.activation, job.alpha = activation, alpha
     plan.point(&job.v, v)
     if dv is not None:
         plan.point(&job.dv, dv)

@@ -17,6 +17,7 @@ cdef enum:              # parts of an epilogue
 cdef class Epilogue:
     cdef readonly cnp.ndarray bias, residual, of, z
     cdef readonly int activation, derivative
+    cdef readonly double alpha
     cdef readonly bint accumulate, update, by_row
 
     cdef int parts(self) noexcept

@@ -15,6 +15,7 @@ class Epilogue:
     update: bool
     z: np.ndarray | None
     by_row: bool
+    alpha: float
     def __init__(
         self,
         bias: np.ndarray | None = None,
@@ -26,5 +27,6 @@ class Epilogue:
         update: bool = False,
         z: np.ndarray | None = None,
         by_row: bool = False,
+        alpha: float | None = None,
     ) -> None: ...
     def part(self, index: object, shape: tuple[int, ...]) -> Epilogue: ...

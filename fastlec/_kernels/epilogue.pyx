@@ -37,11 +37,13 @@ cdef class Epilogue:
     bias : one number for each column of c, or each channel of images; by_row : for each row of c. residual, of, z : arrays of
     c's shape; z takes z. accumulate : whether c itself is added, as it was before. derivative : an activation, whose derivative is
     taken from `of`, its value or, for those in KEEP_Z, its argument; then there are no activation and no z. update : c are
-    parameters and the sums their gradient: c takes the optimizer's step of the plan.
+    parameters and the sums their gradient: c takes the optimizer's step of the plan. alpha : the parameter of the activation, or of
+    the derivative, by default as in FL_ALPHA.
     """
 
     def __cinit__(self, cnp.ndarray bias=None, int activation=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False,
-                  int derivative=FL_IDENTITY, cnp.ndarray of=None, bint update=False, cnp.ndarray z=None, bint by_row=False):
+                  int derivative=FL_IDENTITY, cnp.ndarray of=None, bint update=False, cnp.ndarray z=None, bint by_row=False,
+                  alpha=None):
         if derivative != FL_IDENTITY and of is None:
             raise ValueError("of is None; expected what the derivative of the activation follows from")
         if derivative != FL_IDENTITY and (activation != FL_IDENTITY or z is not None):
@@ -49,6 +51,7 @@ cdef class Epilogue:
         self.bias, self.activation, self.residual, self.accumulate = bias, activation, residual, accumulate
         self.derivative, self.of, self.update = derivative, of if derivative != FL_IDENTITY else None, update
         self.z, self.by_row = z, by_row
+        self.alpha = FL_ALPHA(derivative or activation) if alpha is None else alpha
 
     cdef int parts(self) noexcept:
         """Those that this epilogue has."""
@@ -59,7 +62,8 @@ cdef class Epilogue:
     cpdef Epilogue part(self, object index, tuple shape):
         """The epilogue of c[index].reshape(shape)."""
         residual, of, z = [None if a is None else a[index].reshape(shape) for a in (self.residual, self.of, self.z)]
-        return Epilogue(self.bias, self.activation, residual, self.accumulate, self.derivative, of, self.update, z, self.by_row)
+        return Epilogue(self.bias, self.activation, residual, self.accumulate, self.derivative, of, self.update, z, self.by_row,
+                        self.alpha)
 
     cdef Epilogue rows(self, object index, tuple shape, object channels):
         """The epilogue of c[index].reshape(shape), where c are images and the rows these channels of one."""
@@ -79,7 +83,7 @@ cdef class Epilogue:
         if self.z is not None:
             plan.point(<const void **>&e.z, self.z)
         e.accumulate, e.activation, e.derivative = self.accumulate, self.activation, self.derivative
-        e.by_row = self.by_row
+        e.by_row, e.alpha = self.by_row, self.alpha
         e.update = &plan.rule if self.update else NULL
         return 0
 

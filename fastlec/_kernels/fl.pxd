@@ -76,6 +76,7 @@ cdef extern from "shared/epilogue.h" nogil:
         const void *of
         void *z
         int accumulate, by_row, activation, derivative
+        double alpha
         const fl_update *update
 
 cdef extern from "kernels/softmax.h" nogil:
@@ -291,6 +292,7 @@ cdef extern from "kernels/curvature.h" nogil:
     ctypedef struct fl_curve_job:
         fl_job head
         int activation
+        double alpha
         const void *v
         const void *dv
         const void *of

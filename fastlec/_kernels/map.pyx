@@ -21,7 +21,7 @@ cdef extern from *:
     const char *fl_functions[FL_FUNCTIONS]
 
 FUNCTIONS = {fl_functions[i].decode(): i for i in range(FL_FUNCTIONS)}      # csrc/functions.def: {name: number}
-ALPHA = {name: FL_ALPHA(i) for name, i in FUNCTIONS.items()}                # the parameter that they have in layers, or 0
+ALPHA = {name: FL_ALPHA(i) for name, i in FUNCTIONS.items()}                # their parameter where none is given, or 0
 
 
 cdef cnp.ndarray output(cnp.ndarray x, object out):
@@ -82,12 +82,12 @@ def both(int function, object x, object out, object derivative_out, double alpha
     return y, dy
 
 
-def forward(Plan plan not None, int function, cnp.ndarray x not None, cnp.ndarray y not None):
-    """y = f(x), elementwise, as a job of a plan; f as layers have it."""
+def forward(Plan plan not None, int function, cnp.ndarray x not None, cnp.ndarray y not None, double alpha=0):
+    """y = f(x), elementwise, as a job of a plan. alpha: as of value."""
     cdef fl_map_job *job
     plan.check_size(x, "x", x)
     plan.check_size(y, "y", x)
     job = <fl_map_job *>plan.add(FL_KERNEL_map)
-    fill(job, function, FL_ALPHA(function), x, NULL, NULL)
+    fill(job, function, alpha, x, NULL, NULL)
     plan.point(&job.x, x)
     plan.point(<const void **>&job.y, y)

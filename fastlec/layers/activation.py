@@ -11,12 +11,30 @@ from .planned import PlannedLayer, curved, multiply
 from .registry import kind
 
 
+def settled(activation):
+    """What a layer keeps of its argument `activation`: the name where that says all, else the `Activation`."""
+    if type(activation) not in (Activation, FunctionActivation):
+        return known(activation)
+    return activation if len(activation.config()) > 1 else activation.activation
+
+
+def entry_of(activation):
+    """The `Entry` of what `settled` gave."""
+    return activation.entry if isinstance(activation, Activation) else ACTIVATIONS[activation]
+
+
+def layer_of(activation):
+    """An argument `activation` of other layers as a layer by itself."""
+    return activation if isinstance(activation, Activation) else Activation(activation)
+
+
 @kind
 class Activation(PlannedLayer):
-    """y = sigma(x), elementwise, samples of any shape.
+    """y = sigma(x), elementwise, samples of any shape; also an activation with its parameter, for other layers.
 
-    activation : "tanh", "sigmoid", "relu", "gelu", "silu", "softplus", "elu" (of alpha 1), "leaky_relu" (of slope 0.01) or
-    "identity", as in all layers that have one.
+    activation : "tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu" or "identity", as in all
+    layers that have one. alpha : of "elu", a finite number >= 0, by default 1. negative_slope : of "leaky_relu", likewise, by
+    default 0.01. approximate : of "gelu", "none" or "tanh", which is "gelu_tanh". ValueError for that of another activation.
 
     Or two functions of arrays, activation and its derivative, which give arrays of x's shape: Activation(np.sin, np.cos). Such a
     layer is computed in Python, and files do not hold it: for that, make it a class of your own (`register_layer`).
@@ -24,6 +42,8 @@ class Activation(PlannedLayer):
     >>> import numpy as np
     >>> fastlec.Activation("gelu")(np.array([[-1.0, 0.0, 1.0]])).round(4)
     array([[-0.1587,  0.    ,  0.8413]])
+    >>> fastlec.Dense(2, 3, fastlec.Activation("leaky_relu", negative_slope=0.1))
+    Dense(n_in=2, n_out=3, activation=Activation(activation='leaky_relu', negative_slope=0.1), bias=True)
     >>> net = fastlec.Network([fastlec.Dense(2, 3, "identity"), fastlec.Activation(np.sin, np.cos)], rng=0)
     >>> fastlec.testing.check_layer(net, np.ones((2, 2)), rng=0).passed
     True
@@ -31,22 +51,52 @@ class Activation(PlannedLayer):
 
     elementwise = True
 
-    def __new__(cls, activation=None, derivative=None):
+    def __new__(cls, activation=None, derivative=None, **parameters):
         return object.__new__(FunctionActivation if cls is Activation and callable(activation) else cls)
 
-    def __init__(self, activation, derivative=None):
+    def __init__(self, activation, derivative=None, *, alpha=None, negative_slope=None, approximate=None):
         if derivative is not None:
             what = f"activation is {_check.shown(activation)} and derivative is given"
             raise TypeError(f"{what}; expected a function, or no derivative")
         self.activation, self.derivative = known(activation), None
+        if approximate is not None:
+            self._only("gelu", "approximate", approximate)
+            if _check.choice(approximate, ("none", "tanh"), "approximate") == "tanh":
+                self.activation = "gelu_tanh"
+        self.alpha = self._parameter("elu", "alpha", alpha)
+        self.negative_slope = self._parameter("leaky_relu", "negative_slope", negative_slope)
         super().__init__()
 
+    def _only(self, owner, name, value):
+        if self.activation != owner:
+            what = f"{name} is {_check.shown(value)} and activation is {self.activation!r}"
+            raise ValueError(f"{what}; expected {name} with {owner!r} alone")
+
+    def _parameter(self, owner, name, value):
+        """The parameter of one activation, None for others."""
+        if value is None:
+            return ACTIVATIONS[owner].alpha if self.activation == owner else None
+        self._only(owner, name, value)
+        return _check.non_negative(value, name)
+
+    @property
+    def entry(self):
+        """What layers compute by."""
+        entry = ACTIVATIONS[self.activation]
+        return entry.with_alpha(getattr(self, entry.parameter)) if entry.parameter else entry
+
     def config(self):
-        return {"activation": self.activation}
+        """The arguments that make such a layer, a parameter only where it is not the default."""
+        config, entry = {"activation": self.activation}, self.entry
+        return config if entry.alpha == ACTIVATIONS[self.activation].alpha else config | {entry.parameter: entry.alpha}
 
     @property
     def outermost(self):
-        return ACTIVATIONS[self.activation].code
+        return self.entry.code
+
+    @property
+    def outer_alpha(self):
+        return self.entry.alpha
 
     @property
     def linear_in_x(self):
@@ -64,11 +114,11 @@ class Activation(PlannedLayer):
         if self.outermost == IDENTITY:
             multiply(plan, x, y)
         else:
-            kernels.forward(plan, self.outermost, x, y)
+            kernels.forward(plan, self.outermost, x, y, self.entry.alpha)
         return x, x if self.outermost in KEEP_Z else y
 
     def plan_mv(self, plan, kept, directions, dy):
-        multiply(plan, directions["x"], dy, Epilogue(derivative=self.outermost, of=kept[1]))
+        multiply(plan, directions["x"], dy, Epilogue(**self.entry.after(kept[1])))
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
@@ -84,11 +134,11 @@ class Activation(PlannedLayer):
 
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         if "x" in out:
-            multiply(plan, curved(plan, adjoint, dv, kept[1], tangent, self.outermost), out["x"])
+            multiply(plan, curved(plan, adjoint, dv, kept[1], tangent, self.entry), out["x"])
 
     def explicit(self, kept, name):
         """diag(sigma')."""
-        return np.diag(ACTIVATIONS[self.activation].derivative(kept[1]).ravel())
+        return np.diag(self.entry.slope(kept[1]).ravel())
 
 
 class FunctionActivation(Activation):

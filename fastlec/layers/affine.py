@@ -7,8 +7,8 @@ here are (sigma' * V) W and (sigma' * V)' X for all rows. Where sigma' follows f
 import numpy as np
 
 from .. import _check
-from .._activations import ACTIVATIONS, known
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
+from .activation import entry_of, settled
 from .maps import Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import PlannedLayer, activated, curved, features, multiply
@@ -22,8 +22,8 @@ class Affine(PlannedLayer):
 
     def __init__(self, shape, activation, bias, dtype, rng, n_out=None, gain=1.0):
         """n_out : the numbers of b, by default the rows of W. gain : of W, beside that of the activation."""
-        self.activation = known(activation)
-        params = {"W": Initial(shape, gain * ACTIVATIONS[activation].gain)}
+        self.activation = settled(activation)
+        params = {"W": Initial(shape, gain * self._entry.gain)}
         b = {"b": Initial((n_out or shape[0],))} if _check.flag(bias, "bias") else {}
         super().__init__(params | b, dtype=dtype, rng=rng)
 
@@ -33,8 +33,16 @@ class Affine(PlannedLayer):
         return "b" in self.params
 
     @property
+    def _entry(self):
+        return entry_of(self.activation)
+
+    @property
     def outermost(self):
-        return ACTIVATIONS[self.activation].code
+        return self._entry.code
+
+    @property
+    def outer_alpha(self):
+        return self._entry.alpha
 
     @property
     def affine_in_theta(self):
@@ -43,13 +51,13 @@ class Affine(PlannedLayer):
     linear_in_x = affine_in_theta
 
     def plan_forward(self, plan, x, y):
-        after, of = activated(plan, y, self.params.get("b"), self.outermost)
+        after, of = activated(plan, y, self.params.get("b"), self._entry)
         self._map.forward(plan, x, self.params["W"], y, after)
         return x, of
 
     def plan_mv(self, plan, kept, directions, dy):
         x, of = kept
-        self._plan_sums(plan, x, directions, dy, derivative=self.outermost, of=of)
+        self._plan_sums(plan, x, directions, dy, **self._entry.after(of))
 
     def _plan_sums(self, plan, x, directions, dz, **parts):
         """dz = the differential of W x + b, and the epilogue with these parts."""
@@ -80,7 +88,7 @@ class Affine(PlannedLayer):
             return directions, dy
         dz = plan.empty(*dy.shape)
         self._plan_sums(plan, kept[0], directions, dz)
-        multiply(plan, dz, dy, Epilogue(derivative=self.outermost, of=kept[1]))
+        multiply(plan, dz, dy, Epilogue(**self._entry.after(kept[1])))
         return directions, dz
 
     def plan_adjoint(self, plan, y, kept, v, out, wrt):
@@ -101,7 +109,7 @@ class Affine(PlannedLayer):
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         """With g = sigma' v the derivatives of W' g and g x' are W' dg + dW' g and dg x' + g dx'."""
         (x, of), (v, g), (directions, dof) = kept, adjoint, tangent
-        dg = curved(plan, v, dv, of, dof, self.outermost)
+        dg = curved(plan, v, dv, of, dof, self._entry)
         if "b" in out:
             self._map.bias(plan, dg, out["b"])
         if "x" in out:
@@ -114,7 +122,7 @@ class Affine(PlannedLayer):
         """diag(sigma') times the Jacobian of W x + b."""
         (x, of), W = kept, self.params["W"]
         part = getattr(self._map, f"by_{name}")(x, W)
-        J = self._map.scaled(ACTIVATIONS[self.activation].derivative(of), part)
+        J = self._map.scaled(self._entry.slope(of), part)
         return self._map.whole(J, len(x), name == "x")
 
 
@@ -123,7 +131,7 @@ class Dense(Affine):
     """y = sigma(W x + b) (lecture eq. 21): x (m, n_in), y (m, n_out).
 
     params : W (n_out, n_in), random, and b (n_out,), zeros; no b with bias=False. activation : a name, as in
-    `Activation`. dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
+    `Activation`, or an `Activation`. dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
     """
 
     _map = Matrix()

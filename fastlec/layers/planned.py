@@ -46,7 +46,8 @@ class PlannedLayer(Layer):
                                                    fills out with the derivative of J' v along the tangent and, for v, along dv
 
     outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls plan_tmv:
-    a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it.
+    a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it. outer_alpha : its parameter,
+    None where it has the usual one.
     takes_epilogue : whether plan_tmv takes `after`; for a layer that does not, a network adds a job.
     takes_sum : whether it takes one in which something is added to out["x"], as the other branches of `Sum` and `Concat` are.
     reshapes : whether y is x in another shape, so that a network needs no job for it.
@@ -59,7 +60,7 @@ class PlannedLayer(Layer):
     by the names of the arguments. From these come `config`, `shapes`, and so files and repr.
     """
 
-    outermost = None
+    outermost = outer_alpha = None
     takes_epilogue = takes_sum = reshapes = elementwise = keeps_bounds = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
@@ -212,7 +213,7 @@ class PlannedLayer(Layer):
         follows from y or, for activations of which z is kept, from kept[1]."""
         if self.outermost in (None, IDENTITY):
             return None
-        return Epilogue(derivative=self.outermost, of=kept[1] if self.outermost in KEEP_Z else y)
+        return Epilogue(derivative=self.outermost, of=kept[1] if self.outermost in KEEP_Z else y, alpha=self.outer_alpha)
 
     def plan_buffers(self, plan, kept):
         pass
@@ -389,21 +390,23 @@ class PlannedLayer(Layer):
         return plan
 
 
-def activated(plan, y, bias, activation):
-    """(the epilogue of y = sigma(W x + b), what sigma' follows from): that is y itself, or an array that takes z = W x + b."""
-    z = plan.empty(*y.shape) if activation in KEEP_Z else None
-    return Epilogue(bias, activation, z=z), y if z is None else z
+def activated(plan, y, bias, entry):
+    """(the epilogue of y = sigma(W x + b), what sigma' follows from): that is y itself, or an array that takes z = W x + b. entry :
+    that of sigma."""
+    z = plan.empty(*y.shape) if entry.code in KEEP_Z else None
+    return Epilogue(bias, entry.code, z=z, alpha=entry.alpha), y if z is None else z
 
 
-def curved(plan, v, dv, of, dof, activation):
-    """The derivative of sigma'(of) v, an array: along dof, the derivative of `of`, or None for zeros, and along dv."""
-    if activation == IDENTITY:
+def curved(plan, v, dv, of, dof, entry):
+    """The derivative of sigma'(of) v, an array: along dof, the derivative of `of`, or None for zeros, and along dv. entry : that of
+    sigma."""
+    if entry.code == IDENTITY:
         return dv
     out = plan.empty(*dv.shape)
-    if dof is None or activation in STRAIGHT:
-        multiply(plan, dv, out, Epilogue(derivative=activation, of=of))
+    if dof is None or entry.code in STRAIGHT:
+        multiply(plan, dv, out, Epilogue(**entry.after(of)))
     else:
-        curvature.activation(plan, activation, v, dv, of, dof, out)
+        curvature.activation(plan, entry.code, v, dv, of, dof, out, entry.alpha)
     return out
 
 
@@ -413,7 +416,7 @@ def multiply(plan, v, out, after=None):
     v, out, after = v.reshape(row), out.reshape(row), reshaped(after, row)
     if adds(after):
         add(plan, v, out if after.accumulate else after.residual, out)
-        v, after = out, None if after.of is None else Epilogue(derivative=after.derivative, of=after.of)
+        v, after = out, None if after.of is None else Epilogue(derivative=after.derivative, of=after.of, alpha=after.alpha)
     if v is not out or after is not None:
         slope.slope(plan, v, out, after=after)
 
@@ -442,7 +445,7 @@ def reshaped(after, shape):
     if after is None:
         return None
     residual, of = (None if a is None else a.reshape(shape) for a in (after.residual, after.of))
-    return Epilogue(residual=residual, accumulate=after.accumulate, derivative=after.derivative, of=of)
+    return Epilogue(residual=residual, accumulate=after.accumulate, derivative=after.derivative, of=of, alpha=after.alpha)
 
 
 def features(shape, n):

@@ -59,6 +59,8 @@ def described(layer):
     if KINDS.get(name) is not type(layer):
         return None
     settings = layer.config() if hasattr(layer, "config") else _attributes(layer)
+    if isinstance(settings.get("activation"), KINDS["Activation"]):
+        settings = settings | {"activation": settings["activation"].described()}
     for argument, value in settings.items():
         try:
             json.dumps(value)

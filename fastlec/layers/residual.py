@@ -6,10 +6,10 @@ import math
 import numpy as np
 
 from .. import _check
-from .._activations import ACTIVATIONS, known
 from .._geometry import pair
 from .._kernels.epilogue import KEEP_Z, Epilogue
 from ..convolution import algorithm_code
+from .activation import entry_of, settled
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import PlannedLayer, activated, curved, features, images, multiply
@@ -26,18 +26,18 @@ class _Hidden(PlannedLayer):
     takes_epilogue = True
 
     def __init__(self, shape1, shape2, gain2, activation, dtype, rng):
-        self.activation = known(activation)
-        params = {"W1": Initial(shape1, ACTIVATIONS[activation].gain), "b": Initial(shape1[:1]), "W2": Initial(shape2, gain2)}
+        self.activation = settled(activation)
+        params = {"W1": Initial(shape1, self._entry.gain), "b": Initial(shape1[:1]), "W2": Initial(shape2, gain2)}
         super().__init__(params, dtype=dtype, rng=rng)
 
     @property
-    def _op(self):
-        return ACTIVATIONS[self.activation].code
+    def _entry(self):
+        return entry_of(self.activation)
 
     def _plan_hidden(self, plan, x):
         W1, b, _ = self.params.values()
         h = plan.empty(*self._first.output_shape(x, W1))
-        after, of = activated(plan, h, b, self._op)
+        after, of = activated(plan, h, b, self._entry)
         self._first.forward(plan, x, W1, h, after)
         return h, of
 
@@ -45,12 +45,12 @@ class _Hidden(PlannedLayer):
         """dh, along the directions; returns the derivative of what sigma' follows from."""
         terms = differential(self._first.forward, x, self.params["W1"], directions.get("x"), directions.get("W1"))
         terms, bias = terms or [self._first.zero(plan, dh)], directions.get("b")
-        if self._op not in KEEP_Z:
-            plan_sum(plan, terms, dh, bias=bias, derivative=self._op, of=of)
+        if self._entry.code not in KEEP_Z:
+            plan_sum(plan, terms, dh, bias=bias, **self._entry.after(of))
             return dh
         dz = plan.empty(*dh.shape)
         plan_sum(plan, terms, dz, bias=bias)
-        multiply(plan, dz, dh, Epilogue(derivative=self._op, of=of))
+        multiply(plan, dz, dh, Epilogue(**self._entry.after(of)))
         return dz
 
     def _plan_curved_hidden(self, plan, x, g, dg, directions, out, dx_terms, **parts):
@@ -67,7 +67,7 @@ class _Hidden(PlannedLayer):
     def _by_hidden(self, x, of, name):
         """The Jacobian of h by x, W1 or b."""
         by = {"x": self._first.by_x, "W1": self._first.by_W, "b": self._first.by_b}[name]
-        return self._first.scaled(ACTIVATIONS[self.activation].derivative(of), by(x, self.params["W1"]))
+        return self._first.scaled(self._entry.slope(of), by(x, self.params["W1"]))
 
 
 class _Identity(_Hidden):
@@ -98,7 +98,7 @@ class _Identity(_Hidden):
         (x, h, of), (W1, _, W2) = kept, self.params.values()
         u, g = plan.empty(*h.shape), plan.empty(*h.shape)
         self._second.backward(plan, v, W2, u)
-        self._first.bias(plan, u, out.get("b"), g=g, after=Epilogue(derivative=self._op, of=of))
+        self._first.bias(plan, u, out.get("b"), g=g, after=Epilogue(**self._entry.after(of)))
         if "x" in out:
             self._first.backward(plan, g, W1, out["x"], Epilogue(residual=v))
         if "W1" in out:
@@ -118,7 +118,7 @@ class _Identity(_Hidden):
         if out.keys() & {"x", "W1", "b"}:
             du = plan.empty(*h.shape)
             plan_sum(plan, differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2")), du)
-            dg = curved(plan, u, du, of, dof, self._op)
+            dg = curved(plan, u, du, of, dof, self._entry)
             self._plan_curved_hidden(plan, x, g, dg, directions, out, [], residual=dv)
         if "W2" in out:
             self._second.weights_sum(plan, [(dv, h)] if dh is None else [(dv, h), (v, dh)], out["W2"])
@@ -127,7 +127,7 @@ class _Identity(_Hidden):
         (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._second.backward(plan, v, W2, g, Epilogue(derivative=self._op, of=of))
+            self._second.backward(plan, v, W2, g, Epilogue(**self._entry.after(of)))
             if "b" in out:
                 self._first.bias(plan, g, out["b"], update)
             if "x" in out:
@@ -172,7 +172,7 @@ class _Projected(_Hidden):
     def plan_adjoint(self, plan, y, kept, v, out, wrt):
         (x, h, of), (W1, _, W2) = kept, self.params.values()
         g = plan.empty(*h.shape)
-        self._first.bias(plan, v, out.get("b"), g=g, after=Epilogue(derivative=self._op, of=of))
+        self._first.bias(plan, v, out.get("b"), g=g, after=Epilogue(**self._entry.after(of)))
         if "x" in out:
             self._second.backward(plan, v, W2, out["x"])
             self._first.backward(plan, g, W1, out["x"], Epilogue(accumulate=True))
@@ -191,7 +191,7 @@ class _Projected(_Hidden):
     def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         (x, _, of), (v, g), (directions, dof) = kept, adjoint, tangent
         if out.keys() & {"x", "W1", "b"}:
-            dg = curved(plan, v, dv, of, dof, self._op)
+            dg = curved(plan, v, dv, of, dof, self._entry)
             terms = differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2"))
             self._plan_curved_hidden(plan, x, g, dg, directions, out, terms)
         if "W2" in out:
@@ -202,7 +202,7 @@ class _Projected(_Hidden):
         (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(derivative=self._op, of=of))
+            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(**self._entry.after(of)))
             if "x" in out:
                 self._second.backward(plan, v, W2, out["x"])
                 self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
@@ -220,7 +220,9 @@ class _Projected(_Hidden):
 
 def following(after, **parts):
     """The epilogue with these parts before those of `after`, which is None or multiplies by an activation's derivative."""
-    return Epilogue(**parts) if after is None else Epilogue(derivative=after.derivative, of=after.of, **parts)
+    return (
+        Epilogue(**parts) if after is None else Epilogue(derivative=after.derivative, of=after.of, alpha=after.alpha, **parts)
+    )
 
 
 # --- of features -----------------------------------------------------------------------------------------------------

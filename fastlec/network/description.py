@@ -61,4 +61,9 @@ def _declared(kind, config):
 def _parts(layer, prefix, i):
     """(kind, arguments, what the names of its arrays begin with) of a described layer."""
     config = dict(layer)
+    if isinstance(config.get("activation"), dict):  # one with a parameter
+        kind, arguments, _ = _parts(config["activation"], "", 0)
+        if kind != "Activation":
+            raise ValueError(f"activation is a {kind}; expected a name or an Activation")
+        config["activation"] = made(kind, arguments)
     return config.pop("kind"), config, f"{prefix}{i}."

@@ -1,6 +1,7 @@
 """Activations and their derivatives (chapter 3)."""
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -126,6 +127,7 @@ _ACTIVATIONS = {
     "sigmoid": (sigmoid, sigmoid_derivative),
     "relu": (relu, relu_derivative),
     "gelu": (gelu, gelu_derivative),
+    "gelu_tanh": (partial(gelu, approximate="tanh"), partial(gelu_derivative, approximate="tanh")),
     "silu": (silu, silu_derivative),
     "softplus": (softplus, softplus_derivative),
     "elu": (elu, elu_derivative),

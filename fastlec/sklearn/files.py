@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _check, io, training
-from ..layers import Layer
+from ..layers import Activation, Layer
 from ..network import files as networks
 from ..network.description import made_anew
 from ..preprocessing import Preprocessing
@@ -198,6 +198,8 @@ def _encoded(value, name):
         if name == "hidden" and value and all(isinstance(item, Layer) for item in value):
             return {"layers": len(value)}
         return [_encoded(item, name) for item in value]
+    if isinstance(value, Activation):
+        return {"layer": value.described()}
     if isinstance(value, dict):
         return {"items": [[_encoded(key, name), _encoded(item, name)] for key, item in value.items()]}
     if SETTINGS.get(type(value).__name__) is type(value):
@@ -218,6 +220,8 @@ def _decoded(value, net):
         return value
     if "layers" in value:
         return made_anew(net.config())[: value["layers"]]
+    if "layer" in value:
+        return made_anew({"layers": [value["layer"]]})[0]
     if "items" in value:
         return {_decoded(key, net): _decoded(item, net) for key, item in value["items"]}
     if "array" in value:

@@ -10,7 +10,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _check
 from ..functional import log_softmax
-from ..layers import Activation, BatchNorm, Dense, Dropout, Flatten, Layer, LayerNorm, ProjectedResidual, Residual
+from ..layers import BatchNorm, Dense, Dropout, Flatten, Layer, LayerNorm, ProjectedResidual, Residual
+from ..layers.activation import layer_of
 from ..network import Network, files
 from ..network.description import build
 from ..training import Adam, EarlyStopping, MeanSquaredError, SoftmaxCrossEntropy
@@ -122,7 +123,7 @@ class _Net(Estimator):
             if self.normalization is not None:
                 bias = self.normalization != "batch"  # whose beta is one
                 norm = NORMALIZATIONS[self.normalization](size, dtype=dtype)
-                layers += [Dense(before, size, "identity", bias, dtype=dtype), norm, Activation(self.activation)]
+                layers += [Dense(before, size, "identity", bias, dtype=dtype), norm, layer_of(self.activation)]
             elif not (self.residual and layers):
                 layers.append(Dense(before, size, **options))
             elif size == before:

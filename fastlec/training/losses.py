@@ -174,7 +174,7 @@ def _last_bounded(net):
     for layer in _from_the_last(net):
         if not isinstance(layer, PlannedLayer) or not layer.planned:
             return None
-        if layer.outermost is not None and ACTIVATIONS[layer.activation].bounds:
+        if layer.outermost is not None and isinstance(layer.activation, str) and ACTIVATIONS[layer.activation].bounds:
             return layer.activation
         if not (layer.reshapes or layer.elementwise or layer.keeps_bounds):
             return None

@@ -126,6 +126,19 @@ static __attribute__((noinline)) void check_ldexp(void)
     compare_vec("vldexp", vldexp(vload(x), vload(n)), wanted);
 }
 
+static __attribute__((noinline)) void check_square_lost(void)
+{
+    const int steps = FL_IS_F32 ? 1 << 13 : 1 << 30; /* of numbers with halves short enough that nothing is rounded */
+    real x[VL], square[VL], wanted[VL];
+    for (fl_int i = 0; i < VL; i++) {
+        x[i] = 1 + (real)(rand() % steps) / (real)steps;
+        square[i] = x[i] * x[i];
+        wanted[i] = FL_IS_F32 ? (real)fmaf((float)x[i], (float)x[i], (float)-square[i])
+                              : (real)fma((double)x[i], (double)x[i], (double)-square[i]);
+    }
+    compare_vec("vsquare_lost", vsquare_lost(vload(x), vload(square)), wanted);
+}
+
 static __attribute__((noinline)) void check_sums(void)
 {
     real a[4][VL], sums[4], got[5] = {0, 0, 0, 0, 9}, top;
@@ -246,6 +259,7 @@ int main(void)
         check_memory();
         check_lanes();
         check_ldexp();
+        check_square_lost();
         check_sums();
         check_permutations();
         if (failures) return failures < 99 ? failures : 98;

@@ -510,7 +510,7 @@ REFUSED = {
     "activation": (
         lambda: Dense(4, 3, "Tanh"),
         ValueError,
-        "activation is 'Tanh'; expected one of tanh, sigmoid, relu, gelu, silu, softplus, elu, leaky_relu, identity",
+        "activation is 'Tanh'; expected one of tanh, sigmoid, relu, gelu, gelu_tanh, silu, softplus, elu, leaky_relu, identity",
     ),
     "activation None": (lambda: Activation(None), ValueError, "activation is None; expected one of"),
     "activation list": (lambda: Residual(4, activation=["relu"]), ValueError, "activation is ['relu']; expected one of"),

@@ -1,6 +1,7 @@
 """What a layer says of itself, and what a network makes of it: kinds, settings and shapes, epilogues, claims of subclasses."""
 
 import inspect
+from functools import partial
 
 import nets
 import numpy as np
@@ -40,6 +41,7 @@ from fastlec._activations import ACTIVATIONS, CODES
 from fastlec._kernels.epilogue import KEEP_Z
 from fastlec.layers.registry import KINDS
 from fastlec.network import Container
+from fastlec.testing import check_layer
 
 MADE = {
     "Activation": lambda o: Activation("tanh"),
@@ -65,6 +67,7 @@ MADE = {
     "Residual": lambda o: Residual(3, 5, **o),
     "Upsample2d": lambda o: Upsample2d((2, 3)),
 }
+OF_SOME = ("derivative", "alpha", "negative_slope", "approximate")  # arguments for some activations alone
 each = pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 
 
@@ -80,7 +83,7 @@ def test_the_constructor_says_everything(make, dtype):
     layer = make({"dtype": dtype, "rng": 0})
     kind, arguments = type(layer), inspect.signature(type(layer)).parameters
     config = layer.config()
-    told = [name for name in arguments if name != "derivative"]  # of a function, which files do not hold
+    told = [name for name in arguments if name not in OF_SOME]
     assert [*config, *(name for name in ("dtype", "rng") if name in arguments)] == told
     again = kind(**config, **({"dtype": dtype} if "dtype" in arguments else {}))
     assert again.config() == config
@@ -148,13 +151,114 @@ def test_derivatives_from_what_is_kept(name, dtype):
     z = np.linspace(-3, 3, 101).astype(dtype)
     y, expected = fastlec.value_and_derivative(z, name)
     kept = z if CODES[name] in KEEP_Z else y
-    assert_allclose(ACTIVATIONS[name].derivative(kept), expected, rtol=0, atol=4 * np.finfo(dtype).eps)
-    assert ACTIVATIONS[name].derivative(kept).dtype == dtype
+    assert_allclose(ACTIVATIONS[name].slope(kept), expected, rtol=0, atol=4 * np.finfo(dtype).eps)
+    assert ACTIVATIONS[name].slope(kept).dtype == dtype
 
 
 def test_the_identity_is_no_function_of_its_own():
     assert ACTIVATIONS.keys() - CODES.keys() == {"identity"}
-    assert_array_equal(ACTIVATIONS["identity"].derivative(np.array([2.0, np.nan])), [1, 1])
+    assert_array_equal(ACTIVATIONS["identity"].slope(np.array([2.0, np.nan])), [1, 1])
+
+
+WITH_PARAMETERS = {  # (how it is said, the function)
+    "elu": (partial(Activation, "elu"), "alpha", fastlec.elu, (0, 0.3, 2)),
+    "leaky_relu": (partial(Activation, "leaky_relu"), "negative_slope", fastlec.leaky_relu, (0, 0.3, 2)),
+    "gelu": (partial(Activation, "gelu"), "approximate", fastlec.gelu, ("none", "tanh")),
+}
+with_parameters = pytest.mark.parametrize(
+    ("make", "name", "function", "value"),
+    [(*given, value) for *given, values in WITH_PARAMETERS.values() for value in values],
+)
+LAYERS = {
+    "Activation": (lambda activation, o: activation, (7, 3)),
+    "Dense": (lambda activation, o: Dense(3, 5, activation, **o), (7, 3)),
+    "Residual": (lambda activation, o: Residual(3, 5, activation, **o), (7, 3)),
+    "ProjectedResidual": (lambda activation, o: ProjectedResidual(3, 5, activation, **o), (7, 3)),
+    "Conv2d": (lambda activation, o: Conv2d(2, 3, 3, activation, **o), (3, 2, 5, 4)),
+    "ConvResidual": (lambda activation, o: ConvResidual(2, 3, activation=activation, **o), (3, 2, 5, 4)),
+    "ProjectedConvResidual": (lambda activation, o: ProjectedConvResidual(2, 3, activation=activation, **o), (3, 2, 5, 4)),
+}
+
+
+@with_parameters
+@pytest.mark.parametrize(("layer", "shape"), LAYERS.values(), ids=LAYERS)
+def test_derivatives_by_the_parameter(layer, shape, make, name, function, value, rng):
+    x = rng.standard_normal(shape)
+    check_layer(layer(make(**{name: value}), {"dtype": np.float64, "rng": 0}), x, rng=0).assert_passed()
+
+
+@with_parameters
+def test_layers_compute_the_function_of_the_parameter(make, name, function, value, isa, dtype, rng, tmp_path):
+    x = rng.standard_normal((7, 3)).astype(dtype)
+    activation = make(**{name: value})
+    assert_array_equal(activation(x), function(x, **{name: value}), strict=True)
+    layer = Dense(3, 5, activation, dtype=dtype, rng=0)
+    z = layer.with_settings(activation="identity")(x)
+    assert_array_equal(layer(x), function(z, **{name: value}), strict=True)
+    net = Network([layer, activation, Residual(5, activation=activation, dtype=dtype, rng=0)])
+    net.save(tmp_path / "net.npz")
+    again = Network.load(tmp_path / "net.npz")
+    assert repr(again) == repr(net)
+    assert_array_equal(again(x), net(x), strict=True)
+
+
+def _with_parameters(o):
+    """Derivatives with a parameter follow every kind of kernel."""
+    elu, leaky = Activation("elu", alpha=0.7), Activation("leaky_relu", negative_slope=0.3)
+    return [
+        Conv2d(2, 4, 3, elu, padding=1, **o),
+        MaxPool2d(2),
+        leaky,
+        BatchNorm2d(4, training=True, dtype=o["dtype"]),
+        ConvResidual(4, activation=leaky, **o),
+        Conv2d(4, 3, 1, leaky, **o),
+        Flatten(),
+        Dense(24, 3, elu, **o),
+        LayerNorm(3, dtype=o["dtype"]),
+        elu,
+        Residual(3, activation=leaky, **o),
+    ]
+
+
+def test_a_parameter_of_the_usual_value_is_none():
+    for activation in ("elu", "leaky_relu", "tanh"):
+        assert Dense(3, 2, Activation(activation)).activation == activation
+    assert Dense(3, 2, Activation("elu", alpha=1)).activation == "elu"
+    assert Dense(3, 2, Activation("gelu", approximate="tanh")).activation == "gelu_tanh"
+    leaky = Activation("leaky_relu", negative_slope=0.5)
+    assert (leaky.negative_slope, leaky.alpha, Activation("elu").alpha) == (0.5, None, 1)
+    assert leaky.with_settings(negative_slope=0.25).config() == {"activation": "leaky_relu", "negative_slope": 0.25}
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (
+            lambda: Activation("tanh", alpha=2),
+            ValueError,
+            "^alpha is 2 and activation is 'tanh'; expected alpha with 'elu' alone",
+        ),
+        (lambda: Activation("elu", alpha=-1), ValueError, "^alpha is -1.0; expected a finite number >= 0"),
+        (lambda: Activation("elu", alpha="a"), TypeError, "^alpha is 'a'; expected a number"),
+        (
+            lambda: Activation("leaky_relu", negative_slope=np.nan),
+            ValueError,
+            "^negative_slope is nan; expected a finite number",
+        ),
+        (lambda: Activation("elu", negative_slope=1), ValueError, "^negative_slope is 1 and activation is 'elu'; expected"),
+        (lambda: Activation("gelu", approximate="erf"), ValueError, "^approximate is 'erf'; expected one of none, tanh"),
+        (
+            lambda: Activation("silu", approximate="tanh"),
+            ValueError,
+            "^approximate is 'tanh' and activation is 'silu'; expected",
+        ),
+        (lambda: Dense(2, 3, Flatten()), ValueError, r"^activation is Flatten\(\); expected one of tanh"),
+        (lambda: Dense(2, 3, Activation), ValueError, "^activation is <class .*Activation'>; expected one of tanh"),
+    ],
+)
+def test_parameters_that_are_refused(call, error, match):
+    with pytest.raises(error, match=match):
+        call()
 
 
 # --- epilogues ---------------------------------------------------------------------------------------------------------
@@ -220,10 +324,17 @@ def _images(o):
     ]
 
 
-SAMPLES = {_images: (2, 4, 8), _decoder: (2, 4, 8), _signals: (2, 32)}  # whose shape the first layer does not tell
+SAMPLES = {  # whose shape the first layer does not tell
+    _images: (2, 4, 8),
+    _decoder: (2, 4, 8),
+    _signals: (2, 32),
+    _with_parameters: (2, 4, 8),
+}
 
 
-@pytest.mark.parametrize("layers", [*nets.PLANNED.values(), *SAMPLES], ids=[*nets.PLANNED, "images", "decoder", "signals"])
+@pytest.mark.parametrize(
+    "layers", [*nets.PLANNED.values(), *SAMPLES], ids=[*nets.PLANNED, "images", "decoder", "signals", "parameters"]
+)
 def test_layers_without_an_epilogue_are_slower_and_never_wrong(layers, isa, dtype, rng):
     net = nets.network(layers, dtype, rng)
     plain = Network([without_epilogue(layer) for layer in net.layers])

@@ -329,7 +329,10 @@ def test_a_planned_layer_of_ones_own_is_fixed_as_a_whole():
 
 
 def test_constructors_keep_their_signatures():
-    assert str(inspect.signature(Activation)) == "(activation, derivative=None)"
+    assert (
+        str(inspect.signature(Activation))
+        == "(activation, derivative=None, *, alpha=None, negative_slope=None, approximate=None)"
+    )
     assert list(inspect.signature(Dense).parameters) == ["n_in", "n_out", "activation", "bias", "dtype", "rng"]
     assert list(inspect.signature(Times).parameters) == ["factor"]
 

@@ -71,7 +71,7 @@ def add_rows(csrc):
     for name, function in FUNCTIONS.items():  # before the functions of the file, after what it includes
         text = (csrc / name).read_text()
         end = [found.end() for found in re.finditer(r'^#include ".*"\n', text, re.M)][-1]
-        if "typedef" in text:
+        if "/* w -= rate" in text:  # what the function takes stands above
             end = text.index("/* w -= rate")
         (csrc / name).write_text(text[:end] + function + text[end:])
 
@@ -171,7 +171,7 @@ def test_what_python_reads_is_the_lists():
     assert list(plan.RULES) == rows("rules.def")
     assert list(residuals.LOSSES) == rows("losses.def")
     assert list(epilogue.ACTIVATIONS.values()) == list(range(len(epilogue.ACTIVATIONS)))
-    assert {name for name, number in epilogue.ACTIVATIONS.items() if number in epilogue.KEEP_Z} == {"gelu", "silu"}
+    assert {name for name, number in epilogue.ACTIVATIONS.items() if number in epilogue.KEEP_Z} == {"gelu", "gelu_tanh", "silu"}
 
 
 # --- in Python -------------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int act
     const real *v = (const real *)job->v + row * job->n,
                *of = activation == FL_IDENTITY ? NULL : (const real *)job->after.of + row * job->n;
     real *out = job->out ? (real *)job->out + row * job->n : NULL;
+    const sigma s = sigma_of(&job->after);
     double total = 0;
     for (fl_int i = 0; i < job->n;) {
         const fl_int end = fl_min(i + RUN, job->n);
@@ -17,7 +18,7 @@ FL_INLINE void channel_row(const fl_channels_job *job, fl_int row, const int act
         for (; i < end; i += VL) {
             const fl_int left = fl_min(end - i, VL);
             vec d = vload_n(v + i, left, 0);
-            if (activation != FL_IDENTITY) d *= activation_derivative(vload_n(of + i, left, 0), activation);
+            if (activation != FL_IDENTITY) d *= activation_derivative(vload_n(of + i, left, 0), &s, activation);
             if (out) vstore_n(out + i, d, left);
             sum += d;
         }

@@ -136,7 +136,8 @@ cdef int add_part(Plan plan, Layout L, cnp.ndarray x, cnp.ndarray W, cnp.ndarray
         product(plan, nothing, none, rows)
     if L.total:
         add_direct(FORWARD, plan, L, x, W, y, Epilogue(accumulate=after.accumulate))
-    last = Epilogue(after.bias, after.activation, after.residual, True, after.derivative, after.of, z=after.z)
+    last = Epilogue(after.bias, after.activation, after.residual, True, after.derivative, after.of, z=after.z,
+                    alpha=after.alpha)
     if last.parts() != ACCUMULATE:
         for image in (...,) if after.bias is None else range(L.images):     # a bias is one for each row, of one image's channels
             planes = y[image].reshape(-1, L.oh * L.ow)
