@@ -15,6 +15,7 @@ from fastlec import (
     SGD,
     Activation,
     Adam,
+    AvgPool2d,
     BatchNorm2d,
     Concat,
     Conv2d,
@@ -68,9 +69,9 @@ def normals(rng, shape, dtype):
     return rng.standard_normal(shape).astype(dtype)
 
 
-def residual_block(c, o, training=False):
+def residual_block(c, o, training=False, activation="relu"):
     norm = {"dtype": o["dtype"], "training": training}
-    first = [Conv2d(c, c, 3, padding=1, bias=False, **o), BatchNorm2d(c, **norm), Activation("relu")]
+    first = [Conv2d(c, c, 3, padding=1, bias=False, **o), BatchNorm2d(c, **norm), Activation(activation)]
     second = [Conv2d(c, c, 3, padding=1, bias=False, **o), BatchNorm2d(c, **norm)]
     return [Sum([Network([*first, *second]), Activation("identity")]), Activation("relu")]
 
@@ -87,22 +88,21 @@ def residual_network(o):
     )
 
 
-def unet(o, up):
+def unet(o, up, down=None, activation="relu"):
     """Of images (2, h, w), h and w even: down, and up again beside what was there."""
-    inner = Network([MaxPool2d(2), Conv2d(3, 4, 3, "relu", padding=1, **o), up])
-    return Network([Conv2d(2, 3, 3, "relu", padding=1, **o), Concat([Activation("identity"), inner]), Conv2d(7, 2, 1, **o)])
+    inner = Network([down or MaxPool2d(2), Conv2d(3, 4, 3, activation, padding=1, **o), up])
+    return Network([Conv2d(2, 3, 3, activation, padding=1, **o), Concat([Activation("identity"), inner]), Conv2d(7, 2, 1, **o)])
 
 
 def without_halving(o):
     """The same, all of fastlec's own layers."""
-    inner = Network([MaxPool2d(3, 1, 1), Conv2d(3, 4, 3, "relu", padding=1, **o), Conv2d(4, 4, 3, "tanh", padding=1, **o)])
+    inner = Network([AvgPool2d(3, 1, 1), Conv2d(3, 4, 3, "gelu", padding=1, **o), Conv2d(4, 4, 3, "tanh", padding=1, **o)])
     return Network([Conv2d(2, 3, 3, "sigmoid", padding=1, **o), Concat([Activation("identity"), inner]), Conv2d(7, 2, 1, **o)])
 
 
-IMAGES = {  # (layer, shape of a sample)
-    "residual block": (lambda o: Sum(residual_block(2, o)[0].layers), (2, 4, 5)),
-    "residual block in training": (lambda o: Sum(residual_block(2, o, True)[0].layers), (2, 4, 5)),
-    "residual network": (residual_network, (2, 4, 5)),
+IMAGES = {  # (layer, shape of a sample), without kinks
+    "residual block": (lambda o: residual_block(2, o, activation="tanh")[0], (2, 3, 4)),
+    "residual block in training": (lambda o: residual_block(2, o, True, "tanh")[0], (2, 3, 4)),
     "projected block": (
         lambda o: Sum(
             [
@@ -112,8 +112,8 @@ IMAGES = {  # (layer, shape of a sample)
         ),
         (2, 5, 5),
     ),
-    "U-Net": (lambda o: unet(o, Twice()), (2, 4, 6)),
-    "U-Net without halving": (without_halving, (2, 4, 5)),
+    "U-Net": (lambda o: unet(o, Twice(), AvgPool2d(2), "tanh"), (2, 2, 4)),
+    "U-Net without halving": (without_halving, (2, 3, 4)),
     "joint of sums": (
         lambda o: Concat([Sum([Activation("identity"), Conv2d(2, 2, 1, "sigmoid", **o)]), Activation("tanh"), MaxPool2d(1)]),
         (2, 3, 4),
@@ -202,11 +202,9 @@ def test_matrices_that_the_kernel_refuses(change, text):
 
 
 @images
-@pytest.mark.parametrize("m", [1, 3])
-def test_the_contract(build, shape, m, isa, dtype, rng):
-    layer = made(build, dtype, rng)
-    x = rng.permutation(m * int(np.prod(shape))).reshape(m, *shape)  # of which no two are near each other
-    check_layer(layer, (0.37 * x / x.size * 8 - 1.6).astype(dtype), rng=2).assert_passed()
+@pytest.mark.parametrize("m", [1, 2])
+def test_the_contract(build, shape, m, dtype, rng):
+    check_layer(made(build, dtype, rng), normals(rng, (m, *shape), dtype), rng=2).assert_passed()
 
 
 @images
