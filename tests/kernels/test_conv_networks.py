@@ -15,8 +15,10 @@ from fastlec import (
     Activation,
     AvgPool2d,
     Concat,
+    Conv1d,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Dense,
     Flatten,
     MaxPool2d,
@@ -52,6 +54,23 @@ NETWORKS = {
             Network([Dense(6, 3, "identity", **o)]),
         ],
         (2, 5, 6),
+    ),
+    "decoder": (
+        lambda o: [
+            Conv2d(2, 4, 3, "relu", stride=2, padding=1, **o),
+            ConvTranspose2d(4, 3, 4, "tanh", stride=2, padding=1, **o),
+            ConvTranspose2d(3, 2, 3, "relu", bias=False, **o),
+        ],
+        (2, 6, 4),
+    ),
+    "signals": (
+        lambda o: [
+            Conv1d(2, 5, 3, "relu", stride=2, **o),
+            Conv1d(5, 4, 3, "sigmoid", bias=False, padding="same", **o),
+            Flatten(),
+            Dense(20, 3, "identity", **o),
+        ],
+        (2, 11),
     ),
     "nested": (
         lambda o: [
