@@ -60,8 +60,9 @@ class PlannedLayer(Layer):
         definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT + _PLANNING}
         own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
         cls._overridden = own.intersection(_CONTRACT)
-        cls.planned = not cls._overridden
-        cls._plans_itself = cls.planned and not own.isdisjoint(_PLANNING)
+        if cls._overridden:
+            cls.planned = False
+        cls._plans_itself = not cls._overridden and not own.isdisjoint(_PLANNING)
         for name in _CLAIMS if own else ():  # what fastlec's class says holds for its own methods
             if next(base for base in cls.__mro__ if name in vars(base))._of_fastlec:
                 setattr(cls, name, False)
@@ -324,6 +325,15 @@ def activated(plan, y, bias, entry):
     that of sigma."""
     z = plan.empty(*y.shape) if entry.code in KEEP_Z else None
     return Epilogue(bias, entry.code, z=z, alpha=entry.alpha), y if z is None else z
+
+
+def computed(dtype, shape, add):
+    """An array of this shape, filled by the jobs that add(plan, array) adds."""
+    plan = Plan(dtype.num)
+    found = plan.empty(*shape)
+    add(plan, found)
+    plan.run()
+    return found
 
 
 def multiply(plan, v, out, after=None):
