@@ -23,6 +23,8 @@ from .filters import filter2d  # noqa: E402
 from .functional import (  # noqa: E402
     elu,
     elu_derivative,
+    erf,
+    erf_derivative,
     gelu,
     gelu_derivative,
     leaky_relu,
@@ -157,6 +159,8 @@ __all__ = [
     "datasets",
     "elu",
     "elu_derivative",
+    "erf",
+    "erf_derivative",
     "explain",
     "filter2d",
     "filters",

@@ -200,6 +200,20 @@ def elu_derivative(x, *, alpha=1.0, out=None):
     return _derivative(_FUNCTIONS["elu"], x, out, _check.finite_number(alpha, "alpha"))
 
 
+def erf(x, *, out=None):
+    """The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, elementwise, within 2 ULP. x : any shape.
+
+    >>> fastlec.erf([-1.0, 0.0, 1.0]).round(4)
+    array([-0.8427,  0.    ,  0.8427])
+    """
+    return _value(_FUNCTIONS["erf"], x, out)
+
+
+def erf_derivative(x, *, out=None):
+    """2 exp(-x^2) / sqrt(pi), elementwise, within 3 ULP. x : any shape. Returns x's shape."""
+    return _derivative(_FUNCTIONS["erf"], x, out)
+
+
 def leaky_relu(x, *, negative_slope=0.01, out=None):
     """x where x > 0, negative_slope times x elsewhere, elementwise. x : any shape. negative_slope : a finite number.
 

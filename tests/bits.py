@@ -29,6 +29,15 @@ OPTIMIZERS = {
     "nesterov": fastlec.SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01),
     "adam": fastlec.Adam(0.01),
     "adamw": fastlec.Adam(0.01, weight_decay=0.01),
+    "rmsprop": fastlec.RMSprop(0.01),
+    "rmsprop momentum": fastlec.RMSprop(0.01, momentum=0.9, centered=True),
+}
+ACTIVATIONS = ("tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu")
+LOSSES = {
+    "huber": fastlec.Huber(0.7),
+    "absolute": fastlec.MeanAbsoluteError(),
+    "binary": fastlec.BinaryCrossEntropy(pos_weight=2.0),
+    "smoothed": fastlec.SoftmaxCrossEntropy(label_smoothing=0.1),
 }
 CONVOLUTIONS = [  # shapes of which most algorithms are somebody's fastest, beside those of the table
     *(cases.Conv((m, c, n, n), (c, c, 3, 3), padding=1) for c, n in ((64, 28), (40, 14), (128, 7)) for m in (1, 8)),
@@ -59,9 +68,8 @@ def along_axis(case, dtype):
 
 def maps(size, dtype):
     (x,) = normal(f"maps {size}", (size,), dtype=dtype)
-    return [f(x * 5) for f in cases.MAPS] + [
-        a for name in ("tanh", "sigmoid", "relu") for a in fastlec.value_and_derivative(x, name)
-    ]
+    found = [f(x * 5) for f in (*cases.MAPS, fastlec.erf, fastlec.erf_derivative)]
+    return found + [a for name in ACTIVATIONS for a in fastlec.value_and_derivative(x, name)]
 
 
 def cross_entropy(shape, dtype):
@@ -129,12 +137,21 @@ def filters(shape, dtype):
     return found
 
 
+def loss(name, dtype):
+    """A loss of rows of 10 elements, with and without weights."""
+    output, y, v, weight = normal(f"loss {name}", (41, 10), (41, 10), (41, 10), (41,), dtype=dtype)
+    of = LOSSES[name]
+    y = {"binary": (y > 0).astype(dtype), "smoothed": np.arange(41) % 10}.get(name, y)
+    found = [*of.value_and_gradient(output, y), *of.value_and_gradient(output, y, np.abs(weight).astype(np.float64))]
+    return [*found, of.hessian_mv(output, y, v)]
+
+
 def layers(dtype):
     """name -> (layer, shape of x)"""
     rng = np.random.default_rng(3)
     dense, conv = {"dtype": dtype, "rng": rng}, {"dtype": dtype, "rng": rng, "padding": 1}
     made = {}
-    for activation in ("tanh", "sigmoid", "relu", "identity"):
+    for activation in (*ACTIVATIONS, fastlec.Activation("elu", alpha=0.5), "identity"):
         made |= {
             f"Dense {activation}": (fastlec.Dense(37, 21, activation, **dense), (19, 37)),
             f"Residual {activation}": (fastlec.Residual(21, 34, activation, **dense), (19, 21)),
@@ -170,6 +187,7 @@ def layers(dtype):
         "BatchNorm": (fastlec.BatchNorm(33, dtype=dtype), (130, 33)),
         "BatchNorm trains": (fastlec.BatchNorm(33, dtype=dtype).for_training(), (130, 33)),
         "LayerNorm": (fastlec.LayerNorm(33, dtype=dtype), (130, 33)),
+        "LayerNorm wide": (fastlec.LayerNorm(300, dtype=dtype), (70, 300)),
         "Dropout": (fastlec.Dropout(0.3, training=True, rng=0), (130, 33)),
         "Flatten": (fastlec.Flatten(), (3, 4, 5, 6)),
     }
@@ -249,6 +267,7 @@ def corpus():
         product: [*cases.PRODUCTS, *cases.PRODUCTS_TEAM, (256, 256, 256), (512, 512, 512), (128, 512, 784)],
         convolution: [*cases.CONVOLUTIONS, *CONVOLUTIONS],
         filters: [(23, 31), (40, 70, 3), (200, 300)],
+        loss: LOSSES,
         layer: list(layers(np.float64)),
         network: list(networks(np.float64)),
     }.items():

@@ -5,7 +5,7 @@
 
 /* Registers side by side, which keep the pipes full: two are enough where one takes some fifty instructions. Found by timing on Zen
  * 4: of 16 registers, tanh spills some of 4. */
-#define IS_LONG(function) ((function) == FL_GELU || (function) == FL_SOFTPLUS)
+#define IS_LONG(function) ((function) == FL_GELU || (function) == FL_SOFTPLUS || (function) == FL_ERF)
 #define MAP_WIDE(function) (IS_LONG(function) ? 2 : REGISTERS > 16 || (function) != FL_TANH ? 4 : FL_IS_F32 ? 3 : 2)
 
 /* Whether the derivative without the value has a loop of its own: others are smaller. */

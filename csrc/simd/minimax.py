@@ -3,7 +3,7 @@
 Each polynomial p minimises max |p(t) - f(t)| / w(t) on an interval, found by Remez exchange at 60 digits.
 """
 
-from mpmath import cos, erfc, exp, factorial, log, lu_solve, matrix, mp, mpf, pi, sqrt
+from mpmath import cos, erf, erfc, exp, factorial, log, lu_solve, matrix, mp, mpf, pi, sqrt
 
 mp.dps = 60
 
@@ -78,6 +78,11 @@ def normal_tail(at):
     return p
 
 
+def erf_ratio(z):
+    """Of z = x^2: erf(x) / x."""
+    return erf(sqrt(z)) / sqrt(z)
+
+
 def show_table(precision):
     """2^(j/16), to two bits less than a float has so that tanh's 1 - 2^(j/16) / 4 is exact, and what that leaves of it."""
     upper, lower = [], []
@@ -102,5 +107,7 @@ if __name__ == "__main__":
         show("log", p, lambda z: 1 / z, mpf("1e-9"), s_max, degree, digits)
     for digits, degree, at, most in ((10, 9, mpf("3.5"), mpf("14.7")), (20, 21, mpf(5), mpf("38.7"))):
         show("tail", normal_tail(at), normal_tail(at), -1, (most - at) / (most + at), degree, digits)
+    for digits, degree in ((10, 5), (20, 10)):
+        show("erf", erf_ratio, erf_ratio, mpf("1e-9"), mpf("0.75") ** 2, degree, digits)
     show_table(24)
     show_table(53)

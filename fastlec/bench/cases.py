@@ -5,7 +5,7 @@ from dataclasses import replace
 from . import images
 from .fits import HAS_ESTIMATORS, HAS_MNIST, NetFit, SoftmaxFit
 from .image_nets import Conv, cnn, lenet
-from .kinds import CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
+from .kinds import SMOOTH, CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
 from .nets import Dense, chain
 from .norms import Dropped, Norm
 
@@ -96,6 +96,7 @@ CASES = (
         for op, sizes in (("tanh", (10**5, 10**6, 4 * 10**6)), ("sigmoid", (10**5, 10**6, 4 * 10**6)), ("relu", (10**5, 10**6)))
         for size in sizes
     ),
+    *(Map(f"{op}-1e5", op, (10**5,), (1000,)) for op in SMOOTH),
     *(
         Product(f"gemm-{size}", "gemm", (size, size, size), (small, small + 1, small + 2))
         for size, small in ((16, 2), (32, 5), (64, 16), (256, 31), (512, 33), (1024, 70))

@@ -305,6 +305,8 @@ def _robust_lstsq(case, A, y):
     return (reweighted(A, y, lambda w: np.linalg.lstsq(np.sqrt(w)[:, None] * A, np.sqrt(w) * y)[0]),)
 
 
+SMOOTH = ("gelu", "silu", "softplus", "elu", "leaky_relu")  # elementwise functions of networks
+
 # op -> the expected result; what an objective returns is its value, then the parts for W (l, n) and b (l,); what a transposed
 # product with a Jacobian returns is the part for x, then those for W and b of each layer; a step returns its loss and new theta.
 OPS = {
@@ -313,6 +315,7 @@ OPS = {
     "tanh": lambda case, x: (reference.tanh(x),),
     "sigmoid": lambda case, x: (reference.sigmoid(x),),
     "relu": lambda case, x: (reference.relu(x),),
+    **{name: lambda case, x: (getattr(reference, case.op)(x),) for name in SMOOTH},
     "cross_entropy": _cross_entropy,
     "value_and_gradient": _value_and_gradient,
     "hessian_mv": _hessian_mv,
@@ -346,6 +349,7 @@ PRODUCTS = {
 # op -> the name of the peers' method for all operations of its family, where there is none of its own name
 FAMILY = (
     dict.fromkeys(("softmax", "log_softmax", "tanh", "sigmoid", "relu"), "unary")
+    | dict.fromkeys(SMOOTH, "smooth")
     | dict.fromkeys(("gemm", "gemm_nt", "gemm_tn"), "product")
     | dict.fromkeys(("dense", "inference"), "forward")
     | dict.fromkeys(("layer_norm", "batch_norm"), "norm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +50,7 @@ def bench(
     json, picture = ready(Target("--json", json), Target("--plot", picture, plot.check_path), overwrite=overwrite)
     work = {"cases": case, "dtypes": [str(one) for one in dtype or DType], "threads": threads, "smoke": smoke, "rounds": rounds}
     if against is None:
-        benches.run(**work, isa=isa and str(isa), json_path=json, plot_path=picture)
+        progress = partial(typer.echo, err=True)  # tables come last, and torch.compile takes half a minute for a case
+        benches.run(**work, isa=isa and str(isa), json_path=json, plot_path=picture, progress=progress)
         return 0
     return 1 if benches.slower(benches.compare(against, **work, json_path=json), fail_below or 0.0) else 0

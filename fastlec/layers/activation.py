@@ -1,10 +1,13 @@
 """Activation: an activation as a layer by itself."""
 
+import copy
+
 import numpy as np
 
 from .. import _check
-from .._activations import ACTIVATIONS, known
+from .._activations import ACTIVATIONS, Entry, known
 from .._kernels import map as kernels
+from .._kernels.calls import Calls
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .jacobian import Jacobian
 from .planned import PlannedLayer, curved, multiply
@@ -37,7 +40,8 @@ class Activation(PlannedLayer):
     default 0.01. approximate : of "gelu", "none" or "tanh", which is "gelu_tanh". ValueError for that of another activation.
 
     Or two functions of arrays, activation and its derivative, which give arrays of x's shape: Activation(np.sin, np.cos). Such a
-    layer is computed in Python, and files do not hold it: for that, make it a class of your own (`register_layer`).
+    layer, and one whose activation it is, is computed in Python, and files do not hold it: for that, make it a class of your own
+    (`register_layer`).
 
     >>> import numpy as np
     >>> fastlec.Activation("gelu")(np.array([[-1.0, 0.0, 1.0]])).round(4)
@@ -154,6 +158,12 @@ class FunctionActivation(Activation):
         self.activation, self.derivative = activation, derivative
         PlannedLayer.__init__(self)
 
+    @property
+    def entry(self):
+        return Entry(None, lambda z, _: self.values("derivative", z))
+
+    outer_alpha = None
+
     def config(self):
         return {"activation": self.activation, "derivative": self.derivative}
 
@@ -162,23 +172,55 @@ class FunctionActivation(Activation):
         raise TypeError(f"a layer is {what}: make it a class of your own, registered by fastlec.register_layer")
 
     def evaluate(self, x):
-        return self._values("activation", x), x
+        return self.values("activation", x), x
 
     def mv(self, x, directions):
-        return self._values("derivative", x) * directions["x"]
+        return self.values("derivative", x) * directions["x"]
 
     def tmv(self, x, v, wrt):
-        return {name: self._values("derivative", x) * v for name in wrt}
+        return {name: self.values("derivative", x) * v for name in wrt}
 
     def jacobian(self, x, y, kept):
         return Jacobian(self, x, y, kept)
 
     def explicit(self, kept, name):
-        return np.diag(self._values("derivative", kept).ravel())
+        return np.diag(self.values("derivative", kept).ravel())
 
-    def _values(self, name, x):
+    def values(self, name, x):
         """What one of the functions gives of x, in x's dtype."""
         found = _check.as_array(getattr(self, name)(x), f"what {name} gave")
         if found.dtype.kind not in "fiub":
             raise TypeError(f"{name} gave dtype {found.dtype}; expected {x.dtype}")
         return _check.shape(found.astype(x.dtype, copy=False), f"what {name} gave", x.shape)
+
+
+class Activated(PlannedLayer):
+    """A layer with an activation among others. Where that is one of functions of the user's own, the layer is computed in Python
+    between lists of jobs: by _evaluate_own, _mv_own and _tmv_own, which a subclass has for this."""
+
+    @property
+    def planned(self):
+        """Whether jobs compute all of it."""
+        return not isinstance(self.activation, FunctionActivation)
+
+    @property
+    def _entry(self):
+        return entry_of(self.activation)
+
+    def _linear(self):
+        """The same layer, on the same parameters, without the activation."""
+        other = copy.copy(self)
+        vars(other).update(activation="identity", _calls=Calls())
+        return other
+
+    def evaluate(self, x):
+        return super().evaluate(x) if self.planned else self._evaluate_own(x)
+
+    def mv(self, kept, directions):
+        return super().mv(kept, directions) if self.planned else self._mv_own(kept, directions)
+
+    def tmv(self, kept, v, wrt):
+        return super().tmv(kept, v, wrt) if self.planned else self._tmv_own(kept, v, wrt)
+
+    def jacobian(self, x, y, kept):
+        return super().jacobian(x, y, kept) if self.planned else Jacobian(self, x, y, kept)

@@ -8,14 +8,15 @@ import numpy as np
 
 from .. import _check
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
-from .activation import entry_of, settled
+from .._kernels.plan import Plan
+from .activation import Activated, settled
 from .maps import Matrix, differential, plan_sum
 from .parameters import Initial
-from .planned import PlannedLayer, activated, curved, features, multiply
+from .planned import activated, computed, curved, features, multiply
 from .registry import kind
 
 
-class Affine(PlannedLayer):
+class Affine(Activated):
     """y = sigma(W x + b), where `_map` is W x as jobs and as matrices."""
 
     takes_epilogue = takes_sum = True
@@ -33,10 +34,6 @@ class Affine(PlannedLayer):
         return "b" in self.params
 
     @property
-    def _entry(self):
-        return entry_of(self.activation)
-
-    @property
     def outermost(self):
         return self._entry.code
 
@@ -49,6 +46,21 @@ class Affine(PlannedLayer):
         return self.outermost == IDENTITY
 
     linear_in_x = affine_in_theta
+
+    def _evaluate_own(self, x):
+        z, _ = self._linear().evaluate(x)
+        return self.activation.values("activation", z), (x, z)
+
+    def _mv_own(self, kept, directions):
+        dz = computed(kept[0].dtype, kept[1].shape, lambda plan, dz: self._linear().plan_mv(plan, kept, directions, dz))
+        return self._entry.slope(kept[1]) * dz
+
+    def _tmv_own(self, kept, v, wrt):
+        (x, z), plan = kept, Plan(v.dtype.num)
+        out = {name: plan.empty(*(x if name == "x" else self.params[name]).shape) for name in wrt}
+        self._linear().plan_tmv(plan, kept, self._entry.slope(z) * v, out)
+        plan.run()
+        return out
 
     def plan_forward(self, plan, x, y):
         after, of = activated(plan, y, self.params.get("b"), self._entry)

@@ -74,8 +74,10 @@ class PlannedLayer(Layer):
         definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT + _PLANNING}
         own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
         cls._overridden = own.intersection(_CONTRACT)
-        cls.planned = not cls._overridden
-        cls._plans_itself, cls._own_methods = cls.planned and not own.isdisjoint(_PLANNING), own
+        if cls._overridden:
+            cls.planned = False
+        cls._plans_itself = not cls._overridden and not own.isdisjoint(_PLANNING)
+        cls._own_methods = own
         for name in _CLAIMS if own else ():  # what fastlec's class says holds for its own methods
             if next(base for base in cls.__mro__ if name in vars(base))._of_fastlec:
                 setattr(cls, name, False)
@@ -408,6 +410,15 @@ def curved(plan, v, dv, of, dof, entry):
     else:
         curvature.activation(plan, entry.code, v, dv, of, dof, out, entry.alpha)
     return out
+
+
+def computed(dtype, shape, add):
+    """An array of this shape, filled by the jobs that add(plan, array) adds."""
+    plan = Plan(dtype.num)
+    found = plan.empty(*shape)
+    add(plan, found)
+    plan.run()
+    return found
 
 
 def multiply(plan, v, out, after=None):

@@ -8,17 +8,18 @@ import numpy as np
 from .. import _check
 from .._geometry import pair
 from .._kernels.epilogue import KEEP_Z, Epilogue
+from .._kernels.plan import Plan
 from ..convolution import algorithm_code
-from .activation import entry_of, settled
+from .activation import Activated, settled
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
-from .planned import PlannedLayer, activated, curved, features, images, multiply
+from .planned import activated, computed, curved, features, images, multiply
 from .registry import kind
 
 RESIDUAL_GAIN = 0.1  # of W2: a deep network starts near the identity, and its steps stay bounded (Zhang, Dauphin and Ma 2019)
 
 
-class _Hidden(PlannedLayer):
+class _Hidden(Activated):
     """W1, b, W2 and h = sigma(W1 x + b), of which y is made; `_first` and `_second` are the maps of W1 and W2.
 
     Kept are x, h and what sigma' follows from, `of`: h itself, or W1 x + b."""
@@ -30,13 +31,36 @@ class _Hidden(PlannedLayer):
         params = {"W1": Initial(shape1, self._entry.gain), "b": Initial(shape1[:1]), "W2": Initial(shape2, gain2)}
         super().__init__(params, dtype=dtype, rng=rng)
 
-    @property
-    def _entry(self):
-        return entry_of(self.activation)
+    def _evaluate_own(self, x):
+        shape = self._first.output_shape(x, self.params["W1"])
+        z = computed(x.dtype, shape, lambda plan, z: self._linear()._plan_hidden(plan, x, z))
+        h = self.activation.values("activation", z)
+        shape = len(x), *self.output_shape(x.shape[1:])
+        return computed(x.dtype, shape, lambda plan, y: self._plan_above(plan, x, h, y)), (x, h, z)
 
-    def _plan_hidden(self, plan, x):
+    def _mv_own(self, kept, directions):
+        (x, h, z), dh = kept, None
+        if directions.keys() & {"x", "W1", "b"}:
+            dh = computed(h.dtype, h.shape, lambda plan, dh: self._linear()._plan_hidden_mv(plan, x, z, directions, dh))
+            dh *= self._entry.slope(z)
+        shape = len(x), *self.output_shape(x.shape[1:])
+        return computed(x.dtype, shape, lambda plan, dy: self._plan_above_mv(plan, x, h, directions, dh, dy))
+
+    def _tmv_own(self, kept, v, wrt):
+        (x, h, z), plan, g = kept, Plan(v.dtype.num), None
+        if not {"x", "W1", "b"}.isdisjoint(wrt):
+            g = computed(h.dtype, h.shape, lambda plan, g: self._plan_to_hidden(plan, v, g, Epilogue()))
+            g *= self._entry.slope(z)
+        out = {name: plan.empty(*(x if name == "x" else self.params[name]).shape) for name in wrt}
+        if "b" in out:
+            self._first.bias(plan, g, out["b"])
+        self._plan_below(plan, x, h, v, g, out, None)
+        plan.run()
+        return out
+
+    def _plan_hidden(self, plan, x, h=None):
         W1, b, _ = self.params.values()
-        h = plan.empty(*self._first.output_shape(x, W1))
+        h = plan.empty(*self._first.output_shape(x, W1)) if h is None else h
         after, of = activated(plan, h, b, self._entry)
         self._first.forward(plan, x, W1, h, after)
         return h, of
@@ -53,16 +77,39 @@ class _Hidden(PlannedLayer):
         multiply(plan, dz, dh, Epilogue(**self._entry.after(of)))
         return dz
 
-    def _plan_curved_hidden(self, plan, x, g, dg, directions, out, dx_terms, **parts):
-        """The derivatives by x, W1 and b, where g is what comes back to W1 x + b; dx_terms: what else that by x is the sum of."""
-        if "b" in out:
-            self._first.bias(plan, dg, out["b"])
-        if "x" in out:
-            terms = differential(self._first.backward, g, self.params["W1"], dg, directions.get("W1"))
-            plan_sum(plan, dx_terms + terms, out["x"], **parts)
-        if "W1" in out:
-            dx = directions.get("x")
-            self._first.weights_sum(plan, [(dg, x)] if dx is None else [(dg, x), (g, dx)], out["W1"])
+    def plan_mv(self, plan, kept, directions, dy):
+        self.plan_tangent(plan, kept, directions, dy)
+
+    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+        x, h, of = kept
+        u, g = self._plan_share(plan, v, h), plan.empty(*h.shape)
+        self._first.bias(plan, u, out.get("b"), g=g, after=Epilogue(**self._entry.after(of)))
+        self._plan_below(plan, x, h, v, g, out, None)
+        return v, u, g
+
+    def plan_samples(self, plan, y, kept, v, out, samples):
+        (x, h, _), (_, _, g) = kept, self.plan_adjoint(plan, y, kept, v, out, ())
+        self._first.samples(plan, "W1", g, x, samples)
+        self._first.bias_samples(plan, "b", g, samples)
+        self._second.samples(plan, "W2", v, self._second_takes(x, h), samples)
+
+    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        """With u what comes back to h, and g = sigma' u: each product of these, v, weights and what these multiply is derived."""
+        (x, h, of), (v, u, g), (directions, dh, dof) = kept, adjoint, tangent
+        dx = directions.get("x")
+        if out.keys() & {"x", "W1", "b"}:
+            du = self._plan_share_along(plan, v, dv, h, directions)
+            dg = curved(plan, u, du, of, dof, self._entry)
+            if "b" in out:
+                self._first.bias(plan, dg, out["b"])
+            if "x" in out:
+                terms = differential(self._first.backward, g, self.params["W1"], dg, directions.get("W1"))
+                self._plan_dx_along(plan, terms, v, dv, directions, out["x"])
+            if "W1" in out:
+                self._first.weights_sum(plan, [(dg, x)] if dx is None else [(dg, x), (g, dx)], out["W1"])
+        if "W2" in out:
+            taken, moved = self._second_takes(x, h), self._second_takes(dx, dh)
+            self._second.weights_sum(plan, [(dv, taken)] if moved is None else [(dv, taken), (v, moved)], out["W2"])
 
     def _by_hidden(self, x, of, name):
         """The Jacobian of h by x, W1 or b."""
@@ -78,11 +125,11 @@ class _Identity(_Hidden):
 
     def plan_forward(self, plan, x, y):
         h, of = self._plan_hidden(plan, x)
-        self._second.forward(plan, h, self.params["W2"], y, Epilogue(residual=x))
+        self._plan_above(plan, x, h, y)
         return x, h, of
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self.plan_tangent(plan, kept, directions, dy)
+    def _plan_above(self, plan, x, h, y):
+        self._second.forward(plan, h, self.params["W2"], y, Epilogue(residual=x))
 
     def plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
@@ -90,52 +137,54 @@ class _Identity(_Hidden):
         if directions.keys() & {"x", "W1", "b"}:
             dh = plan.empty(*h.shape)
             dof = self._plan_hidden_mv(plan, x, of, directions, dh)
-        terms = differential(self._second.forward, h, self.params["W2"], dh, directions.get("W2"))
-        plan_sum(plan, terms, dy, residual=directions.get("x"))
+        self._plan_above_mv(plan, x, h, directions, dh, dy)
         return directions, dh, dof
 
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
-        (x, h, of), (W1, _, W2) = kept, self.params.values()
-        u, g = plan.empty(*h.shape), plan.empty(*h.shape)
-        self._second.backward(plan, v, W2, u)
-        self._first.bias(plan, u, out.get("b"), g=g, after=Epilogue(**self._entry.after(of)))
-        if "x" in out:
-            self._first.backward(plan, g, W1, out["x"], Epilogue(residual=v))
-        if "W1" in out:
-            self._first.weights(plan, g, x, out["W1"])
-        if "W2" in out:
-            self._second.weights(plan, v, h, out["W2"])
-        return v, u, g
-
-    def plan_samples(self, plan, y, kept, v, out, samples):
-        (x, h, _), (_, _, g) = kept, self.plan_adjoint(plan, y, kept, v, out, ())
-        self._first.samples(plan, "W1", g, x, samples)
-        self._first.bias_samples(plan, "b", g, samples)
-        self._second.samples(plan, "W2", v, h, samples)
-
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
-        (x, h, of), (v, u, g), (directions, dh, dof) = kept, adjoint, tangent
-        if out.keys() & {"x", "W1", "b"}:
-            du = plan.empty(*h.shape)
-            plan_sum(plan, differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2")), du)
-            dg = curved(plan, u, du, of, dof, self._entry)
-            self._plan_curved_hidden(plan, x, g, dg, directions, out, [], residual=dv)
-        if "W2" in out:
-            self._second.weights_sum(plan, [(dv, h)] if dh is None else [(dv, h), (v, dh)], out["W2"])
+    def _plan_above_mv(self, plan, x, h, directions, dh, dy):
+        terms = differential(self._second.forward, h, self.params["W2"], dh, directions.get("W2"))
+        plan_sum(plan, terms, dy, residual=directions.get("x"))
 
     def plan_tmv(self, plan, kept, v, out, after=None):
-        (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
+        (x, h, of), g = kept, None
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._second.backward(plan, v, W2, g, Epilogue(**self._entry.after(of)))
+            self._plan_to_hidden(plan, v, g, Epilogue(**self._entry.after(of)))
             if "b" in out:
-                self._first.bias(plan, g, out["b"], update)
-            if "x" in out:
-                self._first.backward(plan, g, W1, out["x"], following(after, residual=v))
-            if "W1" in out:
-                self._first.weights(plan, g, x, out["W1"], Epilogue(update=update))
+                self._first.bias(plan, g, out["b"], self.steps(out))
+        self._plan_below(plan, x, h, v, g, out, after)
+
+    def _plan_to_hidden(self, plan, v, g, after):
+        """g = the part of h in J' v, and the epilogue."""
+        self._second.backward(plan, v, self.params["W2"], g, after)
+
+    def _plan_below(self, plan, x, h, v, g, out, after):
+        """What follows from g, but for b."""
+        W1, update = self.params["W1"], self.steps(out)
+        if "x" in out:
+            self._first.backward(plan, g, W1, out["x"], following(after, residual=v))
+        if "W1" in out:
+            self._first.weights(plan, g, x, out["W1"], Epilogue(update=update))
         if "W2" in out:
             self._second.weights(plan, v, h, out["W2"], Epilogue(update=update))
+
+    def _second_takes(self, x, h):
+        return h
+
+    def _plan_share(self, plan, v, h):
+        """What comes back to h, of v."""
+        u = plan.empty(*h.shape)
+        self._plan_to_hidden(plan, v, u, None)
+        return u
+
+    def _plan_share_along(self, plan, v, dv, h, directions):
+        """The derivative of that."""
+        du = plan.empty(*h.shape)
+        plan_sum(plan, differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2")), du)
+        return du
+
+    def _plan_dx_along(self, plan, terms, v, dv, directions, dx):
+        """The derivative of J' v by x, of which the part through h is the sum of the terms."""
+        plan_sum(plan, terms, dx, residual=dv)
 
     def explicit(self, kept, name):
         """That of h, times W2 from the left; by x the identity is added."""
@@ -152,64 +201,60 @@ class _Projected(_Hidden):
 
     def plan_forward(self, plan, x, y):
         h, of = self._plan_hidden(plan, x)
-        self._second.forward(plan, x, self.params["W2"], y, Epilogue(residual=h))
+        self._plan_above(plan, x, h, y)
         return x, h, of
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self.plan_tangent(plan, kept, directions, dy)
+    def _plan_above(self, plan, x, h, y):
+        self._second.forward(plan, x, self.params["W2"], y, Epilogue(residual=h))
 
     def plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
-        terms = differential(self._second.forward, x, self.params["W2"], directions.get("x"), directions.get("W2"))
         dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
-            dh = plan.empty(*h.shape) if terms else dy
+            dh = plan.empty(*h.shape) if directions.keys() & {"x", "W2"} else dy
             dof = self._plan_hidden_mv(plan, x, of, directions, dh)
+        self._plan_above_mv(plan, x, h, directions, dh, dy)
+        return directions, dh, dof
+
+    def _plan_above_mv(self, plan, x, h, directions, dh, dy):
+        terms = differential(self._second.forward, x, self.params["W2"], directions.get("x"), directions.get("W2"))
         if terms:
             plan_sum(plan, terms, dy, residual=dh)
-        return directions, dof
-
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
-        (x, h, of), (W1, _, W2) = kept, self.params.values()
-        g = plan.empty(*h.shape)
-        self._first.bias(plan, v, out.get("b"), g=g, after=Epilogue(**self._entry.after(of)))
-        if "x" in out:
-            self._second.backward(plan, v, W2, out["x"])
-            self._first.backward(plan, g, W1, out["x"], Epilogue(accumulate=True))
-        if "W1" in out:
-            self._first.weights(plan, g, x, out["W1"])
-        if "W2" in out:
-            self._second.weights(plan, v, x, out["W2"])
-        return v, g
-
-    def plan_samples(self, plan, y, kept, v, out, samples):
-        x, (_, g) = kept[0], self.plan_adjoint(plan, y, kept, v, out, ())
-        self._first.samples(plan, "W1", g, x, samples)
-        self._first.bias_samples(plan, "b", g, samples)
-        self._second.samples(plan, "W2", v, x, samples)
-
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
-        (x, _, of), (v, g), (directions, dof) = kept, adjoint, tangent
-        if out.keys() & {"x", "W1", "b"}:
-            dg = curved(plan, v, dv, of, dof, self._entry)
-            terms = differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2"))
-            self._plan_curved_hidden(plan, x, g, dg, directions, out, terms)
-        if "W2" in out:
-            dx = directions.get("x")
-            self._second.weights_sum(plan, [(dv, x)] if dx is None else [(dv, x), (v, dx)], out["W2"])
+        elif dh is not dy:
+            multiply(plan, dh, dy)
 
     def plan_tmv(self, plan, kept, v, out, after=None):
-        (x, h, of), (W1, _, W2), update = kept, self.params.values(), self.steps(out)
+        (x, h, of), g = kept, None
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._first.bias(plan, v, out.get("b"), update, g=g, after=Epilogue(**self._entry.after(of)))
-            if "x" in out:
-                self._second.backward(plan, v, W2, out["x"])
-                self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
-            if "W1" in out:
-                self._first.weights(plan, g, x, out["W1"], Epilogue(update=update))
+            self._first.bias(plan, v, out.get("b"), self.steps(out), g=g, after=Epilogue(**self._entry.after(of)))
+        self._plan_below(plan, x, h, v, g, out, after)
+
+    def _plan_to_hidden(self, plan, v, g, after):
+        multiply(plan, v, g, after)
+
+    def _plan_below(self, plan, x, h, v, g, out, after):
+        W1, _, W2 = self.params.values()
+        update = self.steps(out)
+        if "x" in out:
+            self._second.backward(plan, v, W2, out["x"])
+            self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
+        if "W1" in out:
+            self._first.weights(plan, g, x, out["W1"], Epilogue(update=update))
         if "W2" in out:
             self._second.weights(plan, v, x, out["W2"], Epilogue(update=update))
+
+    def _second_takes(self, x, h):
+        return x
+
+    def _plan_share(self, plan, v, h):
+        return v
+
+    def _plan_share_along(self, plan, v, dv, h, directions):
+        return dv
+
+    def _plan_dx_along(self, plan, terms, v, dv, directions, dx):
+        plan_sum(plan, [*differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2")), *terms], dx)
 
     def explicit(self, kept, name):
         """That of h; by x that of W2 x is added."""

@@ -9,6 +9,8 @@ what NumPy checks.  NaN and infinity behave as in ``scipy.special``, without war
 from .activations import (
     elu,
     elu_derivative,
+    erf,
+    erf_derivative,
     gelu,
     gelu_derivative,
     identity,
@@ -143,6 +145,8 @@ __all__ = [
     "dropout_mask",
     "elu",
     "elu_derivative",
+    "erf",
+    "erf_derivative",
     "filter2d",
     "gelu",
     "gelu_derivative",

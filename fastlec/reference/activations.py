@@ -44,7 +44,7 @@ def relu_derivative(x):
     return np.where(np.isnan(x), x, (x > 0).astype(np.float64))
 
 
-_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+_erf, _erfc = (np.vectorize(f, otypes=[np.float64]) for f in (math.erf, math.erfc))
 _GELU = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715  # of z = 2 u in the approximation by tanh
 
 
@@ -98,6 +98,17 @@ def elu_derivative(x, alpha=1.0):
     """1 where x > 0, else alpha exp(x)."""
     (x,) = float64(x=x)
     return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0.0)))
+
+
+def erf(x):
+    """The error function."""
+    return _erf(*float64(x=x))
+
+
+def erf_derivative(x):
+    """2 exp(-x^2) / sqrt(pi)."""
+    (x,) = float64(x=x)
+    return 2 / math.sqrt(math.pi) * np.exp(-(x**2))
 
 
 def leaky_relu(x, negative_slope=0.01):

@@ -561,6 +561,7 @@ CHECKS = {
     "softmax_cross_entropy of probabilities": partial(_cross_entropy, True, False),
     "softmax_cross_entropy of probabilities, weighted": partial(_cross_entropy, True, True),
     **{name: partial(_activation, name) for name in ACTIVATIONS if name != "gelu_tanh"},
+    "erf": partial(_activation, "erf"),
     "gelu by tanh": partial(_activation, "gelu", approximate="tanh"),
     "elu with alpha": partial(_activation, "elu", alpha=1.5),
     "leaky_relu with negative_slope": partial(_activation, "leaky_relu", negative_slope=0.3),

@@ -26,6 +26,8 @@ class Fastlec(Peer):
             return lambda: function(x, out=out)
         return (lambda: function(x, out=out)) if axis == -1 else (lambda: function(x, axis=axis, out=out))
 
+    smooth = unary
+
     def cross_entropy(self, case, logits, labels, out):
         function = self.lib.softmax_cross_entropy
         return lambda: function(logits, labels, grad_out=out)

@@ -1,12 +1,13 @@
 """JAX, in both layouts of images."""
 
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
 
 from ..image_nets import Conv, Flatten, Pool, shapes
 from ..images import PAD, as_planes, from_planes
-from ..kinds import unpack
+from ..kinds import SMOOTH, unpack
 from ..nets import RATE, Dense, split
 from ..norms import EPS
 from .base import ImagesOnly, Peer, added, flat
@@ -22,14 +23,14 @@ class JAX(Peer):
     name, module = "JAX", "jax"
     # That is for what XLA compiles. The kernels that it calls (products, convolutions, sums, softmax) choose by themselves.
     HELD = MappingProxyType({"avx2": {"XLA_FLAGS": added("XLA_FLAGS", "--xla_cpu_max_isa=AVX2")}})
-    NOT_HELD = "has a switch only for what XLA compiles itself: takes part at tanh, sigmoid and relu alone"
+    NOT_HELD = "has a switch only for what XLA compiles itself: takes part at elementwise functions alone"
 
     def __init__(self, threads):
         super().__init__(threads)
         self.lib.config.update("jax_enable_x64", True)
 
     def offered(self, case):
-        return None if self.held and case.op not in ("tanh", "sigmoid", "relu") else super().offered(case)
+        return None if self.held and case.op not in ("tanh", "sigmoid", "relu", *SMOOTH) else super().offered(case)
 
     def take(self, array):
         return self.lib.numpy.asarray(array)
@@ -64,6 +65,10 @@ class JAX(Peer):
             "relu": nn.relu,
         }[case.op]
         return self._jitted(work, (x,), out)
+
+    def smooth(self, case, x, out):
+        nn = self.lib.nn
+        return self._jitted(partial(nn.gelu, approximate=False) if case.op == "gelu" else getattr(nn, case.op), (x,), out)
 
     def _loss_and_residual(self, logits, labels):
         p = self.lib.nn.softmax(logits)

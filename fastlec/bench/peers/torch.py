@@ -68,6 +68,14 @@ class PyTorch(Peer):
         work = self.compiled(work)
         return lambda: work(x, out)
 
+    def smooth(self, case, x, out):
+        function = getattr(self.lib.ops.aten, case.op)
+        if out is None:
+            work = self.compiled(lambda x: function(x))
+            return lambda: work(x)
+        work = self.compiled(lambda x, out: function.out(x, out=out))
+        return lambda: work(x, out)
+
     def cross_entropy(self, case, logits, labels, out):
         work = self.compiled(lambda logits, labels, out: self._loss_and_residual(logits, labels, 1, out))
         return lambda: work(logits, labels, out)
