@@ -189,6 +189,10 @@ class Layer(Fixed):
         hidden = max((len(a) for a in self.params.values() if a.ndim), default=1) * math.prod(shape[1:])
         return max(hidden, math.prod(shape), 1)
 
+    def _values(self, shape):
+        """The values that are computed of one sample of this shape."""
+        return self._widest(shape)
+
     def prepared(self, x):
         """(the layer, x): both in the dtype to compute in (np.result_type of x and the parameters), x plain and of a shape that
         the layer takes. A copy is made only where it must be."""

@@ -279,6 +279,12 @@ class Network(PlannedLayer):
             most, shape = max(most, layer._widest(shape)), layer.output_shape(shape)
         return most
 
+    def _values(self, shape):
+        total = 0
+        for layer in self.layers:
+            total, shape = total + layer._values(shape), layer.output_shape(shape)
+        return total
+
     @property
     def affine_in_theta(self):
         """Whether f(theta, x) is affine in theta: one layer, such as a `Dense` or `Conv2d` with "identity", has parameters and is
