@@ -104,7 +104,8 @@ class Jacobian:
 
     def _sample_norms(self, v, wrt):
         found = self._per_sample(v, wrt)
-        return sum(((a.reshape(len(v), -1).astype(np.float64) ** 2).sum(axis=1) for a in found.values()), np.zeros(len(v)))
+        squares = (np.square(a, dtype=np.float64).sum(axis=tuple(range(1, a.ndim))) for a in found.values())
+        return sum(squares, np.zeros(len(v)))
 
     def mv_many(self, **directions):
         """J times several directions: arrays (k, *shape of the variable), k directions, to (k, *y.shape). Their sum where
@@ -149,7 +150,7 @@ class Jacobian:
         parameter, (m, outputs, its size). ValueError where samples depend on each other; MemoryError above 2 GiB."""
         shape, m = self.shape_of(name), len(self.y)
         self._check_uncoupled("blocks of the Jacobian")
-        outputs, inputs = self.y[:1].size if m else math.prod(self.y.shape[1:]), math.prod(shape[1:] if name == "x" else shape)
+        outputs, inputs = math.prod(self.y.shape[1:]), math.prod(shape[1:] if name == "x" else shape)
         if m * outputs * inputs * self.y.itemsize > MATRIX_BYTES:
             raise MemoryError(f"the Jacobians by {name!r} of {m} samples are larger than 2 GiB; use mv, tmv or operator")
         if name != "x":
@@ -166,8 +167,8 @@ class Jacobian:
         found = np.empty((len(self.y), outputs, inputs), self.y.dtype)
         for j in range(outputs):
             unit = np.zeros(self.y.shape, self.y.dtype)
-            unit.reshape(len(unit), -1)[:, j] = 1
-            found[:, j] = self._per_sample(unit, (name,))[name].reshape(len(unit), -1)
+            unit.reshape(len(unit), outputs)[:, j] = 1
+            found[:, j] = self._per_sample(unit, (name,))[name].reshape(len(unit), inputs)
         return found
 
     def hessian_mv(self, v, wrt=None, **directions):
@@ -239,6 +240,8 @@ class Jacobian:
         from .._operator import Operator
 
         names = _check.names(name, "name")
+        if not names:
+            raise ValueError(f"name is empty; expected one or more of {', '.join(self.variables)}")
         shapes = {name: tuple(self.shape_of(name)) for name in names}
         sizes = [math.prod(shape) for shape in shapes.values()]
         ends = np.cumsum(sizes)
@@ -260,7 +263,7 @@ class Jacobian:
             lambda v: self.mv(**split(v)),
             lambda u: joined(self.tmv(u.reshape(self.y.shape), tuple(shapes)), ()),
             lambda V: self.mv_many(**split(V)),
-            lambda U: joined(self.tmv_many(U.reshape(-1, *self.y.shape), tuple(shapes)), (len(U),)),
+            lambda U: joined(self.tmv_many(U.reshape(len(U), *self.y.shape), tuple(shapes)), (len(U),)),
             name=f"Jacobian of {type(self.layer).__name__} by {', '.join(shapes)}",
         )
 
@@ -319,6 +322,15 @@ class Held:
 
     def __del__(self):
         self._calls.give(self._plan)
+
+    def __reduce__(self):  # copies and pickles have arrays of their own, and hold no plan
+        return type(None), ()
+
+
+def chunks(k, n_bytes):
+    """Slices of k directions that are planned together, few enough for memory and caches: one takes about n_bytes."""
+    size = min(max(MANY_BYTES // max(n_bytes, 1), 1), MOST_DIRECTIONS)
+    return [slice(i, min(i + size, k)) for i in range(0, k, size)]
 
 
 class PlannedJacobian(Jacobian):
@@ -407,10 +419,7 @@ class PlannedJacobian(Jacobian):
         return found
 
     def _chunks(self, k):
-        """Slices of k directions that are planned together: few enough for memory and caches."""
-        values = len(self.y) * self.layer._widest(self.x.shape[1:]) * self.y.itemsize
-        size = min(max(MANY_BYTES // max(values, 1), 1), MOST_DIRECTIONS)
-        return [slice(i, min(i + size, k)) for i in range(0, k, size)]
+        return chunks(k, len(self.y) * self.layer._kept_values(self.x.shape[1:]) * self.y.itemsize)
 
     def _per_sample(self, v, wrt):
         if not self._plans_samples(wrt):
@@ -438,23 +447,35 @@ class PlannedJacobian(Jacobian):
     def _parameter_blocks(self, name, outputs, inputs):
         if not self._plans_samples((name,)):
             return super()._parameter_blocks(name, outputs, inputs)
-        m, shape = len(self.y), self.shape_of(name)
+        m, parts = len(self.y), self._chunks(outputs)
+        if len(parts) == 1:
+            return self._some_blocks(name, (m, outputs, inputs), range(outputs))
+        found = np.empty((m, outputs, inputs), self.y.dtype)
+        for part in parts:
+            found[:, part] = self._some_blocks(name, found.shape, range(outputs)[part])
+        return found
+
+    def _some_blocks(self, name, shape, part):
+        """What `_parameter_blocks` has, of this shape, for some of the outputs."""
+        m, outputs, inputs = shape
 
         def add(plan, found):
-            for j in range(outputs):
+            for i, j in enumerate(part):
                 unit = plan.empty(*self.y.shape)
                 unit[...] = 0
-                unit.reshape(m, -1)[:, j] = 1
-                arrays = self.by_variable_many({name: found[:, j].reshape(m, *shape)})
+                unit.reshape(m, outputs)[:, j] = 1
+                arrays = self.by_variable_many({name: found[:, i].reshape(m, *self.shape_of(name))})
                 self.layer.plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
 
-        key = "blocks", name, settings()
-        return self._calls.results(key, self.y.dtype.num, (), ((m, outputs, inputs),), (None,), add)[0]
+        key = "blocks", name, part, settings()
+        return self._calls.results(key, self.y.dtype.num, (), ((m, len(part), inputs),), (None,), add)[0]
 
     def _plans_samples(self, wrt):
         return self.layer.plans_second and "tmv" not in self.layer._overridden and self.are_apart(wrt)
 
     def _hessian_mv(self, v, wrt, directions):
+        if "hessian_mv" in self.layer._overridden:
+            return super()._hessian_mv(v, wrt, directions)
         if not self.layer.plans_second:
             return differences(self, v, wrt, self.by_variable(directions))
         if not self.are_apart(wrt):

@@ -18,7 +18,7 @@ from .jacobian import Held, PlannedJacobian, Point
 from .parameters import Parameters, Unseeded, check_params, make
 from .registry import NO_SETTINGS
 
-_CONTRACT = ("evaluate", "mv", "tmv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
+_CONTRACT = ("evaluate", "mv", "tmv", "hessian_mv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
 _SECOND = ("plan_tangent", "plan_adjoint", "plan_curved", "plan_samples")
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape", *_SECOND)  # which jobs
 # what is said of these methods
@@ -71,7 +71,7 @@ class PlannedLayer(Layer):
         if cls._of_fastlec:
             cls._settings = tuple(name for name in inspect.signature(cls).parameters if name not in NO_SETTINGS)
             return
-        definers = {name: next(base for base in cls.__mro__ if name in vars(base)) for name in _CONTRACT + _PLANNING}
+        definers = {name: next((base for base in cls.__mro__ if name in vars(base)), Layer) for name in _CONTRACT + _PLANNING}
         own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
         cls._overridden = own.intersection(_CONTRACT)
         if cls._overridden:

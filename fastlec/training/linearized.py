@@ -15,7 +15,7 @@ import numpy as np
 
 from .._kernels.calls import Calls, key_of, same
 from .._kernels.plan import Plan
-from ..layers.jacobian import Held
+from ..layers.jacobian import Held, chunks
 from ..layers.parameters import views
 from . import losses
 
@@ -29,6 +29,7 @@ class _Planned:
     class Point(NamedTuple):
         net: object
         inputs: tuple  # theta, X, y and weights: copies
+        current: tuple  # these and the buffers, of which all follows
         output: np.ndarray
         kept: object
         v: np.ndarray  # the loss's gradient by the output
@@ -38,10 +39,11 @@ class _Planned:
     def __init__(self, f, inputs):
         key = key_of("at", inputs, ())
         plan = f._points.find(key)
-        known = plan is not None and all(map(same, plan.state.inputs, inputs))
+        current = (*inputs, *f.net.buffers.values())
+        known = plan is not None and all(map(same, plan.state.current, current))
         if not known:
             plan = plan or self._new(f, inputs, key)
-            for own, a in zip(plan.state.inputs, inputs, strict=True):
+            for own, a in zip(plan.state.current, current, strict=True):
                 np.copyto(own, a)
             plan.value = plan.run()
         self.loss_function, self.at, self.value, self.n_bytes = f.loss, plan.state, plan.value, plan.n_bytes
@@ -52,14 +54,13 @@ class _Planned:
         theta, X, y, *weight = map(np.empty_like, inputs)
         plan = Plan(theta.dtype.num)
         net = f.net._bound_to(theta, own=True)
-        for own, buffer in zip(net.buffers.values(), f.net.buffers.values(), strict=True):
-            np.copyto(own, buffer)
         output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
         kept, v = net.plan_forward(plan, X, output), plan.empty(*output.shape)
         f.loss.plan(plan, output, y, v, *weight)
         adjoint = net.plan_adjoint(plan, output, kept, v, {}, tuple(net.params))
         plan.key = key
-        plan.state = _Planned.Point(net, (theta, X, y, *weight), output, kept, v, adjoint, Calls(4, 1 << 26))
+        inputs, calls = (theta, X, y, *weight), Calls(4, 1 << 26)
+        plan.state = _Planned.Point(net, inputs, (*inputs, *net.buffers.values()), output, kept, v, adjoint, calls)
         return plan
 
     def gradient(self):
@@ -90,7 +91,11 @@ class _Planned:
                 else:
                     at.net.plan_backward(plan, at.output, at.kept, dv, results)
 
-        return at.calls.results(key_of(("product", exact), (V,), ()), V.dtype.num, (V,), (V.shape,), (None,), add)[0]
+        found = Plan(V.dtype.num).empty(*V.shape)
+        for part in chunks(len(V), self.n_bytes):
+            key, given, out = ("product", exact), (V[part],), found[part]
+            at.calls.results(key_of(key, given, ()), V.dtype.num, given, (out.shape,), (out,), add)
+        return found
 
 
 class _InPython:
@@ -101,7 +106,7 @@ class _InPython:
     def __init__(self, f, inputs):
         theta, X, y, *weight = inputs
         self.loss_function, self.y, self.weight = f.loss, y, weight[0] if weight else None
-        self.output, self.jac = f.net.with_theta(theta.copy()).linearize(X.copy())
+        self.output, self.jac = f.net._bound_to(theta.copy(), own=True).linearize(X.copy())
         self.value, self.v = losses.value_and_gradient(f.loss, self.output, y, self.weight)
 
     def gradient(self):
@@ -121,7 +126,8 @@ class Linearized:
     """F at theta, linearized once: what `Objective.at` gives.
 
     theta : a copy. value : F(theta), a float. gradient : that of F, as long as theta. All products are exact but for rounding, and
-    know weights and l2; what is written into theta, samples or the network's buffers later changes nothing here.
+    know weights and l2; what is written into theta, samples or the network's buffers later changes nothing here. Large data is kept
+    in part: the rest is computed anew for each product, from the samples and buffers as they are then.
 
     >>> import numpy as np
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
@@ -200,8 +206,8 @@ class Linearized:
     def _products(self, exact, V):
         f = self._f
         if not hasattr(f.loss, "hessian_mv"):
-            what = f"{'Hessian' if exact else 'Gauss-Newton'} products need it"
-            raise TypeError(f"loss is a {type(f.loss).__name__}, which has no hessian_mv; {what}")
+            what = "Hessian" if exact else "Gauss-Newton"
+            raise TypeError(f"loss is a {type(f.loss).__name__}, which has no hessian_mv; {what} products need it")
         V = np.ascontiguousarray(V, f.dtype)
         total = self._sum(lambda point: point.product(exact, V))
         if f._penalty is not None:

@@ -1,5 +1,8 @@
 """Second derivatives: `Jacobian.hessian_mv` of every layer, exact Hessian and Gauss-Newton products of objectives."""
 
+import copy
+import pickle
+
 import nets
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from fastlec import (
     Conv2d,
     ConvResidual,
     Dense,
+    Dropout,
     Flatten,
     Huber,
     Layer,
@@ -178,10 +182,32 @@ def test_the_same_bits_for_any_number_of_threads(isa, dtype, alone):
 
 def test_no_samples():
     net, x = deep(training=False)
-    _, jac = net.linearize(x[:0])
+    y, jac = net.linearize(x[:0])
     found = jac.hessian_mv(np.empty((0, 3)), theta=np.ones(net.n_params))
     assert found["x"].shape == (0, 1, 8, 8)
     assert not any(a.any() for a in found.values())
+    assert jac.blocks("x").shape == (0, 3, 64)
+    assert jac.blocks("theta").shape == (0, 3, net.n_params)
+    assert jac.sample_norms(y).shape == (0,)
+    assert jac.tmv(y, "0.W", per_sample=True)["0.W"].shape == (0, 3, 1, 3, 3)
+    A = jac.operator(("x", "theta"))
+    assert not (A.T @ np.empty((0, 2))).any()
+    assert (A @ np.ones((net.n_params, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda a: pickle.loads(pickle.dumps(a))])
+def test_copies_and_pickles_of_points(how):
+    net, x = mixed()
+    f = Objective(net, SoftmaxCrossEntropy(), x, np.arange(4) % 3)
+    jac, at, d = net.linearize(x)[1], f.at(net.theta), np.linspace(-1, 1, net.n_params)
+    expected = jac.hessian_mv(jac.y, theta=d)["x"], jac.mv(theta=d), at.hessian_mv(d)
+    for jac_copy, at_copy in ((how(jac), how(at)), (jac, at)):  # the copies are gone when the others compute
+        assert_array_equal(jac_copy.hessian_mv(jac.y, theta=d)["x"], expected[0])
+        assert_array_equal(jac_copy.mv(theta=d), expected[1])
+        assert_array_equal(at_copy.hessian_mv(d), expected[2])
+        del jac_copy, at_copy
+        net.linearize(2 * x)
+        f.at(2 * net.theta)
 
 
 def test_the_point_stays_where_it_was():
@@ -209,6 +235,24 @@ class Exact(nets.Cube):
 class Wrong(nets.Cube):
     def hessian_mv(self, x, v, directions, wrt):
         return {}
+
+
+class OwnHessian(Dense):
+    def hessian_mv(self, kept, v, directions, wrt):
+        return {name: np.full_like({"x": kept[0], **self.params}[name], 7) for name in wrt}
+
+
+class OwnProducts(OwnHessian):
+    def tmv(self, kept, v, wrt):
+        return Dense(self.n_in, self.n_out).with_params(dict(self.params)).tmv(kept, v, wrt)
+
+
+@pytest.mark.parametrize("kind", [OwnHessian, OwnProducts])
+def test_a_subclass_may_have_second_derivatives_of_its_own(kind):
+    x, v = np.ones((2, 3)), np.ones((2, 4))
+    layer = kind(3, 4, rng=0)
+    for found in (layer.linearize(x)[1].hessian_mv(v, x=x), Network([layer]).linearize(x)[1].hessian_mv(v, x=x)):
+        assert all((a == 7).all() for a in found.values())
 
 
 @pytest.mark.parametrize(("kind", "digits"), [(nets.Cube, 1e-7), (Exact, 1e-13)])
@@ -326,6 +370,18 @@ def test_parts_of_large_data_add_up(monkeypatch):
             assert_allclose(operator.T @ V, expected, rtol=0, atol=1e-14)
 
 
+def test_many_columns_are_planned_some_at_a_time(monkeypatch):
+    f, theta = problem()
+    at, V = f.at(theta), np.random.default_rng(0).standard_normal((len(theta), 9))
+    expected = [at.hessian_mv(v) for v in V.T]
+    calls = at._parts[0][2].at.calls
+    one = max(plan.n_bytes for plan in calls.idle)
+    for size in (1, 3 * at._parts[0][2].n_bytes):
+        monkeypatch.setattr("fastlec.layers.jacobian.MANY_BYTES", size)
+        assert_array_equal((at.hessian_operator() @ V).T, expected)
+        assert max(plan.n_bytes for plan in calls.idle) < 4 * one
+
+
 def test_operators_add_up_and_tell_what_they_are():
     f, theta = problem()
     at, v = f.at(theta), np.ones(len(theta))
@@ -349,6 +405,23 @@ def test_what_is_written_later_changes_nothing_at_a_point():
     assert np.abs(changed - before[1]).max() > 1e-3
     X /= 2
     assert_allclose(f.hessian_mv(theta - 1, v), before[1], rtol=1e-10, atol=1e-12)
+
+
+def test_a_point_is_of_the_buffers_as_they_are():
+    rng = np.random.default_rng(0)
+    layers = [Dense(4, 5, rng=0), BatchNorm(5), Dropout(0.5, training=True, rng=0), Dense(5, 3, "identity", rng=1)]
+    net, X, y = Network(layers), rng.standard_normal((8, 4)), rng.integers(0, 3, 8)
+    f, theta, d = Objective(net, SoftmaxCrossEntropy(), X, y), net.theta.copy(), rng.standard_normal(net.n_params)
+    first = f.at(theta)
+    before = first.hessian_mv(d)
+    f.at(2 * theta)  # gives its plan back
+    for name, value in (("1.running_mean", 0.3), ("2.count", 1)):
+        net.buffers[name][...] = value
+        at = f.at(theta)
+        assert_allclose(at.value, f.value(theta), rtol=1e-14)
+        assert_allclose(at.gradient, f.gradient(theta), rtol=0, atol=1e-14)
+        jacobian_test(f.gradient, f.hessian_mv, theta).assert_passed()
+    assert_array_equal(first.hessian_mv(d), before)
 
 
 def test_two_points_of_one_objective():
@@ -460,6 +533,17 @@ def test_operators_of_several_variables():
         A @ (1j * V)
     with pytest.raises(ValueError, match="there is no variable 'W'"):
         jac.operator(("x", "W"))
+    with pytest.raises(ValueError, match="name is empty; expected one or more of x, "):
+        jac.operator(())
+
+
+def test_blocks_by_parameters_some_outputs_at_a_time(isa, monkeypatch):
+    net, x = mixed()
+    _, jac = net.linearize(x)
+    expected = [jac.blocks(name) for name in ("theta", "0.W")]
+    monkeypatch.setattr("fastlec.layers.jacobian.MOST_DIRECTIONS", 2)
+    for name, blocks in zip(("theta", "0.W"), expected, strict=True):
+        assert_array_equal(jac.blocks(name), blocks)
 
 
 @pytest.mark.parametrize("name", [name for name in MADE if name not in ("BatchNorm", "BatchNorm2d", "Dropout")])
