@@ -287,6 +287,14 @@ class Concat(_Branches):
     >>> x = np.ones((2, 3, 6, 6))
     >>> both(x).shape, bool((both(x)[:, :3] == x).all())
     ((2, 8, 6, 6), True)
+
+    A small U-Net, which goes down and up again beside what was there:
+
+    >>> from fastlec import MaxPool2d, Network, Upsample2d
+    >>> below = Network([MaxPool2d(2), Conv2d(8, 16, 3, "relu", padding=1), Upsample2d(2)])
+    >>> unet = Network([Conv2d(1, 8, 3, "relu", padding=1), Concat([Activation("identity"), below]), Conv2d(24, 1, 1)], rng=0)
+    >>> unet(np.ones((2, 1, 8, 8))).shape
+    (2, 1, 8, 8)
     """
 
     def _shape_of(self, gives):

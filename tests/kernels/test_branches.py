@@ -32,6 +32,7 @@ from fastlec import (
     Residual,
     SoftmaxCrossEntropy,
     Sum,
+    Upsample2d,
     explain,
     fit,
     reference,
@@ -112,7 +113,8 @@ IMAGES = {  # (layer, shape of a sample), without kinks
         ),
         (2, 5, 5),
     ),
-    "U-Net": (lambda o: unet(o, Twice(), AvgPool2d(2), "tanh"), (2, 2, 4)),
+    "U-Net": (lambda o: unet(o, Upsample2d(2), AvgPool2d(2), "tanh"), (2, 2, 4)),
+    "U-Net, partly in Python": (lambda o: unet(o, Twice(), AvgPool2d(2), "tanh"), (2, 2, 4)),
     "U-Net without halving": (without_halving, (2, 3, 4)),
     "joint of sums": (
         lambda o: Concat([Sum([Activation("identity"), Conv2d(2, 2, 1, "sigmoid", **o)]), Activation("tanh"), MaxPool2d(1)]),
@@ -562,7 +564,12 @@ def test_files(ending, tmp_path, dtype, rng, monkeypatch):
         pytest.importorskip("safetensors")
     monkeypatch.setitem(KINDS, "Twice", Twice)
     x = normals(rng, (3, 2, 4, 6), dtype)
-    for build in (lambda o: unet(o, Twice()), without_halving, lambda o: Network([residual_block(2, o)[0]])):
+    for build in (
+        lambda o: unet(o, Twice()),
+        lambda o: unet(o, Upsample2d(2)),
+        without_halving,
+        lambda o: Network([residual_block(2, o)[0]]),
+    ):
         net = made(build, dtype, rng)
         net.save(tmp_path / f"net{ending}")
         other = Network.load(tmp_path / f"net{ending}")
@@ -611,7 +618,12 @@ def test_training_is_the_same_for_any_number_of_threads(isa, dtype):
 
 
 @pytest.mark.parametrize(
-    "build", [residual_network, lambda o: Network([*unet(o, Twice()).layers, Flatten(), Dense(48, 3, "identity", **o)])]
+    "build",
+    [residual_network]
+    + [
+        lambda o, up=up: Network([*unet(o, up).layers, Flatten(), Dense(48, 3, "identity", **o)])
+        for up in (Twice(), Upsample2d(2))
+    ],
 )
 def test_a_step_is_that_of_the_gradient(build, dtype, rng):
     """Loss and theta, in training; buffers as a batch's statistics make them."""

@@ -16,8 +16,10 @@ from fastlec import (
     BatchNorm,
     BatchNorm2d,
     BinaryCrossEntropy,
+    Concat,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Dense,
     Dropout,
     Flatten,
@@ -31,12 +33,11 @@ from fastlec import (
     ProjectedResidual,
     Residual,
     SoftmaxCrossEntropy,
+    Sum,
+    Upsample2d,
 )
 from fastlec._activations import ACTIVATIONS
 from fastlec.testing import gradient_test, jacobian_test
-
-# fastlec.layers that have no samples of features take images
-IMAGES = {"AvgPool2d", "BatchNorm2d", "Conv2d", "ConvResidual", "MaxPool2d", "ProjectedConvResidual"}
 
 
 def samples(layer, m=4, seed=0):
@@ -145,6 +146,39 @@ def test_a_deep_network_is_exact_and_symmetric(training, isa, threads):
     jacobian_test(at.gradient, at.hessian_mv, at.start).assert_passed()
     d, e = rng.standard_normal((2, at.start.size))
     assert_allclose(e @ at.hessian_mv(at.start, d), d @ at.hessian_mv(at.start, e), rtol=1e-10)
+
+
+def branched(training=True):
+    """A residual block with batch normalisation, and a small U-Net, with an activation between."""
+    first = [Conv2d(1, 3, 3, padding=1), BatchNorm2d(3, training=training), Activation("tanh")]
+    block = Sum([Network([*first, Conv2d(3, 2, 3, "silu", padding=1)]), Conv2d(1, 2, 1), Network([Conv2d(1, 2, 1, "sigmoid")])])
+    down = Network([AvgPool2d(2), Conv2d(2, 3, 3, "softplus", padding=1), Upsample2d(2)])
+    up = ConvTranspose2d(5, 1, 3, "gelu", stride=2, padding=1)
+    net = Network([block, Activation("tanh"), Concat([Activation("identity"), down]), up, Flatten()], rng=0)
+    return net, np.random.default_rng(1).standard_normal((3, 1, 4, 6))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_branches_are_exact_and_symmetric(training, isa, threads):
+    net, x = branched(training)
+    at, rng = At(net, x), np.random.default_rng(4)
+    jacobian_test(at.gradient, at.hessian_mv, at.start).assert_passed()
+    d, e = rng.standard_normal((2, at.start.size))
+    assert_allclose(e @ at.hessian_mv(at.start, d), d @ at.hessian_mv(at.start, e), rtol=1e-10)
+    if not training:
+        _, jac = net.linearize(x)
+        v = rng.standard_normal(jac.y.shape)
+        found = jac.tmv(v, "theta", per_sample=True)["theta"]
+        assert_allclose(found.sum(axis=0), jac.tmv(v, "theta")["theta"], rtol=0, atol=1e-12)
+        assert_allclose(jac.sample_norms(v, "theta"), (found**2).sum(axis=1), rtol=1e-12)
+
+
+def test_branches_with_layers_of_ones_own():
+    net = Network(
+        [Sum([Dense(3, 4, "tanh", rng=0), Network([Dense(3, 4, rng=1), Exact()])]), Concat([Exact(), Dense(4, 2, rng=2)])]
+    )
+    at = At(net, np.random.default_rng(0).standard_normal((5, 3)))
+    jacobian_test(at.gradient, at.hessian_mv, at.start).assert_passed()
 
 
 def test_parts_of_the_variables_are_parts_of_the_product():
