@@ -564,12 +564,8 @@ def test_files(ending, tmp_path, dtype, rng, monkeypatch):
         pytest.importorskip("safetensors")
     monkeypatch.setitem(KINDS, "Twice", Twice)
     x = normals(rng, (3, 2, 4, 6), dtype)
-    for build in (
-        lambda o: unet(o, Twice()),
-        lambda o: unet(o, Upsample2d(2)),
-        without_halving,
-        lambda o: Network([residual_block(2, o)[0]]),
-    ):
+    nets_of = [lambda o: unet(o, Twice()), lambda o: unet(o, Upsample2d(2)), lambda o: Network([residual_block(2, o)[0]])]
+    for build in [*nets_of, without_halving]:
         net = made(build, dtype, rng)
         net.save(tmp_path / f"net{ending}")
         other = Network.load(tmp_path / f"net{ending}")
