@@ -8,6 +8,7 @@ from .image_nets import Conv, cnn, lenet
 from .kinds import SMOOTH, CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
 from .nets import Dense, chain
 from .norms import Dropped, Norm
+from .second import Columns, Directions, Explicit, ImageLoss, Loss, Point
 
 NETS = (  # name, batch, network; batch and network for smoke
     ("2-16-4x16-5", 64, chain((2, 16, 5), "tanh", blocks=4), 7, chain((2, 16, 5), "tanh", blocks=2)),
@@ -71,6 +72,18 @@ FIT_CASES = (
     ),
 )
 
+SMALL, FLAT = chain((7, 30, 20, 4), "tanh"), chain((784, 128, 10), "tanh")
+TINY = (5, 7), chain((7, 6, 3), "tanh")  # X's shape and network for smoke
+LOSSES = (  # name, X's shape and network; those for smoke; the kind
+    ("7-30-20-4-batch64", ((64, 7), SMALL), TINY, Loss),
+    ("784-128-10-batch256", ((256, 784), FLAT), ((5, 33), chain((33, 20, 4), "tanh")), Loss),
+    ("lenet-batch32", ((32, 1, 28, 28), lenet()), ((3, 1, 16, 16), lenet(16, (2, 3), (7, 4))), ImageLoss),
+)
+MANY = (  # name, X's shape and network, directions
+    ("7-30-20-4-batch64-32", ((64, 7), SMALL), 32),
+    ("784-256-256-10-batch128-64", ((128, 784), chain((784, 256, 256, 10), "tanh")), 64),
+)
+
 CALL = chain((8, 16, 16, 4), "tanh"), chain((5, 7, 3), "tanh")  # a network for calls that compute next to nothing; for smoke
 
 CASES = (
@@ -125,6 +138,17 @@ CASES = (
         for op in ("step", "inference")
         for name, batch, net, small_batch, small_net in NETS
     ),
+    *(
+        kind(f"{op}-{name}", op, shape, small)
+        for op in ("objective", "objective_hessian_mv", "objective_gauss_newton_mv")
+        for name, shape, small, kind in LOSSES
+    ),
+    *(Loss(f"{op}-{LOSSES[1][0]}", op, *LOSSES[1][1:3]) for op in ("sample_gradients", "sample_norms")),
+    Point("point-7-30-20-4-batch64", "point", ((64, 7), SMALL), TINY),
+    *(Directions(f"{op}-{name}", op, shape, TINY, k) for op in ("mv_many", "tmv_many") for name, shape, k in MANY),
+    *(Explicit(f"sample_jacobians-{name}", "sample_jacobians", shape, small) for name, shape, small, _ in LOSSES[:2]),
+    Explicit("theta_jacobian-3-64-5-batch128", "theta_jacobian", ((128, 3), chain((3, 64, 5), "tanh")), TINY),
+    Columns("hessian_columns-60000x784x10-8", "hessian_columns", (60000, 784, 10), (70, 33, 5)),
     *(_convolution(op, *shape) for shape in CONVOLUTIONS for op in ("conv", "conv_data_gradient", "conv_weight_gradient")),
     *(_convolution("conv_jac_mv", *shape) for shape in BOTH_DIRECTIONS),
     *(

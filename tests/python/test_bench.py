@@ -12,7 +12,7 @@ from numpy._core import _multiarray_umath as umath
 import fastlec
 from fastlec import bench
 from fastlec._kernels import runner
-from fastlec.bench import cases, fits, image_nets, images, kinds, machine, nets, norms, peers, report
+from fastlec.bench import cases, fits, image_nets, images, kinds, machine, nets, norms, peers, report, second
 from fastlec.bench.clock import per_call
 from fastlec.bench.timing import measure
 
@@ -43,7 +43,9 @@ def test_every_case_agrees_with_the_reference(case, dtype, kind, contender):
         peer = contender(kind)
         call = peer.build(case, inputs, mode)
         if call is None:
-            assert kind is peers.SciPy or (kind is peers.NumPy and isinstance(case, images.Images | fits.Fit))
+            assert kind is peers.SciPy or (
+                kind is peers.NumPy and isinstance(case, images.Images | fits.Fit | second.Derivative)
+            )
             continue
         result = peer.arrays(case, call())
         assert kinds.disagreement(result, case.expected(inputs), dtype, case.tolerance) is None
@@ -67,7 +69,7 @@ def test_a_reused_result_is_the_same_array_each_time_and_a_fresh_one_is_not(name
 def test_names_are_unique_and_the_work_of_an_objective_is_counted():
     assert len({case.name for case in cases.CASES}) == len(cases.CASES)
     by_op = {case.op: case for case in cases.CASES}
-    assert set(by_op) == set(kinds.OPS) | set(images.OPS) | set(fits.OPS) | set(norms.OPS)
+    assert set(by_op) == set(kinds.OPS) | set(images.OPS) | set(fits.OPS) | set(norms.OPS) | set(second.OPS)
     assert by_op["value_and_gradient"].flops == 4 * 60000 * 784 * 10  # one product forward, one back
     assert by_op["hessian_mv"].flops == 6 * 60000 * 784 * 10
     assert by_op["softmax"].flops is None
@@ -83,6 +85,9 @@ def test_names_are_unique_and_the_work_of_an_objective_is_counted():
         assert work.flops == 2 * 2 * (8 * 16 + 16 * 16 + 16 * 4)
         assert work.bytes("float64") == 2 * (8 + 8 * 16 + 16 + 16 * 16 + 16 + 16 * 4 + 4 + 4) * 8
     assert step.bytes("float32") == (784 + 2 * (784 * 128 + 128 + 128 * 10 + 10)) * 4
+    many = cases.select("mv_many-784-256")[0]
+    assert many.flops == 64 * 2 * 128 * (784 * 256 + 256 * 256 + 256 * 10)
+    assert cases.select("hessian_columns")[0].flops == 8 * 4 * 60000 * 784 * 10
 
 
 def test_the_work_of_convolutions_is_counted():
@@ -166,6 +171,17 @@ def test_the_reference_of_networks_by_differences(activation):
     gradient = nets.backward(dense, theta, kept, v)
     dy = nets.directional(dense, theta, kept, dx, dtheta)
     assert np.sum(v * dy) == pytest.approx(np.sum(gradient[0] * dx) + gradient[1] @ dtheta, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["784-128-10-batch256", "lenet-batch32"])
+def test_the_reference_of_second_derivatives_by_differences(name):
+    case = cases.select(f"objective_hessian_mv-{name}")[0].at(smoke=True)
+    X, y, theta, v = case.make(np.random.default_rng(0), "float64")
+    net, gradients = case.shape[1], {}
+    for h in (-1e-5, 1e-5):
+        gradients[h] = second.OPS["objective"](net, X, y, theta + h * v)[1]
+    differences = (gradients[1e-5] - gradients[-1e-5]) / 2e-5
+    np.testing.assert_allclose(*case.expected((X, y, theta, v)), differences, rtol=0, atol=1e-8 * np.abs(differences).max())
 
 
 def test_select():

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..clock import per_call
 from ..images import Images
 from ..kinds import FAMILY, SEED
 
@@ -58,6 +59,13 @@ class ImagesOnly:
 
     def offered(self, case):
         return super().offered(case) if isinstance(case, Images) else None
+
+
+def fastest(*calls):
+    """The fastest of some ways to the same result."""
+    for call in calls:
+        call()
+    return min(calls, key=lambda call: min(per_call(call, 1) for _ in range(5)))
 
 
 def added(name, value):

@@ -143,6 +143,9 @@ class Fastlec(Peer):
     def arrays(self, case, result):
         if case.op.startswith("fit_"):
             return case.result(result)
+        if case.op == "point":
+            y, dy, parts = result
+            return y, dy, *parts.values()
         return tuple(result.values()) if case.op == "jac_tmv" else super().arrays(case, result)
 
     def step(self, case, X, y, theta, out):
@@ -209,3 +212,62 @@ class Fastlec(Peer):
         step = self.lib.training_step(network, self.lib.SoftmaxCrossEntropy(), self.lib.SGD(RATE), len(X))
         theta = network.theta
         return lambda: (step(X, y), theta)
+
+    def _objective(self, case, X, y, theta):
+        """(the loss as a function of theta, theta)."""
+        network = self._image_network(case.shape[1], theta)
+        return self.lib.Objective(network, self.lib.SoftmaxCrossEntropy(), X, y), network.theta
+
+    def objective(self, case, X, y, theta, out):
+        objective, theta = self._objective(case, X, y, theta)
+        return lambda: objective.value_and_gradient(theta)
+
+    def objective_hessian_mv(self, case, X, y, theta, v, out):
+        objective, theta = self._objective(case, X, y, theta)
+        at = objective.at(theta)
+        return lambda: at.hessian_mv(v)
+
+    def objective_gauss_newton_mv(self, case, X, y, theta, v, out):
+        objective, theta = self._objective(case, X, y, theta)
+        at = objective.at(theta)
+        return lambda: at.gauss_newton_mv(v)
+
+    def sample_gradients(self, case, X, y, theta, out):
+        objective, theta = self._objective(case, X, y, theta)
+        return lambda: objective.sample_gradients(theta)
+
+    def sample_norms(self, case, X, y, theta, out):
+        objective, theta = self._objective(case, X, y, theta)
+        return lambda: objective.sample_gradient_norms(theta).astype(X.dtype, copy=False)
+
+    def point(self, case, X, theta, dX, v, out):
+        network = self._image_network(case.shape[1], theta)
+
+        def work():
+            y, jac = network.linearize(X)
+            return y, jac.mv(x=dX), jac.tmv(v)
+
+        return work
+
+    def _linearized(self, case, X, theta):
+        return self._image_network(case.shape[1], theta).linearize(X)[1]
+
+    def mv_many(self, case, X, theta, V, out):
+        jac = self._linearized(case, X, theta)
+        return lambda: jac.mv_many(x=V)
+
+    def tmv_many(self, case, X, theta, V, out):
+        jac = self._linearized(case, X, theta)
+        return lambda: jac.tmv_many(V, "x")["x"]
+
+    def sample_jacobians(self, case, X, theta, out):
+        network = self._image_network(case.shape[1], theta)
+        return lambda: network.linearize(X)[1].blocks("x")
+
+    def theta_jacobian(self, case, X, theta, out):
+        network = self._image_network(case.shape[1], theta)
+        return lambda: network.linearize(X)[1].matrix("theta")
+
+    def hessian_columns(self, case, X, y, theta, V, out):
+        operator = self.lib.SoftmaxObjective(X, y, case.shape[2]).hessian_operator(theta)
+        return lambda: operator @ V

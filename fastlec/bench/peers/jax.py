@@ -10,7 +10,8 @@ from ..images import PAD, as_planes, from_planes
 from ..kinds import SMOOTH, unpack
 from ..nets import RATE, Dense, split
 from ..norms import EPS
-from .base import ImagesOnly, Peer, added, flat
+from ..second import Loss
+from .base import ImagesOnly, Peer, added, fastest, flat
 
 
 class JAX(Peer):
@@ -291,6 +292,13 @@ class JAX(Peer):
         if case.op == "image_step":
             loss, layers = result
             return loss, flat(part for parts in self._exchanged(case, layers, back=True) for part in parts)
+        if case.op == "objective":
+            loss, gradient = result
+            return loss, self._exchanged_theta(case, gradient)
+        if isinstance(case, Loss) and case.op.endswith("_mv"):
+            return self._exchanged_theta(case, result)
+        if case.op == "point":
+            return tuple(self.lib.tree.leaves(result))
         if case.op == "filter2d":
             return from_planes(np.asarray(result)[:, 0])
         if case.op == "conv_weight_gradient":
@@ -312,6 +320,132 @@ class JAX(Peer):
                     parts, pixels = (self.images(W.reshape(-1, *pixels), back).reshape(W.shape), b), None
             exchanged.append(parts)
         return exchanged
+
+    def _raveled(self, case, theta):
+        """(theta, flat, as its parts are kept here; the function that makes the parts of it)."""
+        from jax.flatten_util import ravel_pytree
+
+        return ravel_pytree(self._exchanged(case, split(case.shape[1], theta)))
+
+    def _exchanged_theta(self, case, theta):
+        """From that, back."""
+        _, parts = self._raveled(case, theta)
+        return flat(part for parts in self._exchanged(case, parts(theta), back=True) for part in parts)
+
+    def _output(self, case, X, theta):
+        """(theta as it is kept here, the network's output as a function of it, of X where it is given)."""
+        theta, parts = self._raveled(case, theta)
+        X = self.images(X) if X.ndim == 4 else X
+        return theta, lambda theta, X=X: self._image_forward(case.shape[1], parts(theta), X)
+
+    def _cross_entropy(self, logits, y):
+        jnp = self.lib.numpy
+        return -jnp.take_along_axis(self.lib.nn.log_softmax(logits), y[:, None], 1).mean()
+
+    def objective(self, case, X, y, theta, out):
+        theta, output = self._output(case, X, theta)
+        return self._jitted(self.lib.value_and_grad(lambda theta, y: self._cross_entropy(output(theta), y)), (theta, y))
+
+    def objective_hessian_mv(self, case, X, y, theta, v, out):
+        """Forward over reverse, with all that does not depend on v done before or not."""
+        (theta, output), (v, _) = self._output(case, X, theta), self._raveled(case, v)
+        gradient = self.lib.grad(lambda theta: self._cross_entropy(output(theta), y))
+        _, linearized = self.lib.linearize(gradient, theta)
+        whole = self._jitted(lambda theta, v: self.lib.jvp(gradient, (theta,), (v,))[1], (theta, v))
+        return fastest(whole, self._jitted(linearized, (v,)))
+
+    def objective_gauss_newton_mv(self, case, X, y, theta, v, out):
+        (theta, output), (v, _), lib = self._output(case, X, theta), self._raveled(case, v), self.lib
+
+        def product(jac_mv, hessian_mv, jac_tmv):
+            return lambda v: jac_tmv(hessian_mv(jac_mv(v)))[0]
+
+        def whole(theta, v):
+            logits, moved = lib.jvp(output, (theta,), (v,))
+            curved = lib.jvp(lib.grad(lambda logits: self._cross_entropy(logits, y)), (logits,), (moved,))[1]
+            return lib.vjp(output, theta)[1](curved)[0]
+
+        logits, jac_mv = lib.linearize(output, theta)
+        _, hessian_mv = lib.linearize(lib.grad(lambda logits: self._cross_entropy(logits, y)), logits)
+        linearized = product(jac_mv, hessian_mv, lib.vjp(output, theta)[1])
+        return fastest(self._jitted(whole, (theta, v)), self._jitted(linearized, (v,)))
+
+    def _sample_gradients(self, case, X, y, theta):
+        theta, output = self._output(case, X, theta)
+        gradient = self.lib.grad(lambda theta, x, label: self._cross_entropy(output(theta, x[None]), label[None]))
+        return self.lib.vmap(gradient, (None, 0, 0)), (theta, X, y)
+
+    def sample_gradients(self, case, X, y, theta, out):
+        return self._jitted(*self._sample_gradients(case, X, y, theta))
+
+    def sample_norms(self, case, X, y, theta, out):
+        """Of the gradients, which XLA makes or not, or by hand, from the factors of each layer's."""
+        gradients, arguments = self._sample_gradients(case, X, y, theta)
+        net, jnp = case.shape[1], self.lib.numpy
+
+        def by_hand(layers, X, y):
+            logits, kept = self._forward(net, layers, X)
+            v, total = self._loss_and_residual(logits, y)[1] * len(X), 0
+            for layer, (W, _), (x, hidden) in zip(net[::-1], layers[::-1], kept[::-1], strict=True):
+                inner = self._times_derivative(v, hidden, layer.activation)
+                total += (inner * inner).sum(1) * ((x * x).sum(1) + 1)
+                v = inner @ W
+            return total
+
+        made = self._jitted(lambda *arguments: jnp.square(gradients(*arguments)).sum(1), arguments)
+        return fastest(made, self._jitted(by_hand, (split(net, theta), X, y)))
+
+    def point(self, case, X, theta, dX, v, out):
+        """Each of the three a jitted call, as one has them from Python: the transposed product is linearized by the first, the
+        other one goes through the network anew."""
+        net, jit, lib = case.shape[1], self.lib.jit, self.lib
+        output, layers = self._network(net), split(net, theta)
+        start = jit(lambda X, layers: lib.vjp(output, X, layers))
+        jac_mv = jit(lambda X, layers, dX: lib.jvp(lambda X: output(X, layers), (X,), (dX,))[1])
+        jac_tmv = jit(lambda function, v: function(v))
+
+        def work():
+            y, function = start(X, layers)
+            return lib.block_until_ready((y, jac_mv(X, layers, dX), jac_tmv(function, v)))
+
+        return work
+
+    def mv_many(self, case, X, theta, V, out):
+        net = case.shape[1]
+        _, jac_mv = self.lib.linearize(lambda X: self._network(net)(X, split(net, theta)), X)
+        return self._jitted(self.lib.vmap(jac_mv), (V,))
+
+    def tmv_many(self, case, X, theta, V, out):
+        net = case.shape[1]
+        _, jac_tmv = self.lib.vjp(lambda X: self._network(net)(X, split(net, theta)), X)
+        return self._jitted(self.lib.vmap(lambda v: jac_tmv(v)[0]), (V,))
+
+    def sample_jacobians(self, case, X, theta, out):
+        lib, (theta, output) = self.lib, self._output(case, X, theta)
+        ways = (way(lambda x, theta: output(theta, x[None])[0]) for way in (lib.jacrev, lib.jacfwd))
+        return fastest(*(self._jitted(lib.vmap(way, (0, None)), (X, theta)) for way in ways))
+
+    def theta_jacobian(self, case, X, theta, out):
+        lib, (theta, output) = self.lib, self._output(case, X, theta)
+        whole = lib.jacrev(lambda theta, X: output(theta, X).ravel())
+        each = lib.vmap(lib.jacrev(lambda theta, x: output(theta, x[None])[0]), (None, 0))
+        stacked = self._jitted(lambda theta, X: each(theta, X).reshape(-1, len(theta)), (theta, X))
+        return fastest(stacked, self._jitted(whole, (theta, X)))
+
+    def hessian_columns(self, case, X, y, theta, V, out):
+        """All columns in one product with X, and one with its transpose."""
+        jnp, (W, b), k = self.lib.numpy, unpack(theta, case), V.shape[1]
+        p = self.lib.nn.softmax(X @ W.T + b)
+
+        def work(X, p, V):
+            dW, db = V[: W.size].reshape(*W.shape, k).transpose(2, 0, 1).reshape(-1, W.shape[1]), V[W.size :].T.ravel()
+            moved = (X @ dW.T + db).reshape(len(X), k, -1)
+            residual = p[:, None] * (moved - (p[:, None] * moved).sum(2, keepdims=True)) / len(X)
+            residual = residual.reshape(len(X), -1)
+            parts = (residual.T @ X).reshape(k, -1), residual.sum(0).reshape(k, -1)
+            return jnp.concatenate(parts, axis=1).T
+
+        return self._jitted(work, (X, p, V))
 
     def _pool(self, layer, x):
         """From slices, and the derivative of a maximum by hand, to its place: a tenth of the time of reduce_window's."""

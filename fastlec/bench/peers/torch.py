@@ -10,7 +10,7 @@ from ..images import PAD, from_planes
 from ..kinds import unpack
 from ..nets import RATE, Dense, split
 from ..norms import EPS
-from .base import ImagesOnly, Peer, flat
+from .base import ImagesOnly, Peer, fastest, flat
 
 HELD = MappingProxyType(
     {
@@ -104,6 +104,23 @@ class PyTorch(Peer):
     def hessian_mv_frozen(self, case, X, y, theta, v, out):
         work, arguments = self.compiled(self._product), (X, self._probabilities(X, *unpack(theta, case)), *unpack(v, case))
         return lambda: work(*arguments)
+
+    def hessian_columns(self, case, X, y, theta, V, out):
+        """All columns in one product with X, and one with its transpose."""
+        torch, (W, b), k = self.lib, unpack(theta, case), V.shape[1]
+        p = self._probabilities(X, W, b)
+
+        def work(X, p, V):
+            dW, db = (
+                V[: W.numel()].reshape(*W.shape, k).permute(2, 0, 1).reshape(-1, W.shape[1]),
+                V[W.numel() :].t().reshape(-1, 1),
+            )
+            moved = torch.addmm(db, dW, X.t()).reshape(k, -1, len(X))
+            residual = (p * (moved - (p * moved).sum(1, keepdim=True)) / len(X)).reshape(-1, len(X))
+            return torch.cat([(residual @ X).reshape(k, -1), residual.sum(1).reshape(k, -1)], 1).t()
+
+        work = self.compiled(work)
+        return lambda: work(X, p, V)
 
     def norm(self, case, x, gamma, beta, out):
         functions = self.lib.nn.functional
@@ -493,7 +510,12 @@ class PyTorchAutograd(Peer):
         return work
 
     def image_step(self, case, X, y, theta, out):
-        net, activate, conv2d, functional = case.shape[1], self._activations(), self.lib.conv2d, self.lib.nn.functional
+        net = case.shape[1]
+        return self._training_step(self._image_network(net), net, X, y, theta)
+
+    def _image_network(self, net):
+        """forward(layers, x)"""
+        activate, conv2d, functional = self._activations(), self.lib.conv2d, self.lib.nn.functional
         pool = {"average": functional.avg_pool2d, "max": functional.max_pool2d}
 
         def forward(layers, x):
@@ -509,4 +531,100 @@ class PyTorchAutograd(Peer):
                         x = activate[layer.activation](functional.linear(x, *parts))
             return x
 
-        return self._training_step(forward, net, X, y, theta)
+        return forward
+
+    def _outside(self, call):
+        """The call out of inference mode, where a process has it."""
+
+        def work():
+            with self.lib.inference_mode(False):
+                return call()
+
+        return work
+
+    def _output(self, case):
+        """The network's output as a function of X and theta."""
+        net = case.shape[1]
+        forward = self._image_network(net)
+        return lambda theta, X: forward(split(net, theta), X)
+
+    def _loss(self, case, X, y):
+        output, cross_entropy = self._output(case), self.lib.nn.functional.cross_entropy
+        return lambda theta: cross_entropy(output(theta, X), y)
+
+    def objective(self, case, X, y, theta, out):
+        loss = self._loss(case, X, y)
+        with self.lib.inference_mode(False):
+            leaf = theta.clone().requires_grad_()
+
+        def call():
+            value = loss(leaf)
+            return value.detach(), *self.lib.autograd.grad(value, leaf)
+
+        return self._outside(call)
+
+    def objective_hessian_mv(self, case, X, y, theta, v, out):
+        """Forward over reverse, or the gradient's kept graph once more in reverse."""
+        torch, loss = self.lib, self._loss(case, X, y)
+        with torch.inference_mode(False):
+            leaf = theta.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad(loss(leaf), leaf, create_graph=True)
+        forward = self._outside(lambda: torch.func.jvp(torch.func.grad(loss), (theta,), (v,))[1])
+        return fastest(forward, self._outside(lambda: torch.autograd.grad(gradient, leaf, v, retain_graph=True)[0]))
+
+    def objective_gauss_newton_mv(self, case, X, y, theta, v, out):
+        torch, output = self.lib, self._output(case)
+        with torch.inference_mode(False):
+            logits, jac_tmv = torch.func.vjp(lambda theta: output(theta, X), theta)
+            p = torch.softmax(logits, 1)
+
+        def call():
+            _, moved = torch.func.jvp(lambda theta: output(theta, X), (theta,), (v,))
+            return jac_tmv(p * (moved - (p * moved).sum(1, keepdim=True)) / len(p))[0]
+
+        return self._outside(call)
+
+    def _sample_gradients(self, case, X, y, theta):
+        func, output, cross_entropy = self.lib.func, self._output(case), self.lib.nn.functional.cross_entropy
+        gradient = func.grad(lambda theta, x, label: cross_entropy(output(theta, x[None]), label[None]))
+        return lambda: func.vmap(gradient, (None, 0, 0))(theta, X, y)
+
+    def sample_gradients(self, case, X, y, theta, out):
+        return self._outside(self._sample_gradients(case, X, y, theta))
+
+    def sample_norms(self, case, X, y, theta, out):
+        gradients = self._sample_gradients(case, X, y, theta)
+        return self._outside(lambda: gradients().square().sum(1))
+
+    def point(self, case, X, theta, dX, v, out):
+        func, output, net = self.lib.func, self._network(case.shape[1]), case.shape[1]
+        layers = split(net, theta)
+
+        def call():
+            y, jac_tmv = func.vjp(lambda X, layers: output(layers, X), X, layers)
+            _, dy = func.jvp(lambda X: output(layers, X), (X,), (dX,))
+            gX, parts = jac_tmv(v)
+            return y, dy, gX, *(part for own in parts for part in own)
+
+        return self._outside(call)
+
+    def mv_many(self, case, X, theta, V, out):
+        func, output = self.lib.func, self._output(case)
+        return self._outside(lambda: func.vmap(lambda d: func.jvp(lambda X: output(theta, X), (X,), (d,))[1])(V))
+
+    def tmv_many(self, case, X, theta, V, out):
+        func, output = self.lib.func, self._output(case)
+        with self.lib.inference_mode(False):
+            _, jac_tmv = func.vjp(lambda X: output(theta, X), X)
+        return self._outside(lambda: func.vmap(lambda v: jac_tmv(v)[0])(V))
+
+    def sample_jacobians(self, case, X, theta, out):
+        func, output = self.lib.func, self._output(case)
+        ways = [func.vmap(way(lambda x: output(theta, x[None])[0])) for way in (func.jacrev, func.jacfwd)]
+        return fastest(*(self._outside(lambda way=way: way(X)) for way in ways))
+
+    def theta_jacobian(self, case, X, theta, out):
+        func, output = self.lib.func, self._output(case)
+        each = func.vmap(func.jacrev(lambda theta, x: output(theta, x[None])[0]), (None, 0))
+        stacked = self._outside(lambda: each(theta, X).reshape(-1, len(theta)))
+        return fastest(stacked, self._outside(lambda: func.jacrev(lambda theta: output(theta, X).reshape(-1))(theta)))
