@@ -79,7 +79,7 @@ def normal_tail(at):
 
 
 def erf_ratio(z):
-    """Of z = x^2: erf(x) / x."""
+    """Of z = x^2: erf(x) / x, of whose first coefficient smooth.h takes 1."""
     return erf(sqrt(z)) / sqrt(z)
 
 

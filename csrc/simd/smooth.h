@@ -128,15 +128,15 @@ FL_INLINE vec vgelu(vec x, vec *derivative)
     return vmax(vset((real)-0.0), x) - by_t * w;
 }
 
-/* erf(x) / x as a polynomial of x^2 for |x| <= ERF_NEAR. */
+/* erf(x) / x - 1 as a polynomial of x^2 for |x| <= ERF_NEAR. */
 #define ERF_NEAR ((real)0.75)
 #if FL_IS_F32
-static const float erf_near[] = {-0.0006749514002f, 0.005114345652f, -0.02683462461f, 0.1128337658f, -0.3761261876f, 1.128379165f};
+static const float erf_near[] = {-0.0006749514002f, 0.005114345652f, -0.02683462461f, 0.1128337658f, -0.3761261876f, 0.128379165f};
 #else
 static const double erf_near[] = {
     1.1463755232676515324e-8,  -1.5937599185901919541e-7,  1.6430388103414834412e-6, -0.000014924176628949496875,
     0.00012055288776866504222, -0.00085483261690821292793, 0.005223977615122154139,  -0.026866170644402468084,
-    0.1128379167095248071,     -0.37612638903183714935,    1.128379167095512573,
+    0.1128379167095248071,     -0.37612638903183714935,    0.128379167095512573,
 };
 #endif
 
@@ -149,7 +149,7 @@ FL_INLINE vec verf(vec x, vec *derivative)
     for (int i = 1; i < (int)(sizeof erf_near / sizeof *erf_near); i++) near = near * square + erf_near[i];
     *derivative = e * (SMALL * (real)1.1283791670955125739);
     vec far = 1 - 2 * e * normal_ratio(a * (real)1.4142135623730950488);
-    return vselect(vbelow(a, vset(ERF_NEAR)), x * near, vcopysign(far, x));
+    return vselect(vbelow(a, vset(ERF_NEAR)), x * near + x, vcopysign(far, x));
 }
 
 #endif

@@ -199,9 +199,10 @@ class Activated(PlannedLayer):
     between lists of jobs: by _evaluate_own, _mv_own and _tmv_own, which a subclass has for this."""
 
     @property
-    def planned(self):
-        """Whether jobs compute all of it."""
+    def _by_jobs(self):
         return not isinstance(self.activation, FunctionActivation)
+
+    planned = _by_jobs
 
     @property
     def _entry(self):
@@ -214,13 +215,13 @@ class Activated(PlannedLayer):
         return other
 
     def evaluate(self, x):
-        return super().evaluate(x) if self.planned else self._evaluate_own(x)
+        return super().evaluate(x) if self._by_jobs else self._evaluate_own(x)
 
     def mv(self, kept, directions):
-        return super().mv(kept, directions) if self.planned else self._mv_own(kept, directions)
+        return super().mv(kept, directions) if self._by_jobs else self._mv_own(kept, directions)
 
     def tmv(self, kept, v, wrt):
-        return super().tmv(kept, v, wrt) if self.planned else self._tmv_own(kept, v, wrt)
+        return super().tmv(kept, v, wrt) if self._by_jobs else self._tmv_own(kept, v, wrt)
 
     def jacobian(self, x, y, kept):
-        return super().jacobian(x, y, kept) if self.planned else Jacobian(self, x, y, kept)
+        return super().jacobian(x, y, kept) if self._by_jobs else Jacobian(self, x, y, kept)
