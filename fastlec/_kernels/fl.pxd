@@ -360,7 +360,12 @@ cdef extern from "kernels/pool2d.h" nogil:
         fl_int planes, per_block
         fl_int bands, band
         fl_int h, w, oh, ow, r, s, sh, sw
+        int dilated
+        fl_int dh, dw
+        fl_int high
         fl_int top, left
+        fl_int above, below, before, behind
+        int whole
         fl_int inner, outer
 
 cdef extern from "kernels/stencil.h" nogil:

@@ -4,7 +4,7 @@ from fastlec._geometry import Geometry
 from fastlec._kernels.epilogue import Epilogue
 from fastlec._kernels.plan import Plan
 
-def forward(plan: Plan, g: Geometry, x: np.ndarray, y: np.ndarray, *, maximum: bool) -> None: ...
+def forward(plan: Plan, g: Geometry, x: np.ndarray, y: np.ndarray, *, maximum: bool, counted: bool = True) -> None: ...
 def mv(plan: Plan, g: Geometry, x: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> None: ...
 def tmv(
     plan: Plan,
@@ -14,4 +14,5 @@ def tmv(
     dx: np.ndarray,
     *,
     after: Epilogue | None = None,
+    counted: bool = True,
 ) -> None: ...

@@ -536,7 +536,9 @@ CHECKS = {
     **{name: partial(_layer, make) for name, make in _layer_checks()},
     **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},
     "AvgPool2d": partial(_pooling_layer, partial(AvgPool2d, 2)),
+    "AvgPool2d with ceil_mode": partial(_pooling_layer, partial(AvgPool2d, 3, 2, 1, ceil_mode=True, count_include_pad=False)),
     "MaxPool2d": partial(_pooling_layer, partial(MaxPool2d, 2)),
+    "MaxPool2d with dilation": partial(_pooling_layer, partial(MaxPool2d, 2, 2, 1, 2, ceil_mode=True)),
     "Flatten": partial(_pooling_layer, Flatten),
     **dict(_network_objective_checks()),
 }

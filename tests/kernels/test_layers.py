@@ -36,7 +36,7 @@ from fastlec.layers.registry import KINDS
 
 MADE = {
     "Activation": lambda o: Activation("tanh"),
-    "AvgPool2d": lambda o: AvgPool2d(3, 2, 1),
+    "AvgPool2d": lambda o: AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
     "BatchNorm": lambda o: BatchNorm(3, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "BatchNorm2d": lambda o: BatchNorm2d(2, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "Conv2d": lambda o: Conv2d(2, 4, (3, 2), "relu", False, stride=2, padding="same", groups=2, algorithm="direct", **o),
@@ -45,7 +45,7 @@ MADE = {
     "Dropout": lambda o: Dropout(0.3, training=True, rng=0),
     "Flatten": lambda o: Flatten(),
     "LayerNorm": lambda o: LayerNorm(3, 0.5, bias=False, dtype=o["dtype"]),
-    "MaxPool2d": lambda o: MaxPool2d((2, 3)),
+    "MaxPool2d": lambda o: MaxPool2d((2, 3), padding="same", dilation=(1, 2), ceil_mode=True),
     "ProjectedConvResidual": lambda o: ProjectedConvResidual(2, 3, stride=2, **o),
     "ProjectedResidual": lambda o: ProjectedResidual(3, 4, "sigmoid", **o),
     "Residual": lambda o: Residual(3, 5, **o),
