@@ -76,13 +76,14 @@ def geometry(x_shape, w_shape, stride=1, padding=0, dilation=1, groups=1):
     return _geometry(x_shape, k, (r, s), f"W has shape {w_shape}", stride, padding, dilation, groups)
 
 
-def window_geometry(x_shape, kernel_size, stride=1, padding=0, dilation=1, name="x"):
+def window_geometry(x_shape, kernel_size, stride=1, padding=0, dilation=1, name="x", *, ceil_mode=False):
     """The Geometry of windows (r, s) that slide over every channel by itself: k = groups = c. For pooling, im2col and col2im.
 
-    kernel_size : int or (r, s). The others, and the errors, as for `geometry`; name is that of the argument with x's shape."""
+    kernel_size : int or (r, s). The others, and the errors, as for `geometry`; name is that of the argument with x's shape.
+    ceil_mode : whether a last window may reach beyond the padding, by less than a stride, if it begins left of or in the image."""
     x_shape = image_shape(x_shape, name)
     size = pair(kernel_size, "kernel_size", 1)
-    return _geometry(x_shape, x_shape[1], size, f"kernel_size is {size}", stride, padding, dilation, x_shape[1])
+    return _geometry(x_shape, x_shape[1], size, f"kernel_size is {size}", stride, padding, dilation, x_shape[1], ceil_mode)
 
 
 def transposed_geometry(x_shape, w_shape, stride=1, padding=0, output_padding=0, dilation=1, groups=1):
@@ -179,16 +180,24 @@ def _paddings(padding, lengths, extents, strides):
     return tuple(pair(sides, f"padding[{i}]", 0) for i, sides in enumerate(padding))
 
 
-def _geometry(x_shape, k, size, what, stride, padding, dilation, groups):
+def _count(length, sides, extent, step, ceil_mode):
+    """How many windows there are along one axis; less than 1 where none fits."""
+    spare = length + sum(sides) - extent
+    n = spare // step + 1
+    return n + (ceil_mode and spare % step > 0 and n * step < length + sides[0])
+
+
+def _geometry(x_shape, k, size, what, stride, padding, dilation, groups, ceil_mode=False):
     n, c, *lengths = x_shape
     strides, dilations = pair(stride, "stride", 1), pair(dilation, "dilation", 1)
     extents = [step * (taps - 1) + 1 for step, taps in zip(dilations, size, strict=True)]
     paddings = _paddings(padding, lengths, extents, strides)
     padded = [length + sum(sides) for length, sides in zip(lengths, paddings, strict=True)]
-    if extents[0] > padded[0] or extents[1] > padded[1]:
+    oh, ow = (_count(*axis, ceil_mode) for axis in zip(lengths, paddings, extents, strides, strict=True))
+    if oh < 1 or ow < 1:
         reach = f" and reaches over {extents[0]} x {extents[1]} pixels" if extents != list(size) else ""
-        raise ValueError(f"{what}{reach}; expected at most the padded image's {padded[0]} x {padded[1]}")
-    oh, ow = ((p - e) // step + 1 for p, e, step in zip(padded, extents, strides, strict=True))
+        more = ", and less than a stride more" if ceil_mode else ""
+        raise ValueError(f"{what}{reach}; expected at most the padded image's {padded[0]} x {padded[1]}{more}")
     if max(padded[0] * padded[1], n * c * math.prod(lengths), n * k * oh * ow) > MOST_ELEMENTS:
         raise MemoryError(f"images padded to {padded[0]} x {padded[1]}, or the result ({n}, {k}, {oh}, {ow}), exceed memory")
     (top, bottom), (left, right) = paddings

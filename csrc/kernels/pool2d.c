@@ -1,5 +1,5 @@
 /* pool2d.c: maxima and means of windows, and their derivatives. VL windows of a row are worked on together, a lane for each;
- * those that reach beyond the plane, and large ones far apart, one by one. */
+ * those that reach beyond the plane, and large ones far apart, one by one; and with a dilation, pixel by pixel. */
 #include "kernels/pool2d.h"
 #include "shared/activate.h"
 #include "shared/blocks.h"
@@ -104,14 +104,11 @@ FL_INLINE ivec pool_firsts(const real *x, fl_int w, fl_int left, fl_int rows, fl
     return first;
 }
 
-/* What sums are divided by. */
-FL_INLINE real pool_size(const fl_pool_job *job) { return job->sums ? 1 : (real)(job->r * job->s); }
-
-/* VL windows of a row, or (part) `left` of them. x, image: their first pixels; value: one for each. */
+/* VL windows of a row, or (part) `left` of them. x, image: their first pixels; value: one for each. size: what means are divided
+ * by. */
 FL_INLINE void pool_vector(const fl_pool_job *job, const real *x, real *image, real *value, fl_int left, fl_int rows, fl_int s,
-                           const int kind, const int mode, const int part)
+                           real size, const int kind, const int mode, const int part)
 {
-    const real size = pool_size(job);
     const fl_int w = job->w, step = kind == POOL_APART ? job->sw : kind;
     if (mode == FL_MEAN || mode == FL_MAXIMUM) {
         vec v = pool_windows(x, w, left, rows, s, step, kind, mode == FL_MAXIMUM, part);
@@ -136,15 +133,15 @@ FL_INLINE void pool_vector(const fl_pool_job *job, const real *x, real *image, r
     }
 }
 
-FL_INLINE void pool_vectors(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int s, const int kind,
-                            const int mode)
+FL_INLINE void pool_vectors(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int s, real size,
+                            const int kind, const int mode)
 {
     const fl_int sw = job->sw, at = job->inner * sw - job->left;
     fl_int b = job->inner;
     x += at, image += at;
     for (; b + VL <= job->outer; b += VL, x += sw * VL, image += sw * VL)
-        pool_vector(job, x, image, value + b, VL, rows, s, kind, mode, 0);
-    if (b < job->outer) pool_vector(job, x, image, value + b, job->outer - b, rows, s, kind, mode, 1);
+        pool_vector(job, x, image, value + b, VL, rows, s, size, kind, mode, 0);
+    if (b < job->outer) pool_vector(job, x, image, value + b, job->outer - b, rows, s, size, kind, mode, 1);
 }
 
 /* The sum of a window: of its rows, then of the lanes. */
@@ -176,16 +173,16 @@ FL_INLINE fl_int pool_first(const real *x, fl_int w, fl_int rows, fl_int cols)
 }
 
 /* One window, of which rows x cols pixels are inside. */
-FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int cols, const int mode)
+FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int cols, real size,
+                        const int mode)
 {
-    const real size = pool_size(job);
     if (mode == FL_MEAN) {
         *value = pool_sum(x, job->w, rows, cols) / size;
     } else if (mode == FL_MEAN_TMV) {
         const real v = *value / size;
         for (fl_int j = 0; j < cols; j++) image[j] += v;
     } else if (cols <= 4) { /* faster in a lane of a vector than with branches that nobody can foresee */
-        pool_vector(job, x, image, value, 1, rows, cols, POOL_ROW, mode, 1);
+        pool_vector(job, x, image, value, 1, rows, cols, size, POOL_ROW, mode, 1);
     } else {
         const fl_int first = pool_first(x, job->w, rows, cols);
         if (mode == FL_MAXIMUM_TMV) image[first] += *value;
@@ -193,22 +190,66 @@ FL_INLINE void pool_one(const fl_pool_job *job, const real *x, real *image, real
     }
 }
 
-/* The windows of which these rows, from x and image on, are inside. */
-FL_INLINE void pool_row(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, const int mode)
+/* Of n rows or columns of a window from `begin` on: how many of the plane's `length` there are, and (first) the first of them. */
+FL_INLINE fl_int pool_inside(fl_int begin, fl_int n, fl_int length, fl_int *first)
 {
-    const int apart = mode != FL_MEAN && mode != FL_MEAN_TMV && (job->sw > 2 || job->s < 2);
+    *first = begin;
+    if (begin >= 0 && begin + n <= length) return n;
+    *first = fl_max(begin, 0);
+    return fl_min(begin + n, length) - *first;
+}
+
+/* Of n rows or columns of a window from `begin` on, those that count in means: the plane's, and so many before and behind it. */
+FL_INLINE fl_int pool_counted(fl_int begin, fl_int n, fl_int length, fl_int before, fl_int behind)
+{
+    return fl_min(begin + n, length + behind) - fl_max(begin, -before);
+}
+
+FL_INLINE fl_int pool_counted_rows(const fl_pool_job *job, fl_int begin)
+{
+    return job->whole ? job->r : pool_counted(begin, job->r, job->h, job->above, job->below);
+}
+
+/* The windows of which these rows, from x and image on, are inside, and `counted` rows count in means. */
+FL_INLINE void pool_row(const fl_pool_job *job, const real *x, real *image, real *value, fl_int rows, fl_int counted,
+                        const int mode)
+{
+    const int mean = mode == FL_MEAN || mode == FL_MEAN_TMV, apart = !mean && (job->sw > 2 || job->s < 2);
     const int fixed = mode != FL_MEAN_TMV && mode != FL_MAXIMUM_MV; /* one of a transpose has a row; the other is rare */
     const fl_int s = job->s, sw = job->sw;
+    const real size = job->sums ? 1 : (real)(counted * s);
     if (job->inner < job->outer) {
-        if (sw == 1) pool_vectors(job, x, image, value, rows, s, POOL_ROW, mode);
-        else if (apart) pool_vectors(job, x, image, value, rows, s, POOL_APART, mode);
-        else if (fixed && rows == 2 && s == 2) pool_vectors(job, x, image, value, 2, 2, POOL_PAIRS, mode);
-        else if (fixed && rows == 3 && s == 3) pool_vectors(job, x, image, value, 3, 3, POOL_PAIRS, mode);
-        else pool_vectors(job, x, image, value, rows, s, POOL_PAIRS, mode);
+        if (sw == 1) pool_vectors(job, x, image, value, rows, s, size, POOL_ROW, mode);
+        else if (apart) pool_vectors(job, x, image, value, rows, s, size, POOL_APART, mode);
+        else if (fixed && rows == 2 && s == 2) pool_vectors(job, x, image, value, 2, 2, size, POOL_PAIRS, mode);
+        else if (fixed && rows == 3 && s == 3) pool_vectors(job, x, image, value, 3, 3, size, POOL_PAIRS, mode);
+        else pool_vectors(job, x, image, value, rows, s, size, POOL_PAIRS, mode);
     }
     for (fl_int b = 0; (b = b == job->inner ? job->outer : b) < job->ow; b++) {
-        const fl_int begin = b * sw - job->left, from = fl_max(begin, 0), to = fl_min(begin + s, job->w);
-        pool_one(job, x + from, image + from, value + b, rows, to - from, mode);
+        const fl_int begin = b * sw - job->left;
+        fl_int from;
+        const fl_int cols = pool_inside(begin, s, job->w, &from);
+        real own = size;
+        if (mean && !job->whole) own = (real)(counted * pool_counted(begin, s, job->w, job->before, job->behind));
+        pool_one(job, x + from, image + from, value + b, rows, cols, own, mode);
+    }
+}
+
+/* The maxima of row a of windows, pixel by pixel. image: of a plane, from its row `base` on. */
+FL_APART void pool_dilated(const fl_pool_job *job, const real *x, real *image, fl_int base, real *value, fl_int a, int mode)
+{
+    const fl_int w = job->w, dh = job->dh, dw = job->dw, up = a * job->sh - job->top, bottom = fl_min(up + job->high, job->h);
+    const fl_int top = up < 0 ? up + ceil_div(-up, dh) * dh : up;
+    for (fl_int b = 0; b < job->ow; b++) {
+        const fl_int begin = b * job->sw - job->left, right = fl_min(begin + dw * (job->s - 1) + 1, w);
+        const fl_int left = begin < 0 ? begin + ceil_div(-begin, dw) * dw : begin;
+        fl_int first = top * w + left;
+        real best = x[first];
+        for (fl_int i = top; i < bottom; i += dh)
+            for (fl_int j = left; j < right; j += dw)
+                if (!(x[i * w + j] <= best) && best == best) first = i * w + j, best = x[first]; /* larger, or the first NaN */
+        if (mode == FL_MAXIMUM_TMV) image[first - base * w] += value[b];
+        else value[b] = mode == FL_MAXIMUM ? best : image[first];
     }
 }
 
@@ -216,17 +257,22 @@ FL_INLINE void pool_row(const fl_pool_job *job, const real *x, real *image, real
 FL_INLINE void pool_rows(const fl_pool_job *job, const real *x, real *image, fl_int base, real *value, fl_int a, fl_int end,
                          const int mode)
 {
+    if (mode != FL_MEAN && job->dilated) {
+        for (; a < end; a++) pool_dilated(job, x, image, base, value + a * job->ow, a, mode);
+        return;
+    }
     for (; a < end; a++) {
-        const fl_int begin = a * job->sh - job->top, below = begin + job->r;
-        const fl_int from = fl_max(begin, 0), to = fl_min(below, job->h);
-        pool_row(job, x + from * job->w, image + (from - base) * job->w, value + a * job->ow, to - from, mode);
+        const fl_int begin = a * job->sh - job->top;
+        fl_int from;
+        const fl_int rows = pool_inside(begin, job->r, job->h, &from), counted = pool_counted_rows(job, begin);
+        pool_row(job, x + from * job->w, image + (from - base) * job->w, value + a * job->ow, rows, counted, mode);
     }
 }
 
 /* The first row of windows that reaches row i of the image, or one below it. */
 FL_INLINE fl_int pool_reaches(const fl_pool_job *job, fl_int i)
 {
-    const fl_int above = i + job->top - job->r; /* where windows begin that end above row i */
+    const fl_int above = i + job->top - job->high; /* where windows begin that end above row i */
     const fl_int a = above < 0 ? 0 : above / job->sh + 1;
     return fl_min(a, job->oh);
 }
@@ -248,7 +294,7 @@ FL_INLINE void pool_spread(const fl_pool_job *job, real *image, real *value, rea
         const fl_int begin = a * job->sh - job->top, end = begin + job->r;
         const fl_int from = fl_max(begin, top), to = fl_min(end, bottom);
         memset(row, 0, (size_t)w * sizeof(real));
-        pool_row(job, row, row, value + a * job->ow, 1, FL_MEAN_TMV);
+        pool_row(job, row, row, value + a * job->ow, 1, pool_counted_rows(job, begin), FL_MEAN_TMV);
         for (; written < from; written++) memset(image + written * w, 0, (size_t)w * sizeof(real));
         for (fl_int i = from; i < written; i++)
             for (fl_int j = 0; j < w; j++) image[i * w + j] += row[j];
@@ -263,7 +309,7 @@ FL_INLINE void pool_scatter(const fl_pool_job *job, const real *x, real *image, 
                             fl_int bottom)
 {
     const fl_int w = job->w, a = pool_reaches(job, top), last = pool_begins(job, bottom);
-    const fl_int first = a * job->sh - job->top, end = (last - 1) * job->sh - job->top + job->r;
+    const fl_int first = a * job->sh - job->top, end = (last - 1) * job->sh - job->top + job->high;
     const fl_int above = fl_max(first, 0), below = fl_min(end, job->h);
     const fl_int from = fl_max(above, top), to = fl_min(below, bottom);
     const int band = job->bands > 1;
@@ -317,7 +363,7 @@ FL_INLINE void pool_quarters(const fl_pool_job *job, const real *x, real *image,
                              const int mode)
 {
     const fl_int w = job->w, ow = job->ow;
-    const real factor = 1 / pool_size(job);
+    const real factor = job->sums ? 1 : (real)0.25;
     x += 2 * a * w, image += 2 * a * w, value += a * ow;
     for (; a < end; a++, x += 2 * w, image += 2 * w, value += ow) {
         fl_int b = 0;
@@ -373,15 +419,15 @@ FL_APART void pool_maximum_tmv(POOL_ROWS_ARGUMENTS)
     else pool_scatter(job, x, to, from, scratch, first, end);
 }
 
-/* Planes stay in L1 or L2 from the first pass over them to the last. scratch: w reals for FL_MEAN_TMV, w (band + 2 r) for
- * FL_MAXIMUM_TMV in bands. */
+/* Planes stay in L1 or L2 from the first pass over them to the last. scratch: w reals for FL_MEAN_TMV, w (band + 2 high)
+ * for FL_MAXIMUM_TMV in bands. */
 void FL_ENTRY(pool)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_pool_job *job = (const fl_pool_job *)head;
     const fl_int pixels = job->h * job->w, windows = job->oh * job->ow, begin = block / job->bands * job->per_block;
     const fl_int end = fl_min(begin + job->per_block, job->planes);
     const int back = job->mode == FL_MEAN_TMV || job->mode == FL_MAXIMUM_TMV;
-    const int quarters = job->r == 2 && job->s == 2 && job->sh == 2 && job->sw == 2 && !job->top && !job->left
+    const int quarters = job->r == 2 && job->s == 2 && job->sh == 2 && job->sw == 2 && !job->dilated && !job->top && !job->left
                          && 2 * job->oh <= job->h && 2 * job->ow <= job->w;
     const fl_int rows = back ? job->h : job->oh, first = block % job->bands * job->band;
     const fl_int last = fl_min(first + job->band, rows);

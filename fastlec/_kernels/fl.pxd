@@ -422,7 +422,12 @@ cdef extern from "kernels/pool2d.h" nogil:
         fl_int bands, band
         fl_int h, w, oh, ow, r, s, sh, sw
         int sums
+        int dilated
+        fl_int dh, dw
+        fl_int high
         fl_int top, left
+        fl_int above, below, before, behind
+        int whole
         fl_int inner, outer
 
 cdef extern from "kernels/stencil.h" nogil:

@@ -96,6 +96,10 @@ cdef class Problem:
     def n_params(self):
         return self.free * self.n + (self.free if self.bias else 0)
 
+    cdef fl_int partial(self) noexcept:
+        """Elements of a block's gradient."""
+        return self.free * self.n + self.free
+
     cdef int plan(self, fl_linear_job *job, int mode, cnp.ndarray theta, fl_int directions=1) except -1:
         cdef fl_int line = 64 // <fl_int>self.size, ldw = up(self.n, line), count
         cdef bint mv = mode == FL_HESSIAN_MV
@@ -116,16 +120,17 @@ cdef class Problem:
         job.l = self.l
         job.free = self.free
         job.directions, job.v_step = directions, self.n_params
-        flops = <double>self.m * self.n * self.free * (2 + 4 * directions if mv
-                                                       else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
+        flops = <double>self.m * self.n * self.free * (6 if mv else 2 if mode in (FL_VALUE, FL_PROBABILITIES) else 4)
         job.head.work = flops / (1.4 * dtypes[self.dtype].macs_per_ns) + <double>self.m * self.l
-        # blocks: by the problem alone, so that every team adds the same partial sums
+        # blocks: by the problem alone, so that every team adds the same partial sums, for each direction as for one alone
         count = min(max(BLOCKS, <fl_int>(job.head.work / BLOCK_WORK)), max(self.m // 256, 1))
         if mode == FL_GRADIENT or mv:
-            count = min(count, max(PARTIALS // (directions * (self.free * self.n + self.free) * <fl_int>self.size), 1))
+            count = min(count, max(PARTIALS // (self.partial() * <fl_int>self.size), 1))
+        job.head.work *= directions
         job.per_block = up(blocks(self.m, count), FL_STRIP)
         job.head.n_blocks = blocks(self.m, job.per_block)
-        job.head.scratch = self.size * (FL_STRIP * (self.l + (self.free if mv else 0)) + (1 + directions if mv else 1) * self.free * ldw)
+        job.head.scratch = FL_STRIP * (self.l + (self.free if mv else 0)) + (1 + directions if mv else 1) * self.free * ldw
+        job.head.scratch *= self.size
         return 0
 
     def value(self, cnp.ndarray theta not None):
@@ -144,8 +149,9 @@ cdef class Problem:
         """hessian_mv where the probabilities are P (m, l), in C order and X's dtype, of each row of V (k, n_params): (k, n_params).
         One pass over X for as many rows as fit in a cache beside it."""
         cdef fl_int k = cnp.PyArray_DIM(V, 0), line = 64 // <fl_int>self.size, i
-        cdef fl_int most = min(max(DIRECTION_BYTES // (self.free * up(self.n, line) * <fl_int>self.size), 1), DIRECTIONS)
+        cdef fl_int most = min(DIRECTION_BYTES // (self.free * up(self.n, line)), PARTIALS // (BLOCKS * self.partial()))
         check(P, self.typenum, self.m * self.l, "P")
+        most = min(max(most // <fl_int>self.size, 1), DIRECTIONS)
         parts = [self.evaluate(V[i:i + most], V[i:i + most], P, FL_HESSIAN_MV, scale, l2)[1] for i in range(0, k, most)]
         return parts[0] if len(parts) == 1 else np.concatenate([np.empty((0, self.n_params), V.dtype), *parts])
 
@@ -155,7 +161,7 @@ cdef class Problem:
         cdef fl_sum_job totals[DIRECTIONS]
         cdef fl_sum_job *total
         cdef fl_job *jobs[1 + DIRECTIONS]
-        cdef fl_int stride = self.free * self.n + self.free, length = self.n_params, b, directions = 1, d
+        cdef fl_int stride = self.partial(), length = self.n_params, b, directions = 1, d
         cdef cnp.npy_intp dims[2]
         cdef int ndim = 1
         cdef cnp.ndarray out = None

@@ -12,6 +12,7 @@ def forward(
     *,
     maximum: bool,
     sums: bool = False,
+    counted: bool = True,
     after: Epilogue | None = None,
 ) -> None: ...
 def mv(plan: Plan, g: Geometry, x: np.ndarray, dx: np.ndarray, dy: np.ndarray) -> None: ...
@@ -24,4 +25,5 @@ def tmv(
     *,
     sums: bool = False,
     after: Epilogue | None = None,
+    counted: bool = True,
 ) -> None: ...

@@ -2,7 +2,8 @@
 """Means, sums and maxima of windows of images, as jobs of a plan.
 
 g is a `fastlec._geometry.Geometry` of windows: x (n, c, h, w), y (n, c, oh, ow); every window has a pixel inside x, and
-r w < 2^31. Arrays are those of a plan: its dtype, C order, aligned.
+(dh (r - 1) + 1) w < 2^31. Means have no dilation; counted: whether the padding counts in them. Arrays are those of a plan: its
+dtype, C order, aligned.
 """
 
 cimport numpy as cnp
@@ -21,7 +22,7 @@ cdef enum:
 
 
 cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, cnp.ndarray to, Epilogue after,
-             bint sums=False) except -1:
+             bint counted=False, bint sums=False) except -1:
     cdef fl_pool_job *job = <fl_pool_job *>plan.add(FL_KERNEL_pool)
     cdef fl_int rows
     cdef double size
@@ -35,6 +36,13 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     job.h, job.w, job.oh, job.ow = g.h, g.w, g.oh, g.ow
     job.sums = sums
     job.r, job.s, job.sh, job.sw, job.top, job.left = g.r, g.s, g.sh, g.sw, g.top, g.left
+    job.dh, job.dw = g.dh, g.dw
+    job.dilated = (job.dh > 1 and job.r > 1) or (job.dw > 1 and job.s > 1)
+    job.high = job.dh * (job.r - 1) + 1
+    if counted:
+        job.above, job.below, job.before, job.behind = g.top, g.bottom, g.left, g.right
+    job.whole = job.top <= job.above and (job.oh - 1) * job.sh + job.r <= job.top + job.h + job.below
+    job.whole &= job.left <= job.before and (job.ow - 1) * job.sw + job.s <= job.left + job.w + job.behind
     if job.sw <= min(job.s, 2) or (mode >= FL_MAXIMUM and 2 * job.s <= job.ow):     # else faster one by one
         job.inner = blocks(job.left, job.sw)
         job.outer = min((job.w + job.left - job.s) // job.sw + 1, job.ow) if job.w + job.left >= job.s else 0
@@ -47,24 +55,24 @@ cdef int add(Plan plan, object g, int mode, cnp.ndarray x, cnp.ndarray source, c
     if size > LONG:
         job.band = min(max(<fl_int>(BAND / size * rows), 1), rows)
         if back:        # windows that reach into two bands are computed twice: a quarter of them at most
-            job.band = min(up(max(job.band, 4 * job.r), 2), rows)
+            job.band = min(up(max(job.band, 4 * job.high), 2), rows)
     job.bands = blocks(rows, job.band)
     if mode == FL_MEAN_TMV:
         job.head.scratch = job.w * plan.size
     elif mode == FL_MAXIMUM_TMV and job.bands > 1:
-        job.head.scratch = (job.band + 2 * job.r) * job.w * plan.size
+        job.head.scratch = (job.band + 2 * job.high) * job.w * plan.size
     job.head.n_blocks = blocks(job.planes, job.per_block) * job.bands
     job.head.work = job.planes * size * dtypes[plan.dtype].pass_ns / 2
     return 0
 
 
-def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray y not None, *, bint maximum, bint sums=False,
-            Epilogue after=None):
+def forward(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray y not None, *, bint maximum, bint counted=True,
+            bint sums=False, Epilogue after=None):
     """y = the maxima of the windows of x, or their means or (sums) sums, these times derivative'(of)."""
     plan.check_image(x, "x", g.n, g.c, g.h, g.w)
     plan.check_image(y, "y", g.n, g.c, g.oh, g.ow)
     after = checked(after, plan, "pool2d.forward", y, 0 if maximum else DERIVATIVE)
-    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, after, sums)
+    add(plan, g, FL_MAXIMUM if maximum else FL_MEAN, x, x, y, after, counted, sums)
 
 
 def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, cnp.ndarray dy not None):
@@ -75,12 +83,12 @@ def mv(Plan plan not None, g, cnp.ndarray x not None, cnp.ndarray dx not None, c
     add(plan, g, FL_MAXIMUM_MV, x, dx, dy, Epilogue())
 
 
-def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, bint sums=False,
-        Epilogue after=None):
+def tmv(Plan plan not None, g, cnp.ndarray x, cnp.ndarray v not None, cnp.ndarray dx not None, *, bint counted=True,
+        bint sums=False, Epilogue after=None):
     """dx = J' v * derivative'(of), with J of the maxima of x, or of means or (sums) sums where x is None."""
     plan.check_image(v, "v", g.n, g.c, g.oh, g.ow)
     plan.check_image(dx, "dx", g.n, g.c, g.h, g.w)
     if x is not None:
         plan.check_image(x, "x", g.n, g.c, g.h, g.w)
     after = checked(after, plan, "pool2d.tmv", dx, DERIVATIVE)
-    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, after, sums)
+    add(plan, g, FL_MEAN_TMV if x is None else FL_MAXIMUM_TMV, dx if x is None else x, v, dx, after, counted, sums)

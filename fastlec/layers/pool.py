@@ -21,18 +21,18 @@ class _Pool2d(PlannedLayer):
     input_shape = (None, None, None)
     takes_epilogue = True
     keeps_bounds = True
+    dilation = (1, 1)
 
-    def __init__(self, kernel_size, stride, padding):
+    def __init__(self, kernel_size, stride, padding, ceil_mode):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
-        self.padding = pair(padding, "padding", 0)
-        if any(2 * p > k for p, k in zip(self.padding, self.kernel_size, strict=True)):
-            raise ValueError(f"padding is {self.padding}; expected at most half of kernel_size, which is {self.kernel_size}")
+        self.padding = _padding(padding, self.kernel_size, self.dilation)
+        self.ceil_mode = _check.flag(ceil_mode, "ceil_mode")
         super().__init__()
 
     def config(self):
         """The arguments that make such a layer."""
-        return {name: a if a == b else [a, b] for name, (a, b) in super().config().items()}
+        return {name: _short(value) for name, value in super().config().items()}
 
     def _partly(self, shape):
         return (shape[0], None, None)
@@ -44,29 +44,73 @@ class _Pool2d(PlannedLayer):
         return self._geometry((1, *shape)).y_shape[1:]
 
     def _geometry(self, shape):
-        g = window_geometry(shape, self.kernel_size, self.stride, self.padding)
-        if g.r * g.w >= MOST_REACH:
-            raise ValueError(f"{g.r} rows of a window in an image of {g.w} columns hold more than 2^31 - 1 pixels")
+        g = window_geometry(shape, self.kernel_size, self.stride, self.padding, self.dilation, ceil_mode=self.ceil_mode)
+        rows = g.dh * (g.r - 1) + 1
+        if rows * g.w >= MOST_REACH:
+            raise ValueError(f"{rows} rows of a window in an image of {g.w} columns hold more than 2^31 - 1 pixels")
+        for axis in ((g.h, g.oh, g.sh, g.top, g.dh), (g.w, g.ow, g.sw, g.left, g.dw)):
+            if _misses(*axis):
+                raise ValueError(
+                    f"a window of dilation {self.dilation} has no pixel of an image of {g.h} x {g.w}, only padding"
+                )
         return g
+
+
+def _padding(padding, kernel_size, dilation):
+    """ "same", or (vertical, horizontal)."""
+    if isinstance(padding, str):
+        if padding != "same":
+            raise ValueError(f'padding is {_check.shown(padding)}; expected an integer, a pair of integers or "same"')
+        return padding
+    padding = pair(padding, "padding", 0)
+    extents = tuple(step * (taps - 1) + 1 for step, taps in zip(dilation, kernel_size, strict=True))
+    if any(2 * p > n for p, n in zip(padding, extents, strict=True)):
+        what = "kernel_size, which is" if extents == kernel_size else "what a window reaches over, which is"
+        raise ValueError(f"padding is {padding}; expected at most half of {what} {extents}")
+    return padding
+
+
+def _short(value):
+    """A setting as JSON holds it: a pair of equal numbers is one."""
+    if not isinstance(value, tuple):
+        return value
+    return value[0] if value[0] == value[1] else list(value)
+
+
+def _misses(length, count, stride, before, dilation):
+    """Whether one of `count` windows along an axis, the first `before` pixels outside, steps over all of the image."""
+    outside = min(count, -(-before // stride))
+    return dilation > length and any((stride * a - before) % dilation >= length for a in range(outside))
 
 
 @kind
 class AvgPool2d(_Pool2d):
     """y = the mean of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) // stride + 1.
 
-    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
-    zeros around the image, at most half of kernel_size; they count: a sum is always divided by the size of a whole window (as
-    PyTorch does by default). ValueError where a window is larger than the padded image.
+    kernel_size, stride : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding : zeros
+    around the image, int or (vertical, horizontal), at most half of kernel_size; or "same": OH = ceil(H / stride), and the odd row
+    or column at the bottom or right, as in Keras. ceil_mode : whether OH is rounded up: a last window then reaches beyond the
+    padding, unless it would begin there. count_include_pad : whether a sum is divided by the number of its elements in the image
+    and in the padding, or else in the image, as Keras does. All as in PyTorch but for "same". ValueError where a window is larger
+    than the padded image.
+
+    >>> import numpy as np, fastlec
+    >>> x = np.arange(25.0).reshape(1, 1, 5, 5)
+    >>> fastlec.AvgPool2d(2, ceil_mode=True)(x)[0, 0]
+    array([[ 3. ,  5. ,  6.5],
+           [13. , 15. , 16.5],
+           [20.5, 22.5, 24. ]])
     """
 
     linear_in_x = True
 
-    def __init__(self, kernel_size, stride=None, padding=0):
-        super().__init__(kernel_size, stride, padding)
+    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+        self.count_include_pad = _check.flag(count_include_pad, "count_include_pad")
+        super().__init__(kernel_size, stride, padding, ceil_mode)
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
-        pool2d.forward(plan, g, x, y, maximum=False)
+        pool2d.forward(plan, g, x, y, maximum=False, counted=self.count_include_pad)
         return g, x
 
     def plan_mv(self, plan, kept, directions, dy):
@@ -74,15 +118,25 @@ class AvgPool2d(_Pool2d):
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
-            pool2d.tmv(plan, kept[0], None, v, out["x"], after=after)
+            pool2d.tmv(plan, kept[0], None, v, out["x"], after=after, counted=self.count_include_pad)
 
     def explicit(self, kept, name):
-        """1 / (r s) for the pixels of each window: a scipy.sparse.csr_array."""
+        """One divided by the size of its mean for the pixels of each window: a scipy.sparse.csr_array."""
         g, x = kept
         pixels, inside = _taps(g)
         counts = np.tile(inside.sum(axis=1), g.n * g.c)
         columns = (g.h * g.w * np.arange(g.n * g.c)[:, None] + pixels[inside]).ravel()
-        return _csr(g, counts, columns, np.full(counts.sum(), 1 / (g.r * g.s), x.dtype))
+        sizes = self._counted(g.oh, g.sh, g.r, g.top, g.h, g.bottom)[:, None] * self._counted(
+            g.ow, g.sw, g.s, g.left, g.w, g.right
+        )
+        return _csr(g, counts, columns, np.repeat(np.tile(1 / sizes.ravel(), g.n * g.c), counts).astype(x.dtype))
+
+    def _counted(self, count, stride, taps, before, length, behind):
+        """How many rows or columns of each window count."""
+        begin = stride * np.arange(count) - before
+        if not self.count_include_pad:
+            before = behind = 0
+        return np.minimum(begin + taps, length + behind) - np.maximum(begin, -before)
 
     def nonzeros(self, kept, name):
         g, _ = kept
@@ -91,16 +145,27 @@ class AvgPool2d(_Pool2d):
 
 @kind
 class MaxPool2d(_Pool2d):
-    """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) //
-    stride + 1.
+    """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding -
+    dilation (kernel_size - 1) - 1) // stride + 1.
 
-    kernel_size, stride, padding : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding :
-    of -inf around the image, at most half of kernel_size. ValueError where a window is larger than the padded image.
+    kernel_size, stride, dilation : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side.
+    dilation : from one element of a window to the next. padding : of -inf around the image, int or (vertical, horizontal), at most
+    half of what a window reaches over; or "same": OH = ceil(H / stride), and the odd row or column at the bottom or right, as in
+    Keras. ceil_mode : whether OH is rounded up: a last window then reaches beyond the padding, unless it would begin there. All as
+    in PyTorch but for "same", and for padding, of which PyTorch allows half of kernel_size. ValueError where a window is larger
+    than the padded image, or has no element in the image.
     A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
+
+    >>> import numpy as np, fastlec
+    >>> x = np.arange(25.0).reshape(1, 1, 5, 5)
+    >>> fastlec.MaxPool2d(2, stride=1, dilation=3)(x)[0, 0]
+    array([[18., 19.],
+           [23., 24.]])
     """
 
-    def __init__(self, kernel_size, stride=None, padding=0):
-        super().__init__(kernel_size, stride, padding)
+    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, *, ceil_mode=False):
+        self.dilation = pair(dilation, "dilation", 1)
+        super().__init__(kernel_size, stride, padding, ceil_mode)
 
     def plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
@@ -263,7 +328,8 @@ class GlobalAvgPool2d(_OfImages):
 
 
 def _taps(g):
-    """(pixels, inside), both (windows, taps): the pixels of each window of a plane, as numbers in C order, and which there are."""
+    """(pixels, inside), both (windows, taps), of means: the pixels of each window of a plane, as numbers in C order, and which
+    there are."""
     rows = g.sh * np.arange(g.oh)[:, None] + np.arange(g.r) - g.top
     cols = g.sw * np.arange(g.ow)[:, None] + np.arange(g.s) - g.left
     pixels = g.w * rows[:, None, :, None] + cols[:, None, :]

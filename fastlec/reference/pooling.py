@@ -1,4 +1,5 @@
-"""Average and maximum pooling, and nearest neighbours. By default windows lie side by side: stride None is kernel_size."""
+"""Average and maximum pooling, and nearest neighbours. Windows lie side by side by default: stride None is kernel_size. Means have
+no dilation."""
 
 import numpy as np
 
@@ -7,51 +8,63 @@ from .arrays import float64
 from .windows import interior, pad, padded_shape, taps
 
 
-def _windows(shape, kernel_size, stride, padding):
-    return window_geometry(shape, kernel_size, kernel_size if stride is None else stride, padding)
+def _windows(shape, kernel_size, stride, padding, dilation, ceil_mode):
+    return window_geometry(
+        shape, kernel_size, kernel_size if stride is None else stride, padding, dilation, ceil_mode=ceil_mode
+    )
 
 
-def avg_pool2d(x, kernel_size, stride=None, padding=0):
-    """The mean of each window, zeros of the padding included: sum_ij x[n, c, sh a + i - top, sw b + j - left] / (r s)."""
+def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """The mean of each window: sum_ij x[n, c, sh a + i - top, sw b + j - left], zeros around x, divided by how many of the elements
+    lie in x or, with count_include_pad, in the padding."""
     (x,) = float64(x=x)
-    g = _windows(x.shape, kernel_size, stride, padding)
-    return sum(pixels for _, _, pixels in taps(pad(x, g), g)) / (g.r * g.s)
+    g, sizes = _sizes(x.shape, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return sum(pixels for _, _, pixels in taps(pad(x, g), g)) / sizes
 
 
-def avg_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
+def avg_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, *, dx):
     """The means of dx: it is linear."""
-    return avg_pool2d(dx, kernel_size, stride, padding)
+    return avg_pool2d(dx, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-def avg_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
-    """{"x"}: every pixel gets v / (r s) from each window that it is in."""
+def avg_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """{"x"}: every pixel gets v from each window that it is in, divided by what the window's sum is."""
     (v,) = float64(v=v)
-    g = _windows(np.shape(x), kernel_size, stride, padding)
+    g, sizes = _sizes(np.shape(x), kernel_size, stride, padding, ceil_mode, count_include_pad)
     back = np.zeros(padded_shape(g))
     for _, _, pixels in taps(back, g):
-        pixels += v / (g.r * g.s)
+        pixels += v / sizes
     return {"x": interior(back, g).copy()}
 
 
-def max_pool2d(x, kernel_size, stride=None, padding=0):
+def _sizes(shape, kernel_size, stride, padding, ceil_mode, count_include_pad):
+    """(geometry, how many elements of each window count)."""
+    g = _windows(shape, kernel_size, stride, padding, 1, ceil_mode)
+    counts = pad(np.ones(shape), g)
+    if count_include_pad:
+        counts[:, :, : g.top + g.h + g.bottom, : g.left + g.w + g.right] = 1
+    return g, sum(elements for _, _, elements in taps(counts, g))
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """The largest of each window; NaN where there is one, -inf where all of it is padding."""
-    return _largest(x, kernel_size, stride, padding)[1]
+    return _largest(x, kernel_size, stride, padding, dilation, ceil_mode)[1]
 
 
-def max_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, *, dx):
+def max_pool2d_jac_mv(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, dx):
     """dx of the pixel that is the largest of its window: the first of several that are, the first NaN if there is one."""
     (dx,) = float64(dx=dx)
-    g, y, at = _largest(x, kernel_size, stride, padding)
+    g, y, at = _largest(x, kernel_size, stride, padding, dilation, ceil_mode)
     dy = np.zeros_like(y)
     for i, j, pixels in taps(pad(dx, g), g):
         np.copyto(dy, pixels, where=at == i * g.s + j)
     return dy
 
 
-def max_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0):
+def max_pool2d_jac_tmv(v, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False):
     """{"x"}: v goes to the pixel that max_pool2d_jac_mv reads."""
     (v,) = float64(v=v)
-    g, _, at = _largest(x, kernel_size, stride, padding)
+    g, _, at = _largest(x, kernel_size, stride, padding, dilation, ceil_mode)
     back = np.zeros(padded_shape(g))
     for i, j, pixels in taps(back, g):
         pixels += np.where(at == i * g.s + j, v, 0.0)
@@ -131,10 +144,10 @@ def _one_row(x, kernel_size, stride, padding):
     return np.expand_dims(x, 2), (1, kernel_size), (1, kernel_size if stride is None else stride), (0, padding)
 
 
-def _largest(x, kernel_size, stride, padding):
+def _largest(x, kernel_size, stride, padding, dilation, ceil_mode):
     """(geometry, the largest, which tap it is: i s + j, or -1 where a window is all padding)."""
     (x,) = float64(x=x)
-    g = _windows(x.shape, kernel_size, stride, padding)
+    g = _windows(x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     largest, at = np.full(g.y_shape, -np.inf), np.full(g.y_shape, -1)
     inside = pad(np.ones(x.shape, bool), g, False)
     for (i, j, pixels), (_, _, real) in zip(taps(pad(x, g), g), taps(inside, g), strict=True):

@@ -4,8 +4,10 @@ import numpy as np
 
 
 def padded_shape(g):
-    """Of the images with their padding, where g is the geometry."""
-    return g.n, g.c, g.top + g.h + g.bottom, g.left + g.w + g.right
+    """Of the images with their padding, and with what windows reach beyond it, where g is the geometry."""
+    rows = max(g.top + g.h + g.bottom, g.sh * (g.oh - 1) + g.dh * (g.r - 1) + 1)
+    cols = max(g.left + g.w + g.right, g.sw * (g.ow - 1) + g.dw * (g.s - 1) + 1)
+    return g.n, g.c, rows, cols
 
 
 def pad(x, g, fill=0.0):

@@ -570,6 +570,7 @@ CHECKS = {
     **{name: partial(_layer, make) for name, make in _layer_checks()},
     **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},
     "AvgPool2d": partial(_pooling_layer, partial(AvgPool2d, 2)),
+    "AvgPool2d with ceil_mode": partial(_pooling_layer, partial(AvgPool2d, 3, 2, 1, ceil_mode=True, count_include_pad=False)),
     "MaxPool2d": partial(_pooling_layer, partial(MaxPool2d, 2)),
     "GlobalAvgPool2d": partial(_pooling_layer, GlobalAvgPool2d),
     "Upsample2d": partial(_pooling_layer, partial(Upsample2d, (2, 3))),
@@ -579,6 +580,7 @@ CHECKS = {
     },
     "AvgPool1d": partial(_pooling_layer, partial(AvgPool1d, 3, 2), sample=SIGNAL),
     "MaxPool1d": partial(_pooling_layer, partial(MaxPool1d, 3, 2), sample=SIGNAL),
+    "MaxPool2d with dilation": partial(_pooling_layer, partial(MaxPool2d, 2, 2, 1, 2, ceil_mode=True)),
     "Flatten": partial(_pooling_layer, Flatten),
     **dict(_network_objective_checks()),
 }

@@ -46,7 +46,7 @@ from fastlec.testing import check_layer
 MADE = {
     "Activation": lambda o: Activation("tanh"),
     "AvgPool1d": lambda o: AvgPool1d(3, 2, 1),
-    "AvgPool2d": lambda o: AvgPool2d(3, 2, 1),
+    "AvgPool2d": lambda o: AvgPool2d(3, 2, 1, ceil_mode=True, count_include_pad=False),
     "BatchNorm": lambda o: BatchNorm(3, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "BatchNorm2d": lambda o: BatchNorm2d(2, 0.5, 0.3, training=True, dtype=o["dtype"]),
     "Conv1d": lambda o: Conv1d(2, 4, 3, "relu", False, stride=2, padding=(1, 2), dilation=2, groups=2, algorithm="im2col", **o),
@@ -61,7 +61,7 @@ MADE = {
     "GlobalAvgPool2d": lambda o: GlobalAvgPool2d(),
     "LayerNorm": lambda o: LayerNorm(3, 0.5, bias=False, dtype=o["dtype"]),
     "MaxPool1d": lambda o: MaxPool1d(3, 2, 1),
-    "MaxPool2d": lambda o: MaxPool2d((2, 3)),
+    "MaxPool2d": lambda o: MaxPool2d((2, 3), padding="same", dilation=(1, 2), ceil_mode=True),
     "ProjectedConvResidual": lambda o: ProjectedConvResidual(2, 3, stride=2, **o),
     "ProjectedResidual": lambda o: ProjectedResidual(3, 4, "sigmoid", **o),
     "Residual": lambda o: Residual(3, 5, **o),

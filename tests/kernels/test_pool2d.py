@@ -1,6 +1,8 @@
 """Pooling of images and signals, Upsample2d, Flatten: against fastlec.reference, in networks, at the edges of images and memory."""
 
 import ctypes
+import itertools
+import math
 import mmap
 
 import cases
@@ -24,9 +26,11 @@ from fastlec import (
     Network,
     SoftmaxCrossEntropy,
     Upsample2d,
+    io,
     reference,
     training_step,
 )
+from fastlec._geometry import window_geometry
 from fastlec._kernels import plan as kernels
 from fastlec.testing import check_layer
 
@@ -57,11 +61,40 @@ CASES = [  # (shape of x, kernel_size, stride, padding)
     ((2, 1, 1, 1), 1, None, 0),
     ((0, 2, 6, 6), 2, None, 0),
 ]
-pools = pytest.mark.parametrize(("shape", "size", "stride", "padding"), CASES, ids=str)
+SAME = [
+    ((2, 2, 7, 9), 3, 2, "same"),
+    ((1, 2, 6, 40), (2, 4), 1, "same"),
+]
+
+
+def pool(name, shape, kernel_size, stride, padding, others):
+    return name, shape, {"kernel_size": kernel_size, "stride": stride, "padding": padding} | others
+
+
 KINDS = {"avg_pool2d": AvgPool2d, "max_pool2d": MaxPool2d}
 kinds = pytest.mark.parametrize("name", KINDS)
+ONE_KIND = [  # (kind, shape of x, kernel_size, stride, padding, other settings)
+    ("avg_pool2d", (2, 2, 7, 9), 3, 2, 1, {"count_include_pad": False}),
+    ("avg_pool2d", (1, 2, 6, 41), (3, 4), (1, 2), (1, 2), {"count_include_pad": False}),
+    ("avg_pool2d", (1, 2, 7, 40), (2, 5), (2, 1), "same", {"count_include_pad": False}),
+    ("avg_pool2d", (1, 2, 9, 12), (3, 4), (4, 5), 1, {"count_include_pad": False}),
+    ("avg_pool2d", (2, 2, 7, 9), 2, None, 0, {"ceil_mode": True}),
+    ("avg_pool2d", (1, 2, 7, 38), (4, 3), 3, (2, 1), {"ceil_mode": True}),
+    ("avg_pool2d", (1, 2, 8, 39), 4, 3, 1, {"ceil_mode": True, "count_include_pad": False}),
+    ("avg_pool2d", (1, 2, 2, 3), (3, 4), 2, 0, {"ceil_mode": True}),
+    ("max_pool2d", (2, 2, 7, 9), 2, None, 0, {"ceil_mode": True}),
+    ("max_pool2d", (1, 2, 8, 39), 3, 2, 1, {"ceil_mode": True}),
+    ("max_pool2d", (1, 2, 2, 3), (3, 4), 2, 0, {"ceil_mode": True}),
+    ("max_pool2d", (2, 2, 9, 38), 3, 1, 2, {"dilation": 2}),
+    ("max_pool2d", (2, 2, 9, 38), 2, 2, "same", {"dilation": (1, 3)}),
+    ("max_pool2d", (1, 2, 12, 10), (3, 2), (3, 2), (3, 1), {"dilation": (3, 2), "ceil_mode": True}),
+    ("max_pool2d", (1, 2, 1, 9), (3, 1), 1, (2, 0), {"dilation": (2, 5)}),
+]
+POOLS = [(name, *case, {}) for case in CASES + SAME for name in KINDS] + ONE_KIND
+pools = pytest.mark.parametrize(("name", "shape", "settings"), [pool(*case) for case in POOLS], ids=str)
 ACTIVATIONS = ("tanh", "sigmoid", "relu")
-windows = pytest.mark.parametrize("settings", [(2,), (3, 2), (3, 2, 1), (3, 1, 1), (3, 3)], ids=str)
+WINDOWS = [(2,), (3, 2), (3, 2, 1), (3, 1, 1), (3, 3)]
+windows = pytest.mark.parametrize("settings", WINDOWS, ids=str)
 
 
 def distinct(rng, shape, dtype):
@@ -72,6 +105,14 @@ def distinct(rng, shape, dtype):
 def integers(rng, shape, dtype, of=1):
     """Multiples of a number, many of them equal: all sums are exact."""
     return (of * rng.integers(-4, 5, shape)).astype(dtype)
+
+
+def divisible(layer):
+    """A number that the sizes of all of a layer's windows divide."""
+    r, s = layer.kernel_size
+    if getattr(layer, "count_include_pad", True) and not layer.ceil_mode:
+        return r * s
+    return math.lcm(*range(1, r + 1)) * math.lcm(*range(1, s + 1))
 
 
 def referred(name, which, *args, **options):
@@ -86,50 +127,46 @@ def answers(layer, x, dx, v):
 # --- against the reference -------------------------------------------------------------------------------------------
 
 
-@kinds
 @pools
-def test_bits_of_integers(shape, size, stride, padding, name, isa, dtype, rng, frozen):
+def test_bits_of_integers(name, shape, settings, isa, dtype, rng, frozen):
     """Sums are exact, so means are rounded once; maxima are elements; many of them are ties."""
-    layer, settings = KINDS[name](size, stride, padding), (size, stride, padding)
-    taps = int(np.prod(layer.kernel_size))
+    layer = KINDS[name](**settings)
     x, dx = frozen(integers(rng, shape, dtype), integers(rng, shape, dtype))
     y, jac = layer.linearize(x)
     assert y.shape == (len(x), *layer.output_shape(shape[1:]))
-    v = frozen(integers(rng, y.shape, dtype, taps))
-    assert_array_equal(y, referred(name, "", x, *settings).astype(dtype), strict=True)
+    v = frozen(integers(rng, y.shape, dtype, divisible(layer)))
+    assert_array_equal(y, referred(name, "", x, **settings).astype(dtype), strict=True)
     assert_array_equal(layer(x), y, strict=True)
-    assert_array_equal(jac.mv(x=dx), referred(name, "_jac_mv", x, *settings, dx=dx).astype(dtype), strict=True)
-    assert_array_equal(jac.tmv(v)["x"], referred(name, "_jac_tmv", v, x, *settings)["x"].astype(dtype), strict=True)
+    assert_array_equal(jac.mv(x=dx), referred(name, "_jac_mv", x, **settings, dx=dx).astype(dtype), strict=True)
+    assert_array_equal(jac.tmv(v)["x"], referred(name, "_jac_tmv", v, x, **settings)["x"].astype(dtype), strict=True)
 
 
-@pools
-def test_means_of_reals(shape, size, stride, padding, isa, dtype, rng):
+@pytest.mark.parametrize(("name", "shape", "settings"), [pool(*case) for case in POOLS if case[0] == "avg_pool2d"], ids=str)
+def test_means_of_reals(name, shape, settings, isa, dtype, rng):
     """n terms, added up in any order and divided: n roundings at most of each, by half an eps."""
-    layer, settings = AvgPool2d(size, stride, padding), (size, stride, padding)
+    layer = AvgPool2d(**settings)
     x = rng.standard_normal(shape).astype(dtype)
     taps = int(np.prod(layer.kernel_size))
     units = taps * np.finfo(dtype).eps / 2
     y, jac = layer.linearize(x)
-    error = np.abs(y - referred("avg_pool2d", "", x, *settings))
-    assert (error <= units * referred("avg_pool2d", "", np.abs(x), *settings)).all()
+    error = np.abs(y - referred(name, "", x, **settings))
+    assert (error <= units * referred(name, "", np.abs(x), **settings)).all()
     v = rng.standard_normal(y.shape).astype(dtype)
-    error = np.abs(jac.tmv(v)["x"] - referred("avg_pool2d", "_jac_tmv", v, x, *settings)["x"])
-    assert (error <= units * referred("avg_pool2d", "_jac_tmv", np.abs(v), x, *settings)["x"]).all()
+    error = np.abs(jac.tmv(v)["x"] - referred(name, "_jac_tmv", v, x, **settings)["x"])
+    assert (error <= units * referred(name, "_jac_tmv", np.abs(v), x, **settings)["x"]).all()
 
 
-@kinds
 @pools
-def test_the_three_tests_of_the_lecture(shape, size, stride, padding, name, dtype, rng):
+def test_the_three_tests_of_the_lecture(name, shape, settings, dtype, rng):
     """check_layer, explicit Jacobians included where they are small."""
     if 0 not in shape:
-        check_layer(KINDS[name](size, stride, padding), distinct(rng, shape, dtype), rng=3).assert_passed()
+        check_layer(KINDS[name](**settings), distinct(rng, shape, dtype), rng=3).assert_passed()
 
 
-@kinds
 @pools
-def test_the_matrix_is_sparse(shape, size, stride, padding, name, dtype, rng):
+def test_the_matrix_is_sparse(name, shape, settings, dtype, rng):
     """Each row from the reference's J' times a unit vector."""
-    layer, x = KINDS[name](size, stride, padding), integers(rng, shape, dtype)
+    layer, x = KINDS[name](**settings), integers(rng, shape, dtype)
     y, jac = layer.linearize(x)
     J = jac.matrix("x")
     assert isinstance(J, scipy.sparse.csr_array)
@@ -139,7 +176,7 @@ def test_the_matrix_is_sparse(shape, size, stride, padding, name, dtype, rng):
     for i in rng.permutation(y.size)[:50]:
         v = np.zeros(y.size)
         v[i] = 1
-        row = referred(name, "_jac_tmv", v.reshape(y.shape), x, size, stride, padding)["x"]
+        row = referred(name, "_jac_tmv", v.reshape(y.shape), x, **settings)["x"]
         assert_array_equal(J[[i]].toarray()[0], row.ravel().astype(dtype))
     dx = integers(rng, shape, dtype)
     assert_allclose(J @ dx.ravel(), jac.mv(x=dx).ravel(), rtol=0, atol=8 * np.finfo(dtype).eps)
@@ -255,11 +292,17 @@ def test_what_layers_of_the_same_kernels_refuse(call, error, text):
         call()
 
 
-@kinds
-@windows
-def test_teams_agree_bit_by_bit(settings, name, isa, dtype, rng, alone):
+TEAMS = [
+    *(kind(*settings) for kind in KINDS.values() for settings in WINDOWS),
+    AvgPool2d(3, 2, "same", ceil_mode=True, count_include_pad=False),
+    MaxPool2d(3, 2, 2, 2, ceil_mode=True),
+]
+
+
+@pytest.mark.parametrize("layer", TEAMS, ids=str)
+def test_teams_agree_bit_by_bit(layer, isa, dtype, rng, alone):
     shape = (16, 32, 33, 35)  # enough work for a team
-    layer, x = KINDS[name](*settings), rng.standard_normal(shape).astype(dtype)
+    x = rng.standard_normal(shape).astype(dtype)
     dx, v = rng.standard_normal(shape).astype(dtype), rng.standard_normal(layer(x).shape).astype(dtype)
     team = answers(layer, x, dx, v)
     with alone():
@@ -288,17 +331,17 @@ def test_the_first_of_equal_elements_has_the_derivative(value, size, stride, pad
     assert_array_equal(jac.mv(x=pixels)[0, 0], rows[:, None] * 40 + cols)
 
 
-@pytest.mark.parametrize(("size", "stride", "padding"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), (4, 4, 1)], ids=str)
-def test_nan_and_infinity_among_numbers(size, stride, padding, isa, dtype, rng):
+@pytest.mark.parametrize("settings", [(2, 2, 0), (3, 2, 1), (3, 1, 1), (4, 4, 1), (3, 2, 2, 2)], ids=str)
+def test_nan_and_infinity_among_numbers(settings, isa, dtype, rng):
     """A NaN anywhere in a window is its maximum, whatever stands before and after it."""
-    layer = MaxPool2d(size, stride, padding)
+    layer = MaxPool2d(*settings)
     x = rng.choice([np.nan, np.inf, -np.inf, 1.0, 2.0], (2, 3, 12, 41), p=[0.1, 0.1, 0.4, 0.2, 0.2]).astype(dtype)
     y, jac = layer.linearize(x)
     assert 0 < np.isnan(y).sum() < y.size
-    assert_array_equal(y, referred("max_pool2d", "", x, size, stride, padding))
+    assert_array_equal(y, referred("max_pool2d", "", x, *settings))
     v, dx = integers(rng, y.shape, dtype), integers(rng, x.shape, dtype)
-    assert_array_equal(jac.tmv(v)["x"], referred("max_pool2d", "_jac_tmv", v, x, size, stride, padding)["x"])
-    assert_array_equal(jac.mv(x=dx), referred("max_pool2d", "_jac_mv", x, size, stride, padding, dx=dx))
+    assert_array_equal(jac.tmv(v)["x"], referred("max_pool2d", "_jac_tmv", v, x, *settings)["x"])
+    assert_array_equal(jac.mv(x=dx), referred("max_pool2d", "_jac_mv", x, *settings, dx=dx))
     J = jac.matrix("x")
     assert_array_equal(J @ dx.ravel(), jac.mv(x=dx).ravel())
 
@@ -330,12 +373,11 @@ class Guarded:
 
 @pytest.mark.skipif(not hasattr(mmap, "PROT_READ"), reason="needs POSIX memory protection")
 @pytest.mark.parametrize("at_end", [False, True])
-@kinds
 @pools
-def test_nothing_outside_the_arrays_is_touched(shape, size, stride, padding, name, at_end, isa, dtype, rng):
+def test_nothing_outside_the_arrays_is_touched(name, shape, settings, at_end, isa, dtype, rng):
     if 0 in shape:
         return
-    layer, x = KINDS[name](size, stride, padding), integers(rng, shape, dtype)
+    layer, x = KINDS[name](**settings), integers(rng, shape, dtype)
     y, jac = layer.linearize(x)
     v, dx = integers(rng, y.shape, dtype), integers(rng, shape, dtype)
     guarded = {what: Guarded(a, at_end).array for what, a in {"x": x, "y": y, "v": v, "dx": dx, "dy": y, "g": x}.items()}
@@ -385,10 +427,42 @@ def test_settings_that_make_no_layer(name):
         ((2, None, -1), ValueError, "padding is -1; expected at least 0"),
         ((3, None, 2), ValueError, r"padding is \(2, 2\); expected at most half of kernel_size, which is \(3, 3\)"),
         (((4, 1), None, (2, 1)), ValueError, r"padding is \(2, 1\); expected at most half of kernel_size, which is \(4, 1\)"),
-        ((2, None, "same"), TypeError, "padding is 'same'"),
+        ((2, None, "full"), ValueError, r"padding is 'full'; expected an integer, a pair of integers or \"same\""),
     ):
         with pytest.raises(error, match=f"^{text}"):
             KINDS[name](*args)
+
+
+def test_settings_of_one_kind_that_make_no_layer():
+    for make, error, text in (
+        (lambda: MaxPool2d(2, dilation=0), ValueError, "dilation is 0; expected at least 1"),
+        (lambda: MaxPool2d(2, dilation="2"), TypeError, "dilation is '2'; expected an integer or a pair"),
+        (lambda: MaxPool2d(3, 1, 3, 2), ValueError, r"padding is \(3, 3\); expected at most half of what a window .* \(5, 5\)"),
+        (lambda: MaxPool2d(2, ceil_mode=1), TypeError, "ceil_mode is 1; expected True or False"),
+        (lambda: AvgPool2d(2, ceil_mode="yes"), TypeError, "ceil_mode is 'yes'; expected True or False"),
+        (lambda: AvgPool2d(2, count_include_pad=None), TypeError, "count_include_pad is None; expected True or False"),
+    ):
+        with pytest.raises(error, match=f"^{text}"):
+            make()
+
+
+def test_every_window_has_a_pixel():
+    """Or there is no maximum: as many windows as there may be are looked at, one by one."""
+    sizes = range(1, 9), (2, 3, 4), (1, 2, 3), range(1, 10), (False, True)
+    for height, taps, stride, dilation, ceil_mode in itertools.product(*sizes):
+        for padding in range((dilation * (taps - 1) + 1) // 2 + 1):
+            layer = MaxPool2d((taps, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode=ceil_mode)
+            try:
+                g = window_geometry((1, 1, height, 1), (taps, 1), (stride, 1), (padding, 0), (dilation, 1), ceil_mode=ceil_mode)
+            except ValueError:  # larger than the padded image
+                continue
+            begins = stride * np.arange(g.oh) - padding
+            rows = begins[:, None] + dilation * np.arange(taps)
+            if ((rows >= 0) & (rows < height)).any(axis=1).all():
+                assert layer.output_shape((1, height, 1)) == (1, g.oh, 1)
+            else:
+                with pytest.raises(ValueError, match="has no pixel of an image of"):
+                    layer.output_shape((1, height, 1))
 
 
 @kinds
@@ -402,6 +476,8 @@ def test_samples_that_do_not_fit(name):
         layer(np.zeros((1, 1, 2, 1)))
     with pytest.raises(ValueError, match=r"hold more than 2\^31 - 1 pixels"):
         layer.output_shape((1, 3, 2**30))
+    with pytest.raises(ValueError, match=r"^kernel_size is \(3, 4\); expected .* 1 x 5, and less than a stride more"):
+        KINDS[name]((3, 4), 2, ceil_mode=True).output_shape((2, 1, 5))
     with pytest.raises(TypeError, match="x has dtype complex128"):
         layer(np.zeros((1, 1, 5, 5), complex))
     _, jac = layer.linearize(np.zeros((1, 1, 5, 5)))
@@ -558,15 +634,24 @@ def test_flatten_takes_no_job_within_a_network(rng):
 def test_files(suffix, tmp_path, dtype, rng):
     if suffix == "safetensors":
         pytest.importorskip("safetensors")
-    layers = [MaxPool2d((2, 3), padding=(1, 0)), AvgPool2d(2, 1), Flatten(), Dense(12, 3, dtype=dtype, rng=rng)]
+    others = MaxPool2d(2, 1, "same", (1, 2), ceil_mode=True), AvgPool2d(2, 1, ceil_mode=True, count_include_pad=False)
+    layers = [MaxPool2d((2, 3), padding=(1, 0)), AvgPool2d(2, 1), *others, Flatten(), Dense(4, 3, dtype=dtype, rng=rng)]
     net, path = Network(layers), tmp_path / f"net.{suffix}"
     net.save(path)
     found = Network.load(path)
     assert found.config() == net.config()
     x = rng.standard_normal((4, 2, 6, 9)).astype(dtype)
     assert_array_equal(found(x), net(x), strict=True)
-    assert repr(found.layers[0]) == "MaxPool2d(kernel_size=[2, 3], stride=[2, 3], padding=[1, 0])"
-    assert repr(found.layers[1]) == "AvgPool2d(kernel_size=2, stride=1, padding=0)"
+    expected = "MaxPool2d(kernel_size=[2, 3], stride=[2, 3], padding=[1, 0], dilation=1, ceil_mode=False)"
+    assert repr(found.layers[0]) == expected
+    assert repr(found.layers[1]) == "AvgPool2d(kernel_size=2, stride=1, padding=0, ceil_mode=False, count_include_pad=True)"
+
+
+def test_files_without_the_settings_that_came_later(tmp_path):
+    described = [{"kind": kind.__name__, "kernel_size": [2, 3], "stride": 1, "padding": 1} for kind in KINDS.values()]
+    io.save(tmp_path / "net.npz", {}, {"kind": "network", "dtype": "float64", "layers": described})
+    found = Network.load(tmp_path / "net.npz")
+    assert found.config() == Network([AvgPool2d((2, 3), 1, 1), MaxPool2d((2, 3), 1, 1)]).config()
 
 
 def test_other_samples_with_the_plan_that_is_kept(rng):
@@ -574,8 +659,8 @@ def test_other_samples_with_the_plan_that_is_kept(rng):
     net = Network([Flatten(), Dense(18, 16, rng=0), Reshape((1, 4, 4)), MaxPool2d(2), Flatten()])
     for _ in range(3):
         x = rng.standard_normal((5, 2, 3, 3))
-        dense = np.tanh(x.reshape(5, 18) @ net.params["1.W"].T).reshape(5, 1, 4, 4)
-        assert_allclose(net(x), referred("max_pool2d", "", dense, 2).reshape(5, 4), rtol=1e-14)
+        dense = net.layers[1](x.reshape(5, 18)).reshape(5, 1, 4, 4)
+        assert_array_equal(net(x), referred("max_pool2d", "", dense, 2).reshape(5, 4))
 
 
 LARGE = [
@@ -612,3 +697,15 @@ def test_large_planes_in_bands(shape, size, stride, padding, name, isa, rng):
     assert_array_equal(jac.mv(x=x)[0, 0], y[0, 0])
     folded = Network([Activation("relu"), layer]).linearize(x)[1].tmv(v)["x"]  # by the pool, with the derivative of relu
     assert_array_equal(folded[0, 0], dx)
+
+
+@pytest.mark.parametrize("dilation", [(2, 3), (400, 1)], ids=str)
+def test_large_planes_with_a_dilation(dilation, isa, rng):
+    layer = MaxPool2d(3, (2, 1), (2, 1), dilation, ceil_mode=True)
+    x = rng.integers(-99, 99, (1, 1, 1004, 1103)).astype(np.float32)
+    y, jac = layer.linearize(x)
+    v, dx = integers(rng, y.shape, np.float32), integers(rng, x.shape, np.float32)
+    settings = 3, (2, 1), (2, 1), dilation, True
+    assert_array_equal(y, referred("max_pool2d", "", x, *settings))
+    assert_array_equal(jac.mv(x=dx), referred("max_pool2d", "_jac_mv", x, *settings, dx=dx))
+    assert_array_equal(jac.tmv(v)["x"], referred("max_pool2d", "_jac_tmv", v, x, *settings)["x"])

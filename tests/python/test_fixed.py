@@ -174,8 +174,8 @@ OTHERS = {
     "BatchNorm": {"training": True, "eps": 0.5, "momentum": 0.3},
     "LayerNorm": {"eps": 0.5},
     "Dropout": {"p": 0.25, "training": True},
-    "AvgPool2d": {"stride": 1},
-    "MaxPool2d": {"kernel_size": (3, 2)},
+    "AvgPool2d": {"stride": 1, "padding": 1, "ceil_mode": True, "count_include_pad": False},
+    "MaxPool2d": {"kernel_size": (3, 2), "padding": "same", "dilation": (1, 2), "ceil_mode": True},
 }
 
 

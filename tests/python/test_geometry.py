@@ -41,6 +41,26 @@ def test_same(taps, stride, dilation):
         assert g.top + g.bottom == 0 or counted(length, g.top, g.bottom - 1, taps, stride, dilation) < g.oh
 
 
+@pytest.mark.parametrize("taps", [1, 2, 3, 4])
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+@pytest.mark.parametrize("dilation", [1, 2, 3])
+def test_ceil_mode(taps, stride, dilation):
+    """All windows that reach beyond the padded image by less than a stride, and begin left of the padding behind."""
+    extent = dilation * (taps - 1) + 1
+    for length in range(1, 15):
+        for around in (0, extent // 2):
+            settings = (taps, 1), (stride, 1), (around, 0), (dilation, 1)
+            begins = range(-around, length, stride)
+            expected = sum(begin + extent - length - around < stride for begin in begins)
+            if expected:
+                g = window_geometry((1, 1, length, 1), *settings, ceil_mode=True)
+                assert (g.oh, g.ow) == (expected, 1)
+                assert (g.top, g.bottom) == (around, around)
+            else:
+                with pytest.raises(ValueError, match="and less than a stride more"):
+                    window_geometry((1, 1, length, 1), *settings, ceil_mode=True)
+
+
 def test_every_way_to_say_it():
     assert geometry(X, W, 2, 1, 1) == geometry(X, W, (2, 2), (1, 1), (1, 1)) == geometry(X, W, [2, 2], ((1, 1), (1, 1)))
     assert geometry(X, W, padding=(1, (2, 3))) == geometry(X, W, padding=((1, 1), (2, 3)))

@@ -231,6 +231,28 @@ def inside(around, shape):
     return tuple(slice(low, low + n) for (low, _), n in zip(around, shape, strict=True))
 
 
+def test_pooling_with_all_settings(rng):
+    """Windows that reach beyond the padding, by the elements that there are."""
+    x = rng.standard_normal((1, 1, 5, 7))
+    expected = np.empty((1, 1, 3, 3))
+    whole, image, largest = expected.copy(), expected.copy(), expected.copy()
+    for a, b in np.ndindex(3, 3):
+        rows, cols = slice(max(2 * a - 1, 0), 2 * a + 2), slice(max(3 * b - 1, 0), 3 * b + 2)
+        inside = x[0, 0, rows, cols]
+        whole[0, 0, a, b] = inside.sum() / 9
+        image[0, 0, a, b] = inside.mean()
+        largest[0, 0, a, b] = x[
+            0, 0, max(2 * a - 1, 1 - 2 * a) : 2 * a + 2 : 2, max(3 * b - 1, 1 - 3 * b) : 3 * b + 2 : 2
+        ].max()
+    assert_allclose(reference.avg_pool2d(x, 3, (2, 3), 1, True), whole, rtol=1e-13)
+    assert_allclose(reference.avg_pool2d(x, 3, (2, 3), 1, True, False), image, rtol=1e-13)
+    assert_array_equal(reference.max_pool2d(x, 2, (2, 3), 1, 2, True), largest)
+    ones = np.ones((1, 1, 5, 5))
+    assert_array_equal(reference.avg_pool2d(ones, 2, 2, 0, True), np.ones((1, 1, 3, 3)))  # what hangs over does not count
+    assert_array_equal(reference.avg_pool2d(ones, 3, 2, 1, True)[0, 0, 0], [4 / 9, 6 / 9, 4 / 9])  # the padding does
+    assert_array_equal(reference.avg_pool2d(ones, 3, 2, 1, True, False), ones[:, :, :3, :3])
+
+
 @pools
 def test_average_pooling(shape, size, stride, padding, rng):
     x, dx = rng.standard_normal((2, *shape))

@@ -99,6 +99,8 @@ LAYERS = [
     (MaxPool1d(3, stride=2, padding=1), (2, 2, 5)),
     (GlobalAvgPool2d(), (2, 2, 3, 2)),
     (Upsample2d((2, 1)), (2, 2, 3, 2)),
+    (AvgPool2d(2, 2, 1, ceil_mode=True, count_include_pad=False), (2, 2, 4, 5)),
+    (MaxPool2d(2, 2, "same", dilation=2, ceil_mode=True), (2, 2, 5, 4)),
     (BatchNorm2d(2), (3, 2, 2, 3)),
     (BatchNorm2d(2, training=True), (3, 2, 2, 3)),
     (BatchNorm(4), (3, 4)),
@@ -590,3 +592,39 @@ def test_both_of_the_page_are_layers(page, rng):
 
 def test_the_page_trains(page):
     assert page["losses"][-1] < 0.1 * page["losses"][0]
+
+
+def test_pooling_of_pytorch(rng, dtype):
+    """Values and gradients of many windows, and which of them there are."""
+    close, found = {"rtol": 0, "atol": 8 * np.finfo(dtype).eps}, 0
+    for _ in range(300):
+        size, stride, dilation = rng.integers(1, 5, (3, 2)).tolist()
+        padding = [int(rng.integers(n // 2 + 1)) for n in size]
+        ceil_mode, count_include_pad = (bool(flag) for flag in rng.integers(2, size=2))
+        x = rng.standard_normal((2, 2, *rng.integers(1, 12, 2))).astype(dtype)
+        for layer, theirs in (
+            (
+                AvgPool2d(size, stride, padding, ceil_mode, count_include_pad),
+                torch.nn.AvgPool2d(size, stride, padding, ceil_mode, count_include_pad),
+            ),
+            (
+                MaxPool2d(size, stride, padding, dilation, ceil_mode=ceil_mode),
+                torch.nn.MaxPool2d(size, stride, padding, dilation, ceil_mode=ceil_mode),
+            ),
+        ):
+            given = torch.tensor(x, requires_grad=True)
+            try:
+                expected = theirs(given)
+            except RuntimeError:  # the windows are larger than the padded image
+                with pytest.raises(ValueError, match="expected at most the padded image's"):
+                    layer(x)
+                continue
+            if torch.isinf(expected).any():  # a window without a pixel, which fastlec has not
+                continue
+            y, jac = layer.linearize(x)
+            v = rng.standard_normal(y.shape).astype(dtype)
+            expected.backward(torch.from_numpy(v))
+            np.testing.assert_allclose(y, expected.detach(), **close)
+            np.testing.assert_allclose(jac.tmv(v)["x"], given.grad, **close)
+            found += 1
+    assert found > 300
