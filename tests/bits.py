@@ -20,6 +20,7 @@ import numpy as np
 
 import fastlec
 from fastlec._kernels import runner
+from fastlec.layers.activation import layer_of
 
 ALGORITHMS = ("auto", "direct", "im2col", "winograd")
 OPTIMIZERS = {
@@ -30,7 +31,7 @@ OPTIMIZERS = {
     "adam": fastlec.Adam(0.01),
     "adamw": fastlec.Adam(0.01, weight_decay=0.01),
     "rmsprop": fastlec.RMSprop(0.01),
-    "rmsprop momentum": fastlec.RMSprop(0.01, momentum=0.9, centered=True),
+    "rmsprop momentum": fastlec.RMSprop(0.01, momentum=0.9, weight_decay=0.01),
 }
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu")
 LOSSES = {
@@ -168,7 +169,7 @@ def layers(dtype):
                 fastlec.ProjectedConvResidual(8, 16, activation=activation, stride=2, **dense),
                 (2, 8, 11, 12),
             ),
-            f"Activation {activation}": (fastlec.Activation(activation), (7, 33)),
+            f"Activation {activation}": (layer_of(activation), (7, 33)),
         }
     return made | {
         "large Dense": (fastlec.Dense(784, 300, **dense), (130, 784)),
