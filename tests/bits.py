@@ -152,7 +152,7 @@ def layers(dtype):
     rng = np.random.default_rng(3)
     dense, conv = {"dtype": dtype, "rng": rng}, {"dtype": dtype, "rng": rng, "padding": 1}
     made = {}
-    for activation in (*ACTIVATIONS, fastlec.Activation("elu", alpha=0.5), "identity"):
+    for activation in ("tanh", "sigmoid", "relu", "identity"):
         made |= {
             f"Dense {activation}": (fastlec.Dense(37, 21, activation, **dense), (19, 37)),
             f"Residual {activation}": (fastlec.Residual(21, 34, activation, **dense), (19, 21)),
@@ -169,6 +169,12 @@ def layers(dtype):
                 fastlec.ProjectedConvResidual(8, 16, activation=activation, stride=2, **dense),
                 (2, 8, 11, 12),
             ),
+            f"Activation {activation}": (fastlec.Activation(activation), (7, 33)),
+        }
+    for activation in (*ACTIVATIONS[3:], fastlec.Activation("elu", alpha=0.5)):
+        made |= {
+            f"Dense {activation}": (fastlec.Dense(37, 21, activation, **dense), (19, 37)),
+            f"Conv2d {activation}": (fastlec.Conv2d(5, 18, 3, activation=activation, **conv), (3, 5, 14, 17)),
             f"Activation {activation}": (layer_of(activation), (7, 33)),
         }
     return made | {
