@@ -20,6 +20,7 @@ import numpy as np
 
 import fastlec
 from fastlec._kernels import runner
+from fastlec.layers.activation import layer_of
 
 ALGORITHMS = ("auto", "direct", "im2col", "winograd")
 OPTIMIZERS = {
@@ -30,7 +31,7 @@ OPTIMIZERS = {
     "adam": fastlec.Adam(0.01),
     "adamw": fastlec.Adam(0.01, weight_decay=0.01),
     "rmsprop": fastlec.RMSprop(0.01),
-    "rmsprop momentum": fastlec.RMSprop(0.01, momentum=0.9, centered=True),
+    "rmsprop momentum": fastlec.RMSprop(0.01, momentum=0.9, weight_decay=0.01),
 }
 ACTIVATIONS = ("tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu")
 LOSSES = {
@@ -151,7 +152,7 @@ def layers(dtype):
     rng = np.random.default_rng(3)
     dense, conv = {"dtype": dtype, "rng": rng}, {"dtype": dtype, "rng": rng, "padding": 1}
     made = {}
-    for activation in (*ACTIVATIONS, fastlec.Activation("elu", alpha=0.5), "identity"):
+    for activation in ("tanh", "sigmoid", "relu", "identity"):
         made |= {
             f"Dense {activation}": (fastlec.Dense(37, 21, activation, **dense), (19, 37)),
             f"Residual {activation}": (fastlec.Residual(21, 34, activation, **dense), (19, 21)),
@@ -169,6 +170,12 @@ def layers(dtype):
                 (2, 8, 11, 12),
             ),
             f"Activation {activation}": (fastlec.Activation(activation), (7, 33)),
+        }
+    for activation in (*ACTIVATIONS[3:], fastlec.Activation("elu", alpha=0.5)):
+        made |= {
+            f"Dense {activation}": (fastlec.Dense(37, 21, activation, **dense), (19, 37)),
+            f"Conv2d {activation}": (fastlec.Conv2d(5, 18, 3, activation=activation, **conv), (3, 5, 14, 17)),
+            f"Activation {activation}": (layer_of(activation), (7, 33)),
         }
     return made | {
         "large Dense": (fastlec.Dense(784, 300, **dense), (130, 784)),
