@@ -60,6 +60,7 @@ class Container(PlannedLayer):
     """
 
     takes_epilogue = True
+    by_blocks = False  # whether explicit Jacobians are made of those of single samples
     _still = frozenset()  # layers whose buffers training steps leave as they are
 
     def __init__(self, layers, rng=None):

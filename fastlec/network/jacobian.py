@@ -78,7 +78,7 @@ class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
 
     def matrix(self, name):
         """As of every layer; where samples do not depend on each other, by x a scipy.sparse.bsr_array of their blocks."""
-        if self.layer.couples_samples or not self.layer.plans_second:
+        if self.layer.couples_samples or not (self.layer.plans_second and self.layer.by_blocks):
             return super().matrix(name)
         if name != "x":
             self.check_matrix(name)

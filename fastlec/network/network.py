@@ -48,6 +48,8 @@ class Network(Container):
     the layers given becomes the bound copy of it. `save` is for networks of fastlec's own.
     """
 
+    by_blocks = True
+
     def part(self, first, last):
         """The network of the layers first to last - 1, the very same, on their part of theta."""
         layers, start = self.layers[first:last], sum(layer.n_params for layer in self.layers[:first])
