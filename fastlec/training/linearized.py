@@ -157,11 +157,13 @@ class Linearized:
 
     @functools.cached_property
     def gradient(self):
-        """The gradient of F, as long as theta."""
+        """The gradient of F, as long as theta, read-only."""
         total = self._sum(lambda point: point.gradient())
         if self._f._penalty is not None:
             total = total + self._f._penalty * self.theta
-        return total.astype(self._answer, copy=False)
+        total = total.astype(self._answer, copy=False)
+        total.flags.writeable = False  # it is kept
+        return total
 
     def _sum(self, term):
         """The mean of what is computed of the parts, each by its share of the samples."""

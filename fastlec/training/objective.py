@@ -208,9 +208,13 @@ class Objective:
         times the weights. Weights as those of samples, of mean 1. ValueError where samples depend on each other."""
         theta, answer = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
-        found = np.empty((len(X), self.n_params), answer)
+        found = None
         for part, jac, v in self._sample_terms(theta, X, y, weight):
-            found[part] = jac.tmv(v, "theta", per_sample=True)["theta"]
+            gradients = jac.tmv(v, "theta", per_sample=True)["theta"]
+            if len(gradients) == len(X):
+                return gradients.astype(answer, copy=False)
+            found = np.empty((len(X), self.n_params), answer) if found is None else found
+            found[part] = gradients
         return found
 
     def sample_gradient_norms(self, theta, batch=None):
