@@ -63,6 +63,17 @@ class _Planned:
         plan.state = _Planned.Point(net, inputs, (*inputs, *net.buffers.values()), output, kept, v, adjoint, calls)
         return plan
 
+    @property
+    def v(self):
+        return self.at.v
+
+    @property
+    def jac(self):
+        """The network's Jacobian, to be used while the point is."""
+        jac = self.at.net.jacobian(self.at.inputs[1], self.at.output, self.at.kept)
+        vars(jac).update(_calls=self.at.calls)
+        return jac
+
     def gradient(self):
         at = self.at
         theta = at.inputs[0]
