@@ -63,6 +63,17 @@ class _Planned:
         plan.state = _Planned.Point(net, inputs, (*inputs, *net.buffers.values()), output, kept, v, adjoint, calls)
         return plan
 
+    @property
+    def v(self):
+        return self.at.v
+
+    @property
+    def jac(self):
+        """The network's Jacobian, to be used while the point is."""
+        jac = self.at.net.jacobian(self.at.inputs[1], self.at.output, self.at.kept)
+        vars(jac).update(_calls=self.at.calls)
+        return jac
+
     def gradient(self):
         at = self.at
         theta = at.inputs[0]
@@ -157,11 +168,13 @@ class Linearized:
 
     @functools.cached_property
     def gradient(self):
-        """The gradient of F, as long as theta."""
+        """The gradient of F, as long as theta, read-only."""
         total = self._sum(lambda point: point.gradient())
         if self._f._penalty is not None:
             total = total + self._f._penalty * self.theta
-        return total.astype(self._answer, copy=False)
+        total = total.astype(self._answer, copy=False)
+        total.flags.writeable = False  # it is kept
+        return total
 
     def _sum(self, term):
         """The mean of what is computed of the parts, each by its share of the samples."""

@@ -207,9 +207,13 @@ class Objective:
         times the weights. Weights as those of samples, of mean 1. ValueError where samples depend on each other."""
         theta, answer = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
-        found = np.empty((len(X), self.n_params), answer)
+        found = None
         for part, jac, v in self._sample_terms(theta, X, y, weight):
-            found[part] = jac.tmv(v, "theta", per_sample=True)["theta"]
+            gradients = jac.tmv(v, "theta", per_sample=True)["theta"]
+            if len(gradients) == len(X):
+                return gradients.astype(answer, copy=False)
+            found = np.empty((len(X), self.n_params), answer) if found is None else found
+            found[part] = gradients
         return found
 
     def sample_gradient_norms(self, theta, batch=None):
@@ -220,12 +224,10 @@ class Objective:
 
     def _sample_terms(self, theta, X, y, weight):
         """(rows, the network's Jacobian there, the gradients of w_i l_i by the outputs), part by part."""
-        net = self.net.with_theta(theta)
         for i in range(0, len(X), self._part):
             part = slice(i, i + self._part)
-            output, jac = net.linearize(X[part])
-            _, v = losses.value_and_gradient(self.loss, output, y[part], _part_of(weight, part))
-            yield part, jac, v * len(output)
+            point = self._part_at((theta, X[part], y[part], *(() if weight is None else (weight[part],))))
+            yield part, point.jac, point.v * len(point.v)
 
     def _part_at(self, inputs):
         return (_Planned if self._second_in_kernels else _InPython)(self, inputs)

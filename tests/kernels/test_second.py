@@ -432,6 +432,9 @@ def test_operators_add_up_and_tell_what_they_are():
 def test_what_is_written_later_changes_nothing_at_a_point():
     f, theta = problem()
     X, at, v = f.X, f.at(theta), np.ones(len(theta))
+    for own in (at.theta, at.gradient):
+        with pytest.raises(ValueError, match="read-only"):
+            own[0] = 1
     before = at.hessian_mv(v), f.hessian_mv(theta, v)
     theta += 1
     X *= 2
