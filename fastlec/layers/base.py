@@ -233,12 +233,15 @@ class Layer(Fixed):
             raise TypeError(f"{what}; expected a tuple of integers") from None
 
     def _evaluated(self, x):
-        """What a user's `evaluate` gives, checked."""
-        result = self.evaluate(x)
+        """What a user's `evaluate` gives, checked: x is read-only to it, and y an array of its own."""
+        given = x.view()
+        given.flags.writeable = False
+        result = self.evaluate(given)
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(f"{type(self).__name__}.evaluate gave a {type(result).__name__}; expected a pair (y, kept)")
         shape = (len(x), *self._shape_after(x.shape[1:]))
-        return own_result(self, "evaluate", result[0], shape, x.dtype, ", by output_shape"), result[1]
+        y = own_result(self, "evaluate", result[0], shape, x.dtype, ", by output_shape")
+        return y.copy() if np.may_share_memory(x, y) else y, result[1]
 
     def jacobian(self, x, y, kept):
         """The Jacobian object of what `evaluate` gave."""

@@ -49,6 +49,13 @@ def _finite(net, X, start):
     output = _check.of_X(net, X)
     if output.ndim != 2 or output.shape[1] < 2:
         shape = output.shape[1:]
-        raise ValueError(f"net gives outputs of shape {shape} for each sample; expected (classes,), of two classes or more")
+        one = (
+            ": with BinaryCrossEntropy, net(X) > 0 says class 1, and sigmoid(net(X)) how probable it is"
+            if shape == (1,)
+            else ""
+        )
+        raise ValueError(
+            f"net gives outputs of shape {shape} for each sample; expected (classes,), of two classes or more{one}"
+        )
     _check.finite(output, "net(X)", first=start)
     return output

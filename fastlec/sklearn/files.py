@@ -31,6 +31,13 @@ SETTINGS = {
     for cls in (
         training.SGD,
         training.Adam,
+        training.AdamW,
+        training.RMSprop,
+        training.ClipNorm,
+        training.MeanSquaredError,
+        training.MeanAbsoluteError,
+        training.Huber,
+        training.ReduceOnPlateau,
         training.CosineDecay,
         training.ExponentialDecay,
         training.StepDecay,

@@ -2,6 +2,7 @@
 
 import math
 from contextlib import suppress
+from functools import partial
 from numbers import Integral
 
 import numpy as np
@@ -14,15 +15,18 @@ from ..layers import BatchNorm, Dense, Dropout, Flatten, Layer, LayerNorm, Proje
 from ..layers.activation import layer_of
 from ..network import Network, files
 from ..network.description import build
-from ..training import Adam, EarlyStopping, MeanSquaredError, SoftmaxCrossEntropy
+from ..training import SGD, Adam, AdamW, EarlyStopping, Huber, MeanAbsoluteError, MeanSquaredError, RMSprop, SoftmaxCrossEntropy
 from ..training.samples import samples_of, split_rows
 from . import training
 from .base import Estimator, all_or_nothing, checked_weights, class_weights, classes_of_parts, fitted_labels, generators
 from .callbacks import Tasks, with_callbacks
 
 PATIENCE = 10  # epochs of early_stopping=True
+OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": partial(SGD, momentum=0.9)}
+LOSSES = {"squared_error": MeanSquaredError(), "absolute_error": MeanAbsoluteError(), "huber": Huber()}  # of regression
 NORMALIZATIONS = {"batch": BatchNorm, "layer": LayerNorm}
 OF_TRAINING = {
+    "loss",
     "optimizer",
     "batch_size",
     "epochs",
@@ -201,9 +205,10 @@ class _Net(Estimator):
     def _rule(self):
         """What a step goes by."""
         optimizer = self.optimizer
-        if optimizer is None:
+        if optimizer is None or isinstance(optimizer, str):
             rate, decay = training.checked_rate(self.learning_rate), _check.non_negative(self.l2, "l2")
-            optimizer = Adam(rate, weight_decay=decay)
+            make = OPTIMIZERS[_check.choice(optimizer or "adam", OPTIMIZERS, "optimizer")]
+            optimizer = make(rate, weight_decay=decay)
         elif self.l2:
             raise ValueError(f"l2 is {self.l2} and optimizer {optimizer!r}; expected l2=0: the optimizer has weight_decay")
         return {"loss": self._loss, "optimizer": optimizer, "batch_size": self.batch_size}
@@ -244,7 +249,7 @@ class _Net(Estimator):
         )
         if validated:
             scores = scores + self._scores(history, samples_of(net, self._loss, x, y, w))
-        found = known | {"net_": net, "_optimizer_state": state, "_shuffles": shuffles}
+        found = known | {"net_": net, "_optimizer_state": state, "_rate_curve": history.train_loss, "_shuffles": shuffles}
         found |= self._curve(losses + history.train_loss) | {"validation_scores_": scores if validated else None}
         vars(self).update(found)
         tasks.finish(lambda: found)
@@ -261,10 +266,10 @@ class _Net(Estimator):
         else:
             net = self._new_network(X.shape[1], outputs, X.dtype, initial)
             known = known | {"_shape": shape, "_made_by": self._structure()}
-        state = getattr(self, "_optimizer_state", None)
-        loss, state = training.train_further(net, self._inputs(X, shape), y, w, state, rng=shuffles, **self._rule())
-        found = known | {"net_": net, "_optimizer_state": state, "_shuffles": shuffles}
-        vars(self).update(found | self._curve([*getattr(self, "loss_curve_", ()), loss]))
+        state, curve = getattr(self, "_optimizer_state", None), getattr(self, "_rate_curve", [])
+        curve, state = training.train_further(net, self._inputs(X, shape), y, w, state, curve, rng=shuffles, **self._rule())
+        found = known | {"net_": net, "_optimizer_state": state, "_rate_curve": curve, "_shuffles": shuffles}
+        vars(self).update(found | self._curve([*getattr(self, "loss_curve_", ()), curve[-1]]))
         return self
 
     @staticmethod
@@ -326,8 +331,10 @@ class NetClassifier(ClassifierMixin, _Net):
     normalization : None, "batch" or "layer": a `fastlec.BatchNorm` or `fastlec.LayerNorm` of each hidden layer's linear part,
     before its activation; not with residual.  dropout : in [0, 1), the probability with which a `fastlec.Dropout` after each
     hidden layer, residual or not, sets a value to 0 in training. Among given layers both are layers.
-    optimizer : None, for Adam(learning_rate, weight_decay=l2); or a `fastlec.SGD`, `fastlec.Adam` or one's own, with its own rate.
-    learning_rate : a number, or a schedule of the step, such as `fastlec.CosineDecay`.  l2 : Adam's decoupled weight decay.
+    optimizer : "adam", which None is as well, "adamw", "rmsprop" or "sgd", of momentum 0.9, with learning_rate and l2; or a
+    `fastlec.SGD`, `fastlec.ClipNorm` or the like, or one's own, with its own rate.
+    learning_rate : a number, or a schedule, such as `fastlec.CosineDecay`.  l2 : the optimizer's weight_decay: decoupled with
+    "adam" and "adamw", with the others a penalty l2 / 2 of the sum of the squares of all parameters.
     batch_size, epochs : every epoch sees every sample once. There are as many epochs as that unless early stopping ends them.
     early_stopping : False; True, for `fastlec.EarlyStopping` on the accuracy of set aside samples with a patience of 10 epochs,
     which ends with the parameters of the best one; or an EarlyStopping.
@@ -443,11 +450,13 @@ class NetClassifier(ClassifierMixin, _Net):
 
 
 class NetRegressor(RegressorMixin, _Net):
-    """The same for numbers, one or several, by the mean squared error: the counterpart of scikit-learn's MLPRegressor.
+    """The same for numbers, one or several, by the mean of a loss: the counterpart of scikit-learn's MLPRegressor.
 
-    Arguments and attributes are those of `NetClassifier`, without class_weight and classes_. Targets should be of the order of 1,
-    as by `sklearn.compose.TransformedTargetRegressor`. early_stopping=True goes by the squared error of the samples set aside;
-    validation_scores_ are then 1 - squared error / variance over all outputs, R^2 where there is one output.
+    loss : "squared_error"; "absolute_error" or "huber", of delta 1, for targets with outliers; or a `fastlec.Huber` or the like,
+    or one's own. All other arguments and attributes are those of `NetClassifier`, without class_weight and classes_. Targets
+    should be of the order of 1, as by `sklearn.compose.TransformedTargetRegressor`. early_stopping=True goes by the loss of the
+    samples set aside; validation_scores_ are then 1 - squared error / variance over all outputs, R^2 where there is one output,
+    and of other losses than the squared error these, negative.
 
     >>> import numpy as np
     >>> from fastlec.sklearn import NetRegressor
@@ -457,7 +466,55 @@ class NetRegressor(RegressorMixin, _Net):
     True
     """
 
-    _loss, _monitor = MeanSquaredError(), "val_loss"
+    _monitor = "val_loss"
+
+    def __init__(
+        self,
+        hidden=(100,),
+        *,
+        loss="squared_error",
+        activation="relu",
+        residual=False,
+        normalization=None,
+        dropout=0.0,
+        optimizer=None,
+        batch_size=32,
+        epochs=100,
+        learning_rate=1e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        l2=0.0,
+        random_state=None,
+        warm_start=False,
+        verbose=False,
+        dtype=None,
+    ):
+        super().__init__(
+            hidden,
+            activation=activation,
+            residual=residual,
+            normalization=normalization,
+            dropout=dropout,
+            optimizer=optimizer,
+            batch_size=batch_size,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            l2=l2,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            dtype=dtype,
+        )
+        self.loss = loss
+
+    @property
+    def _loss(self):
+        if not isinstance(self.loss, str):
+            _check.loss(self.loss)
+            return self.loss
+        return LOSSES[_check.choice(self.loss, LOSSES, "loss")]
 
     @all_or_nothing
     @with_callbacks
@@ -489,6 +546,8 @@ class NetRegressor(RegressorMixin, _Net):
         return super()._facts() | {"_flat": self._flat}
 
     def _scores(self, history, samples):
+        if not isinstance(self._loss, MeanSquaredError):
+            return [-loss for loss in history.val_loss]
         _, aside = split_rows(samples, self._share())
         y, w = samples.y[aside].astype(np.float64), None if samples.weight is None else samples.weight[aside]
         variance = np.average(np.square(y - np.average(y, axis=0, weights=w)).mean(axis=1), weights=w)

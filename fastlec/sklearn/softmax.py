@@ -21,7 +21,7 @@ from .callbacks import Tasks, with_callbacks
 SOLVERS = (*METHODS, "sgd")
 MOST = {"lbfgs": 1000, "newton-cg": 100, "sgd": 60}  # iterations, or epochs, where max_iter does not say
 MOMENTUM = 0.9  # of sgd
-OF_STEPS = ("loss_curve_", "_optimizer_state", "_shuffles")  # the fitted attributes that sgd alone has
+OF_STEPS = ("loss_curve_", "_optimizer_state", "_rate_curve", "_shuffles")  # the fitted attributes that sgd alone has
 
 
 def _takes_steps(estimator):
@@ -130,11 +130,13 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
         net = _network(*(_zeros(known, X) if first else (self.coef_, self.intercept_)), self.fit_intercept)
         if not hasattr(self, "_shuffles"):
             self._shuffles = generators(self.random_state, 1)[0]
-        loss, self._optimizer_state = training.train_further(
-            net, X, codes, w, getattr(self, "_optimizer_state", None), rng=self._shuffles, **self._rule(net, w, len(X))
+        state, curve = getattr(self, "_optimizer_state", None), getattr(self, "_rate_curve", [])
+        rule = self._rule(net, w, len(X))
+        self._rate_curve, self._optimizer_state = training.train_further(
+            net, X, codes, w, state, curve, rng=self._shuffles, **rule
         )
         self.classes_, (self.coef_, self.intercept_) = known, _coefficients(net)
-        self.loss_curve_ = [*getattr(self, "loss_curve_", ()), loss]
+        self.loss_curve_ = [*getattr(self, "loss_curve_", ()), self._rate_curve[-1]]
         self.n_iter_ = len(self.loss_curve_)
         return self
 
@@ -185,7 +187,8 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
             **self._rule(net, w, len(X)),
         )
         found = fitted(*_coefficients(net), len(history))
-        return found | {"loss_curve_": history.train_loss, "_optimizer_state": state, "_shuffles": shuffles}
+        curve = history.train_loss
+        return found | {"loss_curve_": curve, "_optimizer_state": state, "_rate_curve": list(curve), "_shuffles": shuffles}
 
     def _rule(self, net, w, m):
         """What a step of sgd goes by. Of two classes the penalty is that of their difference: twice that of its halves."""

@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import _check
 from ..training import EarlyStopping, fit
+from ..training.loop import check_monitor
 from ..training.run import Run
 from ..training.samples import samples_of
 
@@ -12,7 +13,7 @@ ALL_EPOCHS = EarlyStopping(patience=1 << 62, monitor="train_loss", restore_best=
 
 def checked_rate(learning_rate):
     """The argument learning_rate, a number > 0 or a schedule, which the optimizer asks."""
-    if callable(learning_rate) and not isinstance(learning_rate, type):
+    if (callable(learning_rate) or hasattr(learning_rate, "in_epoch")) and not isinstance(learning_rate, type):
         return learning_rate
     return _check.positive(learning_rate, "learning_rate")
 
@@ -37,13 +38,16 @@ def train(net, X, y, tasks, fitted, *, epochs, early_stopping=None, **options):
     return history, None if last is None else last.step.state
 
 
-def train_further(net, X, y, sample_weight, state, *, loss, optimizer, batch_size, rng):
+def train_further(net, X, y, sample_weight, state, curve, *, loss, optimizer, batch_size, rng):
     """One epoch from net.theta and the optimizer's state on; None begins that anew, and so does an optimizer with other states.
-    Returns (the loss that the samples had on the way, the state)."""
+    curve : the losses of the epochs since the optimizer began, by which its learning rate may go; that of this epoch, which the
+    samples had on the way, is the last of those returned. Returns (losses, the state)."""
     samples = samples_of(net, loss, X, y, sample_weight)
+    check_monitor(getattr(optimizer, "lr", None), "the optimizer's lr", None, samples.classes)
     run = Run(net, loss, optimizer, min(batch_size, len(samples)), None, ALL_EPOCHS, rng, samples.classes is not None)
     if state is not None and state.keys() == run.step.state.keys():
+        run.history.train_loss[:] = curve
         run.step.state = state
         run.steps = run.step.count
     run.epoch(samples, np.arange(len(samples)), None)
-    return run.history.train_loss[0], run.step.state
+    return run.history.train_loss, run.step.state

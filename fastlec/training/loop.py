@@ -109,7 +109,7 @@ def fit(
         held_out = held_out.weighed_by_class(by_class)
     scored = held_out if isinstance(held_out, Samples) else samples
     rule = _stopping_rule(early_stopping, held_out, scored.classes)
-    _check_monitor(getattr(optimizer, "lr", None), "the optimizer's lr", held_out, scored.classes)
+    check_monitor(getattr(optimizer, "lr", None), "the optimizer's lr", held_out, scored.classes)
     saved = None
     if checkpoint is not None:
         from .checkpoint import Checkpoint  # and with it io, which takes as long to import as all of training
@@ -170,11 +170,11 @@ def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:
         return EarlyStopping(patience=sys.maxsize, monitor=monitor, restore_best=False)
     if not isinstance(early_stopping, EarlyStopping):
         raise TypeError(f"early_stopping is {_check.shown(early_stopping)}; expected None or an EarlyStopping")
-    _check_monitor(early_stopping, "early_stopping", held_out, classes)
+    check_monitor(early_stopping, "early_stopping", held_out, classes)
     return early_stopping
 
 
-def _check_monitor(rule, name: str, held_out, classes) -> None:
+def check_monitor(rule, name: str, held_out, classes) -> None:
     """ValueError where a rule, called so, monitors what is not measured."""
     monitor = getattr(rule, "monitor", "")
     if monitor.startswith("val_") and held_out is None:

@@ -115,9 +115,9 @@ def in_kernels(value, kernels_method, python_method):
 def count_right(output, classes):
     """How many samples have their largest output (m, l) at their class (m,); a single output speaks for class 1 where it is > 0."""
     if output.shape[1] == 1:
-        return np.count_nonzero((output[:, 0] > 0) == (classes == 1))
+        return int(np.count_nonzero((output[:, 0] > 0) == (classes == 1)))
     right = _xent.count_right(output, classes)
-    return np.count_nonzero(output.argmax(axis=-1) == classes) if right is None else right
+    return int(np.count_nonzero(output.argmax(axis=-1) == classes)) if right is None else right
 
 
 def classes_of(loss, y, shape):
@@ -331,6 +331,7 @@ class _Elementwise:
         return _hessian_mv(self, output, y, v, sample_weight)
 
 
+@dataclass(frozen=True)
 class MeanSquaredError(_Elementwise):
     """The mean over samples and outputs of (z - y)^2, z (m, k) the network's output.
 
@@ -346,14 +347,12 @@ class MeanSquaredError(_Elementwise):
     __slots__ = ()  # there is nothing to set
     _row = "squares"
 
-    def __repr__(self):
-        return "MeanSquaredError()"
-
     def residual_scale(self, size):
         """With outputs of that many values, the loss is ||scale (output - y)||^2 / 2."""
         return np.sqrt(2 / size)
 
 
+@dataclass(frozen=True)
 class MeanAbsoluteError(_Elementwise):
     """The mean over samples and outputs of |z - y|, z (m, k) the network's output: PyTorch's L1Loss.
 
@@ -368,9 +367,6 @@ class MeanAbsoluteError(_Elementwise):
 
     __slots__ = ()  # there is nothing to set
     _row = "absolute"
-
-    def __repr__(self):
-        return "MeanAbsoluteError()"
 
 
 @dataclass(frozen=True)

@@ -283,6 +283,7 @@ def test_one_output_tells_two_classes_apart(rng):
     net = Network([Dense(2, 1, "identity", rng=0)])
     history = fit(net, X, y, loss=BinaryCrossEntropy(), optimizer=SGD(1.0), epochs=20, validation=0.2, class_weight="balanced")
     assert history.train_accuracy[-1] > 0.95
+    assert all(type(share) is float for share in history.train_accuracy + history.val_accuracy)
     assert history.val_accuracy[-1] > 0.9
     several = Network([Dense(2, 2, "identity", rng=0)])
     history = fit(several, X, np.stack([y, 1 - y], axis=1), loss=BinaryCrossEntropy(), epochs=2)

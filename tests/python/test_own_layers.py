@@ -186,3 +186,46 @@ def test_errors_name_no_private_class(call):
         with pytest.raises(TypeError) as caught:
             call(net, net.linearize(X)[1])
         assert not re.search(r"\b_[A-Z]", str(caught.value))
+
+
+class AsItIs(Layer):
+    """y = x, the array itself."""
+
+    def output_shape(self, shape):
+        return shape
+
+    def evaluate(self, x):
+        return x, None
+
+    def mv(self, kept, directions):
+        return directions["x"]
+
+    def tmv(self, kept, v, wrt):
+        return dict.fromkeys(wrt, v)
+
+
+class InPlace(AsItIs):
+    """y = 2 x, written over x."""
+
+    def evaluate(self, x):
+        x *= 2
+        return x, None
+
+
+@pytest.mark.parametrize("layer", [AsItIs(), Activation(lambda x: x, np.ones_like), Network([AsItIs()])], ids=str)
+def test_what_a_layer_gives_is_never_x_itself(layer):
+    x = np.arange(6.0).reshape(2, 3)
+    for y in (layer(x), layer.linearize(x)[0]):
+        np.testing.assert_array_equal(y, x)
+        assert not np.shares_memory(x, y)
+        y += 1
+    np.testing.assert_array_equal(x, np.arange(6.0).reshape(2, 3))
+
+
+@pytest.mark.parametrize("layer", [InPlace(), Activation(InPlace().evaluate, np.ones_like), Network([InPlace()])], ids=str)
+def test_no_layer_writes_into_x(layer):
+    x = np.arange(6.0).reshape(2, 3)
+    for call in (layer, layer.linearize):
+        with pytest.raises(ValueError, match="read-only"):
+            call(x)
+    np.testing.assert_array_equal(x, np.arange(6.0).reshape(2, 3))

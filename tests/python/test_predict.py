@@ -165,3 +165,13 @@ def test_what_is_not_finite_is_named_wherever_it_is(rng):
     X[8123, 2] = np.nan
     with pytest.raises(ValueError, match=r"net\(X\)\[8123, 0\] is nan"):
         network().predict(X)
+
+
+def test_a_single_output_has_no_classes_by_itself():
+    """Of a network that BinaryCrossEntropy trained it is a logit: who asks is told how to read it."""
+    net = Network([Dense(6, 1, "identity")])
+    for method in (net.predict, net.predict_proba):
+        with pytest.raises(ValueError, match=r"of two classes or more: with BinaryCrossEntropy, net\(X\) > 0 says class 1"):
+            method(np.zeros((3, 6)))
+    with pytest.raises(ValueError, match=r"of two classes or more$"):
+        Network([Conv2d(2, 3, 3)]).predict(np.zeros((1, 2, 6, 6)))

@@ -38,6 +38,12 @@ MODELS = {
     "images": ConvNetClassifier((8,), filters=(4,), image_shape=(8, 8), epochs=1, random_state=0),
     "signals": ConvNetClassifier((8,), filters=(4,), epochs=1, random_state=0),
     "numbers": NetRegressor((8,), epochs=2, early_stopping=True, random_state=0),
+    "absolute": NetRegressor((), epochs=2, loss="absolute_error", optimizer="sgd", random_state=0),
+    "huber": NetRegressor(
+        (), epochs=2, loss=fastlec.Huber(0.5), optimizer=fastlec.ClipNorm(fastlec.RMSprop(0.1), 1.0), random_state=0
+    ),
+    "squares": NetRegressor((), epochs=2, loss=fastlec.MeanSquaredError(), optimizer=fastlec.AdamW(0.1), random_state=0),
+    "plateau": NetClassifier(4, epochs=2, learning_rate=fastlec.ReduceOnPlateau(0.1, monitor="train_loss"), random_state=0),
     "clusters": KMeans(3, random_state=0),
     "given": KMeans(2, init=np.eye(2, 64, dtype=np.float32)),
     "robust": RobustRegressor("cauchy", scale=2.0),

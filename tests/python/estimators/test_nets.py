@@ -9,7 +9,7 @@ from sklearn.neural_network import MLPClassifier
 
 import fastlec
 from fastlec import Activation, BatchNorm, Dense, Dropout, EarlyStopping, LayerNorm, ProjectedResidual, Residual
-from fastlec.sklearn import ConvNetClassifier, NetClassifier, NetRegressor
+from fastlec.sklearn import ConvNetClassifier, NetClassifier, NetRegressor, SoftmaxClassifier
 
 
 @pytest.mark.parametrize("labels", [None, "int", "bool", "object", "float"])
@@ -242,6 +242,57 @@ def test_regression(outputs, table):
         parts.partial_fit(X, np.zeros((200, 2)))
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", fastlec.Huber(0.1)], ids=str)
+def test_losses_that_outliers_move_less(loss, table):
+    X, y = table
+    spoilt = y.copy()
+    spoilt[::10] += 1000
+    options = {"hidden": (), "epochs": 100, "learning_rate": 0.05, "random_state": 0}
+    squares, other = (NetRegressor(loss=name, **options).fit(X, spoilt) for name in ("squared_error", loss))
+    assert np.median(np.abs(other.predict(X) - y)) < np.median(np.abs(squares.predict(X) - y)) / 2
+    assert NetRegressor(**options).fit(X, spoilt).loss_curve_ == squares.loss_curve_
+    options |= {"early_stopping": True, "epochs": 3}
+    stopped = NetRegressor(loss=loss, **options).fit(X, y)
+    own = {"absolute_error": fastlec.MeanAbsoluteError(), "huber": fastlec.Huber()}.get(loss, loss)
+    _, aside = fastlec.training.samples.split_rows(fastlec.training.samples.samples_of(stopped.net_, own, X, y), 0.1)
+    assert max(stopped.validation_scores_) == -own.value(stopped.predict(X[aside]), y[aside])
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [
+        ("adam", fastlec.Adam(0.01, weight_decay=0.1)),
+        ("adamw", fastlec.AdamW(0.01, weight_decay=0.1)),
+        ("rmsprop", fastlec.RMSprop(0.01, weight_decay=0.1)),
+        ("sgd", fastlec.SGD(0.01, momentum=0.9, weight_decay=0.1)),
+    ],
+)
+def test_optimizers_by_name(name, optimizer, digits):
+    options = {"hidden": 8, "epochs": 3, "random_state": 0}
+    named = NetClassifier(optimizer=name, learning_rate=0.01, l2=0.1, **options).fit(*digits)
+    given = NetClassifier(optimizer=optimizer, **options).fit(*digits)
+    assert named.loss_curve_ == given.loss_curve_
+    assert (named.net_.theta == given.net_.theta).all()
+
+
+@pytest.mark.parametrize("rate", [fastlec.StepDecay(0.1, 2, per="epoch"), fastlec.ReduceOnPlateau(0.5, 0.1, 0, "train_loss")])
+@pytest.mark.parametrize("make", [NetClassifier, SoftmaxClassifier], ids=lambda make: make.__name__)
+def test_rates_that_go_by_epochs_go_on_in_parts(make, rate, digits):
+    X, y = digits
+    options = {"solver": "sgd", "max_iter": 6} if make is SoftmaxClassifier else {"hidden": 8, "optimizer": "sgd", "epochs": 6}
+    whole = make(learning_rate=rate, random_state=0, **options).fit(X, y)
+    parts = make(learning_rate=rate, random_state=0, **options)
+    for _ in range(3):
+        parts.partial_fit(X, y)
+    parts = pickle.loads(pickle.dumps(parts))
+    for _ in range(3):
+        parts.partial_fit(X, y)
+    assert parts.loss_curve_ == whole.loss_curve_
+    assert (parts.predict_proba(X) == whole.predict_proba(X)).all()
+    with pytest.raises(ValueError, match=r"^the optimizer's lr monitors val_loss and validation is None"):
+        parts.set_params(learning_rate=fastlec.ReduceOnPlateau(0.1)).partial_fit(X, y)
+
+
 def test_images(digits):
     X, y = digits
     model = ConvNetClassifier((16,), filters=(4, 8), image_shape=(8, 8), epochs=8, learning_rate=0.01, random_state=0).fit(X, y)
@@ -264,6 +315,16 @@ def test_signals_and_pictures_in_colour():
     model = ConvNetClassifier([fastlec.Conv2d(3, 2, 3), fastlec.AvgPool2d(2)], image_shape=(4, 4, 3), epochs=1).fit(X, y)
     assert [type(layer).__name__ for layer in model.net_.layers] == ["Conv2d", "AvgPool2d", "Flatten", "Dense"]
     assert ConvNetClassifier(epochs=1).fit(X[:, :1], y).predict(X[:, :1]).shape == (20,)
+
+
+def test_losses_that_cannot_be(table):
+    for loss, error, match in (
+        ("poisson", ValueError, "^loss is 'poisson'; expected one of squared_error, absolute_error, huber$"),
+        (fastlec.Huber, TypeError, "^loss is <class.*, a class; expected"),
+        (None, TypeError, "^loss is None; expected"),
+    ):
+        with pytest.raises(error, match=match):
+            NetRegressor(loss=loss, epochs=1).fit(*table)
 
 
 @pytest.mark.parametrize(
@@ -298,6 +359,7 @@ def test_signals_and_pictures_in_colour():
         ({"activation": "step"}, ValueError, r"^activation"),
         ({"optimizer": fastlec.SGD(0.1), "l2": 0.1}, ValueError, r"^l2 is 0.1 and optimizer SGD\(.*expected l2=0"),
         ({"optimizer": fastlec.SGD}, TypeError, r"^optimizer is <class.*, a class; expected"),
+        ({"optimizer": "lbfgs"}, ValueError, r"^optimizer is 'lbfgs'; expected one of adam, adamw, rmsprop, sgd$"),
         ({"learning_rate": -1}, ValueError, r"^learning_rate is -1"),
         ({"epochs": -1}, ValueError, r"^epochs is -1; expected at least 0$"),
         ({"l2": -1}, ValueError, r"^l2 is -1.0; expected a finite number >= 0$"),
