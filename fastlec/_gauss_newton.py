@@ -1,0 +1,537 @@
+"""Gauss-Newton and Levenberg-Marquardt steps for the loss of a network, or for any residual, on the iteration of `least_squares`.
+
+    F(theta) = loss(f(theta, X), y) + l2/2 |weights|^2,   or   F(theta) = 1/2 |r(theta)|^2
+
+At theta F is taken for F + g' d + 1/2 d' B d: g its gradient, B = J' H J + l2 for the weights, J the network's Jacobian and H the
+Hessian of the loss by the output, or B = J' J. With H = S S' for each sample, a loss is a sum of squares, too: its Jacobian is
+A = S' J, with B = A' A, and its residuals are the r with S r = the gradient by the output (Schraudolph, "Fast curvature
+matrix-vector products for second-order gradient descent", 2002).
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from . import _check
+from ._damped_systems import SOLVERS, Cg, Dense, Gram, Lsmr, largest, squares
+from ._robust_losses import LINEAR
+from .least_squares import Iteration, Minimum, Problem, minimize, squares_fit, start_vector, transposed_product
+from .training import Objective, losses
+
+TOL = {"float32": 1e-4, "float64": 1e-8}
+DAMPING = 1e-3  # of the first step, relative to the largest eigenvalue of B
+MOST_BYTES = 1 << 31  # of a matrix that is made
+BLOCK_VALUES = 1 << 21  # of the rows of A that are made at once
+CG_PRODUCTS = 500  # of a step by conjugate gradients, as "auto" reckons
+MOST_DIRECTIONS = 1000  # of products that make a matrix of a sparse matrix or LinearOperator, for "auto"
+NEGLIGIBLE = 1e4  # round-offs of a gradient by the output that its residuals may leave
+
+
+@dataclass(eq=False)
+class GaussNewtonResult:
+    """What `gauss_newton` has found.
+
+    x : (n,), the best theta. cost : F(x). gradient : (n,), that of F at x.
+    stationarity : the gradient's largest entry relative to that at theta0; entries that point out of the bounds do not count.
+    solver : which one found the steps. n_iter, converged, message : how it ended, and why that solver was taken.
+    history : a tuple for each iteration: cost and stationarity where it ended; damping, that of its step relative to the largest
+    eigenvalue of the matrix at theta0, about, or with a fixed damping the s with which 1 / (1 + s) of the step was tried; and gain,
+    the share of the predicted decrease that came true: where it is not positive, no step was taken.
+    """
+
+    x: np.ndarray
+    cost: float
+    gradient: np.ndarray
+    stationarity: float
+    solver: str
+    n_iter: int
+    converged: bool
+    message: str
+    history: list[Iteration]
+
+
+def gauss_newton(
+    f, theta0, *, jac=None, damping="trust-region", solver="auto", bounds=None, tol=None, max_iter=500, callback=None
+):
+    """A local minimum of a network's loss, or of a sum of squares, by damped Gauss-Newton (Levenberg-Marquardt) steps.
+
+        (B + damping I) d = -g,   B = J' H J + l2 for the weights,   or   B = J' J
+
+    f : an `Objective`, whose loss has hessian_mv: g is its gradient, J the network's Jacobian, H the Hessian of the loss by the
+    output, of each sample for itself; what is not convex in H is left out. Or a residual function, f(theta) -> (m,), finite at
+    theta0: then F is 1/2 |f(theta)|^2.
+    theta0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
+    jac : with a residual function its derivative: jac(theta) -> an array (m, n), a scipy.sparse matrix, a LinearOperator, or two
+    functions (mv, tmv), JacMV and JacTMV: mv(v) -> (m,), tmv(u) -> (n,).
+    damping : "trust-region": it follows from the gain, the share of the predicted decrease that comes true. Or a number >= 0 that
+    stays, as that of `Objective.gauss_newton_operator`; 0 for Gauss-Newton steps. Steps that do not lower F are then shortened.
+    solver : "dense" makes B and factors it (Cholesky), in about m n^2 + n^3 / 3 operations, m the number of residuals: of the
+    network's outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters.
+    "cg" (conjugate gradients) and "lsmr" need products with J alone, and find steps up to 1e-4 of the gradient. "auto" takes that
+    of fewest operations; the result has its name. All find the same steps but for that.
+    bounds : (lower, upper), numbers or arrays (n,), between which theta stays, theta0 included, or None: steps are those of the
+    parameters that are not held by a bound, projected.
+    tol : converged is where the gradient's largest entry is at most tol of that at theta0; by default 1e-8, where something is
+    float32 1e-4. max_iter : of the iterations; those whose step is not taken count as well.
+    callback : callback(iteration, theta, F) is called after each iteration; StopIteration ends the minimisation. Any other
+    exception, and Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
+
+    Returns a `GaussNewtonResult`. Linear systems are solved in float64. A step to where F is not finite is not taken, and the next
+    is shorter. Damping is raised where the matrix is singular to round-off, which the message says.
+
+    Raises ValueError or TypeError, which name the argument, for what is not finite at theta0 and for what has another shape or
+    type; MemoryError where "dense" or "gram" would make a matrix of more than 2 GiB.
+
+    >>> X, y = fastlec.datasets.make_blobs(100, 3)
+    >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=1e-3)
+    >>> found = fastlec.gauss_newton(f, net.theta)
+    >>> found.converged, found.solver, found.cost < f.value(net.theta)
+    (True, 'dense', True)
+    >>> import numpy as np
+    >>> t = np.linspace(0, 2, 20)
+    >>> y = 3 * np.exp(-2 * t)
+    >>> found = fastlec.gauss_newton(
+    ...     lambda x: x[0] * np.exp(-x[1] * t) - y,
+    ...     [1.0, 1.0],
+    ...     jac=lambda x: np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1),
+    ... )
+    >>> found.x.round(6)
+    array([3., 2.])
+
+    `fastlec.robust_fit` is the same where residuals have outliers. Marquardt, "An algorithm for least-squares estimation of
+    nonlinear parameters", 1963; Nielsen, "Damping parameter in Marquardt's method", 1999; with bounds Kanzow, Yamashita and
+    Fukushima, "Levenberg-Marquardt methods with strong local convergence properties for solving nonlinear equations with convex
+    constraints", 2004.
+    """
+    _check.choice(solver, ("auto", *SOLVERS), "solver")
+    if isinstance(damping, str):
+        _check.choice(damping, ("trust-region",), "damping")
+        damping = None
+    else:
+        damping = _check.non_negative(damping, "damping")
+    if callback is not None:
+        _check.function(callback, "callback")
+    max_iter = _check.count(max_iter, "max_iter", 0)
+    if isinstance(f, Objective):
+        if jac is not None:
+            raise ValueError(f"jac is {_check.shown(jac)}; expected None, for an Objective knows its Jacobian")
+        if not hasattr(f.loss, "hessian_mv"):
+            raise TypeError(f"f has the loss {_check.shown(f.loss)}, which has no hessian_mv; Gauss-Newton steps need it")
+        theta = start_vector(theta0, "theta0", f.n_params)
+        problem = _OfObjective(f, min(f.dtype, theta.dtype, key=lambda dtype: dtype.itemsize))
+    else:
+        _check.function(f, "f" if jac is not None else "f, which is no Objective,")
+        _check.function(jac, "jac")
+        theta = start_vector(theta0, "theta0")
+        problem = _OfResidual(f, jac, theta.dtype)
+    problem.settle(solver, damping, _bounds(bounds, theta))
+    tol = TOL[problem.precision.name] if tol is None else _check.non_negative(tol, "tol")
+    with np.errstate(over="ignore", invalid="ignore"):  # a step may lead to where F is not finite
+        found = minimize(
+            problem,
+            theta.astype(np.float64),
+            tol=tol,
+            max_iter=max_iter,
+            damping=DAMPING if damping is None else 0.0,
+            callback=callback,
+        )
+    return _result(found, problem, theta.dtype)
+
+
+def _result(found: Minimum, problem, dtype):
+    raised = f"; {problem.raised} singular systems were damped" if problem.raised else ""
+    return GaussNewtonResult(
+        x=found.x.astype(dtype),
+        cost=found.cost,
+        gradient=found.model.g.astype(dtype),
+        stationarity=found.model.stationarity,
+        solver=problem.solver,
+        n_iter=len(found.history),
+        converged=found.converged,
+        message=f"{found.message}; solver {problem.solver}: {problem.m} residuals, {len(found.x)} parameters{raised}",
+        history=found.history,
+    )
+
+
+def _bounds(bounds, theta):
+    """(lower, upper), arrays in float64, or None."""
+    if bounds is None:
+        return None
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
+        bounds = bounds.lb, bounds.ub
+    try:
+        lower, upper = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds is {_check.shown(bounds)}; expected (lower, upper) or None") from None
+    found = []
+    for name, a in (("bounds[0]", lower), ("bounds[1]", upper)):
+        a = _check.as_array(a, name)
+        _check.float_dtype(a.dtype, name)
+        if a.shape not in ((), theta.shape):
+            raise ValueError(f"{name} has shape {a.shape}; expected a number or {theta.shape} to match theta0")
+        if np.isnan(a).any():
+            raise ValueError(f"{name} has NaN; expected numbers, or infinity where there is no bound")
+        found.append(np.broadcast_to(a.astype(theta.dtype).astype(np.float64), theta.shape))
+    lower, upper = found
+    wrong = np.flatnonzero(lower > upper)
+    if wrong.size:
+        raise ValueError(f"bounds[0] is {lower[wrong[0]]} at {wrong[0]}, above bounds[1], {upper[wrong[0]]}")
+    outside = np.flatnonzero((theta < lower) | (theta > upper))
+    if outside.size:
+        i = outside[0]
+        raise ValueError(f"theta0[{i}] is {theta[i]}; expected a number from {lower[i]} to {upper[i]}, as bounds say")
+    return lower, upper
+
+
+class _Point:
+    """x and F there, as `minimize` takes a point."""
+
+    measure, size = "gradient {:.1e} of its first", 0.0
+
+    def __init__(self, x, cost, r=None):
+        self.x, self.cost, self.r = x, cost, r
+
+    def vanishes(self, limit):
+        return False
+
+    def is_round_off(self, model):
+        return False
+
+
+class _Settled:
+    """What problems of `gauss_newton` have in common: settings, the choice of a solver, and what holds from theta0 on."""
+
+    first_damping, most_damping = 1e-6, np.inf
+    name = "f"
+
+    def settle(self, solver, damping, bounds):
+        self.solver, self.damping, self.bounds = solver, damping, bounds
+        self.first = self.unit = None  # the gradient's largest entry, and the largest eigenvalue of B, at theta0
+        self.raised = 0  # systems that were singular
+        if damping is not None:
+            self.first_damping = 1.0  # steps are shortened instead
+
+    def projected(self, x):
+        return x if self.bounds is None else np.clip(x, *self.bounds)
+
+    def choose(self, n, rows, direct, products):
+        """Settles "auto": a factorization where it takes fewer operations than products, or has to be. direct : whether there is
+        room and reason for a matrix. products : the solver without."""
+        small = min(n, rows)
+        by_factor = "gram" if self.gram_is_small(n, rows) else "dense"
+        operations = rows * n * small + small**3 / 3
+        if self.solver == "auto":
+            self.solver = by_factor if direct and operations <= CG_PRODUCTS * self.operations(n, rows) else products
+        made = {"dense": n * n, "gram": rows * (n + rows)}.get(self.solver, 0)
+        if 8 * made > MOST_BYTES:
+            other = '"cg" or "lsmr"'
+            raise MemoryError(f'solver is "{self.solver}", of {rows} residuals and {n} parameters more than 2 GiB; use {other}')
+
+    def model(self, point, g, system):
+        """The model at a point. system(the gradient with 0 for what bounds hold, the free parameters as booleans or None)."""
+        if not np.isfinite(g).all():
+            raise ValueError(f"the gradient of {self.name} is not finite where its value is {point.cost}; expected finite numbers")
+        free, pulled = None, g
+        if self.bounds is not None:
+            lower, upper = self.bounds
+            free = ~(((point.x <= lower) & (g > 0)) | ((point.x >= upper) & (g < 0)))
+            pulled, free = np.where(free, g, 0.0), None if free.all() else free
+        return _Model(self, point, g, pulled, system(pulled, free))
+
+
+class _Model:
+    """The quadratic model of F at a point, as `minimize` takes it."""
+
+    def __init__(self, problem, point, g, pulled, system):
+        self.problem, self.point, self.g, self.system = problem, point, g, system
+        size = float(np.abs(pulled).max())
+        if problem.first is None:
+            problem.first = size
+            problem.unit = largest(system.mv, len(g)) if size and problem.damping is None else 1.0
+            if not 0 < problem.unit < np.inf:
+                problem.unit = 1.0
+        self.cosine = self.stationarity = size / (problem.first or 1.0)
+
+    def step(self, trust):
+        problem, x = self.problem, self.point.x
+        fixed = problem.damping is not None
+        wanted = problem.damping if fixed else trust * problem.unit
+        d, taken = self.system.solve(wanted)
+        problem.raised += taken > wanted
+        if fixed:
+            d = d / (1 + trust)
+        if problem.bounds is not None:
+            d = problem.projected(x + d) - x
+        return d, -float(self.g @ d) - 0.5 * float(d @ self.system.mv(d))
+
+
+class _OfResidual(_Settled, Problem):
+    """1/2 |r(theta)|^2."""
+
+    names = "f", "jac", "theta"
+
+    def __init__(self, residual, jac, dtype):
+        super().__init__(residual, self._of(jac), dtype, LINEAR)
+        self.precision = dtype
+
+    def _of(self, jac):
+        def matrix(theta):
+            found = jac(theta)
+            if not isinstance(found, tuple) or len(found) != 2 or not all(map(callable, found)):
+                return found
+            from ._operator import Operator
+
+            return Operator((self.m, len(theta)), np.float64, *found, name="jac(theta)")
+
+        return matrix
+
+    def at(self, x):
+        x = self.projected(x)
+        r = self._residual(x)
+        return _Point(x, 0.5 * float(r @ r), r)
+
+    def operations(self, n, rows):
+        return 4 * n * rows
+
+    def gram_is_small(self, n, rows):
+        return rows < n
+
+    def linearize(self, point):
+        A = self._jacobian(point)
+        m, n = A.shape
+        array = isinstance(A, np.ndarray)
+        A = A.astype(np.float64, copy=False) if array or hasattr(A, "tocsr") else A
+        self.choose(n, m, array or min(m, n) <= MOST_DIRECTIONS, "cg" if array else "lsmr")
+        if array:
+            squares_fit(A, "jac(theta)")
+        g = transposed_product(A, point.r, "jac(theta)")
+
+        def system(pulled, free):
+            return _direct(self.solver, _restricted(A, free), point.r, None, pulled, np.finfo(self.dtype).eps)
+
+        return self.model(point, g, system)
+
+
+def _direct(solver, A, r, q, g, eps):
+    """The system of a Jacobian A with residuals r."""
+    if solver == "dense":
+        return Dense(squares(A), g, eps)
+    if solver == "cg":
+        return Cg(lambda v: A.T @ (A @ v), g)
+    return {"gram": Gram, "lsmr": Lsmr}[solver](A, r, q, g, eps)
+
+
+def _restricted(A, free):
+    """A with columns of 0 for what is not free."""
+    if free is None:
+        return A
+    if isinstance(A, np.ndarray):
+        return A * free
+    if hasattr(A, "tocsr"):
+        from scipy.sparse import diags_array
+
+        return A @ diags_array(free.astype(np.float64))
+    from ._operator import Operator
+
+    return Operator(
+        A.shape,
+        np.float64,
+        lambda v: A @ (v * free),
+        lambda u: free * (A.T @ u),
+        lambda V: (A @ (V * free).T).T,
+        lambda U: (A.T @ U.T).T * free,
+        name="Jacobian of free parameters",
+    )
+
+
+class _OfObjective(_Settled):
+    """The loss of an `Objective`."""
+
+    def __init__(self, f, precision):
+        self.f, self.precision = f, precision
+        self.outputs = f.net.output_shape(f.X.shape[1:])
+        self.k = math.prod(self.outputs)
+        penalty = f._penalty
+        self.weights = None if penalty is None else np.flatnonzero(penalty)
+        self.m = f.n_samples * self.k
+
+    def at(self, x):
+        x = self.projected(x)
+        return _Point(x, self.f.value(self._theta(x)))
+
+    def _theta(self, x):
+        return x.astype(self.precision).astype(self.f.dtype)
+
+    def operations(self, n, rows):
+        return 8 * n * self.f.n_samples
+
+    def gram_is_small(self, n, rows):
+        return rows < n and self.weights is None
+
+    def linearize(self, point):
+        n, rows = self.f.n_params, self.m + (0 if self.weights is None else len(self.weights))
+        self.choose(n, rows, True, "cg")
+        theta = self._theta(point.x)
+        if self.solver == "cg":
+            return self._by_products(point, theta)
+        if self.solver == "dense":
+            return self._by_blocks(point, theta)
+        return self._by_rows(point, theta)
+
+    def _by_products(self, point, theta):
+        at = self.f.at(theta)
+
+        def mv(v):
+            return at.gauss_newton_mv(v).astype(np.float64)
+
+        def system(pulled, free):
+            return Cg(mv if free is None else lambda v: free * mv(free * v), pulled)
+
+        return self.model(point, at.gradient.astype(np.float64), system)
+
+    def _parts(self, theta, step):
+        """(the Jacobian of the network for some samples, `_Curvature` of the loss there), part by part."""
+        f, weight = self.f, self.f.sample_weight
+        net = f.net.with_theta(theta)
+        for i in range(0, len(f.X), step):
+            part = slice(i, i + step)
+            output, jac = net.linearize(f.X[part])
+            yield jac, _Curvature(f.loss, output, f.y[part], weight if weight is None else weight[part], len(output) / len(f.X))
+
+    def _by_blocks(self, point, theta):
+        """B and g from some rows of A at a time."""
+        f, n = self.f, self.f.n_params
+        step = f.n_samples if f.net.couples_samples else max(BLOCK_VALUES // max(self.k * n, 1), 1)
+        B, g = np.zeros((n, n)), np.zeros(n)
+        for jac, curvature in self._parts(theta, step):
+            A = curvature.rows(jac)
+            B += A.T @ A
+            g += jac.tmv(curvature.gradient, "theta")["theta"]
+        if self.weights is not None:
+            B[np.diag_indices(n)] += f._penalty
+            g += f._penalty * point.x
+
+        def system(pulled, free):
+            held = B
+            if free is not None:
+                held = B * free * free[:, None]
+                held[~free, ~free] = held.diagonal().max() or 1.0
+            return Dense(held, pulled, np.finfo(self.precision).eps)
+
+        return self.model(point, g, system)
+
+    def _by_rows(self, point, theta):
+        """A and r of all samples, and what the gradient has beside."""
+        f = self.f
+        ((jac, curvature),) = self._parts(theta, f.n_samples)
+        A, r = curvature.rows(jac) if self.solver == "gram" else curvature.operator(jac), curvature.r
+        q = curvature.rest
+        q = None if q is None else jac.tmv(q, "theta")["theta"].astype(np.float64)
+        g = jac.tmv(curvature.gradient, "theta")["theta"].astype(np.float64)
+        if self.weights is not None:
+            g += f._penalty * point.x
+            A, r = _stacked(A, self.weights, math.sqrt(f.l2)), np.concatenate([r, math.sqrt(f.l2) * point.x[self.weights]])
+
+        def system(pulled, free):
+            held = None if q is None else q if free is None else q * free
+            return _direct(self.solver, _restricted(A, free), r, held, pulled, np.finfo(self.precision).eps)
+
+        return self.model(point, g, system)
+
+
+def _stacked(A, weights, root):
+    """A with root times the weights' rows of the identity below it."""
+    m, n = A.shape
+    if isinstance(A, np.ndarray):
+        below = np.zeros((len(weights), n))
+        below[np.arange(len(weights)), weights] = root
+        return np.concatenate([A, below])
+    from ._operator import Operator
+
+    def tmv(u):
+        found = np.array(A.T @ u[:m], np.float64)
+        found[weights] += root * u[m:]
+        return found
+
+    shape = (m + len(weights), n)
+    return Operator(shape, np.float64, lambda v: np.concatenate([A @ v, root * v[weights]]), tmv, name="Jacobian and penalty")
+
+
+class _Curvature:
+    """The loss at an output: its gradient, (m, ...); its Hessian H, one block for each sample, as S S'; and residuals.
+
+    S : (m, k) where blocks are diagonal, else (m, k, k), lower triangles. r : flat, with S r the gradient but for rest, as the
+    gradient, or None where there is none.
+    """
+
+    def __init__(self, loss, output, y, weight, share):
+        m = len(output)
+        self.gradient = share * losses.value_and_gradient(loss, output, y, weight)[1]
+        v = self.gradient.reshape(m, -1).astype(np.float64)
+        k, eps = v.shape[1], np.finfo(output.dtype).eps
+        diagonal = isinstance(loss, losses._Elementwise) or k == 1
+
+        def column(j):
+            unit = np.zeros((m, k), output.dtype)
+            unit[:, j] = 1
+            return share * losses.hessian_mv(loss, output, y, unit.reshape(output.shape), weight).reshape(m, k)
+
+        if diagonal:
+            self.S = np.sqrt(np.maximum(column(slice(None)), 0), dtype=np.float64)
+            r = np.divide(v, self.S, out=np.zeros_like(v), where=self.S > 0)
+            rest = v - self.S * r
+        else:
+            self.S, r, rest = _factors(np.stack([column(j) for j in range(k)], axis=2).astype(np.float64), v, eps)
+        self.r = r.ravel()
+        seen = np.abs(rest).max(initial=0) > NEGLIGIBLE * eps * np.abs(v).max(initial=0)
+        self.rest = rest.astype(output.dtype).reshape(output.shape) if seen else None
+
+    def rows(self, jac):
+        """S' J as an array."""
+        m, k = self.S.shape[:2]
+        J = jac.matrix("theta")
+        J = J.astype(np.float64, copy=False).reshape(m, k, J.shape[1])
+        if self.S.ndim == 2:
+            J *= self.S[:, :, None]
+        else:
+            J = np.matmul(self.S.swapaxes(1, 2), J)
+        return J.reshape(m * k, -1)
+
+    def operator(self, jac):
+        """S' J as a LinearOperator."""
+        from ._operator import Operator
+
+        J, S = jac.operator("theta"), self.S
+        m, k = S.shape[:2]
+
+        def times(S, u):
+            u = u.reshape(m, k)
+            return (S * u if S.ndim == 2 else np.matmul(S, u[:, :, None])).ravel()
+
+        return Operator(
+            J.shape,
+            np.float64,
+            lambda v: times(S if S.ndim == 2 else S.swapaxes(1, 2), J.matvec(v)),
+            lambda u: np.asarray(J.rmatvec(times(S, u)), np.float64),
+            name="Jacobian in units of the loss",
+        )
+
+
+def _factors(H, v, eps):
+    """(S, r, v - S r): Cholesky's factors of blocks H (m, k, k), positive semidefinite, S lower triangular; what is not positive,
+    or round-off, of a pivot is left out. v : (m, k)."""
+    m, k, _ = H.shape
+    S, r, rest = np.zeros_like(H), np.zeros_like(v), v.copy()
+    least = 8 * k * eps * H.diagonal(axis1=1, axis2=2)
+    for j in range(k):
+        pivot = H[:, j, j]
+        seen = pivot > least[:, j]
+        root = np.sqrt(np.where(seen, pivot, 1.0))
+        column = np.where(seen[:, None], H[:, :, j] / root[:, None], 0.0)
+        r[:, j] = np.where(seen, rest[:, j] / root, 0.0)
+        S[:, :, j] = column
+        H = H - column[:, :, None] * column[:, None, :]
+        rest -= column * r[:, j, None]
+    return S, r, rest
