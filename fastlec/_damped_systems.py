@@ -1,7 +1,8 @@
 """The systems (B + damping I) d = -g of damped Gauss-Newton steps, by four solvers: THE list is `SOLVERS`.
 
 B = A' A and g = A' r + q: A (m, n) is a Jacobian, r are residuals, and q is what the gradient has beside, mostly nothing. A system
-has mv(v), B times v, and solve(damping) -> (d, the damping that it took, which is more where the matrix is singular to round-off).
+has mv(v), B times v, solve(damping) -> (d, the damping that it took, which is more where the matrix is singular to round-off), and
+then again(b), the solution for another g, which is b, or A' b where by_rows says so.
 """
 
 import math
@@ -35,6 +36,8 @@ def _squares(A, B):
 class Dense:
     """B as an array, by Cholesky's factorization."""
 
+    by_rows = False
+
     def __init__(self, B, g, eps):
         self.B, self.g, self.eps = B, g, eps
 
@@ -42,12 +45,17 @@ class Dense:
         return self.B @ v
 
     def solve(self, damping):
-        inverse, damping = factored(self.B, damping, self.eps)
-        return -inverse(self.g), damping
+        self.inverse, damping = factored(self.B, damping, self.eps)
+        return self.again(self.g), damping
+
+    def again(self, b):
+        return -self.inverse(b)
 
 
 class Multiplied:
     """What is known by products with A, an array, sparse matrix or LinearOperator. q : (n,) or None."""
+
+    by_rows = True
 
     def __init__(self, A, r, q, g, eps):
         self.A, self.r, self.q, self.g, self.eps = A, r, q, g, eps
@@ -71,9 +79,12 @@ class Gram(Multiplied):
         self.products = gram(self.A)
 
     def solve(self, damping):
-        inverse, damping = factored(self.products, damping, self.eps, least=self.q is not None)
+        self.inverse, damping = factored(self.products, damping, self.eps, least=self.q is not None)
         t, s = self.target(damping)
-        return -(self.A.T @ inverse(t)) - s, damping
+        return self.again(t) - s, damping
+
+    def again(self, b):
+        return -(self.A.T @ self.inverse(b))
 
 
 class Lsmr(Multiplied):
@@ -84,23 +95,30 @@ class Lsmr(Multiplied):
         self.norm = operator_norm(self.A)
 
     def solve(self, damping):
-        if self.q is not None:
-            damping = max(damping, self.eps * (self.norm or 1.0) ** 2)
-        t, s = self.target(damping)
-        if not (t.any() and self.norm):
-            return np.zeros_like(self.g) - s, damping
-        return by_lsmr(self.A, -t, damping, self.norm, self.g) - s, damping
+        self.damping = damping if self.q is None else max(damping, self.eps * (self.norm or 1.0) ** 2)
+        t, s = self.target(self.damping)
+        return self.again(t) - s, self.damping
+
+    def again(self, b):
+        g = self.A.T @ b
+        return by_lsmr(self.A, -b, self.damping, self.norm, g) if g.any() else np.zeros_like(g)
 
 
 class Cg:
     """By conjugate gradients, from products with B alone; where they meet a direction along which the model has no minimum, they
     end before it."""
 
+    by_rows = False
+
     def __init__(self, mv, g):
         self.mv, self.g = mv, g
 
     def solve(self, damping):
-        return by_conjugate_gradients(lambda v: self.mv(v) + damping * v, -self.g)[0], damping
+        self.damping = damping
+        return self.again(self.g), damping
+
+    def again(self, b):
+        return by_conjugate_gradients(lambda v: self.mv(v) + self.damping * v, -b)[0]
 
 
 def factored(M, damping, eps, least=False):
