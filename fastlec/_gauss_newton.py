@@ -17,7 +17,7 @@ import numpy as np
 from . import _check
 from ._damped_systems import SOLVERS, Cg, Dense, Gram, Lsmr, largest, squares
 from ._robust_losses import LINEAR
-from .least_squares import Iteration, Minimum, Problem, minimize, squares_fit, start_vector, transposed_product
+from .least_squares import NOISE, UNITS, Iteration, Minimum, Problem, minimize, squares_fit, start_vector, transposed_product
 from .training import Objective, losses
 
 TOL = {"float32": 1e-4, "float64": 1e-8}
@@ -26,6 +26,7 @@ MOST_BYTES = 1 << 31  # of a matrix that is made
 BLOCK_VALUES = 1 << 21  # of the rows of A that are made at once
 CG_PRODUCTS = 500  # of a step by conjugate gradients, as "auto" reckons
 MOST_DIRECTIONS = 1000  # of products that make a matrix of a sparse matrix or LinearOperator, for "auto"
+FACES = 20  # times that parameters are found to cross a bound, in a step
 STEP = 0.1  # of a step, from where to where second derivatives are differences
 BENT = 1.5  # twice the length of what is added to a step, relative to it, at most: 0.75 takes as many iterations, and more are refused
 NEGLIGIBLE = 1e4  # round-offs of a gradient by the output that its residuals may leave
@@ -87,7 +88,7 @@ def gauss_newton(
     difference that costs one more evaluation (Transtrum and Sethna, 2012): networks, whose valleys are curved, then take a fraction
     of the iterations.
     bounds : (lower, upper), numbers or arrays (n,), between which theta stays, theta0 included, or None: steps are those of the
-    parameters that are not held by a bound, projected.
+    parameters that no bound holds.
     tol : converged is where the gradient's largest entry is at most tol of that at theta0; by default 1e-8, where something is
     float32 1e-4. max_iter : of the iterations; those whose step is not taken count as well.
     callback : callback(iteration, theta, F) is called after each iteration; StopIteration ends the minimisation. Any other
@@ -145,15 +146,14 @@ def gauss_newton(
         problem = _OfResidual(f, jac, theta.dtype)
     problem.settle(solver, damping, _check.flag(acceleration, "acceleration") and damping is None, _bounds(bounds, theta))
     tol = TOL[problem.precision.name] if tol is None else _check.non_negative(tol, "tol")
-    with np.errstate(over="ignore", invalid="ignore"):  # a step may lead to where F is not finite
-        found = minimize(
-            problem,
-            theta.astype(np.float64),
-            tol=tol,
-            max_iter=max_iter,
-            damping=DAMPING if damping is None else 0.0,
-            callback=callback,
-        )
+    found = minimize(
+        problem,
+        theta.astype(np.float64),
+        tol=tol,
+        max_iter=max_iter,
+        damping=DAMPING if damping is None else 0.0,
+        callback=callback,
+    )
     return _result(found, problem, theta.dtype)
 
 
@@ -207,8 +207,10 @@ class _Point:
 
     measure, size = "gradient {:.1e} of its first", 0.0
 
-    def __init__(self, x, cost, r=None):
+    def __init__(self, x, cost, precision, r=None):
         self.x, self.cost, self.r = x, cost, r
+        self.round_off = UNITS * np.finfo(precision).eps
+        self.noise = max(NOISE, self.round_off)
 
     def vanishes(self, limit):
         return False
@@ -221,7 +223,6 @@ class _Settled:
     """What problems of `gauss_newton` have in common: settings, the choice of a solver, and what holds from theta0 on."""
 
     first_damping, most_damping = 1e-6, np.inf
-    name = "f"
 
     def settle(self, solver, damping, accelerated, bounds):
         self.solver, self.damping, self.accelerated, self.bounds = solver, damping, accelerated, bounds
@@ -247,55 +248,79 @@ class _Settled:
             raise MemoryError(f'solver is "{self.solver}", of {rows} residuals and {n} parameters more than 2 GiB; use {other}')
 
     def model(self, point, g, system, bend):
-        """The model at a point. system(the gradient with 0 for what bounds hold, the free parameters as booleans or None).
-        bend(d) : of what the system solves for again, the second derivative along d, for all parameters; None where it is not known.
+        """The model at a point. system(held, d) : the system for what is added to d, where held, booleans, is 0 in it; None for no
+        parameter. bend(d) : of what the system solves for again, the second derivative along d; None where it is not known.
         """
         if not np.isfinite(g).all():
-            raise ValueError(f"the gradient of {self.name} is not finite where its value is {point.cost}; expected finite numbers")
-        free, pulled = None, g
+            raise ValueError(f"the gradient of f is not finite where its value is {point.cost}; expected finite numbers")
+        held = None
         if self.bounds is not None:
             lower, upper = self.bounds
-            free = ~(((point.x <= lower) & (g > 0)) | ((point.x >= upper) & (g < 0)))
-            pulled, free = np.where(free, g, 0.0), None if free.all() else free
-        return _Model(self, point, g, pulled, system(pulled, free), free, bend)
+            held = ((point.x <= lower) & (g > 0)) | ((point.x >= upper) & (g < 0))
+            held = held if held.any() else None
+        return _Model(self, point, g, held, system, bend)
 
 
 class _Model:
     """The quadratic model of F at a point, as `minimize` takes it."""
 
-    def __init__(self, problem, point, g, pulled, system, free, bend):
-        self.problem, self.point, self.g, self.system, self.free, self.bend = problem, point, g, system, free, bend
-        size = float(np.abs(pulled).max())
+    def __init__(self, problem, point, g, held, system, bend):
+        self.problem, self.point, self.g, self.held, self.of, self.bend = problem, point, g, held, system, bend
+        self.system = system(held, np.zeros_like(g))
+        size = float(np.abs(g if held is None else np.where(held, 0, g)).max())
         if problem.first is None:
             problem.first = size
-            problem.unit = largest(system.mv, len(g)) if size and problem.damping is None else 1.0
+            problem.unit = largest(self.system.mv, len(g)) if size and problem.damping is None else 1.0
             if not 0 < problem.unit < np.inf:
                 problem.unit = 1.0
         self.cosine = self.stationarity = size / (problem.first or 1.0)
 
     def step(self, trust):
         problem = self.problem
-        fixed = problem.damping is not None
-        wanted = problem.damping if fixed else trust * problem.unit
+        wanted = trust * problem.unit if problem.damping is None else problem.damping
         d, taken = self.system.solve(wanted)
         problem.raised += taken > wanted
-        if fixed:
+        if problem.bounds is not None:
+            d = self._within_bounds(d, wanted)
+        if problem.damping is not None:
             d = d / (1 + trust)
-        d = self._within_bounds(d)
-        predicted = -float(self.g @ d) - 0.5 * float(d @ self.system.mv(d))
-        return (self._within_bounds(self._bent(d)) if problem.accelerated else d), predicted
+        predicted = -float(self.g @ d) - 0.5 * float(d @ self.whole.mv(d))
+        if problem.accelerated and self._inside(d):
+            d = self._bent(d)
+        return d, predicted
 
-    def _within_bounds(self, d):
-        x = self.point.x
-        return d if self.problem.bounds is None else self.problem.projected(x + d) - x
+    @cached_property
+    def whole(self):
+        """The system of all parameters."""
+        return self.system if self.held is None else self.of(None, np.zeros_like(self.g))
+
+    def _inside(self, d):
+        """Whether no bound holds a step."""
+        if self.problem.bounds is None:
+            return True
+        x, (lower, upper) = self.point.x + d, self.problem.bounds
+        return self.held is None and bool(((lower < x) & (x < upper)).all())
+
+    def _within_bounds(self, d, damping):
+        """The step of which those parameters that would cross a bound go there, and the others do their best."""
+        x, held = self.point.x, np.zeros(len(d), bool) if self.held is None else self.held
+        for _ in range(FACES):
+            inside = self.problem.projected(x + d) - x
+            crossing = (self.problem.projected(x + d) != x + d) & ~held
+            if not crossing.any():
+                break
+            held = held | crossing
+            d = np.where(held, inside, 0.0)
+            if held.all():
+                break
+            d = d + self.of(held, d).solve(damping)[0]
+        return self.problem.projected(x + d) - x
 
     def _bent(self, d):
         """d, and half of what the second derivative along it makes of it, unless that is too much."""
         second = self.bend(d)
         if second is None or not np.isfinite(second).all():
             return d
-        if self.free is not None and not self.system.by_rows:
-            second = second * self.free
         more = self.system.again(second)
         return d + 0.5 * more if 2 * np.linalg.norm(more) <= BENT * np.linalg.norm(d) else d
 
@@ -331,7 +356,8 @@ class _OfResidual(_Settled, Problem):
     def at(self, x):
         x = self.projected(x)
         r = self._residual(x)
-        return _Point(x, 0.5 * float(r @ r), r)
+        with np.errstate(over="ignore", invalid="ignore"):  # a step may lead to where F is not finite
+            return _Point(x, 0.5 * float(r @ r), self.precision, r)
 
     def operations(self, n, rows):
         return 4 * n * rows
@@ -351,8 +377,8 @@ class _OfResidual(_Settled, Problem):
 
         eps = np.finfo(self.dtype).eps
 
-        def system(pulled, free):
-            return _direct(self.solver, _restricted(A, free), point.r, None, pulled, eps)
+        def system(held, d):
+            return _system(self.solver, A, held, point.r + A @ d, None, eps)
 
         def bend(d):
             found = _second(point.r, self._residual(point.x + STEP * d), A @ d, eps)
@@ -361,19 +387,28 @@ class _OfResidual(_Settled, Problem):
         return self.model(point, g, system, bend)
 
 
-def _direct(solver, A, r, q, g, eps):
-    """The system of a Jacobian A with residuals r."""
+def _system(solver, A, held, r, q, eps):
+    """The system of a Jacobian A with residuals r, and q in the gradient beside, for the parameters that are not held."""
+    if held is not None:
+        free = ~held
+        A, q = _restricted(A, free), None if q is None else q * free
+    g = A.T @ r + (0 if q is None else q)
     if solver == "dense":
-        return Dense(squares(A), g, eps)
+        return Dense(_marked(squares(A), held), g, eps)
     if solver == "cg":
         return Cg(lambda v: A.T @ (A @ v), g)
     return {"gram": Gram, "lsmr": Lsmr}[solver](A, r, q, g, eps)
 
 
+def _marked(B, held):
+    """B with an entry of its size on the diagonal for what is held, that it does not count as singular."""
+    if held is not None:
+        B[held, held] = B.diagonal().max() or 1.0
+    return B
+
+
 def _restricted(A, free):
     """A with columns of 0 for what is not free."""
-    if free is None:
-        return A
     if isinstance(A, np.ndarray):
         return A * free
     if hasattr(A, "tocsr"):
@@ -406,7 +441,8 @@ class _OfObjective(_Settled):
 
     def at(self, x):
         x = self.projected(x)
-        return _Point(x, self.f.value(self._theta(x)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return _Point(x, self.f.value(self._theta(x)), self.precision)
 
     def _theta(self, x):
         return x.astype(self.precision).astype(self.f.dtype)
@@ -433,10 +469,13 @@ class _OfObjective(_Settled):
         def mv(v):
             return at.gauss_newton_mv(v).astype(np.float64)
 
-        def system(pulled, free):
-            return Cg(mv if free is None else lambda v: free * mv(free * v), pulled)
+        g = at.gradient.astype(np.float64)
 
-        return self.model(point, at.gradient.astype(np.float64), system, lambda d: self._bend(theta, d))
+        def system(held, d):
+            b = g + mv(d) if d.any() else g
+            return Cg(mv, b) if held is None else Cg(lambda v: ~held * mv(~held * v), ~held * b)
+
+        return self.model(point, g, system, lambda d: self._bend(theta, d))
 
     def _bend(self, theta, d):
         """J' H times the second derivative of the outputs along d."""
@@ -470,12 +509,11 @@ class _OfObjective(_Settled):
             B[np.diag_indices(n)] += f._penalty
             g += f._penalty * point.x
 
-        def system(pulled, free):
-            held = B
-            if free is not None:
-                held = B * free * free[:, None]
-                held[~free, ~free] = held.diagonal().max() or 1.0
-            return Dense(held, pulled, np.finfo(self.precision).eps)
+        def system(held, d):
+            if held is None:
+                return Dense(B, g, np.finfo(self.precision).eps)
+            free = ~held
+            return Dense(_marked(B * free * free[:, None], held), free * (g + B @ d), np.finfo(self.precision).eps)
 
         return self.model(point, g, system, lambda d: self._bend(theta, d))
 
@@ -491,9 +529,8 @@ class _OfObjective(_Settled):
             g += f._penalty * point.x
             A, r = _stacked(A, self.weights, math.sqrt(f.l2)), np.concatenate([r, math.sqrt(f.l2) * point.x[self.weights]])
 
-        def system(pulled, free):
-            held = None if q is None else q if free is None else q * free
-            return _direct(self.solver, _restricted(A, free), r, held, pulled, np.finfo(self.precision).eps)
+        def system(held, d):
+            return _system(self.solver, A, held, r + A @ d, q, np.finfo(self.precision).eps)
 
         def bend(d):
             second = curvature.second(jac, d.astype(theta.dtype))

@@ -74,8 +74,8 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     """Goes from x to where the problem's cost is stationary; a `Minimum`.
 
     problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a
-    step that fails. A point has x and cost; size, vanishes and is_round_off, as `Point` has them; and measure, how the cosine is
-    told. A model has stationarity and cosine, numbers without units that vanish with the gradient, and step(damping) -> (d, the
+    step that fails. A point has x and cost; size, vanishes and is_round_off, as `Point` has them; measure, how the cosine is told;
+    and round_off and noise, the changes of the cost relative to it that cannot be seen, or may be round-off where it rises. A model has stationarity and cosine, numbers without units that vanish with the gradient, and step(damping) -> (d, the
     decrease of the cost that it predicts).
     tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10, or what the round-off of the residuals
     makes of it. damping : of the first step.
@@ -92,10 +92,10 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
         while not at.model.stationarity <= tol and len(at.history) < max_iter and failures < FAILURES:
             d, predicted = at.model.step(at.damping)
             point, used, before = problem.at(at.point.x + d), at.damping, at.point.cost
-            resolved = predicted > ROUND_OFF * before
+            resolved = predicted > point.round_off * before
             gain = (before - point.cost) / predicted if resolved else math.nan
             accepted = gain > 0
-            if accepted or point.cost <= (1 + NOISE) * before:
+            if accepted or point.cost <= (1 + point.noise) * before:
                 model = problem.linearize(point)
                 accepted = accepted or model.stationarity < (0.5 if resolved else 1) * at.model.stationarity
             if accepted:
@@ -131,7 +131,7 @@ class Point:
     loss : a row of `_robust_losses.LOSSES`. scale : its s. sample_weight : (m,) or None.
     """
 
-    measure = "stationarity {:.1e}"
+    measure, round_off, noise = "stationarity {:.1e}", ROUND_OFF, NOISE
 
     def __init__(self, x, r, loss, scale, sample_weight=None):
         self.x, self.r, self.scale, self.sample_weight = x, r, scale, sample_weight
