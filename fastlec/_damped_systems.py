@@ -6,6 +6,7 @@ then again(b), the solution for another g, which is b, or A' b where by_rows say
 """
 
 import math
+from functools import partial
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def factored(M, damping, eps, least=False):
         try:
             factor = cho_factor(damped, lower=True, overwrite_a=True, check_finite=False)
             if np.square(factor[0].diagonal()).min() > 0.1 * round_off:
-                return lambda b: cho_solve(factor, b, check_finite=False), damping
+                return partial(cho_solve, factor, check_finite=False), damping
         except np.linalg.LinAlgError:
             pass
         damping = max(4 * damping, round_off)

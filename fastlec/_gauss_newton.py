@@ -28,7 +28,7 @@ CG_PRODUCTS = 500  # of a step by conjugate gradients, as "auto" reckons
 MOST_DIRECTIONS = 1000  # of products that make a matrix of a sparse matrix or LinearOperator, for "auto"
 FACES = 20  # times that parameters are found to cross a bound, in a step
 STEP = 0.1  # of a step, from where to where second derivatives are differences
-BENT = 1.5  # twice the length of what is added to a step, relative to it, at most: 0.75 takes as many iterations, and more are refused
+BENT = 1.5  # twice the length of what is added to a step, relative to it, at most: with 0.75 as many iterations, or more
 NEGLIGIBLE = 1e4  # round-offs of a gradient by the output that its residuals may leave
 
 
@@ -158,7 +158,7 @@ def gauss_newton(
 
 
 def _result(found: Minimum, problem, dtype):
-    raised = f"; {problem.raised} singular systems were damped" if problem.raised else ""
+    raised = f"; {problem.raised} singular system{'s were' if problem.raised > 1 else ' was'} damped" if problem.raised else ""
     return GaussNewtonResult(
         x=found.x.astype(dtype),
         cost=found.cost,
@@ -284,15 +284,10 @@ class _Model:
             d = self._within_bounds(d, wanted)
         if problem.damping is not None:
             d = d / (1 + trust)
-        predicted = -float(self.g @ d) - 0.5 * float(d @ self.whole.mv(d))
+        predicted = -float(self.g @ d) - 0.5 * float(d @ self.system.mv(d))  # d is 0 where the system is
         if problem.accelerated and self._inside(d):
             d = self._bent(d)
         return d, predicted
-
-    @cached_property
-    def whole(self):
-        """The system of all parameters."""
-        return self.system if self.held is None else self.of(None, np.zeros_like(self.g))
 
     def _inside(self, d):
         """Whether no bound holds a step."""
@@ -645,7 +640,7 @@ class _Curvature:
 def _factors(H, v, eps):
     """(S, r, v - S r): Cholesky's factors of blocks H (m, k, k), positive semidefinite, S lower triangular; what is not positive,
     or round-off, of a pivot is left out. v : (m, k)."""
-    m, k, _ = H.shape
+    k = H.shape[1]
     S, r, rest = np.zeros_like(H), np.zeros_like(v), v.copy()
     least = 8 * k * eps * H.diagonal(axis1=1, axis2=2)
     for j in range(k):

@@ -75,8 +75,9 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
 
     problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a
     step that fails. A point has x and cost; size, vanishes and is_round_off, as `Point` has them; measure, how the cosine is told;
-    and round_off and noise, the changes of the cost relative to it that cannot be seen, or may be round-off where it rises. A model has stationarity and cosine, numbers without units that vanish with the gradient, and step(damping) -> (d, the
-    decrease of the cost that it predicts).
+    and round_off and noise, the changes of the cost relative to it that cannot be seen, or may be round-off where it rises. A model
+    has stationarity and cosine, numbers without units that vanish with the gradient, and step(damping) -> (d, the decrease of the
+    cost that it predicts).
     tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10, or what the round-off of the residuals
     makes of it. damping : of the first step.
     history : the iterations before, which count for max_iter.
