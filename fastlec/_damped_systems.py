@@ -149,6 +149,7 @@ def largest(mv, n):
     """The largest eigenvalue of a symmetric positive semidefinite matrix, by the power method: rarely below a quarter of it."""
     v, value = np.random.default_rng(0).standard_normal(n), 0.0
     for _ in range(POWERS):
+        v = v / (np.abs(v).max() or 1.0)  # first, for float64 may not hold the squares
         v = v / (np.linalg.norm(v) or 1.0)
         Bv = mv(v)
         value, v = float(v @ Bv), Bv

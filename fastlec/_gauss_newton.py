@@ -17,7 +17,18 @@ import numpy as np
 from . import _check
 from ._damped_systems import SOLVERS, Cg, Dense, Gram, Lsmr, largest, squares
 from ._robust_losses import LINEAR
-from .least_squares import NOISE, UNITS, Iteration, Minimum, Problem, minimize, squares_fit, start_vector, transposed_product
+from .least_squares import (
+    LARGEST,
+    NOISE,
+    UNITS,
+    Iteration,
+    Minimum,
+    Problem,
+    minimize,
+    squares_fit,
+    start_vector,
+    transposed_product,
+)
 from .training import Objective, losses
 
 TOL = {"float32": 1e-4, "float64": 1e-8}
@@ -266,16 +277,23 @@ class _Model:
 
     def __init__(self, problem, point, g, held, system, bend):
         self.problem, self.point, self.g, self.held, self.of, self.bend = problem, point, g, held, system, bend
-        self.system = system(held, np.zeros_like(g))
+        with _quiet():
+            self.system = system(held, np.zeros_like(g))
         size = float(np.abs(g if held is None else np.where(held, 0, g)).max())
         if problem.first is None:
-            problem.first = size
-            problem.unit = largest(self.system.mv, len(g)) if size and problem.damping is None else 1.0
-            if not 0 < problem.unit < np.inf:
-                problem.unit = 1.0
+            with _quiet():
+                problem.first, problem.unit = size, (largest(self.system.mv, len(g)) if size else 0.0) or 1.0
+            for value in (problem.unit, size or 1.0):
+                if not 1 / LARGEST < value < LARGEST:
+                    kind = "small" if value < 1 else "large"
+                    raise ValueError(f"the gradient or Jacobian at theta0 is too {kind}: float64 does not hold its squares")
         self.cosine = self.stationarity = size / (problem.first or 1.0)
 
     def step(self, trust):
+        with _quiet():
+            return self._step(trust)
+
+    def _step(self, trust):
         problem = self.problem
         wanted = trust * problem.unit if problem.damping is None else problem.damping
         d, taken = self.system.solve(wanted)
@@ -320,6 +338,11 @@ class _Model:
         return d + 0.5 * more if 2 * np.linalg.norm(more) <= BENT * np.linalg.norm(d) else d
 
 
+def _quiet():
+    """A step may lead to where F is not finite: then it is not taken."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
 def _second(at, after, along, eps):
     """The second derivative along a step, from the values at its start and STEP of it further, and the first; None where there is
     round-off alone."""
@@ -344,14 +367,22 @@ class _OfResidual(_Settled, Problem):
                 return found
             from ._operator import Operator
 
-            return Operator((self.m, len(theta)), np.float64, *found, name="jac(theta)")
+            mv, tmv = found
+            shape = self.m, len(theta)
+            return Operator(
+                shape,
+                np.float64,
+                lambda v: _vector(mv(v), "jac(theta)[0](v)", self.m),
+                lambda u: _vector(tmv(u), "jac(theta)[1](u)", len(theta)),
+                name="jac(theta)",
+            )
 
         return matrix
 
     def at(self, x):
         x = self.projected(x)
         r = self._residual(x)
-        with np.errstate(over="ignore", invalid="ignore"):  # a step may lead to where F is not finite
+        with _quiet():
             return _Point(x, 0.5 * float(r @ r), self.precision, r)
 
     def operations(self, n, rows):
@@ -380,6 +411,13 @@ class _OfResidual(_Settled, Problem):
             return found if found is None or self.solver in ("gram", "lsmr") else A.T @ found
 
         return self.model(point, g, system, bend)
+
+
+def _vector(found, name, size):
+    """What a function of the user's gave, as a vector of so many real numbers."""
+    found = _check.shape(_check.as_array(found, name), name, (size,))
+    _check.float_dtype(found.dtype, name)
+    return found
 
 
 def _system(solver, A, held, r, q, eps):
@@ -436,7 +474,7 @@ class _OfObjective(_Settled):
 
     def at(self, x):
         x = self.projected(x)
-        with np.errstate(over="ignore", invalid="ignore"):
+        with _quiet():
             return _Point(x, self.f.value(self._theta(x)), self.precision)
 
     def _theta(self, x):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 from scipy.optimize import Bounds, least_squares, minimize, nnls
-from scipy.sparse.linalg import aslinearoperator
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import fastlec
 from fastlec import Dense, Network, Objective, gauss_newton
@@ -391,6 +391,36 @@ REFUSED = {
         {"jac": lambda x: np.full((2, 2), np.nan)},
         ValueError,
         r"^jac\(theta\)\[0, 0\] is nan",
+    ),
+    "mv's length": (
+        (np.copy, [1.0, 1]),
+        {"jac": lambda x: (np.sum, np.copy)},
+        ValueError,
+        r"^jac\(theta\)\[0\]\(v\) has shape",
+    ),
+    "tmv's dtype": (
+        (np.copy, [1.0, 1]),
+        {"jac": lambda x: (np.copy, lambda u: 1j * u)},
+        TypeError,
+        r"^jac\(theta\)\[1\]\(u\) has",
+    ),
+    "no rmatvec": (
+        (np.copy, [1.0]),
+        {"jac": lambda x: LinearOperator((1, 1), np.copy)},
+        TypeError,
+        r"^jac\(theta\) has no rmatvec",
+    ),
+    "small": (
+        (np.copy, [1.0]),
+        {"jac": lambda x: np.full((1, 1), 1e-100)},
+        ValueError,
+        r"^the gradient or Jacobian .* too small",
+    ),
+    "large": (
+        (np.copy, [1.0]),
+        {"jac": lambda x: np.full((1, 1), 1e100)},
+        ValueError,
+        r"^the gradient or Jacobian .* too large",
     ),
     "jac large": ((rosenbrock, [0.0, 1]), {"jac": lambda x: np.full((2, 2), 1e200)}, ValueError, r"^jac\(theta\) is too large"),
 }
