@@ -97,11 +97,19 @@ from .training import (  # noqa: E402
 
 # Imported when asked for: together they take several times as long as all that is above.
 _MODULES = ("data", "datasets", "io", "plot", "preprocessing", "reference", "regression", "sklearn", "testing", "torch")
-_FUNCTIONS = {"KMeansResult": "cluster", "kmeans": "cluster", "robust_fit": "robust", "robust_lstsq": "robust"}
+_FUNCTIONS = {
+    "GaussNewtonResult": "_gauss_newton",
+    "KMeansResult": "cluster",
+    "gauss_newton": "_gauss_newton",
+    "kmeans": "cluster",
+    "robust_fit": "robust",
+    "robust_lstsq": "robust",
+}
 if TYPE_CHECKING:
     from . import data, datasets, io, plot, preprocessing, reference, regression, testing
     from . import sklearn as sklearn  # neither is in __all__: whoever imports all may not have what they need
     from . import torch as torch
+    from ._gauss_newton import GaussNewtonResult, gauss_newton
     from .cluster import KMeansResult, kmeans
     from .robust import robust_fit, robust_lstsq
 
@@ -127,6 +135,7 @@ __all__ = [
     "EarlyStopping",
     "ExponentialDecay",
     "Flatten",
+    "GaussNewtonResult",
     "GlobalAvgPool2d",
     "History",
     "Huber",
@@ -165,6 +174,7 @@ __all__ = [
     "filter2d",
     "filters",
     "fit",
+    "gauss_newton",
     "gelu",
     "gelu_derivative",
     "get_conv_algorithm",

@@ -7,11 +7,11 @@ import numpy as np
 from ._robust_losses import LINEAR
 from .functional import matmul
 from .least_squares import (
-    FORCING,
     LARGEST,
     ROUND_OFF,
     Point,
     Products,
+    by_conjugate_gradients,
     column_lengths,
     cosine,
     floored,
@@ -252,27 +252,13 @@ class ReweightedProducts(Products):
     def step(self, damping):
         point = self.point
         C = between(point.curvature, point.w, damping)
-        step = self._by_conjugate_gradients(point.weighted(C)) if C.min() < 0 else None
+        step = self._newton(point.weighted(C)) if C.min() < 0 else None
         return step or self.solve(between(floored(point), point.w, damping), 0.0)
 
-    def _by_conjugate_gradients(self, C):
+    def _newton(self, C):
         """The step of the model whose curvature is C; None where that has no minimum, or none that is found in time."""
-        d, left = np.zeros_like(self.g), -self.g
-        along, size = left, float(left @ left)
-        end, Hd = FORCING**2 * size, np.zeros_like(d)
-        for _ in range(max(4 * len(d), 100)):
-            if size <= end:
-                return d / self.lengths, -float(self.g @ d) - 0.5 * float(d @ Hd)
-            H_along = self._tmv(C * self._mv(along))
-            bend = float(along @ H_along)
-            if bend <= 0:
-                return None
-            share = size / bend
-            d, Hd = d + share * along, Hd + share * H_along
-            left = left - share * H_along
-            size, before = float(left @ left), size
-            along = left + size / before * along
-        return None
+        d, Hd, found = by_conjugate_gradients(lambda v: self._tmv(C * self._mv(v)), -self.g)
+        return (d / self.lengths, -float(self.g @ d) - 0.5 * float(d @ Hd)) if found else None
 
 
 def median(values, sample_weight=None):

@@ -74,8 +74,10 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     """Goes from x to where the problem's cost is stationary; a `Minimum`.
 
     problem : has at(x) -> point, linearize(point) -> model, and first_damping and most_damping, between which is what follows a
-    step that fails. A point has x, r, psi, scale and cost. A model has stationarity and cosine, numbers without units that vanish
-    with the gradient, round_off() -> (m,), the residuals', and step(damping) -> (d, the decrease of the cost that it predicts).
+    step that fails. A point has x and cost; size, vanishes and is_round_off, as `Point` has them; measure, how the cosine is told;
+    and round_off and noise, the changes of the cost relative to it that cannot be seen, or may be round-off where it rises. A model
+    has stationarity and cosine, numbers without units that vanish with the gradient, and step(damping) -> (d, the decrease of the
+    cost that it predicts).
     tol : of the stationarity; where no step makes it smaller, the cosine may be up to 1e-10, or what the round-off of the residuals
     makes of it. damping : of the first step.
     history : the iterations before, which count for max_iter.
@@ -86,15 +88,15 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     if not math.isfinite(point.cost):
         raise ValueError(f"the cost at the start is {point.cost}; expected residuals whose squares float64 holds")
     at, failures = Minimum(point, problem.linearize(point), damping, list(history)), 0
-    at_start = np.abs(point.r).max()
+    at_start = point.size
     try:
         while not at.model.stationarity <= tol and len(at.history) < max_iter and failures < FAILURES:
             d, predicted = at.model.step(at.damping)
             point, used, before = problem.at(at.point.x + d), at.damping, at.point.cost
-            resolved = predicted > ROUND_OFF * before
+            resolved = predicted > point.round_off * before
             gain = (before - point.cost) / predicted if resolved else math.nan
             accepted = gain > 0
-            if accepted or point.cost <= (1 + NOISE) * before:
+            if accepted or point.cost <= (1 + point.noise) * before:
                 model = problem.linearize(point)
                 accepted = accepted or model.stationarity < (0.5 if resolved else 1) * at.model.stationarity
             if accepted:
@@ -115,13 +117,11 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
             error.minimum = at
         raise
     lower = failures < FAILURES
-    vanished = not lower and bool(np.abs(at.point.psi).max() <= min(tol * at_start, VANISHED * at.point.scale))
+    vanished = not lower and at.point.vanishes(tol * at_start)
     at.converged = vanished or bool(at.model.stationarity <= tol or (not lower and at.model.cosine <= max(tol, ATTAINABLE)))
-    at.reason = "the residuals vanish" if vanished else f"stationarity {at.model.cosine:.1e}"
+    at.reason = "the residuals vanish" if vanished else at.point.measure.format(at.model.cosine)
     if not lower and not at.converged:
-        point = at.point
-        noise = UNITS_AT_ONCE / UNITS * np.linalg.norm(point.root_weighted(point.w * at.model.round_off()))
-        at.converged = bool(at.model.cosine * np.linalg.norm(point.root_weighted(point.psi)) <= noise)
+        at.converged = at.point.is_round_off(at.model)
         at.reason += ", the round-off of the residuals" if at.converged else "; no step lowers the cost any more"
     return at
 
@@ -132,6 +132,8 @@ class Point:
     loss : a row of `_robust_losses.LOSSES`. scale : its s. sample_weight : (m,) or None.
     """
 
+    measure, round_off, noise = "stationarity {:.1e}", ROUND_OFF, NOISE
+
     def __init__(self, x, r, loss, scale, sample_weight=None):
         self.x, self.r, self.scale, self.sample_weight = x, r, scale, sample_weight
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is judged where it is used
@@ -141,6 +143,20 @@ class Point:
     @property
     def psi(self):
         return self.w * self.r
+
+    @property
+    def size(self):
+        """The largest residual's."""
+        return np.abs(self.r).max()
+
+    def vanishes(self, limit):
+        """Whether nothing is left to fit: a limit of the residuals, or less."""
+        return bool(np.abs(self.psi).max() <= min(limit, VANISHED * self.scale))
+
+    def is_round_off(self, model):
+        """Whether what the gradient is made of is the round-off of the residuals, which the model tells."""
+        noise = UNITS_AT_ONCE / UNITS * np.linalg.norm(self.root_weighted(self.w * model.round_off()))
+        return bool(model.cosine * np.linalg.norm(self.root_weighted(self.psi)) <= noise)
 
     def weighted(self, values):
         """Times the sample weights."""
@@ -154,6 +170,7 @@ class Problem:
     """A residual and its Jacobian as functions. jac(x) : an array (m, n), sparse matrix or LinearOperator."""
 
     first_damping, most_damping = 1e-6, np.inf
+    names = "residual", "jac", "x"  # of the functions, and of what they are functions of, for messages
 
     def __init__(self, residual, jac, dtype, loss, scale=1.0):
         self.residual, self.jac, self.dtype = residual, jac, dtype
@@ -166,25 +183,32 @@ class Problem:
         return Point(x, self._r[1], self.loss, self.scale, self.sample_weight)
 
     def _residual(self, x):
-        r = _check.as_array(self.residual(x.astype(self.dtype)), "residual(x)")
-        _check.float_dtype(r.dtype, "residual(x)")
+        function, _, of = self.names
+        name = f"{function}({of})"
+        r = _check.as_array(self.residual(x.astype(self.dtype)), name)
+        _check.float_dtype(r.dtype, name)
         if r.ndim != 1 or not r.size:
-            raise ValueError(f"residual(x) has shape {r.shape}; expected (m,), m at least 1")
+            raise ValueError(f"{name} has shape {r.shape}; expected (m,), m at least 1")
         if self.m is None:
             self.m = len(r)
-            _check.finite(r, "residual(x0)")
-        return _check.shape(r, "residual(x)", (self.m,), ", as at x0").astype(np.float64)
+            _check.finite(r, f"{function}({of}0)")
+        return _check.shape(r, name, (self.m,), f", as at {of}0").astype(np.float64)
 
     def linearize(self, point):
-        if self._J[0] is not point.x:
-            J = matrix_or_operator(self.jac(point.x.astype(self.dtype)), "jac(x)")
-            self._J = point.x, _check.shape(J, "jac(x)", (len(point.r), len(point.x)), " to match residual(x) and x")
-        J, eps = self._J[1], np.finfo(self.dtype).eps
+        J, eps = self._jacobian(point), np.finfo(self.dtype).eps
         if isinstance(J, np.ndarray):
             return Factored(J, point, eps)
         columns = column_lengths(J, point.root_weighted(np.ones(self.m)), "jac(x)")
         squares_fit(columns, "jac(x)")
         return Products(J, point, columns, eps, "jac(x)", columns if hasattr(J, "tocsr") else np.ones(len(point.x)))
+
+    def _jacobian(self, point):
+        if self._J[0] is not point.x:
+            residual, jac, of = self.names
+            J = matrix_or_operator(self.jac(point.x.astype(self.dtype)), f"{jac}({of})")
+            to_match = f" to match {residual}({of}) and {of}"
+            self._J = point.x, _check.shape(J, f"{jac}({of})", (len(point.r), len(point.x)), to_match)
+        return self._J[1]
 
 
 def matrix_or_operator(A, name):
@@ -288,6 +312,44 @@ def operator_norm(J):
     return float(np.linalg.norm(u))
 
 
+def by_lsmr(A, b, damping, norm, g):
+    """argmin |A x - b|^2 + damping |x|^2 by LSMR, until A' (b - A x) - damping x is FORCING |g|; norm : of A, about."""
+    from scipy.sparse.linalg import lsmr
+
+    atol = FORCING * np.linalg.norm(g) / (norm * np.linalg.norm(b))
+    return lsmr(A, b, damp=math.sqrt(damping), atol=atol, btol=0, conlim=0, maxiter=max(4 * min(A.shape), 100))[0]
+
+
+def by_conjugate_gradients(mv, b):
+    """(x, mv(x), whether mv(x) is b up to FORCING): not where mv is seen not to be positive definite, or it takes too long."""
+    x, left = np.zeros_like(b), b
+    along, size = left, float(left @ left)
+    end, Bx = FORCING**2 * size, np.zeros_like(x)
+    for _ in range(max(4 * len(x), 100)):
+        if size <= end:
+            return x, Bx, True
+        B_along = mv(along)
+        bend = float(along @ B_along)
+        if not bend > 0:
+            break
+        share = size / bend
+        x, Bx = x + share * along, Bx + share * B_along
+        left = left - share * B_along
+        size, before = float(left @ left), size
+        along = left + size / before * along
+    return x, Bx, False
+
+
+def start_vector(x0, name, n=None):
+    """x0 as a finite vector of float32 or float64, of n entries."""
+    x0 = _check.as_array(x0, name)
+    dtype = _check.float_dtype(x0.dtype, name)
+    if x0.ndim != 1 or not x0.size or n not in (None, x0.size):
+        raise ValueError(f"{name} has shape {x0.shape}; expected ({'n' if n is None else n},)")
+    _check.finite(x0, name)
+    return x0.astype(dtype)
+
+
 class Factored:
     """The model of a Jacobian that is an array, by its triangular factor: J in units in which its columns have length 1."""
 
@@ -355,7 +417,7 @@ class Products:
         """The step of the model whose curvature is C."""
         if not self.g.any():
             return np.zeros(self.J.shape[1]), 0.0
-        from scipy.sparse.linalg import LinearOperator, lsmr
+        from scipy.sparse.linalg import LinearOperator
 
         point, root = self.point, self.point.root_weighted(np.sqrt(C))
         target = -point.root_weighted(np.divide(point.psi, np.sqrt(C), out=np.zeros_like(C), where=C > 0))
@@ -365,8 +427,7 @@ class Products:
             rmatvec=lambda u: self._tmv(root * np.ravel(u)),
             dtype=np.float64,
         )
-        norm, most = operator_norm(scaled), max(4 * min(self.J.shape), 100)
-        atol = FORCING * np.linalg.norm(self.g) / (norm * np.linalg.norm(target))
-        d = lsmr(scaled, target, damp=math.sqrt(damping) * norm, atol=atol, btol=0, conlim=0, maxiter=most)[0]
+        norm = operator_norm(scaled)
+        d = by_lsmr(scaled, target, damping * norm**2, norm, self.g)
         Jd = scaled.matvec(d)
         return d / self.lengths, -float(self.g @ d) - 0.5 * float(Jd @ Jd)

@@ -24,6 +24,7 @@ from .least_squares import (
     matrix_or_operator,
     minimize,
     squares_fit,
+    start_vector,
 )
 
 HUBER = LOSSES["huber"]
@@ -131,7 +132,7 @@ def robust_lstsq(
     if hasattr(A, "tocsr"):
         squares_fit(A.data, "A")
     problem = (Rows if isinstance(A, np.ndarray) else Multiplied)(A, y.astype(np.float64), _weight(sample_weight, len(y)))
-    x0 = None if x0 is None else _start(x0, A.shape[1]).astype(np.float64)
+    x0 = None if x0 is None else start_vector(x0, "x0", A.shape[1]).astype(np.float64)
     limit = FAR * max(problem.size, 0.0 if scale == "mad" else scale)
     history = []
     while True:
@@ -200,7 +201,7 @@ def robust_fit(
     """
     _check.function(residual, "residual")
     _check.function(jac, "jac")
-    x = _start(x0)
+    x = start_vector(x0, "x0")
     damping = _within(_check.non_negative(damping, "damping"), "damping", 0.0, MOST_DAMPING)
     tuning, scale, settings = _settings(loss, LOSSES, tuning, scale, tol, max_iter, callback, x.dtype)
     problem = Problem(residual, jac, x.dtype, LOSSES[loss])
@@ -435,16 +436,6 @@ def _within(value, name, least, most):
     if not least <= value <= most:
         raise ValueError(f"{name} is {value}; expected a number from {least:g} to {most:g}")
     return value
-
-
-def _start(x0, n=None):
-    """x0 as a finite vector of float32 or float64, of n entries."""
-    x0 = _check.as_array(x0, "x0")
-    dtype = _check.float_dtype(x0.dtype, "x0")
-    if x0.ndim != 1 or not x0.size or n not in (None, x0.size):
-        raise ValueError(f"x0 has shape {x0.shape}; expected ({'n' if n is None else n},)")
-    _check.finite(x0, "x0")
-    return x0.astype(dtype)
 
 
 def _weight(sample_weight, m):

@@ -254,7 +254,7 @@ class Objective:
         J = jac.operator("theta")
 
         def matvec(v):
-            return scale * weigh(J.matvec(v))
+            return scale * weigh(J.matvec(np.ravel(v)))
 
         def rmatvec(u):
             return scale * J.rmatvec(weigh(u))

@@ -1,0 +1,693 @@
+"""Gauss-Newton and Levenberg-Marquardt steps for the loss of a network, or for any residual, on the iteration of `least_squares`.
+
+    F(theta) = loss(f(theta, X), y) + l2/2 |weights|^2,   or   F(theta) = 1/2 |r(theta)|^2
+
+At theta F is taken for F + g' d + 1/2 d' B d: g its gradient, B = J' H J + l2 for the weights, J the network's Jacobian and H the
+Hessian of the loss by the output, or B = J' J. With H = S S' for each sample, a loss is a sum of squares, too: its Jacobian is
+A = S' J, with B = A' A, and its residuals are the r with S r = the gradient by the output (Schraudolph, "Fast curvature
+matrix-vector products for second-order gradient descent", 2002).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from . import _check
+from ._damped_systems import SOLVERS, Cg, Dense, Gram, Lsmr, largest, squares
+from ._robust_losses import LINEAR
+from .least_squares import (
+    LARGEST,
+    NOISE,
+    UNITS,
+    Iteration,
+    Minimum,
+    Problem,
+    minimize,
+    squares_fit,
+    start_vector,
+    transposed_product,
+)
+from .training import Objective, losses
+
+TOL = {"float32": 1e-4, "float64": 1e-8}
+DAMPING = 1e-3  # of the first step, relative to the largest eigenvalue of B
+MOST_BYTES = 1 << 31  # of a matrix that is made
+BLOCK_VALUES = 1 << 21  # of the rows of A that are made at once
+CG_PRODUCTS = 500  # of a step by conjugate gradients, as "auto" reckons
+MOST_DIRECTIONS = 1000  # of products that make a matrix of a sparse matrix or LinearOperator, for "auto"
+FACES = 20  # times that parameters are found to cross a bound, in a step
+STEP = 0.1  # of a step, from where to where second derivatives are differences
+BENT = 1.5  # twice the length of what is added to a step, relative to it, at most: with 0.75 as many iterations, or more
+NEGLIGIBLE = 1e4  # round-offs of a gradient by the output that its residuals may leave
+
+
+@dataclass(eq=False)
+class GaussNewtonResult:
+    """What `gauss_newton` has found.
+
+    x : (n,), the best theta. cost : F(x). gradient : (n,), that of F at x.
+    stationarity : the gradient's largest entry relative to that at theta0; entries that point out of the bounds do not count.
+    solver : which one found the steps. n_iter, converged, message : how it ended, and why that solver was taken.
+    history : a tuple for each iteration: cost and stationarity where it ended; damping, that of its step relative to the largest
+    eigenvalue of the matrix at theta0, about, or with a fixed damping the s with which 1 / (1 + s) of the step was tried; and gain,
+    the share of the predicted decrease that came true: where it is not positive, no step was taken.
+    """
+
+    x: np.ndarray
+    cost: float
+    gradient: np.ndarray
+    stationarity: float
+    solver: str
+    n_iter: int
+    converged: bool
+    message: str
+    history: list[Iteration]
+
+
+def gauss_newton(
+    f,
+    theta0,
+    *,
+    jac=None,
+    damping="trust-region",
+    solver="auto",
+    acceleration=True,
+    bounds=None,
+    tol=None,
+    max_iter=500,
+    callback=None,
+):
+    """A local minimum of a network's loss, or of a sum of squares, by damped Gauss-Newton (Levenberg-Marquardt) steps.
+
+        (B + damping I) d = -g,   B = J' H J + l2 for the weights,   or   B = J' J
+
+    f : an `Objective`, whose loss has hessian_mv: g is its gradient, J the network's Jacobian, H the Hessian of the loss by the
+    output, of each sample for itself; what is not convex in H is left out. Or a residual function, f(theta) -> (m,), finite at
+    theta0: then F is 1/2 |f(theta)|^2.
+    theta0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
+    jac : with a residual function its derivative: jac(theta) -> an array (m, n), a scipy.sparse matrix, a LinearOperator, or two
+    functions (mv, tmv), JacMV and JacTMV: mv(v) -> (m,), tmv(u) -> (n,).
+    damping : "trust-region": it follows from the gain, the share of the predicted decrease that comes true. Or a number >= 0 that
+    stays, as that of `Objective.gauss_newton_operator`; 0 for Gauss-Newton steps. Steps that do not lower F are then shortened.
+    solver : "dense" makes B and factors it (Cholesky), in about m n^2 + n^3 / 3 operations, m the number of residuals: of the
+    network's outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters.
+    "cg" (conjugate gradients) and "lsmr" need products with J alone, and find steps up to 1e-4 of the gradient. "auto" takes that
+    of fewest operations; the result has its name. All find the same steps but for that.
+    acceleration : whether steps by "trust-region" are bent by the second derivative of the outputs, or residuals, along them, a
+    difference that costs one more evaluation (Transtrum and Sethna, 2012): networks, whose valleys are curved, then take a fraction
+    of the iterations.
+    bounds : (lower, upper), numbers or arrays (n,), between which theta stays, theta0 included, or None: steps are those of the
+    parameters that no bound holds.
+    tol : converged is where the gradient's largest entry is at most tol of that at theta0; by default 1e-8, where something is
+    float32 1e-4. max_iter : of the iterations; those whose step is not taken count as well.
+    callback : callback(iteration, theta, F) is called after each iteration; StopIteration ends the minimisation. Any other
+    exception, and Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
+
+    Returns a `GaussNewtonResult`. Linear systems are solved in float64. A step to where F is not finite is not taken, and the next
+    is shorter. Damping is raised where the matrix is singular to round-off, which the message says.
+
+    Raises ValueError or TypeError, which name the argument, for what is not finite at theta0 and for what has another shape or
+    type; MemoryError where "dense" or "gram" would make a matrix of more than 2 GiB.
+
+    >>> X, y = fastlec.datasets.make_blobs(100, 3)
+    >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=1e-3)
+    >>> found = fastlec.gauss_newton(f, net.theta)
+    >>> found.converged, found.solver, found.cost < f.value(net.theta)
+    (True, 'dense', True)
+    >>> import numpy as np
+    >>> t = np.linspace(0, 2, 20)
+    >>> y = 3 * np.exp(-2 * t)
+    >>> found = fastlec.gauss_newton(
+    ...     lambda x: x[0] * np.exp(-x[1] * t) - y,
+    ...     [1.0, 1.0],
+    ...     jac=lambda x: np.stack([np.exp(-x[1] * t), -x[0] * t * np.exp(-x[1] * t)], axis=1),
+    ... )
+    >>> found.x.round(6)
+    array([3., 2.])
+
+    `fastlec.robust_fit` is the same where residuals have outliers. Marquardt, "An algorithm for least-squares estimation of
+    nonlinear parameters", 1963; Nielsen, "Damping parameter in Marquardt's method", 1999; with bounds Kanzow, Yamashita and
+    Fukushima, "Levenberg-Marquardt methods with strong local convergence properties for solving nonlinear equations with convex
+    constraints", 2004; Transtrum and Sethna, "Improvements to the Levenberg-Marquardt algorithm for nonlinear least-squares
+    minimization", 2012.
+    """
+    _check.choice(solver, ("auto", *SOLVERS), "solver")
+    if isinstance(damping, str):
+        _check.choice(damping, ("trust-region",), "damping")
+        damping = None
+    else:
+        damping = _check.non_negative(damping, "damping")
+    if callback is not None:
+        _check.function(callback, "callback")
+    max_iter = _check.count(max_iter, "max_iter", 0)
+    if isinstance(f, Objective):
+        if jac is not None:
+            raise ValueError(f"jac is {_check.shown(jac)}; expected None, for an Objective knows its Jacobian")
+        if not hasattr(f.loss, "hessian_mv"):
+            raise TypeError(f"f has the loss {_check.shown(f.loss)}, which has no hessian_mv; Gauss-Newton steps need it")
+        theta = start_vector(theta0, "theta0", f.n_params)
+        problem = _OfObjective(f, min(f.dtype, theta.dtype, key=lambda dtype: dtype.itemsize))
+    else:
+        _check.function(f, "f" if jac is not None else "f, which is no Objective,")
+        _check.function(jac, "jac")
+        theta = start_vector(theta0, "theta0")
+        problem = _OfResidual(f, jac, theta.dtype)
+    problem.settle(solver, damping, _check.flag(acceleration, "acceleration") and damping is None, _bounds(bounds, theta))
+    tol = TOL[problem.precision.name] if tol is None else _check.non_negative(tol, "tol")
+    found = minimize(
+        problem,
+        theta.astype(np.float64),
+        tol=tol,
+        max_iter=max_iter,
+        damping=DAMPING if damping is None else 0.0,
+        callback=callback,
+    )
+    return _result(found, problem, theta.dtype)
+
+
+def _result(found: Minimum, problem, dtype):
+    raised = f"; {problem.raised} singular system{'s were' if problem.raised > 1 else ' was'} damped" if problem.raised else ""
+    return GaussNewtonResult(
+        x=found.x.astype(dtype),
+        cost=found.cost,
+        gradient=found.model.g.astype(dtype),
+        stationarity=found.model.stationarity,
+        solver=problem.solver,
+        n_iter=len(found.history),
+        converged=found.converged,
+        message=f"{found.message}; solver {problem.solver}: {problem.m} residuals, {len(found.x)} parameters{raised}",
+        history=found.history,
+    )
+
+
+def _bounds(bounds, theta):
+    """(lower, upper), arrays in float64, or None."""
+    if bounds is None:
+        return None
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
+        bounds = bounds.lb, bounds.ub
+    try:
+        lower, upper = bounds
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds is {_check.shown(bounds)}; expected (lower, upper) or None") from None
+    found = []
+    for name, a in (("bounds[0]", lower), ("bounds[1]", upper)):
+        a = _check.as_array(a, name)
+        _check.float_dtype(a.dtype, name)
+        if a.shape not in ((), theta.shape):
+            raise ValueError(f"{name} has shape {a.shape}; expected a number or {theta.shape} to match theta0")
+        if np.isnan(a).any():
+            raise ValueError(f"{name} has NaN; expected numbers, or infinity where there is no bound")
+        found.append(np.broadcast_to(a.astype(theta.dtype).astype(np.float64), theta.shape))
+    lower, upper = found
+    wrong = np.flatnonzero(lower > upper)
+    if wrong.size:
+        raise ValueError(f"bounds[0] is {lower[wrong[0]]} at {wrong[0]}, above bounds[1], {upper[wrong[0]]}")
+    outside = np.flatnonzero((theta < lower) | (theta > upper))
+    if outside.size:
+        i = outside[0]
+        raise ValueError(f"theta0[{i}] is {theta[i]}; expected a number from {lower[i]} to {upper[i]}, as bounds say")
+    return lower, upper
+
+
+class _Point:
+    """x and F there, as `minimize` takes a point."""
+
+    measure, size = "gradient {:.1e} of its first", 0.0
+
+    def __init__(self, x, cost, precision, r=None):
+        self.x, self.cost, self.r = x, cost, r
+        self.round_off = UNITS * np.finfo(precision).eps
+        self.noise = max(NOISE, self.round_off)
+
+    def vanishes(self, limit):
+        return False
+
+    def is_round_off(self, model):
+        return False
+
+
+class _Settled:
+    """What problems of `gauss_newton` have in common: settings, the choice of a solver, and what holds from theta0 on."""
+
+    first_damping, most_damping = 1e-6, np.inf
+
+    def settle(self, solver, damping, accelerated, bounds):
+        self.solver, self.damping, self.accelerated, self.bounds = solver, damping, accelerated, bounds
+        self.first = self.unit = None  # the gradient's largest entry, and the largest eigenvalue of B, at theta0
+        self.raised = 0  # systems that were singular
+        if damping is not None:
+            self.first_damping = 1.0  # steps are shortened instead
+
+    def projected(self, x):
+        return x if self.bounds is None else np.clip(x, *self.bounds)
+
+    def choose(self, n, rows, direct, products):
+        """Settles "auto": a factorization where it takes fewer operations than products, or has to be. direct : whether there is
+        room and reason for a matrix. products : the solver without."""
+        small = min(n, rows)
+        by_factor = "gram" if self.gram_is_small(n, rows) else "dense"
+        operations = rows * n * small + small**3 / 3
+        if self.solver == "auto":
+            self.solver = by_factor if direct and operations <= CG_PRODUCTS * self.operations(n, rows) else products
+        made = {"dense": n * n, "gram": rows * (n + rows)}.get(self.solver, 0)
+        if 8 * made > MOST_BYTES:
+            other = '"cg" or "lsmr"'
+            raise MemoryError(f'solver is "{self.solver}", of {rows} residuals and {n} parameters more than 2 GiB; use {other}')
+
+    def model(self, point, g, system, bend):
+        """The model at a point. system(held, d) : the system for what is added to d, where held, booleans, is 0 in it; None for no
+        parameter. bend(d) : of what the system solves for again, the second derivative along d; None where it is not known.
+        """
+        if not np.isfinite(g).all():
+            raise ValueError(f"the gradient of f is not finite where its value is {point.cost}; expected finite numbers")
+        held = None
+        if self.bounds is not None:
+            lower, upper = self.bounds
+            held = ((point.x <= lower) & (g > 0)) | ((point.x >= upper) & (g < 0))
+            held = held if held.any() else None
+        return _Model(self, point, g, held, system, bend)
+
+
+class _Model:
+    """The quadratic model of F at a point, as `minimize` takes it."""
+
+    def __init__(self, problem, point, g, held, system, bend):
+        self.problem, self.point, self.g, self.held, self.of, self.bend = problem, point, g, held, system, bend
+        with _quiet():
+            self.system = system(held, np.zeros_like(g))
+        size = float(np.abs(g if held is None else np.where(held, 0, g)).max())
+        if problem.first is None:
+            with _quiet():
+                problem.first, problem.unit = size, (largest(self.system.mv, len(g)) if size else 0.0) or 1.0
+            for value in (problem.unit, size or 1.0):
+                if not 1 / LARGEST < value < LARGEST:
+                    kind = "small" if value < 1 else "large"
+                    raise ValueError(f"the gradient or Jacobian at theta0 is too {kind}: float64 does not hold its squares")
+        self.cosine = self.stationarity = size / (problem.first or 1.0)
+
+    def step(self, trust):
+        with _quiet():
+            return self._step(trust)
+
+    def _step(self, trust):
+        problem = self.problem
+        wanted = trust * problem.unit if problem.damping is None else problem.damping
+        d, taken = self.system.solve(wanted)
+        problem.raised += taken > wanted
+        if problem.bounds is not None:
+            d = self._within_bounds(d, wanted)
+        if problem.damping is not None:
+            d = d / (1 + trust)
+        predicted = -float(self.g @ d) - 0.5 * float(d @ self.system.mv(d))  # d is 0 where the system is
+        if problem.accelerated and self._inside(d):
+            d = self._bent(d)
+        return d, predicted
+
+    def _inside(self, d):
+        """Whether no bound holds a step."""
+        if self.problem.bounds is None:
+            return True
+        x, (lower, upper) = self.point.x + d, self.problem.bounds
+        return self.held is None and bool(((lower < x) & (x < upper)).all())
+
+    def _within_bounds(self, d, damping):
+        """The step of which those parameters that would cross a bound go there, and the others do their best."""
+        x, held = self.point.x, np.zeros(len(d), bool) if self.held is None else self.held
+        for _ in range(FACES):
+            inside = self.problem.projected(x + d) - x
+            crossing = (self.problem.projected(x + d) != x + d) & ~held
+            if not crossing.any():
+                break
+            held = held | crossing
+            d = np.where(held, inside, 0.0)
+            if held.all():
+                break
+            d = d + self.of(held, d).solve(damping)[0]
+        return self.problem.projected(x + d) - x
+
+    def _bent(self, d):
+        """d, and half of what the second derivative along it makes of it, unless that is too much."""
+        second = self.bend(d)
+        if second is None or not np.isfinite(second).all():
+            return d
+        more = self.system.again(second)
+        return d + 0.5 * more if 2 * np.linalg.norm(more) <= BENT * np.linalg.norm(d) else d
+
+
+def _quiet():
+    """A step may lead to where F is not finite: then it is not taken."""
+    return np.errstate(over="ignore", invalid="ignore")
+
+
+def _second(at, after, along, eps):
+    """The second derivative along a step, from the values at its start and STEP of it further, and the first; None where there is
+    round-off alone."""
+    found = 2 / STEP * ((after - at) / STEP - along)
+    noise = 16 * eps / STEP**2 * max(np.abs(at).max(initial=0), np.abs(after).max(initial=0))
+    return found if np.abs(found).max(initial=0) > noise else None
+
+
+class _OfResidual(_Settled, Problem):
+    """1/2 |r(theta)|^2."""
+
+    names = "f", "jac", "theta"
+
+    def __init__(self, residual, jac, dtype):
+        super().__init__(residual, self._of(jac), dtype, LINEAR)
+        self.precision = dtype
+
+    def _of(self, jac):
+        def matrix(theta):
+            found = jac(theta)
+            if not isinstance(found, tuple) or len(found) != 2 or not all(map(callable, found)):
+                return found
+            from ._operator import Operator
+
+            mv, tmv = found
+            shape = self.m, len(theta)
+            return Operator(
+                shape,
+                np.float64,
+                lambda v: _vector(mv(v), "jac(theta)[0](v)", self.m),
+                lambda u: _vector(tmv(u), "jac(theta)[1](u)", len(theta)),
+                name="jac(theta)",
+            )
+
+        return matrix
+
+    def at(self, x):
+        x = self.projected(x)
+        r = self._residual(x)
+        with _quiet():
+            return _Point(x, 0.5 * float(r @ r), self.precision, r)
+
+    def operations(self, n, rows):
+        return 4 * n * rows
+
+    def gram_is_small(self, n, rows):
+        return rows < n
+
+    def linearize(self, point):
+        A = self._jacobian(point)
+        m, n = A.shape
+        array = isinstance(A, np.ndarray)
+        A = A.astype(np.float64, copy=False) if array or hasattr(A, "tocsr") else A
+        self.choose(n, m, array or min(m, n) <= MOST_DIRECTIONS, "cg" if array else "lsmr")
+        if array:
+            squares_fit(A, "jac(theta)")
+        g = transposed_product(A, point.r, "jac(theta)")
+
+        eps = np.finfo(self.dtype).eps
+
+        def system(held, d):
+            return _system(self.solver, A, held, point.r + A @ d, None, eps)
+
+        def bend(d):
+            found = _second(point.r, self._residual(point.x + STEP * d), A @ d, eps)
+            return found if found is None or self.solver in ("gram", "lsmr") else A.T @ found
+
+        return self.model(point, g, system, bend)
+
+
+def _vector(found, name, size):
+    """What a function of the user's gave, as a vector of so many real numbers."""
+    found = _check.shape(_check.as_array(found, name), name, (size,))
+    _check.float_dtype(found.dtype, name)
+    return found
+
+
+def _system(solver, A, held, r, q, eps):
+    """The system of a Jacobian A with residuals r, and q in the gradient beside, for the parameters that are not held."""
+    if held is not None:
+        free = ~held
+        A, q = _restricted(A, free), None if q is None else q * free
+    g = A.T @ r + (0 if q is None else q)
+    if solver == "dense":
+        return Dense(_marked(squares(A), held), g, eps)
+    if solver == "cg":
+        return Cg(lambda v: A.T @ (A @ v), g)
+    return {"gram": Gram, "lsmr": Lsmr}[solver](A, r, q, g, eps)
+
+
+def _marked(B, held):
+    """B with an entry of its size on the diagonal for what is held, that it does not count as singular."""
+    if held is not None:
+        B[held, held] = B.diagonal().max() or 1.0
+    return B
+
+
+def _restricted(A, free):
+    """A with columns of 0 for what is not free."""
+    if isinstance(A, np.ndarray):
+        return A * free
+    if hasattr(A, "tocsr"):
+        from scipy.sparse import diags_array
+
+        return A @ diags_array(free.astype(np.float64))
+    from ._operator import Operator
+
+    return Operator(
+        A.shape,
+        np.float64,
+        lambda v: A @ (v * free),
+        lambda u: free * (A.T @ u),
+        lambda V: (A @ (V * free).T).T,
+        lambda U: (A.T @ U.T).T * free,
+        name="Jacobian of free parameters",
+    )
+
+
+class _OfObjective(_Settled):
+    """The loss of an `Objective`."""
+
+    def __init__(self, f, precision):
+        self.f, self.precision = f, precision
+        self.outputs = f.net.output_shape(f.X.shape[1:])
+        self.k = math.prod(self.outputs)
+        penalty = f._penalty
+        self.weights = None if penalty is None else np.flatnonzero(penalty)
+        self.m = f.n_samples * self.k
+
+    def at(self, x):
+        x = self.projected(x)
+        with _quiet():
+            return _Point(x, self.f.value(self._theta(x)), self.precision)
+
+    def _theta(self, x):
+        return x.astype(self.precision).astype(self.f.dtype)
+
+    def operations(self, n, rows):
+        return 8 * n * self.f.n_samples
+
+    def gram_is_small(self, n, rows):
+        return rows < n and self.weights is None
+
+    def linearize(self, point):
+        n, rows = self.f.n_params, self.m + (0 if self.weights is None else len(self.weights))
+        self.choose(n, rows, True, "cg")
+        theta = self._theta(point.x)
+        if self.solver == "cg":
+            return self._by_products(point, theta)
+        if self.solver == "dense":
+            return self._by_blocks(point, theta)
+        return self._by_rows(point, theta)
+
+    def _by_products(self, point, theta):
+        at = self.f.at(theta)
+
+        def mv(v):
+            return at.gauss_newton_mv(v).astype(np.float64)
+
+        g = at.gradient.astype(np.float64)
+
+        def system(held, d):
+            b = g + mv(d) if d.any() else g
+            return Cg(mv, b) if held is None else Cg(lambda v: ~held * mv(~held * v), ~held * b)
+
+        return self.model(point, g, system, lambda d: self._bend(theta, d))
+
+    def _bend(self, theta, d):
+        """J' H times the second derivative of the outputs along d."""
+        d, found = d.astype(theta.dtype), None
+        for jac, curvature in self._parts(theta, self.f._part):
+            second = curvature.second(jac, d)
+            if second is not None:
+                found = (0 if found is None else found) + jac.tmv(curvature.mv(second), "theta")["theta"]
+        return found if found is None else found.astype(np.float64)
+
+    def _parts(self, theta, step):
+        """(the Jacobian of the network for some samples, `_Curvature` of the loss there), part by part."""
+        f, weight = self.f, self.f.sample_weight
+        net = f.net.with_theta(theta)
+        for i in range(0, len(f.X), step):
+            part = slice(i, i + step)
+            X = f.X[part]
+            output, jac = net.linearize(X)
+            yield jac, _Curvature(f.loss, X, output, f.y[part], None if weight is None else weight[part], len(X) / len(f.X))
+
+    def _by_blocks(self, point, theta):
+        """B and g from some rows of A at a time."""
+        f, n = self.f, self.f.n_params
+        step = f.n_samples if f.net.couples_samples else max(BLOCK_VALUES // max(self.k * n, 1), 1)
+        B, g = np.zeros((n, n)), np.zeros(n)
+        for jac, curvature in self._parts(theta, step):
+            A = curvature.rows(jac)
+            B += A.T @ A
+            g += jac.tmv(curvature.gradient, "theta")["theta"]
+        if self.weights is not None:
+            B[np.diag_indices(n)] += f._penalty
+            g += f._penalty * point.x
+
+        def system(held, d):
+            if held is None:
+                return Dense(B, g, np.finfo(self.precision).eps)
+            free = ~held
+            return Dense(_marked(B * free * free[:, None], held), free * (g + B @ d), np.finfo(self.precision).eps)
+
+        return self.model(point, g, system, lambda d: self._bend(theta, d))
+
+    def _by_rows(self, point, theta):
+        """A and r of all samples, and what the gradient has beside."""
+        f = self.f
+        ((jac, curvature),) = self._parts(theta, f.n_samples)
+        A = curvature.rows(jac) if self.solver == "gram" else curvature.operator(jac)
+        _, r, q = curvature.root
+        q = None if q is None else jac.tmv(q, "theta")["theta"].astype(np.float64)
+        g = jac.tmv(curvature.gradient, "theta")["theta"].astype(np.float64)
+        if self.weights is not None:
+            g += f._penalty * point.x
+            A, r = _stacked(A, self.weights, math.sqrt(f.l2)), np.concatenate([r, math.sqrt(f.l2) * point.x[self.weights]])
+
+        def system(held, d):
+            return _system(self.solver, A, held, r + A @ d, q, np.finfo(self.precision).eps)
+
+        def bend(d):
+            second = curvature.second(jac, d.astype(theta.dtype))
+            if second is None:
+                return None
+            found = np.zeros(len(r))
+            found[: self.m] = curvature.transposed(second)
+            return found
+
+        return self.model(point, g, system, bend)
+
+
+def _stacked(A, weights, root):
+    """A with root times the weights' rows of the identity below it."""
+    m, n = A.shape
+    if isinstance(A, np.ndarray):
+        below = np.zeros((len(weights), n))
+        below[np.arange(len(weights)), weights] = root
+        return np.concatenate([A, below])
+    from ._operator import Operator
+
+    def tmv(u):
+        found = np.array(A.T @ u[:m], np.float64)
+        found[weights] += root * u[m:]
+        return found
+
+    shape = (m + len(weights), n)
+    return Operator(shape, np.float64, lambda v: np.concatenate([A @ v, root * v[weights]]), tmv, name="Jacobian and penalty")
+
+
+class _Curvature:
+    """The loss of some samples, as a share of that of all, and its Hessian H by the output, of one block for each sample.
+
+    gradient : that by the output.
+    """
+
+    def __init__(self, loss, X, output, y, weight, share):
+        self.X, self.output = X, output
+        self.arguments, self.share = (loss, output, y), share
+        self.weight = weight
+        self.gradient = share * losses.value_and_gradient(*self.arguments, weight)[1]
+
+    def mv(self, v):
+        """H v."""
+        return self.share * losses.hessian_mv(*self.arguments, v, self.weight)
+
+    def second(self, jac, d):
+        """The second derivative of the output along d, in float64's noise or more; None where it is round-off."""
+        net = jac.layer
+        after = net.with_theta(net.theta + net.theta.dtype.type(STEP) * d)(self.X)
+        return _second(self.output, after, jac.mv(theta=d), np.finfo(self.output.dtype).eps)
+
+    @cached_property
+    def root(self):
+        """(S, r, rest), with H = S S' and the gradient S r + rest. S : (m, k) where blocks are diagonal, else (m, k, k), lower
+        triangles. r : flat. rest : as the gradient, or None where it is round-off."""
+        loss, output, _ = self.arguments
+        m, eps = len(output), np.finfo(output.dtype).eps
+        v = self.gradient.reshape(m, -1).astype(np.float64)
+        k = v.shape[1]
+
+        def column(j):
+            unit = np.zeros((m, k), output.dtype)
+            unit[:, j] = 1
+            return self.mv(unit.reshape(output.shape)).reshape(m, k)
+
+        if isinstance(loss, losses._Elementwise) or k == 1:
+            S = np.sqrt(np.maximum(column(slice(None)), 0), dtype=np.float64)
+            r = np.divide(v, S, out=np.zeros_like(v), where=S > 0)
+            rest = v - S * r
+        else:
+            S, r, rest = _factors(np.stack([column(j) for j in range(k)], axis=2).astype(np.float64), v, eps)
+        seen = np.abs(rest).max(initial=0) > NEGLIGIBLE * eps * np.abs(v).max(initial=0)
+        return S, r.ravel(), rest.astype(output.dtype).reshape(output.shape) if seen else None
+
+    def rows(self, jac):
+        """S' J as an array."""
+        S, J = self.root[0], jac.matrix("theta")
+        J = J.astype(np.float64, copy=False).reshape(*S.shape[:2], J.shape[1])
+        if S.ndim == 2:
+            J *= S[:, :, None]
+        else:
+            J = np.matmul(S.swapaxes(1, 2), J)
+        return J.reshape(-1, J.shape[2])
+
+    def times(self, u):
+        """S u, flat."""
+        S = self.root[0]
+        u = u.reshape(S.shape[:2])
+        return (S * u if S.ndim == 2 else np.matmul(S, u[:, :, None])).ravel()
+
+    def transposed(self, u):
+        """S' u, flat."""
+        S = self.root[0]
+        u = u.reshape(S.shape[:2])
+        return (S * u if S.ndim == 2 else np.matmul(u[:, None], S)).ravel()
+
+    def operator(self, jac):
+        """S' J as a LinearOperator."""
+        from ._operator import Operator
+
+        J = jac.operator("theta")
+        return Operator(
+            J.shape,
+            np.float64,
+            lambda v: self.transposed(J.matvec(v)),
+            lambda u: np.asarray(J.rmatvec(self.times(u)), np.float64),
+            name="Jacobian in units of the loss",
+        )
+
+
+def _factors(H, v, eps):
+    """(S, r, v - S r): Cholesky's factors of blocks H (m, k, k), positive semidefinite, S lower triangular; what is not positive,
+    or round-off, of a pivot is left out. v : (m, k)."""
+    k = H.shape[1]
+    S, r, rest = np.zeros_like(H), np.zeros_like(v), v.copy()
+    least = 8 * k * eps * H.diagonal(axis1=1, axis2=2)
+    for j in range(k):
+        pivot = H[:, j, j]
+        seen = pivot > least[:, j]
+        root = np.sqrt(np.where(seen, pivot, 1.0))
+        column = np.where(seen[:, None], H[:, :, j] / root[:, None], 0.0)
+        r[:, j] = np.where(seen, rest[:, j] / root, 0.0)
+        S[:, :, j] = column
+        H = H - column[:, :, None] * column[:, None, :]
+        rest -= column * r[:, j, None]
+    return S, r, rest
