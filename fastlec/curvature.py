@@ -184,7 +184,7 @@ def hutchinson_diag(A, num_matvecs, *, rng=None):
     return (V * (A @ V)).mean(axis=1)
 
 
-def extreme_eigenvalues(A, *, tol=1e-10, rng=None):
+def extreme_eigenvalues(A, *, tol=1e-8, rng=None):
     """(the smallest, the largest) eigenvalue of a symmetric matrix or LinearOperator, by Lanczos' method
     (scipy.sparse.linalg.eigsh): first that of the largest magnitude, then, of A minus that, the one farthest from it.
 
@@ -206,7 +206,7 @@ def extreme_eigenvalues(A, *, tol=1e-10, rng=None):
 
     def farthest(shift):
         moved = LinearOperator((n, n), matvec=lambda v: A.matvec(v) - shift * v, dtype=np.float64)
-        return shift + float(eigsh(moved, k=1, which="LM", tol=tol, v0=v0.copy(), return_eigenvectors=False)[0])
+        return shift + float(eigsh(moved, k=1, which="LM", ncv=min(n, 40), tol=tol, v0=v0.copy(), return_eigenvectors=False)[0])
 
     first = farthest(0.0)
     return tuple(sorted((first, farthest(first))))

@@ -17,7 +17,8 @@ from .._kernels.plan import Plan
 from ..functional import matmul
 
 BLOCK_ROWS = 320  # of a Gram matrix that are computed together
-CHUNK_BYTES = 1 << 26  # of gradients by single samples, and of products of x, that are made at a time
+CHUNK_BYTES = 1 << 26  # of gradients by single samples that are made at a time
+PRODUCT_BYTES = 1 << 23  # of products of x, and of g, likewise
 
 
 class Factor(NamedTuple):
@@ -203,27 +204,31 @@ def _normal_block(a, b, Hb):
         return (block + block.transpose(2, 3, 0, 1)) / 2 if a is b else block
     same = a is b  # both products are symmetric: of each pair of elements one is enough
     pairs = (ka * (ka + 1) // 2, na * (na + 1) // 2) if same else (ka * kb, na * nb)
-    step = max(CHUNK_BYTES // max(8 * sum(pairs), 1), 1)
-    total, upper = np.zeros(pairs), np.triu_indices(ka)
-    for i in range(0, m, step):
-        some = slice(i, i + step)
-        M = np.matmul(Ga[some].swapaxes(1, 2), Hb[some])
-        xa, xb = a.ones()[some, 0], b.ones()[some, 0]
+    total = np.zeros(pairs)
+    for some in _chunks(m, sum(pairs)):
+        xa, xb = a.ones()[some], b.ones()[some]
         if same:
-            M, Z = M[:, *upper], squares(xa)
+            total += matmul(_upper(Ga[some], Hb[some]), _upper(xa, xa).T)
         else:
-            M, Z = M.reshape(-1, ka * kb), (xa[:, :, None] * xb[:, None]).reshape(-1, na * nb)
-        total += matmul(M.T, Z)
+            M = np.matmul(Ga[some].swapaxes(1, 2), Hb[some]).reshape(-1, ka * kb)
+            total += matmul(M.T, (xa.swapaxes(1, 2) * xb).reshape(-1, na * nb))
     return _unpacked(total, ka, na) if same else total.reshape(ka, kb, na, nb).transpose(0, 2, 1, 3)
 
 
-def squares(x):
-    """x_ia x_ib for a <= b, row after row of pairs: (m, n (n + 1) / 2)."""
-    m, n = x.shape
-    found, end = np.empty((m, n * (n + 1) // 2)), 0
+def _chunks(m, values):
+    """Slices of m samples, of each of which there are so many values: few enough for caches, enough for products."""
+    step = max(PRODUCT_BYTES // max(8 * values, 1), 64)
+    return [slice(i, min(i + step, m)) for i in range(0, m, step)]
+
+
+def _upper(A, B):
+    """The sums over c of A_ica B_icb for a <= b, row after row of pairs: (n (n + 1) / 2, m)."""
+    A, B = (np.ascontiguousarray(a.transpose(1, 2, 0)) for a in (A, B))
+    _, n, m = A.shape
+    found, end = np.empty((n * (n + 1) // 2, m)), 0
     for a in range(n):
         start, end = end, end + n - a
-        np.multiply(x[:, a : a + 1], x[:, a:], out=found[:, start:end])
+        np.einsum("ci,cbi->bi", A[:, a], B[:, a:], out=found[start:end])
     return found
 
 
@@ -277,15 +282,13 @@ def _contracted(a, b, packed, same):
     """G_a (the sum of x_a x_b' o S) G_b' of each sample."""
     m, q, _, ka = a.g.shape
     kb, found = b.g.shape[3], np.empty((m, q, q))
-    step = max(CHUNK_BYTES // (8 * sum(packed.shape)), 1)
-    for i in range(0, m, step):
-        some = slice(i, i + step)
-        xa, xb = a.ones()[some, 0], b.ones()[some, 0]
+    for some in _chunks(m, sum(packed.shape)):
+        xa, xb = a.ones()[some], b.ones()[some]
         if same:
             M, upper = np.empty((len(xa), ka, ka)), np.triu_indices(ka)
-            M[:, *upper] = M[:, *upper[::-1]] = matmul(squares(xa), packed)
+            M[:, *upper] = M[:, *upper[::-1]] = matmul(_upper(xa, xa).T, packed)
         else:
-            M = matmul((xa[:, :, None] * xb[:, None]).reshape(len(xa), -1), packed).reshape(-1, ka, kb)
+            M = matmul((xa.swapaxes(1, 2) * xb).reshape(len(xa), -1), packed).reshape(-1, ka, kb)
         found[some] = np.matmul(np.matmul(a.g[some, :, 0], M), b.g[some, :, 0].swapaxes(1, 2))
     return found
 
