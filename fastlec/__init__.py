@@ -96,7 +96,19 @@ from .training import (  # noqa: E402
 )
 
 # Imported when asked for: together they take several times as long as all that is above.
-_MODULES = ("data", "datasets", "io", "plot", "preprocessing", "reference", "regression", "sklearn", "testing", "torch")
+_MODULES = (
+    "curvature",
+    "data",
+    "datasets",
+    "io",
+    "plot",
+    "preprocessing",
+    "reference",
+    "regression",
+    "sklearn",
+    "testing",
+    "torch",
+)
 _FUNCTIONS = {
     "GaussNewtonResult": "_gauss_newton",
     "KMeansResult": "cluster",
@@ -106,7 +118,7 @@ _FUNCTIONS = {
     "robust_lstsq": "robust",
 }
 if TYPE_CHECKING:
-    from . import data, datasets, io, plot, preprocessing, reference, regression, testing
+    from . import curvature, data, datasets, io, plot, preprocessing, reference, regression, testing
     from . import sklearn as sklearn  # neither is in __all__: whoever imports all may not have what they need
     from . import torch as torch
     from ._gauss_newton import GaussNewtonResult, gauss_newton
@@ -164,6 +176,7 @@ __all__ = [
     "conv2d",
     "conv2d_jac_mv",
     "conv2d_jac_tmv",
+    "curvature",
     "data",
     "datasets",
     "elu",

@@ -468,8 +468,7 @@ class _OfObjective(_Settled):
         self.f, self.precision = f, precision
         self.outputs = f.net.output_shape(f.X.shape[1:])
         self.k = math.prod(self.outputs)
-        penalty = f._penalty
-        self.weights = None if penalty is None else np.flatnonzero(penalty)
+        self.penalties = f._penalties
         self.m = f.n_samples * self.k
 
     def at(self, x):
@@ -484,10 +483,10 @@ class _OfObjective(_Settled):
         return 8 * n * self.f.n_samples
 
     def gram_is_small(self, n, rows):
-        return rows < n and self.weights is None
+        return rows < n and not self.penalties
 
     def linearize(self, point):
-        n, rows = self.f.n_params, self.m + (0 if self.weights is None else len(self.weights))
+        n, rows = self.f.n_params, self.m + sum(penalty.rows for penalty in self.penalties)
         self.choose(n, rows, True, "cg")
         theta = self._theta(point.x)
         if self.solver == "cg":
@@ -538,9 +537,9 @@ class _OfObjective(_Settled):
             A = curvature.rows(jac)
             B += A.T @ A
             g += jac.tmv(curvature.gradient, "theta")["theta"]
-        if self.weights is not None:
-            B[np.diag_indices(n)] += f._penalty
-            g += f._penalty * point.x
+        for penalty in self.penalties:
+            B += penalty.matrix()
+            g += penalty.gradient(point.x)
 
         def system(held, d):
             if held is None:
@@ -558,9 +557,9 @@ class _OfObjective(_Settled):
         _, r, q = curvature.root
         q = None if q is None else jac.tmv(q, "theta")["theta"].astype(np.float64)
         g = jac.tmv(curvature.gradient, "theta")["theta"].astype(np.float64)
-        if self.weights is not None:
-            g += f._penalty * point.x
-            A, r = _stacked(A, self.weights, math.sqrt(f.l2)), np.concatenate([r, math.sqrt(f.l2) * point.x[self.weights]])
+        for penalty in self.penalties:
+            g += penalty.gradient(point.x)
+            A, r = _stacked(A, penalty), np.concatenate([r, penalty.residuals(point.x)])
 
         def system(held, d):
             return _system(self.solver, A, held, r + A @ d, q, np.finfo(self.precision).eps)
@@ -576,22 +575,20 @@ class _OfObjective(_Settled):
         return self.model(point, g, system, bend)
 
 
-def _stacked(A, weights, root):
-    """A with root times the weights' rows of the identity below it."""
+def _stacked(A, penalty):
+    """A with the derivative of a penalty's residuals below it."""
     m, n = A.shape
     if isinstance(A, np.ndarray):
-        below = np.zeros((len(weights), n))
-        below[np.arange(len(weights)), weights] = root
-        return np.concatenate([A, below])
+        return np.concatenate([A, np.stack([penalty.forward(unit) for unit in np.eye(n)], axis=1)])
     from ._operator import Operator
 
-    def tmv(u):
-        found = np.array(A.T @ u[:m], np.float64)
-        found[weights] += root * u[m:]
-        return found
-
-    shape = (m + len(weights), n)
-    return Operator(shape, np.float64, lambda v: np.concatenate([A @ v, root * v[weights]]), tmv, name="Jacobian and penalty")
+    return Operator(
+        (m + penalty.rows, n),
+        np.float64,
+        lambda v: np.concatenate([A @ v, penalty.forward(v)]),
+        lambda u: A.T @ u[:m] + penalty.transposed(u[m:]),
+        name="Jacobian and penalty",
+    )
 
 
 class _Curvature:

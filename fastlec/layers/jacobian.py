@@ -10,7 +10,8 @@ from .. import _check
 from .._fixed import Settled
 from .._kernels.calls import Calls, key_of, settings
 from .._kernels.plan import Plan
-from .samples import Gradients, Norms
+from . import factors
+from .samples import Call, Gradients, Kept, Norms
 
 MATRIX_BYTES = 1 << 31  # of an explicit Jacobian, at most
 MANY_BYTES = 1 << 24  # of a layer's values for the directions that are planned together
@@ -106,6 +107,39 @@ class Jacobian:
         found = self._per_sample(v, wrt)
         squares = (np.square(a, dtype=np.float64).sum(axis=tuple(range(1, a.ndim))) for a in found.values())
         return sum(squares, np.zeros(len(v)))
+
+    def gram(self, wrt=None):
+        """J J', (m q, m q) float64, by the parameters wrt, by default all: rows and columns are samples and their q outputs, in C
+        order. J is not made: it is a sum over layers of products of smaller Gram matrices (Novak, Sohl-Dickstein and Schoenholz
+        2022, "Fast finite width neural tangent kernel", section 3.2). ValueError where samples depend on each other."""
+        wrt, m, q = self._parameters(wrt), len(self.y), math.prod(self.y.shape[1:])
+        return factors.gram(self._factors(self._units(), wrt), m, q)
+
+    def _units(self):
+        """(q, *y.shape): for each output, a 1 there in all samples."""
+        m, q = len(self.y), math.prod(self.y.shape[1:])
+        units = np.zeros((q, m, q), self.y.dtype)
+        units[np.arange(q), :, np.arange(q)] = 1
+        return units.reshape(q, *self.y.shape)
+
+    def _factors(self, V, wrt):
+        """The Jacobian of <v, y> of each sample for each of V (q, *y.shape) as `factors.Factor`s."""
+        if not self.are_apart(wrt):
+            raise ValueError(f"wrt has names of the same parameters: {', '.join(wrt)}; expected each once")
+        shapes = self._shapes_of(wrt)
+        return factors.from_calls(self._calls_of(V, shapes), shapes) if V.size and shapes else []
+
+    def _shapes_of(self, wrt):
+        """{name: shape} of parameters, single ones where there are names for several."""
+        return {name: a.shape for name, a in self.by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
+
+    def _calls_of(self, V, shapes):
+        """For each vector what `samples.Kept` would hold."""
+        found = []
+        for v in V:
+            gradients = self._per_sample(v, tuple(shapes))
+            found.append([Call(name, a.reshape(len(v), -1), None) for name, a in gradients.items()])
+        return found
 
     def mv_many(self, **directions):
         """J times several directions: arrays (k, *shape of the variable), k directions, to (k, *y.shape). Their sum where
@@ -438,11 +472,21 @@ class PlannedJacobian(Jacobian):
     def _sample_norms(self, v, wrt):
         if not self._plans_samples(wrt) or not len(v):
             return super()._sample_norms(v, wrt)
-        shapes = {name: a.shape for name, a in self.by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
+        shapes = self._shapes_of(wrt)
         plan, total = Plan(v.dtype.num), np.zeros(len(v))
         self.layer.plan_samples(plan, self._y, self.kept, v, {}, Norms(plan, shapes, total))
         plan.run()
         return total
+
+    def _calls_of(self, V, shapes):
+        if not self._plans_samples(tuple(shapes)):
+            return super()._calls_of(V, shapes)
+        plan = Plan(V.dtype.num)
+        kept = [Kept(plan, shapes, len(self.y)) for _ in V]
+        for v, samples in zip(V, kept, strict=True):
+            self.layer.plan_samples(plan, self._y, self.kept, v, {}, samples)
+        plan.run()
+        return [samples.calls for samples in kept]
 
     def _parameter_blocks(self, name, outputs, inputs):
         if not self._plans_samples((name,)):

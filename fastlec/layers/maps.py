@@ -141,10 +141,10 @@ class Convolution:
                 add(plan, part.reshape(1, -1), dW.reshape(1, -1), dW.reshape(1, -1))
 
     def samples(self, plan, name, v, x, samples):
-        samples.each(name, lambda i, dW: self.weights(plan, v[i : i + 1], x[i : i + 1], dW))
+        samples.windows(name, self, v, x, lambda i, dW: self.weights(plan, v[i : i + 1], x[i : i + 1], dW))
 
     def bias_samples(self, plan, name, v, samples):
-        samples.each(name, lambda i, db: self.bias(plan, v[i : i + 1], db))
+        samples.windows(name, self, v, None, lambda i, db: self.bias(plan, v[i : i + 1], db))
 
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
         channel_sums.slope(plan, v, g, after=after, total=db, update=update)
@@ -160,11 +160,14 @@ class Convolution:
 
     def by_W(self, x, W):
         """In the row of each pixel, in the columns of its channel's weights, what these are multiplied by."""
-        g = self.window(x.shape, W.shape)
+        return _by_channel(np.repeat(self.seen(x, W.shape), len(W) // self.groups, axis=1))
+
+    def seen(self, x, W_shape):
+        """What the weights of each group are multiplied by for each pixel of W * x: (m, groups, pixels, weights of a filter)."""
+        g = self.window(x.shape, W_shape)
         padding = (g.top, g.bottom), (g.left, g.right)
         seen = im2col(x, (g.r, g.s), stride=(g.sh, g.sw), padding=padding, dilation=(g.dh, g.dw))
-        seen = seen.reshape(g.n, g.groups, g.c // g.groups * g.r * g.s, g.oh * g.ow).swapaxes(2, 3)
-        return _by_channel(np.repeat(seen, g.k // g.groups, axis=1))
+        return seen.reshape(g.n, g.groups, g.c // g.groups * g.r * g.s, g.oh * g.ow).swapaxes(2, 3)
 
     def by_b(self, x, W):
         """A 1 in the column of each pixel's channel."""

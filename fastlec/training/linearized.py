@@ -163,15 +163,14 @@ class Linearized:
             self.value += share * point.value
             kept += point.n_bytes
             self._parts.append((share, inputs, point if kept <= KEPT_BYTES or not i else None))
-        if f._penalty is not None:
-            self.value += float((f._penalty * self.theta * self.theta).sum()) / 2
+        self.value += sum(penalty.value(self.theta) for penalty in f._penalties)
 
     @functools.cached_property
     def gradient(self):
         """The gradient of F, as long as theta, read-only."""
         total = self._sum(lambda point: point.gradient())
-        if self._f._penalty is not None:
-            total = total + self._f._penalty * self.theta
+        for penalty in self._f._penalties:
+            total = total + penalty.gradient(self.theta)
         total = total.astype(self._answer, copy=False)
         total.flags.writeable = False  # it is kept
         return total
@@ -223,8 +222,8 @@ class Linearized:
             raise TypeError(f"loss is a {type(f.loss).__name__}, which has no hessian_mv; {what} products need it")
         V = np.ascontiguousarray(V, f.dtype)
         total = self._sum(lambda point: point.product(exact, V))
-        if f._penalty is not None:
-            total = total + f._penalty * V
+        for penalty in f._penalties:
+            total = total + penalty.mv(V)
         return total.astype(self._answer, copy=False)
 
     def __repr__(self):

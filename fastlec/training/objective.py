@@ -5,6 +5,7 @@
 Large data is gone over in parts, so that memory does not grow with it; each part adds its gradient to the sum in order.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -15,8 +16,9 @@ from .._kernels.calls import Calls, key_of
 from .._kernels.plan import Plan
 from ..network import Network, views
 from ..network.forward import chunk_size
-from . import losses
+from . import losses, matrices
 from .linearized import Linearized, _InPython, _Planned
+from .penalties import Prior, Ridge
 
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
 MOST_PLANS = 8  # of batches of other sizes, and with or without gradient, that are kept for the next call
@@ -59,8 +61,8 @@ class Objective:
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
         self.net, self.loss, self.l2 = net, loss, _check.non_negative(l2, "l2")
-        factors = [np.full(a.size, self.l2 * (a.ndim > 1)) for a in net.params.values()]
-        self._penalty = np.concatenate(factors) if self.l2 and factors else None  # of each parameter, in float64
+        weights = [np.full(a.size, a.ndim > 1) for a in net.params.values()]
+        self._penalties = (Ridge(self.l2, np.concatenate(weights)),) if self.l2 and weights else ()
         X = _check.as_array(X, "X")
         _check.float_dtype(X.dtype, "X")
         if not X.ndim:
@@ -125,10 +127,9 @@ class Objective:
                 total += share * loss
                 if want_gradient:
                     gradient += share * found
-        if self._penalty is not None:
-            penalised = self._penalty * theta
-            total += float((penalised * theta).sum()) / 2
-            gradient = None if gradient is None else gradient + penalised
+        for penalty in self._penalties:
+            total += penalty.value(theta)
+            gradient = None if gradient is None else gradient + penalty.gradient(theta)
         return total, None if gradient is None else gradient.astype(answer, copy=False)
 
     def _evaluate_part(self, theta, X, y, weight, want_gradient):
@@ -202,6 +203,44 @@ class Objective:
         minres."""
         return self.at(theta).gauss_newton_operator(damping)
 
+    def gauss_newton_matrix(self, theta, batch=None, *, wrt=None):
+        """The Gauss-Newton matrix at theta, (n_params, n_params): what `gauss_newton_mv` multiplies by. wrt : names of parameters,
+        of which rows and columns are wanted, in this order; by default all, in theta's.
+
+        It is a sum over samples of products of small matrices for each pair of layers, and no Jacobian is made. Where samples
+        depend on each other, or a layer is one's own, its columns are products. MemoryError above 2 GiB.
+
+        >>> X, y = fastlec.datasets.make_blobs(100, 3)
+        >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+        >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=1e-3)
+        >>> f.gauss_newton_matrix(net.theta).shape, f.gauss_newton_matrix(net.theta, wrt="1.b").shape
+        ((51, 51), (3, 3))
+        """
+        return matrices.gauss_newton_matrix(self, theta, batch, wrt)
+
+    def gauss_newton_diagonal(self, theta, batch=None, *, wrt=None):
+        """The diagonal of `gauss_newton_matrix`, (n_params,), without the rest."""
+        return matrices.gauss_newton_diagonal(self, theta, batch, wrt)
+
+    def with_prior(self, L, theta0=None):
+        """The objective F(theta) + 1/2 |L (theta - theta0)|^2, of the same network, loss and samples: Tikhonov's regularisation,
+        or a Gaussian prior of precision L' L. Value, derivatives, products, residuals and their Jacobian, where L's rows are the
+        last, have it; more than one can be added.
+
+        L : (rows, n_params), an array, a SciPy sparse array or a LinearOperator with its transpose; arrays are copied. theta0 :
+        (n_params,) or None for zeros. ValueError or TypeError for others.
+
+        >>> import numpy as np
+        >>> X, y = fastlec.datasets.make_blobs(100, 3)
+        >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+        >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
+        >>> bool(np.isclose(f.with_prior(2 * np.eye(51)).value(net.theta), f.value(net.theta) + 2 * net.theta @ net.theta))
+        True
+        """
+        other = copy.copy(self)
+        other._penalties = (*self._penalties, Prior(L, theta0, self.n_params))
+        return other
+
     def sample_gradients(self, theta, batch=None):
         """The gradient of each sample's term w_i l_i by theta, (m, n_params), in theta's dtype: F's gradient is their mean, and l2
         times the weights. Weights as those of samples, of mean 1. ValueError where samples depend on each other."""
@@ -237,13 +276,8 @@ class Objective:
         entries. The loss must be MeanSquaredError."""
         net, scale, weigh, answer = self._least_squares(theta)
         r = weigh((net(self.X) - self.y).ravel()) * scale
-        if self._penalty is not None:
-            r = np.concatenate([r, self._root(net.theta)])
+        r = np.concatenate([r, *(penalty.residuals(net.theta) for penalty in self._penalties)])
         return r.astype(answer, copy=False)
-
-    def _root(self, theta):
-        """sqrt(l2) times the weights of theta."""
-        return np.sqrt(self.l2) * theta[self._penalty > 0]
 
     def jacobian(self, theta):
         """The Jacobian of `residuals` as a LinearOperator, for least_squares(..., jac=f.jacobian, tr_solver="lsmr") or lsmr."""
@@ -259,22 +293,20 @@ class Objective:
         def rmatvec(u):
             return scale * J.rmatvec(weigh(u))
 
-        if self._penalty is None:
+        if not self._penalties:
             return LinearOperator(J.shape, matvec=matvec, rmatvec=rmatvec, dtype=answer)
-        rows, weights = J.shape[0], np.flatnonzero(self._penalty)
+        ends = np.cumsum([J.shape[0], *(penalty.rows for penalty in self._penalties)])
+
+        def stacked(v):
+            v = np.ravel(v)
+            return np.concatenate([matvec(v), *(penalty.forward(v) for penalty in self._penalties)])
 
         def transposed(u):
-            u = np.ravel(u)
-            product = rmatvec(u[:rows]).astype(answer)
-            product[weights] += np.sqrt(self.l2) * u[rows:]
-            return product
+            first, *rest = np.split(np.ravel(u), ends[:-1])
+            terms = (penalty.transposed(own) for penalty, own in zip(self._penalties, rest, strict=True))
+            return (rmatvec(first) + sum(terms)).astype(answer, copy=False)
 
-        return LinearOperator(
-            (rows + len(weights), J.shape[1]),
-            matvec=lambda v: np.concatenate([matvec(v), self._root(np.ravel(v))]),
-            rmatvec=transposed,
-            dtype=answer,
-        )
+        return LinearOperator((ends[-1], J.shape[1]), matvec=stacked, rmatvec=transposed, dtype=answer)
 
     def _least_squares(self, theta):
         """(the network at theta, the scale of residuals, what multiplies them by the roots of weights, the answer's dtype)."""

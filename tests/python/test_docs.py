@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastlec
-from fastlec import reference, regression, testing
+from fastlec import curvature, reference, regression, testing
 
 DOCS = Path(__file__).parents[2] / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="the sources are not here")
@@ -28,7 +28,7 @@ def listed():
 
 def test_the_reference_lists_every_public_name():
     names = listed()
-    for module in (fastlec, testing, reference, regression, pytest.importorskip("fastlec.sklearn")):
+    for module in (fastlec, curvature, testing, reference, regression, pytest.importorskip("fastlec.sklearn")):
         public = {name for name in module.__all__ if not isinstance(getattr(module, name), type(sys))}
         assert public - set(names[module.__name__]) == set()
 

@@ -7,7 +7,7 @@ import inspect
 import pytest
 
 import fastlec
-from fastlec import data, datasets, plot, preprocessing, reference, regression, testing, training
+from fastlec import curvature, data, datasets, plot, preprocessing, reference, regression, testing, training
 
 
 def public(module):
@@ -20,7 +20,7 @@ def examples():
     """A doctest for each public function, class and method that has examples."""
     finder = doctest.DocTestFinder(exclude_empty=True)
     objects = {}
-    modules = [fastlec, data, datasets, plot, preprocessing, reference, regression, testing, training]
+    modules = [fastlec, curvature, data, datasets, plot, preprocessing, reference, regression, testing, training]
     if importlib.util.find_spec("sklearn"):
         modules.append(fastlec.sklearn)
     for module in modules:

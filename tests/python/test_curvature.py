@@ -1,0 +1,623 @@
+"""fastlec.curvature and what Objective has of it, against explicit Jacobians."""
+
+import math
+import pickle
+
+import nets
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, aslinearoperator
+from scipy.special import expit, softmax
+
+import fastlec
+from fastlec import (
+    AvgPool2d,
+    BatchNorm,
+    BatchNorm2d,
+    BinaryCrossEntropy,
+    Conv2d,
+    ConvResidual,
+    Dense,
+    Flatten,
+    Huber,
+    LayerNorm,
+    MaxPool2d,
+    MeanSquaredError,
+    Network,
+    Objective,
+    ProjectedConvResidual,
+    ProjectedResidual,
+    Residual,
+    SoftmaxCrossEntropy,
+    curvature,
+)
+from fastlec.layers import factors
+from fastlec.testing import gradient_test, jacobian_test, transpose_test
+from fastlec.training import matrices
+
+pytestmark = pytest.mark.filterwarnings("ignore:net ends with")  # networks here end in any activation, whatever the loss
+IMAGE = (2, 6, 5)
+NETS = {
+    "dense": ((5,), lambda: [Dense(5, 9), Dense(9, 4, "gelu", bias=False), Dense(4, 3, "identity")]),
+    "residual": ((5,), lambda: [ProjectedResidual(5, 6), Residual(6, 2), LayerNorm(6), Network([Dense(6, 3)])]),
+    "inference norm": ((5,), lambda: [Dense(5, 7, "identity"), BatchNorm(7), Dense(7, 1)]),
+    "images": (IMAGE, lambda: [Conv2d(2, 3, 3, "tanh"), AvgPool2d(2), ConvResidual(3), Flatten(), Dense(6, 3)]),
+    "groups": (IMAGE, lambda: [Conv2d(2, 4, 3, "silu", groups=2, bias=False, stride=2), Flatten(), Dense(16, 2, "identity")]),
+    "strides": (
+        IMAGE,
+        lambda: [
+            Conv2d(2, 4, 3, stride=2),
+            BatchNorm2d(4),
+            ProjectedConvResidual(4, 3, stride=2),
+            MaxPool2d(1),
+            Flatten(),
+            Dense(3, 2),
+        ],
+    ),
+    "image outputs": (IMAGE, lambda: [Conv2d(2, 2, (2, 3), "tanh", padding="same", dilation=2)]),
+    "own": ((5,), lambda: [Dense(5, 4), nets.Scale(4), nets.Cube(), Dense(4, 2)]),
+}  # fmt: skip
+every = pytest.mark.parametrize("name", NETS)
+
+
+def made(name, dtype=np.float64, m=7):
+    shape, layers = NETS[name]
+    net = Network(layers(), rng=0).astype(dtype)
+    rng = np.random.default_rng(1)
+    for a in net.params.values():
+        a += 0.3 * rng.standard_normal(a.shape).astype(dtype)
+    return net, rng.standard_normal((m, *shape)).astype(dtype)
+
+
+def jacobian(net, x):
+    """J by theta, (m, q, n), by products."""
+    _, jac = net.linearize(x)
+    J = jac.mv_many(theta=np.eye(net.n_params))
+    return J.reshape(len(J), len(x), -1).transpose(1, 2, 0).astype(np.float64)
+
+
+def close(found, expected, dtype=np.float64):
+    assert found.shape == expected.shape
+    assert_allclose(found, expected, rtol=0, atol=200 * np.finfo(dtype).eps * max(abs(expected).max(initial=0), 1e-300))
+
+
+# --- Gram matrices ---------------------------------------------------------------------------------------------------
+
+
+@every
+def test_the_gram_matrix_is_that_of_the_jacobian(name, isa, threads, dtype):
+    net, x = made(name, dtype)
+    K = curvature.gram(net, x)
+    J = jacobian(net, x).reshape(-1, net.n_params)
+    close(K, J @ J.T, dtype)
+    assert K.dtype == np.float64
+    assert_array_equal(K, K.T)
+
+
+@every
+@pytest.mark.parametrize("cost", [True, False])
+def test_the_ways_of_convolutions_agree(name, cost, monkeypatch):
+    net, x = made(name)
+    monkeypatch.setattr(factors, "_by_positions", lambda factor: cost)
+    monkeypatch.setattr(factors, "BLOCK_ROWS", 9)
+    monkeypatch.setattr(factors, "CHUNK_BYTES", 2000)
+    J = jacobian(net, x).reshape(-1, net.n_params)
+    K = curvature.gram(net, x)
+    close(K, J @ J.T)
+    assert_array_equal(K, K.T)
+
+
+@every
+def test_gram_matrices_of_some_parameters_add_up(name):
+    net, x = made(name)
+    jac = net.linearize(x)[1]
+    names = list(net.params)
+    close(sum(jac.gram(own) for own in names), jac.gram())
+    close(jac.gram(tuple(names[:2])), jac.gram(names[0]) + jac.gram(names[1]))
+    close(jac.gram("theta"), jac.gram())
+
+
+@pytest.mark.parametrize("m", [1, 31, 67])
+def test_gram_matrices_of_any_number_of_samples(m, isa):
+    net, x = made("dense", m=m)
+    J = jacobian(net, x).reshape(-1, net.n_params)
+    close(curvature.gram(net, x), J @ J.T)
+
+
+def test_gram_matrices_have_the_same_bits_with_any_number_of_threads(isa):
+    net, x = made("images", m=67)
+    before, found = fastlec.get_num_threads(), []
+    try:
+        for k in (1, 2):
+            fastlec.set_num_threads(k)
+            found.append(curvature.gram(net, x))
+    finally:
+        fastlec.set_num_threads(before)
+    assert_array_equal(*found)
+
+
+def test_gram_matrices_of_nothing():
+    net, x = made("dense")
+    assert curvature.gram(net, x[:0]).shape == (0, 0)
+    assert_array_equal(curvature.gram(Network([fastlec.Activation("tanh")]), x[:2]), np.zeros((10, 10)))
+    assert_array_equal(net.linearize(x[:2])[1].gram(()), np.zeros((6, 6)))
+
+
+def test_a_sample_that_is_not_finite_spoils_its_own_rows_alone():
+    net, x = made("residual")
+    expected = curvature.gram(net, x)
+    x[2] = np.nan
+    K = curvature.gram(net, x)
+    own = np.arange(len(K)) // 3 == 2
+    assert np.isnan(K[own][:, own]).all()
+    close(K[~own][:, ~own], expected[~own][:, ~own])
+
+
+def test_gram_refuses():
+    net, x = made("dense")
+    with pytest.raises(ValueError, match=r"^wrt has 'x'"):
+        curvature.gram(net, x, "x")
+    with pytest.raises(ValueError, match=r"^there is no variable '3.W'"):
+        curvature.gram(net, x, "3.W")
+    with pytest.raises(ValueError, match=r"^wrt has names of the same parameters"):
+        curvature.gram(net, x, ("theta", "0.W"))
+    with pytest.raises(TypeError, match=r"^layer is a int; expected a layer or network"):
+        curvature.gram(3, x)
+    with pytest.raises(ValueError, match="depend on several samples"):
+        curvature.gram(Network([Dense(5, 4), BatchNorm(4, training=True)], rng=0), x)
+    with pytest.raises(MemoryError, match=r"^a Gram matrix of 3000000 rows"):
+        curvature.gram(Network([Dense(1, 1)], rng=0), np.zeros((3_000_000, 1)))
+
+
+# --- Gauss-Newton matrices -------------------------------------------------------------------------------------------
+
+LOSSES = {
+    "classes": SoftmaxCrossEntropy(label_smoothing=0.1, ignore_index=-1),
+    "squares": MeanSquaredError(),
+    "huber": Huber(0.5),
+    "binary": BinaryCrossEntropy(),
+}
+losses = pytest.mark.parametrize("loss", LOSSES)
+
+
+def objective_of(name, loss, weighted=False, m=9, dtype=np.float64, **options):
+    net, X = made(name, dtype, m)
+    rng = np.random.default_rng(2)
+    shape = net.output_shape(X.shape[1:])
+    y = rng.random((m, *shape))
+    if loss == "classes":
+        y = rng.integers(0, shape[0], m)
+        y[1] = -1
+    weight = rng.random(m) if weighted else None
+    if weighted:
+        weight[3] = 0
+    return Objective(net, LOSSES[loss], X, y, sample_weight=weight, **options)
+
+
+def products(f, theta, batch=None):
+    at = f.at(theta, batch)
+    return at.gauss_newton_operator() @ np.eye(f.n_params)
+
+
+@losses
+@pytest.mark.parametrize("name", [name for name in NETS if name not in {"inference norm", "image outputs"}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_gauss_newton_matrix_is_what_products_are_with(name, loss, weighted):
+    f = objective_of(name, loss, weighted, l2=0.1)
+    theta = f.net.theta
+    expected = products(f, theta)
+    close(f.gauss_newton_matrix(theta), expected)
+    close(f.gauss_newton_diagonal(theta), np.diagonal(expected))
+    assert_array_equal(f.gauss_newton_matrix(theta), f.gauss_newton_matrix(theta).T)
+    batch = [1, 4, 0, 4, 7]
+    expected = products(f, theta, batch)
+    close(f.gauss_newton_matrix(theta, batch), expected)
+    close(f.gauss_newton_diagonal(theta, batch), np.diagonal(expected))
+
+
+def test_the_gauss_newton_matrix_on_all_instruction_sets(isa, threads, dtype):
+    f = objective_of("residual", "classes", dtype=dtype)
+    found = f.gauss_newton_matrix(f.net.theta)
+    assert found.dtype == dtype
+    close(found, products(f, f.net.theta), dtype)
+
+
+def test_the_gauss_newton_matrix_of_image_outputs_and_of_batch_statistics():
+    f = objective_of("image outputs", "squares")
+    close(f.gauss_newton_matrix(f.net.theta), products(f, f.net.theta))
+    net = Network([Dense(5, 4), BatchNorm(4, training=True), Dense(4, 2)], rng=0)
+    rng = np.random.default_rng(0)
+    f = Objective(net, MeanSquaredError(), rng.standard_normal((9, 5)), rng.random((9, 2)), l2=0.1)
+    expected = products(f, net.theta)
+    close(f.gauss_newton_matrix(net.theta), expected)
+    close(f.gauss_newton_diagonal(net.theta), np.diagonal(expected))
+
+
+@pytest.mark.parametrize("name", ["dense", "images", "own"])
+def test_the_gauss_newton_matrix_by_parts_and_by_some_parameters(name, monkeypatch):
+    f = objective_of(name, "squares", True, m=70, l2=0.2)
+    theta, expected = f.net.theta, products(f, f.net.theta)
+    names, at, end = (list(f.net.params)[-1], next(iter(f.net.params))), {}, 0
+    for own, a in f.net.params.items():
+        at[own] = np.arange(end, end + a.size)
+        end += a.size
+    which = np.concatenate([at[own] for own in names])
+    f._part = 64  # two parts
+    monkeypatch.setattr(factors, "CHUNK_BYTES", 3000)
+    monkeypatch.setattr(matrices, "PRODUCTS", 5)
+    close(f.gauss_newton_matrix(theta), expected)
+    close(f.gauss_newton_matrix(theta, wrt=names), expected[np.ix_(which, which)])
+    close(f.gauss_newton_diagonal(theta, wrt=names), np.diagonal(expected)[which])
+    assert f.gauss_newton_matrix(theta, wrt=()).shape == (0, 0)
+
+
+def test_matrices_refuse():
+    f = objective_of("dense", "squares")
+    with pytest.raises(ValueError, match=r"^there is no parameter 'W'; expected some of 0.W, "):
+        f.gauss_newton_matrix(f.net.theta, wrt="W")
+    with pytest.raises(ValueError, match=r"^theta has shape \(3,\)"):
+        f.gauss_newton_matrix(np.zeros(3))
+    with pytest.raises(ValueError, match=r"^batch does not select"):
+        f.gauss_newton_diagonal(f.net.theta, [100])
+    net = Network([Dense(1000, 1000), Dense(1000, 1, bias=False)], rng=0)
+    large = Objective(net, MeanSquaredError(), np.zeros((2, 1000)), np.zeros(2))
+    with pytest.raises(MemoryError, match=r"^matrices of 1002000 parameters"):
+        large.gauss_newton_matrix(net.theta)
+
+    class Own:
+        def targets(self, y, shape, dtype):
+            return np.asarray(y, dtype)
+
+        def value_and_gradient(self, output, y):
+            return float(((output - y) ** 2).sum()) / 2, output - y
+
+    g = Objective(f.net, Own(), f.X, f.y)
+    for method in (g.gauss_newton_matrix, g.gauss_newton_diagonal):
+        with pytest.raises(TypeError, match=r"^loss is a Own, which has no hessian_mv"):
+            method(g.net.theta)
+
+
+# --- Kronecker factors, empirical Fisher -----------------------------------------------------------------------------
+
+
+def blocks_of(f, matrix):
+    found, end = {}, 0
+    for name, a in f.net.params.items():
+        own = slice(end, end + a.size)
+        found[name] = matrix[own, own]
+        end += a.size
+    return found
+
+
+@pytest.mark.parametrize("fisher_type", ["type-2", "empirical"])
+@pytest.mark.parametrize("name", ["dense", "residual", "own"])
+def test_kronecker_factors_of_one_sample_are_exact(name, fisher_type):
+    f = objective_of(name, "squares", m=1)
+    found = curvature.kronecker_factors(f, f.net.theta, fisher_type=fisher_type)
+    whole = f.gauss_newton_matrix(f.net.theta) if fisher_type == "type-2" else curvature.empirical_fisher(f, f.net.theta)
+    expected = blocks_of(f, whole)
+    assert list(found) == list(expected)
+    for own, (A, B) in found.items():
+        close(np.kron(B, A), expected[own])
+
+
+@pytest.mark.parametrize("fisher_type", ["type-2", "empirical"])
+def test_kronecker_factors_of_many_samples(fisher_type):
+    f = objective_of("dense", "classes", True)
+    theta, weight = f.net.theta, f.sample_weight
+    batch = None
+    found = curvature.kronecker_factors(f, theta, fisher_type=fisher_type)
+    whole = f.gauss_newton_matrix(theta) if fisher_type == "type-2" else curvature.empirical_fisher(f, theta)
+    exact = blocks_of(f, whole)
+    values = [f.X, *f.net.activations(f.X)]
+    for i in range(3):
+        A, B = found[f"{i}.W"]
+        close(A, (values[i].T * weight) @ values[i] / len(f.X))
+        if f"{i}.b" in found:
+            assert_array_equal(found[f"{i}.b"][1], B)
+            close(B, exact[f"{i}.b"])
+    total = curvature.kronecker_factors(f, theta, fisher_type=fisher_type, reduction="sum", batch=batch)
+    for own, (A, B) in total.items():
+        assert_array_equal(A, found[own][0])
+        close(B, 9 * found[own][1])
+    f._part = 16
+    g = objective_of("dense", "classes", True, m=40)
+    one = curvature.kronecker_factors(g, theta, fisher_type=fisher_type)
+    g._part = 16
+    for own, pair in curvature.kronecker_factors(g, theta, fisher_type=fisher_type).items():
+        for a, b in zip(pair, one[own], strict=True):
+            close(a, b)
+
+
+def test_kronecker_factors_of_convolutions_are_means_and_sums_over_positions():
+    f = objective_of("images", "squares", m=4)
+    A, B = curvature.kronecker_factors(f, f.net.theta)["0.W"]
+    seen = fastlec.im2col(f.X, 3)
+    close(A, np.einsum("iap,ibp->ab", seen, seen) / seen.shape[2] / 4)
+    first = Network(f.net.layers[1:])
+    z = f.net.layers[0](f.X)
+    y, jac = first.linearize(z)
+    expected = np.zeros((3, 3))
+    for c in range(y.shape[1]):
+        unit = np.zeros_like(y)
+        unit[:, c] = 1
+        g = jac.tmv(unit, "x")["x"] * (1 - z * z)
+        expected += np.einsum("iapq,ibpq->ab", g, g) * 2 / y.size
+    close(B, expected)
+
+
+def test_kronecker_factors_refuse():
+    f = objective_of("groups", "squares")
+    with pytest.raises(ValueError, match=r"^a convolution has groups"):
+        curvature.kronecker_factors(f, f.net.theta)
+    f = objective_of("dense", "squares")
+    with pytest.raises(ValueError, match=r"^fisher_type is 'mc'; expected one of type-2, empirical"):
+        curvature.kronecker_factors(f, f.net.theta, fisher_type="mc")
+    with pytest.raises(ValueError, match=r"^reduction is 'max'; expected one of mean, sum"):
+        curvature.kronecker_factors(f, f.net.theta, reduction="max")
+    net = Network([Dense(5, 4), BatchNorm(4, training=True)], rng=0)
+    g = Objective(net, MeanSquaredError(), np.eye(5), np.zeros((5, 4)))
+    for function in (curvature.kronecker_factors, curvature.empirical_fisher):
+        with pytest.raises(ValueError, match="depend on several samples"):
+            function(g, net.theta)
+
+
+@losses
+@pytest.mark.parametrize("name", ["dense", "images", "strides", "own"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_empirical_fisher_matrix_and_its_products(name, loss, weighted):
+    f = objective_of(name, loss, weighted, l2=0.3)
+    theta, rng = f.net.theta, np.random.default_rng(5)
+    for batch in (None, [0, 2, 3, 8, 2]):
+        G, weight = f.sample_gradients(theta, batch), f._select(batch)[2]
+        weight = np.ones(len(G)) if weight is None else weight
+        G[weight > 0] /= np.sqrt(weight[weight > 0])[:, None]
+        expected = G.T @ G / len(G)
+        close(curvature.empirical_fisher(f, theta, batch=batch), expected)
+        close(curvature.empirical_fisher(f, theta, batch=batch, reduction="sum"), len(G) * expected)
+        A = curvature.empirical_fisher_operator(f, theta, batch=batch)
+        V = rng.standard_normal((f.n_params, 3))
+        close(A @ V, expected @ V)
+        close(A @ V[:, 0], expected @ V[:, 0])
+        close(curvature.empirical_fisher_operator(f, theta, batch=batch, reduction="sum").T @ V, len(G) * expected @ V)
+
+
+# --- estimates -------------------------------------------------------------------------------------------------------
+
+
+def decaying(n=120):
+    Q = np.linalg.qr(np.random.default_rng(0).standard_normal((n, n)))[0]
+    return Q * 0.5 ** np.arange(n) @ Q.T
+
+
+@pytest.mark.parametrize("form", [np.asarray, aslinearoperator, sparse.csr_array])
+def test_traces_and_diagonals(form):
+    A = decaying()
+    trace, n = np.trace(A), len(A)
+    for seed in range(3):
+        rough = curvature.hutchinson_trace(form(A), 400, rng=seed)
+        assert abs(rough - trace) < 6 * math.sqrt(2 / 400) * np.linalg.norm(A)
+        assert abs(curvature.hutchpp_trace(form(A), 60, rng=seed) - trace) < 1e-4
+        diagonal = curvature.hutchinson_diag(form(A), 1000, rng=seed)
+        assert diagonal.shape == (n,)
+        assert (abs(diagonal - np.diagonal(A)) < 7 * np.linalg.norm(A, axis=1) / math.sqrt(1000)).all()
+    assert curvature.hutchinson_trace(A, 3, rng=1) == curvature.hutchinson_trace(A, 3, rng=np.random.default_rng(1))
+    assert curvature.hutchpp_trace(np.eye(2), 300, rng=0) == pytest.approx(2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 19, 20, 120])
+def test_extreme_eigenvalues(n):
+    A = decaying(n) - 0.25 * np.eye(n)
+    values = np.linalg.eigvalsh(A)
+    found = curvature.extreme_eigenvalues(A, rng=0)
+    assert_allclose(found, [values[0], values[-1]], rtol=0, atol=1e-7 * abs(values).max())
+    assert curvature.extreme_eigenvalues(aslinearoperator(A), rng=0) == found
+
+
+def test_estimates_of_an_objective():
+    f = objective_of("residual", "classes", m=30)
+    H = f.hessian_operator(f.net.theta)
+    whole = H @ np.eye(f.n_params)
+    values = np.linalg.eigvalsh((whole + whole.T) / 2)
+    assert_allclose(curvature.extreme_eigenvalues(H, rng=0), [values[0], values[-1]], rtol=0, atol=1e-8 * abs(values).max())
+    G = f.gauss_newton_operator(f.net.theta)  # singular
+    assert abs(curvature.extreme_eigenvalues(G, rng=0)[0]) < 1e-8 * abs(values).max()
+
+
+def test_estimates_refuse():
+    for function in (curvature.hutchinson_trace, curvature.hutchpp_trace, curvature.hutchinson_diag):
+        with pytest.raises(ValueError, match=r"^A has shape \(2, 3\); expected a square"):
+            function(np.zeros((2, 3)), 6)
+        with pytest.raises(ValueError, match=r"^num_matvecs is 0; expected at least"):
+            function(np.eye(2), 0)
+        with pytest.raises(TypeError, match=r"^A has dtype complex128"):
+            function(1j * np.eye(2), 6)
+        with pytest.raises(ValueError, match=r"^rng is -1"):
+            function(np.eye(2), 6, rng=-1)
+    with pytest.raises(ValueError, match=r"^tol is -1.0; expected a finite number >= 0"):
+        curvature.extreme_eigenvalues(np.eye(30), tol=-1)
+
+
+# --- Laplace's approximation -----------------------------------------------------------------------------------------
+
+
+def log_likelihood(f, theta, sigma):
+    z = f.net.with_theta(theta)(f.X)
+    if isinstance(f.loss, SoftmaxCrossEntropy):
+        return np.log(softmax(z, axis=1))[np.arange(len(z)), f.y].sum()
+    if isinstance(f.loss, BinaryCrossEntropy):
+        return (f.y * np.log(expit(z)) + (1 - f.y) * np.log(expit(-z))).sum()
+    return (-((z - f.y) ** 2) / (2 * sigma**2) - math.log(sigma * math.sqrt(2 * math.pi))).sum()
+
+
+def hessian_by_output(f, sigma):
+    z = f.net(f.X).reshape(len(f.X), -1)
+    q = z.shape[1]
+    if isinstance(f.loss, SoftmaxCrossEntropy):
+        p = softmax(z, axis=1)
+        return p[:, :, None] * np.eye(q) - p[:, :, None] * p[:, None]
+    if isinstance(f.loss, BinaryCrossEntropy):
+        return (expit(z) * expit(-z))[:, :, None] * np.eye(q)
+    return np.broadcast_to(np.eye(q) / sigma**2, (len(z), q, q))
+
+
+@pytest.mark.parametrize("subset", ["last_layer", "all"])
+@pytest.mark.parametrize("name", ["dense", "residual", "images", "strides", "own"])
+@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), MeanSquaredError(), BinaryCrossEntropy()], ids=str)
+def test_laplace_is_the_gaussian_of_the_formulas(name, loss, subset, monkeypatch):
+    net, X = made(name, m=30)
+    rng = np.random.default_rng(2)
+    q = net.output_shape(X.shape[1:])[0]
+    y = rng.integers(0, q, 30) if isinstance(loss, SoftmaxCrossEntropy) else rng.random((30, q))
+    f, sigma = Objective(net, loss, X, y, l2=0.5), 0.7
+    J, J_new = jacobian(net, X), jacobian(net, X[:20] + 0.1)
+    own = np.arange(net.n_params)
+    if subset == "last_layer":
+        last = str(max(i for i, layer in enumerate(net.layers) if layer.params)) + "."
+        own = own[-sum(a.size for key, a in net.params.items() if key.startswith(last)) :]
+    prior = rng.random(len(own)) + 0.5
+    found = curvature.laplace(f, net.theta, subset=subset, prior_precision=prior, sigma_noise=sigma)
+    J, J_new = J[:, :, own], J_new[:, :, own]
+    precision = np.einsum("ica,icd,idb->ab", J, hessian_by_output(f, sigma), J) + np.diag(prior)
+    close(found.precision, precision)
+    mean, covariance = found.predictive(X[:20] + 0.1)
+    assert_array_equal(mean, net(X[:20] + 0.1))
+    expected = np.einsum("ica,ab,idb->icd", J_new, np.linalg.inv(precision), J_new)
+    assert_allclose(covariance, expected, rtol=1e-8, atol=1e-10 * expected.max())
+    monkeypatch.setattr(factors, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(curvature, "PREDICTED_VALUES", 1)
+    assert_allclose(
+        found.variance(X[:20] + 0.1), np.diagonal(expected, axis1=1, axis2=2), rtol=1e-8, atol=1e-10 * expected.max()
+    )
+    at = net.theta[own]
+    evidence = log_likelihood(f, net.theta, sigma) - (at * prior * at).sum() / 2
+    evidence += (np.log(prior).sum() - np.linalg.slogdet(precision)[1]) / 2
+    assert found.log_evidence == pytest.approx(evidence, rel=1e-10)
+    other = found.with_prior_precision(2.0)
+    same = curvature.laplace(f, net.theta, subset=subset, prior_precision=2, sigma_noise=sigma)
+    assert other.log_evidence == pytest.approx(same.log_evidence, rel=1e-12)
+    assert_allclose(other.variance(X), same.variance(X), rtol=1e-9)
+    if not isinstance(loss, MeanSquaredError):
+        scaled = mean / np.sqrt(1 + np.pi / 8 * np.diagonal(expected, axis1=1, axis2=2))
+        expected = softmax(scaled, axis=1) if isinstance(loss, SoftmaxCrossEntropy) else expit(scaled)
+        assert_allclose(found.predict_proba(X[:20] + 0.1), expected, rtol=1e-8)
+
+
+def test_laplace_of_weights_float32_and_no_samples():
+    f = objective_of("dense", "classes", dtype=np.float32)
+    kept = f.y >= 0
+    found = curvature.laplace(f, f.net.theta)
+    loss = SoftmaxCrossEntropy(label_smoothing=0.1)
+    other = curvature.laplace(Objective(f.net.astype(np.float64), loss, f.X[kept], f.y[kept]), f.net.theta)
+    assert_allclose(found.precision, other.precision, rtol=1e-4, atol=1e-5)
+    assert found.log_evidence == pytest.approx(other.log_evidence, rel=1e-5)
+    assert_allclose(found.variance(f.X), other.variance(f.X), rtol=1e-4)
+    assert found.variance(f.X[:0]).shape == (0, 3)
+    assert found.names == ("2.W", "2.b")
+    assert repr(found).startswith("<Laplace's approximation by 15 parameters: log evidence ")
+    assert_array_equal(pickle.loads(pickle.dumps(found)).variance(f.X), found.variance(f.X))
+
+
+def test_laplace_refuses():
+    f = objective_of("dense", "huber")
+    with pytest.raises(ValueError, match=r"^loss is Huber\(delta=0.5\); expected SoftmaxCrossEntropy, "):
+        curvature.laplace(f, f.net.theta)
+    f = objective_of("dense", "squares")
+    theta = f.net.theta
+    for options, match in (
+        ({"subset": "first"}, r"^subset is 'first'; expected one of last_layer, all"),
+        ({"prior_precision": 0}, r"^prior_precision is 0; expected finite numbers > 0"),
+        ({"prior_precision": [1.0, 2.0]}, r"^prior_precision has shape \(2,\); expected a number or \(15,\)"),
+        ({"sigma_noise": -1}, r"^sigma_noise is -1.0; expected a finite number >= 0"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            curvature.laplace(f, theta, **options)
+    with pytest.raises(ValueError, match=r"^theta has shape \(2,\)"):
+        curvature.laplace(f, theta[:2])
+    with pytest.raises(ValueError, match="expected finite numbers"):
+        curvature.laplace(f, theta * np.nan)
+    found = curvature.laplace(f, theta)
+    with pytest.raises(ValueError, match=r"^x has samples of shape \(4,\); expected \(5,\)"):
+        found.variance(np.zeros((2, 4)))
+    with pytest.raises(ValueError, match=r"^the loss is MeanSquaredError\(\)"):
+        found.predict_proba(f.X)
+    with pytest.raises(ValueError, match=r"^net has no parameters"):
+        curvature.laplace(Objective(Network([fastlec.Activation("tanh")]), MeanSquaredError(), f.X, f.X), np.zeros(0))
+
+
+# --- priors ----------------------------------------------------------------------------------------------------------
+
+
+def linear_maps(n, rng):
+    L = rng.standard_normal((4, n))
+    L[:, ::2] = 0
+    yield L, L
+    yield sparse.csr_array(L), L
+    yield sparse.coo_matrix(L), L
+    yield LinearOperator(L.shape, matvec=lambda v: L @ v, rmatvec=lambda u: L.T @ u, dtype=float), L
+    yield L.astype(np.float32).tolist(), L.astype(np.float32)
+
+
+def passes_the_tests(f, theta):
+    transpose_test(lambda t, v: f.jacobian(t) @ v, lambda t, u: f.jacobian(t).T @ u, theta, rng=1).assert_passed()
+    jacobian_test(f.residuals, lambda t, v: f.jacobian(t) @ v, theta, rng=1).assert_passed()
+    gradient_test(f.value, f.gradient, theta, rng=1).assert_passed()
+
+
+def test_a_prior_enters_value_and_derivatives(rng):
+    bare = objective_of("dense", "squares", True, l2=0.2)
+    n = bare.n_params
+    theta, theta0, v = rng.standard_normal((3, n))
+    for L, matrix in linear_maps(n, rng):
+        f = bare.with_prior(L, theta0).with_prior(np.ones((1, n)))
+        P = matrix.T.astype(float) @ matrix + 1
+        shift = matrix.T @ (matrix @ (theta - theta0)) + theta.sum()
+        r = matrix @ (theta - theta0)
+        added = (r @ r + theta.sum() ** 2) / 2
+        assert f.value(theta) == pytest.approx(bare.value(theta) + added, rel=1e-13)
+        close(f.gradient(theta), bare.gradient(theta) + shift)
+        at = f.at(theta)
+        assert at.value == pytest.approx(f.value(theta), rel=1e-13)
+        close(at.gradient, f.gradient(theta))
+        close(at.hessian_mv(v), bare.hessian_mv(theta, v) + P @ v)
+        close(f.gauss_newton_matrix(theta), bare.gauss_newton_matrix(theta) + P)
+        close(f.gauss_newton_diagonal(theta), bare.gauss_newton_diagonal(theta) + np.diagonal(P))
+        close(f.gauss_newton_operator(theta) @ np.eye(n), f.gauss_newton_matrix(theta))
+        residuals, J = f.residuals(theta), f.jacobian(theta)
+        assert residuals.shape == (J.shape[0],)
+        assert residuals @ residuals / 2 == pytest.approx(f.value(theta), rel=1e-13)
+        close(J.T @ residuals, f.gradient(theta))
+        passes_the_tests(f, theta)
+    assert bare.value(theta) == objective_of("dense", "squares", True, l2=0.2).value(theta)  # is as it was
+
+
+def test_a_prior_in_single_precision_and_after_changes_of_what_was_given():
+    f = objective_of("dense", "squares", dtype=np.float32)
+    n = f.n_params
+    L, theta0 = np.eye(n), np.ones(n)
+    g = f.with_prior(L, theta0)
+    before = g.value(f.net.theta)
+    L[...] = theta0[...] = 0
+    assert g.value(f.net.theta) == before
+    assert g.gradient(f.net.theta).dtype == g.residuals(f.net.theta).dtype == np.float32
+    assert g.gauss_newton_mv(f.net.theta, f.net.theta).dtype == np.float32
+
+
+def test_a_prior_refuses():
+    f = objective_of("dense", "squares")
+    n = f.n_params
+    for L, error, match in (
+        (np.zeros((2, 3)), ValueError, rf"^L has shape \(2, 3\); expected \(rows, {n}\)"),
+        (np.zeros(n), ValueError, r"^L has shape"),
+        (1.0, ValueError, r"^L has shape \(\)"),
+        (np.zeros((1, n), complex), TypeError, "^L has dtype complex128"),
+        (np.full((1, n), np.nan), ValueError, r"^L\[0, 0\] is nan"),
+        (sparse.csr_array(np.full((1, n), np.inf)), ValueError, r"^L.data\[0\] is inf"),
+        (LinearOperator((2, n), matvec=lambda v: v[:2]), TypeError, "^L has no rmatvec"),
+    ):
+        with pytest.raises(error, match=match):
+            f.with_prior(L)
+    with pytest.raises(ValueError, match=r"^theta0 has shape \(3,\)"):
+        f.with_prior(np.eye(n), np.zeros(3))
