@@ -400,7 +400,6 @@ class _OfResidual(_Settled, Problem):
         if array:
             squares_fit(A, "jac(theta)")
         g = transposed_product(A, point.r, "jac(theta)")
-
         eps = np.finfo(self.dtype).eps
 
         def system(held, d):
@@ -466,8 +465,7 @@ class _OfObjective(_Settled):
 
     def __init__(self, f, precision):
         self.f, self.precision = f, precision
-        self.outputs = f.net.output_shape(f.X.shape[1:])
-        self.k = math.prod(self.outputs)
+        self.k = math.prod(f.net.output_shape(f.X.shape[1:]))
         penalty = f._penalty
         self.weights = None if penalty is None else np.flatnonzero(penalty)
         self.m = f.n_samples * self.k
