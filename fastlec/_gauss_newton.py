@@ -466,8 +466,7 @@ class _OfObjective(_Settled):
 
     def __init__(self, f, precision):
         self.f, self.precision = f, precision
-        self.outputs = f.net.output_shape(f.X.shape[1:])
-        self.k = math.prod(self.outputs)
+        self.k = math.prod(f.net.output_shape(f.X.shape[1:]))
         self.penalties = f._penalties
         self.m = f.n_samples * self.k
 
