@@ -140,11 +140,19 @@ class Convolution:
             if i:
                 add(plan, part.reshape(1, -1), dW.reshape(1, -1), dW.reshape(1, -1))
 
+    in_windows = True  # whether samples is told of the windows whose products add up
+
     def samples(self, plan, name, v, x, samples):
-        samples.windows(name, self, v, x, lambda i, dW: self.weights(plan, v[i : i + 1], x[i : i + 1], dW))
+        self._samples(name, v, x, lambda i, dW: self.weights(plan, v[i : i + 1], x[i : i + 1], dW), samples)
 
     def bias_samples(self, plan, name, v, samples):
-        samples.windows(name, self, v, None, lambda i, db: self.bias(plan, v[i : i + 1], db))
+        self._samples(name, v, None, lambda i, db: self.bias(plan, v[i : i + 1], db), samples)
+
+    def _samples(self, name, v, x, compute, samples):
+        if self.in_windows:
+            samples.windows(name, self, v, x, compute)
+        else:
+            samples.each(name, compute)
 
     def bias(self, plan, v, db, update=False, *, g=None, after=None):
         channel_sums.slope(plan, v, g, after=after, total=db, update=update)
@@ -189,6 +197,7 @@ class Transposed(Convolution):
     """The transpose by the data of a convolution of y, for images x: W is (channels of x, channels of y / groups, r, s)."""
 
     output_padding: tuple[int, int] = (0, 0)
+    in_windows = False
 
     def window(self, x_shape, W_shape):
         """Of the convolution, whose images are y."""
@@ -233,6 +242,8 @@ class Transposed(Convolution):
 
 class Signals(Convolution):
     """W * x for signals x (m, c, length), with W (k, c / groups, s): images of one row."""
+
+    in_windows = False
 
     def forward(self, plan, x, W, y, after=None):
         super().forward(plan, one_row(x), one_row(W), one_row(y), _one_row(after, y))

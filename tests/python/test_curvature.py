@@ -13,14 +13,20 @@ from scipy.special import expit, softmax
 
 import fastlec
 from fastlec import (
+    Activation,
+    AvgPool1d,
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
     BinaryCrossEntropy,
+    Concat,
+    Conv1d,
     Conv2d,
     ConvResidual,
+    ConvTranspose2d,
     Dense,
     Flatten,
+    GlobalAvgPool2d,
     Huber,
     LayerNorm,
     MaxPool2d,
@@ -31,6 +37,7 @@ from fastlec import (
     ProjectedResidual,
     Residual,
     SoftmaxCrossEntropy,
+    Sum,
     curvature,
 )
 from fastlec.layers import factors
@@ -57,6 +64,17 @@ NETS = {
         ],
     ),
     "image outputs": (IMAGE, lambda: [Conv2d(2, 2, (2, 3), "tanh", padding="same", dilation=2)]),
+    "signals": ((2, 8), lambda: [Conv1d(2, 3, 3, "tanh", padding=1), AvgPool1d(2), Flatten(), Dense(12, 2, "gelu")]),
+    "transposed": ((2, 3, 2), lambda: [ConvTranspose2d(2, 2, 3, "sigmoid", stride=2), GlobalAvgPool2d(), Dense(2, 2)]),
+    "branches": (
+        IMAGE,
+        lambda: [
+            Sum([Network([Conv2d(2, 2, 3, "tanh", padding=1), BatchNorm2d(2)]), Activation("identity")]),
+            Concat([MaxPool2d(2), Network([AvgPool2d(2), Conv2d(2, 1, 1, "softplus")])]),
+            Flatten(),
+            Dense(18, 2),
+        ],
+    ),
     "own": ((5,), lambda: [Dense(5, 4), nets.Scale(4), nets.Cube(), Dense(4, 2)]),
 }  # fmt: skip
 every = pytest.mark.parametrize("name", NETS)

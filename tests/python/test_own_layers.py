@@ -212,7 +212,9 @@ class InPlace(AsItIs):
         return x, None
 
 
-@pytest.mark.parametrize("layer", [AsItIs(), Activation(lambda x: x, np.ones_like), Network([AsItIs()])], ids=str)
+@pytest.mark.parametrize(
+    "layer", [AsItIs(), Activation(lambda x: x, np.ones_like), Network([AsItIs()])], ids=["layer", "functions", "network"]
+)
 def test_what_a_layer_gives_is_never_x_itself(layer):
     x = np.arange(6.0).reshape(2, 3)
     for y in (layer(x), layer.linearize(x)[0]):
@@ -222,7 +224,11 @@ def test_what_a_layer_gives_is_never_x_itself(layer):
     np.testing.assert_array_equal(x, np.arange(6.0).reshape(2, 3))
 
 
-@pytest.mark.parametrize("layer", [InPlace(), Activation(InPlace().evaluate, np.ones_like), Network([InPlace()])], ids=str)
+@pytest.mark.parametrize(
+    "layer",
+    [InPlace(), Activation(InPlace().evaluate, np.ones_like), Network([InPlace()])],
+    ids=["layer", "functions", "network"],
+)
 def test_no_layer_writes_into_x(layer):
     x = np.arange(6.0).reshape(2, 3)
     for call in (layer, layer.linearize):
