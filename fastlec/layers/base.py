@@ -35,7 +35,7 @@ class Layer(Fixed):
     theta there) and defines
 
         output_shape(shape)         the shape of one sample of y from that of x; ValueError if x cannot have it
-        evaluate(x)                 (y, kept): the forward map of samples x (m, ...), and whatever mv and tmv need of it
+        evaluate(x)                 (y, kept): the forward map of samples x (m, ...), which is read-only, and what mv and tmv need
         mv(kept, directions)        J times {variable: direction}, the sum over those given: an array of y's shape
         tmv(kept, v, wrt)           J' v for each variable in wrt: {variable: array of its shape}
 

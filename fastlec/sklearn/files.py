@@ -215,9 +215,7 @@ def _encoded(value, name):
     try:
         return {"dtype": str(_check.layer_dtype(value))}
     except TypeError:
-        raise TypeError(
-            f"{name} is {_check.shown(value)}, which a file does not hold; set_params({name}=None), or pickle"
-        ) from None
+        raise TypeError(f"{name} is {_check.shown(value)}, which a file does not hold; set another one, or pickle") from None
 
 
 def _decoded(value, net):
