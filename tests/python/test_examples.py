@@ -35,3 +35,19 @@ def test_an_autoencoder_takes_the_noise_off_digits():
     before, after, pictures = found("plot_autoencoder.py", "before", "after")
     assert after < before / 5
     assert pictures == 2
+
+
+def test_an_inverse_problem_is_solved_with_its_uncertainty():
+    errors, covered, pictures = found("plot_inverse_problem.py", "errors", "covered")
+    assert errors["network"] < 0.8 * errors["linear"] < errors["inverse"] / 100
+    assert errors["network"] < errors["one step"] / 2
+    assert covered["codes"] > 0.6
+    assert covered["codes and decoder"] > 0.9
+    assert pictures == 1
+
+
+def test_a_network_solves_a_boundary_value_problem():
+    error, errors, pictures = found("plot_boundary_value.py", "error", "errors")
+    assert error < 3e-8
+    assert error < errors["Gauss-Newton, J J'"] < errors["L-BFGS"] / 100
+    assert pictures == 2
