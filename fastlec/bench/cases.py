@@ -109,7 +109,7 @@ CASES = (
         for op, sizes in (("tanh", (10**5, 10**6, 4 * 10**6)), ("sigmoid", (10**5, 10**6, 4 * 10**6)), ("relu", (10**5, 10**6)))
         for size in sizes
     ),
-    *(Map(f"{op}-1e5", op, (10**5,), (1000,)) for op in SMOOTH),
+    *(Map(f"smooth-{op}", op, (10**5,), (1000,)) for op in SMOOTH),
     *(
         Product(f"gemm-{size}", "gemm", (size, size, size), (small, small + 1, small + 2))
         for size, small in ((16, 2), (32, 5), (64, 16), (256, 31), (512, 33), (1024, 70))

@@ -279,10 +279,6 @@ def _small_network(**options):
     return Network([Dense(FEATURES, 4, **options), Residual(4, 3, **options), Dense(4, CLASSES, "identity", **options)])
 
 
-def _affine_network(**options):
-    return Network([Dense(FEATURES, CLASSES, "identity", **options)])
-
-
 def _nested_network(**options):
     return Network([_dense_network("tanh", **options), Activation("sigmoid"), Network([Residual(3, **options)])])
 
@@ -444,11 +440,23 @@ def _gauss_newton_mv(make, loss, weighted, dtype, rng):
     return Map(_linearized_gradient(objective, theta), objective.gauss_newton_mv, objective.gauss_newton_mv, theta)
 
 
+def _network_hessian_operator(make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
+    operator = objective.hessian_operator
+    return Map(objective.gradient, lambda t, v: operator(t).matvec(v), lambda t, u: operator(t).rmatvec(u), theta)
+
+
 def _gauss_newton_operator(make, loss, weighted, dtype, rng):
     objective, theta = _network_problem(make, loss, weighted, dtype, rng)
     operator = objective.gauss_newton_operator(theta)
     gradient = _linearized_gradient(objective, theta)
     return Map(gradient, lambda t, v: operator.matvec(v), lambda t, u: operator.rmatvec(u), theta)
+
+
+def _gauss_newton_matrix(make, loss, weighted, dtype, rng):
+    objective, theta = _network_problem(make, loss, weighted, dtype, rng)
+    matrix = objective.gauss_newton_matrix(theta).astype(dtype)
+    return Map(_linearized_gradient(objective, theta), lambda t, v: matrix @ v, lambda t, u: matrix.T @ u, theta)
 
 
 def _linearized_gradient(objective, theta):
@@ -545,7 +553,9 @@ def _network_objective_checks():
         yield f"{name}: value_and_gradient", partial(_network_value_and_gradient, _small_network, loss, weighted)
         yield f"{name}: gauss_newton_mv", partial(_gauss_newton_mv, _small_network, loss, weighted)
         yield f"{name}: gauss_newton_operator", partial(_gauss_newton_operator, _small_network, loss, weighted)
-        yield f"{name}: hessian_mv", partial(_network_hessian_mv, _affine_network, loss, weighted)
+        yield f"{name}: gauss_newton_matrix", partial(_gauss_newton_matrix, _small_network, loss, weighted)
+        yield f"{name}: hessian_mv", partial(_network_hessian_mv, _small_network, loss, weighted)
+        yield f"{name}: hessian_operator", partial(_network_hessian_operator, _small_network, loss, weighted)
         if loss is squares:
             yield f"{name}: residuals", partial(_residuals, _small_network, loss, weighted)
 

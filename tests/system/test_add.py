@@ -24,13 +24,14 @@ from fastlec.layers.planned import PlannedLayer, features
 from fastlec.testing import check_layer
 
 COMPILER = shlex.split(sysconfig.get_config_var("CC") or "cc")
-FILES = ["shared/epilogue.c", *(f"kernels/{name}.c" for name in ("gemm", "slope", "elementwise", "update", "residuals"))]
+KERNELS = ("gemm", "slope", "elementwise", "update", "residuals", "curvature")
+FILES = ["shared/epilogue.c", *(f"kernels/{name}.c" for name in KERNELS)]
 
 # Each is a row of a list, and the function that the row names.
 ROWS = {
-    "activations.def": "ROW(SWISH, swish, z, swish(z, d), swish_derivative(kept), __VA_ARGS__)",
+    "activations.def": "ROW(SWISH, swish, z, swish(z, d), swish_derivative(kept), silu_second(kept), __VA_ARGS__)",
     "rules.def": "ROW(SCALED, scaled, 1, scaled_step, __VA_ARGS__)",
-    "losses.def": "ROW(LOG_COSH, log_cosh, d, log(cosh(kept)), 1, log_cosh_derivative(d), 1, 0, __VA_ARGS__)",
+    "losses.def": "ROW(LOG_COSH, log_cosh, d, log(cosh(kept)), 1, log_cosh_derivative(d), log_cosh_second(d), 1, 0, __VA_ARGS__)",
 }
 FUNCTIONS = {
     "shared/activate.h": """
@@ -59,6 +60,12 @@ FUNCTIONS = {
         {
             vec derivative;
             return vtanh(d, &derivative);
+        }
+        FL_INLINE vec log_cosh_second(vec d)
+        {
+            vec derivative;
+            (void)vtanh(d, &derivative);
+            return derivative;
         }
         """,
 }
@@ -233,7 +240,7 @@ class Linear(PlannedLayer):
         return x
 
     def plan_mv(self, plan, kept, directions, dy):
-        plan_sum(plan, differential(self._map, kept, self.params["W"], directions.get("x"), directions.get("W")), dy)
+        plan_sum(plan, differential(self._map.forward, kept, self.params["W"], directions.get("x"), directions.get("W")), dy)
 
     def plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:

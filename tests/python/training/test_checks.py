@@ -75,6 +75,8 @@ def test_every_layer_loss_and_objective_is_in_the_table():
         for method in ("value_and_gradient", "hessian_mv"):
             assert f"{loss}: {method}" in checks.CHECKS
         for method in dir(objective.Objective):
+            if method in ("gauss_newton_diagonal", "sample_gradients", "sample_gradient_norms"):
+                continue  # no derivatives of a function alone: compared with matrices and single samples elsewhere
             if "gradient" in method or "hessian" in method or "gauss" in method:
                 assert f"Objective with {loss}: {method}" in checks.CHECKS
     for loss in SQUARES:
@@ -192,8 +194,8 @@ def test_spoiled_layer_is_found(monkeypatch, kind, variable, dtype):
 @pytest.mark.parametrize(
     ("method", "of_the_loss", "of_objectives"),
     [
-        ("hessian_mv", {"hessian_mv"}, {"gauss_newton_mv", "gauss_newton_operator", "hessian_mv"}),
-        ("value_and_gradient", {"value_and_gradient", "hessian_mv"}, set()),  # objectives ask the loss for jobs
+        ("hessian_mv", {"hessian_mv"}, set()),  # objectives ask the loss for jobs
+        ("value_and_gradient", {"value_and_gradient", "hessian_mv"}, set()),
     ],
 )
 def test_spoiled_loss_is_found(monkeypatch, method, of_the_loss, of_objectives, name, dtype):
@@ -221,11 +223,29 @@ def test_spoiled_jobs_of_a_loss_are_found(monkeypatch, name, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
+@pytest.mark.parametrize("name", ["SoftmaxCrossEntropy", "MeanSquaredError"])
+def test_spoiled_jobs_of_the_hessian_of_a_loss_are_found(monkeypatch, name, dtype):
+    loss = getattr(losses, name)
+    right = loss.plan_hessian_mv
+
+    def spoiled(self, plan, output, y, v, product, weight=None):
+        right(self, plan, output, y, v, product, weight)
+        multiply(plan, output, product)
+
+    monkeypatch.setattr(loss, "plan_hessian_mv", spoiled)
+    products = {f"{kind}_{form}" for kind in ("hessian", "gauss_newton") for form in ("mv", "operator")}
+    variants = name, f"{name}, weighted"
+    assert failures(name, dtype) == {f"{variant}: hessian_mv" for variant in variants}
+    assert failures("Objective", dtype) >= {f"Objective with {variant}: {of}" for variant in variants for of in products}
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["f64", "f32"])
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ("value_and_gradient", {"value_and_gradient", "gradient", "gradient of a batch", "hessian_mv"}),
-        ("gauss_newton_mv", {"gauss_newton_mv", "gauss_newton_operator", "hessian_mv"}),
+        ("value_and_gradient", {"value_and_gradient", "gradient", "gradient of a batch", "hessian_mv", "hessian_operator"}),
+        ("gauss_newton_mv", {"gauss_newton_mv"}),
+        ("hessian_mv", {"hessian_mv"}),
         ("residuals", {"residuals"}),
     ],
 )
