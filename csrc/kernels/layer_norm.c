@@ -6,10 +6,17 @@
 
 #include <math.h>
 
-#define NORM_ROWS 4                             /* of a row group of the forward map: what vsum4 adds */
+#define NORM_ROWS 2   /* of a row group of the forward map: vsum4 adds two sums of each */
+#define NORM_NEAR 4   /* registers of a row whose mean deviations are taken from */
+#define NORM_FAR 0.75 /* share of the squares that may cancel: two bits */
+#define NORM_AHEAD \
+    8192 /* bytes: of x, v and y as much is in use and as much prefetched; 16384 slowed 128x784 in float64 by a fifth */
 #define NORM_BACK_ROWS (REGISTERS > 16 ? 4 : 2) /* of the way back: for each row two sums and three constants */
 #define NORM_PIECE 2048                         /* columns that are summed in registers, at most; pieces are added in double */
 #define NORM_SMALL ((double)REAL_MIN * 1e16)    /* squares below this have lost digits, or are lost */
+
+/* How far from a row group's rows those of the next lie, which are prefetched where the cache has room for them beside it; or 0. */
+FL_INLINE fl_int rows_ahead(fl_int n, fl_int rows) { return rows * n * (fl_int)sizeof(real) <= NORM_AHEAD ? rows * n : 0; }
 
 /* A row as z sees it: z = (x - centre) times inverse + shift, where shift holds what the mean has beyond the dtype's digits. */
 typedef struct {
@@ -55,49 +62,70 @@ FL_APART void far_moments(const real *x, fl_int n, double eps, double *moments)
     moments[1] = isinf(relative_eps) ? 1 / sqrt(eps) : ldexp(1 / sqrt(squares / (double)n + relative_eps), -exponent);
 }
 
-/* moments of NORM_ROWS rows, by the corrected two-pass formula (Chan, Golub and LeVeque 1983): the first mean need only be near. */
-FL_INLINE void norm_moments(const real *const *x, fl_int n, double eps, double (*moments)[2])
+/* A number near the mean of a row: the mean of up to NORM_NEAR registers, which lie evenly spread. */
+FL_INLINE real norm_near(const real *x, fl_int n)
 {
-    double sum[NORM_ROWS] = {0}, rest[NORM_ROWS] = {0}, squares[NORM_ROWS] = {0};
-    real total[NORM_ROWS], near[NORM_ROWS];
-    for (fl_int from = 0; from < n; from += NORM_PIECE) {
-        const fl_int to = fl_min(n, from + NORM_PIECE);
-        vec s[NORM_ROWS];
-        fl_int i = from;
-        for (int q = 0; q < NORM_ROWS; q++) s[q] = vset(0);
-        for (; i + VL <= to; i += VL)
-            for (int q = 0; q < NORM_ROWS; q++) s[q] += vload(x[q] + i);
-        for (int q = 0; i < to && q < NORM_ROWS; q++) s[q] += vload_n(x[q] + i, to - i, 0);
-        vsum4(total, s[0], s[1], s[2], s[3]);
-        for (int q = 0; q < NORM_ROWS; q++) sum[q] += (double)total[q];
+    vec sum = vset(0);
+    if (n < NORM_NEAR * VL) {
+        for (fl_int i = 0; i < n; i += VL) sum += vload_n(x + i, fl_min(n - i, VL), 0);
+        return vsum(sum) / (real)n;
     }
-    for (int q = 0; q < NORM_ROWS; q++) near[q] = (real)(sum[q] / (double)n);
+    for (fl_int k = 0; k < NORM_NEAR; k++) sum += vload(x + k * (n - VL) / (NORM_NEAR - 1));
+    return vsum(sum) / (real)(NORM_NEAR * VL);
+}
+
+/* off[q], squares[q]: the sums of what NORM_ROWS rows deviate from near[q], and of its squares. */
+FL_INLINE void norm_deviations(const real *const *x, fl_int n, const real *near, double *off, double *squares)
+{
+    for (int q = 0; q < NORM_ROWS; q++) off[q] = squares[q] = 0;
     for (fl_int from = 0; from < n; from += NORM_PIECE) {
         const fl_int to = fl_min(n, from + NORM_PIECE);
-        vec off[NORM_ROWS], square[NORM_ROWS];
+        vec sum[NORM_ROWS], square[NORM_ROWS];
+        real total[4];
         fl_int i = from;
-        for (int q = 0; q < NORM_ROWS; q++) off[q] = square[q] = vset(0);
+        for (int q = 0; q < NORM_ROWS; q++) sum[q] = square[q] = vset(0);
         for (; i + VL <= to; i += VL)
             for (int q = 0; q < NORM_ROWS; q++) {
                 const vec d = vload(x[q] + i) - near[q];
-                off[q] += d;
+                sum[q] += d;
                 square[q] += d * d;
             }
         for (int q = 0; i < to && q < NORM_ROWS; q++) {
             const vec d = vload_n(x[q] + i, to - i, near[q]) - near[q];
-            off[q] += d;
+            sum[q] += d;
             square[q] += d * d;
         }
-        vsum4(total, off[0], off[1], off[2], off[3]);
-        for (int q = 0; q < NORM_ROWS; q++) rest[q] += (double)total[q];
-        vsum4(total, square[0], square[1], square[2], square[3]);
-        for (int q = 0; q < NORM_ROWS; q++) squares[q] += (double)total[q];
+        vsum4(total, sum[0], square[0], sum[1], square[1]);
+        for (int q = 0; q < NORM_ROWS; q++) {
+            off[q] += (double)total[2 * q];
+            squares[q] += (double)total[2 * q + 1];
+        }
+    }
+}
+
+/* moments of NORM_ROWS rows, by the corrected formula (Chan, Golub and LeVeque 1983) relative to a number near the mean; where that
+ * was too far off, so that the difference of squares lost digits, once more relative to the mean it gave. */
+FL_INLINE void norm_moments(const real *const *x, fl_int n, double eps, double (*moments)[2])
+{
+    double off[NORM_ROWS], squares[NORM_ROWS];
+    real near[NORM_ROWS];
+    for (int q = 0; q < NORM_ROWS; q++) near[q] = norm_near(x[q], n);
+    for (int again = 1; again >= 0; again--) {
+        int far = 0;
+        norm_deviations(x, n, near, off, squares);
+        for (int q = 0; again && q < NORM_ROWS; q++) {
+            const double rest = off[q] / (double)n;
+            if (rest * rest <= squares[q] / (double)n * NORM_FAR) continue;
+            near[q] = (real)((double)near[q] + rest);
+            far = 1;
+        }
+        if (!far) break;
     }
     for (int q = 0; q < NORM_ROWS; q++) {
-        const double mean_rest = rest[q] / (double)n, var = squares[q] / (double)n - mean_rest * mean_rest;
+        const double rest = off[q] / (double)n, var = squares[q] / (double)n - rest * rest;
         if (!isfinite(var) || (var < NORM_SMALL && eps < NORM_SMALL)) far_moments(x[q], n, eps, moments[q]);
         else {
-            moments[q][0] = (double)near[q] + mean_rest;
+            moments[q][0] = (double)near[q] + rest;
             moments[q][1] = 1 / sqrt((var < 0 ? 0 : var) + eps);
         }
     }
@@ -108,6 +136,7 @@ void FL_ENTRY(layer_norm)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_layer_norm_job *job = (const fl_layer_norm_job *)head;
     const fl_int n = job->n, last = fl_min((block + 1) * job->per_block, job->m) - 1;
+    const fl_int ahead = rows_ahead(n, NORM_ROWS);
     const real *gamma = job->gamma, *beta = job->beta;
     (void)scratch;
     for (fl_int i = block * job->per_block; i <= last; i += NORM_ROWS) {
@@ -128,7 +157,11 @@ void FL_ENTRY(layer_norm)(const fl_job *head, fl_int block, void *scratch)
         fl_int j = 0;
         for (; j + VL <= n; j += VL) {
             const vec g = vload(gamma + j), b = vload(beta + j);
-            for (int q = 0; q < NORM_ROWS; q++) vstore(y[q] + j, normalised(row + q, vload(x[q] + j)) * g + b);
+            for (int q = 0; q < NORM_ROWS; q++) {
+                if (ahead) __builtin_prefetch(x[q] + ahead + j, 0, 3);
+                if (ahead) __builtin_prefetch(y[q] + ahead + j, 1, 3);
+                vstore(y[q] + j, normalised(row + q, vload(x[q] + j)) * g + b);
+            }
         }
         if (j < n) {
             const vec g = vload_n(gamma + j, n - j, 0), b = vload_n(beta + j, n - j, 0);
@@ -186,7 +219,7 @@ FL_INLINE void norm_means(const fl_layer_norm_job *job, fl_int i, const norm_row
 FL_INLINE void norm_back_rows(const fl_layer_norm_job *job, fl_int i, real *total_gamma, real *total_beta, const int rows,
                               const int totals)
 {
-    const fl_int n = job->n;
+    const fl_int n = job->n, ahead = rows_ahead(n, rows);
     const real *gamma = job->gamma;
     norm_row row[NORM_BACK_ROWS];
     double means[2 * NORM_BACK_ROWS];
@@ -205,6 +238,11 @@ FL_INLINE void norm_back_rows(const fl_layer_norm_job *job, fl_int i, real *tota
         const fl_int left = n - j;                                                                  \
         const vec g = norm_load(gamma + j, left, part);                                             \
         for (int q = 0; q < rows; q++) {                                                            \
+            if (ahead && !part) {                                                                   \
+                __builtin_prefetch(x + q * n + ahead + j, 0, 3);                                    \
+                __builtin_prefetch(v + q * n + ahead + j, 0, 3);                                    \
+                __builtin_prefetch(out + q * n + ahead + j, 1, 3);                                  \
+            }                                                                                       \
             const vec z = normalised(row + q, norm_load(x + q * n + j, left, part));                \
             const vec w = norm_load(v + q * n + j, left, part) * g;                                 \
             norm_store(out + q * n + j, w * row[q].inverse - mean[q] - z * product[q], left, part); \

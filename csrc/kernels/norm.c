@@ -131,7 +131,8 @@ FL_INLINE void norm_map_range(const fl_batch_norm_job *job, fl_int from, fl_int 
 void FL_ENTRY(batch_norm_map)(const fl_job *head, fl_int block, void *scratch)
 {
     const fl_batch_norm_job *job = (const fl_batch_norm_job *)head;
-    const fl_int from = block * job->per_block, to = fl_min(from + job->per_block, job->units);
+    const fl_int from = (head->n_blocks - 1 - block) * job->per_block; /* backwards: a cache still holds what the sums read last */
+    const fl_int to = fl_min(from + job->per_block, job->units);
     (void)scratch;
     assert(job->v || !job->after.of); /* what has an activation below it is J' v */
     if (!job->v && job->x) norm_map_range(job, from, to, 0, 1, FL_IDENTITY);

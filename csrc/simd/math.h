@@ -135,17 +135,20 @@ FL_INLINE vec exp2_fraction(vec t, vec *lower)
 #endif
 }
 
-/* exp(x + *low) = m 2^n for |x| < 2 |EXP_LOWEST| or NaN, *power = n + ROUND_MAGIC: m. low, what a rounding of x lost, or NULL. */
-FL_INLINE vec exp_parts(vec x, const vec *low, vec *power)
+/* exp(x + *low) = m 2^n for |x| < 2 |EXP_LOWEST| or NaN, *power = n + ROUND_MAGIC: m. low, what a rounding of x lost, or NULL.
+ * kept, a constant: what the rounding of r + 1 loses is added again, for another half ULP. */
+FL_INLINE vec exp_parts(vec x, const vec *low, vec *power, const int kept)
 {
     vec t = x * LOG2_E + ROUND_MAGIC, n = t - ROUND_MAGIC;
     *power = t;
     vec r = (x - n * LN2_UPPER) - n * LN2_LOWER;
     if (low) r += *low;
 #if EXP_TABLE == 1
+    if (!kept) return r * (r * EXP_Q(r) + 1) + 1;
     vec sum = r + 1, lost = r - (sum - 1); /* p = r + r^2 q is not small: its rounding would show */
     return sum + (r * r * EXP_Q(r) + lost);
 #else
+    (void)kept;
     vec lower, upper = exp2_fraction(t, &lower);
     vec p = r + (r * r * EXP_Q(r) + lower);
     return upper * p + upper;
@@ -187,7 +190,7 @@ FL_INLINE vec exp_whole(vec m, vec power)
  *   float32, float64: at most 1 ULP. -inf: 0. Below EXP_LOWEST: 0. */
 FL_INLINE vec vexp_nonpositive(vec x)
 {
-    vec power, m = exp_parts(vmax(vset(EXP_LOWEST), x), NULL, &power);
+    vec power, m = exp_parts(vmax(vset(EXP_LOWEST), x), NULL, &power, 1);
     return exp_whole(m, power);
 }
 
@@ -195,7 +198,7 @@ FL_INLINE vec vexp_nonpositive(vec x)
  *   float32, float64: at most 1 ULP for every x. -inf: 0. +inf and beyond EXP_HIGHEST: +inf. */
 FL_INLINE vec vexp(vec x)
 {
-    vec power, m = exp_parts(vmax(vset(EXP_LOWEST), vmin(vset(EXP_HIGHEST), x)), NULL, &power);
+    vec power, m = exp_parts(vmax(vset(EXP_LOWEST), vmin(vset(EXP_HIGHEST), x)), NULL, &power, 1);
     return vldexp(m, power - ROUND_MAGIC);
 }
 

@@ -1,9 +1,10 @@
 """Print the polynomial coefficients of math.h and smooth.h: python csrc/simd/minimax.py (needs mpmath).
 
-Each polynomial p minimises max |p(t) - f(t)| / w(t) on an interval, found by Remez exchange at 60 digits.
+Each polynomial p minimises max |p(t) - f(t)| / w(t) on an interval, found by Remez exchange at 60 digits; a ratio of two nearly
+minimises the largest relative error.
 """
 
-from mpmath import cos, erf, erfc, exp, factorial, log, lu_solve, matrix, mp, mpf, pi, sqrt
+from mpmath import cos, erf, erfc, exp, factorial, log, lu_solve, matrix, mp, mpf, pi, qr_solve, sqrt
 
 mp.dps = 60
 
@@ -45,6 +46,37 @@ def show(title, f, w, lo, hi, degree, digits):
     print("   ", ", ".join(mp.nstr(c, digits) for c in coefficients))
 
 
+def ratio(f, t, above, below, rounds=40):
+    """Coefficients of two polynomials of these degrees, the second's first one 1, and the largest relative error of their ratio at
+    the points t: least squares, each time relative to the denominator before, its weights times the errors (Lawson)."""
+    values = [f(x) for x in t]
+    weights, under, best = [mpf(1)] * len(t), [mpf(1)] * len(t), (mpf("inf"), None, None)
+    for round in range(rounds):
+        a, b = matrix(len(t), above + below + 1), matrix(len(t), 1)
+        for i, x in enumerate(t):
+            b[i] = sqrt(weights[i]) / under[i]
+            for j in range(above + 1):
+                a[i, j] = x**j / values[i] * b[i]
+            for j in range(1, below + 1):
+                a[i, above + j] = -(x**j) * b[i]
+        c = list(qr_solve(a, b)[0])
+        p, q = c[: above + 1], [mpf(1), *c[above + 1 :]]
+        under = [sum(c * x**j for j, c in enumerate(q)) for x in t]
+        errors = [abs(sum(c * x**j for j, c in enumerate(p)) / d / y - 1) for x, d, y in zip(t, under, values, strict=True)]
+        best = min(best, (max(errors), p, q), key=lambda found: found[0])
+        if round > 5:  # the denominator has settled
+            weights = [w * (e / max(errors)) + mpf(10) ** -12 for w, e in zip(weights, errors, strict=True)]
+            weights = [w * len(t) / sum(weights) for w in weights]
+    return best
+
+
+def show_ratio(title, f, t, above, below, digits):
+    error, *both = ratio(f, t, above, below)
+    print(f"{title}, degrees {above} and {below}: relative error 2^{float(log(error, 2)):.1f}")
+    for coefficients in both:
+        print("   ", ", ".join(mp.nstr(c, digits) for c in coefficients))
+
+
 half_ln2 = log(2) / 2 * mpf("1.0005")
 s_max = ((sqrt(2) - 1) / (sqrt(2) + 1)) ** 2
 
@@ -68,14 +100,19 @@ def p(z):
     return (log((1 + sqrt(z)) / (1 - sqrt(z))) / sqrt(z) - 2) / z
 
 
+def normal_ratio(t):
+    """exp(t^2 / 2) Phi(-t), Phi the normal distribution."""
+    return exp(t * t / 2) * erfc(t / sqrt(mpf(2))) / 2
+
+
+def of_share(at, s):
+    """The t of which s is (t - at) / (t + at)."""
+    return at * (1 + s) / (1 - s)
+
+
 def normal_tail(at):
-    """Of s = (t - at) / (t + at): (t + at) exp(t^2 / 2) Phi(-t), Phi the normal distribution."""
-
-    def p(s):
-        t = at * (1 + s) / (1 - s)
-        return (t + at) * exp(t * t / 2) * erfc(t / sqrt(mpf(2))) / 2
-
-    return p
+    """Of s: (t + at) times normal_ratio(t)."""
+    return lambda s: (of_share(at, s) + at) * normal_ratio(of_share(at, s))
 
 
 def erf_ratio(z):
@@ -105,8 +142,11 @@ if __name__ == "__main__":
         show("expm1 beside the table", q, relative_to_expm1, -half_ln2 / 16, half_ln2 / 16, degree + 1, digits)
     for digits, degree in ((10, 2), (20, 7)):
         show("log", p, lambda z: 1 / z, mpf("1e-9"), s_max, degree, digits)
-    for digits, degree, at, most in ((10, 9, mpf("3.5"), mpf("14.7")), (20, 21, mpf(5), mpf("38.7"))):
-        show("tail", normal_tail(at), normal_tail(at), -1, (most - at) / (most + at), degree, digits)
+    at, most = mpf("3.5"), mpf("14.7")
+    shares = [((1 + cos(pi * (k + mpf(1) / 2) / 120)) / 2 * 2 * most / (most + at)) - 1 for k in range(120)]
+    show_ratio("tail", normal_ratio, [of_share(at, s) for s in shares], 4, 5, 10)
+    at, most = mpf(5), mpf("38.7")
+    show("tail", normal_tail(at), normal_tail(at), -1, (most - at) / (most + at), 21, 20)
     for digits, degree in ((10, 5), (20, 10)):
         show("erf", erf_ratio, erf_ratio, mpf("1e-9"), mpf("0.75") ** 2, degree, digits)
     show_table(24)

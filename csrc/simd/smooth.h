@@ -47,49 +47,59 @@ FL_INLINE vec vsoftplus(vec x, vec *derivative)
     return vmax(vset(0), x) + vlog1p_unit(e);
 }
 
-/* x sigmoid(z), and in *derivative that by x, for x <= most, from where on sigmoid is 1; bounded is x within bounds beyond which it
- * is 0 or 1, z and its derivative by x, slope, are of it. sigmoid(z) = 1 / (1 + exp(-z)) = SMALL / (SMALL + e): nothing overflows,
- * and the last product alone may be subnormal. */
-FL_INLINE vec gated(vec x, real most, vec bounded, vec z, vec slope, vec *derivative)
+/* x sigmoid(z), and in *derivative that by x, for x no less than where it is 0. bounded = min(x, most), where sigmoid(most) is 1; z
+ * and its derivative by x, slope, are of it. What x is more than most is added again, exactly: most is the number below a power of
+ * two, so what a rounding of the difference loses is less than half of x's last digit. sigmoid(z) = 1 / (1 + exp(-z)) = SMALL /
+ * (SMALL + e): nothing overflows, and the last product alone may be subnormal. */
+FL_INLINE vec gated(vec x, vec bounded, vec z, vec slope, vec *derivative)
 {
-    vec power, m = exp_parts(-z, NULL, &power), e = exp_reduced(m, power), share = 1 / (e + SMALL), value = bounded * share * SMALL;
+    vec power, m = exp_parts(-z, NULL, &power, 0), e = exp_reduced(m, power), share = 1 / (e + SMALL),
+               value = bounded * share * SMALL;
     *derivative = share * SMALL + value * slope * (e * share);
-    return vselect(vbelow(vset(most), x), x, value);
+    return value - (bounded - x); /* in this order -0 stays -0 */
 }
 
 #define SILU_LEAST ((real)(FL_IS_F32 ? -110 : -752)) /* down from here x sigmoid(x) is 0 */
-#define SILU_MOST ((real)(FL_IS_F32 ? 30 : 50))      /* from where on it is x, and its derivative 1 */
+#define SILU_MOST ((real)(FL_IS_F32 ? 0x1.fffffep+4 : 0x1.fffffffffffffp+5))
 
 /* x sigmoid(x).
  *   float32, float64: at most 3 ULP; the derivative 3 eps times the sum of its two terms' sizes, of which one may be negative.
  * -inf: -0. +inf: +inf. */
 FL_INLINE vec vsilu(vec x, vec *derivative)
 {
-    vec bounded = vmin(vset(SILU_MOST), vmax(vset(SILU_LEAST), x));
-    return gated(x, SILU_MOST, bounded, bounded, vset(1), derivative);
+    vec above = vmax(vset(SILU_LEAST), x), bounded = vmin(vset(SILU_MOST), above);
+    return gated(above, bounded, bounded, vset(1), derivative);
 }
 
 #define GELU_TANH_LEAST ((real)(FL_IS_F32 ? -11 : -22)) /* likewise */
-#define GELU_TANH_MOST ((real)(FL_IS_F32 ? 6 : 9))
+#define GELU_TANH_MOST ((real)(FL_IS_F32 ? 0x1.fffffep+2 : 0x1.fffffffffffffp+3))
+#define GELU_TANH_FULL ((real)(FL_IS_F32 ? 30 : 50)) /* sigmoid of it is 1 */
 
 /* x (1 + tanh(u)) / 2 = x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3).
  *   float32, float64: at most 5 (1 + |u|) ULP, for so often a rounding of u counts. -inf: -0. +inf: +inf. */
 FL_INLINE vec vgelu_tanh(vec x, vec *derivative)
 {
     const real c = (real)1.5957691216057307117, cubic = (real)0.071354816272600248774; /* 2 sqrt(2 / pi), and times 0.044715 */
-    vec bounded = vmin(vset(GELU_TANH_MOST), vmax(vset(GELU_TANH_LEAST), x)), square = bounded * bounded;
-    return gated(x, GELU_TANH_MOST, bounded, bounded * (square * cubic + c), square * (3 * cubic) + c, derivative);
+    vec above = vmax(vset(GELU_TANH_LEAST), x), bounded = vmin(vset(GELU_TANH_MOST), above), square = bounded * bounded;
+    vec z = vmin(vset(GELU_TANH_FULL), bounded * (square * cubic + c));
+    return gated(above, bounded, z, square * (3 * cubic) + c, derivative);
 }
 
-/* Phi(-t) = exp(-t^2 / 2) W(t) for t up to GELU_MOST, where exp is 0; W = p(s) / (t + GELU_AT), s = (t - GELU_AT) / (t + GELU_AT).
- * Coefficients of p, the last one first. */
+/* Phi(-t) = exp(-t^2 / 2) W(t) for t up to GELU_MOST, where exp is 0; normal_ratio: W(t) SMALL for 0 <= t or NaN. Coefficients,
+ * those of the highest powers first. */
 #if FL_IS_F32
 #define GELU_MOST 14.7f
-#define GELU_AT 3.5f
-static const float normal_tail[] = {
-    0.00010988379f, 0.0004204445457f, -0.0004950033493f, -0.0031743154f, 0.006493371438f,
-    0.01740615802f, -0.1160530958f,   0.3154250654f,     -0.5655617427f, 0.7444160739f,
-};
+static const float normal_over[] = {0.004131238445f, 0.04073357012f, 0.1835324228f, 0.4386956216f, 0.500000003f};
+static const float normal_under[] = {0.01035536268f, 0.1021102301f, 0.4702555461f, 1.203736991f, 1.675276235f, 1};
+
+/* A ratio of polynomials, all of whose coefficients are positive: nothing cancels. */
+FL_INLINE vec normal_ratio(vec t)
+{
+    vec over = vset(normal_over[0] * SMALL), under = vset(normal_under[0]);
+    for (int i = 1; i < 5; i++) over = over * t + normal_over[i] * SMALL;
+    for (int i = 1; i < 6; i++) under = under * t + normal_under[i];
+    return over / under;
+}
 #else
 #define GELU_MOST 38.7
 #define GELU_AT 5
@@ -101,9 +111,9 @@ static const double normal_tail[] = {
     -0.069118638705974635583,  0.16502036617036497497,    -0.31353315667131497159,     0.49530561596997693034,
     -0.66538250289005660743,   0.7691930497500629564,
 };
-#endif
 
-/* W(t) SMALL for 0 <= t or NaN: even and odd powers apart, for one chain of them would take twice as long. */
+/* W = p(s) / (t + GELU_AT), s = (t - GELU_AT) / (t + GELU_AT): even and odd powers apart, for one chain would take twice as long.
+ */
 FL_INLINE vec normal_ratio(vec t)
 {
     const int terms = (int)(sizeof normal_tail / sizeof *normal_tail); /* an even number */
@@ -115,6 +125,7 @@ FL_INLINE vec normal_ratio(vec t)
     }
     return (odd * s + even) * share;
 }
+#endif
 
 /* x Phi(x) = x (1 + erf(x / sqrt(2))) / 2, Phi the normal distribution, as max(x, 0) - t Phi(-t), t = |x|; the derivative is
  * Phi(x) + x phi(x).
@@ -123,7 +134,7 @@ FL_INLINE vec normal_ratio(vec t)
 FL_INLINE vec vgelu(vec x, vec *derivative)
 {
     vec t = vmin(vset(GELU_MOST), vabs(x)), square = t * t, low = (real)-0.5 * vsquare_lost(t, square), w = normal_ratio(t);
-    vec power, m = exp_parts((real)-0.5 * square, &low, &power), e = exp_enlarged(m, power), tail = e * w, by_t = t * e;
+    vec power, m = exp_parts((real)-0.5 * square, &low, &power, 0), e = exp_enlarged(m, power), tail = e * w, by_t = t * e;
     *derivative = vselect(vnegative(x), tail, 1 - tail) + vcopysign(by_t, x) * (SMALL * (real)0.39894228040143267794);
     return vmax(vset((real)-0.0), x) - by_t * w;
 }
@@ -145,7 +156,7 @@ static const double erf_near[] = {
 FL_INLINE vec verf(vec x, vec *derivative)
 {
     vec a = vmin(vset(GELU_MOST * (real)0.70710678118654752440), vabs(x)), square = a * a, low = -vsquare_lost(a, square);
-    vec power, m = exp_parts(-square, &low, &power), e = exp_enlarged(m, power), near = vset(erf_near[0]);
+    vec power, m = exp_parts(-square, &low, &power, 1), e = exp_enlarged(m, power), near = vset(erf_near[0]);
     for (int i = 1; i < (int)(sizeof erf_near / sizeof *erf_near); i++) near = near * square + erf_near[i];
     *derivative = e * (SMALL * (real)1.1283791670955125739);
     vec far = 1 - 2 * e * normal_ratio(a * (real)1.4142135623730950488);

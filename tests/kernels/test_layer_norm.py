@@ -111,6 +111,16 @@ def test_a_large_mean_costs_no_digits(isa, dtype, rng, tolerance):
     check_against_the_reference(layer, normals(rng, (7, 99), dtype, 1e-2, 100.0), rng, tolerance("product", dtype))
 
 
+def test_a_row_far_from_what_its_deviations_are_taken_from(isa, dtype, rng, tolerance):
+    """The mean of a few evenly spread registers, on each instruction set: here those hold nothing but outliers."""
+    n = 60_000
+    x = normals(rng, (3, n), dtype)
+    for lanes in (2, 4, 8, 16):
+        for k in range(4):
+            x[1, k * (n - lanes) // 3 :][:lanes] = 1000
+    check_against_the_reference(LayerNorm(n, dtype=dtype), x, rng, tolerance("product", dtype))
+
+
 @cases.parametrize("shape", cases.LAYER_NORM_TEAM)
 def test_teams_agree_bit_by_bit(shape, isa, dtype, rng, alone):
     layer, x, v = made(shape[1], dtype, rng), normals(rng, shape, dtype), normals(rng, shape, dtype)
