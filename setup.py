@@ -38,6 +38,10 @@ KERNELS = sorted([*glob("csrc/kernels/**/*.c", recursive=True), *glob("csrc/shar
 KERNEL_SETTINGS, MODULE_SETTINGS = Path("build", "settings-kernels"), Path("build", "settings-modules")  # of the last build
 MACROS = [("FL_X86", "1")] if X86 else []
 SMALL = ["-fno-asynchronous-unwind-tables"]  # 80 KB of the wheel; nothing in C here is unwound
+# Kernels in which a loop stays one, whatever its body asks on the way: what would be worth a loop of its own is a constant there.
+# 30 KB of the wheel, and no benchmark slower (AVX2); with these flags others were.
+PLAIN_FLAGS = ["-fno-unswitch-loops", "-fno-split-loops"]
+PLAIN = ("images", "norm_dense", "pack", "slope", "winograd", "winograd_pack", "winograd_weights")
 # Modules with -O2: those that calls go through, and those with loops over elements. The others plan, and are smaller by -Os.
 CALLED = ("runner", "memory", "plan", "calls", "map", "softmax", "xent", "linear", "single")
 LINKED = (
@@ -122,7 +126,8 @@ class build_kernels(build_clib):
             folder = os.path.join(self.build_temp, name)
             (path,) = self.compiler.object_filenames([source], output_dir=folder)
             if self.force or outdated(path, library["obj_deps"][source]):
-                flags = [*library["cflags"], *first[name]]
+                plain = PLAIN_FLAGS if Path(source).stem in PLAIN else []
+                flags = [*library["cflags"], *first[name], *plain]
                 self.compiler.compile([source], folder, library["macros"], ["csrc"], extra_postargs=flags)
             return path
 
@@ -153,7 +158,10 @@ kernel_flags = [
     "-fno-lto",
 ]
 openmp = openmp_flags()
-changed(KERNEL_SETTINGS, shlex.join([*COMPILER, *kernel_flags, *(flag for flags in ISAS.values() for flag in flags)]) + "\n")
+changed(
+    KERNEL_SETTINGS,
+    shlex.join([*COMPILER, *kernel_flags, *PLAIN_FLAGS, *PLAIN, *(flag for flags in ISAS.values() for flag in flags)]) + "\n",
+)
 module_flags = [*common, *([] if DEBUG else ["-fno-plt"]), "-Wno-unused-function", "-Wno-unused-parameter"]
 # The wheel is compressed, and compresses strings better. Without "binding" functions are those of C modules: a sixth of each module
 # less, and no slower to call; "clinic" tells inspect their arguments.
@@ -202,7 +210,7 @@ def extension(path):
     return Extension(
         name,
         [str(Path(path).with_suffix(".c")), *(["csrc/dispatch.c"] if runner else [])],
-        depends=[*sorted(depends), str(MODULE_SETTINGS)],
+        depends=[*sorted(depends), str(MODULE_SETTINGS), *([str(KERNEL_SETTINGS)] if runner else [])],
         include_dirs=["csrc", numpy.get_include()],
         define_macros=[*MACROS, *module_macros],
         extra_compile_args=[*module_flags, *([] if called or DEBUG else ["-Os"]), *team],
