@@ -198,7 +198,7 @@ FL_INLINE void rows_first(const block_of_c *t)
                 if (t->finish_now) {
                     if (after->update || after->accumulate) prefetch_rows(job->c, job->ldc, t->i0 + i, here, t->j0 + j, wide);
                     if (after->residual) prefetch_rows(after->residual, job->ldc, t->i0 + i, here, t->j0 + j, wide);
-                    if (after->of) prefetch_rows(after->of, job->ldc, t->i0 + i, here, t->j0 + j, wide);
+                    if (after->of) prefetch_rows(after->of, job->ldc, of_row(after, t->i0 + i), here, t->j0 + j, wide);
                 }
                 tiles_of(cj, t->ldc, ai, row, step, t->b + p * ldb + j / TILE_COLS * t->panel, ldb, t->panel, k, here, wide, add,
                          i > 0         ? 0

@@ -63,7 +63,7 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c, fl_int ldc, const rea
         row.c = c + at;
         row.sums = sums + q * lds;
         row.residual = e->residual ? (const real *)e->residual + at : NULL;
-        if (derivative != FL_IDENTITY) row.of = (const real *)e->of + at;
+        if (derivative != FL_IDENTITY) row.of = (const real *)e->of + of_row(e, i + q) * ldc + j;
         if (row.by_row) row.row_bias = vset(bias[i + q]);
         for (; FINISH_WIDE == 2 && v + 2 * VL <= cols; v += 2 * VL) {
             const vec first = finish_vector(&row, v, 0, activation, derivative);

@@ -117,10 +117,8 @@ class Jacobian:
 
     def _units(self):
         """(q, *y.shape): for each output, a 1 there in all samples."""
-        m, q = len(self.y), math.prod(self.y.shape[1:])
-        units = np.zeros((q, m, q), self.y.dtype)
-        units[np.arange(q), :, np.arange(q)] = 1
-        return units.reshape(q, *self.y.shape)
+        q = math.prod(self.y.shape[1:])
+        return units(range(q), q, self.y)
 
     def _factors(self, V, wrt):
         """The Jacobian of <v, y> of each sample for each of V (q, *y.shape) as `factors.Factor`s."""
@@ -190,12 +188,14 @@ class Jacobian:
         if name != "x":
             return self._parameter_blocks(name, outputs, inputs)
         if inputs < outputs:
-            units = np.broadcast_to(np.eye(inputs, dtype=self.y.dtype)[:, None], (inputs, m, inputs))
-            found = self.mv_many(x=units.reshape(inputs, *shape)).reshape(inputs, m, outputs)
-            return found.transpose(1, 2, 0)
-        units = np.broadcast_to(np.eye(outputs, dtype=self.y.dtype)[:, None], (outputs, m, outputs))
-        found = self.tmv_many(units.reshape(outputs, *self.y.shape), "x")["x"].reshape(outputs, m, inputs)
-        return found.swapaxes(0, 1)
+            return self._of_units("mv", inputs).reshape(inputs, m, outputs).transpose(1, 2, 0)
+        return self._of_units("tmv", outputs).reshape(outputs, m, inputs).swapaxes(0, 1)
+
+    def _of_units(self, method, n):
+        """`mv_many` or `tmv_many` by x of unit vectors, one for each of the n numbers of a sample of x or y."""
+        if method == "mv":
+            return self._mv_many({"x": units(range(n), n, self.x)}, n)
+        return self._tmv_many(units(range(n), n, self.y), ("x",))["x"]
 
     def _parameter_blocks(self, name, outputs, inputs):
         found = np.empty((len(self.y), outputs, inputs), self.y.dtype)
@@ -361,9 +361,18 @@ class Held:
         return type(None), ()
 
 
+def units(which, n, like, plan=None):
+    """(len(which), *like.shape): for each of these numbers of a sample, of n, a 1 there in all samples. plan: in which it lives."""
+    shape = len(which), len(like), n
+    found = np.zeros(shape, like.dtype) if plan is None else plan.empty(*shape)
+    found[...] = np.eye(n, dtype=like.dtype)[which, None]
+    return found.reshape(len(which), *like.shape)
+
+
 def chunks(k, n_bytes):
     """Slices of k directions that are planned together, few enough for memory and caches: one takes about n_bytes."""
     size = min(max(MANY_BYTES // max(n_bytes, 1), 1), MOST_DIRECTIONS)
+    size = math.ceil(k / math.ceil(k / size)) if k else size  # all about as many
     return [slice(i, min(i + size, k)) for i in range(0, k, size)]
 
 
@@ -424,9 +433,8 @@ class PlannedJacobian(Jacobian):
         found = Plan(self.y.dtype.num).empty(k, *self.y.shape)
 
         def add(plan, *slots):
-            *given, DY = slots
-            for *along, dy in zip(*given, DY, strict=True):
-                self.layer.plan_mv(plan, self.kept, self.by_variable(dict(zip(directions, along, strict=True))), dy)
+            *given, dy = slots
+            self.layer.plan_mv_many(plan, self.kept, self.by_variable_many(dict(zip(directions, given, strict=True))), dy)
 
         for part in self._chunks(k):
             given = tuple(a[part] for a in directions.values())
@@ -443,13 +451,29 @@ class PlannedJacobian(Jacobian):
         found = {name: Plan(V.dtype.num).empty(len(V), *self.shape_of(name)) for name in wrt}
 
         def add(plan, V, *slots):
-            for v, *outs in zip(V, *slots, strict=True):
-                self.layer.plan_backward(plan, self._y, self.kept, v, self.by_variable(dict(zip(wrt, outs, strict=True))))
+            results = self.by_variable_many(dict(zip(wrt, slots, strict=True)))
+            self.layer.plan_backward_many(plan, self._y, self.kept, V, results)
 
         for part in self._chunks(len(V)):
             outs = [a[part] for a in found.values()]
             key = key_of(("tmv_many", *wrt), (V[part],), ())
             self._calls.results(key, V.dtype.num, (V[part],), [a.shape for a in outs], outs, add)
+        return found
+
+    def _of_units(self, method, n):
+        if method in self.layer._overridden:
+            return super()._of_units(method, n)
+        found = Plan(self.y.dtype.num).empty(n, *(self.y if method == "mv" else self.x).shape)
+        for part in self._chunks(n):
+
+            def add(plan, out, which=range(n)[part]):  # the vectors are the plan's
+                if method == "mv":
+                    self.layer.plan_mv_many(plan, self.kept, {"x": units(which, n, self.x, plan)}, out)
+                else:
+                    self.layer.plan_backward_many(plan, self._y, self.kept, units(which, n, self.y, plan), {"x": out})
+
+            key, out = ("units", method, part.start, part.stop, settings()), found[part]
+            self._calls.results(key, self.y.dtype.num, (), (out.shape,), (out,), add)
         return found
 
     def _chunks(self, k):
@@ -504,10 +528,7 @@ class PlannedJacobian(Jacobian):
         m, outputs, inputs = shape
 
         def add(plan, found):
-            for i, j in enumerate(part):
-                unit = plan.empty(*self.y.shape)
-                unit[...] = 0
-                unit.reshape(m, outputs)[:, j] = 1
+            for i, unit in enumerate(units(part, outputs, self.y, plan)):
                 arrays = self.by_variable_many({name: found[:, i].reshape(m, *self.shape_of(name))})
                 self.layer.plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
 

@@ -22,7 +22,7 @@ _CONTRACT = ("evaluate", "mv", "tmv", "hessian_mv", "linearize", "jacobian", "up
 _SECOND = ("plan_tangent", "plan_adjoint", "plan_curved", "plan_samples")
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape", *_SECOND)  # which jobs
 # what is said of these methods
-_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "takes_sum", "keeps_bounds")
+_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "takes_sum", "keeps_bounds", "stacks")
 _OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
 
@@ -36,6 +36,9 @@ class PlannedLayer(Layer):
                                                    derivative of `outermost`. A parameter's array that is the parameter itself takes
                                                    the optimizer's step instead (`steps`). after: the epilogue of out["x"]
         plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
+
+    and, for k directions or vectors v, whose arrays have a first axis more, `plan_mv_many`, `plan_tmv_many` and `plan_backward_many`,
+    which go through them one after the other unless the layer `stacks` them;
 
     and, for exact products with second derivatives (`Jacobian.hessian_mv`), unless these vanish where there are any:
 
@@ -52,6 +55,7 @@ class PlannedLayer(Layer):
     takes_sum : whether it takes one in which something is added to out["x"], as the other branches of `Sum` and `Concat` are.
     reshapes : whether y is x in another shape, so that a network needs no job for it.
     elementwise : whether y is `outermost` of x and nothing else, so that no job is left of plan_tmv.
+    stacks : whether plan_mv and plan_tmv by x alone take k times as many samples as were kept: k directions, one after the other.
     keeps_bounds : whether the values of y lie within the bounds of those of x and 0.
     planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
     layer of the user's own is. One that says itself which jobs there are has no attributes that can be changed, for plans are kept.
@@ -61,7 +65,7 @@ class PlannedLayer(Layer):
     """
 
     outermost = outer_alpha = None
-    takes_epilogue = takes_sum = reshapes = elementwise = keeps_bounds = False
+    takes_epilogue = takes_sum = reshapes = elementwise = keeps_bounds = stacks = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
     _settings, _overridden, _own_methods, _plans_itself, _unseeded = (), frozenset(), frozenset(), False, None
@@ -209,6 +213,32 @@ class PlannedLayer(Layer):
             multiply(plan, v, g, outer)
             v = g
         self.plan_tmv(plan, kept, v, out)
+
+    def plan_mv_many(self, plan, kept, directions, dy):
+        if self.stacks and directions.keys() == {"x"}:
+            self.plan_mv(plan, kept, {"x": stacked(directions["x"])}, stacked(dy))
+            return
+        for i, out in enumerate(dy):
+            self.plan_mv(plan, kept, {name: a[i] for name, a in directions.items()}, out)
+
+    def plan_tmv_many(self, plan, kept, v, out, after=None):
+        if self.stacks and "x" in out:
+            self.plan_tmv(plan, kept, stacked(v), {"x": stacked(out["x"])}, after)
+            out, after = {name: a for name, a in out.items() if name != "x"}, None
+        for i, own in enumerate(v if out else ()):
+            plan_transposed(plan, self, kept, own, {name: a[i] for name, a in out.items()}, after)
+
+    def plan_backward_many(self, plan, y, kept, v, out):
+        if self._plans_itself:
+            for i, own in enumerate(v):
+                self.plan_backward(plan, y, kept, own, {name: a[i] for name, a in out.items()})
+            return
+        outer = self.outer_derivative(y, kept)
+        if out and outer is not None:
+            g = plan.empty(*v.shape)
+            multiply(plan, v, g, outer)
+            v = g
+        self.plan_tmv_many(plan, kept, v, out)
 
     def outer_derivative(self, y, kept):
         """The epilogue that multiplies by the derivative of `outermost`; None where there is nothing to multiply by. The derivative
@@ -422,7 +452,13 @@ def computed(dtype, shape, add):
 
 
 def multiply(plan, v, out, after=None):
-    """out = v and the epilogue, which may add and have a derivative. Arrays of one size in whatever shapes; out may be v."""
+    """out = v and the epilogue, which may add and have a derivative. Arrays of one size in whatever shapes; out may be v. What the
+    derivative is taken from may be smaller: it is then the same for each of several arrays v, one after the other."""
+    if after is not None and after.of is not None and 0 < after.of.size < v.size:
+        size = after.of.size
+        for part, to in zip(v.reshape(-1, size), out.reshape(-1, size), strict=True):
+            multiply(plan, part, to, after)
+        return
     row = 1, v.size
     v, out, after = v.reshape(row), out.reshape(row), reshaped(after, row)
     if adds(after):
@@ -444,6 +480,19 @@ def plan_transposed(plan, layer, kept, v, out, after=None):
         dx = plan.empty(*out["x"].shape) if adds(after) else out["x"]
         layer.plan_tmv(plan, kept, v, out | {"x": dx})
         multiply(plan, dx, out["x"], after)
+
+
+def stacked(a):
+    """(k, m, ...) as k m samples: a view."""
+    return a.reshape(a.shape[0] * a.shape[1], *a.shape[2:])
+
+
+def plan_transposed_many(plan, layer, kept, v, out, after=None):
+    """The same for `plan_tmv_many`; of after there is at most a derivative."""
+    if layer.elementwise:
+        multiply(plan, v, out["x"], after)
+    else:
+        layer.plan_tmv_many(plan, kept, v, out, after)
 
 
 def adds(after):
