@@ -344,6 +344,7 @@ class Point(NamedTuple):
     y: np.ndarray
     kept: object
     calls: Calls
+    n_bytes: int  # `value_bytes`
 
 
 class Held:
@@ -369,6 +370,11 @@ def units(which, n, like, plan=None):
     return found.reshape(len(which), *like.shape)
 
 
+def value_bytes(layer, x):
+    """The bytes of a layer's values for samples x."""
+    return len(x) * layer._kept_values(x.shape[1:]) * x.itemsize
+
+
 def chunks(k, n_bytes):
     """Slices of k directions that are planned together, few enough for memory and caches: one takes about n_bytes."""
     size = min(max(MANY_BYTES // max(n_bytes, 1), 1), MOST_DIRECTIONS)
@@ -381,7 +387,7 @@ class PlannedJacobian(Jacobian):
 
     def __init__(self, layer, x, y, kept):
         super().__init__(layer, x, y, kept)
-        self._calls, self._y = Calls(), y
+        self._calls, self._y, self._n_bytes = Calls(), y, None
 
     def mv(self, *, out=None, **directions):
         found = self._calls.call(("mv", tuple(directions), settings()), directions.values(), (out,))
@@ -477,7 +483,7 @@ class PlannedJacobian(Jacobian):
         return found
 
     def _chunks(self, k):
-        return chunks(k, len(self.y) * self.layer._kept_values(self.x.shape[1:]) * self.y.itemsize)
+        return chunks(k, value_bytes(self.layer, self.x) if self._n_bytes is None else self._n_bytes)
 
     def _per_sample(self, v, wrt):
         if not self._plans_samples(wrt):

@@ -14,7 +14,7 @@ from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .._kernels.sum import add
 from .base import Layer
-from .jacobian import Held, PlannedJacobian, Point
+from .jacobian import Held, PlannedJacobian, Point, value_bytes
 from .parameters import Parameters, Unseeded, check_params, make
 from .registry import NO_SETTINGS
 
@@ -397,9 +397,11 @@ class PlannedLayer(Layer):
             if isinstance(jac, PlannedJacobian):
                 y.flags.writeable = False  # the activation's derivative is taken from it
             return y, jac
-        layer, x = self.prepared(x)
-        key = key_of("point", (x,), ())
-        plan = layer._calls.find(key) or layer._plan_point(key, x)
+        layer, plan = self, self._calls.find(key_of("point", (x,), ()))
+        if plan is None:
+            layer, x = self.prepared(x)
+            key = key_of("point", (x,), ())
+            plan = layer._calls.find(key) or layer._plan_point(key, x)
         at = plan.state
         at.layer._copy_from(layer)
         np.copyto(at.x, x)
@@ -408,7 +410,7 @@ class PlannedLayer(Layer):
         np.copyto(y, at.y)
         y.flags.writeable = False
         jac = at.layer.jacobian(x, y, at.kept)
-        vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan))
+        vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan), _n_bytes=at.n_bytes)
         return y, jac
 
     def _plan_point(self, key, x):
@@ -417,7 +419,8 @@ class PlannedLayer(Layer):
         layer = self._bound_to(np.empty(self.n_params, x.dtype), own=True)
         x = plan.empty(*x.shape)
         y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
-        plan.state = Point(layer, x, y, layer.plan_forward(plan, x, y), Calls(self._calls.most, self._calls.n_bytes))
+        calls, n_bytes = Calls(self._calls.most, self._calls.n_bytes), value_bytes(layer, x)
+        plan.state = Point(layer, x, y, layer.plan_forward(plan, x, y), calls, n_bytes)
         plan.key = key
         return plan
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .._kernels.calls import Calls, key_of, same
+from .._kernels.calls import Calls, key_of, same, settings
 from .._kernels.plan import Plan
 from ..layers.jacobian import Held, chunks
 from ..layers.parameters import views
@@ -85,6 +85,9 @@ class _Planned:
 
     def product(self, exact, V):
         """The products (k, n) with the rows of V (k, n)."""
+        found = self.at.calls.call(("product", exact, len(V), settings()), (V,))
+        if found is not None:
+            return found[0]
         at = self.at
         _, _, y, *weight = at.inputs
 
@@ -104,8 +107,8 @@ class _Planned:
 
         found = Plan(V.dtype.num).empty(*V.shape)
         for part in chunks(len(V), self.n_bytes):
-            key, given, out = ("product", exact), (V[part],), found[part]
-            at.calls.results(key_of(key, given, ()), V.dtype.num, given, (out.shape,), (out,), add)
+            key, out = ("product", exact, len(found[part]), settings()), found[part]
+            at.calls.results(key, V.dtype.num, (V[part],), (out.shape,), (out,), add)
         return found
 
 
