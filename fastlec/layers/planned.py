@@ -37,8 +37,8 @@ class PlannedLayer(Layer):
                                                    the optimizer's step instead (`steps`). after: the epilogue of out["x"]
         plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
 
-    and, for k directions or vectors v, whose arrays have a first axis more, `plan_mv_many`, `plan_tmv_many` and `plan_backward_many`,
-    which go through them one after the other unless the layer `stacks` them;
+    and, for k directions or vectors v, whose arrays have one axis more, the first, `plan_mv_many`, `plan_tmv_many` and
+    `plan_backward_many`, which go through them one after the other unless the layer `stacks` them;
 
     and, for exact products with second derivatives (`Jacobian.hessian_mv`), unless these vanish where there are any:
 

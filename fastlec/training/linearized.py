@@ -159,13 +159,11 @@ class Linearized:
         self.theta.flags.writeable = False
         X, y, weight = f._select(batch)
         self._parts, self.value, kept = [], 0.0, 0
-        for i in range(0, len(X), f._part):
-            part = slice(i, i + f._part)
-            inputs = (self.theta, X[part], y[part], *(() if weight is None else (weight[part],)))
+        for part, inputs in f._parts_of(self.theta, X, y, weight):
             share, point = len(inputs[1]) / len(X), f._part_at(inputs)
             self.value += share * point.value
             kept += point.n_bytes
-            self._parts.append((share, inputs, point if kept <= KEPT_BYTES or not i else None))
+            self._parts.append((share, inputs, point if kept <= KEPT_BYTES or not part.start else None))
         self.value += sum(penalty.value(self.theta) for penalty in f._penalties)
 
     @functools.cached_property
