@@ -25,7 +25,7 @@ vec FL_ENTRY(derivative_apart)(vec kept, vec alpha, int number)
 }
 
 /* Registers side by side: of activations two of 16 hide each other's waits, and spill little. */
-#define FINISH_WIDE(derivative) (REGISTERS > 16 || (derivative) != FL_IDENTITY ? 1 : 2)
+#define FINISH_WIDE(activation) (REGISTERS > 16 || (activation) == FL_IDENTITY ? 1 : 2)
 
 /* What follows the sums in a row of C, from its column j on; NULL: nothing of that kind. */
 typedef struct {
@@ -67,14 +67,21 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c, fl_int ldc, const rea
         row.residual = e->residual ? (const real *)e->residual + at : NULL;
         if (derivative != FL_IDENTITY) row.of = (const real *)e->of + of_row(e, i + q) * ldc + j;
         if (row.by_row) row.row_bias = vset(bias[i + q]);
-        for (; FINISH_WIDE(derivative) == 2 && v + 2 * VL <= cols; v += 2 * VL) {
+        if (FINISH_WIDE(activation) == 1) {
+            for (; v + VL <= cols; v += VL) vstore(row.c + v, finish_vector(&row, v, 0, activation, derivative, adds));
+            if (v < cols) vstore_n(row.c + v, finish_vector(&row, v, cols - v, activation, derivative, adds), cols - v);
+            continue;
+        }
+        for (; v + 2 * VL <= cols; v += 2 * VL) {
             const vec first = finish_vector(&row, v, 0, activation, derivative, adds);
             const vec second = finish_vector(&row, v + VL, 0, activation, derivative, adds);
             vstore(row.c + v, first);
             vstore(row.c + v + VL, second);
         }
-        for (; v + VL <= cols; v += VL) vstore(row.c + v, finish_vector(&row, v, 0, activation, derivative, adds));
-        if (v < cols) vstore_n(row.c + v, finish_vector(&row, v, cols - v, activation, derivative, adds), cols - v);
+        for (; v < cols; v += VL) {
+            const fl_int left = fl_min(cols - v, VL);
+            vstore_n(row.c + v, finish_vector(&row, v, left, activation, derivative, adds), left);
+        }
     }
 }
 
