@@ -124,6 +124,8 @@ def common_dtype(**arrays):
 
 def plain(a, dtype=None, name="x"):
     """An ndarray in C order of float32 or float64, the same memory where it can be."""
+    if is_plain(a) and a.dtype is dtype:
+        return a  # the common case, quickly
     a = np.require(a, dtype or float_dtype(a.dtype, name), ["C", "A"])
     return a.view(np.ndarray) if type(a) is not np.ndarray else a
 

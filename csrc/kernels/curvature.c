@@ -85,14 +85,16 @@ void FL_ENTRY(curve_softmax)(const fl_job *head, fl_int block, void *scratch)
         const real *x = (const real *)job->x + i * n, *u = (const real *)job->u + i * n;
         real *out = (real *)job->out + i * n, most = x[0];
         double factor = job->scale * (job->weight ? job->weight[i] : 1), targets = 0;
-        vec sum = vset(0), product = vset(0);
+        vec sum = vset(0), product = vset(0), e = vset(0);
         for (fl_int j = 1; j < n; j++) most = x[j] > most ? x[j] : most;
         for (fl_int j = 0; j < n; j += VL) {
             const fl_int left = fl_min(n - j, VL);
-            const vec e = vexp(vload_n(x + j, left, -REAL_INF) - vset(most));
+            const vec a = vload_n(x + j, left, -REAL_INF);
+            const vmask none = vequal(a, vset(-REAL_INF)); /* where exp would underflow, which takes AVX-512 some 200 cycles */
+            e = vselect(none, vset(0), vexp(vselect(none, vset(most), a) - vset(most)));
             sum += e;
             product += e * vload_n(u + j, left, 0);
-            vstore_n(out + j, e, left);
+            if (n > VL) vstore_n(out + j, e, left);
         }
         const real total = vsum(sum), mean = vsum(product) / total;
         if (job->targets) {
@@ -100,7 +102,11 @@ void FL_ENTRY(curve_softmax)(const fl_job *head, fl_int block, void *scratch)
             for (fl_int j = 0; j < n; j++) targets += (double)t[j];
             factor *= job->share * targets + job->floor;
         }
-        for (fl_int j = 0; j < n; j++) out[j] = (real)(factor / (double)total) * (out[j] * (u[j] - mean));
+        for (fl_int j = 0; j < n; j += VL) {
+            const fl_int left = fl_min(n - j, VL);
+            if (n > VL) e = vload_n(out + j, left, 0);
+            vstore_n(out + j, vset((real)(factor / (double)total)) * (e * (vload_n(u + j, left, 0) - vset(mean))), left);
+        }
     }
 }
 

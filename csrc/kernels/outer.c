@@ -3,10 +3,15 @@
 #include "shared/blocks.h"
 #include "simd/simd.h"
 
+/* The sum of x_j^2 in double, as 16 sums: one alone would be a chain of n additions. */
 static double squares(const real *x, fl_int n)
 {
-    double sum = 0;
-    for (fl_int j = 0; j < n; j++) sum += (double)x[j] * (double)x[j];
+    double sums[16] = {0}, sum = 0;
+    fl_int j = 0;
+    for (; j + 16 <= n; j += 16)
+        for (int q = 0; q < 16; q++) sums[q] += (double)x[j + q] * (double)x[j + q];
+    for (; j < n; j++) sum += (double)x[j] * (double)x[j];
+    for (int q = 0; q < 16; q++) sum += sums[q];
     return sum;
 }
 

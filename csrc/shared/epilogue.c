@@ -24,7 +24,8 @@ vec FL_ENTRY(derivative_apart)(vec kept, vec alpha, int number)
     }
 }
 
-#define FINISH_WIDE (REGISTERS > 16 ? 1 : 2) /* registers side by side: two of 16 hide each other's waits, and spill little */
+/* Registers side by side: of activations two of 16 hide each other's waits, and spill little. */
+#define FINISH_WIDE(activation) (REGISTERS > 16 || (activation) == FL_IDENTITY ? 1 : 2)
 
 /* What follows the sums in a row of C, from its column j on; NULL: nothing of that kind. */
 typedef struct {
@@ -36,23 +37,24 @@ typedef struct {
 } finish_row;
 
 /* A register of a row from column v on, or the first `left` of it, if that is not 0. */
-FL_INLINE vec finish_vector(const finish_row *row, fl_int v, const fl_int left, const int activation, const int derivative)
+FL_INLINE vec finish_vector(const finish_row *row, fl_int v, const fl_int left, const int activation, const int derivative,
+                            const int adds)
 {
 #define LOAD(p) (left ? vload_n((p) + v, left, 0) : vload((p) + v))
     vec x = LOAD(row->sums);
-    if (row->accumulate) x += LOAD(row->c);
-    if (row->bias) x += LOAD(row->bias);
-    if (row->by_row) x += row->row_bias;
+    if (adds && row->accumulate) x += LOAD(row->c);
+    if (adds && row->bias) x += LOAD(row->bias);
+    if (adds && row->by_row) x += row->row_bias;
     x = activate(x, &row->s, activation);
-    if (row->residual) x += LOAD(row->residual);
+    if (adds && row->residual) x += LOAD(row->residual);
     if (derivative != FL_IDENTITY) x *= activation_derivative(LOAD(row->of), &row->s, derivative);
     return x;
 #undef LOAD
 }
 
-/* activation and derivative are constants at every call. */
+/* activation, derivative and adds, whether anything is added to the sums, are constants at every call. */
 FL_INLINE void finish_range(const fl_epilogue *e, real *c, fl_int ldc, const real *sums, fl_int lds, fl_int i, fl_int rows,
-                            fl_int j, fl_int cols, const int activation, const int derivative)
+                            fl_int j, fl_int cols, const int activation, const int derivative, const int adds)
 {
     const real *bias = e->bias;
     finish_row row = {
@@ -63,17 +65,22 @@ FL_INLINE void finish_range(const fl_epilogue *e, real *c, fl_int ldc, const rea
         row.c = c + at;
         row.sums = sums + q * lds;
         row.residual = e->residual ? (const real *)e->residual + at : NULL;
-        if (derivative != FL_IDENTITY) row.of = (const real *)e->of + at;
+        if (derivative != FL_IDENTITY) row.of = (const real *)e->of + of_row(e, i + q) * ldc + j;
         if (row.by_row) row.row_bias = vset(bias[i + q]);
-        for (; FINISH_WIDE == 2 && v + 2 * VL <= cols; v += 2 * VL) {
-            const vec first = finish_vector(&row, v, 0, activation, derivative);
-            const vec second = finish_vector(&row, v + VL, 0, activation, derivative);
+        if (FINISH_WIDE(activation) == 1) {
+            for (; v + VL <= cols; v += VL) vstore(row.c + v, finish_vector(&row, v, 0, activation, derivative, adds));
+            if (v < cols) vstore_n(row.c + v, finish_vector(&row, v, cols - v, activation, derivative, adds), cols - v);
+            continue;
+        }
+        for (; v + 2 * VL <= cols; v += 2 * VL) {
+            const vec first = finish_vector(&row, v, 0, activation, derivative, adds);
+            const vec second = finish_vector(&row, v + VL, 0, activation, derivative, adds);
             vstore(row.c + v, first);
             vstore(row.c + v + VL, second);
         }
         for (; v < cols; v += VL) {
             const fl_int left = fl_min(cols - v, VL);
-            vstore_n(row.c + v, finish_vector(&row, v, left, activation, derivative), left);
+            vstore_n(row.c + v, finish_vector(&row, v, left, activation, derivative, adds), left);
         }
     }
 }
@@ -91,9 +98,11 @@ FL_INTERLEAVED void FL_ENTRY(finish)(const fl_epilogue *e, void *c, fl_int ldc, 
         for (fl_int at = i * ldc + j; at < (i + rows) * ldc; at += ldc)
             memcpy((real *)e->z + at, (const real *)c + at, (size_t)cols * sizeof(real));
         FL_ENTRY(finish)(&rest, c, ldc, (const real *)c + i * ldc + j, ldc, i, rows, j, cols);
-    } else if (e->of)
-        FL_WITH_ACTIVATION(e->derivative, finish_range(e, c, ldc, sums, lds, i, rows, j, cols, FL_IDENTITY, activation))
-    else FL_WITH_ACTIVATION(e->activation, finish_range(e, c, ldc, sums, lds, i, rows, j, cols, activation, FL_IDENTITY))
+    } else if (e->of && !e->accumulate && !e->bias && !e->residual)
+        FL_WITH_ACTIVATION(e->derivative, finish_range(e, c, ldc, sums, lds, i, rows, j, cols, FL_IDENTITY, activation, 0))
+    else if (e->of)
+        FL_WITH_ACTIVATION(e->derivative, finish_range(e, c, ldc, sums, lds, i, rows, j, cols, FL_IDENTITY, activation, 1))
+    else FL_WITH_ACTIVATION(e->activation, finish_range(e, c, ldc, sums, lds, i, rows, j, cols, activation, FL_IDENTITY, 1))
 }
 
 void FL_ENTRY(finish_planes)(const fl_epilogue *e, void *y, fl_int size, fl_int i, fl_int rows, fl_int j, fl_int cols)

@@ -13,6 +13,7 @@ typedef struct {
     const void *bias; /* one for each column of C, or each channel of images; by_row: each row of C, in `finish` */
     const void *residual;
     const void *of; /* what the derivative follows from: y = derivative(.), or its argument (activations.def) */
+    fl_int of_rows; /* of matrices: that many rows, over and over; 0: as many as C has */
     void *z;
     int accumulate; /* [C] */
     int by_row;

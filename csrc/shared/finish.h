@@ -14,6 +14,9 @@ FL_INLINE int epilogue_follows(const fl_epilogue *e)
 /* Whether anything follows sums that began with the bias, as those of convolutions do, accumulation aside. */
 FL_INLINE int epilogue_follows_bias(const fl_epilogue *e) { return e->residual || e->of || e->z || e->activation != FL_IDENTITY; }
 
+/* The row of `of` for row i of C. */
+FL_INLINE fl_int of_row(const fl_epilogue *e, fl_int i) { return e->of_rows ? i % e->of_rows : i; }
+
 /* Finishes the rectangle of C, rows x cols at (i, j), row stride ldc, from the sums, which may be C's own rectangle. */
 void FL_ENTRY(finish)(const fl_epilogue *e, void *c, fl_int ldc, const real *sums, fl_int lds, fl_int i, fl_int rows, fl_int j,
                       fl_int cols);

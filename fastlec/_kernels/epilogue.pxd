@@ -1,7 +1,7 @@
 # What follows a kernel's sums, for the modules that plan such kernels.
 cimport numpy as cnp
 
-from fastlec._kernels.fl cimport fl_epilogue
+from fastlec._kernels.fl cimport fl_epilogue, fl_int
 from fastlec._kernels.plan cimport Plan
 
 cdef enum:              # parts of an epilogue
@@ -12,6 +12,7 @@ cdef enum:              # parts of an epilogue
     DERIVATIVE = 16
     UPDATE = 32
     Z = 64
+    REPEATED_OF = 128       # of a kernel: `of` may have fewer rows than the output
 
 
 cdef class Epilogue:
@@ -24,6 +25,7 @@ cdef class Epilogue:
     cpdef Epilogue part(self, object index, tuple shape)
     cdef Epilogue rows(self, object index, tuple shape, object channels)
     cdef int point(self, Plan plan, fl_epilogue *e) except -1
+    cdef fl_int of_rows(self, fl_int m) noexcept
     cdef double work(self) noexcept
 
 

@@ -36,9 +36,10 @@ cdef class Epilogue:
 
     bias : one number for each column of c, or each channel of images; by_row : for each row of c. residual, of, z : arrays of
     c's shape; z takes z. accumulate : whether c itself is added, as it was before. derivative : an activation, whose derivative is
-    taken from `of`, its value or, for those in KEEP_Z, its argument; then there are no activation and no z. update : c are
-    parameters and the sums their gradient: c takes the optimizer's step of the plan. alpha : the parameter of the activation, or of
-    the derivative, by default as in FL_ALPHA.
+    taken from `of`, its value or, for those in KEEP_Z, its argument; then there are no activation and no z. Where the kernel allows
+    it, `of` may have the shape of the first rows of c alone, and these are taken over and over. update : c are parameters and the
+    sums their gradient: c takes the optimizer's step of the plan. alpha : the parameter of the activation, or of the derivative, by
+    default as in FL_ALPHA.
     """
 
     def __cinit__(self, cnp.ndarray bias=None, int activation=FL_IDENTITY, cnp.ndarray residual=None, bint accumulate=False,
@@ -87,9 +88,19 @@ cdef class Epilogue:
         e.update = &plan.rule if self.update else NULL
         return 0
 
+    cdef fl_int of_rows(self, fl_int m) noexcept:
+        """The rows of `of` where they are fewer than m, else 0."""
+        return 0 if self.of is None or cnp.PyArray_DIM(self.of, 0) == m else cnp.PyArray_DIM(self.of, 0)
+
     cdef double work(self) noexcept:
         """Nanoseconds for each element of c."""
         return 0.3 if self.activation == FL_IDENTITY else 1
+
+
+cdef bint repeats(cnp.ndarray of, cnp.ndarray out):
+    """Whether the rows of `of`, over and over, are as many as those of out."""
+    return ((<object>of).shape[1:] == (<object>out).shape[1:] and cnp.PyArray_DIM(of, 0) > 0
+            and cnp.PyArray_DIM(out, 0) % cnp.PyArray_DIM(of, 0) == 0)
 
 
 cdef Epilogue NOTHING = Epilogue()
@@ -108,7 +119,8 @@ cdef Epilogue checked(Epilogue after, Plan plan, str kernel, cnp.ndarray out, in
     for a, name in ((after.residual, "residual"), (after.of, "of"), (after.z, "z")):
         if a is not None:
             plan.check(a, name, cnp.PyArray_NDIM(out))
-            if (<object>a).shape != (<object>out).shape:
+            repeated = allowed & REPEATED_OF and a is after.of and repeats(a, out)
+            if (<object>a).shape != (<object>out).shape and not repeated:
                 raise ValueError(f"{name} has shape {(<object>a).shape}; expected {(<object>out).shape}")
     if after.bias is not None:
         plan.check(after.bias, "bias", 1)

@@ -74,6 +74,7 @@ cdef extern from "shared/epilogue.h" nogil:
         const void *bias
         const void *residual
         const void *of
+        fl_int of_rows
         void *z
         int accumulate, by_row, activation, derivative
         double alpha

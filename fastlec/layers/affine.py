@@ -147,6 +147,7 @@ class Dense(Affine):
     """
 
     _map = Matrix()
+    stacks = True
 
     def __init__(self, n_in, n_out, activation="tanh", bias=True, *, dtype=np.float64, rng=None):
         self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)

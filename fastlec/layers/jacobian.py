@@ -117,10 +117,8 @@ class Jacobian:
 
     def _units(self):
         """(q, *y.shape): for each output, a 1 there in all samples."""
-        m, q = len(self.y), math.prod(self.y.shape[1:])
-        units = np.zeros((q, m, q), self.y.dtype)
-        units[np.arange(q), :, np.arange(q)] = 1
-        return units.reshape(q, *self.y.shape)
+        q = math.prod(self.y.shape[1:])
+        return units(range(q), q, self.y)
 
     def _factors(self, V, wrt):
         """The Jacobian of <v, y> of each sample for each of V (q, *y.shape) as `factors.Factor`s."""
@@ -190,12 +188,14 @@ class Jacobian:
         if name != "x":
             return self._parameter_blocks(name, outputs, inputs)
         if inputs < outputs:
-            units = np.broadcast_to(np.eye(inputs, dtype=self.y.dtype)[:, None], (inputs, m, inputs))
-            found = self.mv_many(x=units.reshape(inputs, *shape)).reshape(inputs, m, outputs)
-            return found.transpose(1, 2, 0)
-        units = np.broadcast_to(np.eye(outputs, dtype=self.y.dtype)[:, None], (outputs, m, outputs))
-        found = self.tmv_many(units.reshape(outputs, *self.y.shape), "x")["x"].reshape(outputs, m, inputs)
-        return found.swapaxes(0, 1)
+            return self._of_units("mv", inputs).reshape(inputs, m, outputs).transpose(1, 2, 0)
+        return self._of_units("tmv", outputs).reshape(outputs, m, inputs).swapaxes(0, 1)
+
+    def _of_units(self, method, n):
+        """`mv_many` or `tmv_many` by x of unit vectors, one for each of the n numbers of a sample of x or y."""
+        if method == "mv":
+            return self._mv_many({"x": units(range(n), n, self.x)}, n)
+        return self._tmv_many(units(range(n), n, self.y), ("x",))["x"]
 
     def _parameter_blocks(self, name, outputs, inputs):
         found = np.empty((len(self.y), outputs, inputs), self.y.dtype)
@@ -344,6 +344,7 @@ class Point(NamedTuple):
     y: np.ndarray
     kept: object
     calls: Calls
+    n_bytes: int  # `value_bytes`
 
 
 class Held:
@@ -361,9 +362,23 @@ class Held:
         return type(None), ()
 
 
+def units(which, n, like, plan=None):
+    """(len(which), *like.shape): for each of these numbers of a sample, of n, a 1 there in all samples. plan: in which it lives."""
+    shape = len(which), len(like), n
+    found = np.zeros(shape, like.dtype) if plan is None else plan.empty(*shape)
+    found[...] = np.eye(n, dtype=like.dtype)[which, None]
+    return found.reshape(len(which), *like.shape)
+
+
+def value_bytes(layer, x):
+    """The bytes of a layer's values for samples x."""
+    return len(x) * layer._kept_values(x.shape[1:]) * x.itemsize
+
+
 def chunks(k, n_bytes):
     """Slices of k directions that are planned together, few enough for memory and caches: one takes about n_bytes."""
     size = min(max(MANY_BYTES // max(n_bytes, 1), 1), MOST_DIRECTIONS)
+    size = math.ceil(k / math.ceil(k / size)) if k else size  # all about as many
     return [slice(i, min(i + size, k)) for i in range(0, k, size)]
 
 
@@ -372,7 +387,7 @@ class PlannedJacobian(Jacobian):
 
     def __init__(self, layer, x, y, kept):
         super().__init__(layer, x, y, kept)
-        self._calls, self._y = Calls(), y
+        self._calls, self._y, self._n_bytes = Calls(), y, None
 
     def mv(self, *, out=None, **directions):
         found = self._calls.call(("mv", tuple(directions), settings()), directions.values(), (out,))
@@ -424,9 +439,8 @@ class PlannedJacobian(Jacobian):
         found = Plan(self.y.dtype.num).empty(k, *self.y.shape)
 
         def add(plan, *slots):
-            *given, DY = slots
-            for *along, dy in zip(*given, DY, strict=True):
-                self.layer.plan_mv(plan, self.kept, self.by_variable(dict(zip(directions, along, strict=True))), dy)
+            *given, dy = slots
+            self.layer.plan_mv_many(plan, self.kept, self.by_variable_many(dict(zip(directions, given, strict=True))), dy)
 
         for part in self._chunks(k):
             given = tuple(a[part] for a in directions.values())
@@ -443,8 +457,8 @@ class PlannedJacobian(Jacobian):
         found = {name: Plan(V.dtype.num).empty(len(V), *self.shape_of(name)) for name in wrt}
 
         def add(plan, V, *slots):
-            for v, *outs in zip(V, *slots, strict=True):
-                self.layer.plan_backward(plan, self._y, self.kept, v, self.by_variable(dict(zip(wrt, outs, strict=True))))
+            results = self.by_variable_many(dict(zip(wrt, slots, strict=True)))
+            self.layer.plan_backward_many(plan, self._y, self.kept, V, results)
 
         for part in self._chunks(len(V)):
             outs = [a[part] for a in found.values()]
@@ -452,8 +466,27 @@ class PlannedJacobian(Jacobian):
             self._calls.results(key, V.dtype.num, (V[part],), [a.shape for a in outs], outs, add)
         return found
 
+    def _of_units(self, method, n):
+        if method in self.layer._overridden:
+            return super()._of_units(method, n)
+        found = self._calls.call(("units", method, 0, n, settings()), ())
+        if found is not None:
+            return found[0]
+        found = Plan(self.y.dtype.num).empty(n, *(self.y if method == "mv" else self.x).shape)
+        for part in self._chunks(n):
+
+            def add(plan, out, which=range(n)[part]):  # the vectors are the plan's
+                if method == "mv":
+                    self.layer.plan_mv_many(plan, self.kept, {"x": units(which, n, self.x, plan)}, out)
+                else:
+                    self.layer.plan_backward_many(plan, self._y, self.kept, units(which, n, self.y, plan), {"x": out})
+
+            key, out = ("units", method, part.start, part.stop, settings()), found[part]
+            self._calls.results(key, self.y.dtype.num, (), (out.shape,), (out,), add)
+        return found
+
     def _chunks(self, k):
-        return chunks(k, len(self.y) * self.layer._kept_values(self.x.shape[1:]) * self.y.itemsize)
+        return chunks(k, value_bytes(self.layer, self.x) if self._n_bytes is None else self._n_bytes)
 
     def _per_sample(self, v, wrt):
         if not self._plans_samples(wrt):
@@ -472,11 +505,18 @@ class PlannedJacobian(Jacobian):
     def _sample_norms(self, v, wrt):
         if not self._plans_samples(wrt) or not len(v):
             return super()._sample_norms(v, wrt)
-        shapes = self._shapes_of(wrt)
-        plan, total = Plan(v.dtype.num), np.zeros(len(v))
-        self.layer.plan_samples(plan, self._y, self.kept, v, {}, Norms(plan, shapes, total))
-        plan.run()
-        return total
+        key = "norms", wrt, settings()
+        plan = self._calls.find(key)
+        if plan is None:
+            plan, total = Plan(v.dtype.num), np.zeros(len(v))
+            own = plan.place(*v.shape)
+            self.layer.plan_samples(plan, self._y, self.kept, own, {}, Norms(plan, self._shapes_of(wrt), total))
+            plan.key, plan.state = key, total
+            plan.settle()
+        plan.call((v,))
+        found = plan.state.copy()
+        self._calls.give(plan)
+        return found
 
     def _calls_of(self, V, shapes):
         if not self._plans_samples(tuple(shapes)):
@@ -504,10 +544,7 @@ class PlannedJacobian(Jacobian):
         m, outputs, inputs = shape
 
         def add(plan, found):
-            for i, j in enumerate(part):
-                unit = plan.empty(*self.y.shape)
-                unit[...] = 0
-                unit.reshape(m, outputs)[:, j] = 1
+            for i, unit in enumerate(units(part, outputs, self.y, plan)):
                 arrays = self.by_variable_many({name: found[:, i].reshape(m, *self.shape_of(name))})
                 self.layer.plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
 

@@ -14,7 +14,7 @@ from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .._kernels.sum import add
 from .base import Layer
-from .jacobian import Held, PlannedJacobian, Point
+from .jacobian import Held, PlannedJacobian, Point, value_bytes
 from .parameters import Parameters, Unseeded, check_params, make
 from .registry import NO_SETTINGS
 
@@ -22,7 +22,7 @@ _CONTRACT = ("evaluate", "mv", "tmv", "hessian_mv", "linearize", "jacobian", "up
 _SECOND = ("plan_tangent", "plan_adjoint", "plan_curved", "plan_samples")
 _PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape", *_SECOND)  # which jobs
 # what is said of these methods
-_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "takes_sum", "keeps_bounds")
+_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "takes_sum", "keeps_bounds", "stacks")
 _OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
 
@@ -36,6 +36,9 @@ class PlannedLayer(Layer):
                                                    derivative of `outermost`. A parameter's array that is the parameter itself takes
                                                    the optimizer's step instead (`steps`). after: the epilogue of out["x"]
         plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
+
+    and, for k directions or vectors v, whose arrays have one axis more, the first, `plan_mv_many`, `plan_tmv_many` and
+    `plan_backward_many`, which go through them one after the other unless the layer `stacks` them;
 
     and, for exact products with second derivatives (`Jacobian.hessian_mv`), unless these vanish where there are any:
 
@@ -52,6 +55,7 @@ class PlannedLayer(Layer):
     takes_sum : whether it takes one in which something is added to out["x"], as the other branches of `Sum` and `Concat` are.
     reshapes : whether y is x in another shape, so that a network needs no job for it.
     elementwise : whether y is `outermost` of x and nothing else, so that no job is left of plan_tmv.
+    stacks : whether plan_mv and plan_tmv by x alone take k times as many samples as were kept: k directions, one after the other.
     keeps_bounds : whether the values of y lie within the bounds of those of x and 0.
     planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
     layer of the user's own is. One that says itself which jobs there are has no attributes that can be changed, for plans are kept.
@@ -61,7 +65,7 @@ class PlannedLayer(Layer):
     """
 
     outermost = outer_alpha = None
-    takes_epilogue = takes_sum = reshapes = elementwise = keeps_bounds = False
+    takes_epilogue = takes_sum = reshapes = elementwise = keeps_bounds = stacks = False
     planned = True
     _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
     _settings, _overridden, _own_methods, _plans_itself, _unseeded = (), frozenset(), frozenset(), False, None
@@ -209,6 +213,32 @@ class PlannedLayer(Layer):
             multiply(plan, v, g, outer)
             v = g
         self.plan_tmv(plan, kept, v, out)
+
+    def plan_mv_many(self, plan, kept, directions, dy):
+        if self.stacks and directions.keys() == {"x"}:
+            self.plan_mv(plan, kept, {"x": stacked(directions["x"])}, stacked(dy))
+            return
+        for i, out in enumerate(dy):
+            self.plan_mv(plan, kept, {name: a[i] for name, a in directions.items()}, out)
+
+    def plan_tmv_many(self, plan, kept, v, out, after=None):
+        if self.stacks and "x" in out:
+            self.plan_tmv(plan, kept, stacked(v), {"x": stacked(out["x"])}, after)
+            out, after = {name: a for name, a in out.items() if name != "x"}, None
+        for i, own in enumerate(v if out else ()):
+            plan_transposed(plan, self, kept, own, {name: a[i] for name, a in out.items()}, after)
+
+    def plan_backward_many(self, plan, y, kept, v, out):
+        if self._plans_itself:
+            for i, own in enumerate(v):
+                self.plan_backward(plan, y, kept, own, {name: a[i] for name, a in out.items()})
+            return
+        outer = self.outer_derivative(y, kept)
+        if out and outer is not None:
+            g = plan.empty(*v.shape)
+            multiply(plan, v, g, outer)
+            v = g
+        self.plan_tmv_many(plan, kept, v, out)
 
     def outer_derivative(self, y, kept):
         """The epilogue that multiplies by the derivative of `outermost`; None where there is nothing to multiply by. The derivative
@@ -367,9 +397,11 @@ class PlannedLayer(Layer):
             if isinstance(jac, PlannedJacobian):
                 y.flags.writeable = False  # the activation's derivative is taken from it
             return y, jac
-        layer, x = self.prepared(x)
-        key = key_of("point", (x,), ())
-        plan = layer._calls.find(key) or layer._plan_point(key, x)
+        layer, plan = self, self._calls.find(key_of("point", (x,), ()))
+        if plan is None:
+            layer, x = self.prepared(x)
+            key = key_of("point", (x,), ())
+            plan = layer._calls.find(key) or layer._plan_point(key, x)
         at = plan.state
         at.layer._copy_from(layer)
         np.copyto(at.x, x)
@@ -378,7 +410,7 @@ class PlannedLayer(Layer):
         np.copyto(y, at.y)
         y.flags.writeable = False
         jac = at.layer.jacobian(x, y, at.kept)
-        vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan))
+        vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan), _n_bytes=at.n_bytes)
         return y, jac
 
     def _plan_point(self, key, x):
@@ -387,7 +419,8 @@ class PlannedLayer(Layer):
         layer = self._bound_to(np.empty(self.n_params, x.dtype), own=True)
         x = plan.empty(*x.shape)
         y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
-        plan.state = Point(layer, x, y, layer.plan_forward(plan, x, y), Calls(self._calls.most, self._calls.n_bytes))
+        calls, n_bytes = Calls(self._calls.most, self._calls.n_bytes), value_bytes(layer, x)
+        plan.state = Point(layer, x, y, layer.plan_forward(plan, x, y), calls, n_bytes)
         plan.key = key
         return plan
 
@@ -422,7 +455,13 @@ def computed(dtype, shape, add):
 
 
 def multiply(plan, v, out, after=None):
-    """out = v and the epilogue, which may add and have a derivative. Arrays of one size in whatever shapes; out may be v."""
+    """out = v and the epilogue, which may add and have a derivative. Arrays of one size in whatever shapes; out may be v. What the
+    derivative is taken from may be smaller: it is then the same for each of several arrays v, one after the other."""
+    if after is not None and after.of is not None and 0 < after.of.size < v.size:
+        size = after.of.size
+        for part, to in zip(v.reshape(-1, size), out.reshape(-1, size), strict=True):
+            multiply(plan, part, to, after)
+        return
     row = 1, v.size
     v, out, after = v.reshape(row), out.reshape(row), reshaped(after, row)
     if adds(after):
@@ -444,6 +483,19 @@ def plan_transposed(plan, layer, kept, v, out, after=None):
         dx = plan.empty(*out["x"].shape) if adds(after) else out["x"]
         layer.plan_tmv(plan, kept, v, out | {"x": dx})
         multiply(plan, dx, out["x"], after)
+
+
+def stacked(a):
+    """(k, m, ...) as k m samples: a view."""
+    return a.reshape(a.shape[0] * a.shape[1], *a.shape[2:])
+
+
+def plan_transposed_many(plan, layer, kept, v, out, after=None):
+    """The same for `plan_tmv_many`; of after there is at most a derivative."""
+    if layer.elementwise:
+        multiply(plan, v, out["x"], after)
+    else:
+        layer.plan_tmv_many(plan, kept, v, out, after)
 
 
 def adds(after):

@@ -135,7 +135,7 @@ class _Identity(_Hidden):
         x, h, of = kept
         dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
-            dh = plan.empty(*h.shape)
+            dh = plan.empty(len(dy), *h.shape[1:])
             dof = self._plan_hidden_mv(plan, x, of, directions, dh)
         self._plan_above_mv(plan, x, h, directions, dh, dy)
         return directions, dh, dof
@@ -147,7 +147,7 @@ class _Identity(_Hidden):
     def plan_tmv(self, plan, kept, v, out, after=None):
         (x, h, of), g = kept, None
         if out.keys() & {"x", "W1", "b"}:
-            g = plan.empty(*h.shape)
+            g = plan.empty(len(v), *h.shape[1:])
             self._plan_to_hidden(plan, v, g, Epilogue(**self._entry.after(of)))
             if "b" in out:
                 self._first.bias(plan, g, out["b"], self.steps(out))
@@ -282,6 +282,7 @@ class Residual(_Identity):
     """
 
     _first = _second = Matrix()
+    stacks = True
 
     def __init__(self, n, hidden=None, activation="tanh", *, dtype=np.float64, rng=None):
         self.n = _check.count(n, "n", 1)

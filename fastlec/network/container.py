@@ -157,6 +157,12 @@ class Container(PlannedLayer):
         return any(layer.couples_samples for layer in self.layers)
 
     @property
+    def n_params(self):
+        return self._theta.size
+
+    n_params.__doc__ = PlannedLayer.n_params.__doc__
+
+    @property
     def theta(self):
         """All parameters, flat: the array that the layers' parameters are views of."""
         return self._theta

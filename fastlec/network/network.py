@@ -12,7 +12,7 @@ from .. import _check
 from .._kernels.calls import key_of
 from .._kernels.plan import Plan
 from ..layers.base import Layer
-from ..layers.planned import multiply, plan_transposed, reshaped
+from ..layers.planned import multiply, plan_transposed, plan_transposed_many, reshaped
 from ..layers.registry import kind
 from ..layers.samples import Within
 from .container import Container, by_layer_of, label, labelled
@@ -239,15 +239,22 @@ class Network(Container):
     def plan_mv(self, plan, kept, directions, dy):
         self._plan_along(plan, kept, directions, dy, "plan_mv")
 
-    def _plan_along(self, plan, kept, directions, dy, method):
-        """{i: what a method of layer i that fills dy gave}, of the layers that are moved by the directions."""
+    def plan_mv_many(self, plan, kept, directions, dy):
+        if self._plans_itself:
+            super().plan_mv_many(plan, kept, directions, dy)
+        else:
+            self._plan_along(plan, kept, directions, dy, "plan_mv_many", dy.shape[:1])
+
+    def _plan_along(self, plan, kept, directions, dy, method, many=()):
+        """{i: what a method of layer i that fills dy gave}, of the layers that are moved by the directions. many: the first axis of
+        arrays that are of several directions."""
         dx, by_layer, found = directions.get("x"), by_layer_of(directions), {}
         for i, (layer, (_, y, own)) in enumerate(zip(self.layers, kept, strict=True)):
             given = by_layer.get(i, {}) | ({} if dx is None else {"x": dx})
             if given and self._reshapes(i):
-                dx = dx.reshape(y.shape)
+                dx = dx.reshape(*many, *y.shape)
             elif given:
-                dx = dy if i == len(self.layers) - 1 else plan.empty(*y.shape)
+                dx = dy if i == len(self.layers) - 1 else plan.empty(*many, *y.shape)
                 found[i] = getattr(layer, method)(plan, own, given, dx)
         if dx is None:  # the direction is theta's, and there are no parameters
             zeros = plan.empty(*dy.shape)
@@ -256,14 +263,24 @@ class Network(Container):
         return found
 
     def plan_tmv(self, plan, kept, v, out, after=None):
+        self._plan_back(plan, kept, v, out, after, plan_transposed)
+
+    def plan_tmv_many(self, plan, kept, v, out, after=None):
+        if self._plans_itself:
+            super().plan_tmv_many(plan, kept, v, out, after)
+        else:
+            self._plan_back(plan, kept, v, out, after, plan_transposed_many, v.shape[:1])
+
+    def _plan_back(self, plan, kept, v, out, after, transposed, many=()):
         """From the last layer to the lowest that something is wanted of. Before a layer gets v, it is multiplied by the derivative
-        of that layer's activation: by the layer above, as its epilogue, or by a job."""
+        of that layer's activation: by the layer above, as its epilogue, or by a job. many: the first axis of arrays that are of
+        several vectors v."""
         by_layer, dx, above = by_layer_of(out), out.get("x"), plan.layer
         lowest = -1 if "x" in out else min(by_layer, default=len(self.layers))
         for i in reversed(range(max(lowest, 0), len(self.layers))):
             layer, (x, _, own) = self.layers[i], kept[i]
             if layer.reshapes:
-                v = v.reshape(x.shape)
+                v = v.reshape(*many, *x.shape)
                 continue
             plan.layer = label(above, i, layer)
             wanted, epilogue, under = by_layer.get(i, {}), None, self._under(i)
@@ -272,8 +289,8 @@ class Network(Container):
                 epilogue = reshaped(below, x.shape)
                 if layer.elementwise and under is not None and epilogue is None:
                     continue  # its derivative is in v, and there is no other
-                wanted["x"] = dx.reshape(x.shape) if under is None else plan.empty(*x.shape)
-            plan_transposed(plan, layer, own, v, wanted, epilogue)
+                wanted["x"] = dx.reshape(*many, *x.shape) if under is None else plan.empty(*many, *x.shape)
+            transposed(plan, layer, own, v, wanted, epilogue)
             v = wanted.get("x")
         plan.layer = above
         if dx is not None and all(layer.reshapes for layer in self.layers):

@@ -14,6 +14,7 @@ from .. import _check
 from .._fixed import Settled
 from .._kernels.calls import Calls, key_of
 from .._kernels.plan import Plan
+from ..layers.samples import Norms
 from ..network import Network, views
 from ..network.forward import chunk_size
 from . import losses, matrices
@@ -136,10 +137,7 @@ class Objective:
         """(the mean of w_i l_i over some samples, its gradient or None)."""
         inputs = (theta, X, y) if weight is None else (theta, X, y, weight)
         if self._in_kernels and (want_gradient or len(X) <= self._chunk):
-            key = key_of("gradient" if want_gradient else "value", inputs, ())
-            plan = self._calls.find(key)
-            if plan is None:
-                plan = self._plan(key, inputs, want_gradient)
+            plan = self._planned("gradient" if want_gradient else "value", inputs)
             found, loss = plan.call(inputs), plan.loss
             self._calls.give(plan)
             return loss, found[0] if want_gradient else None
@@ -150,8 +148,13 @@ class Objective:
         loss, v = losses.value_and_gradient(self.loss, output, y, weight)
         return loss, jac.tmv(v, "theta")["theta"]
 
-    def _plan(self, key, inputs, want_gradient):
-        """The jobs of the loss, and of its gradient, for other theta, samples and targets like these at each call."""
+    def _planned(self, what, inputs):
+        """A plan of the loss for other theta, samples and targets like these at each call: of its "value", of its "gradient" as
+        well, or of the squared "norms" of the gradients of single samples' shares of it, in `plan.state`."""
+        key = key_of(what, inputs, ())
+        plan = self._calls.find(key)
+        if plan is not None:
+            return plan
         theta, X, *rest = inputs
         plan = Plan(theta.dtype.num)
         theta, X = plan.place(*theta.shape), plan.place(*X.shape)
@@ -161,9 +164,13 @@ class Objective:
         net = self.net.with_theta(theta)
         output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
         kept = net.plan_forward(plan, X, output)
-        v = plan.empty(*output.shape) if want_gradient else None
+        v = None if what == "value" else plan.empty(*output.shape)
         self.loss.plan(plan, output, y, v, *weight)
-        if want_gradient:
+        if what == "norms":
+            plan.state = np.zeros(len(X))
+            shapes = {name: a.shape for name, a in net.params.items()}
+            net.plan_samples(plan, output, kept, v, {}, Norms(plan, shapes, plan.state))
+        elif what == "gradient":
             net.plan_backward(plan, output, kept, v, views(plan.place(*theta.shape), net.params))
         plan.key = key
         plan.settle()
@@ -259,13 +266,26 @@ class Objective:
         """The squared norms of `sample_gradients`, (m,) float64, in dense networks without making these."""
         theta, _ = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
-        return np.concatenate([jac.sample_norms(v, "theta") for _, jac, v in self._sample_terms(theta, X, y, weight)])
+        if not (self._in_kernels and self.net.plans_second) or self.net.couples_samples:
+            return np.concatenate([jac.sample_norms(v, "theta") for _, jac, v in self._sample_terms(theta, X, y, weight)])
+        found = []
+        for _, inputs in self._parts_of(theta, X, y, weight):
+            plan = self._planned("norms", inputs)
+            plan.call(inputs)
+            found.append(plan.state * len(plan.state) ** 2)
+            self._calls.give(plan)
+        return np.concatenate(found)
+
+    def _parts_of(self, theta, X, y, weight):
+        """(rows, theta and what belongs to these samples), part by part."""
+        for i in range(0, len(X), self._part):
+            part = slice(i, i + self._part)
+            yield part, (theta, X[part], y[part], *(() if weight is None else (weight[part],)))
 
     def _sample_terms(self, theta, X, y, weight):
         """(rows, the network's Jacobian there, the gradients of w_i l_i by the outputs), part by part."""
-        for i in range(0, len(X), self._part):
-            part = slice(i, i + self._part)
-            point = self._part_at((theta, X[part], y[part], *(() if weight is None else (weight[part],))))
+        for part, inputs in self._parts_of(theta, X, y, weight):
+            point = self._part_at(inputs)
             yield part, point.jac, point.v * len(point.v)
 
     def _part_at(self, inputs):

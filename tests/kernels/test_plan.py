@@ -209,6 +209,22 @@ def test_times_a_derivative_integers_are_exact(shape, orders, isa, dtype, rng):
         assert_array_equal(c, z * derivative(y.astype(np.float64), op), err_msg=f"{op}, accumulate {accumulate}")
 
 
+@pytest.mark.parametrize("shape", [(3, 5, 4), (64, 30, 20), (7, 10, 80), (130, 40, 33)])
+def test_rows_of_a_derivative_are_taken_over_and_over(shape, isa, threads, dtype, rng):
+    m, n, k = shape
+    a, b, residual, y = (normals(rng, s, dtype) for s in ((3 * m, k), (k, n), (3 * m, n), (m, n)))
+    for op, options in itertools.product(("tanh", "relu", "gelu"), ({}, {"residual": residual})):
+        found, expected = (np.full((3 * m, n), np.nan, dtype) for _ in range(2))
+        for c, of in ((found, y), (expected, np.tile(y, (3, 1)))):
+            plan = new_plan(dtype)
+            gemm.product(plan, a, b, c, after=Epilogue(derivative=OPS[op], of=of, **options))
+            plan.run()
+        assert_array_equal(found, expected)
+    for wrong in (y[:0], y[: m - 1], y[:, : n - 1].copy()):
+        with pytest.raises(ValueError, match=r"^of has shape"):
+            gemm.product(new_plan(dtype), a, b, found, after=Epilogue(derivative=OPS["tanh"], of=wrong))
+
+
 @ways
 def test_activations_follow_a_product(shape, orders, isa, dtype, rng, tolerance):
     m, n, k = shape

@@ -37,6 +37,8 @@ from fastlec import (
     Upsample2d,
 )
 from fastlec._activations import ACTIVATIONS
+from fastlec._kernels import curvature
+from fastlec._kernels.plan import Plan
 from fastlec.testing import gradient_test, jacobian_test
 
 
@@ -538,6 +540,59 @@ def test_many_directions(chunk, isa, threads, dtype, monkeypatch):
             assert_array_equal(a, [jac.tmv(v, name)[name] for v in V])
 
 
+@pytest.mark.parametrize("m", [0, 1, 5, 40])
+@pytest.mark.parametrize("activation", ["tanh", "gelu", "leaky_relu"])
+def test_many_directions_through_layers_that_stack_them(activation, m, isa, threads, dtype, monkeypatch):
+    layers = [
+        Dense(7, 9, activation),
+        Residual(9, 5, activation),
+        Activation(activation),
+        Network([Flatten(), Dense(9, 6, activation, bias=False)]),
+        LayerNorm(6),
+        Dense(6, 11, activation),
+    ]
+    net = Network(layers, rng=0).astype(dtype)
+    rng = np.random.default_rng(m)
+    x, DX, V = (rng.standard_normal(shape).astype(dtype) for shape in ((m, 7), (5, m, 7), (5, m, 11)))
+    _, jac = net.linearize(x)
+    assert_array_equal(jac.mv_many(x=DX), np.reshape([jac.mv(x=d) for d in DX], (5, m, 11)))
+    found = jac.tmv_many(V, ("x", "theta"))
+    for name, a in found.items():
+        assert_array_equal(a, [jac.tmv(v, name)[name] for v in V])
+    assert_array_equal(jac.tmv_many(V, "0.b")["0.b"], [jac.tmv(v, "0.b")["0.b"] for v in V])
+    blocks, part = jac.blocks("x"), Network(layers[:1], rng=0).astype(dtype)
+    assert_allclose(np.einsum("iqn,kin->kiq", blocks, DX), jac.mv_many(x=DX), rtol=0, atol=1e3 * np.finfo(dtype).eps)
+    by_columns = part.linearize(x)[1].blocks("x")  # fewer inputs than outputs
+    monkeypatch.setattr("fastlec.layers.jacobian.MOST_DIRECTIONS", 3)
+    for layer, expected in ((net, blocks), (part, by_columns)):
+        for _ in range(2):  # the second time by the same plans
+            assert_array_equal(layer.linearize(x)[1].blocks("x"), expected)
+    assert_allclose(
+        part.linearize(x)[1].tmv_many(np.eye(9, dtype=dtype)[:, None].repeat(m, 1), "x")["x"].swapaxes(0, 1),
+        by_columns,
+        rtol=0,
+        atol=1e2 * np.finfo(dtype).eps,
+    )
+
+
+def test_a_layer_that_plans_itself_has_each_direction_alone():
+    class Doubled(Dense):
+        def plan_mv(self, plan, kept, directions, dy):
+            assert directions["x"].shape == kept[0].shape
+            super().plan_mv(plan, kept, directions, dy)
+
+    class Own(Network):
+        def plan_backward(self, plan, y, kept, v, out):
+            assert v.shape == y.shape
+            super().plan_backward(plan, y, kept, v, out)
+
+    x, V = np.random.default_rng(0).standard_normal((4, 3)), np.random.default_rng(1).standard_normal((2, 4, 3))
+    for net in (Network([Doubled(3, 3, rng=0)]), Own([Dense(3, 3, rng=0)])):
+        _, jac = net.linearize(x)
+        assert_array_equal(jac.mv_many(x=V), [jac.mv(x=v) for v in V])
+        assert_array_equal(jac.tmv_many(V, "x")["x"], [jac.tmv(v, "x")["x"] for v in V])
+
+
 def test_many_directions_of_nothing_and_of_wrong_shapes():
     net, x = mixed()
     y, jac = net.linearize(x)
@@ -659,6 +714,39 @@ def test_gradients_of_samples_of_an_objective(own):
     one = Objective(net, SoftmaxCrossEntropy(), X[5:6], y[5:6])
     assert_allclose(found[5], weight[5] / weight.mean() * one.gradient(theta), rtol=0, atol=1e-14)
     assert_allclose(f.sample_gradient_norms(theta), (found**2).sum(axis=1), rtol=1e-12)
+
+
+def test_norms_of_gradients_of_samples_are_of_the_arrays_of_the_call(isa, threads, dtype):
+    net, X = mixed(dtype)
+    y = np.arange(len(X)) % net.output_shape(X.shape[1:])[0]
+    f = Objective(net, SoftmaxCrossEntropy(), X, y)
+    _, jac = net.linearize(X)
+    for theta in (net.theta, net.theta / 2, net.theta):
+        found = f.sample_gradients(theta)
+        assert_allclose(f.sample_gradient_norms(theta), (found.astype(float) ** 2).sum(axis=1), rtol=1e3 * np.finfo(dtype).eps)
+    former = [jac.sample_norms(v) for v in (jac.y, -2 * jac.y)]
+    assert_allclose(former[1], 4 * former[0], rtol=1e-12)
+    f.X[...] = X[::-1]
+    assert_allclose(
+        f.sample_gradient_norms(theta),
+        (f.sample_gradients(theta).astype(float) ** 2).sum(axis=1),
+        rtol=1e3 * np.finfo(dtype).eps,
+    )
+
+
+@pytest.mark.parametrize("n", [2, 4, 8, 10, 17])
+def test_the_hessian_of_cross_entropy_where_logits_are_infinite(n, isa, dtype):
+    rng = np.random.default_rng(n)
+    x, u = (rng.standard_normal((6, n)).astype(dtype) for _ in range(2))
+    x[1, 0] = x[3, n - 1] = -np.inf
+    x[4, 1], x[5] = np.inf, -np.inf
+    plan, out = Plan(np.dtype(dtype).num), np.full((6, n), 7, dtype)
+    curvature.softmax(plan, x, np.zeros(6, int), u, out, 6)
+    plan.run()
+    assert np.isnan(out[4:]).all()
+    p = fastlec.softmax(x[:4].astype(float))
+    expected = p * (u[:4] - (p * u[:4]).sum(axis=1, keepdims=True)) / 6
+    assert_allclose(out[:4], expected, rtol=0, atol=4 * np.finfo(dtype).eps)
 
 
 def test_trust_region_newton():

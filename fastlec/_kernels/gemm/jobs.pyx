@@ -3,7 +3,9 @@
 
 cimport numpy as cnp
 
-from fastlec._kernels.epilogue cimport ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, RESIDUAL, UPDATE, Z, Epilogue, checked
+from fastlec._kernels.epilogue cimport (
+    ACCUMULATE, ACTIVATION, BIAS, DERIVATIVE, REPEATED_OF, RESIDUAL, UPDATE, Z, Epilogue, checked
+)
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.gemm.blocking cimport Blocking, choose_blocking
 from fastlec._kernels.plan cimport Plan, blocks, up
@@ -31,7 +33,8 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     if cnp.PyArray_DIM(b, 0) != k:
         raise ValueError(f"b has shape {(<object>b).shape}; expected ({k}, {n}) to match a of shape {(<object>a).shape}")
     plan.check_shape(c, "c", m, n)
-    after = checked(after, plan, "gemm.product", c, BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE | UPDATE | Z)
+    after = checked(after, plan, "gemm.product", c,
+                    BIAS | ACTIVATION | RESIDUAL | ACCUMULATE | DERIVATIVE | REPEATED_OF | UPDATE | Z)
     if not m or not n:
         return
     by_row = cnp.PyArray_IS_C_CONTIGUOUS(a)
@@ -61,6 +64,7 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     job.ldc = n
     if cut.parts == 1:
         after.point(plan, &job.after)
+        job.after.of_rows = after.of_rows(m)
     job.rows, job.cols, job.strip = cut.rows, cut.cols, cut.strip
     job.pack_a, job.panels_first = cut.pack_a, cut.panels_first
     job.depth = blocks(k, cut.parts)
