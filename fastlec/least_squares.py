@@ -33,7 +33,7 @@ LARGEST = 1e150  # and the inverse of the smallest: float64 holds their squares
 ATTAINABLE = 1e-10  # the cosine in spite of round-off
 VANISHED = 1e-6  # psi, in scales, of residuals of which round-off alone is left
 STOPPED = "stopped by callback"
-SHRINK = 1e-3, 1 / 3  # the least that is left of damping after a step that does what its model predicts: while steps become shorter, and else
+SHRINK = 1e-3, 1 / 3  # of damping, what is left at least where predictions come true: while they become smaller, and else
 NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that the gradient is asked, too
 
 
