@@ -20,14 +20,15 @@ __all__ = [
     "empirical_fisher_operator",
     "extreme_eigenvalues",
     "gram",
+    "gram_operator",
     "hutchinson_diag",
     "hutchinson_trace",
     "hutchpp_trace",
     "kronecker_factors",
+    "kronecker_operator",
     "laplace",
 ]
 
-_REDUCTIONS = ("mean", "sum")
 PREDICTED_VALUES = 1 << 22  # of factors for samples that are predicted together
 
 
@@ -51,9 +52,31 @@ def gram(layer, x, wrt=None):
     >>> K.shape, bool(np.allclose(K, J @ J.T))
     ((40, 40), True)
     """
+    return _jacobian(layer, x).gram(wrt)
+
+
+def gram_operator(layer, x, wrt=None):
+    """The same as a scipy.sparse.linalg.LinearOperator, in the layer's dtype, for many samples: products are J (J' v). Samples may
+    depend on each other.
+
+    >>> import numpy as np
+    >>> net = fastlec.Network([fastlec.Dense(3, 50), fastlec.Dense(50, 2, "identity")], rng=0)
+    >>> x = np.random.default_rng(0).standard_normal((20, 3))
+    >>> K, v = fastlec.curvature.gram_operator(net, x), np.ones(40)
+    >>> K.shape, bool(np.allclose(K @ v, fastlec.curvature.gram(net, x) @ v))
+    ((40, 40), True)
+    """
+    from ._operator import Operator
+
+    jac = _jacobian(layer, x)
+    J = jac.operator(tuple(layer.params) if wrt is None else wrt)
+    return Operator((jac.y.size,) * 2, J.dtype, lambda v: J @ (J.T @ v), many=lambda V: (J @ (J.T @ V.T)).T, name="Gram matrix")
+
+
+def _jacobian(layer, x):
     if not hasattr(layer, "linearize"):
         raise TypeError(f"layer is a {type(layer).__name__}; expected a layer or network")
-    return layer.linearize(x)[1].gram(wrt)
+    return layer.linearize(x)[1]
 
 
 def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="mean"):
@@ -67,7 +90,8 @@ def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="
     mean, and B a sum, over positions (Grosse and Martens 2016; "expand" in curvlinops). Weighted samples count by their weights.
     Blocks of biases of dense layers, of normalisations' parameters and of layers of one's own are exact: A is [[1]].
 
-    ValueError where samples depend on each other, and for convolutions in groups; TypeError for a loss without hessian_mv.
+    ValueError where samples depend on each other, and for convolutions in groups, whose groups have factors of their own;
+    TypeError for a loss without hessian_mv.
 
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
@@ -76,9 +100,36 @@ def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="
     {'0.W': ((2, 2), (8, 8)), '0.b': ((1, 1), (8, 8)), '1.W': ((8, 8), (3, 3)), '1.b': ((1, 1), (3, 3))}
     """
     empirical = _check.choice(fisher_type, ("type-2", "empirical"), "fisher_type") == "empirical"
-    scale = _scale(f, batch, reduction)
+    scale = matrices.scale(f, batch, reduction)
     found = matrices.kronecker_factors(f, theta, batch, empirical)
     return {name: (A, scale * B) for name, (A, B) in found.items()}
+
+
+def kronecker_operator(f, theta, *, batch=None, fisher_type="type-2", reduction="mean"):
+    """The block-diagonal matrix of `kronecker_factors`, (n, n), as a scipy.sparse.linalg.LinearOperator of float64, with the same
+    arguments: of a parameter's part V (k, n) of a vector it makes B V A.
+
+    >>> import numpy as np
+    >>> X, y = fastlec.datasets.make_blobs(100, 3)
+    >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
+    >>> A, B = fastlec.curvature.kronecker_factors(f, net.theta)["0.W"]
+    >>> K = fastlec.curvature.kronecker_operator(f, net.theta)
+    >>> K.shape, bool(np.allclose((K @ np.eye(51))[:16, :16], np.kron(B, A)))
+    ((51, 51), True)
+    """
+    from ._operator import Operator
+
+    found = kronecker_factors(f, theta, batch=batch, fisher_type=fisher_type, reduction=reduction)
+
+    def many(V):
+        product, end = np.empty((len(V), f.n_params)), 0
+        for A, B in found.values():
+            own, end = slice(end, end + len(A) * len(B)), end + len(A) * len(B)
+            product[:, own] = np.matmul(np.matmul(B, V[:, own].reshape(-1, len(B), len(A))), A).reshape(len(V), -1)
+        return product
+
+    return Operator((f.n_params,) * 2, np.float64, lambda v: many(v[None])[0], many=many, name="Kronecker factors")
 
 
 def empirical_fisher(f, theta, *, batch=None, wrt=None, reduction="mean"):
@@ -92,7 +143,7 @@ def empirical_fisher(f, theta, *, batch=None, wrt=None, reduction="mean"):
     >>> bool(abs(fastlec.curvature.empirical_fisher(f, net.theta) - G.T @ G / 100).max() < 1e-14)
     True
     """
-    scale, own = _scale(f, batch, reduction), matrices.chosen(f.net, wrt)
+    scale, own = matrices.scale(f, batch, reduction), matrices.chosen(f.net, wrt)
     return scale * matrices.data_matrix(f, theta, batch, own, empirical=True)
 
 
@@ -101,7 +152,7 @@ def empirical_fisher_operator(f, theta, *, batch=None, reduction="mean"):
     network computed of all samples."""
     from ._operator import Operator
 
-    scale, answer = _scale(f, batch, reduction), f._vector(theta, "theta")[1]
+    scale, answer = matrices.scale(f, batch, reduction), f._vector(theta, "theta")[1]
     parts = list(matrices.sample_terms(f, theta, batch))
 
     def many(V):
@@ -113,11 +164,6 @@ def empirical_fisher_operator(f, theta, *, batch=None, reduction="mean"):
         return (scale * total).astype(answer, copy=False)
 
     return Operator((f.n_params, f.n_params), answer, lambda v: many(v[None])[0], many=many, name="empirical Fisher matrix")
-
-
-def _scale(f, batch, reduction):
-    """What means over samples are multiplied by."""
-    return 1 if _check.choice(reduction, _REDUCTIONS, "reduction") == "mean" else len(f._select(batch)[0])
 
 
 # --- estimates of any operator ---------------------------------------------------------------------------------------

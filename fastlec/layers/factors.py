@@ -324,12 +324,12 @@ def _contracted(a, b, packed, same):
 
 def kronecker(factors, H, weight):
     """{name: (A, B)}, A (n, n) the sum over samples i, and mean over positions, of w_i x x' and B (k, k) that of G' H G. Of a
-    parameter of which only gradients are known, B is its block of J' H J."""
+    parameter of which only gradients are known, B is its block of J' H J. Convolutions in groups have none."""
     found = {}
     for factor in factors:
         (p, k, _), g, x = factor.sizes, factor.g, factor.ones()
         if not factor.columns:
-            raise ValueError("a convolution has groups, and so no Kronecker factors; expected one group")
+            continue
         Hg = g if H is None else np.matmul(H, g.reshape(*g.shape[:2], p * k))
         B = matmul(g.reshape(-1, k).T, Hg.reshape(-1, k))
         A = matmul((x * weight[:, None, None]).reshape(len(x) * p, -1).T, x.reshape(len(x) * p, -1))

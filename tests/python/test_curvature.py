@@ -156,6 +156,30 @@ def test_gram_matrices_have_the_same_bits_with_any_number_of_threads(isa):
     assert_array_equal(*found)
 
 
+@every
+def test_products_with_gram_matrices(name, dtype):
+    net, x = made(name, dtype)
+    K = curvature.gram_operator(net, x)
+    close(K @ np.eye(K.shape[1], dtype=dtype), curvature.gram(net, x), dtype)
+    v = np.linspace(-1, 1, len(x) * math.prod(net.output_shape(x.shape[1:])), dtype=dtype)
+    close(K @ v, curvature.gram(net, x) @ v, dtype)
+    close(K.T @ v, K @ v, dtype)
+    assert K.dtype == dtype
+    names = list(net.params)[:2]
+    close(curvature.gram_operator(net, x, names) @ v, curvature.gram(net, x, names) @ v, dtype)
+
+
+def test_products_with_gram_matrices_of_samples_that_depend_on_each_other(rng):
+    net, x = Network([Dense(5, 4), BatchNorm(4, training=True)], rng=0), rng.standard_normal((7, 5))
+    J = net.linearize(x)[1].matrix("theta")
+    close(curvature.gram_operator(net, x) @ np.eye(28), J @ J.T)
+    assert curvature.gram_operator(made("dense")[0], x[:0]).shape == (0, 0)
+    with pytest.raises(ValueError, match=r"^there is no variable '3.W'"):
+        curvature.gram_operator(net, x, "3.W")
+    with pytest.raises(TypeError, match=r"^layer is a int; expected a layer or network"):
+        curvature.gram_operator(3, x)
+
+
 def test_gram_matrices_of_nothing():
     net, x = made("dense")
     assert curvature.gram(net, x[:0]).shape == (0, 0)
@@ -251,6 +275,23 @@ def test_the_gauss_newton_matrix_of_image_outputs_and_of_batch_statistics():
     expected = products(f, net.theta)
     close(f.gauss_newton_matrix(net.theta), expected)
     close(f.gauss_newton_diagonal(net.theta), np.diagonal(expected))
+
+
+@pytest.mark.parametrize("name", ["dense", "own"])
+def test_sums_over_samples_have_penalties_once(name):
+    f = objective_of(name, "squares", True, l2=0.3)
+    theta, n = f.net.theta, f.n_params
+    penalty = f._penalties[0].matrix()
+    for batch, m in ((None, 9), ([1, 4, 0, 4, 7], 5)):
+        expected = m * (f.gauss_newton_matrix(theta, batch) - penalty) + penalty
+        close(f.gauss_newton_matrix(theta, batch, reduction="sum"), expected)
+        close(f.gauss_newton_diagonal(theta, batch, reduction="sum"), np.diagonal(expected))
+        close(f.gauss_newton_operator(theta, 0.5, batch=batch, reduction="sum") @ np.eye(n), expected + 0.5 * np.eye(n))
+        hessian = f.hessian_operator(theta, batch=batch) @ np.eye(n)
+        close(f.hessian_operator(theta, batch=batch, reduction="sum") @ np.eye(n), m * (hessian - penalty) + penalty)
+    for function in (f.gauss_newton_matrix, f.gauss_newton_diagonal, f.gauss_newton_operator, f.hessian_operator):
+        with pytest.raises(ValueError, match=r"^reduction is 'max'; expected one of mean, sum"):
+            function(theta, reduction="max")
 
 
 @pytest.mark.parametrize("name", ["dense", "images", "own"])
@@ -366,10 +407,25 @@ def test_kronecker_factors_of_convolutions_are_means_and_sums_over_positions():
     close(B, expected)
 
 
+@pytest.mark.parametrize("name", ["dense", "images", "residual", "own"])
+def test_products_with_kronecker_factors(name, rng):
+    f = objective_of(name, "squares", True)
+    options = {"fisher_type": "empirical", "reduction": "sum", "batch": [3, 1, 8]}
+    for some in ({}, options):
+        K = curvature.kronecker_operator(f, f.net.theta, **some)
+        blocks = [np.kron(B, A) for A, B in curvature.kronecker_factors(f, f.net.theta, **some).values()]
+        expected = sparse.block_diag(blocks).toarray()
+        close(K @ np.eye(f.n_params), expected)
+        v = rng.standard_normal(f.n_params)
+        close(K @ v, expected @ v)
+        close(K.T @ v, expected @ v)
+
+
 def test_kronecker_factors_refuse():
     f = objective_of("groups", "squares")
-    with pytest.raises(ValueError, match=r"^a convolution has groups"):
-        curvature.kronecker_factors(f, f.net.theta)
+    for function in (curvature.kronecker_factors, curvature.kronecker_operator):
+        with pytest.raises(ValueError, match=r"^0.W: a convolution in groups has no Kronecker factors; expected one group"):
+            function(f, f.net.theta)
     f = objective_of("dense", "squares")
     with pytest.raises(ValueError, match=r"^fisher_type is 'mc'; expected one of type-2, empirical"):
         curvature.kronecker_factors(f, f.net.theta, fisher_type="mc")

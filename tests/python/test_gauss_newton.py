@@ -9,7 +9,7 @@ from scipy.optimize import Bounds, least_squares, minimize, nnls
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import fastlec
-from fastlec import Dense, Network, Objective, gauss_newton
+from fastlec import Dense, Network, Objective, _gauss_newton, gauss_newton
 
 SOLVERS = ("dense", "gram", "cg", "lsmr")
 EXACT = {"dense": 1e-9, "gram": 1e-9, "cg": 5e-3, "lsmr": 5e-3}  # of a step: iterations end at 1e-4 of the gradient
@@ -87,6 +87,35 @@ def test_a_step_solves_the_damped_system(loss, l2, weighted, solver):
     assert found.solver == solver
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("solver", ["dense", "gram"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_systems_without_the_jacobian_are_the_same(loss, solver, bounded, monkeypatch):
+    f = objective(loss, weighted=loss != "own")
+    bounds = (f.net.theta - 0.1, f.net.theta + 0.1) if bounded else None
+    found = []
+    for saves in (True, False):
+        for name in ("gram_saves", "normal_saves"):
+            monkeypatch.setattr(_gauss_newton, name, lambda factors, saves=saves: saves)
+        found.append(gauss_newton(f, f.net.theta, solver=solver, bounds=bounds, max_iter=4).x)
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-10 * largest(found[0]))
+
+
+def test_where_a_jacobian_takes_more():
+    """Wide layers, and several outputs; not where samples depend on each other."""
+    wide = Network([Dense(30, 60), Dense(60, 3, "identity")], rng=0)
+    narrow = Network([Dense(2, 4), Dense(4, 1, "identity")], rng=0)
+    coupled = Network([Dense(30, 60), fastlec.BatchNorm(60), Dense(60, 3, "identity")], rng=0).for_training()
+    for net, takes in ((wide, True), (narrow, False), (coupled, False)):
+        X = np.random.default_rng(0).standard_normal((20, net.layers[0].params["W"].shape[1]))
+        f = Objective(net, fastlec.MeanSquaredError(), X, np.zeros((20, *net.output_shape(X.shape[1:]))))
+        for solver in ("dense", "gram"):
+            problem = _gauss_newton._OfObjective(f, f.dtype)
+            problem.settle(solver, None, True, None)
+            problem.linearize(problem.at(f.net.theta))
+            assert problem.by_factors is takes
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_solvers_go_the_same_way(loss):
     f = objective(loss, l2=1e-3)
@@ -97,6 +126,30 @@ def test_solvers_go_the_same_way(loss):
         assert (np.diff(costs) <= 0).all()
 
 
+def test_convergence_is_quadratic_where_residuals_vanish():
+    """A network learns from one of its own size, of which it has other weights, in no more evaluations than SciPy."""
+    X = np.random.default_rng(0).standard_normal((200, 2))
+    net, teacher = (Network([Dense(2, 3), Dense(3, 1, "identity")], rng=seed) for seed in (4, 1))
+    f = Objective(net, fastlec.MeanSquaredError(), X, teacher(X))
+    found = gauss_newton(f, net.theta, tol=1e-13)
+    assert found.converged
+    assert found.cost < 1e-25
+    *_, before, last = (entry.stationarity for entry in found.history if entry.stationarity < 1e-2)
+    assert last < max(10 * before**1.5, 1e-14)
+    peer = least_squares(
+        f.residuals, net.theta, lambda x: f.jacobian(x) @ np.eye(f.n_params), gtol=1e-13, xtol=1e-15, ftol=1e-15
+    )
+    assert found.n_iter <= peer.nfev
+
+
+def test_curved_valleys_do_not_stop_it():
+    """More parameters than residuals: the smallest singular values, which the last residuals lie along, want long steps."""
+    f = peaks(100)
+    found = gauss_newton(f, f.net.theta, tol=0, max_iter=150)
+    assert found.cost < 1e-11
+    assert sum(entry.gain < 0 for entry in found.history) < 75
+
+
 def test_peaks_until_the_gradient_vanishes():
     """501 parameters, 400 points: SciPy, begun there, finds nothing left to do."""
     f = peaks()
@@ -104,6 +157,7 @@ def test_peaks_until_the_gradient_vanishes():
     found = gauss_newton(f, f.net.theta)
     assert found.converged
     assert found.solver == "gram"
+    assert found.n_iter < 80
     assert largest(f.gradient(found.x)) <= 1.0001e-8 * first
     assert found.cost < 1e-6 * f.value(f.net.theta)
     peer = least_squares(f.residuals, found.x, f.jacobian, tr_solver="lsmr", gtol=1.01e-8 * first)
