@@ -149,6 +149,8 @@ def gauss_newton(
             raise ValueError(f"jac is {_check.shown(jac)}; expected None, for an Objective knows its Jacobian")
         if not hasattr(f.loss, "hessian_mv"):
             raise TypeError(f"f has the loss {_check.shown(f.loss)}, which has no hessian_mv; Gauss-Newton steps need it")
+        if not f.n_params:
+            raise ValueError("f has a network without parameters; expected some")
         theta = start_vector(theta0, "theta0", f.n_params)
         problem = _OfObjective(f, min(f.dtype, theta.dtype, key=lambda dtype: dtype.itemsize))
     else:

@@ -69,7 +69,8 @@ def gram_operator(layer, x, wrt=None):
     from ._operator import Operator
 
     jac = _jacobian(layer, x)
-    J = jac.operator(tuple(layer.params) if wrt is None else wrt)
+    names = tuple(layer.params) if wrt is None else _check.names(wrt, "wrt")
+    J = jac.operator(names) if names else np.zeros((jac.y.size, 0), jac.y.dtype)
     return Operator((jac.y.size,) * 2, J.dtype, lambda v: J @ (J.T @ v), many=lambda V: (J @ (J.T @ V.T)).T, name="Gram matrix")
 
 
@@ -172,12 +173,13 @@ def empirical_fisher_operator(f, theta, *, batch=None, reduction="mean"):
 def _square(A):
     from scipy.sparse.linalg import aslinearoperator
 
-    A = aslinearoperator(A)
-    if A.shape[0] != A.shape[1] or not A.shape[0]:
+    if not (hasattr(A, "matvec") or hasattr(A, "tocsr")):
+        A = _check.as_array(A, "A")
+    if len(A.shape) != 2 or A.shape[0] != A.shape[1] or not A.shape[0]:
         raise ValueError(f"A has shape {A.shape}; expected a square matrix or LinearOperator")
     if A.dtype is not None:
         _check.float_dtype(np.dtype(A.dtype), "A")
-    return A
+    return aslinearoperator(A)
 
 
 def _signs(A, k, rng):
@@ -235,7 +237,8 @@ def extreme_eigenvalues(A, *, tol=1e-8, rng=None):
     (scipy.sparse.linalg.eigsh): first that of the largest magnitude, then, of A minus that, the one farthest from it.
 
     tol : accuracy relative to the largest magnitude, >= 0; 0 for that of the dtype. rng : a seed or numpy.random.Generator of the
-    first vector. Where the method does not converge, eigsh's ArpackNoConvergence is raised.
+    first vector. Where the method does not converge, eigsh's ArpackNoConvergence is raised; where products are not finite, a
+    ValueError.
 
     >>> import numpy as np
     >>> np.round(fastlec.curvature.extreme_eigenvalues(np.diag(np.arange(-3.0, 50)), rng=0), 6).tolist()
@@ -246,12 +249,17 @@ def extreme_eigenvalues(A, *, tol=1e-8, rng=None):
     A, rng, tol = _square(A), _check.generator(rng), _check.non_negative(tol, "tol")
     n = A.shape[0]
     if n < 20:  # fewer than Lanczos' vectors
-        values = np.linalg.eigvalsh(A @ np.eye(n))
+        A = np.asarray(A @ np.eye(n))
+        _check.finite(A, "A")
+        values = np.linalg.eigvalsh(A)
         return float(values[0]), float(values[-1])
     v0 = rng.standard_normal(n)
+    _check.finite(np.asarray(A.matvec(v0)), "A times a vector")
 
     def farthest(shift):
         moved = LinearOperator((n, n), matvec=lambda v: A.matvec(v) - shift * v, dtype=np.float64)
+        if np.linalg.norm(moved.matvec(v0)) <= n * np.finfo(np.float64).eps * abs(shift) * np.linalg.norm(v0):
+            return shift  # there is no other
         return shift + float(eigsh(moved, k=1, which="LM", ncv=min(n, 40), tol=tol, v0=v0.copy(), return_eigenvectors=False)[0])
 
     first = farthest(0.0)
@@ -301,7 +309,7 @@ class Laplace:
     """
 
     def __init__(self, f, theta, subset, prior_precision, sigma_noise):
-        names = tuple(f.net.params)
+        names = tuple(matrices.of_objective(f).net.params)
         if _check.choice(subset, ("last_layer", "all"), "subset") == "last_layer":
             last = names[-1].rpartition(".")[0] if names else ""
             names = tuple(name for name in names if name.rpartition(".")[0] == last)

@@ -106,7 +106,14 @@ def _by_products(f):
 
 def scale(f, batch, reduction):
     """What means over the samples of a batch are multiplied by: 1, or their number for sums."""
+    of_objective(f)
     return 1 if _check.choice(reduction, REDUCTIONS, "reduction") == "mean" else len(f._select(batch)[0])
+
+
+def of_objective(f):
+    if not hasattr(f, "net"):
+        raise TypeError(f"f is a {type(f).__name__}; expected an Objective")
+    return f
 
 
 def gauss_newton_matrix(f, theta, batch=None, wrt=None, reduction="mean"):

@@ -174,6 +174,7 @@ def test_products_with_gram_matrices_of_samples_that_depend_on_each_other(rng):
     J = net.linearize(x)[1].matrix("theta")
     close(curvature.gram_operator(net, x) @ np.eye(28), J @ J.T)
     assert curvature.gram_operator(made("dense")[0], x[:0]).shape == (0, 0)
+    assert_array_equal(curvature.gram_operator(Network([Activation("tanh")]), x) @ np.ones(35), np.zeros(35))
     with pytest.raises(ValueError, match=r"^there is no variable '3.W'"):
         curvature.gram_operator(net, x, "3.W")
     with pytest.raises(TypeError, match=r"^layer is a int; expected a layer or network"):
@@ -510,8 +511,34 @@ def test_estimates_refuse():
             function(1j * np.eye(2), 6)
         with pytest.raises(ValueError, match=r"^rng is -1"):
             function(np.eye(2), 6, rng=-1)
+        with pytest.raises(ValueError, match=r"^A has shape \(\); expected a square"):
+            function("ab", 6)
+        with pytest.raises(ValueError, match=r"^A has shape \(2, 2, 2\); expected a square"):
+            function(np.zeros((2, 2, 2)), 6)
+        assert function([[1, 0], [0, 1]], 6, rng=0) is not None
     with pytest.raises(ValueError, match=r"^tol is -1.0; expected a finite number >= 0"):
         curvature.extreme_eigenvalues(np.eye(30), tol=-1)
+    for n in (3, 30):
+        with pytest.raises(ValueError, match=r"^A( times a vector)?\[.*\] is nan.*; expected finite numbers"):
+            curvature.extreme_eigenvalues(np.full((n, n), np.nan))
+
+
+@pytest.mark.parametrize("value", [0.0, -0.3, 7.0])
+def test_a_single_eigenvalue(value):
+    assert_allclose(curvature.extreme_eigenvalues(value * np.eye(30), rng=0), [value, value], rtol=1e-14)
+
+
+def test_other_things_than_objectives_are_refused():
+    net, _ = made("dense")
+    for function in (
+        curvature.kronecker_factors,
+        curvature.kronecker_operator,
+        curvature.empirical_fisher,
+        curvature.empirical_fisher_operator,
+        curvature.laplace,
+    ):
+        with pytest.raises(TypeError, match=r"^f is a Network; expected an Objective"):
+            function(net, net.theta)
 
 
 # --- Laplace's approximation -----------------------------------------------------------------------------------------

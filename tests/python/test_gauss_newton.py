@@ -417,7 +417,9 @@ class NoHessian:
 
 F = objective()
 ZEROS = np.zeros(F.n_params)
+NOTHING = Objective(Network([fastlec.Activation("tanh")]), fastlec.MeanSquaredError(), F.X, F.X)
 REFUSED = {
+    "no parameters": ((NOTHING, []), {}, ValueError, r"^f has a network without parameters"),
     "f is": ((3, [1.0]), {}, TypeError, r"^f, which is no Objective, is 3; expected a function"),
     "jac is missing": ((rosenbrock, [1.0, 1]), {}, TypeError, r"^jac is None; expected a function"),
     "jac beside": ((F, ZEROS), {"jac": rosenbrock_jac}, ValueError, r"^jac is .*; expected None"),
