@@ -19,7 +19,7 @@ from ..functional import matmul
 BLOCK_ROWS = 320  # of a Gram matrix that are computed together
 CHUNK_BYTES = 1 << 26  # of gradients by single samples that are made at a time
 PRODUCT_BYTES = 1 << 23  # of products of x, and of g, likewise
-PASS = 64  # multiplications that take as long as one more pass over a block of a Gram matrix
+PASS = 90  # multiplications that take as long as one more pass over a block of a Gram matrix
 
 
 class Factor(NamedTuple):
@@ -109,7 +109,8 @@ def gram_saves(factors):
     for factor in factors:
         p, k, n = factor.sizes
         whole += k * n
-        work += k + n + PASS if p == 1 else k * n
+        q = factor.g.shape[1]
+        work += k + PASS + (n + PASS) / q**2 if p == 1 else k * n  # X X' has an entry for q^2 of D D'
     return work < whole
 
 
