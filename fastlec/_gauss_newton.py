@@ -18,8 +18,8 @@ from . import _check
 from ._damped_systems import SOLVERS, Cg, Dense, largest, marked, system_of
 from ._loss_as_squares import STEP, Curvature, second_along
 from ._robust_losses import LINEAR
+from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
 from .layers.factors import gram as factored_gram
-from .layers.factors import gram_saves, normal_matrix, normal_saves
 from .least_squares import (
     LARGEST,
     NOISE,
@@ -93,7 +93,8 @@ def gauss_newton(
     damping : "trust-region": it follows from the gain, the share of the predicted decrease that comes true. Or a number >= 0 that
     stays, as that of `Objective.gauss_newton_operator`; 0 for Gauss-Newton steps. Steps that do not lower F are then shortened.
     solver : "dense" makes B and factors it (Cholesky), in about m n^2 + n^3 / 3 operations, m the number of residuals: of the
-    network's outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters.
+    network's outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters,
+    and in wide layers, of which no J is made, for millions of these.
     "cg" (conjugate gradients) and "lsmr" need products with J alone, and find steps up to 1e-4 of the gradient. "auto" takes that
     of fewest operations; the result has its name. All find the same steps but for that.
     acceleration : whether steps by "trust-region" are bent by the second derivative of the outputs, or residuals, along them, a
@@ -249,15 +250,17 @@ class _Settled:
         return x if self.bounds is None else np.clip(x, *self.bounds)
 
     def choose(self, n, rows, direct, products):
-        """Settles "auto": a factorization where it takes fewer operations than products, or has to be. direct : whether there is
-        room and reason for a matrix. products : the solver without."""
-        small = min(n, rows)
-        by_factor = "gram" if self.gram_is_small(n, rows) else "dense"
-        operations = rows * n * small + small**3 / 3
+        """Settles "auto": a factorization where there is room for it and it takes fewer operations than products. direct : whether
+        there is reason for a matrix. products : the solver without."""
+        by_gram, columns = self.gram_is_small(n, rows), self.columns(n)
+        small = rows if by_gram else n
+        operations = rows * (rows * columns if by_gram else n * n) + small**3 / 3
+        made = {"dense": n * n, "gram": rows * (columns + rows)}
         if self.solver == "auto":
-            self.solver = by_factor if direct and operations <= CG_PRODUCTS * self.operations(n, rows) else products
-        made = {"dense": n * n, "gram": rows * (n + rows)}.get(self.solver, 0)
-        if 8 * made > MOST_BYTES:
+            factored = "gram" if by_gram else "dense"
+            direct = direct and 8 * made[factored] <= MOST_BYTES
+            self.solver = factored if direct and operations <= CG_PRODUCTS * self.operations(n, rows) else products
+        if 8 * made.get(self.solver, 0) > MOST_BYTES:
             other = '"cg" or "lsmr"'
             raise MemoryError(f'solver is "{self.solver}", of {rows} residuals and {n} parameters more than 2 GiB; use {other}')
 
@@ -386,6 +389,9 @@ class _OfResidual(_Settled, Problem):
     def gram_is_small(self, n, rows):
         return rows < n
 
+    def columns(self, n):
+        return n
+
     def linearize(self, point):
         A = self._jacobian(point)
         m, n = A.shape
@@ -438,6 +444,13 @@ class _OfObjective(_Settled):
 
     def gram_is_small(self, n, rows):
         return rows < n and not self.penalties
+
+    def columns(self, n):
+        """The multiplications for an entry of A A', about: the columns of A, or fewer where layers' factors take its place."""
+        net = self.f.net
+        if self.penalties or net.couples_samples or not net.plans_second:
+            return n
+        return min(n, sum(sum(a.shape) + 2 * PASS if a.ndim == 2 else a.size for a in net.params.values()))
 
     def linearize(self, point):
         n, rows = self.f.n_params, self.m + sum(penalty.rows for penalty in self.penalties)

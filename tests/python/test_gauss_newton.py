@@ -354,6 +354,20 @@ def test_auto_says_what_it_takes():
         gauss_newton(objective(hidden=4000, m=3000), np.zeros(24003), solver="dense")
 
 
+def test_auto_takes_no_matrix_that_there_is_no_room_for(monkeypatch):
+    X, y = fastlec.datasets.make_blobs(40, 3)
+    layers = [Dense(2, 200), Dense(200, 200), Dense(200, 3, "identity")]
+    f = Objective(Network(layers, rng=0), fastlec.SoftmaxCrossEntropy(), X, y)
+    J, K = 8 * 120 * f.n_params, 8 * 120**2
+    for most, solver in ((J // 2, "gram"), (K, "cg")):  # layers' factors take less than J
+        monkeypatch.setattr(_gauss_newton, "MOST_BYTES", most)
+        found = gauss_newton(f, f.net.theta, max_iter=3)
+        assert found.solver == solver
+        assert found.cost < f.value(f.net.theta)
+    with pytest.raises(MemoryError, match=r'^solver is "gram", of 120 residuals and 41403 parameters more than 2 GiB'):
+        gauss_newton(f, f.net.theta, solver="gram")
+
+
 def test_steps_to_where_it_is_not_finite_are_not_taken():
     def residual(x):
         with np.errstate(invalid="ignore", divide="ignore"):
