@@ -89,7 +89,7 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     if not math.isfinite(point.cost):
         raise ValueError(f"the cost at the start is {point.cost}; expected residuals whose squares float64 holds")
     at, failures = Minimum(point, problem.linearize(point), damping, list(history)), 0
-    at_start, promised = point.size, math.inf
+    at_start, promised = point.size, 0.0
     try:
         while not at.model.stationarity <= tol and len(at.history) < max_iter and failures < FAILURES:
             d, predicted = at.model.step(at.damping)
@@ -103,7 +103,7 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
             if accepted:
                 at.point, at.model = point, model
                 if gain > 0:
-                    least = min(max(math.sqrt(predicted / promised), SHRINK[0]), SHRINK[1])
+                    least = min(max(math.sqrt(predicted / (promised or predicted)), SHRINK[0]), SHRINK[1])
                     at.damping *= max(least, 1 - (2 * gain - 1) ** 3)
                     promised = predicted
                 else:

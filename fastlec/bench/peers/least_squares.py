@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 
 from ..nets import split
+from .base import Peer
 from .jax import JAX
 
 
@@ -12,9 +13,9 @@ class OnJAX(JAX):
     """A library of solvers that is built on JAX."""
 
     def __init__(self, threads):
-        super().__init__(threads)
-        self.solvers = importlib.import_module(self.solver_module)
-        self.version = getattr(self.solvers, "__version__", self.version)
+        Peer.__init__(self, threads)
+        self.solvers, self.lib = self.lib, importlib.import_module("jax")
+        self.lib.config.update("jax_enable_x64", True)
 
     def offered(self, case):
         return self.least_squares if case.op == "least_squares" and not self.held else None
@@ -33,7 +34,7 @@ class OnJAX(JAX):
 
 
 class JAXopt(OnJAX):
-    name, solver_module = "jaxopt", "jaxopt"
+    name = module = "jaxopt"
 
     def solver(self, residual, limit, most):
         """By J' J and Cholesky's factorization; its test is of the gradient, whose norm bounds the largest entry."""
@@ -44,7 +45,7 @@ class JAXopt(OnJAX):
 
 
 class Optimistix(OnJAX):
-    name, solver_module = "Optimistix", "optimistix"
+    name, module = "Optimistix", "optimistix"
 
     def solver(self, residual, limit, most):
         """Its tests are of the change of theta and of the cost; what it finds may miss the limit, or be better."""
