@@ -406,13 +406,14 @@ def test_a_callback_that_stops():
     assert found.cost == 0.5 * float(rosenbrock(found.x) @ rosenbrock(found.x))
 
 
-def test_any_number_of_threads():
-    f, threads = objective("softmax", m=3000, hidden=30), fastlec.get_num_threads()
+@pytest.mark.parametrize(("solver", "m", "hidden"), [("cg", 3000, 30), ("dense", 3000, 30), ("gram", 60, 200)])
+def test_any_number_of_threads(solver, m, hidden):
+    f, threads = objective("softmax", m=m, hidden=hidden), fastlec.get_num_threads()
     found = []
     try:
         for n in (1, 2):
             fastlec.set_num_threads(n)
-            found.append(gauss_newton(f, f.net.theta, solver="cg", max_iter=3).x)
+            found.append(gauss_newton(f, f.net.theta, solver=solver, max_iter=3).x)
     finally:
         fastlec.set_num_threads(threads)
     np.testing.assert_array_equal(*found)
