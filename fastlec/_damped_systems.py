@@ -75,9 +75,9 @@ class Multiplied:
 class Gram(Multiplied):
     """By Cholesky's factorization of A A' + damping I, (m, m): d = -A' (A A' + damping I)^-1 r."""
 
-    def __init__(self, *of):
+    def __init__(self, *of, products=None):
         super().__init__(*of)
-        self.products = gram(self.A)
+        self.products = gram(self.A) if products is None else products
 
     def solve(self, damping):
         self.inverse, damping = factored(self.products, damping, self.eps, least=self.q is not None)
@@ -120,6 +120,50 @@ class Cg:
 
     def again(self, b):
         return by_conjugate_gradients(lambda v: self.mv(v) + self.damping * v, -b)[0]
+
+
+def system_of(solver, A, held, r, q, eps, products=None):
+    """The system of a Jacobian A with residuals r, and q in the gradient beside, for the parameters that are not held. products :
+    A A', where it is known and nothing is held."""
+    if held is not None:
+        free = ~held
+        A, q = _restricted(A, free), None if q is None else q * free
+    g = A.T @ r + (0 if q is None else q)
+    if solver == "dense":
+        return Dense(marked(squares(A), held), g, eps)
+    if solver == "cg":
+        return Cg(lambda v: A.T @ (A @ v), g)
+    if solver == "lsmr":
+        return Lsmr(A, r, q, g, eps)
+    return Gram(A, r, q, g, eps, products=products if held is None else None)
+
+
+def marked(B, held):
+    """B with an entry of its size on the diagonal for what is held, that it does not count as singular."""
+    if held is not None:
+        B[held, held] = B.diagonal().max() or 1.0
+    return B
+
+
+def _restricted(A, free):
+    """A with columns of 0 for what is not free."""
+    if isinstance(A, np.ndarray):
+        return A * free
+    if hasattr(A, "tocsr"):
+        from scipy.sparse import diags_array
+
+        return A @ diags_array(free.astype(np.float64))
+    from ._operator import Operator
+
+    return Operator(
+        A.shape,
+        np.float64,
+        lambda v: A @ (v * free),
+        lambda u: free * (A.T @ u),
+        lambda V: (A @ (V * free).T).T,
+        lambda U: (A.T @ U.T).T * free,
+        name="Jacobian of free parameters",
+    )
 
 
 def factored(M, damping, eps, least=False):

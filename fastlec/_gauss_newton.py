@@ -10,13 +10,16 @@ matrix-vector products for second-order gradient descent", 2002).
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 
 import numpy as np
 
 from . import _check
-from ._damped_systems import SOLVERS, Cg, Dense, Gram, Lsmr, largest, squares
+from ._damped_systems import SOLVERS, Cg, Dense, largest, marked, system_of
+from ._loss_as_squares import STEP, Curvature, second_along
 from ._robust_losses import LINEAR
+from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
+from .layers.factors import gram as factored_gram
 from .least_squares import (
     LARGEST,
     NOISE,
@@ -29,7 +32,7 @@ from .least_squares import (
     start_vector,
     transposed_product,
 )
-from .training import Objective, losses
+from .training import Objective
 
 TOL = {"float32": 1e-4, "float64": 1e-8}
 DAMPING = 1e-3  # of the first step, relative to the largest eigenvalue of B
@@ -38,9 +41,7 @@ BLOCK_VALUES = 1 << 21  # of the rows of A that are made at once
 CG_PRODUCTS = 500  # of a step by conjugate gradients, as "auto" reckons
 MOST_DIRECTIONS = 1000  # of products that make a matrix of a sparse matrix or LinearOperator, for "auto"
 FACES = 20  # times that parameters are found to cross a bound, in a step
-STEP = 0.1  # of a step, from where to where second derivatives are differences
 BENT = 1.5  # twice the length of what is added to a step, relative to it, at most: with 0.75 as many iterations, or more
-NEGLIGIBLE = 1e4  # round-offs of a gradient by the output that its residuals may leave
 
 
 @dataclass(eq=False)
@@ -92,7 +93,8 @@ def gauss_newton(
     damping : "trust-region": it follows from the gain, the share of the predicted decrease that comes true. Or a number >= 0 that
     stays, as that of `Objective.gauss_newton_operator`; 0 for Gauss-Newton steps. Steps that do not lower F are then shortened.
     solver : "dense" makes B and factors it (Cholesky), in about m n^2 + n^3 / 3 operations, m the number of residuals: of the
-    network's outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters.
+    network's outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters,
+    and in wide layers, of which no J is made, for millions of these.
     "cg" (conjugate gradients) and "lsmr" need products with J alone, and find steps up to 1e-4 of the gradient. "auto" takes that
     of fewest operations; the result has its name. All find the same steps but for that.
     acceleration : whether steps by "trust-region" are bent by the second derivative of the outputs, or residuals, along them, a
@@ -148,6 +150,8 @@ def gauss_newton(
             raise ValueError(f"jac is {_check.shown(jac)}; expected None, for an Objective knows its Jacobian")
         if not hasattr(f.loss, "hessian_mv"):
             raise TypeError(f"f has the loss {_check.shown(f.loss)}, which has no hessian_mv; Gauss-Newton steps need it")
+        if not f.n_params:
+            raise ValueError("f has a network without parameters; expected some")
         theta = start_vector(theta0, "theta0", f.n_params)
         problem = _OfObjective(f, min(f.dtype, theta.dtype, key=lambda dtype: dtype.itemsize))
     else:
@@ -246,15 +250,17 @@ class _Settled:
         return x if self.bounds is None else np.clip(x, *self.bounds)
 
     def choose(self, n, rows, direct, products):
-        """Settles "auto": a factorization where it takes fewer operations than products, or has to be. direct : whether there is
-        room and reason for a matrix. products : the solver without."""
-        small = min(n, rows)
-        by_factor = "gram" if self.gram_is_small(n, rows) else "dense"
-        operations = rows * n * small + small**3 / 3
+        """Settles "auto": a factorization where there is room for it and it takes fewer operations than products. direct : whether
+        there is reason for a matrix. products : the solver without."""
+        by_gram, columns = self.gram_is_small(n, rows), self.columns(n)
+        small = rows if by_gram else n
+        operations = rows * (rows * columns if by_gram else n * n) + small**3 / 3
+        made = {"dense": n * n, "gram": rows * (columns + rows)}
         if self.solver == "auto":
-            self.solver = by_factor if direct and operations <= CG_PRODUCTS * self.operations(n, rows) else products
-        made = {"dense": n * n, "gram": rows * (n + rows)}.get(self.solver, 0)
-        if 8 * made > MOST_BYTES:
+            factored = "gram" if by_gram else "dense"
+            direct = direct and 8 * made[factored] <= MOST_BYTES
+            self.solver = factored if direct and operations <= CG_PRODUCTS * self.operations(n, rows) else products
+        if 8 * made.get(self.solver, 0) > MOST_BYTES:
             other = '"cg" or "lsmr"'
             raise MemoryError(f'solver is "{self.solver}", of {rows} residuals and {n} parameters more than 2 GiB; use {other}')
 
@@ -343,14 +349,6 @@ def _quiet():
     return np.errstate(over="ignore", invalid="ignore")
 
 
-def _second(at, after, along, eps):
-    """The second derivative along a step, from the values at its start and STEP of it further, and the first; None where there is
-    round-off alone."""
-    found = 2 / STEP * ((after - at) / STEP - along)
-    noise = 16 * eps / STEP**2 * max(np.abs(at).max(initial=0), np.abs(after).max(initial=0))
-    return found if np.abs(found).max(initial=0) > noise else None
-
-
 class _OfResidual(_Settled, Problem):
     """1/2 |r(theta)|^2."""
 
@@ -391,6 +389,9 @@ class _OfResidual(_Settled, Problem):
     def gram_is_small(self, n, rows):
         return rows < n
 
+    def columns(self, n):
+        return n
+
     def linearize(self, point):
         A = self._jacobian(point)
         m, n = A.shape
@@ -404,10 +405,10 @@ class _OfResidual(_Settled, Problem):
         eps = np.finfo(self.dtype).eps
 
         def system(held, d):
-            return _system(self.solver, A, held, point.r + A @ d, None, eps)
+            return system_of(self.solver, A, held, point.r + A @ d, None, eps)
 
         def bend(d):
-            found = _second(point.r, self._residual(point.x + STEP * d), A @ d, eps)
+            found = second_along(point.r, self._residual(point.x + STEP * d), A @ d, eps)
             return found if found is None or self.solver in ("gram", "lsmr") else A.T @ found
 
         return self.model(point, g, system, bend)
@@ -420,47 +421,6 @@ def _vector(found, name, size):
     return found
 
 
-def _system(solver, A, held, r, q, eps):
-    """The system of a Jacobian A with residuals r, and q in the gradient beside, for the parameters that are not held."""
-    if held is not None:
-        free = ~held
-        A, q = _restricted(A, free), None if q is None else q * free
-    g = A.T @ r + (0 if q is None else q)
-    if solver == "dense":
-        return Dense(_marked(squares(A), held), g, eps)
-    if solver == "cg":
-        return Cg(lambda v: A.T @ (A @ v), g)
-    return {"gram": Gram, "lsmr": Lsmr}[solver](A, r, q, g, eps)
-
-
-def _marked(B, held):
-    """B with an entry of its size on the diagonal for what is held, that it does not count as singular."""
-    if held is not None:
-        B[held, held] = B.diagonal().max() or 1.0
-    return B
-
-
-def _restricted(A, free):
-    """A with columns of 0 for what is not free."""
-    if isinstance(A, np.ndarray):
-        return A * free
-    if hasattr(A, "tocsr"):
-        from scipy.sparse import diags_array
-
-        return A @ diags_array(free.astype(np.float64))
-    from ._operator import Operator
-
-    return Operator(
-        A.shape,
-        np.float64,
-        lambda v: A @ (v * free),
-        lambda u: free * (A.T @ u),
-        lambda V: (A @ (V * free).T).T,
-        lambda U: (A.T @ U.T).T * free,
-        name="Jacobian of free parameters",
-    )
-
-
 class _OfObjective(_Settled):
     """The loss of an `Objective`."""
 
@@ -469,6 +429,7 @@ class _OfObjective(_Settled):
         self.k = math.prod(f.net.output_shape(f.X.shape[1:]))
         self.penalties = f._penalties
         self.m = f.n_samples * self.k
+        self.by_factors = None  # whether A A' and A' A are made of layers' factors; not known before the first is made
 
     def at(self, x):
         x = self.projected(x)
@@ -483,6 +444,13 @@ class _OfObjective(_Settled):
 
     def gram_is_small(self, n, rows):
         return rows < n and not self.penalties
+
+    def columns(self, n):
+        """The multiplications for an entry of A A', about: the columns of A, or fewer where layers' factors take its place."""
+        net = self.f.net
+        if self.penalties or net.couples_samples or not net.plans_second:
+            return n
+        return min(n, sum(sum(a.shape) + 2 * PASS if a.ndim == 2 else a.size for a in net.params.values()))
 
     def linearize(self, point):
         n, rows = self.f.n_params, self.m + sum(penalty.rows for penalty in self.penalties)
@@ -518,23 +486,25 @@ class _OfObjective(_Settled):
         return found if found is None else found.astype(np.float64)
 
     def _parts(self, theta, step):
-        """(the Jacobian of the network for some samples, `_Curvature` of the loss there), part by part."""
+        """(the Jacobian of the network for some samples, `Curvature` of the loss there), part by part."""
         f, weight = self.f, self.f.sample_weight
         net = f.net.with_theta(theta)
         for i in range(0, len(f.X), step):
             part = slice(i, i + step)
             X = f.X[part]
             output, jac = net.linearize(X)
-            yield jac, _Curvature(f.loss, X, output, f.y[part], None if weight is None else weight[part], len(X) / len(f.X))
+            yield jac, Curvature(f.loss, X, output, f.y[part], None if weight is None else weight[part], len(X) / len(f.X))
 
     def _by_blocks(self, point, theta):
         """B and g from some rows of A at a time."""
-        f, n = self.f, self.f.n_params
-        step = f.n_samples if f.net.couples_samples else max(BLOCK_VALUES // max(self.k * n, 1), 1)
+        n = self.f.n_params
         B, g = np.zeros((n, n)), np.zeros(n)
-        for jac, curvature in self._parts(theta, step):
-            A = curvature.rows(jac)
-            B += A.T @ A
+        for jac, curvature in self._parts(theta, self._block()):
+            if self._takes_factors(jac, curvature, normal_saves):
+                B += normal_matrix(curvature.factors(jac), None, n)
+            else:
+                A = curvature.rows(jac)
+                B += A.T @ A
             g += jac.tmv(curvature.gradient, "theta")["theta"]
         for penalty in self.penalties:
             B += penalty.matrix()
@@ -544,15 +514,30 @@ class _OfObjective(_Settled):
             if held is None:
                 return Dense(B, g, np.finfo(self.precision).eps)
             free = ~held
-            return Dense(_marked(B * free * free[:, None], held), free * (g + B @ d), np.finfo(self.precision).eps)
+            return Dense(marked(B * free * free[:, None], held), free * (g + B @ d), np.finfo(self.precision).eps)
 
         return self.model(point, g, system, lambda d: self._bend(theta, d))
+
+    def _block(self):
+        """The samples of which rows of A, or factors, are there at a time."""
+        f = self.f
+        if f.net.couples_samples:
+            return f.n_samples
+        return max(f._part // max(self.k, 1), 16) if self.by_factors else max(BLOCK_VALUES // max(self.k * f.n_params, 1), 1)
+
+    def _takes_factors(self, jac, curvature, saves):
+        if self.by_factors is None:
+            self.by_factors = not self.f.net.couples_samples and saves(curvature.factors(jac))
+        return self.by_factors
 
     def _by_rows(self, point, theta):
         """A and r of all samples, and what the gradient has beside."""
         f = self.f
         ((jac, curvature),) = self._parts(theta, f.n_samples)
-        A = curvature.rows(jac) if self.solver == "gram" else curvature.operator(jac)
+        products = None
+        if self.solver == "gram" and not self.penalties and self._takes_factors(jac, curvature, gram_saves):
+            products = factored_gram(curvature.factors(jac), f.n_samples, self.k)
+        A = curvature.rows(jac) if self.solver == "gram" and products is None else curvature.operator(jac)
         _, r, q = curvature.root
         q = None if q is None else jac.tmv(q, "theta")["theta"].astype(np.float64)
         g = jac.tmv(curvature.gradient, "theta")["theta"].astype(np.float64)
@@ -560,8 +545,12 @@ class _OfObjective(_Settled):
             g += penalty.gradient(point.x)
             A, r = _stacked(A, penalty), np.concatenate([r, penalty.residuals(point.x)])
 
+        rows = cache(lambda: A if products is None else curvature.rows(jac))
+
         def system(held, d):
-            return _system(self.solver, A, held, r + A @ d, q, np.finfo(self.precision).eps)
+            return system_of(
+                self.solver, A if held is None else rows(), held, r + A @ d, q, np.finfo(self.precision).eps, products
+            )
 
         def bend(d):
             second = curvature.second(jac, d.astype(theta.dtype))
@@ -588,102 +577,3 @@ def _stacked(A, penalty):
         lambda u: A.T @ u[:m] + penalty.transposed(u[m:]),
         name="Jacobian and penalty",
     )
-
-
-class _Curvature:
-    """The loss of some samples, as a share of that of all, and its Hessian H by the output, of one block for each sample.
-
-    gradient : that by the output.
-    """
-
-    def __init__(self, loss, X, output, y, weight, share):
-        self.X, self.output = X, output
-        self.arguments, self.share = (loss, output, y), share
-        self.weight = weight
-        self.gradient = share * losses.value_and_gradient(*self.arguments, weight)[1]
-
-    def mv(self, v):
-        """H v."""
-        return self.share * losses.hessian_mv(*self.arguments, v, self.weight)
-
-    def second(self, jac, d):
-        """The second derivative of the output along d, in float64's noise or more; None where it is round-off."""
-        net = jac.layer
-        after = net.with_theta(net.theta + net.theta.dtype.type(STEP) * d)(self.X)
-        return _second(self.output, after, jac.mv(theta=d), np.finfo(self.output.dtype).eps)
-
-    @cached_property
-    def root(self):
-        """(S, r, rest), with H = S S' and the gradient S r + rest. S : (m, k) where blocks are diagonal, else (m, k, k), lower
-        triangles. r : flat. rest : as the gradient, or None where it is round-off."""
-        loss, output, _ = self.arguments
-        m, eps = len(output), np.finfo(output.dtype).eps
-        v = self.gradient.reshape(m, -1).astype(np.float64)
-        k = v.shape[1]
-
-        def column(j):
-            unit = np.zeros((m, k), output.dtype)
-            unit[:, j] = 1
-            return self.mv(unit.reshape(output.shape)).reshape(m, k)
-
-        if isinstance(loss, losses._Elementwise) or k == 1:
-            S = np.sqrt(np.maximum(column(slice(None)), 0), dtype=np.float64)
-            r = np.divide(v, S, out=np.zeros_like(v), where=S > 0)
-            rest = v - S * r
-        else:
-            S, r, rest = _factors(np.stack([column(j) for j in range(k)], axis=2).astype(np.float64), v, eps)
-        seen = np.abs(rest).max(initial=0) > NEGLIGIBLE * eps * np.abs(v).max(initial=0)
-        return S, r.ravel(), rest.astype(output.dtype).reshape(output.shape) if seen else None
-
-    def rows(self, jac):
-        """S' J as an array."""
-        S, J = self.root[0], jac.matrix("theta")
-        J = J.astype(np.float64, copy=False).reshape(*S.shape[:2], J.shape[1])
-        if S.ndim == 2:
-            J *= S[:, :, None]
-        else:
-            J = np.matmul(S.swapaxes(1, 2), J)
-        return J.reshape(-1, J.shape[2])
-
-    def times(self, u):
-        """S u, flat."""
-        S = self.root[0]
-        u = u.reshape(S.shape[:2])
-        return (S * u if S.ndim == 2 else np.matmul(S, u[:, :, None])).ravel()
-
-    def transposed(self, u):
-        """S' u, flat."""
-        S = self.root[0]
-        u = u.reshape(S.shape[:2])
-        return (S * u if S.ndim == 2 else np.matmul(u[:, None], S)).ravel()
-
-    def operator(self, jac):
-        """S' J as a LinearOperator."""
-        from ._operator import Operator
-
-        J = jac.operator("theta")
-        return Operator(
-            J.shape,
-            np.float64,
-            lambda v: self.transposed(J.matvec(v)),
-            lambda u: np.asarray(J.rmatvec(self.times(u)), np.float64),
-            name="Jacobian in units of the loss",
-        )
-
-
-def _factors(H, v, eps):
-    """(S, r, v - S r): Cholesky's factors of blocks H (m, k, k), positive semidefinite, S lower triangular; what is not positive,
-    or round-off, of a pivot is left out. v : (m, k)."""
-    k = H.shape[1]
-    S, r, rest = np.zeros_like(H), np.zeros_like(v), v.copy()
-    least = 8 * k * eps * H.diagonal(axis1=1, axis2=2)
-    for j in range(k):
-        pivot = H[:, j, j]
-        seen = pivot > least[:, j]
-        root = np.sqrt(np.where(seen, pivot, 1.0))
-        column = np.where(seen[:, None], H[:, :, j] / root[:, None], 0.0)
-        r[:, j] = np.where(seen, rest[:, j] / root, 0.0)
-        S[:, :, j] = column
-        H = H - column[:, :, None] * column[:, None, :]
-        rest -= column * r[:, j, None]
-    return S, r, rest

@@ -20,14 +20,15 @@ __all__ = [
     "empirical_fisher_operator",
     "extreme_eigenvalues",
     "gram",
+    "gram_operator",
     "hutchinson_diag",
     "hutchinson_trace",
     "hutchpp_trace",
     "kronecker_factors",
+    "kronecker_operator",
     "laplace",
 ]
 
-_REDUCTIONS = ("mean", "sum")
 PREDICTED_VALUES = 1 << 22  # of factors for samples that are predicted together
 
 
@@ -51,9 +52,32 @@ def gram(layer, x, wrt=None):
     >>> K.shape, bool(np.allclose(K, J @ J.T))
     ((40, 40), True)
     """
+    return _jacobian(layer, x).gram(wrt)
+
+
+def gram_operator(layer, x, wrt=None):
+    """The same as a scipy.sparse.linalg.LinearOperator, in the layer's dtype, for many samples: products are J (J' v). Samples may
+    depend on each other.
+
+    >>> import numpy as np
+    >>> net = fastlec.Network([fastlec.Dense(3, 50), fastlec.Dense(50, 2, "identity")], rng=0)
+    >>> x = np.random.default_rng(0).standard_normal((20, 3))
+    >>> K, v = fastlec.curvature.gram_operator(net, x), np.ones(40)
+    >>> K.shape, bool(np.allclose(K @ v, fastlec.curvature.gram(net, x) @ v))
+    ((40, 40), True)
+    """
+    from ._operator import Operator
+
+    jac = _jacobian(layer, x)
+    names = tuple(layer.params) if wrt is None else _check.names(wrt, "wrt")
+    J = jac.operator(names) if names else np.zeros((jac.y.size, 0), jac.y.dtype)
+    return Operator((jac.y.size,) * 2, J.dtype, lambda v: J @ (J.T @ v), many=lambda V: (J @ (J.T @ V.T)).T, name="Gram matrix")
+
+
+def _jacobian(layer, x):
     if not hasattr(layer, "linearize"):
         raise TypeError(f"layer is a {type(layer).__name__}; expected a layer or network")
-    return layer.linearize(x)[1].gram(wrt)
+    return layer.linearize(x)[1]
 
 
 def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="mean"):
@@ -67,7 +91,8 @@ def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="
     mean, and B a sum, over positions (Grosse and Martens 2016; "expand" in curvlinops). Weighted samples count by their weights.
     Blocks of biases of dense layers, of normalisations' parameters and of layers of one's own are exact: A is [[1]].
 
-    ValueError where samples depend on each other, and for convolutions in groups; TypeError for a loss without hessian_mv.
+    ValueError where samples depend on each other, and for convolutions in groups, whose groups have factors of their own;
+    TypeError for a loss without hessian_mv.
 
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
@@ -76,9 +101,36 @@ def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="
     {'0.W': ((2, 2), (8, 8)), '0.b': ((1, 1), (8, 8)), '1.W': ((8, 8), (3, 3)), '1.b': ((1, 1), (3, 3))}
     """
     empirical = _check.choice(fisher_type, ("type-2", "empirical"), "fisher_type") == "empirical"
-    scale = _scale(f, batch, reduction)
+    scale = matrices.scale(f, batch, reduction)
     found = matrices.kronecker_factors(f, theta, batch, empirical)
     return {name: (A, scale * B) for name, (A, B) in found.items()}
+
+
+def kronecker_operator(f, theta, *, batch=None, fisher_type="type-2", reduction="mean"):
+    """The block-diagonal matrix of `kronecker_factors`, (n, n), as a scipy.sparse.linalg.LinearOperator of float64, with the same
+    arguments: of a parameter's part V (k, n) of a vector it makes B V A.
+
+    >>> import numpy as np
+    >>> X, y = fastlec.datasets.make_blobs(100, 3)
+    >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
+    >>> A, B = fastlec.curvature.kronecker_factors(f, net.theta)["0.W"]
+    >>> K = fastlec.curvature.kronecker_operator(f, net.theta)
+    >>> K.shape, bool(np.allclose((K @ np.eye(51))[:16, :16], np.kron(B, A)))
+    ((51, 51), True)
+    """
+    from ._operator import Operator
+
+    found = kronecker_factors(f, theta, batch=batch, fisher_type=fisher_type, reduction=reduction)
+
+    def many(V):
+        product, end = np.empty((len(V), f.n_params)), 0
+        for A, B in found.values():
+            own, end = slice(end, end + len(A) * len(B)), end + len(A) * len(B)
+            product[:, own] = np.matmul(np.matmul(B, V[:, own].reshape(-1, len(B), len(A))), A).reshape(len(V), -1)
+        return product
+
+    return Operator((f.n_params,) * 2, np.float64, lambda v: many(v[None])[0], many=many, name="Kronecker factors")
 
 
 def empirical_fisher(f, theta, *, batch=None, wrt=None, reduction="mean"):
@@ -92,7 +144,7 @@ def empirical_fisher(f, theta, *, batch=None, wrt=None, reduction="mean"):
     >>> bool(abs(fastlec.curvature.empirical_fisher(f, net.theta) - G.T @ G / 100).max() < 1e-14)
     True
     """
-    scale, own = _scale(f, batch, reduction), matrices.chosen(f.net, wrt)
+    scale, own = matrices.scale(f, batch, reduction), matrices.chosen(f.net, wrt)
     return scale * matrices.data_matrix(f, theta, batch, own, empirical=True)
 
 
@@ -101,7 +153,7 @@ def empirical_fisher_operator(f, theta, *, batch=None, reduction="mean"):
     network computed of all samples."""
     from ._operator import Operator
 
-    scale, answer = _scale(f, batch, reduction), f._vector(theta, "theta")[1]
+    scale, answer = matrices.scale(f, batch, reduction), f._vector(theta, "theta")[1]
     parts = list(matrices.sample_terms(f, theta, batch))
 
     def many(V):
@@ -115,23 +167,19 @@ def empirical_fisher_operator(f, theta, *, batch=None, reduction="mean"):
     return Operator((f.n_params, f.n_params), answer, lambda v: many(v[None])[0], many=many, name="empirical Fisher matrix")
 
 
-def _scale(f, batch, reduction):
-    """What means over samples are multiplied by."""
-    return 1 if _check.choice(reduction, _REDUCTIONS, "reduction") == "mean" else len(f._select(batch)[0])
-
-
 # --- estimates of any operator ---------------------------------------------------------------------------------------
 
 
 def _square(A):
     from scipy.sparse.linalg import aslinearoperator
 
-    A = aslinearoperator(A)
-    if A.shape[0] != A.shape[1] or not A.shape[0]:
+    if not (hasattr(A, "matvec") or hasattr(A, "tocsr")):
+        A = _check.as_array(A, "A")
+    if len(A.shape) != 2 or A.shape[0] != A.shape[1] or not A.shape[0]:
         raise ValueError(f"A has shape {A.shape}; expected a square matrix or LinearOperator")
     if A.dtype is not None:
         _check.float_dtype(np.dtype(A.dtype), "A")
-    return A
+    return aslinearoperator(A)
 
 
 def _signs(A, k, rng):
@@ -189,7 +237,8 @@ def extreme_eigenvalues(A, *, tol=1e-8, rng=None):
     (scipy.sparse.linalg.eigsh): first that of the largest magnitude, then, of A minus that, the one farthest from it.
 
     tol : accuracy relative to the largest magnitude, >= 0; 0 for that of the dtype. rng : a seed or numpy.random.Generator of the
-    first vector. Where the method does not converge, eigsh's ArpackNoConvergence is raised.
+    first vector. Where the method does not converge, eigsh's ArpackNoConvergence is raised; where products are not finite, a
+    ValueError.
 
     >>> import numpy as np
     >>> np.round(fastlec.curvature.extreme_eigenvalues(np.diag(np.arange(-3.0, 50)), rng=0), 6).tolist()
@@ -200,12 +249,17 @@ def extreme_eigenvalues(A, *, tol=1e-8, rng=None):
     A, rng, tol = _square(A), _check.generator(rng), _check.non_negative(tol, "tol")
     n = A.shape[0]
     if n < 20:  # fewer than Lanczos' vectors
-        values = np.linalg.eigvalsh(A @ np.eye(n))
+        A = np.asarray(A @ np.eye(n))
+        _check.finite(A, "A")
+        values = np.linalg.eigvalsh(A)
         return float(values[0]), float(values[-1])
     v0 = rng.standard_normal(n)
+    _check.finite(np.asarray(A.matvec(v0)), "A times a vector")
 
     def farthest(shift):
         moved = LinearOperator((n, n), matvec=lambda v: A.matvec(v) - shift * v, dtype=np.float64)
+        if np.linalg.norm(moved.matvec(v0)) <= n * np.finfo(np.float64).eps * abs(shift) * np.linalg.norm(v0):
+            return shift  # there is no other
         return shift + float(eigsh(moved, k=1, which="LM", ncv=min(n, 40), tol=tol, v0=v0.copy(), return_eigenvectors=False)[0])
 
     first = farthest(0.0)
@@ -255,7 +309,7 @@ class Laplace:
     """
 
     def __init__(self, f, theta, subset, prior_precision, sigma_noise):
-        names = tuple(f.net.params)
+        names = tuple(matrices.of_objective(f).net.params)
         if _check.choice(subset, ("last_layer", "all"), "subset") == "last_layer":
             last = names[-1].rpartition(".")[0] if names else ""
             names = tuple(name for name in names if name.rpartition(".")[0] == last)

@@ -33,6 +33,7 @@ LARGEST = 1e150  # and the inverse of the smallest: float64 holds their squares
 ATTAINABLE = 1e-10  # the cosine in spite of round-off
 VANISHED = 1e-6  # psi, in scales, of residuals of which round-off alone is left
 STOPPED = "stopped by callback"
+SHRINK = 1e-3, 1 / 3  # of damping, what is left at least where predictions come true: while they become smaller, and else
 NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that the gradient is asked, too
 
 
@@ -88,7 +89,7 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
     if not math.isfinite(point.cost):
         raise ValueError(f"the cost at the start is {point.cost}; expected residuals whose squares float64 holds")
     at, failures = Minimum(point, problem.linearize(point), damping, list(history)), 0
-    at_start = point.size
+    at_start, promised = point.size, 0.0
     try:
         while not at.model.stationarity <= tol and len(at.history) < max_iter and failures < FAILURES:
             d, predicted = at.model.step(at.damping)
@@ -101,7 +102,12 @@ def minimize(problem, x, *, tol, max_iter, damping=0.0, callback=None, history=(
                 accepted = accepted or model.stationarity < (0.5 if resolved else 1) * at.model.stationarity
             if accepted:
                 at.point, at.model = point, model
-                at.damping *= max(0.1, 1 - (2 * gain - 1) ** 3) if gain > 0 else 0.1
+                if gain > 0:
+                    least = min(max(math.sqrt(predicted / (promised or predicted)), SHRINK[0]), SHRINK[1])
+                    at.damping *= max(least, 1 - (2 * gain - 1) ** 3)
+                    promised = predicted
+                else:
+                    at.damping *= 0.1
                 failures = 0
             else:
                 failures = failures + 1 if at.damping < problem.most_damping else FAILURES

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from . import images
+from . import curvature, images
 from .fits import HAS_ESTIMATORS, HAS_MNIST, NetFit, SoftmaxFit
 from .image_nets import Conv, cnn, lenet
 from .kinds import SMOOTH, CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
@@ -148,6 +148,20 @@ CASES = (
     *(Directions(f"{op}-{name}", op, shape, TINY, k) for op in ("mv_many", "tmv_many") for name, shape, k in MANY),
     *(Explicit(f"sample_jacobians-{name}", "sample_jacobians", shape, small) for name, shape, small, _ in LOSSES[:2]),
     Explicit("theta_jacobian-3-64-5-batch128", "theta_jacobian", ((128, 3), chain((3, 64, 5), "tanh")), TINY),
+    *(
+        curvature.Gram(f"{op}-20-128-128-10-batch500", op, ((500, 20), chain((20, 128, 128, 10), "tanh")), TINY)
+        for op in ("gram", "gram_of_matrix")
+    ),
+    curvature.Iterations(
+        "gauss_newton_iterations-3-64-5-batch1000", "gauss_newton_iterations", ((1000, 3), chain((3, 64, 5), "tanh")), TINY
+    ),
+    curvature.Fit(
+        "least_squares-2-20-20-1-peaks400",
+        "least_squares",
+        ((400, 2), chain((2, 20, 20, 1), "tanh")),
+        ((9, 2), chain((2, 6, 1), "tanh")),
+    ),
+    curvature.Predictive("laplace_variance-784-128-10-batch1000", "laplace_variance", ((1000, 784), FLAT), TINY),
     Columns("hessian_columns-60000x784x10-8", "hessian_columns", (60000, 784, 10), (70, 33, 5)),
     *(_convolution(op, *shape) for shape in CONVOLUTIONS for op in ("conv", "conv_data_gradient", "conv_weight_gradient")),
     *(_convolution("conv_jac_mv", *shape) for shape in BOTH_DIRECTIONS),

@@ -19,6 +19,7 @@ from ..functional import matmul
 BLOCK_ROWS = 320  # of a Gram matrix that are computed together
 CHUNK_BYTES = 1 << 26  # of gradients by single samples that are made at a time
 PRODUCT_BYTES = 1 << 23  # of products of x, and of g, likewise
+PASS = 90  # multiplications that take as long as one more pass over a block of a Gram matrix
 
 
 class Factor(NamedTuple):
@@ -100,6 +101,17 @@ def gram(factors, m, q):
     for part in (part for factor in others for part in factor.summed()):
         _sum_products(K, [_rows(part)], add=True)
     return K.reshape(m * q, m * q)
+
+
+def gram_saves(factors):
+    """Whether `gram` takes less than to make J and J J'."""
+    work, whole = 0, 0
+    for factor in factors:
+        p, k, n = factor.sizes
+        whole += k * n
+        q = factor.g.shape[1]
+        work += k + PASS + (n + PASS) / q**2 if p == 1 else k * n  # X X' has an entry for q^2 of D D'
+    return work < whole
 
 
 def _by_positions(factor):
@@ -187,6 +199,25 @@ def normal_matrix(factors, H, size):
     return found
 
 
+def normal_saves(factors):
+    """Whether `normal_matrix` takes less than to make J and J' J: half of the operations, for they are not done as fast."""
+    work = 0
+    for i, a in enumerate(factors):
+        for b in factors[i:]:
+            (pa, ka, na), (pb, kb, nb) = a.sizes, b.sizes
+            if pa > 1 or pb > 1 or na * nb == 1:
+                work += a.g.shape[1] * ka * na * kb * nb / (2 if a is b else 1)
+            else:
+                work += math.prod(_pairs(a, b))
+    return bool(factors) and 2 * work < factors[0].g.shape[1] * sum(math.prod(a.index.shape) for a in factors) ** 2 / 2
+
+
+def _pairs(a, b):
+    """How many there are of g, and of x, in the products of two factors; of a factor with itself each pair once."""
+    (_, ka, na), (_, kb, nb) = a.sizes, b.sizes
+    return (ka * (ka + 1) // 2, na * (na + 1) // 2) if a is b else (ka * kb, na * nb)
+
+
 def _times(H, factor):
     """H times the g of a factor without positions, (m, q, k)."""
     g = factor.g[:, :, 0]
@@ -202,8 +233,7 @@ def _normal_block(a, b, Hb):
             Hb = Hb * (a.ones() * b.ones())
         block = matmul(Ga.reshape(-1, ka).T, Hb.reshape(-1, kb)).reshape(ka, 1, kb, 1)
         return (block + block.transpose(2, 3, 0, 1)) / 2 if a is b else block
-    same = a is b  # both products are symmetric: of each pair of elements one is enough
-    pairs = (ka * (ka + 1) // 2, na * (na + 1) // 2) if same else (ka * kb, na * nb)
+    same, pairs = a is b, _pairs(a, b)  # the products of a factor with itself are symmetric
     total = np.zeros(pairs)
     for some in _chunks(m, sum(pairs)):
         xa, xb = a.ones()[some], b.ones()[some]
@@ -295,12 +325,12 @@ def _contracted(a, b, packed, same):
 
 def kronecker(factors, H, weight):
     """{name: (A, B)}, A (n, n) the sum over samples i, and mean over positions, of w_i x x' and B (k, k) that of G' H G. Of a
-    parameter of which only gradients are known, B is its block of J' H J."""
+    parameter of which only gradients are known, B is its block of J' H J. Convolutions in groups have none."""
     found = {}
     for factor in factors:
         (p, k, _), g, x = factor.sizes, factor.g, factor.ones()
         if not factor.columns:
-            raise ValueError("a convolution has groups, and so no Kronecker factors; expected one group")
+            continue
         Hg = g if H is None else np.matmul(H, g.reshape(*g.shape[:2], p * k))
         B = matmul(g.reshape(-1, k).T, Hg.reshape(-1, k))
         A = matmul((x * weight[:, None, None]).reshape(len(x) * p, -1).T, x.reshape(len(x) * p, -1))

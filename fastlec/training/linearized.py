@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .. import _check
 from .._kernels.calls import Calls, key_of, same, settings
 from .._kernels.plan import Plan
 from ..layers.jacobian import Held, chunks
 from ..layers.parameters import views
-from . import losses
+from . import losses, matrices
 
 KEPT_BYTES = 1 << 28  # of the parts of the data that are kept at a theta; the others are computed anew for each product
 
@@ -195,34 +196,40 @@ class Linearized:
         for convex losses."""
         return self._product(False, v)
 
-    def hessian_operator(self, damping=0.0):
-        """The Hessian, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator, which multiplies matrices too."""
-        return self._operator(True, "Hessian", damping)
+    def hessian_operator(self, damping=0.0, *, reduction="mean"):
+        """The Hessian, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator, which multiplies matrices too.
+        reduction : "sum" for the sum over samples in place of their mean; l2 and priors stay as they are."""
+        return self._operator(True, "Hessian", damping, reduction)
 
-    def gauss_newton_operator(self, damping=0.0):
+    def gauss_newton_operator(self, damping=0.0, *, reduction="mean"):
         """The Gauss-Newton matrix likewise."""
-        return self._operator(False, "Gauss-Newton matrix", damping)
+        return self._operator(False, "Gauss-Newton matrix", damping, reduction)
 
-    def _operator(self, exact, name, damping):
+    def _operator(self, exact, name, damping, reduction):
         from .. import _operator
 
-        n = self._f.n_params
-        operator = _operator.Operator(
-            (n, n), self._answer, lambda v: self._product(exact, v), many=lambda V: self._products(exact, V), name=name
-        )
+        n, times = self._f.n_params, 1
+        if _check.choice(reduction, matrices.REDUCTIONS, "reduction") == "sum":
+            times = sum(len(inputs[1]) for _, inputs, _ in self._parts)
+
+        def many(V):
+            return self._products(exact, V, times)
+
+        operator = _operator.Operator((n, n), self._answer, lambda v: many(v[None])[0], many=many, name=name)
         return _operator.identity_plus(operator, damping)
 
     def _product(self, exact, v):
         v, _ = self._f._vector(v, "v")
         return self._products(exact, v[None])[0]
 
-    def _products(self, exact, V):
+    def _products(self, exact, V, times=1):
+        """(k, n), of the rows of V; times : what the mean over samples is multiplied by."""
         f = self._f
         if not hasattr(f.loss, "hessian_mv"):
             what = "Hessian" if exact else "Gauss-Newton"
             raise TypeError(f"loss is a {type(f.loss).__name__}, which has no hessian_mv; {what} products need it")
         V = np.ascontiguousarray(V, f.dtype)
-        total = self._sum(lambda point: point.product(exact, V))
+        total = times * self._sum(lambda point: point.product(exact, V))
         for penalty in f._penalties:
             total = total + penalty.mv(V)
         return total.astype(self._answer, copy=False)

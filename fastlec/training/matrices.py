@@ -13,6 +13,7 @@ from . import losses
 
 MATRIX_BYTES = 1 << 31  # of a matrix, at most
 PRODUCTS = 64  # at a time
+REDUCTIONS = "mean", "sum"
 
 
 class Part(NamedTuple):
@@ -103,9 +104,21 @@ def _by_products(f):
     return f.net.couples_samples or not f.net.plans_second
 
 
-def gauss_newton_matrix(f, theta, batch=None, wrt=None):
+def scale(f, batch, reduction):
+    """What means over the samples of a batch are multiplied by: 1, or their number for sums."""
+    of_objective(f)
+    return 1 if _check.choice(reduction, REDUCTIONS, "reduction") == "mean" else len(f._select(batch)[0])
+
+
+def of_objective(f):
+    if not hasattr(f, "net"):
+        raise TypeError(f"f is a {type(f).__name__}; expected an Objective")
+    return f
+
+
+def gauss_newton_matrix(f, theta, batch=None, wrt=None, reduction="mean"):
     """J' H J and the penalties' Hessians, (n, n); of the parameters wrt."""
-    own, answer = chosen(f.net, wrt), f._vector(theta, "theta")[1]
+    own, answer, times = chosen(f.net, wrt), f._vector(theta, "theta")[1], scale(f, batch, reduction)
     _room(own.size**2, f"matrices of {own.size} parameters")
     if _by_products(f):
         at, total = f.at(theta, batch), np.empty((own.size, own.size))
@@ -113,9 +126,9 @@ def gauss_newton_matrix(f, theta, batch=None, wrt=None):
             places = own.at[i : i + PRODUCTS]
             units = np.zeros((len(places), f.n_params))
             units[np.arange(len(places)), places] = 1
-            total[i : i + PRODUCTS] = at._products(False, units)[:, own.at]
+            total[i : i + PRODUCTS] = at._products(False, units, times)[:, own.at]
         return ((total + total.T) / 2).astype(answer, copy=False)
-    total = data_matrix(f, theta, batch, own)
+    total = times * data_matrix(f, theta, batch, own)
     for penalty in f._penalties:
         total += penalty.matrix()[np.ix_(own.at, own.at)]
     return total.astype(answer, copy=False)
@@ -129,19 +142,19 @@ def data_matrix(f, theta, batch, own, empirical=False):
     return total
 
 
-def gauss_newton_diagonal(f, theta, batch=None, wrt=None):
+def gauss_newton_diagonal(f, theta, batch=None, wrt=None, reduction="mean"):
     """Its diagonal, (n,)."""
-    own = chosen(f.net, wrt)
+    own, times = chosen(f.net, wrt), scale(f, batch, reduction)
     if _by_products(f):
         at, found = f.at(theta, batch), np.empty(own.size)
         for i, place in enumerate(own.at):
             unit = np.zeros(f.n_params)
             unit[place] = 1
-            found[i] = at.gauss_newton_mv(unit)[place]
+            found[i] = at._products(False, unit[None], times)[0, place]
         return found.astype(at._answer, copy=False)
     total = np.zeros(own.size)
     for part in parts(f, theta, batch, own.names):
-        total += part.share * factors.normal_diagonal(part.factors, part.H, own.size)
+        total += times * part.share * factors.normal_diagonal(part.factors, part.H, own.size)
     for penalty in f._penalties:
         total += penalty.diagonal()[own.at]
     return total.astype(f._vector(theta, "theta")[1], copy=False)
@@ -155,4 +168,7 @@ def kronecker_factors(f, theta, batch=None, empirical=False):
         for name, (A, B) in factors.kronecker(part.factors, part.H, part.weight / n).items():
             A, B = part.share * A, part.share * B
             total[name] = (total[name][0] + A, total[name][1] + B) if name in total else (A, B)
+    missing = [name for name in f.net.params if name not in total]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: a convolution in groups has no Kronecker factors; expected one group")
     return {name: total[name] for name in f.net.params}

@@ -201,18 +201,20 @@ class Objective:
         remembered."""
         return self.at(theta).gauss_newton_mv(v)
 
-    def hessian_operator(self, theta, damping=0.0):
-        """The Hessian at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for minres or eigsh."""
-        return self.at(theta).hessian_operator(damping)
+    def hessian_operator(self, theta, damping=0.0, *, batch=None, reduction="mean"):
+        """The Hessian at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for minres or eigsh.
+        reduction : as of `gauss_newton_matrix`."""
+        return self.at(theta, batch).hessian_operator(damping, reduction=reduction)
 
-    def gauss_newton_operator(self, theta, damping=0.0):
+    def gauss_newton_operator(self, theta, damping=0.0, *, batch=None, reduction="mean"):
         """The Gauss-Newton matrix at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for cg or
-        minres."""
-        return self.at(theta).gauss_newton_operator(damping)
+        minres. reduction : as of `gauss_newton_matrix`."""
+        return self.at(theta, batch).gauss_newton_operator(damping, reduction=reduction)
 
-    def gauss_newton_matrix(self, theta, batch=None, *, wrt=None):
+    def gauss_newton_matrix(self, theta, batch=None, *, wrt=None, reduction="mean"):
         """The Gauss-Newton matrix at theta, (n_params, n_params): what `gauss_newton_mv` multiplies by. wrt : names of parameters,
-        of which rows and columns are wanted, in this order; by default all, in theta's.
+        of which rows and columns are wanted, in this order; by default all, in theta's. reduction : "sum" for the sum over samples
+        in place of their mean; l2 and priors stay as they are.
 
         It is a sum over samples of products of small matrices for each pair of layers, and no Jacobian is made. Where samples
         depend on each other, or a layer is one's own, its columns are products. MemoryError above 2 GiB.
@@ -223,11 +225,11 @@ class Objective:
         >>> f.gauss_newton_matrix(net.theta).shape, f.gauss_newton_matrix(net.theta, wrt="1.b").shape
         ((51, 51), (3, 3))
         """
-        return matrices.gauss_newton_matrix(self, theta, batch, wrt)
+        return matrices.gauss_newton_matrix(self, theta, batch, wrt, reduction)
 
-    def gauss_newton_diagonal(self, theta, batch=None, *, wrt=None):
+    def gauss_newton_diagonal(self, theta, batch=None, *, wrt=None, reduction="mean"):
         """The diagonal of `gauss_newton_matrix`, (n_params,), without the rest."""
-        return matrices.gauss_newton_diagonal(self, theta, batch, wrt)
+        return matrices.gauss_newton_diagonal(self, theta, batch, wrt, reduction)
 
     def with_prior(self, L, theta0=None):
         """The objective F(theta) + 1/2 |L (theta - theta0)|^2, of the same network, loss and samples: Tikhonov's regularisation,

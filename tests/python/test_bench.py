@@ -12,7 +12,7 @@ from numpy._core import _multiarray_umath as umath
 import fastlec
 from fastlec import bench
 from fastlec._kernels import runner
-from fastlec.bench import cases, fits, image_nets, images, kinds, machine, nets, norms, peers, report, second
+from fastlec.bench import cases, curvature, fits, image_nets, images, kinds, machine, nets, norms, peers, report, second
 from fastlec.bench.clock import per_call
 from fastlec.bench.timing import measure
 
@@ -70,7 +70,9 @@ def test_a_reused_result_is_the_same_array_each_time_and_a_fresh_one_is_not(name
 def test_names_are_unique_and_the_work_of_an_objective_is_counted():
     assert len({case.name for case in cases.CASES}) == len(cases.CASES)
     by_op = {case.op: case for case in cases.CASES}
-    assert set(by_op) == set(kinds.OPS) | set(images.OPS) | set(fits.OPS) | set(norms.OPS) | set(second.OPS)
+    assert set(by_op) == set(kinds.OPS) | set(images.OPS) | set(fits.OPS) | set(norms.OPS) | set(second.OPS) | set(
+        curvature.OPS
+    )
     assert by_op["value_and_gradient"].flops == 4 * 60000 * 784 * 10  # one product forward, one back
     assert by_op["hessian_mv"].flops == 6 * 60000 * 784 * 10
     assert by_op["softmax"].flops is None
@@ -183,6 +185,23 @@ def test_the_reference_of_second_derivatives_by_differences(name):
         gradients[h] = second.OPS["objective"](net, X, y, theta + h * v)[1]
     differences = (gradients[1e-5] - gradients[-1e-5]) / 2e-5
     np.testing.assert_allclose(*case.expected((X, y, theta, v)), differences, rtol=0, atol=1e-8 * np.abs(differences).max())
+
+
+def test_the_reference_of_curvature_by_jacobians():
+    case = cases.select("gram-20")[0].at(smoke=True)
+    X, theta = case.make(np.random.default_rng(0), "float64")
+    (J,) = second.OPS["theta_jacobian"](case.shape[1], X, theta)
+    np.testing.assert_allclose(*case.expected((X, theta)), J @ J.T, rtol=0, atol=1e-12 * np.abs(J @ J.T).max())
+    np.testing.assert_allclose(curvature._jacobian(case.shape[1], X, theta), J, rtol=0, atol=1e-14 * np.abs(J).max())
+
+
+def test_a_fit_that_ends_early_is_found(contender):
+    case = cases.select("least_squares-2-20")[0].at(smoke=True)
+    X, y, theta = inputs = case.make(np.random.default_rng(0), "float64")
+    found = contender(peers.Fastlec).build(case, inputs, "fresh")()[0]
+    for end, wrong in ((found, None), (found + 1e-4, "is off by"), (theta, "is off by 1.0e+00 of the largest value")):
+        told = kinds.disagreement(case.result((end, X, y, theta)), case.expected(inputs), "float64", case.tolerance)
+        assert told is None if wrong is None else told.startswith(wrong)
 
 
 def test_select():

@@ -1,104 +1,20 @@
 """fastlec.curvature and what Objective has of it, against explicit Jacobians."""
 
 import math
-import pickle
 
-import nets
 import numpy as np
 import pytest
+from curved import NETS, close, every, jacobian, losses, made, objective_of
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, aslinearoperator
-from scipy.special import expit, softmax
+from scipy.sparse.linalg import aslinearoperator
 
 import fastlec
-from fastlec import (
-    Activation,
-    AvgPool1d,
-    AvgPool2d,
-    BatchNorm,
-    BatchNorm2d,
-    BinaryCrossEntropy,
-    Concat,
-    Conv1d,
-    Conv2d,
-    ConvResidual,
-    ConvTranspose2d,
-    Dense,
-    Flatten,
-    GlobalAvgPool2d,
-    Huber,
-    LayerNorm,
-    MaxPool2d,
-    MeanSquaredError,
-    Network,
-    Objective,
-    ProjectedConvResidual,
-    ProjectedResidual,
-    Residual,
-    SoftmaxCrossEntropy,
-    Sum,
-    curvature,
-)
+from fastlec import Activation, BatchNorm, Dense, MeanSquaredError, Network, Objective, curvature
 from fastlec.layers import factors
-from fastlec.testing import gradient_test, jacobian_test, transpose_test
 from fastlec.training import matrices
 
 pytestmark = pytest.mark.filterwarnings("ignore:net ends with")  # networks here end in any activation, whatever the loss
-IMAGE = (2, 6, 5)
-NETS = {
-    "dense": ((5,), lambda: [Dense(5, 9), Dense(9, 4, "gelu", bias=False), Dense(4, 3, "identity")]),
-    "residual": ((5,), lambda: [ProjectedResidual(5, 6), Residual(6, 2), LayerNorm(6), Network([Dense(6, 3)])]),
-    "inference norm": ((5,), lambda: [Dense(5, 7, "identity"), BatchNorm(7), Dense(7, 1)]),
-    "images": (IMAGE, lambda: [Conv2d(2, 3, 3, "tanh"), AvgPool2d(2), ConvResidual(3), Flatten(), Dense(6, 3)]),
-    "groups": (IMAGE, lambda: [Conv2d(2, 4, 3, "silu", groups=2, bias=False, stride=2), Flatten(), Dense(16, 2, "identity")]),
-    "strides": (
-        IMAGE,
-        lambda: [
-            Conv2d(2, 4, 3, stride=2),
-            BatchNorm2d(4),
-            ProjectedConvResidual(4, 3, stride=2),
-            MaxPool2d(1),
-            Flatten(),
-            Dense(3, 2),
-        ],
-    ),
-    "image outputs": (IMAGE, lambda: [Conv2d(2, 2, (2, 3), "tanh", padding="same", dilation=2)]),
-    "signals": ((2, 8), lambda: [Conv1d(2, 3, 3, "tanh", padding=1), AvgPool1d(2), Flatten(), Dense(12, 2, "gelu")]),
-    "transposed": ((2, 3, 2), lambda: [ConvTranspose2d(2, 2, 3, "sigmoid", stride=2), GlobalAvgPool2d(), Dense(2, 2)]),
-    "branches": (
-        IMAGE,
-        lambda: [
-            Sum([Network([Conv2d(2, 2, 3, "tanh", padding=1), BatchNorm2d(2)]), Activation("identity")]),
-            Concat([MaxPool2d(2), Network([AvgPool2d(2), Conv2d(2, 1, 1, "softplus")])]),
-            Flatten(),
-            Dense(18, 2),
-        ],
-    ),
-    "own": ((5,), lambda: [Dense(5, 4), nets.Scale(4), nets.Cube(), Dense(4, 2)]),
-}  # fmt: skip
-every = pytest.mark.parametrize("name", NETS)
-
-
-def made(name, dtype=np.float64, m=7):
-    shape, layers = NETS[name]
-    net = Network(layers(), rng=0).astype(dtype)
-    rng = np.random.default_rng(1)
-    for a in net.params.values():
-        a += 0.3 * rng.standard_normal(a.shape).astype(dtype)
-    return net, rng.standard_normal((m, *shape)).astype(dtype)
-
-
-def jacobian(net, x):
-    """J by theta, (m, q, n), by products."""
-    _, jac = net.linearize(x)
-    J = jac.mv_many(theta=np.eye(net.n_params))
-    return J.reshape(len(J), len(x), -1).transpose(1, 2, 0).astype(np.float64)
-
-
-def close(found, expected, dtype=np.float64):
-    assert found.shape == expected.shape
-    assert_allclose(found, expected, rtol=0, atol=200 * np.finfo(dtype).eps * max(abs(expected).max(initial=0), 1e-300))
 
 
 # --- Gram matrices ---------------------------------------------------------------------------------------------------
@@ -156,6 +72,31 @@ def test_gram_matrices_have_the_same_bits_with_any_number_of_threads(isa):
     assert_array_equal(*found)
 
 
+@every
+def test_products_with_gram_matrices(name, dtype):
+    net, x = made(name, dtype)
+    K = curvature.gram_operator(net, x)
+    close(K @ np.eye(K.shape[1], dtype=dtype), curvature.gram(net, x), dtype)
+    v = np.linspace(-1, 1, len(x) * math.prod(net.output_shape(x.shape[1:])), dtype=dtype)
+    close(K @ v, curvature.gram(net, x) @ v, dtype)
+    close(K.T @ v, K @ v, dtype)
+    assert K.dtype == dtype
+    names = list(net.params)[:2]
+    close(curvature.gram_operator(net, x, names) @ v, curvature.gram(net, x, names) @ v, dtype)
+
+
+def test_products_with_gram_matrices_of_samples_that_depend_on_each_other(rng):
+    net, x = Network([Dense(5, 4), BatchNorm(4, training=True)], rng=0), rng.standard_normal((7, 5))
+    J = net.linearize(x)[1].matrix("theta")
+    close(curvature.gram_operator(net, x) @ np.eye(28), J @ J.T)
+    assert curvature.gram_operator(made("dense")[0], x[:0]).shape == (0, 0)
+    assert_array_equal(curvature.gram_operator(Network([Activation("tanh")]), x) @ np.ones(35), np.zeros(35))
+    with pytest.raises(ValueError, match=r"^there is no variable '3.W'"):
+        curvature.gram_operator(net, x, "3.W")
+    with pytest.raises(TypeError, match=r"^layer is a int; expected a layer or network"):
+        curvature.gram_operator(3, x)
+
+
 def test_gram_matrices_of_nothing():
     net, x = made("dense")
     assert curvature.gram(net, x[:0]).shape == (0, 0)
@@ -190,28 +131,6 @@ def test_gram_refuses():
 
 
 # --- Gauss-Newton matrices -------------------------------------------------------------------------------------------
-
-LOSSES = {
-    "classes": SoftmaxCrossEntropy(label_smoothing=0.1, ignore_index=-1),
-    "squares": MeanSquaredError(),
-    "huber": Huber(0.5),
-    "binary": BinaryCrossEntropy(),
-}
-losses = pytest.mark.parametrize("loss", LOSSES)
-
-
-def objective_of(name, loss, weighted=False, m=9, dtype=np.float64, **options):
-    net, X = made(name, dtype, m)
-    rng = np.random.default_rng(2)
-    shape = net.output_shape(X.shape[1:])
-    y = rng.random((m, *shape))
-    if loss == "classes":
-        y = rng.integers(0, shape[0], m)
-        y[1] = -1
-    weight = rng.random(m) if weighted else None
-    if weighted:
-        weight[3] = 0
-    return Objective(net, LOSSES[loss], X, y, sample_weight=weight, **options)
 
 
 def products(f, theta, batch=None):
@@ -251,6 +170,23 @@ def test_the_gauss_newton_matrix_of_image_outputs_and_of_batch_statistics():
     expected = products(f, net.theta)
     close(f.gauss_newton_matrix(net.theta), expected)
     close(f.gauss_newton_diagonal(net.theta), np.diagonal(expected))
+
+
+@pytest.mark.parametrize("name", ["dense", "own"])
+def test_sums_over_samples_have_penalties_once(name):
+    f = objective_of(name, "squares", True, l2=0.3)
+    theta, n = f.net.theta, f.n_params
+    penalty = f._penalties[0].matrix()
+    for batch, m in ((None, 9), ([1, 4, 0, 4, 7], 5)):
+        expected = m * (f.gauss_newton_matrix(theta, batch) - penalty) + penalty
+        close(f.gauss_newton_matrix(theta, batch, reduction="sum"), expected)
+        close(f.gauss_newton_diagonal(theta, batch, reduction="sum"), np.diagonal(expected))
+        close(f.gauss_newton_operator(theta, 0.5, batch=batch, reduction="sum") @ np.eye(n), expected + 0.5 * np.eye(n))
+        hessian = f.hessian_operator(theta, batch=batch) @ np.eye(n)
+        close(f.hessian_operator(theta, batch=batch, reduction="sum") @ np.eye(n), m * (hessian - penalty) + penalty)
+    for function in (f.gauss_newton_matrix, f.gauss_newton_diagonal, f.gauss_newton_operator, f.hessian_operator):
+        with pytest.raises(ValueError, match=r"^reduction is 'max'; expected one of mean, sum"):
+            function(theta, reduction="max")
 
 
 @pytest.mark.parametrize("name", ["dense", "images", "own"])
@@ -366,10 +302,25 @@ def test_kronecker_factors_of_convolutions_are_means_and_sums_over_positions():
     close(B, expected)
 
 
+@pytest.mark.parametrize("name", ["dense", "images", "residual", "own"])
+def test_products_with_kronecker_factors(name, rng):
+    f = objective_of(name, "squares", True)
+    options = {"fisher_type": "empirical", "reduction": "sum", "batch": [3, 1, 8]}
+    for some in ({}, options):
+        K = curvature.kronecker_operator(f, f.net.theta, **some)
+        blocks = [np.kron(B, A) for A, B in curvature.kronecker_factors(f, f.net.theta, **some).values()]
+        expected = sparse.block_diag(blocks).toarray()
+        close(K @ np.eye(f.n_params), expected)
+        v = rng.standard_normal(f.n_params)
+        close(K @ v, expected @ v)
+        close(K.T @ v, expected @ v)
+
+
 def test_kronecker_factors_refuse():
     f = objective_of("groups", "squares")
-    with pytest.raises(ValueError, match=r"^a convolution has groups"):
-        curvature.kronecker_factors(f, f.net.theta)
+    for function in (curvature.kronecker_factors, curvature.kronecker_operator):
+        with pytest.raises(ValueError, match=r"^0.W: a convolution in groups has no Kronecker factors; expected one group"):
+            function(f, f.net.theta)
     f = objective_of("dense", "squares")
     with pytest.raises(ValueError, match=r"^fisher_type is 'mc'; expected one of type-2, empirical"):
         curvature.kronecker_factors(f, f.net.theta, fisher_type="mc")
@@ -454,188 +405,31 @@ def test_estimates_refuse():
             function(1j * np.eye(2), 6)
         with pytest.raises(ValueError, match=r"^rng is -1"):
             function(np.eye(2), 6, rng=-1)
+        with pytest.raises(ValueError, match=r"^A has shape \(\); expected a square"):
+            function("ab", 6)
+        with pytest.raises(ValueError, match=r"^A has shape \(2, 2, 2\); expected a square"):
+            function(np.zeros((2, 2, 2)), 6)
+        assert function([[1, 0], [0, 1]], 6, rng=0) is not None
     with pytest.raises(ValueError, match=r"^tol is -1.0; expected a finite number >= 0"):
         curvature.extreme_eigenvalues(np.eye(30), tol=-1)
+    for n in (3, 30):
+        with pytest.raises(ValueError, match=r"^A( times a vector)?\[.*\] is nan.*; expected finite numbers"):
+            curvature.extreme_eigenvalues(np.full((n, n), np.nan))
 
 
-# --- Laplace's approximation -----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("value", [0.0, -0.3, 7.0])
+def test_a_single_eigenvalue(value):
+    assert_allclose(curvature.extreme_eigenvalues(value * np.eye(30), rng=0), [value, value], rtol=1e-14)
 
 
-def log_likelihood(f, theta, sigma):
-    z = f.net.with_theta(theta)(f.X)
-    if isinstance(f.loss, SoftmaxCrossEntropy):
-        return np.log(softmax(z, axis=1))[np.arange(len(z)), f.y].sum()
-    if isinstance(f.loss, BinaryCrossEntropy):
-        return (f.y * np.log(expit(z)) + (1 - f.y) * np.log(expit(-z))).sum()
-    return (-((z - f.y) ** 2) / (2 * sigma**2) - math.log(sigma * math.sqrt(2 * math.pi))).sum()
-
-
-def hessian_by_output(f, sigma):
-    z = f.net(f.X).reshape(len(f.X), -1)
-    q = z.shape[1]
-    if isinstance(f.loss, SoftmaxCrossEntropy):
-        p = softmax(z, axis=1)
-        return p[:, :, None] * np.eye(q) - p[:, :, None] * p[:, None]
-    if isinstance(f.loss, BinaryCrossEntropy):
-        return (expit(z) * expit(-z))[:, :, None] * np.eye(q)
-    return np.broadcast_to(np.eye(q) / sigma**2, (len(z), q, q))
-
-
-@pytest.mark.parametrize("subset", ["last_layer", "all"])
-@pytest.mark.parametrize("name", ["dense", "residual", "images", "strides", "own"])
-@pytest.mark.parametrize("loss", [SoftmaxCrossEntropy(), MeanSquaredError(), BinaryCrossEntropy()], ids=str)
-def test_laplace_is_the_gaussian_of_the_formulas(name, loss, subset, monkeypatch):
-    net, X = made(name, m=30)
-    rng = np.random.default_rng(2)
-    q = net.output_shape(X.shape[1:])[0]
-    y = rng.integers(0, q, 30) if isinstance(loss, SoftmaxCrossEntropy) else rng.random((30, q))
-    f, sigma = Objective(net, loss, X, y, l2=0.5), 0.7
-    J, J_new = jacobian(net, X), jacobian(net, X[:20] + 0.1)
-    own = np.arange(net.n_params)
-    if subset == "last_layer":
-        last = str(max(i for i, layer in enumerate(net.layers) if layer.params)) + "."
-        own = own[-sum(a.size for key, a in net.params.items() if key.startswith(last)) :]
-    prior = rng.random(len(own)) + 0.5
-    found = curvature.laplace(f, net.theta, subset=subset, prior_precision=prior, sigma_noise=sigma)
-    J, J_new = J[:, :, own], J_new[:, :, own]
-    precision = np.einsum("ica,icd,idb->ab", J, hessian_by_output(f, sigma), J) + np.diag(prior)
-    close(found.precision, precision)
-    mean, covariance = found.predictive(X[:20] + 0.1)
-    assert_array_equal(mean, net(X[:20] + 0.1))
-    expected = np.einsum("ica,ab,idb->icd", J_new, np.linalg.inv(precision), J_new)
-    assert_allclose(covariance, expected, rtol=1e-8, atol=1e-10 * expected.max())
-    monkeypatch.setattr(factors, "CHUNK_BYTES", 2000)
-    monkeypatch.setattr(curvature, "PREDICTED_VALUES", 1)
-    assert_allclose(
-        found.variance(X[:20] + 0.1), np.diagonal(expected, axis1=1, axis2=2), rtol=1e-8, atol=1e-10 * expected.max()
-    )
-    at = net.theta[own]
-    evidence = log_likelihood(f, net.theta, sigma) - (at * prior * at).sum() / 2
-    evidence += (np.log(prior).sum() - np.linalg.slogdet(precision)[1]) / 2
-    assert found.log_evidence == pytest.approx(evidence, rel=1e-10)
-    other = found.with_prior_precision(2.0)
-    same = curvature.laplace(f, net.theta, subset=subset, prior_precision=2, sigma_noise=sigma)
-    assert other.log_evidence == pytest.approx(same.log_evidence, rel=1e-12)
-    assert_allclose(other.variance(X), same.variance(X), rtol=1e-9)
-    if not isinstance(loss, MeanSquaredError):
-        scaled = mean / np.sqrt(1 + np.pi / 8 * np.diagonal(expected, axis1=1, axis2=2))
-        expected = softmax(scaled, axis=1) if isinstance(loss, SoftmaxCrossEntropy) else expit(scaled)
-        assert_allclose(found.predict_proba(X[:20] + 0.1), expected, rtol=1e-8)
-
-
-def test_laplace_of_weights_float32_and_no_samples():
-    f = objective_of("dense", "classes", dtype=np.float32)
-    kept = f.y >= 0
-    found = curvature.laplace(f, f.net.theta)
-    loss = SoftmaxCrossEntropy(label_smoothing=0.1)
-    other = curvature.laplace(Objective(f.net.astype(np.float64), loss, f.X[kept], f.y[kept]), f.net.theta)
-    assert_allclose(found.precision, other.precision, rtol=1e-4, atol=1e-5)
-    assert found.log_evidence == pytest.approx(other.log_evidence, rel=1e-5)
-    assert_allclose(found.variance(f.X), other.variance(f.X), rtol=1e-4)
-    assert found.variance(f.X[:0]).shape == (0, 3)
-    assert found.names == ("2.W", "2.b")
-    assert repr(found).startswith("<Laplace's approximation by 15 parameters: log evidence ")
-    assert_array_equal(pickle.loads(pickle.dumps(found)).variance(f.X), found.variance(f.X))
-
-
-def test_laplace_refuses():
-    f = objective_of("dense", "huber")
-    with pytest.raises(ValueError, match=r"^loss is Huber\(delta=0.5\); expected SoftmaxCrossEntropy, "):
-        curvature.laplace(f, f.net.theta)
-    f = objective_of("dense", "squares")
-    theta = f.net.theta
-    for options, match in (
-        ({"subset": "first"}, r"^subset is 'first'; expected one of last_layer, all"),
-        ({"prior_precision": 0}, r"^prior_precision is 0; expected finite numbers > 0"),
-        ({"prior_precision": [1.0, 2.0]}, r"^prior_precision has shape \(2,\); expected a number or \(15,\)"),
-        ({"sigma_noise": -1}, r"^sigma_noise is -1.0; expected a finite number >= 0"),
+def test_other_things_than_objectives_are_refused():
+    net, _ = made("dense")
+    for function in (
+        curvature.kronecker_factors,
+        curvature.kronecker_operator,
+        curvature.empirical_fisher,
+        curvature.empirical_fisher_operator,
+        curvature.laplace,
     ):
-        with pytest.raises(ValueError, match=match):
-            curvature.laplace(f, theta, **options)
-    with pytest.raises(ValueError, match=r"^theta has shape \(2,\)"):
-        curvature.laplace(f, theta[:2])
-    with pytest.raises(ValueError, match="expected finite numbers"):
-        curvature.laplace(f, theta * np.nan)
-    found = curvature.laplace(f, theta)
-    with pytest.raises(ValueError, match=r"^x has samples of shape \(4,\); expected \(5,\)"):
-        found.variance(np.zeros((2, 4)))
-    with pytest.raises(ValueError, match=r"^the loss is MeanSquaredError\(\)"):
-        found.predict_proba(f.X)
-    with pytest.raises(ValueError, match=r"^net has no parameters"):
-        curvature.laplace(Objective(Network([fastlec.Activation("tanh")]), MeanSquaredError(), f.X, f.X), np.zeros(0))
-
-
-# --- priors ----------------------------------------------------------------------------------------------------------
-
-
-def linear_maps(n, rng):
-    L = rng.standard_normal((4, n))
-    L[:, ::2] = 0
-    yield L, L
-    yield sparse.csr_array(L), L
-    yield sparse.coo_matrix(L), L
-    yield LinearOperator(L.shape, matvec=lambda v: L @ v, rmatvec=lambda u: L.T @ u, dtype=float), L
-    yield L.astype(np.float32).tolist(), L.astype(np.float32)
-
-
-def passes_the_tests(f, theta):
-    transpose_test(lambda t, v: f.jacobian(t) @ v, lambda t, u: f.jacobian(t).T @ u, theta, rng=1).assert_passed()
-    jacobian_test(f.residuals, lambda t, v: f.jacobian(t) @ v, theta, rng=1).assert_passed()
-    gradient_test(f.value, f.gradient, theta, rng=1).assert_passed()
-
-
-def test_a_prior_enters_value_and_derivatives(rng):
-    bare = objective_of("dense", "squares", True, l2=0.2)
-    n = bare.n_params
-    theta, theta0, v = rng.standard_normal((3, n))
-    for L, matrix in linear_maps(n, rng):
-        f = bare.with_prior(L, theta0).with_prior(np.ones((1, n)))
-        P = matrix.T.astype(float) @ matrix + 1
-        shift = matrix.T @ (matrix @ (theta - theta0)) + theta.sum()
-        r = matrix @ (theta - theta0)
-        added = (r @ r + theta.sum() ** 2) / 2
-        assert f.value(theta) == pytest.approx(bare.value(theta) + added, rel=1e-13)
-        close(f.gradient(theta), bare.gradient(theta) + shift)
-        at = f.at(theta)
-        assert at.value == pytest.approx(f.value(theta), rel=1e-13)
-        close(at.gradient, f.gradient(theta))
-        close(at.hessian_mv(v), bare.hessian_mv(theta, v) + P @ v)
-        close(f.gauss_newton_matrix(theta), bare.gauss_newton_matrix(theta) + P)
-        close(f.gauss_newton_diagonal(theta), bare.gauss_newton_diagonal(theta) + np.diagonal(P))
-        close(f.gauss_newton_operator(theta) @ np.eye(n), f.gauss_newton_matrix(theta))
-        residuals, J = f.residuals(theta), f.jacobian(theta)
-        assert residuals.shape == (J.shape[0],)
-        assert residuals @ residuals / 2 == pytest.approx(f.value(theta), rel=1e-13)
-        close(J.T @ residuals, f.gradient(theta))
-        passes_the_tests(f, theta)
-    assert bare.value(theta) == objective_of("dense", "squares", True, l2=0.2).value(theta)  # is as it was
-
-
-def test_a_prior_in_single_precision_and_after_changes_of_what_was_given():
-    f = objective_of("dense", "squares", dtype=np.float32)
-    n = f.n_params
-    L, theta0 = np.eye(n), np.ones(n)
-    g = f.with_prior(L, theta0)
-    before = g.value(f.net.theta)
-    L[...] = theta0[...] = 0
-    assert g.value(f.net.theta) == before
-    assert g.gradient(f.net.theta).dtype == g.residuals(f.net.theta).dtype == np.float32
-    assert g.gauss_newton_mv(f.net.theta, f.net.theta).dtype == np.float32
-
-
-def test_a_prior_refuses():
-    f = objective_of("dense", "squares")
-    n = f.n_params
-    for L, error, match in (
-        (np.zeros((2, 3)), ValueError, rf"^L has shape \(2, 3\); expected \(rows, {n}\)"),
-        (np.zeros(n), ValueError, r"^L has shape"),
-        (1.0, ValueError, r"^L has shape \(\)"),
-        (np.zeros((1, n), complex), TypeError, "^L has dtype complex128"),
-        (np.full((1, n), np.nan), ValueError, r"^L\[0, 0\] is nan"),
-        (sparse.csr_array(np.full((1, n), np.inf)), ValueError, r"^L.data\[0\] is inf"),
-        (LinearOperator((2, n), matvec=lambda v: v[:2]), TypeError, "^L has no rmatvec"),
-    ):
-        with pytest.raises(error, match=match):
-            f.with_prior(L)
-    with pytest.raises(ValueError, match=r"^theta0 has shape \(3,\)"):
-        f.with_prior(np.eye(n), np.zeros(3))
+        with pytest.raises(TypeError, match=r"^f is a Network; expected an Objective"):
+            function(net, net.theta)

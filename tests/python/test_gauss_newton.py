@@ -9,7 +9,7 @@ from scipy.optimize import Bounds, least_squares, minimize, nnls
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import fastlec
-from fastlec import Dense, Network, Objective, gauss_newton
+from fastlec import Dense, Network, Objective, _gauss_newton, gauss_newton
 
 SOLVERS = ("dense", "gram", "cg", "lsmr")
 EXACT = {"dense": 1e-9, "gram": 1e-9, "cg": 5e-3, "lsmr": 5e-3}  # of a step: iterations end at 1e-4 of the gradient
@@ -87,6 +87,35 @@ def test_a_step_solves_the_damped_system(loss, l2, weighted, solver):
     assert found.solver == solver
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("solver", ["dense", "gram"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_systems_without_the_jacobian_are_the_same(loss, solver, bounded, monkeypatch):
+    f = objective(loss, weighted=loss != "own")
+    bounds = (f.net.theta - 0.1, f.net.theta + 0.1) if bounded else None
+    found = []
+    for saves in (True, False):
+        for name in ("gram_saves", "normal_saves"):
+            monkeypatch.setattr(_gauss_newton, name, lambda factors, saves=saves: saves)
+        found.append(gauss_newton(f, f.net.theta, solver=solver, bounds=bounds, max_iter=4).x)
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-10 * largest(found[0]))
+
+
+def test_where_a_jacobian_takes_more():
+    """Wide layers, and several outputs; not where samples depend on each other."""
+    wide = Network([Dense(30, 60), Dense(60, 3, "identity")], rng=0)
+    narrow = Network([Dense(2, 4), Dense(4, 1, "identity")], rng=0)
+    coupled = Network([Dense(30, 60), fastlec.BatchNorm(60), Dense(60, 3, "identity")], rng=0).for_training()
+    for net, takes in ((wide, True), (narrow, False), (coupled, False)):
+        X = np.random.default_rng(0).standard_normal((20, net.layers[0].params["W"].shape[1]))
+        f = Objective(net, fastlec.MeanSquaredError(), X, np.zeros((20, *net.output_shape(X.shape[1:]))))
+        for solver in ("dense", "gram"):
+            problem = _gauss_newton._OfObjective(f, f.dtype)
+            problem.settle(solver, None, True, None)
+            problem.linearize(problem.at(f.net.theta))
+            assert problem.by_factors is takes
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_solvers_go_the_same_way(loss):
     f = objective(loss, l2=1e-3)
@@ -97,6 +126,30 @@ def test_solvers_go_the_same_way(loss):
         assert (np.diff(costs) <= 0).all()
 
 
+def test_convergence_is_quadratic_where_residuals_vanish():
+    """A network learns from one of its own size, of which it has other weights, in no more evaluations than SciPy."""
+    X = np.random.default_rng(0).standard_normal((200, 2))
+    net, teacher = (Network([Dense(2, 3), Dense(3, 1, "identity")], rng=seed) for seed in (4, 1))
+    f = Objective(net, fastlec.MeanSquaredError(), X, teacher(X))
+    found = gauss_newton(f, net.theta, tol=1e-13)
+    assert found.converged
+    assert found.cost < 1e-25
+    *_, before, last = (entry.stationarity for entry in found.history if entry.stationarity < 1e-2)
+    assert last < max(10 * before**1.5, 1e-14)
+    peer = least_squares(
+        f.residuals, net.theta, lambda x: f.jacobian(x) @ np.eye(f.n_params), gtol=1e-13, xtol=1e-15, ftol=1e-15
+    )
+    assert found.n_iter <= peer.nfev
+
+
+def test_curved_valleys_do_not_stop_it():
+    """More parameters than residuals: the smallest singular values, which the last residuals lie along, want long steps."""
+    f = peaks(100)
+    found = gauss_newton(f, f.net.theta, tol=0, max_iter=150)
+    assert found.cost < 1e-11
+    assert sum(entry.gain < 0 for entry in found.history) < 75
+
+
 def test_peaks_until_the_gradient_vanishes():
     """501 parameters, 400 points: SciPy, begun there, finds nothing left to do."""
     f = peaks()
@@ -104,6 +157,7 @@ def test_peaks_until_the_gradient_vanishes():
     found = gauss_newton(f, f.net.theta)
     assert found.converged
     assert found.solver == "gram"
+    assert found.n_iter < 80
     assert largest(f.gradient(found.x)) <= 1.0001e-8 * first
     assert found.cost < 1e-6 * f.value(f.net.theta)
     peer = least_squares(f.residuals, found.x, f.jacobian, tr_solver="lsmr", gtol=1.01e-8 * first)
@@ -269,7 +323,7 @@ def test_float32(solver):
     assert found.cost == pytest.approx(double.cost, rel=1e-3)
     mixed = gauss_newton(f, f.net.theta.astype(np.float64), solver=solver, max_iter=2)
     assert mixed.x.dtype == np.float64
-    small = gauss_newton(rosenbrock, np.float32([-1.2, 1]), jac=rosenbrock_jac, solver=solver)
+    small = gauss_newton(rosenbrock, np.float32([-1.2, 1]), jac=rosenbrock_jac, solver=solver, tol=1e-6)
     np.testing.assert_allclose(small.x, 1, rtol=0, atol=1e-2)
 
 
@@ -298,6 +352,20 @@ def test_auto_says_what_it_takes():
     assert found.converged
     with pytest.raises(MemoryError, match=r'^solver is "dense", of 9000 residuals and 24003 parameters more than 2 GiB'):
         gauss_newton(objective(hidden=4000, m=3000), np.zeros(24003), solver="dense")
+
+
+def test_auto_takes_no_matrix_that_there_is_no_room_for(monkeypatch):
+    X, y = fastlec.datasets.make_blobs(40, 3)
+    layers = [Dense(2, 200), Dense(200, 200), Dense(200, 3, "identity")]
+    f = Objective(Network(layers, rng=0), fastlec.SoftmaxCrossEntropy(), X, y)
+    J, K = 8 * 120 * f.n_params, 8 * 120**2
+    for most, solver in ((J // 2, "gram"), (K, "cg")):  # layers' factors take less than J
+        monkeypatch.setattr(_gauss_newton, "MOST_BYTES", most)
+        found = gauss_newton(f, f.net.theta, max_iter=3)
+        assert found.solver == solver
+        assert found.cost < f.value(f.net.theta)
+    with pytest.raises(MemoryError, match=r'^solver is "gram", of 120 residuals and 41403 parameters more than 2 GiB'):
+        gauss_newton(f, f.net.theta, solver="gram")
 
 
 def test_steps_to_where_it_is_not_finite_are_not_taken():
@@ -338,13 +406,14 @@ def test_a_callback_that_stops():
     assert found.cost == 0.5 * float(rosenbrock(found.x) @ rosenbrock(found.x))
 
 
-def test_any_number_of_threads():
-    f, threads = objective("softmax", m=3000, hidden=30), fastlec.get_num_threads()
+@pytest.mark.parametrize(("solver", "m", "hidden"), [("cg", 3000, 30), ("dense", 3000, 30), ("gram", 60, 200)])
+def test_any_number_of_threads(solver, m, hidden):
+    f, threads = objective("softmax", m=m, hidden=hidden), fastlec.get_num_threads()
     found = []
     try:
         for n in (1, 2):
             fastlec.set_num_threads(n)
-            found.append(gauss_newton(f, f.net.theta, solver="cg", max_iter=3).x)
+            found.append(gauss_newton(f, f.net.theta, solver=solver, max_iter=3).x)
     finally:
         fastlec.set_num_threads(threads)
     np.testing.assert_array_equal(*found)
@@ -363,7 +432,9 @@ class NoHessian:
 
 F = objective()
 ZEROS = np.zeros(F.n_params)
+NOTHING = Objective(Network([fastlec.Activation("tanh")]), fastlec.MeanSquaredError(), F.X, F.X)
 REFUSED = {
+    "no parameters": ((NOTHING, []), {}, ValueError, r"^f has a network without parameters"),
     "f is": ((3, [1.0]), {}, TypeError, r"^f, which is no Objective, is 3; expected a function"),
     "jac is missing": ((rosenbrock, [1.0, 1]), {}, TypeError, r"^jac is None; expected a function"),
     "jac beside": ((F, ZEROS), {"jac": rosenbrock_jac}, ValueError, r"^jac is .*; expected None"),

@@ -17,6 +17,8 @@ from .copy import Copy
 from .faiss import Faiss
 from .fastlec import Fastlec
 from .jax import JAX, JAXNHWC
+from .laplace import Laplace
+from .least_squares import JAXopt, Optimistix
 from .numpy import NumPy
 from .onnx import ONNXRuntime
 from .opencv import OpenCV
@@ -39,6 +41,9 @@ PEERS = (
     PyTorchCompiled,
     JAX,
     JAXNHWC,
+    JAXopt,
+    Optimistix,
+    Laplace,
     ONNXRuntime,
 )
 

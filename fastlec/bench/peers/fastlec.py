@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..curvature import DAMPING
 from ..image_nets import Conv, Flatten, Pool
 from ..kinds import unpack
 from ..nets import RATE, Dense, split
@@ -273,6 +274,36 @@ class Fastlec(Peer):
     def hessian_columns(self, case, X, y, theta, V, out):
         operator = self.lib.SoftmaxObjective(X, y, case.shape[2]).hessian_operator(theta)
         return lambda: operator @ V
+
+    def gram(self, case, X, theta, out):
+        network = self._image_network(case.shape[1], theta)
+        return lambda: self.lib.curvature.gram(network, X).astype(X.dtype, copy=False)
+
+    def gram_of_matrix(self, case, X, theta, out):
+        network = self._image_network(case.shape[1], theta)
+
+        def work():
+            J = network.linearize(X)[1].matrix("theta")
+            return self.lib.matmul(J, J.T)
+
+        return work
+
+    def _squares(self, case, X, y, theta):
+        return self.lib.Objective(self._image_network(case.shape[1], theta), self.lib.MeanSquaredError(), X, y)
+
+    def gauss_newton_iterations(self, case, X, y, theta, out):
+        f, options = self._squares(case, X, y, theta), {"damping": DAMPING, "solver": "dense", "tol": 0, "max_iter": case.k}
+        return lambda: self.lib.gauss_newton(f, theta, **options).x
+
+    def least_squares(self, case, X, y, theta, out):
+        f, tol = self._squares(case, X, y, theta), case.tolerance[theta.dtype.name]
+        return lambda: (self.lib.gauss_newton(f, theta, tol=tol).x, X, y, theta)
+
+    def laplace_variance(self, case, X, known, y, theta, out):
+        network = self._image_network(case.shape[1], theta)
+        f = self.lib.Objective(network, self.lib.SoftmaxCrossEntropy(), known, y)
+        posterior = self.lib.curvature.laplace(f, network.theta)
+        return lambda: posterior.variance(X).astype(X.dtype, copy=False)
 
 
 def _in_turn(theta):

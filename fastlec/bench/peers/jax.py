@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..curvature import DAMPING
 from ..image_nets import Conv, Flatten, Pool, shapes
 from ..images import PAD, as_planes, from_planes
 from ..kinds import SMOOTH, unpack
@@ -431,6 +432,43 @@ class JAX(Peer):
         each = lib.vmap(lib.jacrev(lambda theta, x: output(theta, x[None])[0]), (None, 0))
         stacked = self._jitted(lambda theta, X: each(theta, X).reshape(-1, len(theta)), (theta, X))
         return fastest(stacked, self._jitted(whole, (theta, X)))
+
+    def _sample_jacobian(self, case, X, theta):
+        """(a function of theta to the Jacobian by it, (m outputs, n_params), theta)."""
+        lib, (theta, output) = self.lib, self._output(case, X, theta)
+        each = lib.vmap(lib.jacrev(lambda theta, x: output(theta, x[None])[0]), (None, 0))
+        return lambda theta: each(theta, X).reshape(-1, len(theta)), theta
+
+    def gram(self, case, X, theta, out):
+        """From the Jacobian, or by products with it, one for each column, many of them together."""
+        lib, (jacobian, theta) = self.lib, self._sample_jacobian(case, X, theta)
+        _, output = self._output(case, X, theta)
+        rows = len(X) * case.shape[1][-1].n_out
+
+        def by_products(theta):
+            y, jac_tmv = lib.vjp(output, theta)
+
+            def column(v):
+                return lib.jvp(output, (theta,), jac_tmv(v.reshape(y.shape)))[1].ravel()
+
+            return lib.lax.map(column, lib.numpy.eye(rows, dtype=theta.dtype), batch_size=64)
+
+        def by_matrix(theta):
+            J = jacobian(theta)
+            return J @ J.T
+
+        return fastest(*(self._jitted(way, (theta,)) for way in (by_products, by_matrix)), times=1)
+
+    def gauss_newton_iterations(self, case, X, y, theta, out):
+        (jacobian, theta), linalg = self._sample_jacobian(case, X, theta), self.lib.scipy.linalg
+        _, output = self._output(case, X, theta)
+        scale, identity = 2 / y.size, DAMPING * self.lib.numpy.eye(len(theta), dtype=theta.dtype)
+
+        def step(_, theta):
+            J, residual = jacobian(theta), (output(theta, X) - y).ravel()
+            return theta - linalg.cho_solve(linalg.cho_factor(scale * J.T @ J + identity), scale * J.T @ residual)
+
+        return self._jitted(lambda theta: self.lib.lax.fori_loop(0, case.k, step, theta), (theta,))
 
     def hessian_columns(self, case, X, y, theta, V, out):
         """All columns in one product with X, and one with its transpose."""

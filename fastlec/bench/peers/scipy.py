@@ -48,5 +48,16 @@ class SciPy(Peer):
         result, kernel = np.empty_like(planes), kernel[None, ::-1, ::-1]
         return lambda: correlate(planes, kernel, output=result, mode=mode)
 
+    def least_squares(self, case, X, y, theta, out):
+        """With fastlec's residuals and products with their Jacobian, in float64."""
+        if theta.dtype == np.float32:
+            return None
+        lib = importlib.import_module("fastlec")
+        net = lib.Network([lib.Dense(layer.n_in, layer.n_out, layer.activation) for layer in case.shape[1]])
+        f, function = lib.Objective(net, lib.MeanSquaredError(), X, y), importlib.import_module("scipy.optimize").least_squares
+        limit = case.tolerance[theta.dtype.name] * abs(f.gradient(theta)).max()
+        options = {"tr_solver": "lsmr", "xtol": None, "ftol": None, "gtol": limit, "max_nfev": case.most}
+        return lambda: (function(f.residuals, theta, f.jacobian, **options).x, X, y, theta)
+
     def arrays(self, case, result):
-        return from_planes(result) if case.op == "filter2d" else result
+        return from_planes(result) if case.op == "filter2d" else super().arrays(case, result)
