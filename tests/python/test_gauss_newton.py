@@ -364,6 +364,9 @@ def test_auto_takes_no_matrix_that_there_is_no_room_for(monkeypatch):
         found = gauss_newton(f, f.net.theta, max_iter=3)
         assert found.solver == solver
         assert found.cost < f.value(f.net.theta)
+    monkeypatch.setattr(_gauss_newton, "MOST_BYTES", J // 2)
+    assert gauss_newton(f, f.net.theta, max_iter=0, bounds=(-np.inf, np.inf)).solver == "cg"  # bounds want J
+    monkeypatch.setattr(_gauss_newton, "MOST_BYTES", K)
     with pytest.raises(MemoryError, match=r'^solver is "gram", of 120 residuals and 41403 parameters more than 2 GiB'):
         gauss_newton(f, f.net.theta, solver="gram")
 
