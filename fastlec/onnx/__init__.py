@@ -3,8 +3,9 @@
 It needs the library onnx, the extra ``onnx``. Nothing is computed by it: it reads and writes the files alone.
 
 writer                   export: what nodes each kind of layer becomes
-reader, operators        load: the file, checked, as a graph; what layer, or function of arrays, each node becomes
-model                    load: a `Network` of them, or what holds a graph that is none
+reader, constants        load: the file, checked, as a graph; nodes of constants
+operators                load: what layer, or function of arrays, each node becomes
+model                    load: the `Network` of these, or a `Model` of a graph that is none
 backend                  the interface of ONNX's own tests, `onnx.backend.base.Backend`
 """
 
@@ -13,6 +14,7 @@ try:
 except ImportError as error:
     raise ImportError("fastlec.onnx needs onnx: pip install 'fastlec[onnx]'") from error
 
+from .model import Model, load
 from .writer import export
 
-__all__ = ["export"]
+__all__ = ["Model", "export", "load"]

@@ -1,7 +1,7 @@
 """A network as an ONNX model: one table from kinds of layers to what adds their nodes, so that a new kind is one function more."""
 
 import numpy as np
-from onnx import TensorProto, checker, helper, numpy_helper
+from onnx import checker, helper, numpy_helper
 
 from .. import __version__, _check, io
 from ..layers.activation import FunctionActivation, layer_of

@@ -1,0 +1,41 @@
+"""Nodes whose inputs are constants, as exporters leave them to say shapes and weights: one function of NumPy each."""
+
+import numpy as np
+from onnx import helper, numpy_helper
+
+from .reader import Refused
+
+
+def shape_of(shape):
+    """What Shape gives of a value whose samples have this shape: 0 for how many there are, which Reshape takes for as many as its
+    input has, and -2 for each other length that is not known, which nothing takes."""
+    if shape is None:
+        raise Refused("the shape of its input is not known")
+    return np.array([0, *(-2 if n is None else n for n in shape)])
+
+
+def _constant(attributes):
+    for name, value in attributes.items():
+        if name == "value":
+            return numpy_helper.to_array(value)
+        if name.startswith(("value_int", "value_float")):
+            return np.array(value, np.float32 if "float" in name else np.int64)
+    raise Refused(f"it holds {list(attributes)}; expected value, value_ints or value_floats")
+
+
+def _axes(attributes, axes):
+    return tuple(int(axis) for axis in np.ravel(attributes["axes"] if axes is None else axes))
+
+
+FOLDED = {
+    "Constant": _constant,
+    "Identity": lambda attributes, a: a,
+    "Cast": lambda attributes, a: a.astype(helper.tensor_dtype_to_np_dtype(attributes["to"])),
+    "Concat": lambda attributes, *arrays: np.concatenate(arrays, attributes["axis"]),
+    "Gather": lambda attributes, a, indices: np.take(a, indices, attributes.get("axis", 0)),
+    "Reshape": lambda attributes, a, shape: a.reshape([a.shape[i] if n == 0 else n for i, n in enumerate(shape.tolist())]),
+    "Shape": lambda attributes, a: a[attributes.get("start", 0) : attributes.get("end", len(a))],
+    "Squeeze": lambda attributes, a, axes=None: np.squeeze(a, _axes(attributes, axes)),
+    "Transpose": lambda attributes, a: np.transpose(a, attributes.get("perm", None)),
+    "Unsqueeze": lambda attributes, a, axes=None: np.expand_dims(a, _axes(attributes, axes)),
+}
