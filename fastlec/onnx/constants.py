@@ -5,6 +5,8 @@ from onnx import helper, numpy_helper
 
 from .reader import Refused
 
+MOST_VALUES = 1 << 20  # of a constant that is put together of others
+
 
 def shape_of(shape):
     """What Shape gives of a value whose samples have this shape: 0 for how many there are, which Reshape takes for as many as its
@@ -23,6 +25,23 @@ def _constant(attributes):
     raise Refused(f"it holds {list(attributes)}; expected value, value_ints or value_floats")
 
 
+def _concat(attributes, *arrays):
+    _check_size(sum(a.size for a in arrays))
+    return np.concatenate(arrays, attributes["axis"])
+
+
+def _gather(attributes, a, indices):
+    axis = attributes.get("axis", 0)
+    _check_size(indices.size * (a.size // max(a.shape[axis], 1)))
+    return np.take(a, indices, axis)
+
+
+def _check_size(n):
+    """Shapes are small: a file of few bytes shall not make large arrays."""
+    if n > MOST_VALUES:
+        raise Refused(f"it makes a constant of {n} values; expected at most {MOST_VALUES}")
+
+
 def _axes(attributes, axes):
     return tuple(int(axis) for axis in np.ravel(attributes["axes"] if axes is None else axes))
 
@@ -31,8 +50,8 @@ FOLDED = {
     "Constant": _constant,
     "Identity": lambda attributes, a: a,
     "Cast": lambda attributes, a: a.astype(helper.tensor_dtype_to_np_dtype(attributes["to"])),
-    "Concat": lambda attributes, *arrays: np.concatenate(arrays, attributes["axis"]),
-    "Gather": lambda attributes, a, indices: np.take(a, indices, attributes.get("axis", 0)),
+    "Concat": _concat,
+    "Gather": _gather,
     "Reshape": lambda attributes, a, shape: a.reshape([a.shape[i] if n == 0 else n for i, n in enumerate(shape.tolist())]),
     "Shape": lambda attributes, a: a[attributes.get("start", 0) : attributes.get("end", len(a))],
     "Squeeze": lambda attributes, a, axes=None: np.squeeze(a, _axes(attributes, axes)),

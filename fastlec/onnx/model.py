@@ -115,7 +115,8 @@ def build(graph, outputs, bound=None):
     for node in graph.nodes:
         if builder.needs(node):
             try:
-                builder.add(node)
+                with np.errstate(all="ignore"):  # of weights that are not finite
+                    builder.add(node)
             except Exception as error:  # of layers, of any arguments
                 raise graph.refuse(node, error) from error
     return builder.made()
@@ -145,6 +146,9 @@ class _Builder:
             raise Refused(f"its domain is {node.domain!r}; expected ONNX's own operators")
         names = [self.same.get(name, name) for name in node.input]
         computed = tuple(name for name in names if name and name not in self.graph.constants)
+        for name in computed:
+            if name not in self.shapes:
+                raise Refused(f"its input {name!r} is no tensor")
         given, wanted = attributes(node), [i for i, name in enumerate(node.output) if name in self.uses]
         if not computed or node.op_type == "Shape":
             self._fold(node, names, computed, given)
@@ -231,14 +235,25 @@ class _Builder:
         for name in outputs:
             if name not in self.shapes:
                 raise io.ModelError(f"{self.graph.path}: the output {name!r} is a constant; expected one that is computed")
+        steps = _leading_to(outputs, self.steps)
         if len(self.inputs) == len(outputs) == 1:
             (source,), (output,) = self.inputs, outputs
-            net, value, within = _leading_network(self.steps, source, output)
+            net, value, within = _leading_network(steps, source, output)
             if net is not None and value == output:
                 return net
-            rest = [step for name, step in self.steps.items() if name not in within]
+            rest = [step for name, step in steps.items() if name not in within]
             return Model(rest, self.inputs, outputs, net, value)
-        return Model(list(self.steps.values()), self.inputs, outputs)
+        return Model(list(steps.values()), self.inputs, outputs)
+
+
+def _leading_to(outputs, steps):
+    """The steps that these values are made of: not those of which others asked for the shape alone."""
+    wanted, found = set(outputs), []
+    for name, step in reversed(steps.items()):
+        if wanted.intersection(step.outputs):
+            wanted.update(step.inputs)
+            found.append((name, step))
+    return dict(reversed(found))
 
 
 # --- networks ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import _check
 from ..convolution import conv2d
-from ..functional import log_softmax, matmul, softmax
+from ..functional import log_softmax, matmul, sigmoid, softmax
 from ..layers import (
     Activation,
     AvgPool1d,
@@ -439,9 +439,10 @@ def _resize(node):
         rules += [node.get("coordinate_transformation_mode", "half_pixel"), node.get("nearest_mode", "round_prefer_floor")]
     if rules != ["nearest", "asymmetric", "floor"][: len(rules)]:
         raise Refused(f"it is {', '.join(rules)}; expected nearest, asymmetric, floor")
-    if scales is None or scales.shape != (4,) or (scales != [1, 1, *scales[2:].astype(int)]).any():
-        raise Refused(f"scales is {_check.shown(scales)}; expected [1, 1, vertical, horizontal], integers")
-    return Upsample2d(tuple(int(n) for n in scales[2:]))
+    factors = () if scales is None or scales.shape != (4,) else scales.tolist()
+    if not factors or factors[:2] != [1, 1] or not all(float(n).is_integer() for n in factors):
+        raise Refused(f"scales is {_check.shown(factors)}; expected [1, 1, vertical, horizontal], integers")
+    return Upsample2d(tuple(int(n) for n in factors[2:]))
 
 
 # --- normalisations ----------------------------------------------------------------------------------------------------
@@ -451,7 +452,8 @@ def _resize(node):
 def _batch_normalization(node):
     names = "gamma", "beta", "running_mean", "running_var"
     arrays = {name: node.parameter(i, name) for i, name in enumerate(names, 1)}
-    settings = {"eps": decimal(node.get("epsilon", 1e-5)), "momentum": decimal(1 - decimal(node.get("momentum", 0.9)))}
+    eps, exact = node.get("epsilon", 1e-5), arrays["running_var"].dtype == np.float64
+    settings = {"eps": eps if exact else decimal(eps), "momentum": decimal(1 - decimal(node.get("momentum", 0.9)))}
     if node.get("training_mode", 0):
         return _in_training(node, arrays, settings)
     if node.shape is not None and len(node.shape) == 1:
@@ -556,9 +558,8 @@ def _gelu(node):
 
 @operator("Swish")
 def _swish(node):
-    if node.get("alpha", 1.0) != 1:
-        raise Refused(f"alpha is {node.get('alpha', 1.0)}; expected 1")
-    return Activation("silu")
+    alpha = node.get("alpha", 1.0)
+    return Activation("silu") if alpha == 1 else Function(lambda x: x * sigmoid(x * x.dtype.type(alpha)), node.shape)
 
 
 @operator("Softmax", "LogSoftmax")
@@ -657,18 +658,24 @@ def _reshape(node):
     if target is None or target.ndim != 1 or target.dtype.kind != "i" or (target < -1).any() or (target == -1).sum() > 1:
         raise Refused(f"shape is {_check.shown(target)}; expected integers, at most one of them -1")
     target = tuple(int(n) for n in target)
-    zeros, known = bool(node.get("allowzero", 0)), node.shape is not None and None not in node.shape
-    free = not zeros and len(target) > 1 and target[0] in (0, -1, node.batch) and (0 not in target[1:])
-    size = math.prod(node.shape) if known else None
-    if free and len(target) == 2 and (target[1] == -1 or target[1] == size):
+    copied = not node.get("allowzero", 0)  # whether 0 is the length that was there
+    free = len(target) > 1 and target[0] in (0, -1, node.batch) and (copied or 0 not in target)
+
+    def rest(shape):
+        """The shape of a sample that has this one, or None where samples do not stay apart."""
+        found = [shape[i] if n == 0 and i < len(shape) else n for i, n in enumerate(target[1:])]
+        size, others = math.prod(shape), math.prod(n for n in found if n != -1)
+        found = tuple(size // max(others, 1) if n == -1 else n for n in found)
+        return found if free and math.prod(found) == size else None
+
+    known = rest(node.shape) if node.shape is not None and None not in node.shape else None
+    if free and (target[1:] == (-1,) or (known is not None and len(known) == 1)):
         return _flat(node)
 
     def reshaped(x):
-        rest, each = target[1:], math.prod(x.shape[1:])
-        if free and (-1 in rest or math.prod(rest) == each):  # as many samples as there were
-            others = math.prod(n for n in rest if n != -1)
-            return x.reshape(len(x), *(each // max(others, 1) if n == -1 else n for n in rest))
-        return x.reshape([x.shape[i] if n == 0 and not zeros and i < x.ndim else n for i, n in enumerate(target)])
+        sample = rest(x.shape[1:])
+        if sample is not None:
+            return x.reshape(len(x), *sample)
+        return x.reshape([x.shape[i] if n == 0 and copied and i < x.ndim else n for i, n in enumerate(target)])
 
-    fits = free and known and math.prod(target[1:]) == size
-    return Function(reshaped, target[1:] if fits else None)
+    return Function(reshaped, known)

@@ -55,6 +55,7 @@ class Graph:
 
 def read(path):
     """The `Graph` in a file. io.ModelError for what is none."""
+    _check.path(path)
     try:
         with io.open_file(path) as file:
             content = file.read()

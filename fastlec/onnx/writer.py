@@ -258,7 +258,10 @@ def _batch_norm(writer, layer, x, shape, where):
         writer.constant(layer.params.get(name, np.full(shape[0], value)), where, name)
         for name, value in (("gamma", 1), ("beta", 0))
     )
-    statistics = writer.parameters(layer, where, "running_mean", "running_var")
+    mean, variance = layer.buffers["running_mean"], layer.buffers["running_var"]
+    # eps becomes float32, and the variance makes up for that
+    arrays = {"running_mean": mean, "running_var": variance + (layer.eps - float(np.float32(layer.eps)))}
+    statistics = [writer.constant(a, where, name) for name, a in arrays.items()]
     settings = {"epsilon": layer.eps, "momentum": 1 - layer.momentum}
     return writer.node("BatchNormalization", [x, gamma, beta, *statistics], where, **settings)
 
