@@ -34,15 +34,15 @@ class Model:
     """What an ONNX file holds that is no `Network`: ``model(x)`` is its output, for samples x (m, ...); with several inputs
     model(x1, x2, ...).
 
-    net : the `Network` that is evaluated first, or None; of a classifier it gives what probabilities are made of, and can be
+    net : the `Network` that is the largest part of it, or None; of a classifier it gives what probabilities are made of, and can be
     trained on, differentiated and saved. inputs : {name: shape of one sample}, with None for each length that may be any, or None
     of a shape of which nothing is said. outputs : the names of what ``model`` gives.
 
     It computes in np.result_type of x and the parameters, as networks do.
     """
 
-    def __init__(self, steps, inputs, outputs, net=None, source=None):
-        self._steps, self._source = steps, source
+    def __init__(self, steps, inputs, outputs, net=None):
+        self._steps = steps
         self.inputs, self.outputs, self.net = inputs, outputs, net
 
     def __call__(self, *x):
@@ -54,16 +54,13 @@ class Model:
         if len(x) != len(self.inputs):
             raise TypeError(f"{len(x)} arrays are given; expected {len(self.inputs)}, {', '.join(self.inputs)}")
         given = {name: _samples(a, name, shape) for a, (name, shape) in zip(x, self.inputs.items(), strict=True)}
-        if self.net is not None:
-            given[self._source] = self.net(*given.values())
         for step in self._steps:
             given.update(zip(step.outputs, step.values([given[name] for name in step.inputs]), strict=True))
         return tuple(given[name] for name in self.outputs)
 
     def __repr__(self):
-        net = "" if self.net is None else f"net={self.net!r}, "
-        functions = [step.operator for step in self._steps]
-        return f"{type(self).__name__}({net}then {_check.shown(functions)} of {len(functions)} nodes)"
+        parts = [repr(step.apply) if step.apply is self.net else step.operator for step in self._steps]
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 def load(path, *, output=None):
@@ -236,14 +233,18 @@ class _Builder:
             if name not in self.shapes:
                 raise io.ModelError(f"{self.graph.path}: the output {name!r} is a constant; expected one that is computed")
         steps = _leading_to(outputs, self.steps)
-        if len(self.inputs) == len(outputs) == 1:
-            (source,), (output,) = self.inputs, outputs
-            net, value, within = _leading_network(steps, source, output)
-            if net is not None and value == output:
-                return net
-            rest = [step for name, step in steps.items() if name not in within]
-            return Model(rest, self.inputs, outputs, net, value)
-        return Model(list(steps.values()), self.inputs, outputs)
+        if len(self.inputs) != 1 or len(outputs) != 1:
+            return Model(list(steps.values()), self.inputs, outputs)
+        (source,), (output,) = self.inputs, outputs
+        net, start, end, within = _largest_network(steps, source, output)
+        if (start, end) == (source, output):
+            return net
+        parts = [
+            Step(net, (start,), (end,), "") if name == end else step
+            for name, step in steps.items()
+            if name not in within - {end}
+        ]
+        return Model(parts, self.inputs, outputs, net)
 
 
 def _leading_to(outputs, steps):
@@ -259,14 +260,15 @@ def _leading_to(outputs, steps):
 # --- networks ----------------------------------------------------------------------------------------------------------
 
 
-def _leading_network(steps, source, output):
-    """(network, value, names): the largest `Network` that computes a value that everything after it is made of, and what it
-    computes on the way; None for the network where there is none."""
+def _largest_network(steps, source, output):
+    """(network, start, end, names): the largest `Network` from one value to another that all ways lead through, and the values that
+    it computes; None for the first three where there is none."""
     if source == output:
-        return Network([Activation("identity")]), output, set()
-    through, depth, layers = {source: None}, {source: 0}, {source: True}
+        return Network([Activation("identity")]), source, output, set()
+    # Of each value: the last one that all ways to it lead through; how many of these there are; and the first of them from which it
+    # is computed by layers alone.
+    through, depth, start = {source: None}, {source: 0}, {source: source}
     for step in steps.values():
-        # the last value that all ways to this one lead through
         meets = step.inputs[0]
         for other in step.inputs[1:]:
             while meets != other:
@@ -274,24 +276,25 @@ def _leading_network(steps, source, output):
                     other = through[other]
                 else:
                     meets = through[meets]
-        of_layers = isinstance(step.apply, (Layer, Join)) and all(layers[name] for name in step.inputs)
+        of_layers = isinstance(step.apply, (Layer, Join)) and all(depth[start[name]] <= depth[meets] for name in step.inputs)
         for name in step.outputs:
-            through[name], depth[name], layers[name] = meets, depth[meets] + 1, of_layers
-    value = output
-    while not layers[value]:
+            through[name], depth[name], start[name] = meets, depth[meets] + 1, start[meets] if of_layers else name
+    end, value = output, through[output]
+    while value is not None:
+        if depth[value] - depth[start[value]] > depth[end] - depth[start[end]]:
+            end = value
         value = through[value]
-    if value == source:
-        return None, None, set()
     within = set()
     try:
-        return Network(_chain(steps, through, value, source, within)), value, within
+        layers = _chain(steps, through, end, start[end], within)
+        return (Network(layers), start[end], end, within) if layers else (None, None, None, set())
     except (
         _Shared,
         ValueError,
         TypeError,
         RecursionError,
     ):  # the last of networks nested too deep, TypeError of dtypes that differ
-        return None, None, set()
+        return None, None, None, set()
 
 
 class _Shared(Exception):

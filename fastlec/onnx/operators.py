@@ -531,6 +531,12 @@ def _normalizer(node):
     return Function(normalized, node.shape)
 
 
+@operator("Scaler")
+def _scaler(node):
+    offset, scale = (np.array(node.get(name, (default,)), np.float32) for name, default in (("offset", 0), ("scale", 1)))
+    return Function(lambda x: (x - offset.astype(x.dtype)) * scale.astype(x.dtype), node.shape)
+
+
 # --- functions of elements ---------------------------------------------------------------------------------------------
 
 _ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softplus": "softplus"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, TensorProto, checker, external_data_helper, helper, numpy_helper
+from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from .. import _check, io
 
@@ -109,10 +109,10 @@ def _shape(value):
 
 def _take_in(path, tensor):
     """A constant whose bytes lie in another file, which must be in the model's own folder and hold them."""
+    said = {entry.key: entry.value for entry in tensor.external_data}
+    name = said.get("location", "")
     try:
-        info = external_data_helper.ExternalDataInfo(tensor)
-        name, offset = info.location, int(info.offset or 0)
-        size = int(info.length) if info.length else None
+        offset, size = int(said.get("offset", 0)), int(said["length"]) if "length" in said else None
         if not name or Path(name).name != name or name in (".", ".."):
             raise ValueError("expected the name of a file in the model's folder")
         place = Path(os.fspath(path)).parent / name
@@ -128,7 +128,7 @@ def _take_in(path, tensor):
     except MemoryError:
         raise
     except Exception as error:
-        what = f"the constant {tensor.name!r} lies in {_check.shown(getattr(info, 'location', None))}"
+        what = f"the constant {tensor.name!r} lies in {_check.shown(name)}"
         raise io.ModelError(f"{path}: {what}, which cannot be read: {io.words(error)}") from error
     tensor.data_location = TensorProto.DEFAULT
     del tensor.external_data[:]

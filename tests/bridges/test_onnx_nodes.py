@@ -16,19 +16,8 @@ from fastlec.onnx import backend  # noqa: E402
 
 OPERATORS = {
     *("Gemm", "MatMul", "Conv", "ConvTranspose", "BatchNormalization", "LayerNormalization", "Add", "Sub", "Mul", "Div", "Sum"),
-    *(
-        "AveragePool",
-        "MaxPool",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "Concat",
-        "Flatten",
-        "Reshape",
-        "Dropout",
-        "Identity",
-        "Cast",
-    ),
-    *("Relu", "Sigmoid", "Tanh", "Softplus", "Elu", "LeakyRelu", "Gelu", "Swish", "Softmax", "LogSoftmax"),
+    *("AveragePool", "MaxPool", "GlobalAveragePool", "GlobalMaxPool", "Concat", "Flatten", "Reshape", "Dropout", "Identity"),
+    *("Relu", "Sigmoid", "Tanh", "Softplus", "Elu", "LeakyRelu", "Gelu", "Swish", "Softmax", "LogSoftmax", "Cast"),
 }
 FLOATS = {onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
 LEFT_OUT = {  # a pattern of names: the reason
