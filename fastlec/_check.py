@@ -43,7 +43,7 @@ def as_array(x, name):
 def _of_objects(x, a, name):
     """x, of which NumPy makes an array of objects, by its other ways: DLPack, or as a table with pandas's nullable columns, whose
     missing values become NaN; a where there is none."""
-    if not a.ndim and hasattr(x, "__dlpack__"):
+    if not (a.ndim or isinstance(x, np.ndarray)) and hasattr(x, "__dlpack__"):
         try:
             return np.from_dlpack(x)
         except (BufferError, RuntimeError, TypeError, ValueError) as error:
