@@ -50,11 +50,8 @@ def _of_objects(x, a, name):
             raise TypeError(f"{name} is a {type(x).__name__} that NumPy cannot read: {error}") from None
     dtypes = getattr(x, "dtypes", ()) if a.ndim == 2 else [getattr(x, "dtype", None)]
     dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
-    if (
-        not dtypes
-        or not hasattr(x, "to_numpy")
-        or not all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in dtypes)
-    ):
+    numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in dtypes)
+    if not (dtypes and numbers and hasattr(x, "to_numpy")):
         return a
     return x.to_numpy(np.result_type(*(float_dtype(dtype, name) for dtype in dtypes)), na_value=np.nan)
 

@@ -14,7 +14,8 @@ try:
 except ImportError as error:
     raise ImportError("fastlec.onnx needs onnx: pip install 'fastlec[onnx]'") from error
 
+from .backend import Backend
 from .model import Model, load
 from .writer import export
 
-__all__ = ["Model", "export", "load"]
+__all__ = ["Backend", "Model", "export", "load"]
