@@ -45,6 +45,11 @@ class Backend(base.Backend):
         return Representation(model)
 
     @classmethod
+    def run_model(cls, model, inputs, device="CPU", **kwargs):
+        """The outputs of a model for these inputs."""
+        return cls.prepare(model, device).run(inputs)
+
+    @classmethod
     def supports_device(cls, device):
         """The CPU alone."""
         return base.Device(device).type == base.DeviceType.CPU

@@ -68,12 +68,12 @@ def load(path, *, output=None):
     else a `Model`, whose ``net`` is the part of it that is one. Its call gives the model's floating output: of a classifier the
     probabilities. A file of `export` gives a network of the same function; weights and their dtype are the file's.
 
-    output : the name of the output to give, where the model has several that are floating.
+    output : the name of the output to give; by default the only floating one, or the only one whose name says probabilities.
 
     Operators (opset 9 or later): Gemm, MatMul, Conv, ConvTranspose, pools, BatchNormalization, LayerNormalization, the activations
     that fastlec has, Softmax, LogSoftmax, Add, Sub, Mul, Div, Sum, Concat, Flatten, Reshape, Pad, Dropout, Identity, Cast, Resize
-    that repeats pixels; LinearClassifier, Normalizer and ZipMap of classifiers. How many samples there are is free. Constants in
-    other files are read from the model's folder alone.
+    that repeats pixels; LinearClassifier, Normalizer, Scaler and ZipMap of scikit-learn. How many samples there are is free.
+    Constants in other files are read from the model's folder alone.
 
     io.ModelError, which names the file and the node, for all else: what is no ONNX file, other operators, weights that are
     computed, shapes that do not fit.
@@ -96,6 +96,7 @@ def load(path, *, output=None):
 def _chosen(graph, output):
     """The name of the output to give."""
     floating = [name for name, (kind, _) in graph.outputs.items() if kind is None or kind in FLOATS]
+    floating = [name for name in floating if "prob" in name.lower()] or floating
     if output is not None:
         if output not in graph.outputs:
             raise ValueError(f"output is {_check.shown(output)}; expected one of {', '.join(graph.outputs)}")
@@ -156,8 +157,8 @@ class _Builder:
         if wanted != [main] and node.op_type not in SEVERAL:
             raise Refused(f"its outputs {wanted} are asked for; expected output {main} alone")
         outputs = (node.output[main],) if wanted == [main] else tuple(node.output)
-        if self._is_silu(node, computed):
-            apply, computed = Activation("silu"), self._without_sigmoid(computed)
+        if x := self._taken_by_silu(node, computed):
+            apply, computed = Activation("silu"), x
         else:
             apply = OPERATORS[node.op_type](self._described(node, names, computed, given, len(outputs)))
         if isinstance(apply, Before):
@@ -210,21 +211,15 @@ class _Builder:
             arrays = [self.graph.array(name) for name in names if name]
         self.graph.constants[node.output[0]] = FOLDED[node.op_type](given, *arrays)
 
-    def _is_silu(self, node, computed):
-        """Whether it is x times the sigmoid of x, which nothing else takes."""
-        if node.op_type != "Mul" or len(computed) != 2:
-            return False
-        for x, other in (computed, computed[::-1]):
+    def _taken_by_silu(self, node, computed):
+        """(x,) where the node is x times its sigmoid, which nothing else takes, and which is no step of its own then; else ()."""
+        for x, other in (computed, computed[::-1]) if node.op_type == "Mul" and len(computed) == 2 else ():
             step = self.steps.get(other)
-            if step and step.operator == "Sigmoid" and step.inputs == (x,) and self.uses[other] == 1:
-                return True
-        return False
-
-    def _without_sigmoid(self, computed):
-        x, other = computed if computed[1] in self.steps and self.steps[computed[1]].inputs == computed[:1] else computed[::-1]
-        del self.steps[other]
-        self.uses[x] -= 1
-        return (x,)
+            if step and (step.operator, step.inputs, self.uses[other]) == ("Sigmoid", (x,), 1):
+                del self.steps[other]
+                self.uses[x] -= 1
+                return (x,)
+        return ()
 
     def made(self):
         """The `Network` or `Model`."""
@@ -288,12 +283,7 @@ def _largest_network(steps, source, output):
     try:
         layers = _chain(steps, through, end, start[end], within)
         return (Network(layers), start[end], end, within) if layers else (None, None, None, set())
-    except (
-        _Shared,
-        ValueError,
-        TypeError,
-        RecursionError,
-    ):  # the last of networks nested too deep, TypeError of dtypes that differ
+    except (_Shared, ValueError, TypeError, RecursionError):  # nested too deep, or of several dtypes
         return None, None, None, set()
 
 
