@@ -53,9 +53,11 @@ def test_layers_and_weights_are_those_that_were_exported(path):
     assert_array_equal(same.theta, net.theta)
     assert same.layers[3].p == 0.25
     assert (same.theta.dtype, list(same.params)) == (net.theta.dtype, list(net.params))
-    X, y = np.ones((6, 1, 4, 4)), np.arange(6) % 3
+    y = np.arange(60) % 3
+    X = y[:, None, None, None] * np.ones((1, 4, 4))
+    same.buffers["3.seed"][...] = 1  # the file has none
     history = fit(same, X, y, optimizer=SGD(0.05), epochs=30, rng=0)
-    assert history.train_loss[-1] < history.train_loss[0]
+    assert history.train_loss[-1] < history.train_loss[0] / 2
 
 
 def test_activations_become_part_of_the_layer_before(loaded):
