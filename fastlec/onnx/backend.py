@@ -7,6 +7,7 @@ from onnx.backend import base
 from .. import io
 from .model import Model, build
 from .reader import of_model
+from .writer import IR_VERSION, OPSET
 
 JOINS = ("Add", "Concat", "Sum")  # what takes several arrays that are computed
 
@@ -50,9 +51,26 @@ class Backend(base.Backend):
         return cls.prepare(model, device).run(inputs)
 
     @classmethod
+    def run_node(cls, node, inputs, device="CPU", outputs_info=None, *, opset_version=OPSET, **kwargs):
+        """The outputs of one node. outputs_info : [(dtype, shape) of each], by default of the first input's dtype."""
+        arrays = [np.asarray(a) for a in inputs]
+        names = [name for name in node.input if name]
+        kinds = [(arrays[0].dtype, ()) for _ in node.output] if outputs_info is None else outputs_info
+        values = [
+            [
+                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+                for name, (dtype, shape) in each
+            ]
+            for each in (zip(names, ((a.dtype, a.shape) for a in arrays), strict=True), zip(node.output, kinds, strict=True))
+        ]
+        opsets = [helper.make_opsetid(node.domain, opset_version)]
+        model = helper.make_model(helper.make_graph([node], "node", *values), opset_imports=opsets, ir_version=IR_VERSION)
+        return cls.run_model(model, arrays, device)
+
+    @classmethod
     def supports_device(cls, device):
         """The CPU alone."""
         return base.Device(device).type == base.DeviceType.CPU
 
 
-prepare, run_model, supports_device = Backend.prepare, Backend.run_model, Backend.supports_device
+prepare, run_model, run_node, supports_device = Backend.prepare, Backend.run_model, Backend.run_node, Backend.supports_device

@@ -71,8 +71,8 @@ def load(path, *, output=None):
     output : the name of the output to give; by default the only floating one, or the only one whose name says probabilities.
 
     Operators (opset 9 or later): Gemm, MatMul, Conv, ConvTranspose, pools, BatchNormalization, LayerNormalization, the activations
-    that fastlec has, Softmax, LogSoftmax, Add, Sub, Mul, Div, Sum, Concat, Flatten, Reshape, Pad, Dropout, Identity, Cast, Resize
-    that repeats pixels; LinearClassifier, Normalizer, Scaler and ZipMap of scikit-learn. How many samples there are is free.
+    that fastlec has, Softmax, LogSoftmax, Erf, Add, Sub, Mul, Div, Sum, Concat, Flatten, Reshape, Pad, Dropout, Identity, Cast,
+    Resize that repeats pixels; LinearClassifier, Normalizer, Scaler and ZipMap of scikit-learn. How many samples there are is free.
     Constants in other files are read from the model's folder alone.
 
     io.ModelError, which names the file and the node, for all else: what is no ONNX file, other operators, weights that are

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import _check
 from ..convolution import conv2d
-from ..functional import log_softmax, matmul, sigmoid, softmax
+from ..functional import erf, log_softmax, matmul, sigmoid, softmax
 from ..layers import (
     Activation,
     AvgPool1d,
@@ -566,6 +566,11 @@ def _gelu(node):
 def _swish(node):
     alpha = node.get("alpha", 1.0)
     return Activation("silu") if alpha == 1 else Function(lambda x: x * sigmoid(x * x.dtype.type(alpha)), node.shape)
+
+
+@operator("Erf")
+def _erf(node):
+    return Function(erf, node.shape)
 
 
 @operator("Softmax", "LogSoftmax")

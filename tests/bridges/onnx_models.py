@@ -76,7 +76,7 @@ LAYERS = {  # (a layer of these settings, the shape of a sample); several of a k
     "AvgPool2d same not counted": (lambda o: AvgPool2d((2, 3), 2, "same", False, False), IMAGES),
     "AvgPool2d last window outside": (lambda o: AvgPool2d(2, 3, 1, ceil_mode=True), IMAGES),
     "AvgPool2d one last window outside": (lambda o: AvgPool2d((4, 2), (4, 3), (1, 1), ceil_mode=True), IMAGES),
-    "AvgPool2d one last window outside, one beyond": (lambda o: AvgPool2d((3, 2), (3, 3), (1, 1), ceil_mode=True), IMAGES),
+    "AvgPool2d one last window outside, one beyond": (lambda o: AvgPool2d((2, 3), (3, 2), (1, 1), ceil_mode=True), IMAGES),
     "MaxPool2d": (lambda o: MaxPool2d(2), IMAGES),
     "MaxPool2d beyond": (lambda o: MaxPool2d(3, 2, 1, ceil_mode=True), IMAGES),
     "MaxPool2d same": (lambda o: MaxPool2d((2, 3), padding="same", dilation=(1, 2)), IMAGES),

@@ -297,6 +297,76 @@ def test_images_of_any_size(loaded, rng):
         assert net(np.ones((2, 2, size, size), np.float32)).shape == (2, 3)
 
 
+FUNCTIONS = {  # nodes, shape of a sample, constants, the same by NumPy
+    "rows of a sample": ([node("MatMul", "x W", "y")], (2, 4), {"W": W}, lambda x: x @ W),
+    "largest of signals": ([node("GlobalMaxPool", "x", "y")], (2, "n"), {}, lambda x: x.max(axis=2, keepdims=True)),
+    "means of signals": ([node("GlobalAveragePool", "x", "y")], (2, "n"), {}, lambda x: x.mean(axis=2, keepdims=True)),
+    "means of images": (
+        [node("ReduceMean", "x a", "y")],
+        (2, 5, 4),
+        {"a": np.array([-1, -2])},
+        lambda x: x.mean(axis=(2, 3), keepdims=True),
+    ),
+    "scaled": (
+        [onnx.helper.make_node("Scaler", ["x"], ["y"], domain="ai.onnx.ml", offset=[1.0, 2.0, 3.0], scale=[2.0, 2.0, 4.0])],
+        (3,),
+        {},
+        lambda x: (x - np.float32([1, 2, 3])) * np.float32([2, 2, 4]),
+    ),
+    "norms": (
+        [onnx.helper.make_node("Normalizer", ["x"], ["y"], domain="ai.onnx.ml", norm="L2")],
+        (3,),
+        {},
+        lambda x: x / np.sqrt((x**2).sum(axis=1, keepdims=True)),
+    ),
+    "gelu in parts": (
+        [
+            node("Div", "x r", "a"),
+            node("Erf", "a", "b"),
+            node("Add", "b one", "c"),
+            node("Mul", "x c", "d"),
+            node("Mul", "d half", "y"),
+        ],
+        (3,),
+        {"r": np.float32(2**0.5), "one": np.float32(1), "half": np.float32(0.5)},
+        fastlec.gelu,
+    ),
+    "constants": (
+        [
+            node("Squeeze", "A axes", "b"),
+            onnx.helper.make_node("Constant", [], ["k"], value_ints=[1, 0]),
+            node("Transpose", "b", "c", perm=[1, 0]),
+            node("Gather", "c k", "d", axis=1),
+            node("Gemm", "x d", "y"),
+        ],
+        (4,),
+        {"A": W.T[None, :2], "axes": np.array([0])},
+        lambda x: x @ W[:, [1, 0]],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_a_model(name, loaded, rng):
+    nodes, shape, constants, expected = FUNCTIONS[name]
+    x = rng.standard_normal((3, *(6 if n == "n" else n for n in shape))).astype(np.float32)
+    assert_close(loaded(nodes, shape, constants)(x), expected(x))
+
+
+def test_pads_and_enlargement_as_they_were_before_opset_11(loaded, rng):
+    x = rng.standard_normal((2, 1, 3, 2)).astype(np.float32)
+    padded = loaded([node("Pad", "x", "y", pads=[0, 0, 1, 0, 0, 0, 0, 2], value=3.0)], (1, 3, 2), opset=10)
+    assert_close(padded(x), np.pad(x, [(0, 0), (0, 0), (1, 0), (0, 2)], constant_values=3))
+    large = loaded([node("Upsample", "x s", "y")], (1, 3, 2), {"s": np.array([1, 1, 2, 3], np.float32)}, opset=9)
+    assert_close(large(x), x.repeat(2, axis=2).repeat(3, axis=3))
+
+
+def test_pools_say_which_images_are_too_small(loaded):
+    net = loaded([node("AveragePool", "x", "y", kernel_shape=[3, 3], pads=[0, 0, 1, 1])], (1, "h", "w"))
+    with pytest.raises(ValueError, match=r"x has shape \(2, 1, 1, 4\); expected 3 pixels or more with the padding"):
+        net(np.ones((2, 1, 1, 4), np.float32))
+
+
 def test_half_precision_computes_in_single(loaded):
     net = loaded([node("Gemm", "x W", "y")], (4,), {"W": W.astype(np.float16)}, dtype=onnx.TensorProto.FLOAT16)
     assert net.theta.dtype == np.float32
@@ -334,10 +404,53 @@ REFUSED = {
         "node 0, Tanh: it is computed of constants alone",
     ),
     "a constant": ([node("Identity", "W", "y")], {"W": W}, "the output 'y' is a constant"),
-    "other outputs": (
-        [node("BatchNormalization", "x a a a a", "h m v", training_mode=1), node("Add", "h m", "y")],
-        {"a": np.ones(4, np.float32)},
-        None,
+    "vectors": (
+        [node("MatMul", "x b", "y")],
+        {"b": np.ones(4, np.float32)},
+        r"node 0, MatMul: B has shape \(4,\); expected a matrix",
+    ),
+    "coefficients": (
+        [
+            onnx.helper.make_node(
+                "LinearClassifier", ["x"], ["l", "y"], domain="ai.onnx.ml", coefficients=[1.0] * 4, intercepts=[0.0]
+            )
+        ],
+        {},
+        "node 0, LinearClassifier: it has 4 coefficients and 1 intercepts; expected two",
+    ),
+    "how it ends": (
+        [
+            onnx.helper.make_node(
+                "LinearClassifier",
+                ["x"],
+                ["l", "y"],
+                domain="ai.onnx.ml",
+                coefficients=[1.0] * 8,
+                intercepts=[0.0, 1.0],
+                post_transform="PROBIT",
+            )
+        ],
+        {},
+        "node 0, LinearClassifier: post_transform is 'PROBIT'; expected one of NONE, LOGISTIC, SOFTMAX",
+    ),
+    "auto_pad": (
+        [node("MaxPool", "x", "y", kernel_shape=[2, 2], auto_pad="MIDDLE")],
+        {},
+        "node 0, MaxPool: auto_pad is 'MIDDLE'; expected NOTSET",
+    ),
+    "reflected": ([node("Pad", "x p", "y", mode="reflect")], {"p": np.zeros(4, int)}, "node 0, Pad: it has a mode, or axes"),
+    "less than nothing": (
+        [node("Pad", "x p", "y")],
+        {"p": np.array([0, -1, 0, 0])},
+        "node 0, Pad: pads is .*; expected integers of at",
+    ),
+    "computed places": (
+        [
+            node("Relu", "x", "r"),
+            node("Resize", "x r s", "y", coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        ],
+        {"s": np.ones(4, np.float32)},
+        "node 1, Resize: 2 of its inputs are computed; expected one",
     ),
     "three axes": (
         [node("MaxPool", "x", "y", kernel_shape=[2, 2, 2])],
@@ -372,7 +485,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, (_, _, text) in REFUSED.items() if text])
+@pytest.mark.parametrize("name", REFUSED)
 def test_what_is_refused_by_name_and_place(name, path, loaded):
     nodes, constants, text = REFUSED[name]
     with pytest.raises(ModelError, match=f"^{re.escape(str(path))}: {text}"):

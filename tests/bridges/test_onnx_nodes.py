@@ -82,3 +82,12 @@ def test_the_backend_is_of_the_cpu():
     model = CASES["test_relu"].model
     (y,) = backend.run_model(model, [np.full((3, 4, 5), -1.0, np.float32)])
     assert (y.dtype, y.max()) == (np.float32, 0)
+
+
+def test_one_node():
+    x, W = np.array([[1.0, 2.0]]), np.array([[1.0, 0.0], [2.0, -1.0]])
+    node = onnx.helper.make_node("Gemm", ["x", "W"], ["y"], transB=1)
+    (y,) = backend.run_node(node, [x, W])
+    np.testing.assert_array_equal(y, x @ W.T, strict=True)
+    (y,) = backend.run_node(node, [x, W], outputs_info=[(np.float32, (1, 2))])
+    assert y.dtype == np.float32
