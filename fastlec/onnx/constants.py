@@ -1,9 +1,9 @@
 """Nodes whose inputs are constants, as exporters leave them to say shapes and weights: one function of NumPy each."""
 
 import numpy as np
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from .reader import Refused
+from .reader import Refused, to_array
 
 MOST_VALUES = 1 << 20  # of a constant that is put together of others
 
@@ -19,7 +19,7 @@ def shape_of(shape):
 def _constant(attributes):
     for name, value in attributes.items():
         if name == "value":
-            return numpy_helper.to_array(value)
+            return to_array(value)
         if name.startswith(("value_int", "value_float")):
             return np.array(value, np.float32 if "float" in name else np.int64)
     raise Refused(f"it holds {list(attributes)}; expected value, value_ints or value_floats")

@@ -1,5 +1,6 @@
 """ONNX files as graphs: what is read is checked here, as far as it can be without knowing what the operators do."""
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from .. import _check, io
 
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 OLDEST = 9  # opset, of 2018: before it Add and BatchNormalization meant something else
+MOST_BYTES = 1 << 31
 ML = "ai.onnx.ml"
 
 
@@ -36,17 +38,17 @@ class Graph:
         tensor = self.constants[name]
         if isinstance(tensor, TensorProto):
             try:
-                self.constants[name] = numpy_helper.to_array(tensor)
+                self.constants[name] = to_array(tensor)
             except Exception as error:  # of whatever is in the file
                 shape = _check.shown(tuple(tensor.dims))
-                raise Refused(f"the constant {name!r} of shape {shape} cannot be read: {io.words(error)}") from error
+                raise Refused(f"the constant {name!r} of shape {shape} cannot be read: {_line(error)}") from error
         return self.constants[name]
 
     def refuse(self, node, error):
         """The error that says at which node."""
         name = f" {node.name!r}" if node.name else ""
         index = next(i for i, other in enumerate(self.nodes) if other is node)
-        return io.ModelError(f"{self.path}: node {index}{name}, {node.op_type}: {io.words(error)}")
+        return io.ModelError(f"{self.path}: node {index}{name}, {node.op_type}: {_line(error)}")
 
     def opset(self, node):
         """That of the node's operator."""
@@ -58,12 +60,14 @@ def read(path):
     _check.path(path)
     try:
         with io.open_file(path) as file:
+            if os.fstat(file.fileno()).st_size > MOST_BYTES:
+                raise ValueError("it is larger than 2 GiB, which no such file is")
             content = file.read()
         model = ModelProto.FromString(content)
     except MemoryError:
         raise
     except Exception as error:  # those of the system, and of Protocol Buffers
-        raise io.ModelError(f"{path}: cannot be read as ONNX: {io.words(error)}") from error
+        raise io.ModelError(f"{path}: cannot be read as ONNX: {_line(error)}") from error
     for tensor in model.graph.initializer:
         if tensor.data_location == TensorProto.EXTERNAL:
             _take_in(path, tensor)
@@ -79,11 +83,23 @@ def of_model(model, path="model"):
         inputs = {value.name: _shape(value) for value in graph.input if value.name not in constants}
         outputs = {value.name: (_element_type(value), _shape(value)) for value in graph.output}
     except Exception as error:  # the checker's, and those of whatever is in the file
-        raise io.ModelError(f"{path}: is no ONNX model: {io.words(error).strip().splitlines()[0]}") from error
+        raise io.ModelError(f"{path}: is no ONNX model: {_line(error)}") from error
     opsets = {_domain(entry.domain): entry.version for entry in model.opset_import}
-    if not opsets.get("", OLDEST) >= OLDEST:
+    if opsets.get("", OLDEST) < OLDEST:
         raise io.ModelError(f"{path}: has operators of opset {opsets['']}; expected {OLDEST} or later")
     return Graph(path, list(graph.node), constants, inputs, outputs, opsets)
+
+
+def _line(error):
+    """What an exception says, in one line."""
+    return io.words(error).strip().splitlines()[0]
+
+
+def to_array(tensor):
+    """A constant that is in the model itself: what is in other files is taken in before."""
+    if tensor.data_location == TensorProto.EXTERNAL:
+        raise ValueError("it lies in another file; expected it in the model")
+    return numpy_helper.to_array(tensor)
 
 
 def attributes(node):
@@ -112,7 +128,8 @@ def _take_in(path, tensor):
     said = {entry.key: entry.value for entry in tensor.external_data}
     name = said.get("location", "")
     try:
-        offset, size = int(said.get("offset", 0)), int(said["length"]) if "length" in said else None
+        size = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+        offset, length = int(said.get("offset", 0)), int(said.get("length", size))
         if not name or Path(name).name != name or name in (".", ".."):
             raise ValueError("expected the name of a file in the model's folder")
         place = Path(os.fspath(path)).parent / name
@@ -120,9 +137,9 @@ def _take_in(path, tensor):
             raise ValueError("expected a file, not a link")
         with io.open_file(place) as file:
             there = os.fstat(file.fileno()).st_size
-            size = there - offset if size is None else size
-            if offset < 0 or size < 0 or offset + size > there:
-                raise ValueError(f"it has {there} bytes, of which {size} from {offset} on are asked for")
+            if length != size or offset < 0 or size < 0 or offset + size > there:
+                what = f"it has {there} bytes, of which {length} from {offset} on are asked for"
+                raise ValueError(f"{what}; expected the {size} of an array of shape {tuple(tensor.dims)}")
             file.seek(offset)
             tensor.raw_data = file.read(size)
     except MemoryError:

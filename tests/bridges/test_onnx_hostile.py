@@ -193,6 +193,24 @@ def test_constants_in_a_file_beside_the_model(path, tmp_path):
         assert_close(fastlec.onnx.load(outside(path, "net.data", **more))(x), x @ W)
 
 
+def test_a_constant_of_a_node_that_lies_in_another_file(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.data").write_bytes(W.tobytes())
+    tensor = onnx.load(outside(path, "net.data"), load_external_data=False).graph.initializer[0]
+    made = model([onnx.helper.make_node("Constant", [], ["W"], value=tensor), node("Gemm", "x W", "y")], (4,))
+    path.write_bytes(made.SerializeToString())
+    refused(path, "")
+
+
+def test_files_that_are_too_large(path, tmp_path):
+    with open(path, "wb") as file:
+        file.truncate(1 << 36)
+    refused(path, "cannot be read as ONNX: it is larger than 2 GiB, which no such file is")
+    with open(tmp_path / "net.data", "wb") as file:
+        file.truncate(1 << 36)
+    refused(outside(path, "net.data", length=1 << 36), "the constant 'W' lies in 'net.data', which cannot be read: it has")
+
+
 @pytest.mark.parametrize("location", ["../secret", "/etc/passwd", "sub/net.data", "..", ".", "", "net.data\0", "none.data"])
 def test_constants_in_files_elsewhere(location, path, tmp_path):
     (tmp_path / "sub").mkdir()
