@@ -120,6 +120,10 @@ class _Writer:
             return x
         if name == "silu":
             return self.node("Mul", [x, self.node("Sigmoid", [x], where)], where)
+        if name not in FUNCTIONS:
+            raise TypeError(
+                f"layer {where or type(layer).__name__} has the activation {name!r}, which ONNX has no operator for"
+            )
         attributes = {"alpha": entry.alpha} if entry.parameter else {"approximate": "tanh"} if name == "gelu_tanh" else {}
         return self.node(FUNCTIONS[name], [x], where, **attributes)
 

@@ -140,6 +140,14 @@ def test_what_is_refused(net, shape, error, text, path, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_activation_that_onnx_has_not(path, monkeypatch):
+    from fastlec.onnx import writer
+
+    monkeypatch.delitem(writer.FUNCTIONS, "gelu")
+    with pytest.raises(TypeError, match="layer 0 Dense has the activation 'gelu', which ONNX has no operator for"):
+        fastlec.onnx.export(Network([Dense(4, 3, "gelu")]), path, (4,))
+
+
 def test_numbers_that_are_not_finite_and_places_where_no_file_can_be(path, tmp_path):
     layer = Dense(4, 3)
     layer.params["b"][1] = np.nan
