@@ -4,7 +4,7 @@ It needs the library onnx, the extra ``onnx``. Nothing is computed by it: it rea
 
 writer                   export: what nodes each kind of layer becomes
 reader, constants        load: the file, checked, as a graph; nodes of constants
-operators                load: what layer, or function of arrays, each node becomes
+node, operators, images  load: what layer, or function of arrays, each node becomes
 model                    load: the `Network` of these, or a `Model` of a graph that is none
 backend                  the interface of ONNX's own tests, `onnx.backend.base.Backend`
 """

@@ -9,8 +9,9 @@ from ..layers import Activation
 from ..layers.affine import Affine
 from ..layers.base import Layer
 from ..network import Network
+from . import images, operators  # noqa: F401  # which fill OPERATORS
 from .constants import FOLDED, shape_of
-from .operators import OPERATORS, Before, Join, Node
+from .node import OPERATORS, Before, Join, Node
 from .reader import FLOATS, ML, Refused, attributes, read
 
 SEVERAL = ("BatchNormalization", "Dropout", "LayerNormalization", "MaxPool")  # may be asked for more than one of their outputs
