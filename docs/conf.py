@@ -29,7 +29,8 @@ nitpicky = False
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header", "ref.python"]  # ref.python: attributes that several classes have
 
-autodoc_mock_imports = ["torch"]  # PyTorch, which fastlec.torch needs, is larger than all else together
+# PyTorch, which fastlec.torch needs, is larger than all else together; nothing of ONNX is computed for a page.
+autodoc_mock_imports = ["torch", "onnx"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False

@@ -101,6 +101,7 @@ _MODULES = (
     "data",
     "datasets",
     "io",
+    "onnx",
     "plot",
     "preprocessing",
     "reference",
@@ -119,7 +120,8 @@ _FUNCTIONS = {
 }
 if TYPE_CHECKING:
     from . import curvature, data, datasets, io, plot, preprocessing, reference, regression, testing
-    from . import sklearn as sklearn  # neither is in __all__: whoever imports all may not have what they need
+    from . import onnx as onnx  # none of these is in __all__: whoever imports all may not have what they need
+    from . import sklearn as sklearn
     from . import torch as torch
     from ._gauss_newton import GaussNewtonResult, gauss_newton
     from .cluster import KMeansResult, kmeans

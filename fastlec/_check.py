@@ -34,9 +34,26 @@ def as_array(x, name):
     if is_masked(x):
         raise TypeError(f"{name} is a masked array; expected a plain array: fill it, e.g. {name}.filled(0)")
     try:
-        return np.asarray(x)
+        a = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"{name} is no rectangular array: {error}") from None
+    return _of_objects(x, a, name) if a.dtype.char == "O" else a
+
+
+def _of_objects(x, a, name):
+    """x, of which NumPy makes an array of objects, by its other ways: DLPack, or as a table with pandas's nullable columns, whose
+    missing values become NaN; a where there is none."""
+    if not (a.ndim or isinstance(x, np.ndarray)) and hasattr(x, "__dlpack__"):
+        try:
+            return np.from_dlpack(x)
+        except (BufferError, RuntimeError, TypeError, ValueError) as error:
+            raise TypeError(f"{name} is a {type(x).__name__} that NumPy cannot read: {error}") from None
+    dtypes = getattr(x, "dtypes", ()) if a.ndim == 2 else [getattr(x, "dtype", None)]
+    dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
+    numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in dtypes)
+    if not (dtypes and numbers and hasattr(x, "to_numpy")):
+        return a
+    return x.to_numpy(np.result_type(*(float_dtype(dtype, name) for dtype in dtypes)), na_value=np.nan)
 
 
 def is_masked(x, depth=MOST_AXES):

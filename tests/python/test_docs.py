@@ -1,6 +1,7 @@
 """The documentation: its reference lists every public name and no other, and docstrings become reStructuredText as they should."""
 
 import importlib
+import importlib.util
 import re
 import sys
 from pathlib import Path
@@ -26,9 +27,14 @@ def listed():
     return names
 
 
+def _with_extras():
+    """The bridges whose library is here."""
+    return [importlib.import_module("fastlec.onnx")] if importlib.util.find_spec("onnx") else []
+
+
 def test_the_reference_lists_every_public_name():
     names = listed()
-    for module in (fastlec, curvature, testing, reference, regression, pytest.importorskip("fastlec.sklearn")):
+    for module in (fastlec, curvature, testing, reference, regression, pytest.importorskip("fastlec.sklearn"), *_with_extras()):
         public = {name for name in module.__all__ if not isinstance(getattr(module, name), type(sys))}
         assert public - set(names[module.__name__]) == set()
 

@@ -21,8 +21,7 @@ def examples():
     finder = doctest.DocTestFinder(exclude_empty=True)
     objects = {}
     modules = [fastlec, curvature, data, datasets, plot, preprocessing, reference, regression, testing, training]
-    if importlib.util.find_spec("sklearn"):
-        modules.append(fastlec.sklearn)
+    modules += [getattr(fastlec, name) for name in ("onnx", "sklearn") if importlib.util.find_spec(name)]
     for module in modules:
         for name in public(module):
             item = getattr(module, name)

@@ -70,6 +70,7 @@ def test_what_takes_long_to_import_waits_until_it_is_asked_for():
         "data",
         "datasets",
         "io",
+        "onnx",
         "plot",
         "reference",
         "regression",
@@ -79,11 +80,11 @@ def test_what_takes_long_to_import_waits_until_it_is_asked_for():
         "torch",
     )
     late = {f"fastlec.{name}" for name in slow}
-    assert not {*late, "gzip", "scipy", "sklearn", "torch", "zipfile"} & loaded
+    assert not {*late, "gzip", "onnx", "scipy", "sklearn", "torch", "zipfile"} & loaded
 
 
 @pytest.mark.parametrize("folder", [False, True], ids=["none", "a folder of its name"])
-@pytest.mark.parametrize(("bridge", "library"), [("torch", "PyTorch"), ("sklearn", "scikit-learn")], ids=["torch", "sklearn"])
+@pytest.mark.parametrize(("bridge", "library"), [("torch", "PyTorch"), ("sklearn", "scikit-learn"), ("onnx", "onnx")])
 @pytest.mark.parametrize("use", ["fastlec.{}", "import fastlec.{}", "from fastlec import {}", "hasattr(fastlec, '{}')"])
 def test_a_bridge_says_which_extra_it_needs(use, bridge, library, folder, tmp_path):
     """In an ImportError, also to hasattr: no exception can be an AttributeError as well, for their layouts differ."""
