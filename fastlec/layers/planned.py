@@ -367,6 +367,12 @@ class PlannedLayer(Layer):
             if isinstance(jac, PlannedJacobian):
                 y.flags.writeable = False  # the activation's derivative is taken from it
             return y, jac
+        y, jac = self._linearized(x)
+        y.flags.writeable = False
+        return y, jac
+
+    def _linearized(self, x):
+        """`linearize` by jobs; y may be written to, for the Jacobian has one of its own."""
         layer, x = self.prepared(x)
         key = key_of("point", (x,), ())
         plan = layer._calls.find(key) or layer._plan_point(key, x)
@@ -376,7 +382,6 @@ class PlannedLayer(Layer):
         plan.run()
         y = Plan(x.dtype.num).empty(*at.y.shape)
         np.copyto(y, at.y)
-        y.flags.writeable = False
         jac = at.layer.jacobian(x, y, at.kept)
         vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan))
         return y, jac
