@@ -9,7 +9,10 @@ try:
 except ImportError as error:
     raise ImportError("fastlec.torch needs PyTorch: pip install 'fastlec[torch]'") from error
 
+from .convert import from_torch, to_torch
 from .functions import function
+from .modules import Joined as Concat
 from .modules import Module
+from .modules import Summed as Sum
 
-__all__ = ["Module", "function"]
+__all__ = ["Concat", "Module", "Sum", "from_torch", "function", "to_torch"]

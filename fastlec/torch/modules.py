@@ -105,3 +105,30 @@ class Module(torch.nn.Module):
 def _loaded(module, incompatible):
     """After load_state_dict, which may have put other tensors in place."""
     module._bind()
+
+
+class Branches(torch.nn.Module):
+    """Modules that all take x."""
+
+    def __init__(self, *branches):
+        super().__init__()
+        for i, branch in enumerate(branches):
+            self.add_module(str(i), branch)
+
+    def outputs(self, x):
+        return [branch(x) for branch in self._modules.values()]
+
+
+class Summed(Branches):
+    """y = the sum of what modules make of x, as `fastlec.Sum` is of layers: Sum(torch.nn.Identity(), inner) is a residual block."""
+
+    def forward(self, x):
+        first, *others = self.outputs(x)
+        return sum(others, first)
+
+
+class Joined(Branches):
+    """y = what modules make of x side by side, along the first axis of a sample, as `fastlec.Concat` is of layers."""
+
+    def forward(self, x):
+        return torch.cat(self.outputs(x), dim=1)
