@@ -9,10 +9,11 @@ try:
 except ImportError as error:
     raise ImportError("fastlec.torch needs PyTorch: pip install 'fastlec[torch]'") from error
 
+from . import ops
 from .convert import from_torch, to_torch
 from .functions import function
 from .modules import Joined as Concat
 from .modules import Module
 from .modules import Summed as Sum
 
-__all__ = ["Concat", "Module", "Sum", "from_torch", "function", "to_torch"]
+__all__ = ["Concat", "Module", "Sum", "from_torch", "function", "ops", "to_torch"]
