@@ -12,8 +12,6 @@ except ImportError as error:
 from . import ops
 from .convert import from_torch, to_torch
 from .functions import function
-from .modules import Joined as Concat
-from .modules import Module
-from .modules import Summed as Sum
+from .modules import Concat, Module, Sum
 
 __all__ = ["Concat", "Module", "Sum", "from_torch", "function", "ops", "to_torch"]

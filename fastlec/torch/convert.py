@@ -7,7 +7,8 @@ from torch import nn
 from .. import _check, layers
 from ..network import Concat, Network, Sum
 from ..network.state import THEIRS
-from .modules import Branches, Joined, Module, Summed
+from . import modules
+from .modules import Module
 from .tensors import DTYPES, array
 
 # --- from PyTorch ----------------------------------------------------------------------------------------------------
@@ -78,8 +79,8 @@ class _Reading:
             return self.chain([(f"{where}.{name}".lstrip("."), part) for name, part in module._modules.items()])
         if isinstance(module, Module):
             return list(module.layer.layers) if type(module.layer) is Network else [module.layer]
-        if isinstance(module, Branches):
-            kind = Sum if isinstance(module, Summed) else Concat
+        if isinstance(module, modules.Branches):
+            kind = Sum if isinstance(module, modules.Sum) else Concat
             return [kind([self.one(part, f"{where}.{name}".lstrip(".")) for name, part in module._modules.items()])]
         if isinstance(module, nn.AdaptiveAvgPool2d) and not isinstance(following, nn.Flatten):
             raise ValueError(f"{place}, has no Flatten after it; expected one, for GlobalAvgPool2d gives features")
@@ -232,15 +233,15 @@ def _modules(layer):
     if type(layer) is Network:
         return [module for inner in layer.layers for module in _modules(inner)]
     if type(layer) in (Sum, Concat):
-        return [(Summed if type(layer) is Sum else Joined)(*map(_branch, layer.layers))]
+        return [(modules.Sum if type(layer) is Sum else modules.Concat)(*map(_branch, layer.layers))]
     writer = _WRITERS.get(type(layer))
     found = writer(layer) if writer and not getattr(layer, "training", False) else None
     return [Module(layer.with_params({name: a.copy() for name, a in layer.params.items()}))] if found is None else found
 
 
 def _branch(layer):
-    modules = _modules(layer)
-    return modules[0] if len(modules) == 1 else nn.Sequential(*modules)
+    found = _modules(layer)
+    return found[0] if len(found) == 1 else nn.Sequential(*found)
 
 
 def _with(module, *arrays):
@@ -328,8 +329,8 @@ def _written_residual(layer):
     if first is None:
         return None
     if projected:
-        return [Summed(nn.Sequential(*second), nn.Sequential(*first))]
-    return [Summed(nn.Identity(), nn.Sequential(*first, *second))]
+        return [modules.Sum(nn.Sequential(*second), nn.Sequential(*first))]
+    return [modules.Sum(nn.Identity(), nn.Sequential(*first, *second))]
 
 
 def _written_norm(kind):

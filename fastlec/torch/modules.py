@@ -119,7 +119,7 @@ class Branches(torch.nn.Module):
         return [branch(x) for branch in self._modules.values()]
 
 
-class Summed(Branches):
+class Sum(Branches):
     """y = the sum of what modules make of x, as `fastlec.Sum` is of layers: Sum(torch.nn.Identity(), inner) is a residual block."""
 
     def forward(self, x):
@@ -127,7 +127,7 @@ class Summed(Branches):
         return sum(others, first)
 
 
-class Joined(Branches):
+class Concat(Branches):
     """y = what modules make of x side by side, along the first axis of a sample, as `fastlec.Concat` is of layers."""
 
     def forward(self, x):

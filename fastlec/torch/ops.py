@@ -1,16 +1,14 @@
 """Functions of fastlec as operators of PyTorch (torch.library), which torch.compile takes into one graph, with their derivatives.
 
 They are ``torch.ops.fastlec.conv2d`` and so on as well. Tensors are of the CPU and of one dtype, torch.float32 or torch.float64.
-`softmax` and `softmax_cross_entropy` can be differentiated any number of times and twice, the others once: a second derivative of
-these is a RuntimeError. `fastlec.torch.function` of a layer has second derivatives and vmap.
+`softmax` and `softmax_cross_entropy` can be differentiated twice, the others once: a second derivative of these is a RuntimeError.
+`fastlec.torch.function` of a layer has second derivatives and vmap.
 """
 
 import functools
-from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.library import custom_op
 
 from .. import _check, convolution, filters, functional
@@ -23,8 +21,8 @@ from .tensors import array, check
 __all__ = ["conv2d", "dense", "filter2d", "softmax", "softmax_cross_entropy"]
 
 
-def _op(name):
-    return custom_op(f"fastlec::{name}", mutates_args=(), device_types="cpu")
+def _op(name, schema):
+    return custom_op(f"fastlec::{name}", mutates_args=(), device_types="cpu", schema=schema)
 
 
 def _new(a):
@@ -77,15 +75,16 @@ def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
     return _conv2d(x, W, b, stride, [p for sides in padding for p in sides], dilation, groups)
 
 
+_SETTINGS = "int[] stride, int[] padding, int[] dilation, int groups"
+
+
 def _settings(stride, padding, dilation, groups):
     padding = tuple(padding[:2]), tuple(padding[2:])
     return {"stride": tuple(stride), "padding": padding, "dilation": tuple(dilation), "groups": groups}
 
 
-@_op("conv2d")
-def _conv2d(
-    x: Tensor, W: Tensor, b: Tensor | None, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
-) -> Tensor:
+@_op("conv2d", f"(Tensor x, Tensor W, Tensor? b, {_SETTINGS}) -> Tensor")
+def _conv2d(x, W, b, stride, padding, dilation, groups):
     return _new(convolution.conv2d(*_given(x=x, W=W, b=b), **_settings(stride, padding, dilation, groups)))
 
 
@@ -97,17 +96,8 @@ def _(x, W, b, stride, padding, dilation, groups):
     )
 
 
-@_op("conv2d_backward")
-def _conv2d_backward(
-    v: Tensor,
-    x: Tensor,
-    W: Tensor,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    groups: int,
-    wanted: str,
-) -> list[Tensor]:
+@_op("conv2d_backward", f"(Tensor v, Tensor x, Tensor W, {_SETTINGS}, str wanted) -> Tensor[]")
+def _conv2d_backward(v, x, W, stride, padding, dilation, groups, wanted):
     settings = _settings(stride, padding, dilation, groups)
     found = convolution.conv2d_jac_tmv(*_given(v=v, x=x, W=W), wrt=tuple(wanted), **settings)
     return [_new(found[name]) for name in wanted]
@@ -140,8 +130,8 @@ def softmax(x, dim=-1):
     return _softmax(x, dim)
 
 
-@_op("softmax")
-def _softmax(x: Tensor, dim: int) -> Tensor:
+@_op("softmax", "(Tensor x, int dim) -> Tensor")
+def _softmax(x, dim):
     return _new(functional.softmax(*_given(x=x), axis=dim))
 
 
@@ -189,8 +179,8 @@ def softmax_cross_entropy(logits, labels):
     return _softmax_cross_entropy(logits, labels)[0]
 
 
-@_op("softmax_cross_entropy")
-def _softmax_cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+@_op("softmax_cross_entropy", "(Tensor logits, Tensor labels) -> (Tensor, Tensor)")
+def _softmax_cross_entropy(logits, labels):
     given = _given(logits=logits, labels=labels if labels.is_floating_point() else None)
     loss, gradient = functional.softmax_cross_entropy(given[0], array(labels))
     return torch.tensor(loss, dtype=logits.dtype), _new(gradient)
@@ -248,8 +238,9 @@ def _with(x, W, b, activation):
     return _layer(n, k, activation, b is not None, x.dtype).with_params(params)
 
 
-@_op("dense")
-def _dense(x: Tensor, W: Tensor, b: Tensor | None, activation: str) -> tuple[Tensor, Tensor]:
+@_op("dense", "(Tensor x, Tensor W, Tensor? b, str activation) -> (Tensor, Tensor)")
+def _dense(x, W, b, activation):
+    """y, and z where the activation's derivative follows from that, else nothing."""
     x, W, b = _given(x=x, W=W, b=b)
     layer, x = _with(x, W, b, activation).prepared(x)
     y, (_, of) = layer._evaluated(x)
@@ -262,10 +253,11 @@ def _(x, W, b, activation):
     return y, torch.empty_like(y) if ACTIVATIONS[activation].code in KEEP_Z else y.new_empty(0, W.shape[0])
 
 
-@_op("dense_backward")
-def _dense_backward(
-    v: Tensor, x: Tensor, W: Tensor, b: Tensor | None, y: Tensor, z: Tensor, activation: str, wanted: str
-) -> list[Tensor]:
+@_op(
+    "dense_backward",
+    "(Tensor v, Tensor x, Tensor W, Tensor? b, Tensor y, Tensor z, str activation, str wanted) -> Tensor[]",
+)
+def _dense_backward(v, x, W, b, y, z, activation, wanted):
     v, x, W, b, y, z = _given(v=v, x=x, W=W, b=b, y=y, z=z)
     layer, x = _with(x, W, b, activation).prepared(x)
     jac = layer.jacobian(x, y, (x, z if len(z) else y))
@@ -308,8 +300,8 @@ def filter2d(image, kernel, mode="reflect", cval=0.0):
     return _filter2d(image, kernel, mode, cval)
 
 
-@_op("filter2d")
-def _filter2d(image: Tensor, kernel: Tensor, mode: str, cval: float) -> Tensor:
+@_op("filter2d", "(Tensor image, Tensor kernel, str mode, float cval) -> Tensor")
+def _filter2d(image, kernel, mode, cval):
     image, kernel = _given(image=image, kernel=kernel)
     return _new(filters.filter2d(image, kernel, mode=mode, cval=cval))
 
@@ -319,8 +311,8 @@ def _(image, kernel, mode, cval):
     return image.new_empty(image.shape)
 
 
-@_op("filter2d_backward")
-def _filter2d_backward(v: Tensor, image: Tensor, kernel: Tensor, mode: str, cval: float, wanted: str) -> list[Tensor]:
+@_op("filter2d_backward", "(Tensor v, Tensor image, Tensor kernel, str mode, float cval, str wanted) -> Tensor[]")
+def _filter2d_backward(v, image, kernel, mode, cval, wanted):
     v, image, kernel = _given(v=v, image=image, kernel=kernel)
     found = filters.filter2d_jac_tmv(v, image, kernel, mode=mode, cval=cval, wrt=tuple(wanted.split()))
     return [_new(found[name]) for name in wanted.split()]
