@@ -132,4 +132,7 @@ def _place(name):
 
 def _array(a, name):
     """An array or a tensor, which may require grad, as an array."""
-    return _check.as_array(a.detach() if hasattr(a, "detach") else a, name)
+    try:
+        return _check.as_array(a.detach() if hasattr(a, "detach") else a, name)
+    except (TypeError, RuntimeError) as error:  # of tensors in bfloat16, or of another device
+        raise TypeError(f"{name} is nothing that NumPy can read: {error}") from None

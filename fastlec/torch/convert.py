@@ -1,5 +1,7 @@
 """Models of PyTorch as networks, and networks as models of PyTorch, parameters and running statistics included."""
 
+import copy
+
 import numpy as np
 import torch
 from torch import nn
@@ -236,7 +238,7 @@ def _modules(layer):
         return [(modules.Sum if type(layer) is Sum else modules.Concat)(*map(_branch, layer.layers))]
     writer = _WRITERS.get(type(layer))
     found = writer(layer) if writer and not getattr(layer, "training", False) else None
-    return [Module(layer.with_params({name: a.copy() for name, a in layer.params.items()}))] if found is None else found
+    return [Module(copy.deepcopy(layer))] if found is None else found
 
 
 def _branch(layer):

@@ -174,7 +174,7 @@ def softmax_cross_entropy(logits, labels):
     >>> logits.grad[0].tolist()
     [-0.375, 0.125, 0.125, 0.125]
     """
-    if labels.requires_grad:
+    if getattr(labels, "requires_grad", False):
         raise TypeError("labels requires grad; expected labels or probabilities that do not: pass labels.detach()")
     return _softmax_cross_entropy(logits, labels)[0]
 

@@ -124,6 +124,13 @@ def test_weights_from_state_dicts_and_files(made, dtype, tmp_path):
                 np.testing.assert_array_equal(a, (expected.params | expected.buffers)[name])
 
 
+def test_tensors_that_numpy_cannot_read_are_named():
+    net = Network([Dense(2, 2, bias=False)])
+    for t in (torch.ones(2, 2, dtype=torch.bfloat16), torch.ones(2, 2, device="meta")):
+        with pytest.raises(TypeError, match=r"^0\.weight is nothing that NumPy can read: "):
+            net.load_state_dict({"0.weight": t})
+
+
 def test_weights_go_back(rng):
     """A network's into the model that it came from, by the order of parameters, and into what is made of it."""
     net = from_torch(resnet()[0])
