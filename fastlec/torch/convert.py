@@ -76,7 +76,7 @@ class _Reading:
         if hasattr(module, "to_fastlec"):
             parts = module.to_fastlec()
             parts = parts if isinstance(parts, list | tuple) else [parts]
-            return self.chain([(where, part) for part in parts])
+            return self.chain([(f"{where}[{i}]", part) for i, part in enumerate(parts)])
         if isinstance(module, nn.Sequential):
             return self.chain([(f"{where}.{name}".lstrip("."), part) for name, part in module._modules.items()])
         if isinstance(module, Module):

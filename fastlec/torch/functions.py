@@ -4,7 +4,7 @@ import copyreg
 
 from .. import _check
 from ..layers import Layer
-from .products import Call, Function
+from .products import Call, Function, evaluated
 from .tensors import check, places
 
 
@@ -67,7 +67,7 @@ class _OfLayer(Function):
             expected = ", ".join(cls.layer.variables)
             raise TypeError(f"{', '.join(named)} is given by name; expected tensors by position, {expected}")
         check(cls.layer.variables, tensors)
-        return Function.apply(Call(cls.layer, cls.own), *tensors)
+        return evaluated(Call(cls.layer, cls.own), *tensors)
 
 
 class _Kind(type(_OfLayer)):

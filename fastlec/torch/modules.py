@@ -5,7 +5,7 @@ import copy
 import torch
 
 from .functions import check_layer
-from .products import Call, applied
+from .products import Call, applied, evaluated
 from .tensors import DTYPES, array, check, places
 
 
@@ -96,7 +96,7 @@ class Module(torch.nn.Module):
         check(layer.variables, tensors)
         moves = self.training and layer.buffers
         call = Call(layer, self._own, [a.copy() for a in layer.buffers.values()] if moves else None)
-        y = applied(call, *tensors)
+        y = (applied if moves else evaluated)(call, *tensors)
         if moves and call.jac is not None:
             layer.update_buffers(call.jac.kept)
         return y

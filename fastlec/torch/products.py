@@ -10,6 +10,7 @@ The tensors of products are vectors, then the point: x, the parameters and y, wh
 
 import copy
 import inspect
+from contextlib import suppress
 
 import numpy as np
 import torch
@@ -92,6 +93,14 @@ def applied(call, *tensors):
     return found[0] if one else found
 
 
+def evaluated(call, x, *params):
+    """`applied` of a layer's call, or its value alone where nobody can ask for a derivative."""
+    if not (torch.is_grad_enabled() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0):
+        with suppress(Unreadable):
+            return tensor(call.at_params(params)(array(x)), call.layer)
+    return applied(call, x, *params)
+
+
 def over(call, size, mapped, tensors):
     """What vmap makes of it: results along a first axis of this size, which the tensors have that are mapped."""
     found = call.together(size, mapped, tensors)
@@ -136,11 +145,15 @@ class Call:
         """A call that is a part of this one, or this one for all that vmap maps, always the same for its derivatives."""
         return self.inner.setdefault(key, Call(self.layer, self.own, self.buffers))
 
+    def at_params(self, params):
+        """The layer with these parameters: itself where they are its own."""
+        if list(map(place, params)) == self.own:
+            return self.layer
+        return self.layer.with_params(dict(zip(self.layer.params, map(array, params), strict=True)))
+
     def linearized(self, x, *params):
         """The layer's Jacobian at these tensors."""
-        x, layer = array(x), self.layer
-        if list(map(place, params)) != self.own:
-            layer = layer.with_params(dict(zip(layer.params, map(array, params), strict=True)))
+        x, layer = array(x), self.at_params(params)
         if self.jac is not None and self.buffers is not None:
             layer = copy.deepcopy(layer)
             for a, then in zip(layer.buffers.values(), self.buffers, strict=True):

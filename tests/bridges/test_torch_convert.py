@@ -284,8 +284,15 @@ def test_what_to_fastlec_gives_is_checked():
         def to_fastlec(self):
             return [nn.Tanh(), Activation("relu"), "relu"]
 
-    with pytest.raises(TypeError, match="a str, is neither a module nor a layer"):
+    class Twice(nn.Linear):
+        def to_fastlec(self):
+            linear = nn.Linear(2, 2)
+            return [linear, nn.Tanh(), linear]
+
+    with pytest.raises(TypeError, match=r"^0\[2\], a str, is neither a module nor a layer"):
         from_torch(nn.Sequential(Odd()))
+    with pytest.raises(ValueError, match=r"^0\[2\], a Linear, is 0\[0\] too; expected parameters that are used once"):
+        from_torch(nn.Sequential(Twice(2, 2)))
     with pytest.raises(TypeError, match=r"net is Linear\(.*; expected a Layer or a Network"):
         to_torch(nn.Linear(2, 2))
 
