@@ -29,7 +29,7 @@ PART_VALUES = 1 << 20  # values that are looked at together
 def as_array(x, name):
     """x as an ndarray. TypeError for what has no such form, and for masked arrays, whose masks no kernel knows."""
     if getattr(x, "requires_grad", False):
-        advice = f"pass {name}.detach(), or let fastlec.torch.function make a layer a function of PyTorch"
+        advice = f"pass {name}.detach(), or use what fastlec.torch has for PyTorch's autograd: function, Module, ops"
         raise TypeError(f"{name} is a tensor that requires grad; expected an array: {advice}")
     if is_masked(x):
         raise TypeError(f"{name} is a masked array; expected a plain array: fill it, e.g. {name}.filled(0)")

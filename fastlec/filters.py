@@ -12,6 +12,7 @@ import numpy as np
 from . import _check
 from ._kernels import stencil
 from ._kernels.plan import Plan, is_plain
+from .convolution import conv2d_jac_tmv
 
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
 _PAD = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "mirror": "reflect"}  # the same in numpy.pad
@@ -86,6 +87,49 @@ def correlate2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
     turned = _check_kernel(kernel)[::-1, ::-1]
     pair = zip(_origin(origin, turned.shape), turned.shape, strict=True)
     return filter2d(image, turned, mode=mode, cval=cval, origin=tuple(n % 2 - 1 - o for o, n in pair), out=out)
+
+
+def filter2d_jac_tmv(v, image, kernel, *, mode="reflect", cval=0.0, wrt=("image", "kernel")):
+    """JacTMV of filter2d: {"image": array of its shape, "kernel": (R, S)}, J' v for v of image's shape, by what wrt names.
+
+    image, kernel, mode, cval : as of `filter2d`, whose origin is 0; image and kernel are of the dtype that the result has. With an
+    image that is padded by its pixels as the mode says, J' is that of a convolution, and the sum over each pixel's places.
+
+    >>> import numpy as np
+    >>> fastlec.filters.filter2d_jac_tmv(np.array([[0.0, 0, 1, 0]]), np.zeros((1, 4)), np.array([[1.0, 2]]))["image"]
+    array([[0., 0., 2., 1.]])
+    """
+    wrt = _check.names(wrt, "wrt")
+    for name in wrt:
+        _check.choice(name, ("image", "kernel"), "wrt")
+    image, v, kernel = _check.as_array(image, "image"), _check.as_array(v, "v"), _check_kernel(kernel)
+    if image.ndim not in (2, 3):
+        raise ValueError(f"image has shape {image.shape}; expected (height, width) or (height, width, channels)")
+    _check.shape(v, "v", image.shape)
+    _check.choice(mode, MODES, "mode")
+    dtype = _check.common_dtype(v=v, image=image, kernel=kernel)
+    h, w = image.shape[:2]
+    if not image.size:
+        return {name: np.zeros(image.shape if name == "image" else kernel.shape, dtype) for name in wrt}
+    sides = [((n - 1) // 2, n // 2) for n in kernel.shape]
+    pad = {"mode": "constant", "constant_values": cval} if mode == "constant" else {"mode": _PAD[mode]}
+    planes = np.moveaxis(image.reshape(h, w, -1), 2, 0)
+    x, W = np.pad(planes, [(0, 0), *sides], **pad)[:, None], kernel[None, None, ::-1, ::-1]
+    g = np.moveaxis(v.reshape(h, w, -1), 2, 0)[:, None]
+    names = {"image": "x", "kernel": "W"}
+    found, result = conv2d_jac_tmv(g, x, W, wrt=tuple(names[name] for name in wrt)), {}
+    if "kernel" in wrt:
+        result["kernel"] = found["W"][0, 0, ::-1, ::-1]
+    if "image" in wrt:
+        dx = found["x"][:, 0]
+        for axis, (n, side) in enumerate(zip((h, w), sides, strict=True), start=1):
+            places = np.pad(np.arange(n), side, mode=_PAD[mode]) if mode != "constant" else np.arange(-side[0], n + side[1])
+            inside = (places >= 0) & (places < n)
+            folded = np.zeros((n, *np.delete(dx.shape, axis)), dx.dtype)
+            np.add.at(folded, places[inside], np.moveaxis(dx, axis, 0)[inside])
+            dx = np.moveaxis(folded, 0, axis)
+        result["image"] = np.moveaxis(dx, 0, 2).reshape(image.shape)
+    return result
 
 
 def gradient_magnitude(image, *, mode="reflect", cval=0.0, out=None):

@@ -320,8 +320,16 @@ def _save_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray],
 
 
 def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """As load_arrays. The library compares every size with the file's before it makes an array. A file without a checksum is one
-    from before there were any."""
+    """As load_arrays. A file without a checksum is one from before there were any."""
+    arrays, text = _read_safetensors(path)
+    meta = _meta(path, text)
+    require_finite(path, arrays)
+    return arrays, meta
+
+
+def _read_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | None]:
+    """The arrays of any such file, and the text of the facts where there is one. The library compares every size with the file's
+    before it makes an array."""
     library = _safetensors()
     try:
         with open_file(path) as file:
@@ -338,9 +346,14 @@ def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], d
         raise
     except Exception as error:  # the library's own, and those of NumPy for dtypes that it lacks
         raise ModelError(f"{path}: cannot be read as .safetensors: {words(error)}") from error
-    meta = _meta(path, text)
-    require_finite(path, arrays)
-    return arrays, meta
+    return arrays, text
+
+
+def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """The arrays of any .safetensors or .npz file, whoever wrote it. Raises ModelError if it cannot be read."""
+    if _is_safetensors(path):
+        return _read_safetensors(path)[0]
+    return {name: a for name, a in read_npz(path).items() if a.dtype.kind != "U"}
 
 
 def _checksum(facts: str, arrays: Mapping[str, np.ndarray]) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from . import curvature, images
+from .bridges import HAS_TORCH, ConvolutionGradient, LossGradient
 from .fits import HAS_ESTIMATORS, HAS_MNIST, NetFit, SoftmaxFit
 from .image_nets import Conv, cnn, lenet
 from .kinds import SMOOTH, CrossEntropy, KMeans, Map, Network, Objective, Product, RobustRegression
@@ -43,7 +44,7 @@ IMAGE_NETS = (  # name, X's shape, network; X's shape and network for smoke
 )
 
 
-def _convolution(op, x_shape, layer):
+def _convolution(op, x_shape, layer, kind=images.Convolution):
     """The case, named after all that matters; for smoke a smaller image, fewer channels and groups."""
     m, channels, *lengths = x_shape
     options = {name: getattr(layer, name) for name in ("stride", "dilation", "groups")}
@@ -51,8 +52,17 @@ def _convolution(op, x_shape, layer):
     name = f"{op}-{m}x{channels}x{lengths[0]}x{lengths[1]}-{layer.n_out}-{layer.size}x{layer.size}{more}"
     groups, n_in, n_out = min(layer.groups, 5), layer.n_in // layer.groups, layer.n_out // layer.groups
     small = replace(layer, n_in=groups * min(n_in, 3), n_out=groups * min(n_out, 4), groups=groups)
-    return images.Convolution(name, op, (x_shape, layer), ((2, small.n_in, 9, 10), small))
+    return kind(name, op, (x_shape, layer), ((2, small.n_in, 9, 10), small))
 
+
+BRIDGED = (  # first layers, and depthwise ones
+    *(shape for shape in CONVOLUTIONS if shape[1].n_in <= 3),
+    *(shape for shape in CONVOLUTIONS if shape[1].groups == shape[1].n_in),
+)
+BRIDGE_CASES = (
+    *(_convolution("autograd_conv", *shape, kind=ConvolutionGradient) for shape in dict.fromkeys(BRIDGED)),
+    LossGradient("autograd_cross_entropy-60000x10", "autograd_cross_entropy", (60000, 10), (50, 10)),
+)
 
 FITS = (  # name, (data, samples, hidden sizes), (batch size, epochs)
     ("digits-64-32", ("digits", None, (64, 32)), ((32, 20), (200, 60))),
@@ -190,6 +200,8 @@ CASES = (
         Network(f"call-{op}-8-16-16-4", op, (1, CALL[0]), (1, CALL[1]))  # of one sample
         for op in ("inference", "jac_mv", "jac_tmv")
     ),
+    Network("step-7-30-20-4", "step", (64, SMALL), (5, TINY[1])),
+    *(BRIDGE_CASES if HAS_TORCH else ()),
     *(FIT_CASES if HAS_ESTIMATORS else ()),
     images.Convolution("call-conv-1x3x8x8-8-3x3", "conv", ((1, 3, 8, 8), Conv(3, 8, 3, 1)), ((1, 2, 5, 6), Conv(2, 3, 3, 1))),
 )

@@ -397,6 +397,12 @@ class PlannedLayer(Layer):
             if isinstance(jac, PlannedJacobian):
                 y.flags.writeable = False  # the activation's derivative is taken from it
             return y, jac
+        y, jac = self._linearized(x)
+        y.flags.writeable = False
+        return y, jac
+
+    def _linearized(self, x):
+        """`linearize` by jobs; y may be written to, for the Jacobian has one of its own."""
         layer, plan = self, self._calls.find(key_of("point", (x,), ()))
         if plan is None:
             layer, x = self.prepared(x)
@@ -408,7 +414,6 @@ class PlannedLayer(Layer):
         plan.run()
         y = Plan(x.dtype.num).empty(*at.y.shape)
         np.copyto(y, at.y)
-        y.flags.writeable = False
         jac = at.layer.jacobian(x, y, at.kept)
         vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan), _n_bytes=at.n_bytes)
         return y, jac

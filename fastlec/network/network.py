@@ -149,6 +149,29 @@ class Network(Container):
 
         return files.read(path)[0]
 
+    def load_state_dict(self, state, names=None):
+        """Parameters and buffers from those of another network or a model of PyTorch, all or nothing.
+
+        state : {name: array or tensor}, such as ``module.state_dict()``, or the path of a .safetensors or .npz file of such; they
+        are converted to the network's dtype, and "num_batches_tracked" is passed over. By the network's own names ("0.W") if it has
+        such; else layer by layer in the order of state, where weight and bias are W and b, or gamma and beta. A .safetensors file
+        does not tell the order: it is that of the numbers in its names, where all else is alike, or follows from shapes, or else
+        names are needed.
+        names : those in state in the order of the network, list(module.state_dict()); or {name there: name here}, of layers or of
+        arrays, {"conv1": "0", "fc.bias": "3.b"}.
+
+        ValueError, which lists what does not match, and changes nothing; io.ModelError if the file cannot be read.
+
+        >>> import numpy as np
+        >>> net = fastlec.Network([fastlec.Dense(2, 3)])
+        >>> net.load_state_dict({"fc.weight": np.ones((3, 2)), "fc.bias": np.arange(3.0)})
+        >>> net.theta
+        array([1., 1., 1., 1., 1., 1., 0., 1., 2.])
+        """
+        from . import state as states
+
+        states.load(self, state, names)
+
     # --- the layer's contract ----------------------------------------------------------------------------------------
 
     def __call__(self, x, *, out=None):

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from .. import functional, linear
+from .. import filters, functional, linear
 from .._activations import CODES
 from ..layers import (
     Activation,
@@ -240,6 +240,19 @@ def _hessian_operator(kind, options, dtype, rng):
 def _data_gradient(kind, options, dtype, rng):
     make, X, theta = _problem(dtype, rng, kind, **options)
     return Scalar(lambda X: make(X).value(theta), lambda X: make(X).data_gradient(theta), X)
+
+
+def _filter2d(name, mode, dtype, rng):
+    """By the image or by the kernel, of which it is a linear function."""
+    image, kernel = _normal(rng, dtype, 6, 5), _normal(rng, dtype, 3, 4)
+
+    def f(a):
+        return filters.filter2d(**{"image": image, "kernel": kernel} | {name: a}, mode=mode)
+
+    def jac_tmv(a, u):
+        return filters.filter2d_jac_tmv(u, image, kernel, mode=mode, wrt=(name,))[name]
+
+    return Map(f, lambda a, v: f(v), jac_tmv, image if name == "image" else kernel)
 
 
 def _normal(rng, dtype, *shape):
@@ -576,6 +589,8 @@ CHECKS = {
     "elu with alpha": partial(_activation, "elu", alpha=1.5),
     "leaky_relu with negative_slope": partial(_activation, "leaky_relu", negative_slope=0.3),
     **{f"value_and_derivative of {name}": partial(_value_and_derivative, name) for name in ACTIVATIONS},
+    "filter2d by the image": partial(_filter2d, "image", "reflect"),
+    "filter2d by the kernel": partial(_filter2d, "kernel", "nearest"),
     **dict(_objective_checks()),
     **{name: partial(_layer, make) for name, make in _layer_checks()},
     **{name: partial(_image_layer, make) for name, make in _image_layer_checks()},

@@ -12,7 +12,21 @@ from numpy._core import _multiarray_umath as umath
 import fastlec
 from fastlec import bench
 from fastlec._kernels import runner
-from fastlec.bench import cases, curvature, fits, image_nets, images, kinds, machine, nets, norms, peers, report, second
+from fastlec.bench import (
+    bridges,
+    cases,
+    curvature,
+    fits,
+    image_nets,
+    images,
+    kinds,
+    machine,
+    nets,
+    norms,
+    peers,
+    report,
+    second,
+)
 from fastlec.bench.clock import per_call
 from fastlec.bench.timing import measure
 
@@ -45,7 +59,7 @@ def test_every_case_agrees_with_the_reference(case, dtype, kind, contender):
         if call is None:
             assert kind is peers.SciPy or (
                 kind is peers.NumPy
-                and (isinstance(case, images.Images | fits.Fit | second.Derivative) or case.op in kinds.SMOOTH)
+                and (isinstance(case, images.Images | fits.Fit | second.Derivative) or case.op in {*kinds.SMOOTH, *bridges.OPS})
             )
             continue
         result = peer.arrays(case, call())
@@ -70,9 +84,8 @@ def test_a_reused_result_is_the_same_array_each_time_and_a_fresh_one_is_not(name
 def test_names_are_unique_and_the_work_of_an_objective_is_counted():
     assert len({case.name for case in cases.CASES}) == len(cases.CASES)
     by_op = {case.op: case for case in cases.CASES}
-    assert set(by_op) == set(kinds.OPS) | set(images.OPS) | set(fits.OPS) | set(norms.OPS) | set(second.OPS) | set(
-        curvature.OPS
-    )
+    modules = (kinds, images, fits, norms, second, curvature, bridges)
+    assert set(by_op) == set().union(*(module.OPS for module in modules))
     assert by_op["value_and_gradient"].flops == 4 * 60000 * 784 * 10  # one product forward, one back
     assert by_op["hessian_mv"].flops == 6 * 60000 * 784 * 10
     assert by_op["softmax"].flops is None

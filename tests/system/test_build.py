@@ -19,7 +19,7 @@ import fastlec
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fastlec.__file__).parent
-EXTRAS = {"cli", "image", "plot", "table", "safetensors", "sklearn", "torch", "mpi", "bench", "docs", "test"}
+EXTRAS = {"cli", "image", "plot", "table", "safetensors", "sklearn", "torch", "onnx", "bench", "docs", "test", "test-bridges"}
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..bridges import by_autograd, convolution_by_autograd
 from ..curvature import DAMPING
 from ..image_nets import Conv, Flatten, Pool
 from ..kinds import unpack
@@ -166,6 +167,19 @@ class Fastlec(Peer):
     def conv_weight_gradient(self, case, v, x, W, out):
         conv2d_jac_tmv, options = self.lib.conv2d_jac_tmv, case.layer.options
         return lambda: conv2d_jac_tmv(v, x, W, wrt=("W",), **options)["W"]
+
+    def autograd_conv(self, case, x, W, b, v, out):
+        return convolution_by_autograd(case, self._torch().ops.conv2d, x, W, b, v)
+
+    def autograd_cross_entropy(self, case, logits, labels, out):
+        labels, loss = self._torch().tensors.torch.as_tensor(labels), self._torch().ops.softmax_cross_entropy
+        return by_autograd(lambda logits: loss(logits, labels), (logits,))
+
+    def _torch(self):
+        """The bridge, where PyTorch has as many threads, for what it does itself."""
+        bridge = self.lib.torch
+        bridge.tensors.torch.set_num_threads(self.threads)
+        return bridge
 
     def conv_jac_mv(self, case, x, W, dx, dW, out):
         conv2d_jac_mv, options = self.lib.conv2d_jac_mv, case.layer.options

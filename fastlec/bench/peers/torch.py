@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..bridges import by_autograd, convolution_by_autograd
 from ..image_nets import Conv, Flatten, Pool
 from ..images import PAD, from_planes
 from ..kinds import unpack
@@ -463,6 +464,13 @@ class PyTorchAutograd(Peer):
     def step(self, case, X, y, theta, out):
         net = case.shape[1]
         return self._training_step(self._network(net), net, X, y, theta)
+
+    def autograd_conv(self, case, x, W, b, v, out):
+        return convolution_by_autograd(case, self.lib.nn.functional.conv2d, x, W, b, v)
+
+    def autograd_cross_entropy(self, case, logits, labels, out):
+        loss = self.lib.nn.functional.cross_entropy
+        return by_autograd(lambda logits: loss(logits, labels), (logits,))
 
     def _network(self, net):
         activate, linear = self._activations(), self.lib.nn.functional.linear

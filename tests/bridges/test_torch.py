@@ -38,11 +38,9 @@ from fastlec import (
 )
 
 torch = pytest.importorskip("torch", reason="PyTorch, the extra `torch`, is not installed")
-from torch.autograd import forward_ad, gradcheck  # noqa: E402
+from torch.autograd import forward_ad, gradcheck, gradgradcheck  # noqa: E402
 from torch.autograd.graph import allow_mutation_on_saved_tensors, save_on_cpu, saved_tensors_hooks  # noqa: E402
 
-# torch.autograd.forward_ad compiles something when it is first used
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 DOCS = Path(__file__).parents[2] / "docs"
 
 
@@ -120,6 +118,18 @@ NAMES = [f"{i} {type(layer).__name__}" for i, (layer, _) in enumerate(LAYERS)]
 every_layer = pytest.mark.parametrize(("layer", "shape"), LAYERS, ids=NAMES)
 
 
+def holds_own(layer):
+    """Whether there is a layer of one's own in it, which has no second derivative."""
+    return isinstance(layer, Passing | Shifted) or any(map(holds_own, getattr(layer, "layers", ())))
+
+
+second = pytest.mark.parametrize(
+    ("layer", "shape"),
+    [row for row in LAYERS if not holds_own(row[0])],
+    ids=[name for name, (layer, _) in zip(NAMES, LAYERS, strict=True) if not holds_own(layer)],
+)
+
+
 def tensors(layer, shape, rng, dtype="float64"):
     """x and the parameters: random, and asking for gradients."""
     shapes = [shape, *(a.shape for a in layer.params.values())]
@@ -137,7 +147,14 @@ def dense(rng):
 def test_gradcheck_backward_and_forward(layer, shape, rng):
     f = fastlec.torch.function(layer)
     assert issubclass(f, torch.autograd.Function)
-    assert gradcheck(f.apply, tensors(layer, shape, rng), check_forward_ad=True)
+    inputs = tensors(layer, shape, rng)
+    assert gradcheck(f.apply, inputs, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True)
+
+
+@second
+def test_gradgradcheck(layer, shape, rng):
+    f = fastlec.torch.function(layer)
+    assert gradgradcheck(f.apply, tensors(layer, shape, rng), check_fwd_over_rev=True, check_batched_grad=True)
 
 
 @every_layer
@@ -194,8 +211,10 @@ def values(f, *inputs):
     return y.detach(), *torch.autograd.grad((y**2).sum(), inputs)
 
 
-def test_arrays_and_tensors_share_memory(dense):
-    f, x, W, b = dense
+def test_arrays_and_tensors_share_memory(rng):
+    """Where they are large."""
+    layer = Dense(300, 200)
+    f, (x, W, b) = fastlec.torch.function(layer), tensors(layer, (50, 300), rng)
     y = f(x, W, b)
     jac = y.grad_fn.call.jac
     arrays = {x: jac.x, W: jac.layer.params["W"], b: jac.layer.params["b"], y: jac.y}
@@ -204,15 +223,15 @@ def test_arrays_and_tensors_share_memory(dense):
 
 def test_a_network_whose_memory_it_is_is_used_itself(rng):
     """So an optimizer of PyTorch trains it."""
-    net = Network([Dense(3, 4, rng=0), Dense(4, 2, rng=1)])
-    f, x = fastlec.torch.function(net), torch.from_numpy(rng.standard_normal((5, 3)))
+    net = Network([Dense(300, 200, rng=0), Dense(200, 50, rng=1)])
+    f, x = fastlec.torch.function(net), torch.from_numpy(rng.standard_normal((5, 300)))
     params = [torch.from_numpy(a).requires_grad_() for a in net.params.values()]
     assert f(x, *params).grad_fn.call.jac.layer is net
     before = net.theta.copy()
     f(x, *params).square().mean().backward()
     torch.optim.SGD(params, lr=0.1).step()
-    gradient = np.concatenate([p.grad.numpy().ravel() for p in params])
-    np.testing.assert_array_equal(net.theta, before - 0.1 * gradient)
+    gradient = torch.cat([p.grad.ravel() for p in params])
+    np.testing.assert_array_equal(net.theta, torch.from_numpy(before).add(gradient, alpha=-0.1))
     with torch.no_grad():
         np.testing.assert_array_equal(f(x, *params), net(x.numpy()))
 
@@ -307,65 +326,109 @@ def grad(y, x, **options):
 
 
 def backward_of_backward(f, x):
-    """The second loss has a part that needs no second derivative: none of it may get lost without an error."""
     return grad(grad(f(x), x, create_graph=True) + x, x)
 
 
 def forward_of_backward(f, x):
     with forward_ad.dual_level():
         x = forward_ad.make_dual(x, torch.ones_like(x))
-        return grad(f(x), x)
+        return forward_ad.unpack_dual(grad(f(x), x)).tangent
 
 
 def forward_of_the_vector(f, x):
     """The tangent is of v, and came after the call."""
     y = f(x)
     with forward_ad.dual_level():
-        v = forward_ad.make_dual(torch.ones_like(y), torch.ones_like(y))
-        return torch.autograd.grad(y, x, v)[0]
+        v = forward_ad.make_dual(torch.ones_like(y), y.detach())
+        return forward_ad.unpack_dual(torch.autograd.grad(y, x, v)[0]).tangent
 
 
 def backward_of_forward(f, x):
     with forward_ad.dual_level():
-        dy = forward_ad.unpack_dual(f(forward_ad.make_dual(x, torch.ones_like(x)))).tangent
-        return grad(dy.sum() + x.sum(), x)
+        dy = forward_ad.unpack_dual(f(forward_ad.make_dual(x, x.detach() ** 2))).tangent
+    return grad(dy.sum() + x.sum(), x)
+
+
+def func_grad_of_jvp(f, x):
+    return torch.func.grad(lambda x: torch.func.jvp(f, (x,), (torch.ones_like(x),))[1].square().sum())(x)
 
 
 def forward_of_func_vjp(f, x):
     """A transform whose backward pass records no graph."""
     with torch.no_grad():
-        return torch.func.jvp(lambda x: torch.func.vjp(f, x)[1](torch.ones(5, 2, dtype=x.dtype))[0], (x,), (x,))
+        return torch.func.jvp(lambda x: torch.func.vjp(f, x)[1](torch.ones(5, 2, dtype=x.dtype))[0], (x,), (x,))[1]
 
 
 def func_grad_of_grad(f, x):
-    return torch.func.grad(lambda x: torch.func.grad(lambda x: f(x).sum())(x).sum())(x)
+    return torch.func.grad(lambda x: torch.func.grad(lambda x: f(x).square().sum())(x).sum())(x)
 
 
 def func_jvp_of_grad(f, x):
-    return torch.func.jvp(torch.func.grad(lambda x: f(x).sum()), (x,), (x,))
+    return torch.func.jvp(torch.func.grad(lambda x: f(x).sum()), (x,), (x,))[1]
+
+
+def func_hessian(f, x):
+    """Forward over backward, mapped by vmap."""
+    return torch.func.hessian(lambda x: f(x).square().sum())(x)
+
+
+def older_hessian(f, x):
+    """Backward over backward, mapped by the older vmap."""
+    return torch.autograd.functional.hessian(lambda x: f(x).square().sum(), x, vectorize=True)
+
+
+def one_sample_at_a_time(f, x):
+    return torch.func.vmap(torch.func.grad(lambda row: f(row[None]).square().sum()))(x)
+
+
+@pytest.mark.parametrize(
+    "derivative",
+    [
+        backward_of_backward,
+        forward_of_backward,
+        forward_of_the_vector,
+        backward_of_forward,
+        func_grad_of_jvp,
+        forward_of_func_vjp,
+        func_grad_of_grad,
+        func_jvp_of_grad,
+        func_hessian,
+        older_hessian,
+        one_sample_at_a_time,
+    ],
+)
+def test_derivatives_of_derivatives_and_transforms(derivative, dense):
+    """Those of PyTorch's own operations."""
+    f, x, W, b = dense
+    found, expected = (derivative(h, x) for h in (lambda x: f(x, W, b), lambda x: torch.tanh(x @ W.T + b)))
+    assert float(expected.detach().abs().max()) > 1e-3
+    torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
 
 
 def func_jvp_of_jvp(f, x):
     return torch.func.jvp(lambda x: torch.func.jvp(f, (x,), (x,))[1], (x,), (x,))
 
 
-@pytest.mark.parametrize(
-    "twice",
-    [
-        backward_of_backward,
-        forward_of_backward,
-        forward_of_the_vector,
-        backward_of_forward,
-        forward_of_func_vjp,
-        func_grad_of_grad,
-        func_jvp_of_grad,
-        func_jvp_of_jvp,
-    ],
-)
-def test_second_derivatives_are_refused(twice, dense):
+def three_times(f, x):
+    return grad(grad(grad(f(x), x, create_graph=True), x, create_graph=True), x)
+
+
+def forward_of_three_times(f, x):
+    return torch.func.jvp(torch.func.grad(lambda x: torch.func.grad(lambda x: f(x).sum())(x).sum()), (x,), (x,))
+
+
+@pytest.mark.parametrize("more", [func_jvp_of_jvp, three_times, forward_of_three_times])
+def test_derivatives_that_are_refused(more, dense):
     f, x, W, b = dense
-    with pytest.raises(RuntimeError, match=r"differentiate twice .* once_differentiable"):
-        twice(lambda x: f(x, W, b), x)
+    with pytest.raises(RuntimeError, match=r"differentiate (twice|three times) .* once_differentiable"):
+        more(lambda x: f(x, W, b), x)
+
+
+@pytest.mark.parametrize("layer", [Shifted(3), Network([Dense(3, 3), Shifted(3)]), Sum([Dense(3, 3), Shifted(3)])])
+def test_second_derivatives_that_would_not_be_exact_are_refused(layer, rng):
+    x, *params = tensors(layer, (5, 3), rng)
+    with pytest.raises(RuntimeError, match=r"differentiate twice .* once_differentiable: a Shifted has no exact second"):
+        backward_of_backward(lambda x: fastlec.torch.function(layer)(x, *params), x)
 
 
 @pytest.mark.parametrize("i", range(3), ids=["x", "W", "b"])
@@ -388,8 +451,8 @@ def test_a_result_that_is_written_to_before_backward_is_refused(dense):
 
 def test_what_numpy_writes_before_backward_is_not_seen(rng):
     """As the docstring says, for nobody tells PyTorch: a limit, not a promise."""
-    net = Network([Dense(3, 2)])
-    x, params = torch.ones(5, 3, dtype=torch.float64), [torch.from_numpy(a).requires_grad_() for a in net.params.values()]
+    net = Network([Dense(300, 300)])
+    x, params = torch.ones(5, 300, dtype=torch.float64), [torch.from_numpy(a).requires_grad_() for a in net.params.values()]
     x.requires_grad_()
     y = fastlec.torch.function(net)(x, *params)
     (right,) = torch.autograd.grad(y.sum(), x, retain_graph=True)
@@ -437,35 +500,52 @@ def test_what_hooks_give_is_what_counts(dense):
     assert all(map(torch.equal, torch.autograd.grad(y.sum(), inputs), expected))
 
 
-def over_the_call(f, x, W, b):
-    torch.func.vmap(lambda row: f(row[None], W, b))(x)
+def test_vmap_of_samples_is_one_call(dense, monkeypatch):
+    """The mapped axis is folded into that of the samples, and gradients of single samples are one call as well."""
+    f, *inputs = dense
+    x, W, b = (t.detach() for t in inputs)
+    calls = []
+    for name in ("value", "linearized"):
+        of = getattr(fastlec.torch.products.Call, name)
+        monkeypatch.setattr(
+            fastlec.torch.products.Call,
+            name,
+            lambda call, *t, of=of, name=name: calls.append((name, t[0].shape)) or of(call, *t),
+        )
+    many = torch.stack([x, 2 * x, -x])
+    y = torch.func.vmap(lambda x: f(x, W, b))(many)
+    assert calls == [("value", (15, 3)), ("linearized", (15, 3))]
+    torch.testing.assert_close(y, torch.stack([f(x, W, b) for x in many]), rtol=1e-14, atol=1e-14)
+    calls.clear()
+    gradients = torch.func.vmap(torch.func.grad(lambda W, row: f(row[None], W, b).square().sum()), (None, 0))(W, x)
+    assert calls == [("value", (5, 3)), ("linearized", (5, 3))]
+    expected = [grad(f(row[None], inputs[1], b).square(), inputs[1]) for row in x]
+    torch.testing.assert_close(gradients, torch.stack(expected), rtol=1e-13, atol=1e-14)
 
 
-def over_backward(f, *inputs):
-    y = f(*inputs)
-    torch.func.vmap(lambda v: torch.autograd.grad(y, inputs, v))(torch.ones(4, *y.shape, dtype=y.dtype))
+@pytest.mark.parametrize("layer", [BatchNorm(4, training=True), Dense(4, 4)], ids=["coupled", "mapped parameters"])
+def test_vmap_where_samples_cannot_be_one_batch(layer, rng):
+    f, inputs = fastlec.torch.function(layer), [t.detach() for t in tensors(layer, (3, 4), rng)]
+    mapped = [torch.stack([t, t + 1, 3 * t]) for t in inputs]
+    if layer.couples_samples:
+        mapped[1:] = inputs[1:]
+    dims = tuple(0 if m is not t else None for m, t in zip(mapped, inputs, strict=True))
+    found = torch.func.vmap(f.apply, dims)(*mapped)
+    rows = [[t if d is None else t[i] for t, d in zip(mapped, dims, strict=True)] for i in range(3)]
+    assert torch.equal(found, torch.stack([f(*row) for row in rows]))
 
 
-def over_vjp(f, *inputs):
-    y, vjp = torch.func.vjp(f.apply, *inputs)
-    torch.func.vmap(vjp)(torch.ones(4, *y.shape, dtype=y.dtype))
-
-
-def batched_gradients(f, *inputs):
-    y = f(*inputs)
-    torch.autograd.grad(y, inputs, torch.ones(4, *y.shape, dtype=y.dtype), is_grads_batched=True)
-
-
-def batched_gradcheck(f, *inputs):
-    gradcheck(f.apply, inputs, check_batched_grad=True)
-
-
-@pytest.mark.parametrize("use", [over_the_call, over_backward, over_vjp, batched_gradients, batched_gradcheck])
-def test_vmap_is_refused(use, dense):
-    with pytest.raises(
-        RuntimeError, match=r"vmap over a function of fastlec\.torch, or over its derivatives, is not supported"
-    ):
-        use(*dense)
+def test_vmap_along_any_axis_and_over_nothing(dense):
+    f, *inputs = dense
+    x, W, b = (t.detach() for t in inputs)
+    many = torch.stack([x, 2 * x])
+    expected = torch.func.vmap(lambda x: f(x, W, b))(many)
+    found = torch.func.vmap(lambda x: f(x, W, b), in_dims=2, out_dims=1)(many.movedim(0, 2))
+    assert torch.equal(found.movedim(1, 0), expected)
+    nested = torch.func.vmap(torch.func.vmap(lambda x: f(x, W, b)))(torch.stack([many, many]))
+    torch.testing.assert_close(nested, torch.stack([expected, expected]), rtol=1e-14, atol=1e-14)
+    assert torch.func.vmap(lambda x: f(x, W, b))(many[:0]).shape == (0, 5, 2)
+    assert torch.func.vmap(lambda W: f(x, W, b))(W.expand(0, 2, 3)).shape == (0, 5, 2)
 
 
 def by_pickle(f):
@@ -552,8 +632,9 @@ def test_layers_that_are_refused(layer):
         fastlec.torch.function(layer)
 
 
-def test_the_example_of_the_docstring():
-    assert doctest.testmod(fastlec.torch, extraglobs={"fastlec": fastlec}) == (0, 6)
+@pytest.mark.parametrize(("module", "examples"), [("functions", 6), ("modules", 8)])
+def test_the_examples_of_the_docstrings(module, examples):
+    assert doctest.testmod(getattr(fastlec.torch, module), extraglobs={"fastlec": fastlec}) == (0, examples)
 
 
 @pytest.fixture(scope="module")
@@ -562,7 +643,7 @@ def page():
     if not DOCS.exists():
         pytest.skip("the sources are not here")
     names = {}
-    for block in re.findall(r"^```python\n(.*?)^```", (DOCS / "torch.md").read_text(), re.M | re.S):
+    for block in re.findall(r"^```python\n(.*?)^```", (DOCS / "pytorch.md").read_text(), re.M | re.S):
         exec(block, names)
     return names
 
