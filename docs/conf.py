@@ -25,9 +25,8 @@ html_static_path = ["_static"]  # custom.css, which the theme looks for
 html_theme_options = {"description": "deep learning's building blocks, with exact derivatives", "page_width": "1100px"}
 nitpicky = False
 
-# The getting-started page is a part of README.md, whose headings begin at the second level.
 myst_heading_anchors = 3
-suppress_warnings = ["myst.header", "ref.python"]  # ref.python: attributes that several classes have
+suppress_warnings = ["ref.python"]  # ref.python: attributes that several classes have
 
 # PyTorch, which fastlec.torch needs, is larger than all else together; nothing of ONNX is computed for a page.
 autodoc_mock_imports = ["torch", "onnx"]

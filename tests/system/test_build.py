@@ -228,10 +228,11 @@ def test_every_public_name_is_there():
         _ = fastlec.nothing
 
 
-def test_the_examples_of_the_readme_run(tmp_path):
-    if not (ROOT / "README.md").exists():
+@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
+def test_examples_of_pages_run(page, tmp_path):
+    if not (ROOT / page).exists():
         pytest.skip("the sources are not here")
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
     assert len(blocks) >= 3
     assert output("\n".join(blocks) + "\nprint(accuracy > 0.95, loss > 0, grad.shape, H.shape)", cwd=tmp_path) == (
         "True True (1000, 10) (650, 650)"
