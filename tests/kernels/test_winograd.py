@@ -1,4 +1,4 @@
-"""What Winograd's filtering promises of any data (README, Conventions): its largest error is at most three times that of direct
+"""What Winograd's filtering promises of any data (docs/conventions.md): its largest error is at most three times that of direct
 summation, over a call, and over the outputs that see no value beyond a limit of 64 times what is usual there."""
 
 import numpy as np
@@ -302,7 +302,7 @@ def thin_out(x, v):
     ids=lambda f: f.__name__,
 )
 def test_weights_gradients_of_all_sizes(change, isa, dtype, rng):
-    """By a sum in order, as README has it; planes that hold no such value, and taps that do not reach it, are as good as ever."""
+    """By a sum in order, as docs/conventions.md has it; planes that hold no such value, and taps that do not reach it, are as good as ever."""
     x, v = images(rng, dtype, 16, 24, 2), images(rng, dtype, 16, 24, 2)
     change(x, v)
     wanted = exact(weight_gradient, v, x)
