@@ -18,6 +18,8 @@ PACKAGES = [".".join(path.parent.relative_to(ROOT.parent).parts) for path in sor
 @pytest.mark.parametrize("name", PACKAGES)
 def test_names_that_a_package_offers(name):
     """Each is there; and no module has the name of a function or class, which it would shadow once it is imported."""
+    if name in ("fastlec.onnx", "fastlec.torch"):
+        pytest.importorskip(name.removeprefix("fastlec."))
     package = importlib.import_module(name)
     modules = {module.name for module in pkgutil.iter_modules(package.__path__)}
     for offered in {*vars(package), *getattr(package, "__all__", ())}:
