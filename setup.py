@@ -41,7 +41,7 @@ SMALL = ["-fno-asynchronous-unwind-tables"]  # 80 KB of the wheel; nothing in C 
 # Kernels in which a loop stays one, whatever its body asks on the way: what would be worth a loop of its own is a constant there.
 # 30 KB of the wheel, and no benchmark slower (AVX2); with these flags others were.
 PLAIN_FLAGS = ["-fno-unswitch-loops", "-fno-split-loops"]
-PLAIN = ("images", "norm_dense", "pack", "slope", "winograd", "winograd_pack", "winograd_weights")
+PLAIN = ("images", "norm_dense", "pack", "pool2d", "slope", "winograd", "winograd_pack", "winograd_weights")
 # Modules with -O2: those that calls go through, and those with loops over elements. The others plan, and are smaller by -Os.
 CALLED = ("runner", "memory", "plan", "calls", "map", "softmax", "xent", "linear", "single")
 LINKED = (
