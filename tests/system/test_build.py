@@ -166,8 +166,10 @@ def of_module(module, value):
 
 @pytest.mark.parametrize("name", compiled())
 def test_stubs_name_what_the_compiled_modules_offer(name):
-    """A module that offers Python nothing has no stub."""
-    module, stub = importlib.import_module(name), PACKAGE.parent / f"{name.replace('.', '/')}.pyi"
+    """A module that offers Python nothing has no stub; they are for those who work on the sources, and not installed."""
+    if not (ROOT / "pyproject.toml").exists():
+        pytest.skip("the sources are not here")
+    module, stub = importlib.import_module(name), ROOT / f"{name.replace('.', '/')}.pyi"
     named = set()
     for node in ast.parse(stub.read_text()).body if stub.exists() else []:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -179,10 +181,7 @@ def test_stubs_name_what_the_compiled_modules_offer(name):
 
 
 def test_stubs_are_those_of_compiled_modules():
-    stubs = {
-        str(path.relative_to(PACKAGE.parent)).partition(".")[0].replace("/", ".")
-        for path in (PACKAGE / "_kernels").rglob("*.pyi")
-    }
+    stubs = {str(path.relative_to(ROOT)).partition(".")[0].replace("/", ".") for path in (ROOT / "fastlec").rglob("*.pyi")}
     assert stubs <= set(compiled())
 
 
