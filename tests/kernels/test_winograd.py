@@ -302,7 +302,7 @@ def thin_out(x, v):
     ids=lambda f: f.__name__,
 )
 def test_weights_gradients_of_all_sizes(change, isa, dtype, rng):
-    """By a sum in order, see docs/conventions.md; planes that hold no such value, and taps that do not reach it, are as good as ever."""
+    """By a sum in order; planes that hold no such value, and taps that do not reach it, are as good as ever."""
     x, v = images(rng, dtype, 16, 24, 2), images(rng, dtype, 16, 24, 2)
     change(x, v)
     wanted = exact(weight_gradient, v, x)
