@@ -10,12 +10,11 @@
 /* A tile has GEMM_ROWS rows: 24 sums, 2 of B, 1 of A in 32 registers; or 12, 2 and 1 in 16. */
 #define TILE_COLS (2 * VL)
 
-/* c = or += A B for mr rows and nv registers of columns; masked: the last register has `left` lanes, and room: all of it may be
- * stored, which is faster, and so is reading it again. by_row: A's rows lie a_row
+/* c = or += A B for mr rows and nv registers of columns; masked: the last register has `left` lanes. by_row: A's rows lie a_row
  * apart and a_step is 1; else its columns lie a_step apart and a_row is 1. The loops over the tile must be unrolled early: gcc
  * keeps the sums in memory otherwise. ahead: distance of the part of B to prefetch; or 0. */
 FL_INLINE void tile(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_step, const real *b, fl_int ldb, fl_int k,
-                    fl_int left, int add, int room, fl_int ahead, const int by_row, const int mr, const int nv, const int masked)
+                    fl_int left, int add, fl_int ahead, const int by_row, const int mr, const int nv, const int masked)
 {
     vec s[GEMM_ROWS][2];
 #pragma GCC unroll 12
@@ -42,30 +41,30 @@ FL_INLINE void tile(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_s
             s[i][nv - 1] += masked ? vload_n(last, left, 0) : vload(last);
         }
         if (nv == 2) vstore(ci, s[i][0]);
-        if (masked && !room) vstore_n(last, s[i][nv - 1], left);
+        if (masked) vstore_n(last, s[i][nv - 1], left);
         else vstore(last, s[i][nv - 1]);
     }
 }
 
 /* The columns of one group of rows. */
 FL_INLINE void tiles(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_step, const real *b, fl_int ldb, fl_int panel,
-                     fl_int k, fl_int cols, int add, int room, fl_int ahead, const int by_row, const int mr)
+                     fl_int k, fl_int cols, int add, fl_int ahead, const int by_row, const int mr)
 {
     fl_int j = 0;
     for (; j + TILE_COLS <= cols; j += TILE_COLS, b += panel)
-        tile(c + j, ldc, a, a_row, a_step, b, ldb, k, VL, add, room, ahead, by_row, mr, 2, 0);
-    if (cols - j > VL) tile(c + j, ldc, a, a_row, a_step, b, ldb, k, cols - j - VL, add, room, ahead, by_row, mr, 2, 1);
-    else if (cols > j) tile(c + j, ldc, a, a_row, a_step, b, ldb, k, cols - j, add, room, ahead, by_row, mr, 1, 1);
+        tile(c + j, ldc, a, a_row, a_step, b, ldb, k, VL, add, ahead, by_row, mr, 2, 0);
+    if (cols - j > VL) tile(c + j, ldc, a, a_row, a_step, b, ldb, k, cols - j - VL, add, ahead, by_row, mr, 2, 1);
+    else if (cols > j) tile(c + j, ldc, a, a_row, a_step, b, ldb, k, cols - j, add, ahead, by_row, mr, 1, 1);
 }
 
-#define FL_TILES_CASE(mr)                                                                                           \
-    case mr:                                                                                                        \
-        if (a_step == 1 && a_row != 1) tiles(c, ldc, a, a_row, 1, b, ldb, panel, k, cols, add, room, ahead, 1, mr); \
-        else tiles(c, ldc, a, 1, a_step, b, ldb, panel, k, cols, add, room, ahead, 0, mr);                          \
+#define FL_TILES_CASE(mr)                                                                                     \
+    case mr:                                                                                                  \
+        if (a_step == 1 && a_row != 1) tiles(c, ldc, a, a_row, 1, b, ldb, panel, k, cols, add, ahead, 1, mr); \
+        else tiles(c, ldc, a, 1, a_step, b, ldb, panel, k, cols, add, ahead, 0, mr);                          \
         break;
 
 static void tiles_of(real *c, fl_int ldc, const real *a, fl_int a_row, fl_int a_step, const real *b, fl_int ldb, fl_int panel,
-                     fl_int k, fl_int rows, fl_int cols, int add, int room, fl_int ahead)
+                     fl_int k, fl_int rows, fl_int cols, int add, fl_int ahead)
 {
     switch (rows) {
         FL_TILES_CASE(1)
@@ -202,7 +201,6 @@ FL_INLINE void rows_first(const block_of_c *t)
                     if (after->of) prefetch_rows(after->of, job->ldc, of_row(after, t->i0 + i), here, t->j0 + j, wide);
                 }
                 tiles_of(cj, t->ldc, ai, row, step, t->b + p * ldb + j / TILE_COLS * t->panel, ldb, t->panel, k, here, wide, add,
-                         !t->plain,
                          i > 0         ? 0
                          : strip_ahead ? strip_ahead
                                        : t->panel);
@@ -239,7 +237,7 @@ FL_INLINE void panels_first(const block_of_c *t)
                 here = tile_rows(t->rows - i);
                 for (fl_int q = 0; q < here; q++) __builtin_prefetch(c + q * t->ldc, 1);
                 tiles_of(c, t->ldc, a + i / GEMM_ROWS * GEMM_ROWS * a_panel + i % GEMM_ROWS, 1, GEMM_ROWS, b, TILE_COLS, 0, k, here,
-                         wide, add, !t->plain, i == 0 && job->packed_b ? b_panel : 0);
+                         wide, add, i == 0 && job->packed_b ? b_panel : 0);
             }
             if (t->finish_now && (j + TILE_COLS >= t->cols || j + TILE_COLS - from == across))
                 FL_ENTRY(finish)(&job->after, job->c, job->ldc, t->c, t->ldc, t->i0, t->rows, t->j0 + from, j + wide - from);
