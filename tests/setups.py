@@ -1,4 +1,4 @@
-"""What setup.py describes, without building it: its libraries and extension modules. Cython leaves empty files."""
+"""What setup.py describes, without building it: its libraries and its extension. Cython leaves empty files."""
 
 import runpy
 import shutil
@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def described(folder, monkeypatch, machine, **environment):
-    """The libraries and extension modules that setup.py describes on such a machine, by name. It runs in a copy in this folder."""
+    """The libraries that setup.py describes on such a machine, by name, and the extension. It runs in a copy in this folder."""
     if not (ROOT / "setup.py").exists():
         pytest.skip("the sources are not here")
     setuptools = pytest.importorskip("setuptools")
@@ -35,4 +35,5 @@ def described(folder, monkeypatch, machine, **environment):
         for name, value in environment.items():
             patch.setenv(name, value)
         runpy.run_path("setup.py")
-    return dict(told["libraries"]), {module.name: module for module in told["ext_modules"]}
+    (extension,) = told["ext_modules"]
+    return dict(told["libraries"]), extension

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import setups
-from interpreter import output
+from interpreter import output, run
 
 import fastlec
 
@@ -24,13 +24,22 @@ EXTRAS = {"cli", "image", "plot", "table", "safetensors", "sklearn", "torch", "o
 
 @pytest.fixture
 def described(tmp_path, monkeypatch):
-    """described(machine, **environment): the libraries and extension modules that setup.py describes there, by name."""
+    """described(machine, **environment): the libraries that setup.py describes there, by name, and the extension."""
     return partial(setups.described, tmp_path, monkeypatch)
 
 
-def all_flags(libraries, modules):
-    flags = [flag for library in libraries.values() for flag in library["cflags"]]
-    return flags + [flag for m in modules.values() for flag in m.extra_compile_args + m.extra_link_args]
+def module_flags(extension):
+    """All flags of what is not a kernel."""
+    return [*extension.extra_compile_args, *extension.extra_link_args, *(flag for m in extension.modules for flag in m.flags)]
+
+
+def all_flags(libraries, extension):
+    return [flag for library in libraries.values() for flag in library["cflags"]] + module_flags(extension)
+
+
+def module(extension, name):
+    (found,) = (m for m in extension.modules if m.name == f"fastlec._kernels.{name}")
+    return found
 
 
 def of_isa(libraries, isa):
@@ -40,24 +49,24 @@ def of_isa(libraries, isa):
 
 
 def test_x86_gets_libraries_for_each_level_and_nothing_else_gets_its_flags(described):
-    libraries, modules = described("x86_64")
+    libraries, extension = described("x86_64")
     levels = {"base": [], "avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]}
     assert len(libraries) == 3 * len(levels)
     for isa, flags in levels.items():
         assert all([flag for flag in library["cflags"] if flag.startswith("-m")] == flags for library in of_isa(libraries, isa))
-    assert not [flag for m in modules.values() for flag in m.extra_compile_args + m.extra_link_args if flag.startswith("-m")]
-    assert not {"-ffast-math", "-Ofast", "-march=native", "-flto"} & set(all_flags(libraries, modules))
+    assert not [flag for flag in module_flags(extension) if flag.startswith("-m")]
+    assert not {"-ffast-math", "-Ofast", "-march=native", "-flto"} & set(all_flags(libraries, extension))
     assert all({"-fno-lto", "-ffp-contract=fast"} <= set(library["cflags"]) for library in libraries.values())
 
 
 @pytest.mark.parametrize("machine", ["aarch64", "riscv64", "ppc64le"])
 def test_other_architectures_get_the_portable_table_alone(described, machine):
-    libraries, modules = described(machine)
+    libraries, extension = described(machine)
     assert list(libraries) == ["fl_base", "fl_base_f32", "fl_base_f64"]
-    assert modules["fastlec._kernels.runner"].libraries == list(libraries)
-    assert not [flag for flag in all_flags(libraries, modules) if flag.startswith(("-m", "-DFL_X86"))]
+    assert extension.libraries == list(libraries)
+    assert not [flag for flag in all_flags(libraries, extension) if flag.startswith(("-m", "-DFL_X86"))]
     assert all(("FL_X86", "1") not in library["macros"] for library in libraries.values())
-    assert all(("FL_X86", "1") not in m.define_macros for m in modules.values())
+    assert ("FL_X86", "1") not in extension.define_macros
 
 
 def test_the_lists_of_csrc_and_the_libraries_agree(described):
@@ -85,15 +94,16 @@ def test_kernels_include_what_they_use():
 
 
 def test_kernels_are_rebuilt_when_what_they_include_has_changed_and_no_sooner(described):
-    libraries, modules = described("x86_64")
+    libraries, extension = described("x86_64")
     needed = libraries["fl_avx2_f64"]["obj_deps"]
     gemm = set(needed["csrc/kernels/gemm.c"])
     assert {"csrc/kernels/gemm.c", "csrc/kernels/gemm.h", "csrc/fl.h", "csrc/shared/rules.h"} <= gemm  # rules.h through gemm.h
     assert {"csrc/simd/avx2.h", "csrc/simd/f64.h"} <= gemm
     assert not {"csrc/simd/avx512.h", "csrc/simd/f32.h", "csrc/kernels/softmax.h", "csrc/kernels.def"} & gemm
     assert "csrc/kernels.def" in libraries["fl_avx2"]["obj_deps"]["csrc/table.c"]
-    assert {"csrc/table.h", "csrc/kernels.def", "csrc/kernels/gemm.h"} <= set(modules["fastlec._kernels.gemm.jobs"].depends)
-    assert "csrc/kernels/gemm.c" in modules["fastlec._kernels.runner"].depends  # it is linked with the kernels
+    assert {"csrc/table.h", "csrc/kernels.def", "csrc/kernels/gemm.h"} <= set(module(extension, "gemm.jobs").depends)
+    assert "csrc/kernels/gemm.c" in extension.depends  # it is linked with the kernels
+    assert "csrc/kernels/gemm.c" not in module(extension, "runner").depends
 
 
 def test_modules_are_translated_when_what_they_cimport_has_changed_and_no_sooner(described, tmp_path):
@@ -105,7 +115,7 @@ def test_modules_are_translated_when_what_they_cimport_has_changed_and_no_sooner
         described("x86_64", **environment)
         return {name for name, time in times().items() if before.get(name) != time}
 
-    everything = {name.rpartition(".")[2] for name in described("x86_64")[1]}
+    everything = {m.name.rpartition(".")[2] for m in described("x86_64")[1].modules}
     assert set(times()) == everything
     assert translated() == set()
     (tmp_path / "fastlec/_kernels/kmeans.pyx").touch()
@@ -117,28 +127,29 @@ def test_modules_are_translated_when_what_they_cimport_has_changed_and_no_sooner
 
 
 def test_openmp_is_left_out_when_told_and_said_so(described, capsys):
-    libraries, modules = described("x86_64", FASTLEC_NO_OPENMP="1")
-    assert "-fopenmp" not in all_flags(libraries, modules)
+    libraries, extension = described("x86_64", FASTLEC_NO_OPENMP="1")
+    assert "-fopenmp" not in all_flags(libraries, extension)
     assert "OpenMP" in capsys.readouterr().err
 
 
 def test_a_debug_build_has_asserts_and_sanitizers(described):
-    libraries, modules = described("x86_64", FASTLEC_DEBUG="1")
-    for flags in (libraries["fl_avx2_f32"]["cflags"], modules["fastlec._kernels.memory"].extra_compile_args):
+    libraries, extension = described("x86_64", FASTLEC_DEBUG="1")
+    for flags in (libraries["fl_avx2_f32"]["cflags"], module(extension, "memory").flags):
         assert {"-UNDEBUG", "-fsanitize=address,undefined"} <= set(flags)
         assert "-DNDEBUG" not in flags
-    libraries, modules = described("x86_64")
-    assert not [flag for flag in all_flags(libraries, modules) if "sanitize" in flag]
+    libraries, extension = described("x86_64")
+    assert not [flag for flag in all_flags(libraries, extension) if "sanitize" in flag]
 
 
 def test_a_change_of_flags_rebuilds_what_has_them(described, tmp_path):
     def written(name):
         return (tmp_path / f"build/settings-{name}").stat().st_mtime_ns
 
-    libraries, modules = described("x86_64")
+    libraries, extension = described("x86_64")
     for library in libraries.values():
         assert all("build/settings-kernels" in needed for needed in library["obj_deps"].values())
-    assert all("build/settings-modules" in m.depends for m in modules.values())
+    assert all("build/settings-modules" in needed for needed in [extension.depends, *(m.depends for m in extension.modules)])
+    assert "build/settings-kernels" in extension.depends
     first = written("kernels"), written("modules")
     described("x86_64")
     assert (written("kernels"), written("modules")) == first  # nothing to do
@@ -155,8 +166,8 @@ def test_the_package_holds_its_data_and_types():
 
 
 def compiled():
-    """The names of all compiled modules."""
-    return sorted(str(path.relative_to(PACKAGE.parent)).partition(".")[0].replace("/", ".") for path in PACKAGE.rglob("*.so"))
+    """The names of all compiled modules, where the sources are."""
+    return sorted(".".join(path.relative_to(ROOT).with_suffix("").parts) for path in (ROOT / "fastlec").rglob("*.pyx"))
 
 
 def of_module(module, value):
@@ -167,8 +178,6 @@ def of_module(module, value):
 @pytest.mark.parametrize("name", compiled())
 def test_stubs_name_what_the_compiled_modules_offer(name):
     """A module that offers Python nothing has no stub; they are for those who work on the sources, and not installed."""
-    if not (ROOT / "pyproject.toml").exists():
-        pytest.skip("the sources are not here")
     module, stub = importlib.import_module(name), ROOT / f"{name.replace('.', '/')}.pyi"
     named = set()
     for node in ast.parse(stub.read_text()).body if stub.exists() else []:
@@ -178,6 +187,20 @@ def test_stubs_name_what_the_compiled_modules_offer(name):
             named.add(node.target.id)
     assert named == {name for name, value in vars(module).items() if not name.startswith("_") and of_module(module, value)}
     assert bool(named) == stub.exists()
+
+
+def test_a_tree_that_is_not_built_says_so(tmp_path):
+    shutil.copytree(PACKAGE, tmp_path / "fastlec", ignore=shutil.ignore_patterns("*.so", "*.c"))
+    done = run("import fastlec", PYTHONPATH=str(tmp_path))
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: fastlec is not built for this Python in {tmp_path / 'fastlec/_kernels'}: "
+        "expected a compiled library there, as pip makes one"
+    )
+
+
+def test_a_module_that_is_not_there():
+    with pytest.raises(ImportError, match="PyInit_nothing"):
+        importlib.import_module("fastlec._kernels.nothing")
 
 
 def test_stubs_are_those_of_compiled_modules():
