@@ -18,6 +18,7 @@ from . import _check
 from ._damped_systems import SOLVERS, Cg, Dense, largest, marked, system_of
 from ._loss_as_squares import STEP, Curvature, second_along
 from ._robust_losses import LINEAR
+from ._stream import parts
 from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
 from .layers.factors import gram as factored_gram
 from .least_squares import (
@@ -490,9 +491,7 @@ class _OfObjective(_Settled):
         """(the Jacobian of the network for some samples, `Curvature` of the loss there), part by part."""
         f, weight = self.f, self.f.sample_weight
         net = f.net.with_theta(theta)
-        for i in range(0, len(f.X), step):
-            part = slice(i, i + step)
-            X = f.X[part]
+        for part, X in parts(f.X, step):
             output, jac = net.linearize(X)
             yield jac, Curvature(f.loss, X, output, f.y[part], None if weight is None else weight[part], len(X) / len(f.X))
 

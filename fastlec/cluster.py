@@ -17,6 +17,7 @@ import numpy as np
 
 from . import _check
 from ._kernels.kmeans import MOST_GROUPS, Clusters, distances, moments
+from ._stream import Stream, draws, matrix, parts
 
 ALGORITHMS = ("auto", "lloyd", "bounds")
 STARTS = ("k-means++", "random")
@@ -162,12 +163,15 @@ class _Samples:
     shift, scale = None, 1.0
 
     def __init__(self, X, weight, dtype=None):
-        X = _check.matrix(X, "X")
+        X = matrix(X)
         own = _check.float_dtype(X.dtype, "X")
         self.dtype = dtype or own
-        fits = X.dtype == self.dtype and X.dtype.isnative and X.flags.aligned and X.strides[0] % X.itemsize == 0
-        self.in_place = fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize)
-        self.X, (self.m, self.n) = X.view(np.ndarray), X.shape
+        if isinstance(X, Stream):
+            self.X, self.in_place = X.astype(self.dtype), True
+        else:
+            fits = X.dtype == self.dtype and X.dtype.isnative and X.flags.aligned and X.strides[0] % X.itemsize == 0
+            self.X, self.in_place = X.view(np.ndarray), fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize)
+        self.m, self.n = X.shape
         self.mean = np.zeros(self.n, self.dtype)
         self.weight, self.exponent = None, 0  # weights count as w / 2^exponent
         if weight is not None:
@@ -176,9 +180,7 @@ class _Samples:
 
     def segments(self, rows):
         """(slice, X, weight) of so many samples at a time, as the kernels take them."""
-        for start in range(0, self.m, rows):
-            part = slice(start, min(start + rows, self.m))
-            X = self.X[part]
+        for part, X in parts(self.X, rows):
             if not self.in_place:
                 with np.errstate(over="ignore"):  # what comes of it is looked at
                     X = _check.plain(X, self.dtype)
@@ -442,6 +444,7 @@ def _lloyd(samples, means, max_iter, tol, algorithm, callback):
     elif wants_bounds:
         _check.memory(iteration.bounds_bytes, f"bounds of {samples.m} samples for {len(means)} clusters")
     moves = many and samples.weight is None  # weights are no integers: their sums would not return to 0
+    moves = moves and not isinstance(samples.X, Stream)  # which is read once, in order
     squares = _total_squares(samples) if callback else None
     changed, since, stop, sums, weights = samples.m, 0, False, None, None
     for n_iter in range(1, max_iter + 1):
@@ -541,9 +544,11 @@ def _mini_batches(samples, means, max_iter, tol, batch, rng, callback):
     m = samples.m if counting is None else len(counting)
     smoothed = least = np.inf
     past, rate = 0, min(2 * batch / (m + 1), 1.0)
-    for n_iter in range(1, math.ceil(max_iter * m / batch) + 1):
-        which = np.sort(rng.integers(0, m, batch))
-        part = _Batch(samples, which if counting is None else counting[which])
+    for n_iter, which in zip(
+        range(1, math.ceil(max_iter * m / batch) + 1), draws(samples.X, batch, rng, counting), strict=False
+    ):
+        which = np.sort(which)
+        part = _Batch(samples, which)
         iteration, labels = _Iteration(part, k), np.zeros(batch, np.int32)
         centers = iteration.set(means)
         iteration.run(labels)

@@ -24,6 +24,7 @@ from numpy.typing import DTypeLike
 
 from . import _check, image_folders, tables
 from ._check import memory_size
+from ._stream import Stream as Stream
 from .io import DEFLATE_RATIO, open_file, read_npz, words
 from .preprocessing import DataError, Preprocessing, classes_of, shown, statistics
 

@@ -438,6 +438,20 @@ def read_npz(
         raise error(f"{path}: cannot be read as .npz: {words(problem)}") from problem
 
 
+def npz_headers(path: str | os.PathLike) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
+    """{name: (shape, dtype)} of the arrays in an ``.npz``, of which only the headers are read. ValueError if that cannot be."""
+    try:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            found = {}
+            for member in archive.infolist():
+                if member.filename.endswith(".npy"):
+                    with archive.open(member) as stream:
+                        found[member.filename.removesuffix(".npy")] = _header(stream, member.filename)
+            return found
+    except Exception as problem:  # as in read_npz
+        raise ValueError(f"{path}: cannot be read as .npz: {words(problem)}") from problem
+
+
 def _header(stream, name: str) -> tuple[tuple[int, ...], np.dtype]:
     try:
         version = np.lib.format.read_magic(stream)

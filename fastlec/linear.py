@@ -14,19 +14,20 @@ import numpy as np
 from . import _check
 from ._fixed import read_only
 from ._kernels.linear import Problem, nan_row
+from ._stream import Stream, matrix, parts, streamed
+from ._streamed_problem import StreamedProblem
 
 HESSIAN_BYTES = 1 << 31
 STRIP = 64  # samples whose logits a thread holds at once
 
 
-class _Samples(Problem):
-    """Checked samples: X in place where it can be, labels and weights copied, so that they stay what was checked.
+class _Checked:
+    """Labels and weights checked and copied, so that they stay what was checked.
 
     A copy, and what is read from a pickle, is checked anew: by then X may have other strides, or none of it be ours.
     """
 
     def __init__(self, X, y, n_classes, weight, fit_bias, reduced):
-        X = _check.samples(X)
         m, n = X.shape
         if n_classes is not None:
             n_classes = _check.count(n_classes, "n_classes", 2)
@@ -39,11 +40,22 @@ class _Samples(Problem):
                 own.flags.writeable = False
         fit_bias, rows = _check.flag(fit_bias, "fit_bias"), n_classes - _check.flag(reduced, "reduced")
         # theta, its gradient, a block's share of that and the weights as the kernel wants them; the logits of a strip
-        _check.memory(X.itemsize * (4 * rows * (n + 1) + STRIP * n_classes), f"{n_classes} classes of {n} features")
+        _check.memory(X.dtype.itemsize * (4 * rows * (n + 1) + STRIP * n_classes), f"{n_classes} classes of {n} features")
         super().__init__(X, y, weight, n_classes, rows, fit_bias)
 
     def __reduce__(self):
         return type(self), (self.X, self.y, self.l, self.weight, self.bias, self.free < self.l)
+
+
+class _Samples(_Checked, Problem):
+    """Samples in memory, read in place where they can be."""
+
+    def __init__(self, X, *given):
+        super().__init__(_check.samples(X), *given)
+
+
+class _StreamedSamples(_Checked, StreamedProblem):
+    """Samples that are read block by block."""
 
 
 _given = read_only("make a new objective from the arguments wanted")
@@ -70,13 +82,16 @@ class SoftmaxObjective:
     """
 
     def __init__(self, X, y, n_classes=None, *, fit_bias=True, l2=0.0, reduced=False, sample_weight=None):
-        self._problem = _Samples(X, y, n_classes, sample_weight, fit_bias, reduced)
+        X, y = streamed(X, y)
+        kind = _StreamedSamples if isinstance(X, Stream) else _Samples
+        self._problem = kind(matrix(X), y, n_classes, sample_weight, fit_bias, reduced)
         self.l2 = l2
 
     @_given
     def X(self):
         """The samples (m, n) as they are read: the caller's memory where that could be."""
-        return self._problem.X.view()
+        X = self._problem.X
+        return X if isinstance(X, Stream) else X.view()
 
     @_given
     def y(self):
@@ -195,10 +210,8 @@ class SoftmaxObjective:
         p = problem.probabilities(theta)[:, :rows]
         weight = np.full(m, 1 / problem.total) if problem.weight is None else problem.weight / problem.total
         blocks = np.zeros((rows, width, rows, width), self.dtype)
-        step = max((1 << 22) // width, 1)
-        for start in range(0, m, step):
-            here = slice(start, start + step)
-            X = np.hstack([problem.X[here], np.ones((len(p[here]), width - n), self.dtype)])
+        for here, X in parts(problem.X, max((1 << 22) // width, 1)):
+            X = np.hstack([X, np.ones((len(X), width - n), self.dtype)])
             for c in range(rows):
                 for d in range(c + 1):
                     curvature = (weight[here] * p[here, c] * ((c == d) - p[here, d])).astype(self.dtype)
@@ -241,15 +254,19 @@ class SoftmaxObjective:
 
     def _other(self, X):
         """Samples without labels."""
-        X = _check.matrix(X, "X", columns=self.n_features)
+        X = matrix(X)
+        _check.shape(X, "X", (len(X), self.n_features))
         _check.float_dtype(X.dtype, "X")
-        X = _check.samples(X if X.dtype == self.dtype else _check.plain(X, self.dtype, "X"))
+        if isinstance(X, Stream):
+            X = X.astype(self.dtype)
+        else:
+            X = _check.samples(X if X.dtype == self.dtype else _check.plain(X, self.dtype, "X"))
         return self._bind(X, np.zeros(len(X), np.int64), None)
 
     def _bind(self, X, y, weight):
         """Other samples for the same theta."""
-        problem = self._problem
-        return Problem(X, y, weight, problem.l, problem.free, problem.bias)
+        problem, kind = self._problem, StreamedProblem if isinstance(X, Stream) else Problem
+        return kind(X, y, weight, problem.l, problem.free, problem.bias)
 
     def _vector(self, v, name):
         problem = self._problem
@@ -270,7 +287,8 @@ class SoftmaxObjective:
     def _mean(self, loss, total):
         """loss / total; where that is not finite, because of X, the error says so."""
         if not math.isfinite(loss):
-            _check.finite(self._problem.X, "X")
+            for rows, X in parts(self._problem.X, self._problem.m):
+                _check.finite(X, "X", first=rows.start)
         return loss / total
 
     def _penalty(self, theta):
@@ -293,7 +311,8 @@ class LogisticObjective(SoftmaxObjective):
     """
 
     def __init__(self, X, y, *, fit_bias=True, l2=0.0, sample_weight=None):
-        X = _check.matrix(X, "X")
+        X, y = streamed(X, y)
+        X = matrix(X)
         y = _check.labels(y, len(X), 2, "y")
         super().__init__(X, 1 - y, 2, fit_bias=fit_bias, l2=l2, reduced=True, sample_weight=sample_weight)
 

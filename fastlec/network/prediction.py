@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .. import _check
+from .._stream import Stream, parts, streamed
 from ..functional import softmax
 from .forward import MOST_VALUES, chunk_size
 
@@ -17,7 +18,7 @@ def predicted(net, X):
 
 def probabilities(net, X):
     """softmax of the outputs: (m, l)."""
-    P = None
+    P, (X, _) = None, streamed(X)
     for rows, output in _outputs(net, X):
         if rows is None:
             return softmax(output)
@@ -29,19 +30,20 @@ def probabilities(net, X):
 def _outputs(net, X):
     """(rows, their outputs), part by part: None for all rows where one part is enough. ValueError or TypeError for samples, or a
     network, that do not fit; ValueError for outputs that are not finite, once they are there."""
-    X = _check.as_array(X, "X")
-    _check.float_dtype(X.dtype, "X")
-    if not X.ndim:
-        raise ValueError("X is a number; expected an array of samples")
+    X, _ = streamed(X)
+    if not isinstance(X, Stream):
+        X = _check.as_array(X, "X")
+        _check.float_dtype(X.dtype, "X")
+        if not X.ndim:
+            raise ValueError("X is a number; expected an array of samples")
     size = _check.of_X(chunk_size, net, X.shape[1:])
-    if len(X) <= size and (X.size <= MOST_VALUES or net.couples_samples):
+    if isinstance(X, np.ndarray) and len(X) <= size and (X.size <= MOST_VALUES or net.couples_samples):
         yield None, _finite(net, X, 0)
         return
     net, _ = net.prepared(X[:0])  # weights in another dtype are converted once
     size = min(size, max(MOST_VALUES // math.prod(X.shape[1:]), 1))
-    for start in range(0, len(X), size):
-        rows = slice(start, start + size)
-        yield rows, _finite(net, X[rows], start)
+    for rows, here in parts(X, size):
+        yield rows, _finite(net, here, rows.start)
 
 
 def _finite(net, X, start):

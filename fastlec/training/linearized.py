@@ -158,13 +158,13 @@ class Linearized:
         theta, self._answer = f._vector(theta, "theta")
         self.theta = theta.copy()
         self.theta.flags.writeable = False
-        X, y, weight = f._select(batch)
-        self._parts, self.value, kept = [], 0.0, 0
-        for part, inputs in f._parts_of(self.theta, X, y, weight):
-            share, point = len(inputs[1]) / len(X), f._part_at(inputs)
-            self.value += share * point.value
+        self._samples = f._select(batch)
+        self._points, self.value, kept = [], 0.0, 0
+        for part, inputs in f._parts_of(self.theta, *self._samples):
+            point = f._part_at(inputs)
+            self.value += len(inputs[1]) / self.n_samples * point.value
             kept += point.n_bytes
-            self._parts.append((share, inputs, point if kept <= KEPT_BYTES or not part.start else None))
+            self._points.append(point if kept <= KEPT_BYTES or not part.start else None)
         self.value += sum(penalty.value(self.theta) for penalty in f._penalties)
 
     @functools.cached_property
@@ -177,12 +177,18 @@ class Linearized:
         total.flags.writeable = False  # it is kept
         return total
 
+    @property
+    def n_samples(self):
+        """How many samples the mean is of."""
+        return len(self._samples[0])
+
     def _sum(self, term):
         """The mean of what is computed of the parts, each by its share of the samples."""
-        if len(self._parts) == 1:
-            return term(self._parts[0][2])
+        if len(self._points) == 1:
+            return term(self._points[0])
         total = 0.0
-        for share, inputs, point in self._parts:
+        for point, (_, inputs) in zip(self._points, self._f._parts_of(self.theta, *self._samples), strict=True):
+            share = len(inputs[1]) / self.n_samples
             total = total + share * term(point or self._f._part_at(inputs)).astype(np.float64)
         return total
 
@@ -210,7 +216,7 @@ class Linearized:
 
         n, times = self._f.n_params, 1
         if _check.choice(reduction, matrices.REDUCTIONS, "reduction") == "sum":
-            times = sum(len(inputs[1]) for _, inputs, _ in self._parts)
+            times = self.n_samples
 
         def many(V):
             return self._products(exact, V, times)

@@ -14,6 +14,7 @@ from .. import _check
 from .._fixed import Settled
 from .._kernels.calls import Calls, key_of
 from .._kernels.plan import Plan
+from .._stream import Stream, parts, streamed
 from ..layers.samples import Norms
 from ..network import Network, views
 from ..network.forward import chunk_size
@@ -64,11 +65,15 @@ class Objective:
         self.net, self.loss, self.l2 = net, loss, _check.non_negative(l2, "l2")
         weights = [np.full(a.size, a.ndim > 1) for a in net.params.values()]
         self._penalties = (Ridge(self.l2, np.concatenate(weights)),) if self.l2 and weights else ()
-        X = _check.as_array(X, "X")
-        _check.float_dtype(X.dtype, "X")
-        if not X.ndim:
-            raise ValueError("X is a number; expected an array of samples")
-        self.X = _check.plain(X, net.theta.dtype, "X")
+        X, y = streamed(X, y)
+        if isinstance(X, Stream):
+            self.X = X.astype(net.theta.dtype)
+        else:
+            X = _check.as_array(X, "X")
+            _check.float_dtype(X.dtype, "X")
+            if not X.ndim:
+                raise ValueError("X is a number; expected an array of samples")
+            self.X = _check.plain(X, net.theta.dtype, "X")
         if not len(self.X):
             raise ValueError(f"X has shape {self.X.shape}; expected at least one sample")
         shape = _check.of_X(net.output_shape, self.X.shape[1:])
@@ -84,6 +89,8 @@ class Objective:
         second = losses.in_kernels(loss, "plan_hessian_mv", "hessian_mv") and hasattr(loss, "plan_hessian_mv")
         self._second_in_kernels = self._in_kernels and second and net.plans_second
         values = math.prod(self.X.shape[1:]) + net._kept_values(self.X.shape[1:])
+        if net.couples_samples and isinstance(self.X, Stream):
+            raise ValueError("X is a Stream, and samples depend on each other in net; expected all of X in memory")
         self._part = len(self.X) if net.couples_samples else max(PART_VALUES // max(values, 1), 64)
         self._chunk = chunk_size(net, self.X.shape[1:])
         self._calls, self._points = Calls(MOST_PLANS, PLAN_BYTES), Calls(MOST_PLANS, PLAN_BYTES)
@@ -117,14 +124,13 @@ class Objective:
     def _evaluate(self, theta, batch, want_gradient):
         theta, answer = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
-        if len(X) <= self._part:
+        if len(X) <= self._part and not isinstance(X, Stream):
             total, gradient = self._evaluate_part(theta, X, y, weight, want_gradient)
         else:
             total, gradient = 0.0, np.zeros(self.n_params) if want_gradient else None
-            for i in range(0, len(X), self._part):
-                part = slice(i, i + self._part)
-                share = len(X[part]) / len(X)
-                loss, found = self._evaluate_part(theta, X[part], y[part], _part_of(weight, part), want_gradient)
+            for part, here in parts(X, self._part):
+                share = len(here) / len(X)
+                loss, found = self._evaluate_part(theta, here, y[part], _part_of(weight, part), want_gradient)
                 total += share * loss
                 if want_gradient:
                     gradient += share * found
@@ -280,9 +286,8 @@ class Objective:
 
     def _parts_of(self, theta, X, y, weight):
         """(rows, theta and what belongs to these samples), part by part."""
-        for i in range(0, len(X), self._part):
-            part = slice(i, i + self._part)
-            yield part, (theta, X[part], y[part], *(() if weight is None else (weight[part],)))
+        for part, here in parts(X, self._part):
+            yield part, (theta, here, y[part], *(() if weight is None else (weight[part],)))
 
     def _sample_terms(self, theta, X, y, weight):
         """(rows, the network's Jacobian there, the gradients of w_i l_i by the outputs), part by part."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import _check
+from .._stream import parts
 from ..linear import SoftmaxObjective
 
 METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG"}  # SciPy's names
@@ -132,8 +133,7 @@ class _Standardised:
         step = max((1 << 15) // n, 1)
 
         def average(function):  # over samples, in blocks that stay in cache
-            blocks = (slice(first, first + step) for first in range(0, m, step))
-            return sum(np.einsum("i,ij->j", share[rows], function(X[rows].astype(np.float64))) for rows in blocks)
+            return sum(np.einsum("i,ij->j", share[rows], function(x.astype(np.float64))) for rows, x in parts(X, step))
 
         with np.errstate(over="ignore", invalid="ignore"):
             mean = average(lambda x: x) if objective.fit_bias else np.zeros(n)

@@ -1,0 +1,322 @@
+"""Samples that are read block by block, from every kind of source: results as in memory, of which no more is taken than stated."""
+
+import importlib.util
+import threading
+
+import numpy as np
+import pytest
+from interpreter import output
+
+import fastlec
+from fastlec import _stream
+from fastlec.data import Stream
+
+M, N, K = 1000, 7, 3
+
+
+@pytest.fixture(scope="module")
+def samples():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((M, N)).astype(np.float32), rng.integers(0, K, M), rng.random(M)
+
+
+def memmap(X, folder):
+    np.save(folder / "X.npy", X)
+    return np.load(folder / "X.npy", mmap_mode="r")
+
+
+def files(X, folder):
+    for i in range(4):
+        np.save(folder / f"{i}.npy", X[i * M // 4 : (i + 1) * M // 4])
+    return [folder / f"{i}.npy" for i in range(4)]
+
+
+def archives(X, folder):
+    for i in range(4):
+        np.savez(folder / f"{i}.npz", X=X[i * M // 4 : (i + 1) * M // 4])
+    return [str(folder / f"{i}.npz") for i in range(4)]
+
+
+class Batches:
+    """An iterable with a length, as loaders of other libraries are."""
+
+    def __init__(self, X, y=None, size=150):
+        self.X, self.y, self.size, self.passes = X, y, size, 0
+
+    def __len__(self):
+        return -(-len(self.X) // self.size)
+
+    def __iter__(self):
+        self.passes += 1
+        for i in range(0, len(self.X), self.size):
+            part = slice(i, i + self.size)
+            yield self.X[part] if self.y is None else (self.X[part], self.y[part])
+
+
+def hdf(X, folder):
+    h5py = pytest.importorskip("h5py")
+    file = h5py.File(folder / "X.h5", "w")
+    return file.create_dataset("X", data=X, chunks=(100, N))
+
+
+def zarr(X, folder):
+    return pytest.importorskip("zarr").array(X, chunks=(100, N))
+
+
+SOURCES = {
+    "array": lambda X, folder: X,
+    "memmap": memmap,
+    "part of a memmap": lambda X, folder: memmap(np.concatenate([X[:100], X, X[:10]]), folder)[100:-10],
+    "strided memmap": lambda X, folder: memmap(np.repeat(X, 2, axis=0), folder)[::2],
+    "memmap by columns": lambda X, folder: memmap(np.asfortranarray(X), folder),
+    "other byte order": lambda X, folder: memmap(X.astype(">f4"), folder),
+    "files": files,
+    "archives": archives,
+    "batches": lambda X, folder: Batches(X),
+    "hdf": hdf,
+    "zarr": zarr,
+}
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+@pytest.mark.parametrize("kind", SOURCES)
+def test_each_source_gives_its_samples(kind, readers, samples, tmp_path):
+    X = samples[0]
+    stream = Stream(SOURCES[kind](X, tmp_path), block_bytes=3000, readers=readers)
+    assert stream.shape == X.shape
+    assert stream.dtype == np.float32
+    for _ in range(2):
+        blocks = list(stream.blocks())
+        assert len(blocks) == len(stream.starts) > 3
+        assert [block.start for block in blocks] == stream.starts
+        assert np.array_equal(np.concatenate([block.X for block in blocks]), X)
+    which = np.array([3, 999, 3, 500, -1])
+    assert np.array_equal(stream[which], X[which])
+    assert np.array_equal(stream[7], X[7])
+    assert np.array_equal(stream[90:700:7], X[90:700:7])
+    assert np.array_equal(np.asarray(stream, np.float64), X.astype(np.float64))
+    assert stream[:0].shape == (0, N)
+
+
+def objectives(X, y, w):
+    net = fastlec.Network([fastlec.Dense(N, 5, dtype="float32"), fastlec.Dense(5, K, "identity", dtype="float32")], rng=0)
+    given = {"l2": 0.1, "sample_weight": w}
+    return (
+        fastlec.SoftmaxObjective(X, y, K, **given),
+        fastlec.LogisticObjective(X, y > 0, fit_bias=False, **given),
+        fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, **given),
+    )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("i", range(3))
+def test_objectives_are_those_of_the_samples_in_memory(i, weighted, samples):
+    X, y, w = samples
+    w = w * (w > 0.5) if weighted else None
+    f, streamed = (objectives(a, y, w)[i] for a in (X, Stream(X, block_bytes=3000)))
+    rng = np.random.default_rng(1)
+    theta, v = rng.standard_normal((2, f.n_params))
+    calls = [
+        lambda f: f.value(theta),
+        lambda f: f.gradient(theta),
+        lambda f: f.hessian_mv(theta, v),
+        lambda f: f.hessian_operator(theta) @ np.stack([v, theta], axis=1),
+        lambda f: f.value(theta, batch=np.arange(0, M, 3)),
+        lambda f: f.gradient(theta, batch=slice(3, 90)),
+    ]
+    if i < 2:
+        calls += [lambda f: f.hessian(theta), lambda f: f.predict_proba(theta), lambda f: f.data_gradient(theta)]
+        calls += [lambda f: f.predict_proba(theta, Stream(X[:99])), lambda f: f.predict_proba(theta, X[:99])]
+    else:
+        calls += [
+            lambda f: f.gauss_newton_mv(theta, v),
+            lambda f: f.gauss_newton_matrix(theta),
+            lambda f: f.sample_gradients(theta),
+        ]
+        calls += [lambda f: f.sample_gradient_norms(theta), lambda f: fastlec.gauss_newton(f, theta, max_iter=3).cost]
+    for call in calls:
+        expected = np.asarray(call(f))
+        assert np.allclose(call(streamed), expected, rtol=2e-5, atol=2e-6 * abs(expected).max())
+
+
+def test_the_sum_over_blocks_is_the_same_for_any_number_of_readers(samples):
+    X, y, _ = samples
+    for i in range(3):
+        found = [objectives(Stream(X, block_bytes=3000, readers=r), y, None)[i] for r in (1, 4)]
+        theta = np.full(found[0].n_params, 0.1)
+        assert np.array_equal(found[0].gradient(theta), found[1].gradient(theta))
+
+
+def test_kept_points_and_those_computed_anew_give_the_same(samples, monkeypatch):
+    X, y, _ = samples
+    monkeypatch.setattr("fastlec.training.linearized.KEPT_BYTES", 1)
+    f, streamed = (objectives(a, y, None)[2] for a in (X, Stream(X, block_bytes=3000)))
+    theta = np.full(f.n_params, 0.1)
+    at = streamed.at(theta)
+    assert sum(point is not None for point in at._points) == 1
+    assert np.allclose(at.gradient, f.gradient(theta), atol=1e-6)
+    for reduction in ("mean", "sum"):
+        found, expected = (g.hessian_operator(theta, reduction=reduction) @ theta for g in (streamed, f))
+        assert np.allclose(found, expected, rtol=1e-4, atol=1e-5 * abs(expected).max())
+
+
+def test_predictions(samples):
+    X, y, _ = samples
+    net = objectives(X, y, None)[2].net
+    for other in (Stream(X, block_bytes=3000), Batches(X)):
+        assert np.array_equal(net.predict(other), net.predict(X))
+        assert np.allclose(net.predict_proba(other), net.predict_proba(X), atol=1e-6)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_kmeans(weighted, samples):
+    centers = np.array([[0] * N, [20] * N, [-20] * N])
+    X, y, w = samples
+    X, w = X + centers[y].astype(np.float32), w if weighted else None
+    for given in ({}, {"algorithm": "bounds"}, {"batch_size": 50}):
+        found = fastlec.kmeans(Stream(X, block_bytes=3000), K, rng=0, sample_weight=w, **given)
+        expected = fastlec.kmeans(X, K, rng=0, sample_weight=w, **given)
+        assert len(set(zip(found.labels.tolist(), y.tolist(), strict=True))) == K
+        assert np.isclose(found.inertia, expected.inertia, rtol=0.02)
+        assert np.array_equal(found.predict(Stream(X)), found.labels)
+
+
+def test_targets_come_from_files_and_batches(samples, tmp_path):
+    X, y, _ = samples
+    for i in range(2):
+        np.savez(tmp_path / f"{i}.npz", X=X[i * 500 : i * 500 + 500], y=y[i * 500 : i * 500 + 500])
+    paths = [tmp_path / "0.npz", tmp_path / "1.npz"]
+    theta = np.zeros(K * (N + 1))
+    expected = fastlec.SoftmaxObjective(X, y, K).gradient(theta)
+    for source in (paths, Batches(X, y), Stream(paths)):
+        f = fastlec.SoftmaxObjective(source, None, K)
+        assert np.array_equal(f.y, y)
+        assert np.allclose(f.gradient(theta), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("readers", [1, 3])
+def test_blocks_are_read_ahead_and_no_more_than_stated(readers):
+    held, most, lock, computing = 0, 0, threading.Lock(), threading.Event()
+
+    class Rows:
+        shape, dtype = (40, 2), np.dtype(np.float64)
+
+        def __getitem__(self, part):
+            nonlocal held, most
+            with lock:
+                held += 1
+                most = max(most, held)
+            if part.start:
+                computing.set()
+            return np.zeros((1, 2))
+
+    for i, _ in enumerate(Stream(Rows(), block_bytes=1, readers=readers).blocks()):
+        if i == 0:
+            assert computing.wait(20)  # the next block is read while this one is in use
+        with lock:
+            held -= 1
+    assert 2 <= most <= readers + 2
+
+
+def test_an_error_of_a_source_ends_the_pass(samples):
+    class Rows:
+        shape, dtype = (40, 2), np.dtype(np.float64)
+
+        def __getitem__(self, part):
+            if part.start >= 20:
+                raise OSError("the disk is gone")
+            return np.zeros((1, 2))
+
+    before = threading.active_count()
+    f = fastlec.SoftmaxObjective(Stream(Rows(), block_bytes=16), np.arange(40) % 2)
+    with pytest.raises(OSError, match="the disk is gone"):
+        f.value(np.zeros(f.n_params))
+    assert threading.active_count() == before
+
+
+def test_what_is_not_finite_is_found(samples):
+    X, y, _ = samples
+    spoilt = X.copy()
+    spoilt[777, 3] = np.inf
+    f = fastlec.SoftmaxObjective(Stream(spoilt, block_bytes=3000), y, K)
+    with pytest.raises(ValueError, match=r"^X\[777, 3\] is inf as float32"):
+        f.value(np.ones(f.n_params))
+
+
+def test_files_that_change_or_end_early(samples, tmp_path):
+    X, y, _ = samples
+    stream = Stream(memmap(X, tmp_path), block_bytes=3000)
+    with open(tmp_path / "X.npy", "r+b") as file:
+        file.truncate(5000)
+    with pytest.raises(ValueError, match=r"^X: the file ends before sample \d+; expected 1000 samples$"):
+        list(stream.blocks())
+    batches = Batches(X, y)
+    stream = Stream(batches)
+    batches.y = y[::-1]
+    with pytest.raises(ValueError, match=r"^batch 0 is another than in the first pass"):
+        list(stream.blocks())
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "error", "text"),
+    [
+        (3, None, TypeError, "X is 3; expected an array, an object with rows"),
+        ([], None, ValueError, "X has no files or batches"),
+        (["nothing.npy"], None, FileNotFoundError, "nothing.npy"),
+        (["nothing.npz"], None, ValueError, "nothing.npz"),
+        ([np.zeros((2, 3)), np.zeros((2, 4))], None, ValueError, r"batch 1 holds float64 \(2, 4\); expected samples as in batch 0"),
+        ([(np.zeros((2, 3)), np.zeros(3))], None, ValueError, r"batch 0: its targets have shape \(3,\); expected 2"),
+        ([(np.zeros((2, 3)), np.zeros(2)), np.zeros((2, 3))], None, ValueError, "batch 1: its targets have none"),
+        (np.zeros((4, 3)), np.zeros(3), ValueError, r"y has shape \(3,\); expected 4 targets"),
+        (np.zeros((0, 3)), None, ValueError, r"X has shape \(0, 3\)"),
+        (np.zeros((4, 3), complex), None, TypeError, "X has dtype complex128"),
+        (np.float64(3), None, TypeError, "X is"),
+    ],
+)  # fmt: skip
+def test_bad_sources(X, y, error, text):
+    with pytest.raises(error, match=text):
+        Stream(X, y)
+
+
+def test_files_that_are_none(tmp_path):
+    (tmp_path / "a.npy").write_bytes(b"nothing of the kind")
+    np.savez(tmp_path / "b.npz", Z=np.zeros(3))
+    np.save(tmp_path / "c.npy", np.array([{}], object))
+    with pytest.raises(ValueError, match=r"a\.npy: cannot be read as \.npy"):
+        Stream([tmp_path / "a.npy"])
+    with pytest.raises(ValueError, match=r"b\.npz: holds the arrays Z; expected X"):
+        Stream([tmp_path / "b.npz"])
+    with pytest.raises(ValueError, match=r"c\.npy: cannot be read as \.npy"):
+        Stream([tmp_path / "c.npy"])
+
+
+def test_large_files_are_streamed_and_small_ones_are_not(samples, tmp_path, monkeypatch):
+    X, y, _ = samples
+    mapped = memmap(X, tmp_path)
+    assert isinstance(fastlec.SoftmaxObjective(mapped, y).X, np.ndarray)
+    monkeypatch.setattr(_stream, "STREAMED_FROM", 1000)
+    assert isinstance(fastlec.SoftmaxObjective(mapped, y).X, Stream)
+    assert isinstance(fastlec.SoftmaxObjective(X, y).X, np.ndarray)  # in memory already
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("resource"), reason="no limits of resources here")
+def test_memory_stays_bounded(tmp_path):
+    """Twice the limit is read, twice over; the limit leaves room for the interpreter, SciPy, and a few blocks."""
+    code = f"""
+        import resource
+        import numpy as np
+        import fastlec
+        from fastlec.data import Stream
+        X = np.lib.format.open_memmap({str(tmp_path / "X.npy")!r}, "w+", np.float32, (1_500_000, 100))  # 600 MB, of holes
+        y = np.arange(len(X)) % 3
+        del X
+        resource.setrlimit(resource.RLIMIT_DATA, (300_000_000, resource.RLIM_INFINITY))
+        X = np.load({str(tmp_path / "X.npy")!r}, mmap_mode="r")
+        f = fastlec.SoftmaxObjective(Stream(X, block_bytes=1 << 23), y, 3)
+        value, gradient = f.value_and_gradient(np.zeros(f.n_params))
+        net = fastlec.Network([fastlec.Dense(100, 3, "identity", dtype="float32")], rng=0)
+        classes = net.predict(Stream(X, block_bytes=1 << 23))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(abs(value - np.log(3)) < 1e-6, len(classes), peak < 300_000_000)
+    """
+    assert output(code) == "True 1500000 True"
