@@ -11,13 +11,14 @@ import numpy as np
 from .. import _check
 from .._kernels.calls import key_of
 from .._kernels.plan import Plan
+from .._stream import Stream
 from ..layers.base import Layer
 from ..layers.planned import multiply, plan_transposed, plan_transposed_many, reshaped
 from ..layers.registry import kind
 from ..layers.samples import Within
 from .container import Container, by_layer_of, label, labelled
 from .forward import chunk_size
-from .prediction import predicted, probabilities
+from .prediction import outputs, predicted, probabilities
 
 
 @kind
@@ -175,7 +176,10 @@ class Network(Container):
     # --- the layer's contract ----------------------------------------------------------------------------------------
 
     def __call__(self, x, *, out=None):
-        """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
+        """y = f(theta, x) for samples x (m, ...), or a `fastlec.data.Stream`. out : array of y's shape and dtype, or None for a new
+        one."""
+        if isinstance(x, Stream):
+            return outputs(self, x, out)
         if not self.planned:
             return Layer.__call__(self, x, out=out)
         found = self._calls.call(key_of("y", (x,), ()), (x,), (out,))

@@ -27,6 +27,17 @@ def probabilities(net, X):
     return P
 
 
+def outputs(net, X, out):
+    """net(X) of a `Stream`."""
+    shape = (len(X), *net.output_shape(X.shape[1:]))
+    if out is not None:
+        _check.output(out, shape, net.theta.dtype)
+    y = np.empty(shape, net.theta.dtype) if out is None else out
+    for rows, x in parts(X.astype(net.theta.dtype), len(X)):
+        y[rows] = net(x)
+    return y
+
+
 def _outputs(net, X):
     """(rows, their outputs), part by part: None for all rows where one part is enough. ValueError or TypeError for samples, or a
     network, that do not fit; ValueError for outputs that are not finite, once they are there."""

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_consistent_length, check_random_state, column_or_1d
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .. import _check
+from .._stream import Stream, streamed
 from .callbacks import CallbackSupportMixin
 
 SEED_WORDS = 4  # of 31 bits: what a random_state gives to seed our generators with
@@ -46,8 +47,23 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         return [np.float64, np.float32] if wanted is None else _check.layer_dtype(wanted)
 
     def _samples(self, X, dtype=None):
-        """X (m, n) to predict, checked, in C order."""
-        return validate_data(self, X, dtype=dtype or self._dtypes(), order="C", reset=False)
+        """X (m, n) to predict, checked, in C order, or a `Stream`."""
+        return validated(self, X, dtype=dtype or self._dtypes(), reset=False)
+
+
+def validated(estimator, X, y="no_validation", **given):
+    """`validate_data` in C order; of a `Stream`, and what `streamed` makes one of, of the first sample, and of y."""
+    X, own = streamed(X, None if isinstance(y, str) else y)
+    if not isinstance(X, Stream):
+        return validate_data(estimator, X, y, order="C", **given)
+    if isinstance(y, str):
+        return X.astype(validate_data(estimator, X[:1], order="C", **given).dtype)
+    if own is None:
+        raise ValueError("y is None, and the stream X has no targets; expected one for each sample")
+    first, _ = validate_data(estimator, X[:1], own[:1], order="C", **given)
+    y = check_array(own, ensure_2d=False, dtype=None, input_name="y")
+    check_consistent_length(X, y)
+    return X.astype(first.dtype), y if given.get("multi_output") else column_or_1d(y, warn=True)
 
 
 def all_or_nothing(method):
@@ -90,7 +106,7 @@ def fitted_labels(estimator, X, y, *, reset, classes=None):
 
     classes : those that there are; by default those in y. ValueError for a label that is none of them, or a single class.
     """
-    X, y = validate_data(estimator, X, y, dtype=estimator._dtypes(), order="C", reset=reset)
+    X, y = validated(estimator, X, y, dtype=estimator._dtypes(), reset=reset)
     check_classification_targets(y)
     encoder = LabelEncoder()
     if classes is None:

@@ -3,10 +3,11 @@
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.metrics.pairwise import euclidean_distances
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .. import cluster, io
-from .base import Estimator, all_or_nothing, checked_weights, generators
+from .._stream import parts
+from .base import Estimator, all_or_nothing, checked_weights, generators, validated
 from .callbacks import Tasks, with_callbacks
 
 
@@ -53,7 +54,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Es
     @with_callbacks
     def fit(self, X, y=None, sample_weight=None):
         """Cluster the samples X (m, n). y : not used. sample_weight : (m,), >= 0."""
-        X = validate_data(self, X, dtype=self._dtypes(), order="C")
+        X = validated(self, X, dtype=self._dtypes())
         w = checked_weights(sample_weight, len(X))
         tasks = Tasks(self, "fit", 0, X, None, w)
         n_init = self.n_init
@@ -88,15 +89,19 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Es
     def transform(self, X):
         """The distance of each sample to each center (m, k)."""
         check_is_fitted(self)
-        return euclidean_distances(self._samples(X, self.cluster_centers_.dtype), self.cluster_centers_)
+        X = self._samples(X, self.cluster_centers_.dtype)
+        return np.concatenate([euclidean_distances(x, self.cluster_centers_) for _, x in parts(X, len(X))])
 
     def score(self, X, y=None, sample_weight=None):
         """Minus the inertia of X at the centers. y : not used."""
         check_is_fitted(self)
         X = self._samples(X, self.cluster_centers_.dtype)
         w = checked_weights(sample_weight, len(X))
-        squares = (X - self.cluster_centers_[self._result.predict(X)]) ** 2
-        return -float(squares.sum() if w is None else w @ squares.sum(axis=1))
+        total, labels = 0.0, self._result.predict(X)
+        for rows, x in parts(X, len(X)):
+            squares = (x - self.cluster_centers_[labels[rows]]) ** 2
+            total += float(squares.sum() if w is None else w[rows] @ squares.sum(axis=1))
+        return -total
 
     def _facts(self):
         found = self._result

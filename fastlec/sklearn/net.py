@@ -7,9 +7,10 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from .. import _check
+from .._stream import Stream
 from ..functional import log_softmax
 from ..layers import BatchNorm, Dense, Dropout, Flatten, Layer, LayerNorm, ProjectedResidual, Residual
 from ..layers.activation import layer_of
@@ -18,7 +19,16 @@ from ..network.description import build
 from ..training import SGD, Adam, AdamW, EarlyStopping, Huber, MeanAbsoluteError, MeanSquaredError, RMSprop, SoftmaxCrossEntropy
 from ..training.samples import samples_of, split_rows
 from . import training
-from .base import Estimator, all_or_nothing, checked_weights, class_weights, classes_of_parts, fitted_labels, generators
+from .base import (
+    Estimator,
+    all_or_nothing,
+    checked_weights,
+    class_weights,
+    classes_of_parts,
+    fitted_labels,
+    generators,
+    validated,
+)
 from .callbacks import Tasks, with_callbacks
 
 PATIENCE = 10  # epochs of early_stopping=True
@@ -90,6 +100,10 @@ class _Net(Estimator):
     def _inputs(self, X, shape):
         """The samples X (m, n) as the network takes them, each of that shape."""
         return X
+
+    def _shaped(self, X, shape):
+        """The same of samples that may be a `Stream`."""
+        return X.map(lambda x: self._inputs(x, shape)) if isinstance(X, Stream) else self._inputs(X, shape)
 
     def _hidden(self):
         """The argument ``hidden`` as a list."""
@@ -227,7 +241,7 @@ class _Net(Estimator):
         losses = list(self.loss_curve_) if goes_on else []
         scores = list(getattr(self, "validation_scores_", None) or ()) if goes_on else []
         rule, shape = self._stopping(), self._input_shape(X.shape[1])
-        x, known = self._inputs(X, shape), known | {"_shape": shape, "_made_by": self._structure()}
+        x, known = self._shaped(X, shape), known | {"_shape": shape, "_made_by": self._structure()}
         validated = rule is not None and rule.monitor.startswith("val_")
 
         def now(epochs):
@@ -267,7 +281,7 @@ class _Net(Estimator):
             net = self._new_network(X.shape[1], outputs, X.dtype, initial)
             known = known | {"_shape": shape, "_made_by": self._structure()}
         state, curve = getattr(self, "_optimizer_state", None), getattr(self, "_rate_curve", [])
-        curve, state = training.train_further(net, self._inputs(X, shape), y, w, state, curve, rng=shuffles, **self._rule())
+        curve, state = training.train_further(net, self._shaped(X, shape), y, w, state, curve, rng=shuffles, **self._rule())
         found = known | {"net_": net, "_optimizer_state": state, "_rate_curve": curve, "_shuffles": shuffles}
         vars(self).update(found | self._curve([*getattr(self, "loss_curve_", ()), curve[-1]]))
         return self
@@ -310,7 +324,7 @@ class _Net(Estimator):
 
     def _to_predict(self, X):
         check_is_fitted(self)
-        return self._inputs(self._samples(X, self.net_.theta.dtype), self._shape)
+        return self._shaped(self._samples(X, self.net_.theta.dtype), self._shape)
 
 
 def _draw_uniform(layer, rng):
@@ -535,7 +549,7 @@ class NetRegressor(RegressorMixin, _Net):
 
     def _checked(self, X, y, reset):
         """(X, y, targets (m, k))."""
-        X, y = validate_data(self, X, y, dtype=self._dtypes(), order="C", multi_output=True, y_numeric=True, reset=reset)
+        X, y = validated(self, X, y, dtype=self._dtypes(), multi_output=True, y_numeric=True, reset=reset)
         with np.errstate(over="ignore"):  # infinity is then refused
             targets = y.reshape(len(y), -1).astype(X.dtype)
         if not reset and targets.shape[1:] != self.net_.output_shape(self._input_shape(X.shape[1])):

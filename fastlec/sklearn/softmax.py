@@ -7,6 +7,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _check, io
+from .._stream import parts
 from ..functional import log_softmax, matmul, softmax
 from ..layers import Dense
 from ..linear import LogisticObjective, SoftmaxObjective
@@ -206,7 +207,10 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
     def decision_function(self, X):
         """The logits W x + b (m, l); of two classes that of the second one (m,)."""
         check_is_fitted(self)
-        scores = matmul(self._samples(X, self.coef_.dtype), self.coef_.T)
+        X = self._samples(X, self.coef_.dtype)
+        scores = np.empty((len(X), len(self.coef_)), self.coef_.dtype)
+        for rows, x in parts(X, len(X)):
+            matmul(x, self.coef_.T, out=scores[rows])
         scores += self.intercept_
         return scores[:, 0] if len(self.coef_) == 1 else scores
 

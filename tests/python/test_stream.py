@@ -168,6 +168,25 @@ def test_predictions(samples):
         assert np.allclose(net.predict_proba(other), net.predict_proba(X), atol=1e-6)
 
 
+def test_estimators(samples, tmp_path):
+    sklearn = pytest.importorskip("fastlec.sklearn")
+    X, y, w = samples
+    X = X + 3 * np.eye(K, N, dtype=np.float32)[y]
+    names = np.array(["a", "b", "c"])[y]
+    for made in (lambda: sklearn.SoftmaxClassifier(), lambda: sklearn.KMeans(K, random_state=0)):
+        found, expected = (made().fit(a, names, sample_weight=w) for a in (Stream(X, block_bytes=3000), X))
+        assert np.array_equal(found.predict(Stream(X)), found.predict(X))
+        assert np.mean(found.predict(X) == expected.predict(X)) > 0.99
+        assert np.isclose(found.score(Stream(X, block_bytes=999), names), expected.score(X, names), rtol=0.01)
+        assert found.n_features_in_ == N
+    model = sklearn.SoftmaxClassifier().fit(Batches(X, names), None)
+    assert np.allclose(model.predict_proba(Batches(X)), model.predict_proba(X), atol=1e-6)
+    with pytest.raises(ValueError, match="X has 2 features"):
+        model.predict(Stream(X[:, :2]))
+    with pytest.raises(ValueError, match="the stream X has no targets"):
+        sklearn.SoftmaxClassifier().fit(Stream(X), None)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_kmeans(weighted, samples):
     centers = np.array([[0] * N, [20] * N, [-20] * N])
