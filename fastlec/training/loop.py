@@ -126,7 +126,7 @@ def fit(
     rows = np.arange(len(samples))
     if isinstance(held_out, float):
         rows, aside = split_rows(samples, held_out)
-        held_out = samples[aside].averaged(slice(None), "validation sets aside")
+        held_out = samples.averaged(aside, "validation sets aside")[aside]
         samples = samples.averaged(rows, "are trained on")
     _check_batches(run.form, len(rows), run.batch_size, samples.X.shape[1:])
 

@@ -11,7 +11,7 @@ import numpy as np
 from . import losses
 from .history import MEASURED, EarlyStopping, History
 from .optim import for_epochs
-from .samples import Samples
+from .samples import Samples, StreamedSamples
 from .step import TrainingStep
 
 CHUNK = 1024  # validation samples that are evaluated at once: what the layers keep of them is bounded
@@ -61,7 +61,7 @@ class Run:
         try:
             rate = self.rate(history, self.steps)
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
-                train_loss, train_accuracy = self._train(samples, self.rng.permutation(rows), rate)
+                train_loss, train_accuracy = self._train(samples, samples.shuffled(rows, self.rng), rate)
                 val_loss, val_accuracy = (None, None) if held_out is None else evaluate(self.net, self.loss, held_out)
             steps = self.steps + math.ceil(len(rows) / self.batch_size)
             spoilt = not_finite({**self.values(), **self.step.state, "the validation loss": val_loss or 0.0})
@@ -90,14 +90,9 @@ class Run:
         With weights, of mean 1 over all rows, a batch's loss is the mean of w_i l_i: its expectation over random batches, and the
         mean over an epoch, is the weighted mean over all rows. sum w_i l_i / sum w_i of the batch alone would not be unbiased.
         """
-        X, y = (np.empty((self.batch_size, *a.shape[1:]), a.dtype) for a in (samples.X, samples.y))
         classes, total, right = samples.classes, 0.0, 0
         ends = batch_ends(self.form, len(order), self.batch_size, samples.X.shape[1:])
-        for count, (start, end) in enumerate(zip([0, *ends], ends, strict=False), self.steps + 1):
-            rows = order[start:end]
-            x, targets = X[: len(rows)], y[: len(rows)]
-            samples.X.take(rows, 0, x, "clip")  # "raise" would gather into a copy first
-            samples.y.take(rows, 0, targets, "clip")
+        for count, (rows, x, targets) in enumerate(samples.batches(order, ends), self.steps + 1):
             weight = None if samples.weight is None else samples.weight[rows]
             loss = self.step.on_weighted(x, targets, weight)
             if not math.isfinite(loss):
@@ -138,8 +133,9 @@ def evaluate(net, loss, samples: Samples) -> tuple[float, float | None]:
     """The mean loss, and the share of classes that are right, or None where there are no classes."""
     total, right = 0.0, 0
     chunk = len(samples) if net.couples_samples else CHUNK
-    for start in range(0, len(samples), chunk):
-        part = samples[start : start + chunk]
+    if net.couples_samples and isinstance(samples, StreamedSamples):
+        raise ValueError("samples depend on each other in net, and those to validate are a Stream; expected them in memory")
+    for part in samples.parts(chunk):
         output = net(part.X)
         total += losses.value(loss, output, part.y, part.weight) * len(part)
         if part.classes is not None:

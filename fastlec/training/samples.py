@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from numbers import Integral, Real
 
 import numpy as np
 
 from .. import _check
+from .._stream import Stream, streamed
 from .losses import check_weighted, classes_of, counted, n_classes
 
 
@@ -28,6 +31,31 @@ class Samples:
 
     def __getitem__(self, rows) -> Samples:
         return Samples(self.X[rows], self.y[rows], *(None if a is None else a[rows] for a in (self.classes, self.weight)))
+
+    def shuffled(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """These rows in the order of an epoch."""
+        return rng.permutation(rows)
+
+    def batches(
+        self, order: np.ndarray, ends: list[int], first: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """(rows, X, y) of each batch, from number `first` on, in arrays that the next one takes."""
+        X, y = self._buffers(ends)
+        for start, end in list(pairwise([0, *ends]))[first:]:
+            rows = order[start:end]
+            x, targets = X[: len(rows)], y[: len(rows)]
+            self.X.take(rows, 0, x, "clip")  # "raise" would gather into a copy first
+            self.y.take(rows, 0, targets, "clip")
+            yield rows, x, targets
+
+    def _buffers(self, ends: list[int]) -> Iterator[np.ndarray]:
+        most = max(end - start for start, end in pairwise([0, *ends]))
+        return (np.empty((most, *a.shape[1:]), a.dtype) for a in (self.X, self.y))
+
+    def parts(self, size: int) -> Iterator[Samples]:
+        """So many samples at a time, in order."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
 
     def fingerprint(self) -> str:
         """What tells these samples from others in a checkpoint."""
@@ -53,23 +81,91 @@ class Samples:
         return replace(self, weight=self.weight / mean)
 
 
+@dataclass(frozen=True, eq=False)
+class StreamedSamples(Samples):
+    """The same where X is a `Stream`. rows : those that count, in order, or None for all."""
+
+    X: Stream
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.X) if self.rows is None else len(self.rows)
+
+    def __getitem__(self, rows) -> Samples:
+        return replace(self, rows=np.arange(len(self.X))[rows])
+
+    def fingerprint(self) -> str:
+        """As of samples in memory, but that of X only the ends are looked at."""
+        ends = self.X[[0, -1]]
+        weight = "" if self.weight is None else f", weights {zlib.crc32(self.weight):08x}"
+        return f"stream X {self.X.shape}, y {self.y.shape}, checksum {zlib.crc32(self.y, zlib.crc32(ends)):08x}{weight}"
+
+    def shuffled(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Blocks in a random order, unless they are batches of an iterable, and the rows of each in a random order."""
+        by_block = np.split(rows, np.searchsorted(rows, self.X.starts[1:]))
+        order = range(len(by_block)) if self.X.in_order else rng.permutation(len(by_block))
+        return np.concatenate([rng.permutation(by_block[i]) for i in order])
+
+    def batches(self, order, ends, first=0):
+        """As of samples in memory; FloatingPointError where they are not finite."""
+        bounds = list(pairwise([0, *ends]))[first:]
+        X, y = self._buffers(ends)
+        begin = bounds[0][0]
+        of_block = np.searchsorted(self.X.starts, order[begin:], "right") - 1
+        cuts = [0, *(np.flatnonzero(np.diff(of_block)) + 1), len(of_block)]
+        with closing(self.X.blocks(of_block[cuts[:-1]])) as blocks:
+            last = begin  # where the rows of the block at hand end in the order
+            for start, end in bounds:
+                rows, at = order[start:end], start
+                while at < end:
+                    if at == last:
+                        block = next(blocks)
+                        _check.finite(block.X, "X", first=block.start, error=FloatingPointError)
+                        last = begin + cuts[cuts.index(at - begin) + 1]
+                    stop = min(end, last)
+                    block.X.take(order[at:stop] - block.start, 0, X[at - start : stop - start], "clip")
+                    at = stop
+                self.y.take(rows, 0, y[: len(rows)], "clip")
+                yield rows, X[: len(rows)], y[: len(rows)]
+
+    def parts(self, size):
+        """As of samples in memory; FloatingPointError where they are not finite."""
+        rows = np.arange(len(self.X)) if self.rows is None else self.rows
+        order_of_blocks = np.unique(np.searchsorted(self.X.starts, rows, "right") - 1)
+        with closing(self.X.blocks(order_of_blocks)) as blocks:
+            for block in blocks:
+                _check.finite(block.X, "X", first=block.start, error=FloatingPointError)
+                low, high = np.searchsorted(rows, [block.start, block.start + len(block.X)])
+                for i in range(low, high, size):
+                    here = rows[i : min(i + size, high)]
+                    own = (None if a is None else a[here] for a in (self.classes, self.weight))
+                    yield Samples(block.X[here - block.start], self.y[here], *own)
+
+
 def samples_of(net, loss, X, y, sample_weight=None) -> Samples:
     """X and y checked and converted, once; y copied. Samples that do not count for the loss are left out. FloatingPointError where
     they are not finite."""
-    X = _check.as_array(X, "X")
+    X, y = streamed(X, y)
+    reads = isinstance(X, Stream)
+    X = X if reads else _check.as_array(X, "X")
     _check.float_dtype(X.dtype, "X")
     if X.ndim < 2 or 0 in X.shape:
         raise ValueError(f"X has shape {X.shape}; expected (samples, features), or more axes, none of them 0")
     shape, dtype = (len(X), *_check.of_X(net.output_shape, X.shape[1:])), net.theta.dtype
     with np.errstate(over="ignore"):  # infinity is then found
-        X = _check.plain(X, dtype, "X")
+        X = X.astype(dtype) if reads else _check.plain(X, dtype, "X")
     y = np.array(loss.targets(y, shape, dtype), order="C")
-    _check.finite(X, "X", error=FloatingPointError)
+    if not reads:
+        _check.finite(X, "X", error=FloatingPointError)
     _check.finite(y, "y", error=FloatingPointError)
     if sample_weight is not None:
         check_weighted(loss)
         sample_weight = _check.mean_weights(sample_weight, len(X))
     mask = counted(loss, y)
+    if reads:
+        if mask is not None:
+            raise ValueError("X is a Stream, and the loss leaves samples out; expected targets that all count")
+        return StreamedSamples(X, y, classes_of(loss, y, shape), sample_weight)
     if mask is not None:
         X, y, shape = X[mask], y[mask], (np.count_nonzero(mask), *shape[1:])
         sample_weight = None if sample_weight is None else _check.mean_weights(sample_weight[mask], len(X))

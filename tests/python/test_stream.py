@@ -168,17 +168,115 @@ def test_predictions(samples):
         assert np.allclose(net.predict_proba(other), net.predict_proba(X), atol=1e-6)
 
 
+class Seen(fastlec.MeanSquaredError):
+    """A loss that notes which targets the steps have."""
+
+    def __init__(self):
+        self.seen = []
+
+    def value_and_gradient(self, output, y, sample_weight=None):
+        self.seen.extend(y.ravel().tolist())
+        return super().value_and_gradient(output, y, sample_weight)
+
+
+def regression():
+    return fastlec.Network([fastlec.Dense(N, 4, dtype="float32"), fastlec.Dense(4, 1, "identity", dtype="float32")], rng=0)
+
+
+@pytest.mark.parametrize("in_order", [False, True])
+def test_an_epoch_sees_each_sample_once_shuffled_by_blocks_and_within_them(in_order, samples):
+    X, targets, loss = samples[0], np.arange(M), Seen()
+    stream = Stream(Batches(X)) if in_order else Stream(X, block_bytes=4200)  # 150 samples
+    fastlec.fit(regression(), stream, targets, loss=loss, batch_size=64, epochs=2, optimizer=fastlec.SGD(1e-9))
+    first, second = (np.array(loss.seen[i * M : i * M + M], int) for i in range(2))
+    assert len(loss.seen) == 2 * M
+    assert np.array_equal(np.sort(first), targets)
+    assert not np.array_equal(first, second)
+    of_block = first // 150
+    blocks = of_block[np.flatnonzero(np.diff(of_block, prepend=-1))]
+    assert len(blocks) == 7  # each once
+    assert np.array_equal(blocks, np.arange(7)) == in_order
+    assert not np.array_equal(first[:150], np.sort(first[:150]))
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"validation": 0.2}, {"sample_weight": True, "class_weight": "balanced", "validation": 0.3}]
+)
+def test_training_gives_the_same_for_any_number_of_readers_and_learns(given, samples):
+    X, y, w = samples
+    X = X + 3 * np.eye(K, N, dtype=np.float32)[y]
+    given = given | ({"sample_weight": w} if "sample_weight" in given else {})
+
+    def trained(X):
+        net = fastlec.Network([fastlec.Dense(N, 8, dtype="float32"), fastlec.Dense(8, K, "identity", dtype="float32")], rng=0)
+        return net, fastlec.fit(net, X, y, epochs=5, optimizer=fastlec.SGD(0.1, momentum=0.9), **given)
+
+    (net, history), (other, again), (_, expected) = map(
+        trained, (Stream(X, block_bytes=3000), Stream(X, block_bytes=3000, readers=4), X)
+    )
+    assert np.array_equal(net.theta, other.theta)
+    assert history.train_loss == again.train_loss
+    assert np.isclose(history.train_loss[-1], expected.train_loss[-1], rtol=0.1)
+    if "validation" in given:
+        assert history.val_loss == again.val_loss
+        assert np.isclose(history.val_loss[-1], expected.val_loss[-1], rtol=0.15)
+        assert history.val_accuracy[-1] > 0.9
+
+
+def test_validation_samples_may_be_a_stream(samples):
+    X, y, w = samples
+    for given in ((), (w,)):
+        histories = [
+            fastlec.fit(objectives(X, y, None)[2].net, X, y, epochs=2, validation=(held_out, y, *given))
+            for held_out in (X, Stream(X, block_bytes=3000))
+        ]
+        assert np.allclose(histories[0].val_loss, histories[1].val_loss, rtol=1e-6)
+        assert histories[0].val_accuracy == histories[1].val_accuracy
+
+
+def test_training_on_what_is_not_finite_leaves_the_network(samples):
+    X, y, _ = samples
+    X = X.copy()
+    X[777, 3] = np.nan
+    net = objectives(X[:9], y[:9], None)[2].net
+    before = net.theta.copy()
+    with pytest.raises(FloatingPointError, match=r"^X\[777, 3\] is nan"):
+        fastlec.fit(net, Stream(X, block_bytes=3000), y, epochs=1)
+    assert np.array_equal(net.theta, before)
+
+
+def test_training_goes_on_from_a_checkpoint(samples, tmp_path):
+    X, y, _ = samples
+    whole, parts = objectives(X, y, None)[2].net, objectives(X, y, None)[2].net
+    fastlec.fit(whole, Stream(X, block_bytes=3000), y, epochs=4)
+    for epochs in (2, 4):
+        fastlec.fit(parts, Stream(X, block_bytes=3000, readers=2), y, epochs=epochs, checkpoint=tmp_path / "c.npz")
+    assert np.array_equal(whole.theta, parts.theta)
+    with pytest.raises(fastlec.io.ModelError, match="its samples is"):
+        fastlec.fit(parts, Stream(X + 1, block_bytes=3000), y, epochs=5, checkpoint=tmp_path / "c.npz")
+
+
 def test_estimators(samples, tmp_path):
     sklearn = pytest.importorskip("fastlec.sklearn")
     X, y, w = samples
     X = X + 3 * np.eye(K, N, dtype=np.float32)[y]
     names = np.array(["a", "b", "c"])[y]
-    for made in (lambda: sklearn.SoftmaxClassifier(), lambda: sklearn.KMeans(K, random_state=0)):
+    net = sklearn.NetClassifier((8,), epochs=10, random_state=0, learning_rate=0.01)
+    for made in (lambda: sklearn.SoftmaxClassifier(), lambda: sklearn.SoftmaxClassifier(solver="sgd"), lambda: net):
         found, expected = (made().fit(a, names, sample_weight=w) for a in (Stream(X, block_bytes=3000), X))
         assert np.array_equal(found.predict(Stream(X)), found.predict(X))
         assert np.mean(found.predict(X) == expected.predict(X)) > 0.99
         assert np.isclose(found.score(Stream(X, block_bytes=999), names), expected.score(X, names), rtol=0.01)
         assert found.n_features_in_ == N
+    found, expected = (sklearn.KMeans(K, random_state=0).fit(a) for a in (Stream(X, block_bytes=3000), X))
+    assert np.isclose(found.inertia_, expected.inertia_, rtol=1e-3)
+    assert np.allclose(found.transform(Stream(X, block_bytes=3000)), found.transform(X), atol=1e-5)
+    assert np.isclose(found.score(Stream(X, block_bytes=3000)), found.score(X), rtol=1e-5)
+    model = sklearn.NetRegressor((8,), epochs=3, random_state=0).fit(Stream(X), X @ np.ones(N))
+    assert np.allclose(model.predict(Stream(X, block_bytes=3000)), model.predict(X), atol=1e-5)
+    images, numbers = np.random.default_rng(0).random((40, 64)), np.arange(40) % 2
+    model = sklearn.ConvNetClassifier((4,), epochs=1, random_state=0).fit(Stream(images, block_bytes=3000), numbers)
+    assert np.allclose(model.predict_proba(Stream(images, block_bytes=3000)), model.predict_proba(images), atol=1e-6)
     model = sklearn.SoftmaxClassifier().fit(Batches(X, names), None)
     assert np.allclose(model.predict_proba(Batches(X)), model.predict_proba(X), atol=1e-6)
     with pytest.raises(ValueError, match="X has 2 features"):
