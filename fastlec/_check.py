@@ -50,7 +50,7 @@ def _of_objects(x, a, name):
             raise TypeError(f"{name} is a {type(x).__name__} that NumPy cannot read: {error}") from None
     dtypes = getattr(x, "dtypes", ()) if a.ndim == 2 else [getattr(x, "dtype", None)]
     dtypes = [getattr(dtype, "numpy_dtype", dtype) for dtype in dtypes]
-    numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in dtypes)
+    numbers = all(isinstance(dtype, np.dtype) and is_real(dtype) for dtype in dtypes)
     if not (dtypes and numbers and hasattr(x, "to_numpy")):
         return a
     return x.to_numpy(np.result_type(*(float_dtype(dtype, name) for dtype in dtypes)), na_value=np.nan)
@@ -76,17 +76,37 @@ def shown(value):
     return text if len(text) <= LONG else f"{text[:LONG]}..."
 
 
+def broadcast(**arrays):
+    """Two arrays, by the names of the arguments, with the shape that NumPy broadcasts them to."""
+    try:
+        return np.broadcast_arrays(*arrays.values())
+    except ValueError:
+        (one, a), (other, b) = arrays.items()
+        raise ValueError(f"{other} has shape {b.shape}; expected one that broadcasts with {one} of shape {a.shape}") from None
+
+
+def is_real(dtype):
+    """Whether arrays of this dtype hold real numbers."""
+    return dtype.kind in "fiub" or is_half(dtype)
+
+
+def is_half(dtype):
+    """Whether it is a float of 16 bits: NumPy's, or the bfloat16 that ml_dtypes adds to NumPy."""
+    return dtype == np.float16 or dtype.name == "bfloat16"
+
+
 def float_dtype(dtype, name):
-    """float32 for float32 and float16, float64 for float64, integers and bool, of any byte order; TypeError for all others."""
+    """float32 for float32, float16 and bfloat16, float64 for float64, integers and bool, of any byte order; TypeError for all
+    others."""
     native = dtype if dtype.isnative else dtype.newbyteorder("=")
     for own in FLOATS:
         if native == own:
             return own
-    if native == np.float16:
-        return FLOATS[0]
     if dtype.kind in "iub":
         return FLOATS[1]
-    raise TypeError(f"{name} has dtype {dtype}; expected float32, float64, float16, an integer type or bool")
+    if is_half(native):
+        return FLOATS[0]
+    raise TypeError(f"{name} has dtype {dtype}; expected float32, float64, float16, bfloat16, an integer type or bool")
 
 
 def layer_dtype(dtype):
@@ -145,6 +165,16 @@ def plain(a, dtype=None, name="x"):
         return a  # the common case, quickly
     a = np.require(a, dtype or float_dtype(a.dtype, name), ["C", "A"])
     return a.view(np.ndarray) if type(a) is not np.ndarray else a
+
+
+def one(out):
+    """The argument `out` of a function with one result: the array, or the only item of a tuple, as NumPy's functions take it."""
+    return out[0] if type(out) is tuple and len(out) == 1 else out
+
+
+def scalar(a):
+    """A new array, or the element of one that is 0-d, as NumPy's functions return it."""
+    return a if a.ndim else a[()]
 
 
 def output(out, expected, dtype, name="out"):
@@ -217,17 +247,15 @@ def axis_tuple(axis, ndim):
 def along_axis(compute, x, axis, out, *, reduces):
     """compute(plain x, axis) along any axis or tuple of axes of any array; None means all. The slow path, taken when the kernel
     declines its arguments: through copies, so overlap of x and out does not matter."""
-    x = as_array(x, "x")
+    x, out = as_array(x, "x"), one(out)
     dtype = float_dtype(x.dtype, "x")
     axes = axis_tuple(axis, x.ndim)
     kept = tuple(i for i in range(x.ndim) if i not in axes)
     shape = tuple(x.shape[i] for i in kept) if reduces else x.shape
     if out is not None:
         output(out, shape, dtype)
-    if 0 in [x.shape[i] for i in axes] and reduces and 0 not in shape:
-        raise ValueError(f"x has shape {x.shape}; expected at least one element along axis {axis}")
     if 0 in x.shape:
-        return fill(out, np.empty(shape, dtype))
+        return fill(out, scalar(np.full(shape, -np.inf, dtype)))  # log 0, the sum over nothing
     if len(axes) == 1 and x.T.flags.c_contiguous:
         result = compute(plain(x.T, dtype), x.ndim - 1 - axes[0], None).T
     elif len(axes) == 1:
@@ -237,13 +265,14 @@ def along_axis(compute, x, axis, out, *, reduces):
         flat = moved.reshape(math.prod(x.shape[i] for i in kept), -1)
         result = compute(plain(flat, dtype), 1, None)
         result = result.reshape(shape) if reduces else result.reshape(moved.shape).transpose(np.argsort(kept + axes))
-    return fill(out, result)
+    return fill(out, scalar(result))
 
 
 def elementwise(compute, x, *outs):
     """compute(plain x) of any array; one result for each of outs. In x's own memory order where that is C's or Fortran's."""
     x = as_array(x, "x")
     dtype = float_dtype(x.dtype, "x")
+    outs = (one(*outs),) if len(outs) == 1 else outs
     for i, out in enumerate(outs):
         if out is not None:
             output(out, x.shape, dtype, "out" if len(outs) == 1 else f"out[{i}]")
@@ -256,7 +285,7 @@ def elementwise(compute, x, *outs):
 
 def product(compute, a, b, out):
     """compute(plain a, plain b, None): the slow path, taken when the kernel declines its arguments."""
-    a, b = as_array(a, "a"), as_array(b, "b")
+    a, b, out = as_array(a, "a"), as_array(b, "b"), one(out)
     dtype = common_dtype(a=a, b=b)
     for x, name in ((a, "a"), (b, "b")):
         if x.ndim != 2:

@@ -22,7 +22,7 @@ class Operator(LinearOperator):
 
     def _real(self, v):
         v = np.asarray(v)
-        if v.dtype.kind not in "fiub":
+        if not _check.is_real(v.dtype):
             raise TypeError(f"{self.name}: the vector has dtype {v.dtype}; expected real numbers")
         return v
 

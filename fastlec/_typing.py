@@ -4,14 +4,74 @@ Results have the dtype of the computation: `FloatArray` where that depends on wh
 overload with `F` where an argument's dtype decides.
 """
 
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["ArrayLike", "F", "FloatArray", "IntArray", "NDArray", "Seed"]
+__all__ = ["ArrayLike", "Axis", "F", "FloatArray", "IntArray", "NDArray", "Out", "Seed", "Single"]
 
 F = TypeVar("F", np.float32, np.float64)
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.intp]
 Seed: TypeAlias = int | np.random.Generator
+Axis: TypeAlias = int | tuple[int, ...] | None
+Single: TypeAlias = NDArray[np.float32] | NDArray[np.float16]  # computed in float32
+Out: TypeAlias = NDArray[F] | tuple[NDArray[F]] | None
+
+
+class Elementwise(Protocol):
+    """A function of each element, like `fastlec.tanh`."""
+
+    @overload
+    def __call__(self, x: Single, *, out: Out[np.float32] = None) -> NDArray[np.float32]: ...
+    @overload
+    def __call__(self, x: np.float32 | np.float16, *, out: None = None) -> np.float32: ...
+    @overload
+    def __call__(self, x: float, *, out: None = None) -> np.float64: ...
+    @overload
+    def __call__(self, x: ArrayLike, *, out: Out[np.float64] = None) -> NDArray[np.float64]: ...
+
+
+class WithAlpha(Protocol):
+    """One with the parameter of `fastlec.elu`."""
+
+    @overload
+    def __call__(self, x: Single, *, alpha: float = 1.0, out: Out[np.float32] = None) -> NDArray[np.float32]: ...
+    @overload
+    def __call__(self, x: np.float32 | np.float16, *, alpha: float = 1.0, out: None = None) -> np.float32: ...
+    @overload
+    def __call__(self, x: float, *, alpha: float = 1.0, out: None = None) -> np.float64: ...
+    @overload
+    def __call__(self, x: ArrayLike, *, alpha: float = 1.0, out: Out[np.float64] = None) -> NDArray[np.float64]: ...
+
+
+Approximate: TypeAlias = Literal["none", "tanh"]
+
+
+class WithApproximate(Protocol):
+    """One with the parameter of `fastlec.gelu`."""
+
+    @overload
+    def __call__(self, x: Single, *, approximate: Approximate = "none", out: Out[np.float32] = None) -> NDArray[np.float32]: ...
+    @overload
+    def __call__(self, x: np.float32 | np.float16, *, approximate: Approximate = "none", out: None = None) -> np.float32: ...
+    @overload
+    def __call__(self, x: float, *, approximate: Approximate = "none", out: None = None) -> np.float64: ...
+    @overload
+    def __call__(
+        self, x: ArrayLike, *, approximate: Approximate = "none", out: Out[np.float64] = None
+    ) -> NDArray[np.float64]: ...
+
+
+class WithNegativeSlope(Protocol):
+    """One with the parameter of `fastlec.leaky_relu`."""
+
+    @overload
+    def __call__(self, x: Single, *, negative_slope: float = 0.01, out: Out[np.float32] = None) -> NDArray[np.float32]: ...
+    @overload
+    def __call__(self, x: np.float32 | np.float16, *, negative_slope: float = 0.01, out: None = None) -> np.float32: ...
+    @overload
+    def __call__(self, x: float, *, negative_slope: float = 0.01, out: None = None) -> np.float64: ...
+    @overload
+    def __call__(self, x: ArrayLike, *, negative_slope: float = 0.01, out: Out[np.float64] = None) -> NDArray[np.float64]: ...

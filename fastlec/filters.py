@@ -5,7 +5,10 @@ Sobel's, https://en.wikipedia.org/wiki/Sobel_operator: float64 arrays to use wit
 those pages do. `KERNELS` maps every name to its function.
 """
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 import numpy as np
 
@@ -14,41 +17,139 @@ from ._kernels import stencil
 from ._kernels.plan import Plan, is_plain
 from .convolution import conv2d_jac_tmv
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from ._typing import Out, Single
+
+__all__ = [
+    "KERNELS",
+    "box",
+    "correlate2d",
+    "edge",
+    "emboss",
+    "filter2d",
+    "filter2d_jac_tmv",
+    "gaussian",
+    "gradient_magnitude",
+    "identity",
+    "ridge",
+    "sharpen",
+    "sobel_x",
+    "sobel_y",
+    "unsharp",
+]
+
+Mode: TypeAlias = Literal["constant", "reflect", "nearest", "wrap", "mirror"]
+
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes
+Integer = TypeVar("Integer", np.uint8, np.int8, np.uint16, np.int16, np.uint32, np.int32)
 _PAD = {"reflect": "symmetric", "nearest": "edge", "wrap": "wrap", "mirror": "reflect"}  # the same in numpy.pad
 MOST_AMOUNT = 2.0**1020  # of sharpening: the kernel is finite
 _OUT_DTYPES = tuple(np.dtype(f"{sign}int{bits}") for sign in ("u", "") for bits in (8, 16, 32))
 
 
-def filter2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
-    """The convolution of an image with a kernel (lecture 5.1), of the image's size: scipy.ndimage.convolve with its origin.
+@overload
+def filter2d(
+    image: Single,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: Out[np.float32] = None,
+) -> NDArray[np.float32]: ...
+@overload
+def filter2d(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: Out[np.float64] = None,
+) -> NDArray[np.float64]: ...
+@overload
+def filter2d(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: NDArray[Integer] | tuple[NDArray[Integer]],
+) -> NDArray[Integer]: ...
+def filter2d(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: Any = None,
+) -> NDArray[Any]:
+    """Filter an image by the convolution with a kernel, as `scipy.ndimage.convolve` (lecture 5.1).
 
-    y[a, b] = sum_ij kernel[i, j] image[a + R//2 + origin[0] - i, b + S//2 + origin[1] - j], for each channel by itself.
-    The layers and `conv2d` do not turn the kernel, nor do scipy.ndimage.correlate and OpenCV's filter2D, as which there is
-    `correlate2d`: filter2d(image, kernel[::-1, ::-1], origin=(R % 2 - 1, S % 2 - 1)), origin 0 along odd sides, -1 along even ones.
+    Parameters
+    ----------
+    image : array_like, shape (h, w) or (h, w, c)
+        A gray image, or one of c channels, each of which is filtered by itself.
+    kernel : array_like, shape (R, S)
+        The kernel, of any size but 0: even or odd, also larger than the image.
+    mode : {"reflect", "mirror", "nearest", "wrap", "constant"}, optional
+        What lies beyond the image, as in `scipy.ndimage`: "reflect" is d c b a | a b c d | d c b a, "mirror" d c b | a b c d | c b
+        a, "nearest" a a a a | a b c d | d d d d, "wrap" a b c d | a b c d | a b c d, and "constant" `cval` everywhere.
+    cval : float, optional
+        The value beyond the image in the mode "constant".
+    origin : int or tuple of int, optional
+        How far the kernel is moved, (down, across) or both: from -(R // 2) to (R - 1) // 2, likewise for S. Above 0 the result
+        moves up and to the left.
+    out : ndarray or tuple of one ndarray, optional
+        Where to write the result: of image's shape, perhaps `image` itself. Of the result's dtype, or of 8, 16 or 32 bit integers;
+        then the result is rounded, half to even, and clipped to what they hold.
 
-    image : (H, W) gray or (H, W, C) colour. kernel : (R, S), neither 0, of any size, even or odd, also larger than the image.
-    origin : int or (down, across): how far the kernel is moved, from -(R//2) to (R-1)//2, and likewise for S; above 0 the result
-    moves up and to the left.
-    mode : what lies beyond the image, as in scipy.ndimage: "reflect" (d c b a | a b c d | d c b a), "mirror" (d c b | a b c d |
-    c b a), "nearest" (a a a a | a b c d | d d d d), "wrap" (a b c d | a b c d | a b c d), "constant" (cval everywhere).
-    out : None for a new array, or an array of image's shape; it may be image itself. Of the result's dtype, or of 8, 16 or 32 bit
-    integers: then the result is rounded to the nearest (half to even) and clipped to what they hold.
+    Returns
+    -------
+    ndarray
+        The filtered image, of image's shape: float32 for float32, float16 and bfloat16, else float64. `scipy.ndimage` cuts the
+        result of bytes off to bytes; here ``out=np.empty_like(image)`` gives bytes, rounded.
 
-    Returns the filtered image, of image's shape. The image alone decides the dtype: float32 for float32 and float16, float64 for
-    float64, integers and bool, unlike scipy.ndimage, which cuts the result of bytes off to bytes; out=np.empty_like(image) gives
-    bytes, rounded. Each element is within about R S eps sum_ij |kernel[i, j] image[...]| of the exact sum, also where a kernel of
-    rank one, u v', is applied as u and v one after the other. NaN and infinity reach only where kernel is not 0.
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers, or an argument is of another type.
+    ValueError
+        If a shape or `mode` is none that there is, `origin` lies beyond the kernel, or NaN would go into integers.
 
-    ValueError for shapes, an unknown mode, an origin beyond the kernel, and NaN on its way into integers; TypeError for dtypes.
+    See Also
+    --------
+    filters.correlate2d, conv2d
 
+    Notes
+    -----
+    The kernel is turned by 180 degrees::
+
+        y[a, b] = sum_ij kernel[i, j] image[a + R//2 + origin[0] - i, b + S//2 + origin[1] - j]
+
+    `conv2d`, the layers, scipy.ndimage.correlate and OpenCV's filter2D do not turn it; `filters.correlate2d` is like these.
+
+    Each element is within about R S eps times the sum of its terms' absolute values of the exact sum, also where a kernel of rank
+    one, u v', is applied as u and v one after the other. NaN and infinity reach only where the kernel is not 0.
+
+    Examples
+    --------
+    >>> import fastlec
     >>> image = [[0, 0, 1, 0, 0]]
     >>> fastlec.filter2d(image, [[1, 2]])
     array([[0., 1., 2., 0., 0.]])
     >>> fastlec.filter2d(image, [[1, 2]], origin=(0, -1))
     array([[0., 0., 1., 2., 0.]])
+    >>> fastlec.filter2d(image, fastlec.filters.gaussian(5)[2:3] * 8 / 3)
+    array([[0.0625, 0.25  , 0.375 , 0.25  , 0.0625]])
     """
-    image = _check.as_array(image, "image")
+    image, out = _check.as_array(image, "image"), _check.one(out)
     dtype = _check.float_dtype(image.dtype, "image")
     if image.ndim not in (2, 3):
         raise ValueError(f"image has shape {image.shape}; expected (height, width) or (height, width, channels)")
@@ -75,12 +176,92 @@ def filter2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
     return out
 
 
-def correlate2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
-    """The correlation of an image with a kernel, which is not turned, even or odd: scipy.ndimage.correlate, OpenCV's filter2D.
+@overload
+def correlate2d(
+    image: Single,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: Out[np.float32] = None,
+) -> NDArray[np.float32]: ...
+@overload
+def correlate2d(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: Out[np.float64] = None,
+) -> NDArray[np.float64]: ...
+@overload
+def correlate2d(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: NDArray[Integer] | tuple[NDArray[Integer]],
+) -> NDArray[Integer]: ...
+def correlate2d(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    origin: int | tuple[int, int] = 0,
+    out: Any = None,
+) -> NDArray[Any]:
+    """Filter an image by the correlation with a kernel, as `scipy.ndimage.correlate` and OpenCV's filter2D.
 
-    y[a, b] = sum_ij kernel[i, j] image[a + i - R//2 - origin[0], b + j - S//2 - origin[1]], for each channel by itself. Arguments,
-    result and errors are those of `filter2d`, whose modes "mirror" and "nearest" are OpenCV's BORDER_DEFAULT and BORDER_REPLICATE.
+    Parameters
+    ----------
+    image : array_like, shape (h, w) or (h, w, c)
+        A gray image, or one of c channels, each of which is filtered by itself.
+    kernel : array_like, shape (R, S)
+        The kernel, of any size but 0. It is not turned.
+    mode : {"reflect", "mirror", "nearest", "wrap", "constant"}, optional
+        What lies beyond the image, as in `filter2d`.
+    cval : float, optional
+        The value beyond the image in the mode "constant".
+    origin : int or tuple of int, optional
+        How far the kernel is moved, (down, across) or both: from -(R // 2) to (R - 1) // 2, likewise for S. Above 0 the result
+        moves up and to the left.
+    out : ndarray or tuple of one ndarray, optional
+        Where to write the result: of image's shape, perhaps `image` itself. Of the result's dtype, or of 8, 16 or 32 bit integers;
+        then the result is rounded, half to even, and clipped to what they hold.
 
+    Returns
+    -------
+    ndarray
+        The filtered image, of image's shape: float32 for float32, float16 and bfloat16, else float64. `scipy.ndimage` cuts the
+        result of bytes off to bytes; here ``out=np.empty_like(image)`` gives bytes, rounded.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers, or an argument is of another type.
+    ValueError
+        If a shape or `mode` is none that there is, `origin` lies beyond the kernel, or NaN would go into integers.
+
+    See Also
+    --------
+    fastlec.filter2d, fastlec.conv2d
+
+    Notes
+    -----
+    The modes "mirror" and "nearest" are OpenCV's BORDER_DEFAULT and BORDER_REPLICATE. The result is
+
+        y[a, b] = sum_ij kernel[i, j] image[a + i - R//2 - origin[0], b + j - S//2 - origin[1]],
+
+    that of ``filter2d(image, kernel[::-1, ::-1], origin=(R % 2 - 1, S % 2 - 1))`` for the origin 0.
+
+    Examples
+    --------
+    >>> import fastlec
     >>> fastlec.filters.correlate2d([[0, 0, 1, 0, 0]], [[1, 2]])
     array([[0., 0., 2., 1., 0.]])
     """
@@ -89,13 +270,77 @@ def correlate2d(image, kernel, *, mode="reflect", cval=0.0, origin=0, out=None):
     return filter2d(image, turned, mode=mode, cval=cval, origin=tuple(n % 2 - 1 - o for o, n in pair), out=out)
 
 
-def filter2d_jac_tmv(v, image, kernel, *, mode="reflect", cval=0.0, wrt=("image", "kernel")):
-    """JacTMV of filter2d: {"image": array of its shape, "kernel": (R, S)}, J' v for v of image's shape, by what wrt names.
+@overload
+def filter2d_jac_tmv(
+    v: Single,
+    image: Single,
+    kernel: Single,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    wrt: Literal["image", "kernel"] | Iterable[Literal["image", "kernel"]] = ("image", "kernel"),
+) -> dict[str, NDArray[np.float32]]: ...
+@overload
+def filter2d_jac_tmv(
+    v: ArrayLike,
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    wrt: Literal["image", "kernel"] | Iterable[Literal["image", "kernel"]] = ("image", "kernel"),
+) -> dict[str, NDArray[np.float64]]: ...
+def filter2d_jac_tmv(
+    v: ArrayLike,
+    image: ArrayLike,
+    kernel: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    wrt: Literal["image", "kernel"] | Iterable[Literal["image", "kernel"]] = ("image", "kernel"),
+) -> dict[str, Any]:
+    """JacTMV of `filter2d`: the transposed derivative times v, by the image and by the kernel.
 
-    image, kernel, mode, cval : as of `filter2d`, whose origin is 0; image and kernel are of the dtype that the result has. With an
-    image that is padded by its pixels as the mode says, J' is that of a convolution, and the sum over each pixel's places.
+    Parameters
+    ----------
+    v : array_like, shape (h, w) or (h, w, c)
+        What to multiply, of image's shape: such as the gradient of a loss by the filtered image.
+    image : array_like, shape (h, w) or (h, w, c)
+        The image at which to take the derivative.
+    kernel : array_like, shape (R, S)
+        The kernel at which to take the derivative. Its origin is 0.
+    mode : {"reflect", "mirror", "nearest", "wrap", "constant"}, optional
+        What lies beyond the image, as in `filter2d`.
+    cval : float, optional
+        The value beyond the image in the mode "constant".
+    wrt : str or iterable of str, optional
+        What to compute: "image", "kernel" or both.
 
+    Returns
+    -------
+    dict of ndarray
+        By the names in `wrt`, arrays of the shapes of image and kernel: float32 where all arrays are float32, float16 or bfloat16,
+        else float64.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers.
+    ValueError
+        If shapes do not fit, or `mode` or `wrt` is none that there is.
+
+    See Also
+    --------
+    fastlec.filter2d, fastlec.conv2d_jac_tmv
+
+    Notes
+    -----
+    The image is padded as `mode` says. J' is that of a convolution of the padded image, and then the sum over each pixel's places.
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> fastlec.filters.filter2d_jac_tmv(np.array([[0.0, 0, 1, 0]]), np.zeros((1, 4)), np.array([[1.0, 2]]))["image"]
     array([[0., 0., 2., 1.]])
     """
@@ -132,15 +377,78 @@ def filter2d_jac_tmv(v, image, kernel, *, mode="reflect", cval=0.0, wrt=("image"
     return result
 
 
-def gradient_magnitude(image, *, mode="reflect", cval=0.0, out=None):
-    """How steep the image is: the square root of the sum of squares of its filtering by `sobel_x` and by `sobel_y`.
+@overload
+def gradient_magnitude(
+    image: Single,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    out: Out[np.float32] = None,
+) -> NDArray[np.float32]: ...
+@overload
+def gradient_magnitude(
+    image: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    out: Out[np.float64] = None,
+) -> NDArray[np.float64]: ...
+@overload
+def gradient_magnitude(
+    image: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    out: NDArray[Integer] | tuple[NDArray[Integer]],
+) -> NDArray[Integer]: ...
+def gradient_magnitude(
+    image: ArrayLike,
+    *,
+    mode: Mode = "reflect",
+    cval: float = 0.0,
+    out: Any = None,
+) -> NDArray[Any]:
+    """Steepness of an image: the root of the sum of squares of its filtering by `sobel_x` and by `sobel_y`.
 
-    Arguments, result and errors as of `filter2d`: of image's shape, each channel by itself, never negative. With
-    cval 0 it is scipy.ndimage.generic_gradient_magnitude(image, scipy.ndimage.sobel).
+    Parameters
+    ----------
+    image : array_like, shape (h, w) or (h, w, c)
+        A gray image, or one of c channels, each of which is filtered by itself.
+    mode : {"reflect", "mirror", "nearest", "wrap", "constant"}, optional
+        What lies beyond the image, as in `filter2d`.
+    cval : float, optional
+        The value beyond the image in the mode "constant".
+    out : ndarray or tuple of one ndarray, optional
+        Where to write the result: of image's shape, perhaps `image` itself. Of the result's dtype, or of 8, 16 or 32 bit integers;
+        then the result is rounded, half to even, and clipped to what they hold.
 
+    Returns
+    -------
+    ndarray
+        Numbers >= 0, of image's shape: float32 for float32, float16 and bfloat16, else float64.
+
+    Raises
+    ------
+    TypeError
+        If `image` does not hold real numbers, or an argument is of another type.
+    ValueError
+        If a shape or `mode` is none that there is, or NaN would go into integers.
+
+    See Also
+    --------
+    sobel_x, sobel_y, fastlec.filter2d
+
+    Notes
+    -----
+    It is scipy.ndimage.generic_gradient_magnitude(image, scipy.ndimage.sobel) with cval 0.
+
+    Examples
+    --------
+    >>> import fastlec
     >>> fastlec.filters.gradient_magnitude([[0, 3, 6], [4, 7, 10], [8, 11, 14]])[1, 1]
-    40.0
+    np.float64(40.0)
     """
+    out = _check.one(out)
     across = filter2d(image, sobel_x(), mode=mode, cval=cval)
     _check_out(out, across.shape, across.dtype)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -269,41 +577,174 @@ def _correlate_nonzero(x, K, y, mode, cval):
         y += np.multiply(padded[:, i : i + h, j : j + w], K[i, j], out=term)
 
 
-def identity():
-    """(3, 3): the image as it is."""
+def identity() -> NDArray[np.float64]:
+    """Kernel that leaves an image as it is.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        1 in the middle, else 0.
+
+    See Also
+    --------
+    sharpen, box
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filter2d([[1, 2, 3]], fastlec.filters.identity())
+    array([[1., 2., 3.]])
+    """
     return np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
 
 
-def ridge():
-    """(3, 3): 4 times a pixel less its 4 neighbours, minus the discrete Laplacian; 0 where the image is flat."""
+def ridge() -> NDArray[np.float64]:
+    """Kernel of 4 times a pixel less its 4 neighbours, minus the discrete Laplacian.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        4 in the middle, -1 beside, above and below. The sum is 0.
+
+    See Also
+    --------
+    edge, sharpen
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filter2d([[0, 0, 5, 5]], fastlec.filters.ridge())
+    array([[ 0., -5.,  5.,  0.]])
+    """
     return np.array([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]])
 
 
-def edge():
-    """(3, 3): 8 times a pixel less its 8 neighbours; 0 where the image is flat."""
+def edge() -> NDArray[np.float64]:
+    """Kernel of 8 times a pixel less its 8 neighbours.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        8 in the middle, else -1. The sum is 0.
+
+    See Also
+    --------
+    ridge, gradient_magnitude
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filter2d([[0, 0, 5, 5]], fastlec.filters.edge())
+    array([[  0., -15.,  15.,   0.]])
+    """
     return np.array([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]])
 
 
-def sharpen(amount=1.0):
-    """(3, 3): the image and amount (a finite number >= 0) times its `ridge`."""
+def sharpen(amount: float = 1.0) -> NDArray[np.float64]:
+    """Kernel that sharpens an image: `identity` plus an amount of `ridge`.
+
+    Parameters
+    ----------
+    amount : float, optional
+        How much of it, finite and >= 0.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        The kernel, of sum 1.
+
+    Raises
+    ------
+    ValueError
+        If `amount` is negative, not finite, or so large that the kernel is not.
+
+    See Also
+    --------
+    unsharp, ridge
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filters.sharpen()
+    array([[ 0., -1.,  0.],
+           [-1.,  5., -1.],
+           [ 0., -1.,  0.]])
+    """
     amount = _check.non_negative(amount, "amount")
     if amount > MOST_AMOUNT:
         raise ValueError(f"amount is {amount}; expected at most {MOST_AMOUNT}")
     return identity() + amount * ridge()
 
 
-def box(size=3):
-    """(size, size): the mean over a square."""
+def box(size: int = 3) -> NDArray[np.float64]:
+    """Kernel of the mean over a square.
+
+    Parameters
+    ----------
+    size : int, optional
+        The side of the square, >= 1.
+
+    Returns
+    -------
+    ndarray, shape (size, size)
+        1 / size^2 everywhere.
+
+    Raises
+    ------
+    TypeError
+        If `size` is no integer.
+    ValueError
+        If `size` is less than 1.
+
+    See Also
+    --------
+    gaussian
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filters.box(2)
+    array([[0.25, 0.25],
+           [0.25, 0.25]])
+    """
     size = _side(size)
     return np.full((size, size), 1 / size**2)
 
 
-def gaussian(size=None, sigma=None):
-    """(size, size): a blur by the normal distribution, of sum 1.
+def gaussian(size: int | None = None, sigma: float | None = None) -> NDArray[np.float64]:
+    """Kernel that blurs an image by the normal distribution.
 
-    size : odd, or even, which shifts the image by half a pixel. sigma : the standard deviation in pixels, > 0.
-    Without sigma: binomial coefficients, the page's kernels of size 3 (the default) and 5, of variance (size - 1) / 4.
-    With sigma alone: the density at whole pixels to 4 sigma, as scipy.ndimage.gaussian_filter.
+    Parameters
+    ----------
+    size : int, optional
+        The side of the kernel. An even one shifts the image by half a pixel. By default 3, or with `sigma` what reaches 4 `sigma`,
+        as in `scipy.ndimage.gaussian_filter`.
+    sigma : float, optional
+        The standard deviation in pixels, > 0. By default the kernel holds binomial coefficients, of variance (size - 1) / 4.
+
+    Returns
+    -------
+    ndarray, shape (size, size)
+        The kernel, of sum 1.
+
+    Raises
+    ------
+    TypeError
+        If `size` is no integer or `sigma` no number.
+    ValueError
+        If `size` is less than 1 or `sigma` not above 0.
+
+    See Also
+    --------
+    box, unsharp
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filters.gaussian() * 16
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
     """
     if size is not None:
         size = _side(size)
@@ -344,25 +785,110 @@ def _normal(size, sigma):
     return line / line.sum()
 
 
-def sobel_x():
-    """(3, 3): 8 times the derivative from left to right, smoothed from top to bottom; positive where it brightens to the right."""
+def sobel_x() -> NDArray[np.float64]:
+    """Kernel of 8 times the derivative from left to right, smoothed from top to bottom.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        The kernel. The result is positive where the image brightens to the right.
+
+    See Also
+    --------
+    sobel_y, gradient_magnitude
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filter2d([[0, 1, 2, 3]], fastlec.filters.sobel_x())
+    array([[4., 8., 8., 4.]])
+    """
     return np.outer([1.0, 2, 1], [1.0, 0, -1])
 
 
-def sobel_y():
-    """(3, 3): the same from top to bottom; positive where it brightens downwards."""
+def sobel_y() -> NDArray[np.float64]:
+    """Kernel of 8 times the derivative from top to bottom, smoothed from left to right.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        The kernel. The result is positive where the image brightens downwards.
+
+    See Also
+    --------
+    sobel_x, gradient_magnitude
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filters.sobel_y()
+    array([[ 1.,  2.,  1.],
+           [ 0.,  0.,  0.],
+           [-1., -2., -1.]])
+    """
     return sobel_x().T
 
 
-def emboss():
-    """(3, 3): the image as a relief, lit from the upper left (GIMP's manual, "Convolution Matrix", which does not turn it)."""
+def emboss() -> NDArray[np.float64]:
+    """Kernel that shows an image as a relief, lit from the upper left.
+
+    Returns
+    -------
+    ndarray, shape (3, 3)
+        The kernel, of sum 1.
+
+    See Also
+    --------
+    edge
+
+    Notes
+    -----
+    It is that of GIMP's manual, "Convolution Matrix", which does not turn it.
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.filters.emboss()
+    array([[ 2.,  1.,  0.],
+           [ 1.,  1., -1.],
+           [ 0., -1., -2.]])
+    """
     return np.array([[2.0, 1, 0], [1, 1, -1], [0, -1, -2]])
 
 
-def unsharp(amount=1.0, size=5, sigma=None):
-    """(size, size): the image and amount (a finite number >= 0) times what a blur, `gaussian` of size and sigma, takes from it.
+def unsharp(amount: float = 1.0, size: int | None = 5, sigma: float | None = None) -> NDArray[np.float64]:
+    """Kernel of an unsharp mask: the image plus an amount of what a blur takes from it.
 
-    Defaults as on the page: 5 x 5, amount 1, no threshold. size : odd, or None with a sigma.
+    Parameters
+    ----------
+    amount : float, optional
+        How much of it, finite and >= 0.
+    size : int or None, optional
+        The side of the blur, odd, or None with a `sigma`, as in `gaussian`.
+    sigma : float, optional
+        The standard deviation of the blur, as in `gaussian`.
+
+    Returns
+    -------
+    ndarray, shape (size, size)
+        The kernel, of sum 1.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no number.
+    ValueError
+        If `size` is even or less than 1, `sigma` not above 0, or `amount` negative or not finite.
+
+    See Also
+    --------
+    sharpen, gaussian
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> (fastlec.filters.unsharp() * 256)[2]  # 256 (2 - the blur) in the middle
+    array([ -6., -24., 476., -24.,  -6.])
     """
     blur = gaussian(size, sigma)
     if len(blur) % 2 == 0:
@@ -373,4 +899,6 @@ def unsharp(amount=1.0, size=5, sigma=None):
     return blur
 
 
-KERNELS = {f.__name__: f for f in (identity, ridge, edge, sharpen, box, gaussian, sobel_x, sobel_y, emboss, unsharp)}
+KERNELS: dict[str, Callable[..., NDArray[np.float64]]] = {
+    f.__name__: f for f in (identity, ridge, edge, sharpen, box, gaussian, sobel_x, sobel_y, emboss, unsharp)
+}

@@ -23,6 +23,10 @@ cdef inline bint same_shape(cnp.ndarray a, cnp.ndarray b) noexcept:
             return False
     return True
 
+cdef inline object returned(cnp.ndarray y, object out):
+    """What a function of arrays returns: out, a new array, or of one that is 0-d its element, as NumPy's functions do."""
+    return y if out is not None or cnp.PyArray_NDIM(y) else y[()]
+
 cdef inline bint apart_or_same(cnp.ndarray a, cnp.ndarray b) noexcept:
     """The two share no byte, or begin at the same one."""
     cdef char *pa = <char *>cnp.PyArray_DATA(a)

@@ -4,7 +4,7 @@
 cimport numpy as cnp
 
 from fastlec._kernels cimport memory
-from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, same_shape
+from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, returned, same_shape
 from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport BLOCK, Plan, blocks
@@ -48,17 +48,18 @@ cdef int compute(int function, double alpha, cnp.ndarray x, void *y, void *dy) e
     return run_job(&job)
 
 
-cdef cnp.ndarray one(int function, double alpha, object x, object out, bint derivative):
+cdef object one(int function, double alpha, object x, object out, bint derivative):
     cdef cnp.ndarray y = output(<cnp.ndarray>x, out) if is_plain(x) else None
-    if y is not None:
-        compute(function, alpha, <cnp.ndarray>x, NULL if derivative else cnp.PyArray_DATA(y),
-                cnp.PyArray_DATA(y) if derivative else NULL)
-    return y
+    if y is None:
+        return None
+    compute(function, alpha, <cnp.ndarray>x, NULL if derivative else cnp.PyArray_DATA(y),
+            cnp.PyArray_DATA(y) if derivative else NULL)
+    return returned(y, out)
 
 
 def value(int function, object x, object out, double alpha=0):
-    """f(x) in `out` or a new array; None if the arguments are not plain. IN x, plain. OUT out, plain, of x's shape, or None. alpha:
-    the parameter of a function that has one."""
+    """f(x) in `out` or a new array, or a scalar; None if the arguments are not plain. IN x, plain. OUT out, plain, of x's shape, or
+    None. alpha: the parameter of a function that has one."""
     return one(function, alpha, x, out, False)
 
 
@@ -79,7 +80,7 @@ def both(int function, object x, object out, object derivative_out, double alpha
     if cnp.PyArray_DATA(y) == cnp.PyArray_DATA(dy) or not apart_or_same(y, dy):
         return None
     compute(function, alpha, <cnp.ndarray>x, cnp.PyArray_DATA(y), cnp.PyArray_DATA(dy))
-    return y, dy
+    return returned(y, out), returned(dy, derivative_out)
 
 
 def forward(Plan plan not None, int function, cnp.ndarray x not None, cnp.ndarray y not None, double alpha=0):

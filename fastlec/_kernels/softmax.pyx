@@ -4,7 +4,7 @@
 cimport numpy as cnp
 
 from fastlec._kernels cimport memory
-from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out
+from fastlec._kernels.args cimport apart_or_same, dtype_of, is_plain, is_plain_out, returned
 from fastlec._kernels.dtypes cimport dtypes
 from fastlec._kernels.fl cimport *
 from fastlec._kernels.plan cimport BLOCK, blocks, up
@@ -24,10 +24,10 @@ cdef enum:
 
 
 def along_axis(int mode, object x, object axis, object out):
-    """The result of `mode` along `axis`, in `out` or a new array; None if the arguments are not plain.
+    """The result of `mode` along `axis`, in `out` or a new array, or a scalar; None if the arguments are not plain, or the axis is
+    empty and the result is not.
 
-    IN x, plain, any shape with at least one axis; axis, a plain int. OUT out, plain or None. ValueError if the axis is empty
-    (but the result is not) or out does not fit.
+    IN x, plain, any shape with at least one axis; axis, a plain int. OUT out, plain, of the result's shape, or None.
     """
     if not is_plain(x) or type(axis) is not int:
         return None
@@ -69,7 +69,7 @@ def along_axis(int mode, object x, object axis, object out):
     if outer * inner == 0 or n == 0:
         return y
     plan_and_run(mode, dtype_of(a), cnp.PyArray_DATA(a), cnp.PyArray_DATA(y), outer, n, inner)
-    return y
+    return returned(y, out)
 
 
 cdef int plan_and_run(int mode, int dtype, const void *x, void *y, fl_int outer, fl_int n, fl_int inner) except -1:

@@ -189,7 +189,7 @@ class FunctionActivation(Activation):
     def values(self, name, x):
         """What one of the functions gives of x, in x's dtype."""
         found = _check.as_array(getattr(self, name)(x), f"what {name} gave")
-        if found.dtype.kind not in "fiub":
+        if not _check.is_real(found.dtype):
             raise TypeError(f"{name} gave dtype {found.dtype}; expected {x.dtype}")
         return _check.shape(found.astype(x.dtype, copy=False), f"what {name} gave", x.shape)
 

@@ -40,7 +40,7 @@ def load(net, state, names=None):
     values = {}
     for name, here in taken.items():
         a, to = given[name], own[here]
-        if a.dtype.kind not in "fiub":
+        if not _check.is_real(a.dtype):
             problems.append(f"{name} of dtype {a.dtype}")
         elif a.shape != to.shape:
             problems.append(f"{name} of shape {a.shape}, for {here} of shape {to.shape}")

@@ -41,7 +41,7 @@ def relu(x):
 def relu_derivative(x):
     """1 where x > 0, else 0 (0 at the kink); NaN stays NaN."""
     (x,) = float64(x=x)
-    return np.where(np.isnan(x), x, (x > 0).astype(np.float64))
+    return np.where(np.isnan(x), x, (x > 0).astype(np.float64))[()]
 
 
 _erf, _erfc = (np.vectorize(f, otypes=[np.float64]) for f in (math.erf, math.erfc))
@@ -91,18 +91,18 @@ def softplus_derivative(x):
 def elu(x, alpha=1.0):
     """x where x > 0, else alpha (exp(x) - 1)."""
     (x,) = float64(x=x)
-    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))[()]
 
 
 def elu_derivative(x, alpha=1.0):
     """1 where x > 0, else alpha exp(x)."""
     (x,) = float64(x=x)
-    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0.0)))
+    return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0.0)))[()]
 
 
 def erf(x):
     """The error function."""
-    return _erf(*float64(x=x))
+    return _erf(*float64(x=x))[()]
 
 
 def erf_derivative(x):
@@ -114,23 +114,23 @@ def erf_derivative(x):
 def leaky_relu(x, negative_slope=0.01):
     """x where x > 0, else negative_slope x."""
     (x,) = float64(x=x)
-    return np.where(x > 0, x, negative_slope * x)
+    return np.where(x > 0, x, negative_slope * x)[()]
 
 
 def leaky_relu_derivative(x, negative_slope=0.01):
     """1 where x > 0, else negative_slope; NaN stays NaN."""
     (x,) = float64(x=x)
-    return np.where(np.isnan(x), x, np.where(x > 0, 1.0, negative_slope))
+    return np.where(np.isnan(x), x, np.where(x > 0, 1.0, negative_slope))[()]
 
 
 def identity(x):
     """x itself, a copy: the activation of a layer that has none."""
-    return np.array(*float64(x=x))
+    return np.array(*float64(x=x))[()]
 
 
 def identity_derivative(x):
     """1 everywhere."""
-    return np.ones_like(*float64(x=x))
+    return np.ones_like(*float64(x=x))[()]
 
 
 _ACTIVATIONS = {

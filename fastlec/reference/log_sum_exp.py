@@ -22,17 +22,22 @@ def softmax(x, axis=-1):
         return e / np.sum(e, axis=axis, keepdims=True)
 
 
-def logsumexp(x, axis=-1):
-    """log sum_i exp(x_i) = top + log1p(sum of exp(x_i - top) without the top's own 1).
+def logsumexp(x, axis=-1, *, b=None, keepdims=False, return_sign=False):
+    """log sum_i b_i exp(x_i) = top + log b_top + log1p(sum of b_i / b_top exp(x_i - top) without the largest term itself).
 
-    ``axis`` is an integer, a tuple or None (all of x).  The sum over nothing is log 0 = -inf.
+    ``axis`` is an integer, a tuple or None (all of x).  The sum over nothing is log 0 = -inf, and so is an element of weight
+    ``b_i`` = 0, whatever it is.  With ``return_sign`` (log of the sum's absolute value, its sign), else NaN for negative sums.
     """
-    (x,) = float64(x=x)
+    x, b = float64(x=x, b=1.0 if b is None else b)
+    x, b = _check.broadcast(x=x, b=b)
     axes = _check.axis_tuple(axis, x.ndim)
     kept = [size for k, size in enumerate(x.shape) if k not in axes]
-    rows = np.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim)).reshape(*kept, -1 if x.size else 0)
-    shift, log_sum = _shift_and_log_sum(rows)
-    return (shift + log_sum)[..., 0]
+    last = range(x.ndim - len(axes), x.ndim)
+    rows, weights = (np.moveaxis(a, axes, last).reshape(*kept, -1 if x.size else 0) for a in (x, b))
+    shift, log_sum, sign = _shift_log_sum_and_sign(rows, weights)
+    shape = [1 if k in axes else size for k, size in enumerate(x.shape)] if keepdims else kept
+    y, sign = (shift + log_sum).reshape(shape)[()], sign.reshape(shape)[()]
+    return (y, sign) if return_sign else np.where(sign < 0, np.nan, y)[()]
 
 
 def log_softmax(x, axis=-1):
@@ -42,24 +47,30 @@ def log_softmax(x, axis=-1):
     if axis is None or len(axes) != 1:
         raise TypeError(f"axis is {_check.shown(axis)}; expected an integer")
     rows = np.moveaxis(x, axes, -1)
-    shift, log_sum = _shift_and_log_sum(rows)
+    shift, log_sum, _ = _shift_log_sum_and_sign(rows, np.broadcast_to(1.0, rows.shape))
     with np.errstate(invalid="ignore", over="ignore"):
         return np.moveaxis(rows - shift - log_sum, -1, axes)
 
 
-def _shift_and_log_sum(rows):
-    """(shift, s) of shape (..., 1) with log sum exp(rows) = shift + s; the shift is 0 where the top is not finite."""
-    if rows.shape[-1] == 0:
-        return np.zeros((*rows.shape[:-1], 1)), np.full((*rows.shape[:-1], 1), -np.inf)
-    shape, rows = (*rows.shape[:-1], 1), rows.reshape(-1, rows.shape[-1])  # NumPy's indexing takes fewer axes than its arrays
-    at = np.argmax(rows, axis=-1, keepdims=True)
-    top = np.take_along_axis(rows, at, axis=-1)
-    shift = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(over="ignore"):
-        e = np.exp(rows - shift)
-    np.put_along_axis(e, at, 0.0, axis=-1)
-    rest = np.sum(e, axis=-1, keepdims=True)
-    return shift.reshape(shape), np.where(np.isfinite(top), np.log1p(rest), top).reshape(shape)
+def _shift_log_sum_and_sign(x, b):
+    """(shift, s, sign) of shape (..., 1): sum b exp(x) = sign exp(shift + s); shift is 0 where the largest term is not finite."""
+    shape, n = (*x.shape[:-1], 1), x.shape[-1]
+    if n == 0:
+        return np.zeros(shape), np.full(shape, -np.inf), np.zeros(shape)
+    x, b = x.reshape(-1, n), b.reshape(-1, n)  # NumPy's indexing takes fewer axes than its arrays
+    with np.errstate(all="ignore"):
+        x = np.where(b == 0, -np.inf, x)
+        sizes = x + np.log(np.abs(b))
+        at = np.argmax(sizes, axis=-1, keepdims=True)
+        top, shift, weight = (np.take_along_axis(a, at, axis=-1) for a in (sizes, x, b))
+        terms = b / weight * np.exp(x - shift)
+        np.put_along_axis(terms, at, 0.0, axis=-1)
+        rest = np.sum(terms, axis=-1, keepdims=True)
+        log_sum = np.log(np.abs(weight)) + np.where(rest < -0.5, np.log(np.abs(1 + rest)), np.log1p(rest))
+        total = np.sum(np.where(np.isfinite(sizes), 0.0, b * np.exp(x)), axis=-1, keepdims=True)  # 0, infinite or NaN
+        sign = np.sign(weight) * np.sign(1 + rest)
+        found = zip((shift, log_sum, sign), (0.0, np.log(np.abs(total)), np.sign(total)), strict=True)
+        return tuple(np.where(np.isfinite(top), a, other).reshape(shape) for a, other in found)
 
 
 def softmax_cross_entropy(logits, labels, sample_weight=None):

@@ -16,9 +16,9 @@ def call(name, function, *arrays):
 def real(x, name="x"):
     """x as an array of float32 or float64. TypeError where it does not hold real numbers."""
     x = _check.as_array(x, name)
-    if x.dtype.kind not in "biuf":
+    if not _check.is_real(x.dtype):
         raise TypeError(f"{name} has dtype {x.dtype}; expected real numbers")
-    if x.dtype == np.float16:
+    if _check.is_half(x.dtype):
         return x.astype(np.float32)
     return x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
 

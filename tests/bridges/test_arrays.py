@@ -30,10 +30,40 @@ def test_functions_of_arrays_of_jax(jnp, rng):
     assert_array_equal(fastlec.conv2d(images, KERNEL[None, None]), fastlec.conv2d(np.asarray(images), KERNEL[None, None]))
 
 
-@pytest.mark.parametrize("dtype", ["float16", "int32", "bool"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "int32", "bool"])
 def test_dtypes_of_jax(jnp, dtype):
     x = jnp.array([[0, 1, 1]], dtype)
     assert_array_equal(fastlec.softmax(x), fastlec.softmax(np.asarray(x)), strict=True)
+
+
+BFLOAT16 = {
+    "softmax": lambda x: fastlec.softmax(x),
+    "weighted logsumexp": lambda x: fastlec.logsumexp(x, b=x, return_sign=True),
+    "gelu": lambda x: fastlec.gelu(x.T),
+    "a number": lambda x: fastlec.tanh(x[0, 0]),
+    "value_and_derivative": lambda x: fastlec.value_and_derivative(x, "silu"),
+    "softmax_cross_entropy": lambda x: fastlec.softmax_cross_entropy(x, x, sample_weight=abs(x[:, 0])),
+    "matmul": lambda x: fastlec.matmul(x, x.T),
+    "conv2d": lambda x: fastlec.conv2d(x[None, None], x[None, None, :3, :3], b=x[0, :1]),
+    "conv2d_jac_tmv": lambda x: fastlec.conv2d_jac_tmv(x[None, None], x[None, None], x[None, None, :1, :1])["W"],
+    "im2col": lambda x: fastlec.im2col(x[None, None], 2),
+    "filter2d": lambda x: fastlec.filter2d(x, x[:3, :3]),
+    "SoftmaxObjective": lambda x: fastlec.SoftmaxObjective(x, np.arange(6) % 2, sample_weight=abs(x[:, 0])).gradient(x.ravel()[:10]),
+    "kmeans": lambda x: [(found := fastlec.kmeans(x, 2, rng=0)).centers, found.predict(x)],
+    "robust_lstsq": lambda x: fastlec.robust_lstsq(x[:, :2], x[:, 2]).x,
+    "Dense": lambda x: Dense(4, 3, dtype=np.float32, rng=0)(x),
+    "reference": lambda x: fastlec.reference.logsumexp(x),
+}
+
+
+@pytest.mark.parametrize("call", BFLOAT16.values(), ids=BFLOAT16)
+def test_bfloat16_is_computed_in_float32(call, rng):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    x = rng.standard_normal((6, 4)).astype(ml_dtypes.bfloat16)
+    found, expected = call(x), call(x.astype(np.float32))
+    assert type(found) is type(expected)
+    for a, b in zip(found, expected, strict=True) if isinstance(found, tuple | list) else [(found, expected)]:
+        assert_array_equal(a, b, strict=True)
 
 
 def test_networks_with_arrays_of_jax(jnp, rng):
@@ -48,8 +78,8 @@ def test_networks_with_arrays_of_jax(jnp, rng):
 def test_what_jax_has_and_fastlec_has_not(jnp):
     import jax
 
-    with pytest.raises(TypeError, match="x has dtype bfloat16; expected float32"):
-        fastlec.softmax(jnp.ones(3, "bfloat16"))
+    with pytest.raises(TypeError, match="x has dtype float8_e4m3fn; expected float32"):
+        fastlec.softmax(jnp.ones(3, "float8_e4m3fn"))
     with pytest.raises(TypeError, match="traced array"):
         jax.jit(fastlec.softmax)(jnp.ones(3))
 

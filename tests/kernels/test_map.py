@@ -84,7 +84,7 @@ def test_any_layout_gives_the_same_bits(function, layout, isa, dtype, rng):
         x = arguments(rng, shape, dtype)
         given = layout(x)
         y = function(given)
-        assert type(y) is np.ndarray
+        assert type(y) is (np.ndarray if shape else dtype.type)
         assert y.dtype == dtype
         assert_array_equal(y, function(x))
         assert_array_equal(given, x)
@@ -126,6 +126,40 @@ def test_other_dtypes(function, kind, isa, rng):
     y = function(x)
     assert y.dtype == plain.dtype
     assert_array_equal(y, function(plain))
+
+
+@function
+def test_numbers_give_numbers(function, isa, dtype):
+    """As NumPy's own functions; an array without axes counts as a number."""
+    y = function(np.full(1, 0.5, dtype))[0]
+    for x in (dtype.type(0.5), np.array(0.5, dtype), np.array([0.5, 0], dtype)[:1].reshape(())):
+        assert type(function(x)) is dtype.type
+        assert function(x) == y
+        out = np.zeros((), dtype)
+        assert function(x, out=out) is out
+        assert out == y
+    for x in (0.5, 1, True):
+        assert type(function(x)) is np.float64
+
+
+@function
+def test_out_in_a_tuple(function, isa, dtype, rng):
+    x = arguments(rng, (4, 5), dtype)
+    out = np.empty_like(x)
+    assert function(x, out=(out,)) is out
+    assert_array_equal(out, function(x))
+    assert_array_equal(function(x, out=(None,)), out)
+
+
+@activation
+def test_value_and_derivative_of_a_number(activation, dtype):
+    for x, kind in ((dtype.type(0.5), dtype.type), (0.5, np.float64)):
+        found = fastlec.value_and_derivative(x, activation)
+        assert [type(a) for a in found] == [kind, kind]
+        assert found == tuple(a[0] for a in fastlec.value_and_derivative([x] if kind is np.float64 else x[None], activation))
+        out = np.zeros((), kind)
+        assert fastlec.value_and_derivative(x, activation, out=(None, out))[1] is out
+        assert out == found[1]
 
 
 @activation

@@ -280,7 +280,7 @@ def test_any_layout(function, layout, shape, isa, dtype, rng, tolerance):
     given = layout(x)
     for axis in (*range(len(shape)), None, (0, 1)):
         y = function(given, axis=axis)
-        assert type(y) is np.ndarray
+        assert type(y) is (np.ndarray if y.shape else dtype.type)
         assert y.dtype == dtype
         assert_close(y, expected(function, x, axis, partial(tolerance, dtype=dtype)))
         assert_array_equal(given, x)
@@ -364,8 +364,144 @@ def test_nothing_to_reduce(case, dtype):
     x = np.empty(case.shape, dtype)
     assert fastlec.softmax(x, axis=case.axis).shape == case.shape
     assert fastlec.log_softmax(x, axis=case.axis).shape == case.shape
-    with pytest.raises(ValueError, match=r"x has shape .* expected at least one element along axis"):
-        fastlec.logsumexp(x, axis=case.axis)
+    y = fastlec.logsumexp(x, axis=case.axis)
+    assert y.dtype == dtype
+    assert_array_equal(y, np.full(np.sum(x, axis=case.axis).shape, -np.inf))
+    assert_array_equal(y, reference.logsumexp(x, axis=case.axis))
+    out = np.zeros(y.shape, dtype)
+    assert fastlec.logsumexp(x, axis=case.axis, out=out) is out
+    assert_array_equal(out, y)
+
+
+# --- NumPy's and SciPy's habits ----------------------------------------------------------------------------------------
+
+WEIGHTED = [cases.Case((4, 6)), cases.Case((4, 6), 0), cases.Case((2, 3, 5, 4), (0, 2)), cases.Case((3, 7), None), cases.Case((9,))]
+
+
+@function
+def test_axis_by_position(function, dtype, rng):
+    x = logits(rng, (4, 6), dtype)
+    for axis in (0, -1, None, (0, 1)):
+        assert_array_equal(function(x, axis), function(x, axis=axis))
+
+
+@cases.parametrize("case", cases.REDUCTIONS[::9] + cases.TUPLES + cases.NOTHING_TO_REDUCE + cases.EMPTY)
+def test_logsumexp_keeps_dimensions(case, dtype, rng):
+    x = logits(rng, case.shape, dtype)
+    y = fastlec.logsumexp(x, case.axis)
+    kept = fastlec.logsumexp(x, case.axis, keepdims=True)
+    assert kept.shape == np.sum(x, axis=case.axis, keepdims=True).shape
+    assert kept.dtype == dtype
+    assert_array_equal(np.ravel(kept), np.ravel(y))
+    assert np.shape(reference.logsumexp(x, case.axis, keepdims=True)) == kept.shape
+    out = np.empty(kept.shape, dtype)
+    assert fastlec.logsumexp(x, case.axis, keepdims=True, out=out) is out
+    assert_array_equal(out, kept)
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("signed", [False, True], ids=["positive", "signed"])
+@cases.parametrize("case", WEIGHTED)
+def test_weighted_logsumexp_as_scipy(case, signed, keepdims, dtype, rng):
+    x = logits(rng, case.shape, dtype)
+    b = (rng.standard_normal(case.shape) if signed else rng.random(case.shape)).astype(dtype)
+    b[..., ::3] = 0
+    theirs = scipy.special.logsumexp(x.astype(np.float64), case.axis, b=b.astype(np.float64), keepdims=keepdims, return_sign=True)
+    for function in (fastlec.logsumexp, reference.logsumexp):
+        y, sign = function(x, case.axis, b=b, keepdims=keepdims, return_sign=True)
+        np.testing.assert_allclose(y, theirs[0], rtol=64 * np.finfo(dtype).eps, atol=64 * np.finfo(dtype).eps)
+        assert_array_equal(sign, theirs[1])
+        assert_array_equal(function(x, case.axis, b=b, keepdims=keepdims), np.where(sign < 0, np.nan, y))
+    y, sign = fastlec.logsumexp(x, case.axis, b=b, keepdims=keepdims, return_sign=True)
+    assert y.dtype == sign.dtype == dtype
+    out = np.empty(np.shape(y), dtype)
+    found = fastlec.logsumexp(x, case.axis, b=b, keepdims=keepdims, return_sign=True, out=out)
+    assert found[0] is out
+    assert_array_equal(out, y)
+
+
+WEIGHTS = {  # x, b, the sum's sign and the logarithm of its size
+    "nothing left": ([0.3, 0.3, 0.3], [1, 1, -2], 0, -np.inf),
+    "nearly nothing left": ([0.3, 0.3], [1, 2.0**-40 - 1], 1, 0.3 - 40 * np.log(2)),
+    "near 1": ([0.0, -30.0], [1, 1], 1, np.log1p(np.exp(-30.0))),
+    "a small weight of the largest": ([1.0, 0.0], [1e-20, 1], 1, 1e-20 * np.e),
+    "beyond exp": ([1000.0, 1001.0], [2, -3], -1, 1001 + np.log(3 - 2 / np.e)),
+    "weight 0 of infinity": ([np.inf, 0.0], [0, 2], 1, np.log(2)),
+    "weight 0 of NaN": ([np.nan, 0.0], [0, -2], -1, np.log(2)),
+    "weight 0 of all": ([np.nan, np.inf], [0, 0], 0, -np.inf),
+    "nothing": ([], [], 0, -np.inf),
+    "minus infinity": ([-np.inf, -np.inf], [1, -1], 0, -np.inf),
+    "infinity less a large number": ([np.inf, 800.0], [1, -1], 1, np.inf),
+    "minus infinity of the weight": ([0.0, 1.0], [-np.inf, 1], -1, np.inf),
+    "infinity less infinity": ([np.inf, np.inf], [1, -1], np.nan, np.nan),
+    "NaN": ([np.nan, 1.0], [1, 1], np.nan, np.nan),
+    "weight NaN": ([0.0, 1.0], [1, np.nan], np.nan, np.nan),
+}
+
+
+@pytest.mark.parametrize(("x", "b", "sign", "log"), WEIGHTS.values(), ids=WEIGHTS)
+@pytest.mark.parametrize("function", [fastlec.logsumexp, reference.logsumexp], ids=["fastlec", "reference"])
+def test_special_weights(function, x, b, sign, log):
+    found = function(x, b=b, return_sign=True)
+    assert_array_equal(found[1], sign)
+    np.testing.assert_allclose(found[0], log, rtol=1e-15, atol=0)
+    np.testing.assert_allclose(function(x, b=b), np.nan if sign == -1 else log, rtol=1e-15)
+
+
+def test_signs_without_weights(isa, dtype):
+    x = np.array([[0, 1], [-np.inf, -np.inf], [np.inf, 0], [np.nan, 0]], dtype)
+    log, sign = fastlec.logsumexp(x, return_sign=True)
+    assert sign.dtype == dtype
+    assert_array_equal(sign, [1, 0, 1, np.nan])
+    assert_array_equal(log, fastlec.logsumexp(x))
+    assert_array_equal(reference.logsumexp(x, return_sign=True)[1], sign)
+
+
+def test_weights_of_other_shapes_and_dtypes(rng):
+    x = logits(rng, (4, 6), np.float32)
+    for b in (2, 2.5, True):  # Python's numbers have no dtype
+        y = fastlec.logsumexp(x, b=b)
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y, fastlec.logsumexp(x) + np.log(np.float32(b)), rtol=1e-5)
+    for b in (np.float64(2), np.ones(6), np.ones((4, 1), int), np.ones((3, 4, 6))):
+        y = fastlec.logsumexp(x, b=b)
+        assert y.dtype == np.float64
+        np.testing.assert_allclose(y, scipy.special.logsumexp(x.astype(np.float64), axis=-1, b=b), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"^b has shape \(5,\); expected one that broadcasts with x of shape \(4, 6\)"):
+        fastlec.logsumexp(x, b=np.ones(5))
+    with pytest.raises(TypeError, match="^b has dtype complex128"):
+        fastlec.logsumexp(x, b=1j)
+    for name in ("keepdims", "return_sign"):
+        with pytest.raises(TypeError, match=f"^{name} is 1; expected True or False"):
+            fastlec.logsumexp(x, **{name: 1})
+
+
+@function
+def test_scalars_of_what_has_no_axes(function, dtype, rng):
+    for x in (logits(rng, (), dtype), dtype.type(0.5)):
+        y = function(x, axis=None)
+        assert type(y) is dtype.type
+        out = np.zeros((), dtype)
+        assert function(x, axis=None, out=out) is out
+        assert out == y
+    x = logits(rng, 7, dtype)
+    for y in (fastlec.logsumexp(x), fastlec.logsumexp(x[::2]), fastlec.logsumexp(x, b=x, return_sign=True)[1]):
+        assert type(y) is dtype.type
+    assert type(fastlec.logsumexp(np.zeros(0, dtype))) is dtype.type
+    assert type(fastlec.logsumexp(x, keepdims=True)) is np.ndarray
+
+
+@function
+def test_out_in_a_tuple(function, dtype, rng):
+    x = logits(rng, (4, 6), dtype)
+    y = function(x)
+    out = np.empty_like(y)
+    assert function(x, out=(out,)) is out
+    assert_array_equal(out, y)
+    assert_array_equal(function(x, out=(None,)), y)
+    for wrong in ((), (out, out), [out]):
+        with pytest.raises(TypeError, match="^out is a (tuple|list); expected an ndarray"):
+            function(x, out=wrong)
 
 
 @function
