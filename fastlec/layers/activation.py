@@ -23,7 +23,7 @@ def settled(activation):
 
 def entry_of(activation):
     """The `Entry` of what `settled` gave."""
-    return activation.entry if isinstance(activation, Activation) else ACTIVATIONS[activation]
+    return activation._entry if isinstance(activation, Activation) else ACTIVATIONS[activation]
 
 
 def layer_of(activation):
@@ -53,7 +53,7 @@ class Activation(PlannedLayer):
     True
     """
 
-    elementwise = True
+    _elementwise = True
 
     def __new__(cls, activation=None, derivative=None, **parameters):
         return object.__new__(FunctionActivation if cls is Activation and callable(activation) else cls)
@@ -84,29 +84,29 @@ class Activation(PlannedLayer):
         return _check.non_negative(value, name)
 
     @property
-    def entry(self):
+    def _entry(self):
         """What layers compute by."""
         entry = ACTIVATIONS[self.activation]
         return entry.with_alpha(getattr(self, entry.parameter)) if entry.parameter else entry
 
     def config(self):
         """The arguments that make such a layer, a parameter only where it is not the default."""
-        config, entry = {"activation": self.activation}, self.entry
+        config, entry = {"activation": self.activation}, self._entry
         return config if entry.alpha == ACTIVATIONS[self.activation].alpha else config | {entry.parameter: entry.alpha}
 
     @property
-    def outermost(self):
-        return self.entry.code
+    def _outermost(self):
+        return self._entry.code
 
     @property
-    def outer_alpha(self):
-        return self.entry.alpha
+    def _outer_alpha(self):
+        return self._entry.alpha
 
     @property
     def linear_in_x(self):
-        return self.outermost == IDENTITY
+        return self._outermost == IDENTITY
 
-    reshapes = linear_in_x
+    _reshapes = linear_in_x
 
     def output_shape(self, shape):
         return _check.sizes(shape)
@@ -114,42 +114,42 @@ class Activation(PlannedLayer):
     def _partly(self, shape):
         return shape
 
-    def plan_forward(self, plan, x, y):
-        if self.outermost == IDENTITY:
+    def _plan_forward(self, plan, x, y):
+        if self._outermost == IDENTITY:
             multiply(plan, x, y)
         else:
-            kernels.forward(plan, self.outermost, x, y, self.entry.alpha)
-        return x, x if self.outermost in KEEP_Z else y
+            kernels.forward(plan, self._outermost, x, y, self._entry.alpha)
+        return x, x if self._outermost in KEEP_Z else y
 
-    def plan_mv(self, plan, kept, directions, dy):
-        multiply(plan, directions["x"], dy, Epilogue(**self.entry.after(kept[1])))
+    def _plan_mv(self, plan, kept, directions, dy):
+        multiply(plan, directions["x"], dy, Epilogue(**self._entry.after(kept[1])))
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             multiply(plan, v, out["x"])
 
-    def plan_backward(self, plan, y, kept, v, out):
+    def _plan_backward(self, plan, y, kept, v, out):
         if "x" in out:
-            multiply(plan, v, out["x"], self.outer_derivative(y, kept))
+            multiply(plan, v, out["x"], self._outer_derivative(y, kept))
 
-    def plan_tangent(self, plan, kept, directions, dy):
-        self.plan_mv(plan, kept, directions, dy)
-        return directions["x"] if self.outermost in KEEP_Z else dy
+    def _plan_tangent(self, plan, kept, directions, dy):
+        self._plan_mv(plan, kept, directions, dy)
+        return directions["x"] if self._outermost in KEEP_Z else dy
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         if "x" in out:
-            multiply(plan, curved(plan, adjoint, dv, kept[1], tangent, self.entry), out["x"])
+            multiply(plan, curved(plan, adjoint, dv, kept[1], tangent, self._entry), out["x"])
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """diag(sigma')."""
-        return np.diag(self.entry.slope(kept[1]).ravel())
+        return np.diag(self._entry.slope(kept[1]).ravel())
 
 
 class FunctionActivation(Activation):
     """What `Activation` makes of two functions."""
 
-    planned = elementwise = reshapes = linear_in_x = False
-    outermost = None
+    _planned = _elementwise = _reshapes = linear_in_x = False
+    _outermost = None
 
     def __init__(self, activation, derivative=None):
         for name, function in (("activation", activation), ("derivative", derivative)):
@@ -159,34 +159,34 @@ class FunctionActivation(Activation):
         PlannedLayer.__init__(self)
 
     @property
-    def entry(self):
-        return Entry(None, lambda z, _: self.values("derivative", z))
+    def _entry(self):
+        return Entry(None, lambda z, _: self._values("derivative", z))
 
-    outer_alpha = None
+    _outer_alpha = None
 
     def config(self):
         return {"activation": self.activation, "derivative": self.derivative}
 
-    def described(self):
+    def _described(self):
         what = "an Activation of functions of your own, which files do not hold"
         raise TypeError(f"a layer is {what}: make it a class of your own, registered by fastlec.register_layer")
 
     def evaluate(self, x):
-        return self.values("activation", x), x
+        return self._values("activation", x), x
 
     def mv(self, x, directions):
-        return self.values("derivative", x) * directions["x"]
+        return self._values("derivative", x) * directions["x"]
 
     def tmv(self, x, v, wrt):
-        return {name: self.values("derivative", x) * v for name in wrt}
+        return {name: self._values("derivative", x) * v for name in wrt}
 
-    def jacobian(self, x, y, kept):
+    def _jacobian_of(self, x, y, kept):
         return Jacobian(self, x, y, kept)
 
-    def explicit(self, kept, name):
-        return np.diag(self.values("derivative", kept).ravel())
+    def _explicit(self, kept, name):
+        return np.diag(self._values("derivative", kept).ravel())
 
-    def values(self, name, x):
+    def _values(self, name, x):
         """What one of the functions gives of x, in x's dtype."""
         found = _check.as_array(getattr(self, name)(x), f"what {name} gave")
         if found.dtype.kind not in "fiub":
@@ -202,7 +202,7 @@ class Activated(PlannedLayer):
     def _by_jobs(self):
         return not isinstance(self.activation, FunctionActivation)
 
-    planned = _by_jobs
+    _planned = _by_jobs
 
     @property
     def _entry(self):
@@ -223,5 +223,5 @@ class Activated(PlannedLayer):
     def tmv(self, kept, v, wrt):
         return super().tmv(kept, v, wrt) if self._by_jobs else self._tmv_own(kept, v, wrt)
 
-    def jacobian(self, x, y, kept):
-        return super().jacobian(x, y, kept) if self._by_jobs else Jacobian(self, x, y, kept)
+    def _jacobian_of(self, x, y, kept):
+        return super()._jacobian_of(x, y, kept) if self._by_jobs else Jacobian(self, x, y, kept)

@@ -111,7 +111,7 @@ class Layer(Fixed):
         """{variable: J' v} for the variables wrt."""
         raise self._undefined("tmv")
 
-    def fits(self, shape):
+    def _fits(self, shape):
         """`output_shape` as far as it is known beforehand: lengths that are not known are None, and so is a shape of which nothing
         is known. ValueError if the layer takes no such samples."""
         shape = self.input_shape if shape is None else shape
@@ -127,7 +127,7 @@ class Layer(Fixed):
     def update_buffers(self, kept):
         """What a training step changes of the buffers, from what evaluate kept of its batch."""
 
-    def described(self):
+    def _described(self):
         """The layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is neither fastlec's own
         nor registered."""
         found = described(self)
@@ -193,7 +193,7 @@ class Layer(Fixed):
         """The values of all layers within it that are kept of one sample of this shape, for the derivative."""
         return math.prod(self.output_shape(shape))
 
-    def prepared(self, x):
+    def _prepared(self, x):
         """(the layer, x): both in the dtype to compute in (np.result_type of x and the parameters), x plain and of a shape that
         the layer takes. A copy is made only where it must be."""
         x, own = _check.as_array(x, "x"), self.dtype
@@ -213,15 +213,15 @@ class Layer(Fixed):
 
     def __call__(self, x, *, out=None):
         """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
-        layer, x = self.prepared(x)
+        layer, x = self._prepared(x)
         return _check.through(out, layer._evaluated(x)[0])
 
     def linearize(self, x):
         """(y, jac): the forward map and its `Jacobian` at x. jac keeps x, y and the parameters; none of them may be changed
         while it is in use."""
-        layer, x = self.prepared(x)
+        layer, x = self._prepared(x)
         y, kept = layer._evaluated(x)
-        return y, layer.jacobian(x, y, kept)
+        return y, layer._jacobian_of(x, y, kept)
 
     def _shape_after(self, shape):
         """What a user's `output_shape` gives, checked: a tuple of integers."""
@@ -243,17 +243,17 @@ class Layer(Fixed):
         y = own_result(self, "evaluate", result[0], shape, x.dtype, ", by output_shape")
         return y.copy() if np.may_share_memory(x, y) else y, result[1]
 
-    def jacobian(self, x, y, kept):
+    def _jacobian_of(self, x, y, kept):
         """The Jacobian object of what `evaluate` gave."""
         return Jacobian(self, x, y, kept)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """The Jacobian by a variable as a matrix (y.size, variable's size), dense or a scipy.sparse array in CSR form, where there
         is a formula for it, else None."""
         return None
 
-    def nonzeros(self, kept, name):
-        """How many entries `explicit` stores at most, where that is a sparse array, else None."""
+    def _nonzeros(self, kept, name):
+        """How many entries `_explicit` stores at most, where that is a sparse array, else None."""
         return None
 
     def jac_mv(self, x, /, **directions):

@@ -32,7 +32,7 @@ class _Conv(Affine):
     def output_shape(self, shape):
         return self._map.window((1, *images(shape, self.c_in)), self.params["W"].shape).y_shape[1:]
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         size = kept[1].size  # that of y
         return size if name == "b" else size * self.params["W"][0].size
 
@@ -188,6 +188,6 @@ class ConvTranspose2d(_Conv):
     def output_shape(self, shape):
         return self._map.window((1, *images(shape, self.c_in)), self.params["W"].shape).x_shape[1:]
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         x, of = kept
         return of.size if name == "b" else x.size * self.params["W"][0].size

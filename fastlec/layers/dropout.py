@@ -36,7 +36,7 @@ class Dropout(PlannedLayer):
     [0.0, 2.0]
     """
 
-    takes_epilogue = linear_in_x = True
+    _takes_epilogue = linear_in_x = True
     changes_untrained = True
 
     def __init__(self, p=0.5, *, training=False, rng=None):
@@ -46,14 +46,14 @@ class Dropout(PlannedLayer):
         super().__init__(None, {"seed": Initial((4,), digits=True), "count": Initial((3,))}, dtype=np.float64, rng=rng)
 
     @property
-    def reshapes(self):
+    def _reshapes(self):
         """Without anything to drop y is x itself."""
         return not self.training or self.p == 0
 
     @property
     def couples_samples(self):
         """A sample's mask follows from its place in the batch, so a batch is not cut."""
-        return not self.reshapes
+        return not self._reshapes
 
     def for_training(self):
         return self if self.training else self._in_training()
@@ -64,24 +64,24 @@ class Dropout(PlannedLayer):
     def _partly(self, shape):
         return shape
 
-    def plan_forward(self, plan, x, y):
-        if not self.reshapes:
+    def _plan_forward(self, plan, x, y):
+        if not self._reshapes:
             return kernels.draw(plan, x, y, self.p, self.buffers["seed"], self.buffers["count"])
         multiply(plan, x, y)
         return None
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         self._plan_product(plan, kept, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             self._plan_product(plan, kept, v, out["x"], after)
 
     def _plan_product(self, plan, kept, v, out, after=None):
-        if self.reshapes:
+        if self._reshapes:
             multiply(plan, v, out, after)
         else:
             kernels.apply(plan, v, out, kept, self.p, after=after)
 
-    def plan_buffers(self, plan, kept):
+    def _plan_buffers(self, plan, kept):
         kernels.count_up(plan, self.buffers["count"])

@@ -46,7 +46,7 @@ class Jacobian:
 
     def mv(self, *, out=None, **directions):
         """JacMV: J times the directions, each of its variable's shape; their sum, of y's shape and dtype."""
-        return self._mv(self.plain_directions(directions), out)
+        return self._mv(self._plain_directions(directions), out)
 
     def tmv(self, v, wrt=None, *, out=None, per_sample=False):
         """JacTMV: {variable: J' v} for the variables wrt (a name or several, by default all). v has y's shape.
@@ -58,7 +58,7 @@ class Jacobian:
         if per_sample:
             if out is not None:
                 raise ValueError("out is given; expected None with per_sample=True")
-            return self._per_sample(self.plain(v, "v", self.y.shape), self._parameters(wrt))
+            return self._per_sample(self._plain(v, "v", self.y.shape), self._parameters(wrt))
         if wrt is None:
             wrt = self.layer.variables if out is None else out
         wrt = _check.names(wrt, "wrt")
@@ -71,7 +71,7 @@ class Jacobian:
             shape = self.shape_of(name)
             if name in out:
                 _check.output(out[name], shape, self.y.dtype, f"out[{name!r}]")
-        return self._tmv(self.plain(v, "v", self.y.shape), wrt, out)
+        return self._tmv(self._plain(v, "v", self.y.shape), wrt, out)
 
     def _parameters(self, wrt):
         """Names of parameters, whose derivatives by single samples are asked for."""
@@ -101,7 +101,7 @@ class Jacobian:
         """The squared norms of ``tmv(v, wrt, per_sample=True)``, (m,) float64: of all parameters wrt together, by default all. Of
         dense layers they are |g_i|^2 |x_i|^2, and no gradient is made (Goodfellow 2015, "Efficient per-example gradient
         computations")."""
-        return self._sample_norms(self.plain(v, "v", self.y.shape), self._parameters(wrt))
+        return self._sample_norms(self._plain(v, "v", self.y.shape), self._parameters(wrt))
 
     def _sample_norms(self, v, wrt):
         found = self._per_sample(v, wrt)
@@ -122,14 +122,14 @@ class Jacobian:
 
     def _factors(self, V, wrt):
         """The Jacobian of <v, y> of each sample for each of V (q, *y.shape) as `factors.Factor`s."""
-        if not self.are_apart(wrt):
+        if not self._are_apart(wrt):
             raise ValueError(f"wrt has names of the same parameters: {', '.join(wrt)}; expected each once")
         shapes = self._shapes_of(wrt)
         return factors.from_calls(self._calls_of(V, shapes), shapes) if V.size and shapes else []
 
     def _shapes_of(self, wrt):
         """{name: shape} of parameters, single ones where there are names for several."""
-        return {name: a.shape for name, a in self.by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
+        return {name: a.shape for name, a in self._by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
 
     def _calls_of(self, V, shapes):
         """For each vector what `samples.Kept` would hold."""
@@ -144,7 +144,7 @@ class Jacobian:
         there are several variables, as in `mv`. One call computes many directions."""
         if not directions:
             raise ValueError(f"no direction is given; expected one or more of {', '.join(self.variables)}")
-        directions = {name: self.plain_many(a, name, self.shape_of(name)) for name, a in directions.items()}
+        directions = {name: self._plain_many(a, name, self.shape_of(name)) for name, a in directions.items()}
         lengths = {len(a) for a in directions.values()}
         if len(lengths) > 1:
             raise ValueError(f"directions have {sorted(lengths)} rows; expected one number of them")
@@ -161,7 +161,7 @@ class Jacobian:
         wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
         for name in wrt:
             self.shape_of(name)
-        return self._tmv_many(self.plain_many(V, "V", self.y.shape), tuple(dict.fromkeys(wrt)))
+        return self._tmv_many(self._plain_many(V, "V", self.y.shape), tuple(dict.fromkeys(wrt)))
 
     def _tmv_many(self, V, wrt):
         found = {name: np.empty((len(V), *self.shape_of(name)), self.y.dtype) for name in wrt}
@@ -170,7 +170,7 @@ class Jacobian:
                 found[name][i] = a
         return found
 
-    def plain_many(self, a, name, shape):
+    def _plain_many(self, a, name, shape):
         a = _check.as_array(a, name)
         if a.ndim != len(shape) + 1 or a.shape[1:] != tuple(shape):
             raise ValueError(f"{name} has shape {a.shape}; expected (k, {', '.join(map(str, shape))}), k directions")
@@ -216,35 +216,37 @@ class Jacobian:
         wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
         for name in wrt:
             self.shape_of(name)
-        return self._hessian_mv(self.plain(v, "v", self.y.shape), tuple(dict.fromkeys(wrt)), self.plain_directions(directions))
+        return self._hessian_mv(
+            self._plain(v, "v", self.y.shape), tuple(dict.fromkeys(wrt)), self._plain_directions(directions)
+        )
 
     def _hessian_mv(self, v, wrt, directions):
-        directions = self.by_variable(directions)
+        directions = self._by_variable(directions)
         own = getattr(self.layer, "hessian_mv", None)
         if own is None:
             return differences(self, v, wrt, directions)
         return self._checked("hessian_mv", own(self.kept, v, directions, wrt), wrt)
 
-    def plain_directions(self, directions):
+    def _plain_directions(self, directions):
         """The directions, checked, as the kernels take them."""
         if not directions:
             raise ValueError(f"no direction is given; expected one or more of {', '.join(self.variables)}")
-        return {name: self.plain(a, name, self.shape_of(name)) for name, a in directions.items()}
+        return {name: self._plain(a, name, self.shape_of(name)) for name, a in directions.items()}
 
-    def by_variable(self, arrays):
+    def _by_variable(self, arrays):
         """{variable of the layer: array} for arrays by the names that mv and tmv know."""
         return arrays
 
-    def by_variable_many(self, arrays):
-        """`by_variable` of arrays (k, ...), for each of k directions or samples."""
+    def _by_variable_many(self, arrays):
+        """`_by_variable` of arrays (k, ...), for each of k directions or samples."""
         return arrays
 
-    def are_apart(self, names):
+    def _are_apart(self, names):
         """Whether these variables have no numbers in common."""
         return True
 
     def _mv(self, directions, out):
-        found = self.layer.mv(self.kept, self.by_variable(directions))
+        found = self.layer.mv(self.kept, self._by_variable(directions))
         dy = own_result(self.layer, "mv", found, self.y.shape, self.y.dtype)
         return _check.through(out, dy)
 
@@ -304,8 +306,8 @@ class Jacobian:
     def matrix(self, name):
         """J by one variable, explicit: (y.size, variable's size), both raveled in C order. Of layers that convolve it is a
         scipy.sparse array. MemoryError above 2 GiB."""
-        shape, size = self.check_matrix(name)
-        matrix = self.layer.explicit(self.kept, name)
+        shape, size = self._check_matrix(name)
+        matrix = self.layer._explicit(self.kept, name)
         if matrix is not None:
             return matrix
         matrix = np.empty((self.y.size, size), self.y.dtype)
@@ -316,11 +318,11 @@ class Jacobian:
             unit.flat[i] = 0
         return matrix
 
-    def check_matrix(self, name):
+    def _check_matrix(self, name):
         """(shape, size) of a variable. MemoryError where the matrix would be larger than 2 GiB."""
         shape = self.shape_of(name)
         size = int(np.prod(shape))
-        stored = self.layer.nonzeros(self.kept, name)
+        stored = self.layer._nonzeros(self.kept, name)
         if stored is None:
             n_bytes = self.y.size * size * self.y.itemsize
         else:
@@ -329,7 +331,7 @@ class Jacobian:
             raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
         return shape, size
 
-    def plain(self, a, name, shape):
+    def _plain(self, a, name, shape):
         a = _check.shape(_check.as_array(a, name), name, shape)
         _check.float_dtype(a.dtype, name)
         return _check.plain(a, self.y.dtype, name)
@@ -407,13 +409,13 @@ class PlannedJacobian(Jacobian):
         if "mv" in self.layer._overridden:
             return super()._mv(directions, out)
         if len(directions) > 1:  # some of them may be of one variable, and add up
-            directions = self.by_variable(directions)
+            directions = self._by_variable(directions)
         if out is not None:
             _check.output(out, self.y.shape, self.y.dtype)
 
         def add(plan, *slots):
             *given, dy = slots
-            self.layer.plan_mv(plan, self.kept, self.by_variable(dict(zip(directions, given, strict=True))), dy)
+            self.layer._plan_mv(plan, self.kept, self._by_variable(dict(zip(directions, given, strict=True))), dy)
 
         key = "mv", tuple(directions), settings()
         return self._calls.results(key, self.y.dtype.num, tuple(directions.values()), (self.y.shape,), (out,), add)[0]
@@ -424,8 +426,8 @@ class PlannedJacobian(Jacobian):
         names = tuple(dict.fromkeys(wrt))
 
         def add(plan, v, *slots):
-            results = self.by_variable(dict(zip(names, slots, strict=True)))
-            self.layer.plan_backward(plan, self._y, self.kept, v, results)
+            results = self._by_variable(dict(zip(names, slots, strict=True)))
+            self.layer._plan_backward(plan, self._y, self.kept, v, results)
 
         shapes, outs = map(self.shape_of, names), [out.get(name) for name in names]
         found = self._calls.results(("tmv", names, settings()), self.y.dtype.num, (v,), shapes, outs, add)
@@ -435,12 +437,12 @@ class PlannedJacobian(Jacobian):
         if "mv" in self.layer._overridden:
             return super()._mv_many(directions, k)
         if len(directions) > 1:  # some of them may be of one variable, and add up
-            directions = {name: np.ascontiguousarray(a) for name, a in self.by_variable_many(directions).items()}
+            directions = {name: np.ascontiguousarray(a) for name, a in self._by_variable_many(directions).items()}
         found = Plan(self.y.dtype.num).empty(k, *self.y.shape)
 
         def add(plan, *slots):
             *given, dy = slots
-            self.layer.plan_mv_many(plan, self.kept, self.by_variable_many(dict(zip(directions, given, strict=True))), dy)
+            self.layer._plan_mv_many(plan, self.kept, self._by_variable_many(dict(zip(directions, given, strict=True))), dy)
 
         for part in self._chunks(k):
             given = tuple(a[part] for a in directions.values())
@@ -452,13 +454,13 @@ class PlannedJacobian(Jacobian):
     def _tmv_many(self, V, wrt):
         if "tmv" in self.layer._overridden:
             return super()._tmv_many(V, wrt)
-        if not self.are_apart(wrt):
+        if not self._are_apart(wrt):
             return {name: self._tmv_many(V, (name,))[name] for name in wrt}
         found = {name: Plan(V.dtype.num).empty(len(V), *self.shape_of(name)) for name in wrt}
 
         def add(plan, V, *slots):
-            results = self.by_variable_many(dict(zip(wrt, slots, strict=True)))
-            self.layer.plan_backward_many(plan, self._y, self.kept, V, results)
+            results = self._by_variable_many(dict(zip(wrt, slots, strict=True)))
+            self.layer._plan_backward_many(plan, self._y, self.kept, V, results)
 
         for part in self._chunks(len(V)):
             outs = [a[part] for a in found.values()]
@@ -477,9 +479,9 @@ class PlannedJacobian(Jacobian):
 
             def add(plan, out, which=range(n)[part]):  # the vectors are the plan's
                 if method == "mv":
-                    self.layer.plan_mv_many(plan, self.kept, {"x": units(which, n, self.x, plan)}, out)
+                    self.layer._plan_mv_many(plan, self.kept, {"x": units(which, n, self.x, plan)}, out)
                 else:
-                    self.layer.plan_backward_many(plan, self._y, self.kept, units(which, n, self.y, plan), {"x": out})
+                    self.layer._plan_backward_many(plan, self._y, self.kept, units(which, n, self.y, plan), {"x": out})
 
             key, out = ("units", method, part.start, part.stop, settings()), found[part]
             self._calls.results(key, self.y.dtype.num, (), (out.shape,), (out,), add)
@@ -495,8 +497,8 @@ class PlannedJacobian(Jacobian):
         def add(plan, v, *slots):
             arrays = {}
             for name, a in zip(wrt, slots, strict=True):
-                arrays |= self.by_variable_many({name: a})
-            self.layer.plan_samples(plan, self._y, self.kept, v, {}, Gradients(plan, arrays))
+                arrays |= self._by_variable_many({name: a})
+            self.layer._plan_samples(plan, self._y, self.kept, v, {}, Gradients(plan, arrays))
 
         shapes, key = [(len(v), *self.shape_of(name)) for name in wrt], ("per sample", wrt, settings())
         found = self._calls.results(key, v.dtype.num, (v,), shapes, [None] * len(wrt), add)
@@ -510,7 +512,7 @@ class PlannedJacobian(Jacobian):
         if plan is None:
             plan, total = Plan(v.dtype.num), np.zeros(len(v))
             own = plan.place(*v.shape)
-            self.layer.plan_samples(plan, self._y, self.kept, own, {}, Norms(plan, self._shapes_of(wrt), total))
+            self.layer._plan_samples(plan, self._y, self.kept, own, {}, Norms(plan, self._shapes_of(wrt), total))
             plan.key, plan.state = key, total
             plan.settle()
         plan.call((v,))
@@ -524,7 +526,7 @@ class PlannedJacobian(Jacobian):
         plan = Plan(V.dtype.num)
         kept = [Kept(plan, shapes, len(self.y)) for _ in V]
         for v, samples in zip(V, kept, strict=True):
-            self.layer.plan_samples(plan, self._y, self.kept, v, {}, samples)
+            self.layer._plan_samples(plan, self._y, self.kept, v, {}, samples)
         plan.run()
         return [samples.calls for samples in kept]
 
@@ -545,34 +547,34 @@ class PlannedJacobian(Jacobian):
 
         def add(plan, found):
             for i, unit in enumerate(units(part, outputs, self.y, plan)):
-                arrays = self.by_variable_many({name: found[:, i].reshape(m, *self.shape_of(name))})
-                self.layer.plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
+                arrays = self._by_variable_many({name: found[:, i].reshape(m, *self.shape_of(name))})
+                self.layer._plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
 
         key = "blocks", name, part, settings()
         return self._calls.results(key, self.y.dtype.num, (), ((m, len(part), inputs),), (None,), add)[0]
 
     def _plans_samples(self, wrt):
-        return self.layer.plans_second and "tmv" not in self.layer._overridden and self.are_apart(wrt)
+        return self.layer._plans_second and "tmv" not in self.layer._overridden and self._are_apart(wrt)
 
     def _hessian_mv(self, v, wrt, directions):
         if "hessian_mv" in self.layer._overridden:
             return super()._hessian_mv(v, wrt, directions)
-        if not self.layer.plans_second:
-            return differences(self, v, wrt, self.by_variable(directions))
-        if not self.are_apart(wrt):
+        if not self.layer._plans_second:
+            return differences(self, v, wrt, self._by_variable(directions))
+        if not self._are_apart(wrt):
             return {name: self._hessian_mv(v, (name,), directions)[name] for name in wrt}
         given = (
-            self.by_variable(directions) if len(directions) > 1 else directions
+            self._by_variable(directions) if len(directions) > 1 else directions
         )  # which add up where they are of one variable
 
         def add(plan, v, *slots):
-            along = self.by_variable(dict(zip(given, slots[: len(given)], strict=True)))
-            results = self.by_variable(dict(zip(wrt, slots[len(given) :], strict=True)))
+            along = self._by_variable(dict(zip(given, slots[: len(given)], strict=True)))
+            results = self._by_variable(dict(zip(wrt, slots[len(given) :], strict=True)))
             dy, zeros = plan.empty(*v.shape), plan.empty(*v.shape)
             zeros[...] = 0
-            tangent = self.layer.plan_tangent(plan, self.kept, along, dy)
-            adjoint = self.layer.plan_adjoint(plan, self._y, self.kept, v, {}, tuple(results))
-            self.layer.plan_curved(plan, self._y, self.kept, adjoint, tangent, zeros, results)
+            tangent = self.layer._plan_tangent(plan, self.kept, along, dy)
+            adjoint = self.layer._plan_adjoint(plan, self._y, self.kept, v, {}, tuple(results))
+            self.layer._plan_curved(plan, self._y, self.kept, adjoint, tangent, zeros, results)
 
         shapes, key = map(self.shape_of, wrt), ("hessian", tuple(given), wrt, settings())
         found = self._calls.results(key, self.y.dtype.num, (v, *given.values()), shapes, [None] * len(wrt), add)
@@ -593,7 +595,7 @@ def differences(jac, v, wrt, directions):
         x, params = moved.pop("x", jac.x), {**jac.layer.params, **moved}
         layer = jac.layer.with_params(params) if moved else jac.layer
         y, kept = layer._evaluated(np.ascontiguousarray(x))
-        ends.append(layer.jacobian(x, y, kept).tmv(v, wrt))
+        ends.append(layer._jacobian_of(x, y, kept).tmv(v, wrt))
     return {name: (ends[0][name] - ends[1][name]) / (2 * step) for name in wrt}
 
 

@@ -16,7 +16,7 @@ from .registry import kind
 class _BatchNorm(PlannedLayer):
     """What both kinds share."""
 
-    takes_epilogue = True
+    _takes_epilogue = True
 
     def _set(self, eps, momentum, training):
         self.eps, self.momentum = _check.non_negative(eps, "eps"), _check.non_negative(momentum, "momentum")
@@ -41,18 +41,18 @@ class _BatchNorm(PlannedLayer):
                 f"x has shape {(m, *shape)}; expected more than one value of each {self._of}, whose variance a training step takes"
             )
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         statistics = self.buffers["running_mean"], self.buffers["running_var"]
         params = self.params.get("gamma"), self.params.get("beta")
         moments = kernels.forward(plan, x, y, *params, *statistics, self.eps, batch=self.training)
         return x, moments
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         given = {"dgamma": directions.get("gamma"), "dbeta": directions.get("beta")}
         self._plan_derivative(plan, kept, directions.get("x"), dy, **given)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
-        totals = {"total_gamma": out.get("gamma"), "total_beta": out.get("beta"), "update": self.steps(out)}
+    def _plan_tmv(self, plan, kept, v, out, after=None):
+        totals = {"total_gamma": out.get("gamma"), "total_beta": out.get("beta"), "update": self._steps(out)}
         self._plan_derivative(plan, kept, v, out.get("x"), **totals, after=after)
 
     def _plan_derivative(self, plan, kept, v, out, **more):
@@ -62,12 +62,12 @@ class _BatchNorm(PlannedLayer):
         x, moments = kept  # which are those of all samples
         return x[i : i + 1], moments
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         moments = None if self.training else (self.buffers["running_mean"], self.buffers["running_var"])
         total = channel_sums.slope if dv.ndim == 4 else slope.slope
-        _plan_curved(self, plan, kept[0], adjoint, tangent, dv, out, total, rows=False, moments=moments)
+        _plan_normed(self, plan, kept[0], adjoint, tangent, dv, out, total, rows=False, moments=moments)
 
-    def plan_buffers(self, plan, kept):
+    def _plan_buffers(self, plan, kept):
         self.check_batch(len(kept[0]), kept[0].shape[1:])
         kernels.running(plan, *kept, self.buffers["running_mean"], self.buffers["running_var"], self.momentum)
 
@@ -172,7 +172,7 @@ class LayerNorm(PlannedLayer):
     >>> net = fastlec.Network([fastlec.Dense(4, 3, "identity", rng=0), norm, fastlec.Activation("relu")])
     """
 
-    takes_epilogue = True
+    _takes_epilogue = True
 
     def __init__(self, n, eps=1e-5, elementwise_affine=True, bias=True, *, dtype=np.float64):
         self.n, self.eps = _check.count(n, "n", 1), _check.non_negative(eps, "eps")
@@ -190,23 +190,23 @@ class LayerNorm(PlannedLayer):
         features(shape, self.n)
         return (self.n,)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         return x, layer_norm.forward(plan, x, y, self.params.get("gamma"), self.params.get("beta"), self.eps)
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         given = {f"d{name}": d for name, d in directions.items()}
         layer_norm.mv(plan, *kept, self.params.get("gamma"), dy, **given)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         totals = {f"total_{name}": out[name] for name in self.params if name in out}
-        layer_norm.tmv(plan, *kept, self.params.get("gamma"), v, out.get("x"), **totals, update=self.steps(out), after=after)
+        layer_norm.tmv(plan, *kept, self.params.get("gamma"), v, out.get("x"), **totals, update=self._steps(out), after=after)
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
-        _plan_curved(self, plan, kept[0], adjoint, tangent, dv, out, slope.slope, rows=True)
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        _plan_normed(self, plan, kept[0], adjoint, tangent, dv, out, slope.slope, rows=True)
 
 
-def _plan_curved(layer, plan, x, v, directions, dv, out, total, **groups):
-    """`plan_curved` of a normalisation of x; total adds a job that sums an array over all but the axis of gamma."""
+def _plan_normed(layer, plan, x, v, directions, dv, out, total, **groups):
+    """`_plan_curved` of a normalisation of x; total adds a job that sums an array over all but the axis of gamma."""
     if out.keys() & {"x", "gamma"}:
         products = plan.empty(*x.shape) if "gamma" in out else None
         given = directions.get("x"), layer.params.get("gamma"), directions.get("gamma")

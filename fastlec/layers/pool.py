@@ -19,8 +19,8 @@ class _Pool2d(PlannedLayer):
     """Windows that slide over each channel by itself."""
 
     input_shape = (None, None, None)
-    takes_epilogue = True
-    keeps_bounds = True
+    _takes_epilogue = True
+    _keeps_bounds = True
     dilation = (1, 1)
 
     def __init__(self, kernel_size, stride, padding, ceil_mode):
@@ -108,19 +108,19 @@ class AvgPool2d(_Pool2d):
         self.count_include_pad = _check.flag(count_include_pad, "count_include_pad")
         super().__init__(kernel_size, stride, padding, ceil_mode)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
         pool2d.forward(plan, g, x, y, maximum=False, counted=self.count_include_pad)
         return g, x
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self.plan_forward(plan, directions["x"], dy)
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_forward(plan, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             pool2d.tmv(plan, kept[0], None, v, out["x"], after=after, counted=self.count_include_pad)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """One divided by the size of its mean for the pixels of each window: a scipy.sparse.csr_array."""
         g, x = kept
         pixels, inside = _taps(g)
@@ -138,7 +138,7 @@ class AvgPool2d(_Pool2d):
             before = behind = 0
         return np.minimum(begin + taps, length + behind) - np.maximum(begin, -before)
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         g, _ = kept
         return math.prod(g.y_shape) * g.r * g.s
 
@@ -167,19 +167,19 @@ class MaxPool2d(_Pool2d):
         self.dilation = pair(dilation, "dilation", 1)
         super().__init__(kernel_size, stride, padding, ceil_mode)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
         pool2d.forward(plan, g, x, y, maximum=True)
         return g, x  # where the maxima are is seen from x again: faster than to keep it
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         pool2d.mv(plan, *kept, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             pool2d.tmv(plan, *kept, v, out["x"], after=after)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """A one in each row, for the pixel that is the window's first largest: a scipy.sparse.csr_array."""
         g, x = kept
         plan = Plan(np.dtype(np.float64).num)
@@ -188,7 +188,7 @@ class MaxPool2d(_Pool2d):
         plan.run()
         return _csr(g, np.ones(columns.size, int), columns.ravel().astype(int), np.ones(columns.size, x.dtype))
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         return math.prod(kept[0].y_shape)
 
 
@@ -196,30 +196,30 @@ class _OfImages(PlannedLayer):
     """What is pooling of images in another shape: `_pool(shape)` is that layer for x of this shape, `_image` and `_value` are views
     of x and y for it."""
 
-    takes_epilogue = keeps_bounds = True
+    _takes_epilogue = _keeps_bounds = True
     _image = _value = staticmethod(one_row)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         pool = self._pool(x.shape)
-        return pool, pool.plan_forward(plan, self._image(x), self._value(y))
+        return pool, pool._plan_forward(plan, self._image(x), self._value(y))
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         pool, own = kept
-        pool.plan_mv(plan, own, {"x": self._image(directions["x"])}, self._value(dy))
+        pool._plan_mv(plan, own, {"x": self._image(directions["x"])}, self._value(dy))
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         pool, own = kept
         if "x" in out:
             dx = self._image(out["x"])
-            pool.plan_tmv(plan, own, self._value(v), {"x": dx}, reshaped(after, dx.shape))
+            pool._plan_tmv(plan, own, self._value(v), {"x": dx}, reshaped(after, dx.shape))
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         pool, own = kept
-        return pool.explicit(own, name)
+        return pool._explicit(own, name)
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         pool, own = kept
-        return pool.nonzeros(own, name)
+        return pool._nonzeros(own, name)
 
 
 class _Pool1d(_OfImages):

@@ -60,7 +60,7 @@ def described(layer):
         return None
     settings = layer.config() if hasattr(layer, "config") else _attributes(layer)
     if isinstance(settings.get("activation"), KINDS["Activation"]):
-        settings = settings | {"activation": settings["activation"].described()}
+        settings = settings | {"activation": settings["activation"]._described()}
     for argument, value in settings.items():
         try:
             json.dumps(value)

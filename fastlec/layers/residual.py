@@ -24,7 +24,7 @@ class _Hidden(Activated):
 
     Kept are x, h and what sigma' follows from, `of`: h itself, or W1 x + b."""
 
-    takes_epilogue = True
+    _takes_epilogue = True
 
     def __init__(self, shape1, shape2, gain2, activation, dtype, rng):
         self.activation = settled(activation)
@@ -34,7 +34,7 @@ class _Hidden(Activated):
     def _evaluate_own(self, x):
         shape = self._first.output_shape(x, self.params["W1"])
         z = computed(x.dtype, shape, lambda plan, z: self._linear()._plan_hidden(plan, x, z))
-        h = self.activation.values("activation", z)
+        h = self.activation._values("activation", z)
         shape = len(x), *self.output_shape(x.shape[1:])
         return computed(x.dtype, shape, lambda plan, y: self._plan_above(plan, x, h, y)), (x, h, z)
 
@@ -77,23 +77,23 @@ class _Hidden(Activated):
         multiply(plan, dz, dh, Epilogue(**self._entry.after(of)))
         return dz
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self.plan_tangent(plan, kept, directions, dy)
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_tangent(plan, kept, directions, dy)
 
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+    def _plan_adjoint(self, plan, y, kept, v, out, wrt):
         x, h, of = kept
         u, g = self._plan_share(plan, v, h), plan.empty(*h.shape)
         self._first.bias(plan, u, out.get("b"), g=g, after=Epilogue(**self._entry.after(of)))
         self._plan_below(plan, x, h, v, g, out, None)
         return v, u, g
 
-    def plan_samples(self, plan, y, kept, v, out, samples):
-        (x, h, _), (_, _, g) = kept, self.plan_adjoint(plan, y, kept, v, out, ())
+    def _plan_samples(self, plan, y, kept, v, out, samples):
+        (x, h, _), (_, _, g) = kept, self._plan_adjoint(plan, y, kept, v, out, ())
         self._first.samples(plan, "W1", g, x, samples)
         self._first.bias_samples(plan, "b", g, samples)
         self._second.samples(plan, "W2", v, self._second_takes(x, h), samples)
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         """With u what comes back to h, and g = sigma' u: each product of these, v, weights and what these multiply is derived."""
         (x, h, of), (v, u, g), (directions, dh, dof) = kept, adjoint, tangent
         dx = directions.get("x")
@@ -123,7 +123,7 @@ class _Identity(_Hidden):
     def _partly(self, shape):
         return shape
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         h, of = self._plan_hidden(plan, x)
         self._plan_above(plan, x, h, y)
         return x, h, of
@@ -131,7 +131,7 @@ class _Identity(_Hidden):
     def _plan_above(self, plan, x, h, y):
         self._second.forward(plan, h, self.params["W2"], y, Epilogue(residual=x))
 
-    def plan_tangent(self, plan, kept, directions, dy):
+    def _plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
         dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
@@ -144,13 +144,13 @@ class _Identity(_Hidden):
         terms = differential(self._second.forward, h, self.params["W2"], dh, directions.get("W2"))
         plan_sum(plan, terms, dy, residual=directions.get("x"))
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         (x, h, of), g = kept, None
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(len(v), *h.shape[1:])
             self._plan_to_hidden(plan, v, g, Epilogue(**self._entry.after(of)))
             if "b" in out:
-                self._first.bias(plan, g, out["b"], self.steps(out))
+                self._first.bias(plan, g, out["b"], self._steps(out))
         self._plan_below(plan, x, h, v, g, out, after)
 
     def _plan_to_hidden(self, plan, v, g, after):
@@ -159,7 +159,7 @@ class _Identity(_Hidden):
 
     def _plan_below(self, plan, x, h, v, g, out, after):
         """What follows from g, but for b."""
-        W1, update = self.params["W1"], self.steps(out)
+        W1, update = self.params["W1"], self._steps(out)
         if "x" in out:
             self._first.backward(plan, g, W1, out["x"], following(after, residual=v))
         if "W1" in out:
@@ -186,7 +186,7 @@ class _Identity(_Hidden):
         """The derivative of J' v by x, of which the part through h is the sum of the terms."""
         plan_sum(plan, terms, dx, residual=dv)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """That of h, times W2 from the left; by x the identity is added."""
         (x, h, of), second = kept, self._second
         if name == "W2":
@@ -199,7 +199,7 @@ class _Identity(_Hidden):
 class _Projected(_Hidden):
     """y = W2 x + h."""
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         h, of = self._plan_hidden(plan, x)
         self._plan_above(plan, x, h, y)
         return x, h, of
@@ -207,7 +207,7 @@ class _Projected(_Hidden):
     def _plan_above(self, plan, x, h, y):
         self._second.forward(plan, x, self.params["W2"], y, Epilogue(residual=h))
 
-    def plan_tangent(self, plan, kept, directions, dy):
+    def _plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
         dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
@@ -223,11 +223,11 @@ class _Projected(_Hidden):
         elif dh is not dy:
             multiply(plan, dh, dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         (x, h, of), g = kept, None
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._first.bias(plan, v, out.get("b"), self.steps(out), g=g, after=Epilogue(**self._entry.after(of)))
+            self._first.bias(plan, v, out.get("b"), self._steps(out), g=g, after=Epilogue(**self._entry.after(of)))
         self._plan_below(plan, x, h, v, g, out, after)
 
     def _plan_to_hidden(self, plan, v, g, after):
@@ -235,7 +235,7 @@ class _Projected(_Hidden):
 
     def _plan_below(self, plan, x, h, v, g, out, after):
         W1, _, W2 = self.params.values()
-        update = self.steps(out)
+        update = self._steps(out)
         if "x" in out:
             self._second.backward(plan, v, W2, out["x"])
             self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
@@ -256,7 +256,7 @@ class _Projected(_Hidden):
     def _plan_dx_along(self, plan, terms, v, dv, directions, dx):
         plan_sum(plan, [*differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2")), *terms], dx)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """That of h; by x that of W2 x is added."""
         (x, _, of), W2 = kept, self.params["W2"]
         J = self._second.by_W(x, W2) if name == "W2" else self._by_hidden(x, of, name)
@@ -282,7 +282,7 @@ class Residual(_Identity):
     """
 
     _first = _second = Matrix()
-    stacks = True
+    _stacks = True
 
     def __init__(self, n, hidden=None, activation="tanh", *, dtype=np.float64, rng=None):
         self.n = _check.count(n, "n", 1)
@@ -354,7 +354,7 @@ class ConvResidual(_Identity):
     def output_shape(self, shape):
         return images(shape, self.c)
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         x = kept[0]
         if name == "x":  # two windows, one through the other
             lengths = zip(self.kernel_size, x.shape[2:], strict=True)
@@ -392,7 +392,7 @@ class ProjectedConvResidual(_Projected):
     def output_shape(self, shape):
         return self._first.window((1, *images(shape, self.c_in)), self.params["W1"].shape).y_shape[1:]
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         h = kept[1]
         if name == "x":
             return h.size * (self.params["W1"][0].size + self.c_in)

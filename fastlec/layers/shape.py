@@ -12,7 +12,7 @@ class Flatten(PlannedLayer):
     """y = the elements of each sample in C order: x (m, ...), y (m, product of the others). A network moves nothing for it, unless
     it is the last layer."""
 
-    reshapes = linear_in_x = takes_epilogue = True
+    _reshapes = linear_in_x = _takes_epilogue = True
 
     def __init__(self):
         super().__init__()
@@ -23,22 +23,22 @@ class Flatten(PlannedLayer):
     def _partly(self, shape):
         return (None,)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         multiply(plan, x, y)
         return y
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         multiply(plan, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             multiply(plan, v, out["x"], after)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """The identity: a scipy.sparse.csr_array."""
         from scipy.sparse import csr_array, identity
 
         return csr_array(identity(kept.size, kept.dtype))
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         return kept.size

@@ -23,7 +23,7 @@ class Upsample2d(PlannedLayer):
     """
 
     input_shape = (None, None, None)
-    takes_epilogue = linear_in_x = keeps_bounds = True
+    _takes_epilogue = linear_in_x = _keeps_bounds = True
 
     def __init__(self, scale_factor):
         self.scale_factor = pair(scale_factor, "scale_factor", 1)
@@ -48,18 +48,18 @@ class Upsample2d(PlannedLayer):
         """Those of y, each with the values of one pixel of x."""
         return window_geometry(y_shape, self.scale_factor, self.scale_factor)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         pool2d.tmv(plan, self._windows(y.shape), None, x, y, sums=True)
         return x
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self.plan_forward(plan, directions["x"], dy)
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_forward(plan, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             pool2d.forward(plan, self._windows(v.shape), v, out["x"], maximum=False, sums=True, after=after)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """A one in each row, in the column of the pixel that is repeated: a scipy.sparse.csr_array."""
         from scipy.sparse import csr_array
 
@@ -69,5 +69,5 @@ class Upsample2d(PlannedLayer):
             (np.ones(columns.size, kept.dtype), columns, np.arange(columns.size + 1)), shape=(columns.size, kept.size)
         )
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         return kept.size * self.scale_factor[0] * self.scale_factor[1]

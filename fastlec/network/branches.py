@@ -30,7 +30,7 @@ class _Branches(Container):
     _plan_joined(plan, outputs, y, parts)   fills y, of which these are the parts; an output that is None is zero
     """
 
-    takes_sum = True
+    _takes_sum = True
 
     @property
     def input_shape(self):
@@ -39,7 +39,7 @@ class _Branches(Container):
 
     def _joint(self, layers, shape):
         shape = _input_shape(layers, shape)
-        return self._shape_of([labelled(i, layer.fits, shape) for i, layer in enumerate(layers)])
+        return self._shape_of([labelled(i, layer._fits, shape) for i, layer in enumerate(layers)])
 
     def output_shape(self, shape):
         return self._shape_of([labelled(i, layer._shape_after, shape) for i, layer in enumerate(self.layers)])
@@ -58,15 +58,15 @@ class _Branches(Container):
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         above, kept = plan.layer, []
         for i, layer in enumerate(self.layers):
             plan.layer, shape = label(above, i, layer), (len(x), *layer.output_shape(x.shape[1:]))
-            if layer.reshapes:
+            if layer._reshapes:
                 kept.append((x, x.reshape(shape), None))
             else:
                 output = self._place(plan, layer, shape, kept, y)
-                kept.append((x, output, layer.plan_forward(plan, x, output)))
+                kept.append((x, output, layer._plan_forward(plan, x, output)))
         plan.layer = above
         self._plan_joined(plan, _outputs(kept), y, self._parts(y, _outputs(kept)))
         return kept
@@ -75,15 +75,15 @@ class _Branches(Container):
         """Where the output goes of the branch after those in `kept`."""
         return plan.empty(*shape)
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self._plan_along(plan, kept, directions, dy, "plan_mv")
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_along(plan, kept, directions, dy, "_plan_mv")
 
     def _plan_along(self, plan, kept, directions, dy, method):
         """{i: what a method of branch i that fills its output gave}, of those that are moved by the directions."""
         outputs, found = [], {}
         for i, (layer, (_, y, own), given) in enumerate(zip(self.layers, kept, self._given(directions), strict=True)):
             output = None
-            if given and layer.reshapes:
+            if given and layer._reshapes:
                 output = given["x"].reshape(y.shape)
             elif given:
                 output = plan.empty(*y.shape)
@@ -97,14 +97,14 @@ class _Branches(Container):
         by_layer, x = by_layer_of(directions), {name: d for name, d in directions.items() if name == "x"}
         return [by_layer.get(i, {}) | x for i in range(len(self.layers))]
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         """One branch after the other adds its share to dx, in its epilogue where it can. First come those that need no job for it:
         the share of one that reshapes is v itself, which the next one adds."""
         by_layer, dx, above = by_layer_of(out), out.get("x"), plan.layer
         parts, total = self._parts(v, _outputs(kept)), None
         if adds(after):
             total = dx if after.accumulate else after.residual
-        at_once = [layer.reshapes or layer.elementwise for layer in self.layers]
+        at_once = [layer._reshapes or layer._elementwise for layer in self.layers]
         order = sorted((i for i in range(len(kept)) if dx is not None or i in by_layer), key=lambda i: not at_once[i])
         for i in order:
             layer, (x, y, own), wanted = self.layers[i], kept[i], by_layer.get(i, {})
@@ -125,30 +125,30 @@ class _Branches(Container):
             total = dx
         plan.layer = above
 
-    def plan_tangent(self, plan, kept, directions, dy):
-        return self._plan_along(plan, kept, directions, dy, "plan_tangent")
+    def _plan_tangent(self, plan, kept, directions, dy):
+        return self._plan_along(plan, kept, directions, dy, "_plan_tangent")
 
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+    def _plan_adjoint(self, plan, y, kept, v, out, wrt):
         names, adjoints = by_layer_of(dict.fromkeys(wrt)), {}
 
         def step(i, layer, y, own, v, wanted):
-            adjoints[i] = layer.plan_adjoint(plan, y, own, v, wanted, ("x", *names.get(i, ())))
+            adjoints[i] = layer._plan_adjoint(plan, y, own, v, wanted, ("x", *names.get(i, ())))
 
         self._plan_each(plan, kept, v, out, step)
         return adjoints
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         def step(i, layer, y, own, dv, wanted):
             if i in tangent:
-                layer.plan_curved(plan, y, own, adjoint[i], tangent[i], dv, wanted)
+                layer._plan_curved(plan, y, own, adjoint[i], tangent[i], dv, wanted)
             else:
-                layer.plan_backward(plan, y, own, dv, wanted)
+                layer._plan_backward(plan, y, own, dv, wanted)
 
         self._plan_each(plan, kept, dv, out, step)
 
-    def plan_samples(self, plan, y, kept, v, out, samples):
+    def _plan_samples(self, plan, y, kept, v, out, samples):
         def step(i, layer, y, own, v, wanted):
-            layer.plan_samples(plan, y, own, v, wanted, Within(samples, f"{i}."))
+            layer._plan_samples(plan, y, own, v, wanted, Within(samples, f"{i}."))
 
         self._plan_each(plan, kept, v, out, step)
 
@@ -158,7 +158,7 @@ class _Branches(Container):
         by_layer, dx, above, terms = by_layer_of(out), out.get("x"), plan.layer, []
         for i, (layer, (x, y, own), part) in enumerate(zip(self.layers, kept, self._parts(v, _outputs(kept)), strict=True)):
             plan.layer, wanted, part = label(above, i, layer), by_layer.get(i, {}), _in_one_piece(plan, part, y)
-            if layer.reshapes:
+            if layer._reshapes:
                 terms.append(part.reshape(x.shape))
                 continue
             if dx is not None:
@@ -172,7 +172,7 @@ class _Branches(Container):
     # --- where a branch is the user's own ----------------------------------------------------------------------------
 
     def evaluate(self, x):
-        if self.planned:
+        if self._planned:
             return super().evaluate(x)
         jacs = [layer.linearize(x)[1] for layer in self.layers]
         return self._joined([jac.y for jac in jacs], jacs), jacs
@@ -210,7 +210,7 @@ class _Branches(Container):
 
     # --- explicit Jacobians ------------------------------------------------------------------------------------------
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """The sum of the Jacobians of the branches, each in the rows of the part of y that it has a share in."""
         from scipy.sparse import csr_array
 
@@ -226,14 +226,14 @@ class _Branches(Container):
             terms = [J if isinstance(J, np.ndarray) else J.toarray() for J in terms]
         return sum(terms[1:], start=terms[0])
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         jacs, chosen, name = self._jacobians(kept, name)
-        stored = [jacs[i].x.size if self.layers[i].reshapes else self.layers[i].nonzeros(jacs[i].kept, name) for i in chosen]
+        stored = [jacs[i].x.size if self.layers[i]._reshapes else self.layers[i]._nonzeros(jacs[i].kept, name) for i in chosen]
         return None if None in stored else sum(stored)
 
     def _jacobians(self, kept, name):
         """(the Jacobian of each branch, which of them have a variable, what these call it)."""
-        jacs = [layer.jacobian(*own) for layer, own in zip(self.layers, kept, strict=True)] if self.planned else kept
+        jacs = [layer._jacobian_of(*own) for layer, own in zip(self.layers, kept, strict=True)] if self._planned else kept
         i, _, own = name.partition(".")
         return jacs, [int(i)] if own else range(len(jacs)), own or name
 
@@ -314,7 +314,7 @@ class Concat(_Branches):
         """In y, where its part is in one piece, as that of a single sample is, and nothing follows from it later on."""
         start = sum(output.shape[1] for output in _outputs(kept))
         part = y[:, start : start + shape[1]]
-        return part if part.flags.c_contiguous and layer.outermost in (None, IDENTITY) else plan.empty(*shape)
+        return part if part.flags.c_contiguous and layer._outermost in (None, IDENTITY) else plan.empty(*shape)
 
     def _plan_joined(self, plan, outputs, y, parts):
         for output, part in zip(outputs, parts, strict=True):
@@ -324,9 +324,9 @@ class Concat(_Branches):
 
 
 def _plan_arriving(plan, layer, part, y, own):
-    """v as plan_tmv of a branch takes it, whose output is y: its part in one piece, times the derivative of its `outermost`."""
+    """v as _plan_tmv of a branch takes it, whose output is y: its part in one piece, times the derivative of its `_outermost`."""
     g = _in_one_piece(plan, part, y)
-    outer = layer.outer_derivative(y, own)
+    outer = layer._outer_derivative(y, own)
     if outer is not None:
         part, g = g, plan.empty(*y.shape)
         multiply(plan, part, g, outer)
@@ -376,7 +376,7 @@ def _rows(a):
 
 def _matrix(layer, jac, name):
     """The explicit Jacobian of a branch; that of x itself has ones alone."""
-    if not layer.reshapes:
+    if not layer._reshapes:
         return jac.matrix(name)
     from scipy.sparse import csr_array, identity
 

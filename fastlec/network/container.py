@@ -17,7 +17,7 @@ _BOUND = {
     "buffers",
     "dtype",
     "layers",
-    "planned",
+    "_planned",
     "_theta",
     "_depth",
     "_calls",
@@ -53,14 +53,14 @@ class Layers(tuple):
 class Container(PlannedLayer):
     """A layer made of layers. What it makes of x with them, a subclass says besides the methods of every planned layer:
 
-        _joint(layers, shape)   `fits` of these layers, which may not yet be this one's
+        _joint(layers, shape)   `_fits` of these layers, which may not yet be this one's
         _taken(shape)           the shape of a sample that each layer takes, for samples of x of this shape
 
     kept is [(x, y, kept) of each layer], with None for kept of one that reshapes; where a layer is the user's own, [its Jacobian].
     """
 
-    takes_epilogue = True
-    by_blocks = False  # whether explicit Jacobians are made of those of single samples
+    _takes_epilogue = True
+    _by_blocks = False  # whether explicit Jacobians are made of those of single samples
     _still = frozenset()  # layers whose buffers training steps leave as they are
 
     def __init__(self, layers, rng=None):
@@ -119,11 +119,11 @@ class Container(PlannedLayer):
         super().__init__(params)
         copies = dict(zip(map(id, layers), placed, strict=True))
         vars(self).update({name: copies[id(a)] for name, a in vars(self).items() if id(a) in copies})  # a subclass's own
-        planned = type(self).planned and all(isinstance(layer, PlannedLayer) and layer.planned for layer in placed)
+        planned = type(self)._planned and all(isinstance(layer, PlannedLayer) and layer._planned for layer in placed)
         vars(self).update(
             layers=Layers(placed),
             buffers=Parameters(buffers),  # the very arrays
-            planned=planned,
+            _planned=planned,
             _theta=theta,
             _depth=1 + max(layer._depth for layer in placed),
             _calls=Calls(MOST_IDLE, IDLE_BYTES),
@@ -204,7 +204,7 @@ class Container(PlannedLayer):
         """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise.
 
         trainable : names of parameters and buffers, by default all. A layer that has some, but none of these, stays what net(x)
-        makes of it, and `plan_buffers` and `update_buffers` pass it by.
+        makes of it, and `_plan_buffers` and `update_buffers` pass it by.
         """
         names = () if trainable is None else _check.names(trainable, "trainable")
         layers, still, by_layer = [], set(), by_layer_of(dict.fromkeys(names))
@@ -234,7 +234,7 @@ class Container(PlannedLayer):
         other._bind(self.layers if layers is None else layers, theta, own, kept)
         return other
 
-    def fits(self, shape):
+    def _fits(self, shape):
         return self._joint(self.layers, shape)
 
     def _widest(self, shape):
@@ -258,9 +258,9 @@ class Container(PlannedLayer):
             raise TypeError(
                 f"a network is a {type(self).__name__}, which a file does not hold: save {self._kind()}(net.layers)"
             )
-        return {"layers": [layer.described() for layer in self.layers]}
+        return {"layers": [layer._described() for layer in self.layers]}
 
-    def described(self):
+    def _described(self):
         """The layer as what JSON can hold."""
         return {"kind": self._kind(), **self.config()}
 
@@ -268,23 +268,23 @@ class Container(PlannedLayer):
 
     def value_and_jac_mv(self, x, /, **directions):
         """(y, J(x) times the directions) in one call."""
-        method = PlannedLayer.value_and_jac_mv if self.planned else Layer.value_and_jac_mv
+        method = PlannedLayer.value_and_jac_mv if self._planned else Layer.value_and_jac_mv
         return method(self, x, **directions)
 
     @property
-    def plans_second(self):
-        return self.planned and all(layer.plans_second for layer in self.layers)
+    def _plans_second(self):
+        return self._planned and all(layer._plans_second for layer in self.layers)
 
-    def jacobian(self, x, y, kept):
-        return (PlannedNetworkJacobian if self.planned else NetworkJacobian)(self, x, y, kept)
+    def _jacobian_of(self, x, y, kept):
+        return (PlannedNetworkJacobian if self._planned else NetworkJacobian)(self, x, y, kept)
 
-    def plan_buffers(self, plan, kept):
+    def _plan_buffers(self, plan, kept):
         for i, (layer, (_, _, own)) in enumerate(zip(self.layers, kept, strict=True)):
             if i not in self._still:
-                layer.plan_buffers(plan, own)
+                layer._plan_buffers(plan, own)
 
     def update_buffers(self, kept):
-        if self.planned:
+        if self._planned:
             super().update_buffers(kept)
             return
         for i, (layer, jac) in enumerate(zip(self.layers, kept, strict=True)):

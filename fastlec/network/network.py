@@ -48,9 +48,9 @@ class Network(Container):
     the layers given becomes the bound copy of it. `save` is for networks of fastlec's own.
     """
 
-    by_blocks = True
+    _by_blocks = True
 
-    def part(self, first, last):
+    def _part(self, first, last):
         """The network of the layers first to last - 1, the very same, on their part of theta."""
         layers, start = self.layers[first:last], sum(layer.n_params for layer in self.layers[:first])
         theta = self._theta[start : start + sum(layer.n_params for layer in layers)]
@@ -65,7 +65,7 @@ class Network(Container):
         return self.layers[0].input_shape
 
     def _joint(self, layers, shape):
-        return _through(layers, shape, lambda layer, shape: layer.fits(shape))
+        return _through(layers, shape, lambda layer, shape: layer._fits(shape))
 
     def output_shape(self, shape):
         return _through(self.layers, shape, lambda layer, shape: layer._shape_after(shape))
@@ -91,22 +91,22 @@ class Network(Container):
         return self.layers[first].affine_in_theta and all(layer.linear_in_x and not layer.n_params for layer in following)
 
     @property
-    def takes_sum(self):
+    def _takes_sum(self):
         """Whether its lowest layer, above those that reshape, takes one."""
-        if not self.planned:
+        if not self._planned:
             return False
-        lowest = next((layer for layer in self.layers if not layer.reshapes), None)
-        return lowest is None or lowest.elementwise or lowest.takes_sum
+        lowest = next((layer for layer in self.layers if not layer._reshapes), None)
+        return lowest is None or lowest._elementwise or lowest._takes_sum
 
     @property
-    def outermost(self):
+    def _outermost(self):
         """The activation that is applied last, below layers that reshape; None also where a layer is the user's own."""
-        last = self._under(len(self.layers)) if self.planned else None
-        return None if last is None else self.layers[last].outermost
+        last = self._under(len(self.layers)) if self._planned else None
+        return None if last is None else self.layers[last]._outermost
 
-    def outer_derivative(self, y, kept):
+    def _outer_derivative(self, y, kept):
         last = self._under(len(self.layers))
-        return None if last is None else reshaped(self.layers[last].outer_derivative(*kept[last][1:]), y.shape)
+        return None if last is None else reshaped(self.layers[last]._outer_derivative(*kept[last][1:]), y.shape)
 
     def summary(self, input_shape=None):
         """A table of the layers: output of one sample, and parameters. input_shape : of one sample, such as (1, 28, 28); without it
@@ -176,12 +176,12 @@ class Network(Container):
 
     def __call__(self, x, *, out=None):
         """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
-        if not self.planned:
+        if not self._planned:
             return Layer.__call__(self, x, out=out)
         found = self._calls.call(key_of("y", (x,), ()), (x,), (out,))
         if found is not None:
             return found[0]
-        net, x = self.prepared(x)
+        net, x = self._prepared(x)
         size = chunk_size(net, x.shape[1:])
         if len(x) <= size:
             return net._filled(x, out)
@@ -220,7 +220,7 @@ class Network(Container):
 
     def activations(self, x):
         """What every layer gives, one after the other, for samples x (m, ...): a list of new arrays, the last of them y."""
-        net, x = self.prepared(x)
+        net, x = self._prepared(x)
         values = []
         for layer in net.layers:
             x = layer(x)
@@ -228,7 +228,7 @@ class Network(Container):
         return values
 
     def evaluate(self, x):
-        if self.planned:
+        if self._planned:
             return super().evaluate(x)
         jacs = []
         for layer in self.layers:
@@ -236,37 +236,37 @@ class Network(Container):
             jacs.append(jac)
         return x, jacs
 
-    def _reshapes(self, i):
+    def _takes_no_job(self, i):
         """Whether layer i takes no job: its y is a view of x. Not the last one, whose y is given."""
-        return self.layers[i].reshapes and i < len(self.layers) - 1
+        return self.layers[i]._reshapes and i < len(self.layers) - 1
 
     def _under(self, i):
         """The index of the layer that computes what layer i takes, below those that reshape; None for the network's x."""
-        return next((j for j in range(i - 1, -1, -1) if not self.layers[j].reshapes), None)
+        return next((j for j in range(i - 1, -1, -1) if not self.layers[j]._reshapes), None)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         kept = []
         above = plan.layer
         for i, layer in enumerate(self.layers):
             plan.layer, last = label(above, i, layer), i == len(self.layers) - 1
             shape = (len(x), *layer.output_shape(x.shape[1:]))
-            if self._reshapes(i):
+            if self._takes_no_job(i):
                 kept.append((x, x.reshape(shape), None))
             else:
                 value = y if last else plan.empty(*shape)
-                kept.append((x, value, layer.plan_forward(plan, x, value)))
+                kept.append((x, value, layer._plan_forward(plan, x, value)))
             x = kept[-1][1]
         plan.layer = above
         return kept
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self._plan_along(plan, kept, directions, dy, "plan_mv")
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_along(plan, kept, directions, dy, "_plan_mv")
 
-    def plan_mv_many(self, plan, kept, directions, dy):
+    def _plan_mv_many(self, plan, kept, directions, dy):
         if self._plans_itself:
-            super().plan_mv_many(plan, kept, directions, dy)
+            super()._plan_mv_many(plan, kept, directions, dy)
         else:
-            self._plan_along(plan, kept, directions, dy, "plan_mv_many", dy.shape[:1])
+            self._plan_along(plan, kept, directions, dy, "_plan_mv_many", dy.shape[:1])
 
     def _plan_along(self, plan, kept, directions, dy, method, many=()):
         """{i: what a method of layer i that fills dy gave}, of the layers that are moved by the directions. many: the first axis of
@@ -274,7 +274,7 @@ class Network(Container):
         dx, by_layer, found = directions.get("x"), by_layer_of(directions), {}
         for i, (layer, (_, y, own)) in enumerate(zip(self.layers, kept, strict=True)):
             given = by_layer.get(i, {}) | ({} if dx is None else {"x": dx})
-            if given and self._reshapes(i):
+            if given and self._takes_no_job(i):
                 dx = dx.reshape(*many, *y.shape)
             elif given:
                 dx = dy if i == len(self.layers) - 1 else plan.empty(*many, *y.shape)
@@ -285,12 +285,12 @@ class Network(Container):
             multiply(plan, zeros, dy)
         return found
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         self._plan_back(plan, kept, v, out, after, plan_transposed)
 
-    def plan_tmv_many(self, plan, kept, v, out, after=None):
+    def _plan_tmv_many(self, plan, kept, v, out, after=None):
         if self._plans_itself:
-            super().plan_tmv_many(plan, kept, v, out, after)
+            super()._plan_tmv_many(plan, kept, v, out, after)
         else:
             self._plan_back(plan, kept, v, out, after, plan_transposed_many, v.shape[:1])
 
@@ -302,47 +302,47 @@ class Network(Container):
         lowest = -1 if "x" in out else min(by_layer, default=len(self.layers))
         for i in reversed(range(max(lowest, 0), len(self.layers))):
             layer, (x, _, own) = self.layers[i], kept[i]
-            if layer.reshapes:
+            if layer._reshapes:
                 v = v.reshape(*many, *x.shape)
                 continue
             plan.layer = label(above, i, layer)
             wanted, epilogue, under = by_layer.get(i, {}), None, self._under(i)
             if i > lowest:
-                below = after if under is None else self.layers[under].outer_derivative(*kept[under][1:])
+                below = after if under is None else self.layers[under]._outer_derivative(*kept[under][1:])
                 epilogue = reshaped(below, x.shape)
-                if layer.elementwise and under is not None and epilogue is None:
+                if layer._elementwise and under is not None and epilogue is None:
                     continue  # its derivative is in v, and there is no other
                 wanted["x"] = dx.reshape(*many, *x.shape) if under is None else plan.empty(*many, *x.shape)
             transposed(plan, layer, own, v, wanted, epilogue)
             v = wanted.get("x")
         plan.layer = above
-        if dx is not None and all(layer.reshapes for layer in self.layers):
+        if dx is not None and all(layer._reshapes for layer in self.layers):
             multiply(plan, v, dx, after)
 
-    def plan_tangent(self, plan, kept, directions, dy):
-        return self._plan_along(plan, kept, directions, dy, "plan_tangent")
+    def _plan_tangent(self, plan, kept, directions, dy):
+        return self._plan_along(plan, kept, directions, dy, "_plan_tangent")
 
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+    def _plan_adjoint(self, plan, y, kept, v, out, wrt):
         by_layer, adjoints = by_layer_of(dict.fromkeys(wrt)), {}
 
         def step(i, layer, y, own, v, wanted):
-            adjoints[i] = layer.plan_adjoint(plan, y, own, v, wanted, ("x", *by_layer.get(i, ())))
+            adjoints[i] = layer._plan_adjoint(plan, y, own, v, wanted, ("x", *by_layer.get(i, ())))
 
         self._plan_down(plan, kept, v, out, (*out, *wrt), step)
         return adjoints
 
-    def plan_samples(self, plan, y, kept, v, out, samples):
+    def _plan_samples(self, plan, y, kept, v, out, samples):
         def step(i, layer, y, own, v, wanted):
-            layer.plan_samples(plan, y, own, v, wanted, Within(samples, f"{i}."))
+            layer._plan_samples(plan, y, own, v, wanted, Within(samples, f"{i}."))
 
         self._plan_down(plan, kept, v, out, (*out, *samples.names), step)
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         def step(i, layer, y, own, dv, wanted):
             if i in tangent:
-                layer.plan_curved(plan, y, own, adjoint[i], tangent[i], dv, wanted)
+                layer._plan_curved(plan, y, own, adjoint[i], tangent[i], dv, wanted)
             else:
-                layer.plan_backward(plan, y, own, dv, wanted)
+                layer._plan_backward(plan, y, own, dv, wanted)
 
         self._plan_down(plan, kept, dv, out, out, step)
 
@@ -353,7 +353,7 @@ class Network(Container):
         lowest = -1 if "x" in names else min(by_layer_of(dict.fromkeys(names)), default=len(self.layers))
         for i in reversed(range(max(lowest, 0), len(self.layers))):
             layer, (x, y, own) = self.layers[i], kept[i]
-            if layer.reshapes:
+            if layer._reshapes:
                 v = v.reshape(x.shape)
                 continue
             plan.layer, wanted, under = label(above, i, layer), by_layer.get(i, {}), self._under(i)
@@ -364,7 +364,7 @@ class Network(Container):
             step(i, layer, y, own, v, wanted)
             v = wanted.get("x")
         plan.layer = above
-        if dx is not None and all(layer.reshapes for layer in self.layers):
+        if dx is not None and all(layer._reshapes for layer in self.layers):
             multiply(plan, v, dx)
 
     # where a layer is the user's own
