@@ -4,12 +4,15 @@ The derivatives are those of 4.1.2 with samples as rows: where the lecture has W
 here are (sigma' * V) W and (sigma' * V)' X for all rows. Where sigma' follows from y = sigma(z), z is not kept.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from .. import _check
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
-from .activation import Activated, settled
+from .._typing import ActivationName, DTypeLike, Seed, Shape
+from .activation import Activated, Activation, settled
 from .maps import Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import activated, computed, curved, features, multiply
@@ -19,6 +22,7 @@ from .registry import kind
 class Affine(Activated):
     """y = sigma(W x + b), where `_map` is W x as jobs and as matrices."""
 
+    activation: ActivationName | Activation
     _takes_epilogue = _takes_sum = True
 
     def __init__(self, shape, activation, bias, dtype, rng, n_out=None, gain=1.0):
@@ -29,8 +33,8 @@ class Affine(Activated):
         super().__init__(params | b, dtype=dtype, rng=rng)
 
     @property
-    def bias(self):
-        """Whether there is a b."""
+    def bias(self) -> bool:
+        """Whether there is a parameter b."""
         return "b" in self.params
 
     @property
@@ -42,7 +46,8 @@ class Affine(Activated):
         return self._entry.alpha
 
     @property
-    def affine_in_theta(self):
+    def affine_in_theta(self) -> bool:
+        """Whether the activation is "identity": then y is an affine function of the parameters, and of x."""
         return self._outermost == IDENTITY
 
     linear_in_x = affine_in_theta
@@ -140,23 +145,80 @@ class Affine(Activated):
 
 @kind
 class Dense(Affine):
-    """y = sigma(W x + b) (lecture eq. 21): x (m, n_in), y (m, n_out).
+    """Dense layer y = sigma(W x + b), the classical step of a network (lecture eq. 21).
 
-    params : W (n_out, n_in), random, and b (n_out,), zeros; no b with bias=False. activation : a name, as in
-    `Activation`, or an `Activation`. dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights.
+    Samples are rows: for x (m, n_in), g (m, n_out) and z = x W' + b, it has (lecture section 4.1.2)::
+
+        forward    y = sigma(z)
+        JacMV      sigma'(z) * (dx W' + x dW' + db)
+        JacTMV     with g = sigma'(z) * v:  x: g W,  W: g' x,  b: the sum of the rows of g
+
+    Parameters
+    ----------
+    n_in : int
+        The number of features of a sample of x.
+    n_out : int
+        The number of features of a sample of y.
+    activation : str or Activation, default "tanh"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    bias : bool, default True
+        Whether there is a parameter b.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W (n_out, n_in), random, and b (n_out,), zeros.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, or there is no such activation.
+
+    See Also
+    --------
+    Residual, Conv2d, Network
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> layer = fastlec.Dense(3, 2, "relu")
+    >>> layer.params["W"][...] = [[1.0, 0.0, -1.0], [0.0, 1.0, 0.0]]
+    >>> x = np.array([[5.0, -1.0, 2.0]])
+    >>> layer(x)
+    array([[3., 0.]])
+    >>> layer.jac_tmv(x, [[1.0, 1.0]])["W"]
+    array([[ 5., -1.,  2.],
+           [ 0.,  0.,  0.]])
     """
 
+    n_in: int
+    n_out: int
     _map = Matrix()
     _stacks = True
 
-    def __init__(self, n_in, n_out, activation="tanh", bias=True, *, dtype=np.float64, rng=None):
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        activation: ActivationName | Activation = "tanh",
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
         super().__init__((self.n_out, self.n_in), activation, bias, dtype, rng)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of x, with None for each length that may be any."""
         return (self.n_in,)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         features(shape, self.n_in)
         return (self.n_out,)

@@ -1,8 +1,12 @@
 """The layers of fastlec do not compute by themselves: they say which jobs do, so that a network of such layers is one list of jobs.
 README.md beside this file shows the contract, and how to add a layer."""
 
+from __future__ import annotations
+
 import copy
 import inspect
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,8 +17,9 @@ from .._kernels.calls import Calls, key_of
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .._kernels.sum import add
+from .._typing import ArrayLike, FloatArray, Shape
 from .base import Layer
-from .jacobian import Held, PlannedJacobian, Point, value_bytes
+from .jacobian import Held, Jacobian, PlannedJacobian, Point, value_bytes
 from .parameters import Parameters, Unseeded, check_params, make
 from .registry import NO_SETTINGS
 
@@ -117,8 +122,14 @@ class PlannedLayer(Layer):
 
     # --- what a layer is made of ------------------------------------------------------------------------------------------
 
-    def config(self):
-        """The arguments that make such a layer, but for dtype and rng."""
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make such a layer, but for dtype and rng.
+
+        Returns
+        -------
+        dict
+            The arguments of the constructor by name.
+        """
         return {name: getattr(self, name) for name in self._settings}
 
     @classmethod
@@ -133,18 +144,55 @@ class PlannedLayer(Layer):
         return layer.params, layer.buffers
 
     @classmethod
-    def shapes(cls, **config):
-        """{name: shape} of the parameters for the constructor's arguments."""
+    def shapes(cls, **config: Any) -> dict[str, Shape]:
+        """Return the shapes of the parameters that such a layer would have, without making any.
+
+        Parameters
+        ----------
+        **config : object
+            Arguments of the constructor, but for dtype and rng.
+
+        Returns
+        -------
+        dict of tuples
+            The shape of each parameter.
+        """
         return {name: initial.shape for name, initial in cls._declared(**config)[0].items()}
 
     @classmethod
-    def buffer_shapes(cls, **config):
-        """{name: shape} of the buffers for the constructor's arguments."""
+    def buffer_shapes(cls, **config: Any) -> dict[str, Shape]:
+        """Return the shapes of the buffers that such a layer would have, without making any.
+
+        Parameters
+        ----------
+        **config : object
+            Arguments of the constructor, but for dtype and rng.
+
+        Returns
+        -------
+        dict of tuples
+            The shape of each buffer.
+        """
         return {name: initial.shape for name, initial in cls._declared(**config)[1].items()}
 
-    def with_settings(self, **settings):
-        """A layer of the same class and settings but for these, arguments of its constructor, with the parameters and buffers of
-        this one, which it shares. ValueError if it has other parameters, or of other shapes."""
+    def with_settings(self, **settings: Any) -> Self:
+        """Return a layer with other settings on the same parameters and buffers, which it shares with this one.
+
+        Parameters
+        ----------
+        **settings : object
+            Arguments of the constructor that are to be others, such as ``activation="relu"``.
+
+        Returns
+        -------
+        Layer
+            A layer of the same class.
+
+        Raises
+        ------
+        ValueError
+            If it would have other parameters, or of other shapes.
+        """
         other = type(self)(**self.config() | settings)
         check_params(other.params, self.params)
         Layer.__init__(other, self.params, self.buffers)
@@ -169,8 +217,6 @@ class PlannedLayer(Layer):
         if layer.dtype is None and any(a.dtype != x.dtype for a in layer.buffers.values()):
             layer = layer._bound_to(np.empty(0, x.dtype))
         return layer, x
-
-    _prepared.__doc__ = Layer._prepared.__doc__
 
     def _draw(self, rng):
         arrays = self.params | self.buffers
@@ -304,13 +350,13 @@ class PlannedLayer(Layer):
 
     # --- the contract of every layer, by jobs -------------------------------------------------------------------------------
 
-    def update_buffers(self, kept):
+    def update_buffers(self, kept: Any) -> None:
         if self.buffers:
             plan = Plan(next(iter(self.buffers.values())).dtype.num)
             self._plan_buffers(plan, kept)
             plan.run()
 
-    def __call__(self, x, *, out=None):
+    def __call__(self, x: ArrayLike, *, out: FloatArray | None = None) -> FloatArray:
         if not self._planned:
             return super().__call__(x, out=out)
         found = self._calls.call(key_of("y", (x,), ()), (x,), (out,))
@@ -326,9 +372,7 @@ class PlannedLayer(Layer):
             _check.output(out, shape, x.dtype)
         return self._calls.results(key_of("y", (x,), ()), x.dtype.num, (x,), (shape,), (out,), self._plan_forward)[0]
 
-    __call__.__doc__ = Layer.__call__.__doc__
-
-    def evaluate(self, x):
+    def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
         plan = Plan(x.dtype.num)
         y = plan.empty(len(x), *self.output_shape(x.shape[1:]))
         kept = self._plan_forward(plan, x, y)
@@ -338,8 +382,7 @@ class PlannedLayer(Layer):
     def _evaluated(self, x):
         return self.evaluate(x) if self._planned else super()._evaluated(x)
 
-    def value_and_jac_mv(self, x, /, **directions):
-        """(y, J(x) times the directions) in one call: the forward map and the derivative by x share what is packed of W."""
+    def value_and_jac_mv(self, x: ArrayLike, /, **directions: ArrayLike) -> tuple[FloatArray, FloatArray]:
         if not self._planned:
             return super().value_and_jac_mv(x, **directions)
         given = (x, *directions.values())
@@ -350,7 +393,7 @@ class PlannedLayer(Layer):
         return tuple(found)
 
     def _value_and_jac_mv(self, x, directions):
-        """`value_and_jac_mv` of samples that are prepared."""
+        """`value_and_jac_mv` of samples that are prepared: forward map and derivative by x share what is packed of W."""
         shape = len(x), *self.output_shape(x.shape[1:])
         jac = self._jacobian_of(x, Plan(x.dtype.num).empty(*shape), None)
         directions = jac._plain_directions(directions)
@@ -367,12 +410,12 @@ class PlannedLayer(Layer):
             key_of(("mv", *directions), inputs, ()), x.dtype.num, inputs, (shape, shape), (None, None), add
         )
 
-    def jac_mv(self, x, /, **directions):
+    def jac_mv(self, x: ArrayLike, /, **directions: ArrayLike) -> FloatArray:
         if not self._planned:
             return super().jac_mv(x, **directions)
         return self.value_and_jac_mv(x, **directions)[1]
 
-    def jac_tmv(self, x, v, /, wrt=None):
+    def jac_tmv(self, x: ArrayLike, v: ArrayLike, /, wrt: str | Iterable[str] | None = None) -> dict[str, FloatArray]:
         if not self._planned:
             return super().jac_tmv(x, v, wrt)
         names = self.variables if wrt is None else tuple(dict.fromkeys(_check.names(wrt, "wrt")))
@@ -399,14 +442,10 @@ class PlannedLayer(Layer):
         found = self._calls.results(key_of(("tmv", *names), (x, v), ()), x.dtype.num, (x, v), shapes, outs, add)
         return dict(zip(names, found, strict=True))
 
-    jac_mv.__doc__, jac_tmv.__doc__ = Layer.jac_mv.__doc__, Layer.jac_tmv.__doc__
-
     def _jacobian_of(self, x, y, kept):
         return PlannedJacobian(self, x, y, kept)
 
-    def linearize(self, x):
-        """(y, jac): the forward map and its `Jacobian` at x. y is read-only. jac has copies of x and the parameters: what is
-        written into these later changes nothing of it."""
+    def linearize(self, x: ArrayLike) -> tuple[FloatArray, Jacobian]:
         if not self._planned:
             y, jac = super().linearize(x)
             if isinstance(jac, PlannedJacobian):

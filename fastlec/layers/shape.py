@@ -1,23 +1,40 @@
 """Flatten: the layer between images and vectors, which has no parameters."""
 
+from __future__ import annotations
+
 import math
 
 from .. import _check
+from .._typing import Shape
 from .planned import PlannedLayer, multiply
 from .registry import kind
 
 
 @kind
 class Flatten(PlannedLayer):
-    """y = the elements of each sample in C order: x (m, ...), y (m, product of the others). A network moves nothing for it, unless
-    it is the last layer."""
+    """Flatten layer: y has the elements of each sample in C order, between images and vectors.
+
+    x is (m, ...) and y (m, the product of the others). JacMV and JacTMV are dx and v in the other's shape. A network moves nothing
+    for it, unless it is the last layer.
+
+    See Also
+    --------
+    GlobalAvgPool2d, Dense
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> fastlec.Flatten()(np.arange(4.0).reshape(1, 1, 2, 2))
+    array([[0., 1., 2., 3.]])
+    """
 
     _reshapes = linear_in_x = _takes_epilogue = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return (math.prod(_check.sizes(shape)),)
 
     def _partly(self, shape):

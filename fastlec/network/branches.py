@@ -6,8 +6,11 @@ For y = sum_i f_i(x), J' v is J_i' v for the parameters of branch i, and sum_i J
 part of v in the place of v.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from .. import _check
 from .._kernels.epilogue import IDENTITY
 from .._kernels.plan import Plan
 from .._kernels.sum import add
+from .._typing import FloatArray, Shape
 from ..layers.planned import adds, known_shape, multiply, plan_transposed
 from ..layers.registry import kind
 from ..layers.residual import following
@@ -33,7 +37,7 @@ class _Branches(Container):
     _takes_sum = True
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...] | None:
         """The shape of one sample of x, as far as the branches tell it."""
         return _input_shape(self.layers, None)
 
@@ -41,10 +45,10 @@ class _Branches(Container):
         shape = _input_shape(layers, shape)
         return self._shape_of([labelled(i, layer._fits, shape) for i, layer in enumerate(layers)])
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return self._shape_of([labelled(i, layer._shape_after, shape) for i, layer in enumerate(self.layers)])
 
-    def check_batch(self, m, shape):
+    def check_batch(self, m: int, shape: Shape) -> None:
         for i, layer in enumerate(self.layers):
             labelled(i, layer.check_batch, m, shape)
 
@@ -52,7 +56,7 @@ class _Branches(Container):
         return [shape] * len(self.layers)
 
     @property
-    def affine_in_theta(self):
+    def affine_in_theta(self) -> bool:
         """Whether y is an affine function of theta: where every branch is one of its own parameters."""
         return all(layer.affine_in_theta or not layer.n_params for layer in self.layers)
 
@@ -171,17 +175,17 @@ class _Branches(Container):
 
     # --- where a branch is the user's own ----------------------------------------------------------------------------
 
-    def evaluate(self, x):
+    def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
         if self._planned:
             return super().evaluate(x)
         jacs = [layer.linearize(x)[1] for layer in self.layers]
         return self._joined([jac.y for jac in jacs], jacs), jacs
 
-    def mv(self, kept, directions):
+    def mv(self, kept: Any, directions: dict[str, FloatArray]) -> FloatArray:
         given = self._given(directions)
         return self._joined([jac.mv(**own) if own else None for jac, own in zip(kept, given, strict=True)], kept)
 
-    def tmv(self, kept, v, wrt):
+    def tmv(self, kept: Any, v: FloatArray, wrt: tuple[str, ...]) -> dict[str, FloatArray]:
         by_layer, result, terms = by_layer_of(dict.fromkeys(wrt)), {}, []
         for i, (jac, part) in enumerate(zip(kept, self._parts(v, [jac.y for jac in kept]), strict=True)):
             names = (*by_layer.get(i, ()), *(name for name in wrt if name == "x"))
@@ -190,7 +194,9 @@ class _Branches(Container):
             terms += [a for name, a in found.items() if name == "x"]
         return result | ({"x": _run(_plan_sum, terms, kept[0].x)} if terms else {})
 
-    def hessian_mv(self, kept, v, directions, wrt):
+    def hessian_mv(
+        self, kept: Any, v: FloatArray, directions: dict[str, FloatArray], wrt: tuple[str, ...]
+    ) -> dict[str, FloatArray]:
         by_layer, result, terms, given = by_layer_of(dict.fromkeys(wrt)), {}, [], self._given(directions)
         for i, (jac, part) in enumerate(zip(kept, self._parts(v, [jac.y for jac in kept]), strict=True)):
             names = (*by_layer.get(i, ()), *(name for name in wrt if name == "x"))
@@ -240,25 +246,49 @@ class _Branches(Container):
 
 @kind
 class Sum(_Branches):
-    """y = sum_i f_i(x), f_i the layers: x and y (m, ...), as the layers take and give them, all the same.
+    """Sum of branches y = f_0(x) + f_1(x) + ..., as in residual networks (He, Zhang, Ren and Sun 2016; lecture eq. 22).
 
-    layers : the branches, layers or networks; ``Activation("identity")`` is x itself. theta, rng, params ("0.W", "1.2.b" in a
-    network that is the second branch), buffers, derivatives by "theta", copies: as for `Network`, in which a Sum is a layer like
-    others, trained, saved and loaded with it. Errors are those of `Network`: a ValueError names the branch that does not fit.
+    x and y are (m, ...), as the layers take and give them, all the same. It is a layer like others, trained, saved and loaded with
+    its network::
 
-    With an activation after it, it is the block of a residual network (He, Zhang, Ren and Sun 2016, equation 1):
+        JacMV      the sum of J_i dx and of J_i dtheta_i
+        JacTMV     x: the sum of J_i' v;  the parameters of branch i: J_i' v
 
-    >>> import numpy as np
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The branches, layers or networks. ``Activation("identity")`` is x itself. The sum has copies of them, as a `Network` has.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator, from which every layer draws new weights, as for `Network`.
+
+    Attributes
+    ----------
+    layers, theta, params, buffers
+        As of a `Network`: params are "0.W", or "1.2.b" in a network that is the second branch.
+
+    Raises
+    ------
+    ValueError
+        If layers is empty, or the branches do not fit each other: the message names the branch.
+    TypeError
+        If something in layers is no layer, or layers have different dtypes.
+
+    See Also
+    --------
+    Concat, Network, Residual
+
+    Examples
+    --------
+    With an activation after it, it is the block of a residual network:
+
+    >>> import fastlec
     >>> from fastlec import Activation, BatchNorm2d, Conv2d, Network, Sum
-    >>> def block(c):
-    ...     first = [Conv2d(c, c, 3, padding=1, bias=False), BatchNorm2d(c), Activation("relu")]
-    ...     second = [Conv2d(c, c, 3, padding=1, bias=False), BatchNorm2d(c)]
-    ...     return [Sum([Network([*first, *second]), Activation("identity")]), Activation("relu")]
-    >>> net = Network([Conv2d(1, 8, 3, padding=1), *block(8), *block(8)], rng=0)
-    >>> net(np.ones((2, 1, 6, 6))).shape
-    (2, 8, 6, 6)
-    >>> list(net.params)[2:5]
-    ['1.0.0.W', '1.0.1.gamma', '1.0.1.beta']
+    >>> first = [Conv2d(8, 8, 3, padding=1, bias=False), BatchNorm2d(8), Activation("relu")]
+    >>> second = [Conv2d(8, 8, 3, padding=1, bias=False), BatchNorm2d(8)]
+    >>> block = Sum([Network([*first, *second]), Activation("identity")])
+    >>> net = Network([Conv2d(1, 8, 3, padding=1), block, Activation("relu")], rng=0)
+    >>> net.output_shape((1, 6, 6)), list(net.params)[2:5]
+    ((8, 6, 6), ['1.0.0.W', '1.0.1.gamma', '1.0.1.beta'])
     """
 
     def _shape_of(self, gives):
@@ -276,25 +306,46 @@ class Sum(_Branches):
 
 @kind
 class Concat(_Branches):
-    """y = the f_i(x) side by side, f_i the layers: x (m, ...), y (m, n, ...), where f_i(x) is (m, n_i, ...) and n = sum_i n_i: the
-    features of rows, the channels of images. Beyond that axis, all are of one shape.
+    """Branches side by side, y = (f_0(x), f_1(x), ...), as in the U-Net (Ronneberger, Fischer and Brox 2015).
 
-    layers, theta and all else as for `Sum`.
+    x is (m, ...) and y (m, n, ...), where f_i(x) is (m, n_i, ...) and n = n_0 + n_1 + ...: the features of rows, the channels of
+    images. Beyond that axis, all are of one shape. With v_i the part of v that is of branch i::
 
+        JacMV      the J_i dx + J_i dtheta_i, side by side
+        JacTMV     x: the sum of J_i' v_i;  the parameters of branch i: J_i' v_i
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The branches, layers or networks. ``Activation("identity")`` is x itself. The layer has copies of them, as a `Network` has.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator, from which every layer draws new weights, as for `Network`.
+
+    Attributes
+    ----------
+    layers, theta, params, buffers
+        As of a `Network`: params are "0.W", or "1.2.b" in a network that is the second branch.
+
+    Raises
+    ------
+    ValueError
+        If layers is empty, or the branches do not fit each other: the message names the branch.
+    TypeError
+        If something in layers is no layer, or layers have different dtypes.
+
+    See Also
+    --------
+    Sum, Network
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> from fastlec import Activation, Concat, Conv2d
     >>> both = Concat([Activation("identity"), Conv2d(3, 5, 3, "relu", padding=1, rng=0)])
     >>> x = np.ones((2, 3, 6, 6))
     >>> both(x).shape, bool((both(x)[:, :3] == x).all())
     ((2, 8, 6, 6), True)
-
-    A small U-Net, which goes down and up again beside what was there:
-
-    >>> from fastlec import MaxPool2d, Network, Upsample2d
-    >>> below = Network([MaxPool2d(2), Conv2d(8, 16, 3, "relu", padding=1), Upsample2d(2)])
-    >>> unet = Network([Conv2d(1, 8, 3, "relu", padding=1), Concat([Activation("identity"), below]), Conv2d(24, 1, 1)], rng=0)
-    >>> unet(np.ones((2, 1, 8, 8))).shape
-    (2, 1, 8, 8)
     """
 
     def _shape_of(self, gives):

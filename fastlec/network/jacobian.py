@@ -1,21 +1,32 @@
 """The Jacobians of networks, which know the variable "theta" as well: all parameters in one flat vector."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from .. import _check
+from .._typing import FloatArray
 from ..layers.jacobian import Jacobian, PlannedJacobian
 from ..layers.parameters import joined, views
+
+if TYPE_CHECKING:
+    from scipy.sparse import bsr_array, csr_array
 
 
 class ThetaJacobian:
     """What a network's Jacobian adds: the variable "theta"."""
 
     @property
-    def variables(self):
+    def variables(self) -> tuple[str, ...]:
+        """The names that the methods know, "theta" among them."""
         return (*self.layer.variables, "theta")
 
-    def shape_of(self, name):
+    def shape_of(self, name: str) -> tuple[int, ...]:
         return (self.layer.n_params,) if name == "theta" else super().shape_of(name)
+
+    shape_of.__doc__ = Jacobian.shape_of.__doc__
 
     def _by_variable(self, arrays):
         if "theta" not in arrays:
@@ -41,7 +52,7 @@ class ThetaJacobian:
     def _are_apart(self, names):
         return "theta" not in names or set(names) <= {"x", "theta"}
 
-    def matrix(self, name):
+    def matrix(self, name: str) -> FloatArray | csr_array[Any, Any] | bsr_array[Any]:
         if name != "theta":
             return super().matrix(name)
         from scipy.sparse import hstack, issparse
@@ -52,6 +63,8 @@ class ThetaJacobian:
             return hstack(parts, format="csr")
         parts = [part.toarray() if issparse(part) else part for part in parts]
         return np.hstack(parts) if parts else np.zeros((self.y.size, 0), self.y.dtype)
+
+    matrix.__doc__ = Jacobian.matrix.__doc__
 
 
 class NetworkJacobian(ThetaJacobian, Jacobian):
@@ -76,8 +89,7 @@ class NetworkJacobian(ThetaJacobian, Jacobian):
 class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
     """The Jacobian of a network of fastlec's layers."""
 
-    def matrix(self, name):
-        """As of every layer; where samples do not depend on each other, by x a scipy.sparse.bsr_array of their blocks."""
+    def matrix(self, name: str) -> FloatArray | csr_array[Any, Any] | bsr_array[Any]:
         if self.layer.couples_samples or not (self.layer._plans_second and self.layer._by_blocks):
             return super().matrix(name)
         if name != "x":
@@ -91,6 +103,8 @@ class PlannedNetworkJacobian(ThetaJacobian, PlannedJacobian):
             return super().matrix(name)
         m, *size = blocks.shape
         return bsr_array((blocks, np.arange(m), np.arange(m + 1)), shape=(self.y.size, self.x.size), blocksize=tuple(size))
+
+    matrix.__doc__ = Jacobian.matrix.__doc__
 
     def _tmv(self, v, wrt, out):
         if self._are_apart(wrt):
