@@ -450,7 +450,7 @@ class _OfObjective(_Settled):
         """The multiplications for an entry of A A', about: the columns of A, or fewer where layers' factors take its place, which
         have no columns of parameters that a bound holds."""
         net = self.f.net
-        if self.penalties or self.bounds is not None or net.couples_samples or not net.plans_second:
+        if self.penalties or self.bounds is not None or net.couples_samples or not net._plans_second:
             return n
         return min(n, sum(sum(a.shape) + 2 * PASS if a.ndim == 2 else a.size for a in net.params.values()))
 

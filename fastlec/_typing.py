@@ -7,14 +7,33 @@ overload with `F` where an argument's dtype decides.
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["ArrayLike", "Axis", "F", "FloatArray", "IntArray", "NDArray", "Out", "Seed", "Single"]
+__all__ = [
+    "ActivationName",
+    "ArrayLike",
+    "Axis",
+    "DTypeLike",
+    "F",
+    "FloatArray",
+    "IntArray",
+    "NDArray",
+    "Out",
+    "Pair",
+    "Seed",
+    "Shape",
+    "Single",
+]
 
 F = TypeVar("F", np.float32, np.float64)
 FloatArray: TypeAlias = NDArray[np.floating[Any]]
 IntArray: TypeAlias = NDArray[np.intp]
 Seed: TypeAlias = int | np.random.Generator
+Shape: TypeAlias = tuple[int, ...]
+Pair: TypeAlias = int | tuple[int, int]  # of images: (vertical, horizontal)
+ActivationName: TypeAlias = Literal[
+    "tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu", "identity"
+]
 Axis: TypeAlias = int | tuple[int, ...] | None
 Single: TypeAlias = NDArray[np.float32] | NDArray[np.float16]  # computed in float32
 Out: TypeAlias = NDArray[F] | tuple[NDArray[F]] | None

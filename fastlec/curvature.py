@@ -357,7 +357,7 @@ class Laplace:
     def predictive(self, X):
         """(outputs, covariances): the network's outputs (m, q), raveled, for samples X, and the covariance (m, q, q) of each under
         the posterior, J S J' with J the network's Jacobian there; without sigma_noise. float64."""
-        net, X = self._net.prepared(_check.as_array(X, "X"))
+        net, X = self._net._prepared(_check.as_array(X, "X"))
         q = math.prod(net.output_shape(X.shape[1:]))
         mean, covariance = np.empty((len(X), q)), np.empty((len(X), q, q))
         step = max(PREDICTED_VALUES // max(q * net._widest(X.shape[1:]), 1), 16)

@@ -41,21 +41,21 @@ def explain(layer, x, *, backward=False, measure=False):
     >>> fastlec.explain(fastlec.Dense(784, 10), (64, 784)).jobs[-1].kernel
     'gemm_dots'
     """
-    if not getattr(layer, "planned", False):
+    if not getattr(layer, "_planned", False):
         raise TypeError(
             f"layer is a {type(layer).__name__}; expected a layer or network of fastlec's own, which plans its jobs"
         )
     random = np.random.default_rng(0)
     if isinstance(x, tuple):
         x = random.standard_normal(_check.sizes(x)).astype(layer.dtype or np.float64, copy=False)
-    layer, x = layer.prepared(x)
+    layer, x = layer._prepared(x)
     plan = Plan(x.dtype.num)
     plan.layer = type(layer).__name__
     y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
-    kept = layer.plan_forward(plan, x, y)
+    kept = layer._plan_forward(plan, x, y)
     if backward:
         plan.layer = type(layer).__name__
         v = random.standard_normal(y.shape).astype(x.dtype, copy=False)
         out = {"x": x.shape} | {name: a.shape for name, a in layer.params.items()}
-        layer.plan_backward(plan, y, kept, v, {name: plan.empty(*shape) for name, shape in out.items()})
+        layer._plan_backward(plan, y, kept, v, {name: plan.empty(*shape) for name, shape in out.items()})
     return Explanation(tuple(plan.explained(ROUNDS if measure else 0)), x.dtype, isa())

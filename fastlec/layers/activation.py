@@ -1,6 +1,10 @@
 """Activation: an activation as a layer by itself."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Callable
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -9,6 +13,7 @@ from .._activations import ACTIVATIONS, Entry, known
 from .._kernels import map as kernels
 from .._kernels.calls import Calls
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
+from .._typing import ActivationName, ArrayLike, FloatArray, Shape
 from .jacobian import Jacobian
 from .planned import PlannedLayer, curved, multiply
 from .registry import kind
@@ -23,7 +28,7 @@ def settled(activation):
 
 def entry_of(activation):
     """The `Entry` of what `settled` gave."""
-    return activation.entry if isinstance(activation, Activation) else ACTIVATIONS[activation]
+    return activation._entry if isinstance(activation, Activation) else ACTIVATIONS[activation]
 
 
 def layer_of(activation):
@@ -33,32 +38,85 @@ def layer_of(activation):
 
 @kind
 class Activation(PlannedLayer):
-    """y = sigma(x), elementwise, samples of any shape; also an activation with its parameter, for other layers.
+    """Activation layer y = sigma(x) of each element, for samples of any shape (lecture example 1).
 
-    activation : "tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu" or "identity", as in all
-    layers that have one. alpha : of "elu", a finite number >= 0, by default 1. negative_slope : of "leaky_relu", likewise, by
-    default 0.01. approximate : of "gelu", "none" or "tanh", which is "gelu_tanh". ValueError for that of another activation.
+    It is also an activation with its parameter, for other layers::
 
-    Or two functions of arrays, activation and its derivative, which give arrays of x's shape: Activation(np.sin, np.cos). Such a
-    layer, and one whose activation it is, is computed in Python, and files do not hold it: for that, make it a class of your own
-    (`register_layer`).
+        forward    y = sigma(x)
+        JacMV      sigma'(x) * dx
+        JacTMV     sigma'(x) * v
 
+    Parameters
+    ----------
+    activation : str or callable
+        "tanh", "sigmoid", "relu", "gelu", "gelu_tanh", "silu", "softplus", "elu", "leaky_relu" or "identity", as in all layers that
+        have an activation; or a function of an array that gives an array of its shape.
+    derivative : callable, optional
+        The derivative of a function. A layer with such an activation is computed in Python, and files do not hold it: for that,
+        make it a class of your own (`register_layer`).
+    alpha : float, optional
+        The parameter of "elu", at least 0, by default 1.
+    negative_slope : float, optional
+        The parameter of "leaky_relu", at least 0, by default 0.01.
+    approximate : {"none", "tanh"}, optional
+        The form of "gelu", by default "none"; with "tanh" it is "gelu_tanh".
+
+    Raises
+    ------
+    ValueError
+        If there is no such activation, or a parameter is out of range or that of another one.
+    TypeError
+        If a function is given without its derivative, or a name with one.
+
+    See Also
+    --------
+    Dense, value_and_derivative, register_layer
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> fastlec.Activation("gelu")(np.array([[-1.0, 0.0, 1.0]])).round(4)
     array([[-0.1587,  0.    ,  0.8413]])
     >>> fastlec.Dense(2, 3, fastlec.Activation("leaky_relu", negative_slope=0.1))
-    Dense(n_in=2, n_out=3, activation=Activation(activation='leaky_relu', negative_slope=0.1), bias=True)
+    Dense(n_in=2, n_out=3, activation=Activation(activation='leaky_relu', negative_slope=0.1))
     >>> net = fastlec.Network([fastlec.Dense(2, 3, "identity"), fastlec.Activation(np.sin, np.cos)], rng=0)
     >>> fastlec.testing.check_layer(net, np.ones((2, 2)), rng=0).passed
     True
     """
 
-    elementwise = True
+    activation: Any  # its name, or the function
+    derivative: Callable[[FloatArray], ArrayLike] | None
+    alpha: float | None = None
+    negative_slope: float | None = None
+    _elementwise = True
 
-    def __new__(cls, activation=None, derivative=None, **parameters):
+    def __new__(cls, activation: Any = None, derivative: Any = None, **parameters: Any) -> Activation:
         return object.__new__(FunctionActivation if cls is Activation and callable(activation) else cls)
 
-    def __init__(self, activation, derivative=None, *, alpha=None, negative_slope=None, approximate=None):
+    @overload
+    def __init__(
+        self,
+        activation: ActivationName,
+        derivative: None = None,
+        *,
+        alpha: float | None = None,
+        negative_slope: float | None = None,
+        approximate: Literal["none", "tanh"] | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, activation: Callable[[FloatArray], ArrayLike], derivative: Callable[[FloatArray], ArrayLike]
+    ) -> None: ...
+    def __init__(
+        self,
+        activation: ActivationName | Callable[[FloatArray], ArrayLike],
+        derivative: Callable[[FloatArray], ArrayLike] | None = None,
+        *,
+        alpha: float | None = None,
+        negative_slope: float | None = None,
+        approximate: Literal["none", "tanh"] | None = None,
+    ) -> None:
         if derivative is not None:
             what = f"activation is {_check.shown(activation)} and derivative is given"
             raise TypeError(f"{what}; expected a function, or no derivative")
@@ -84,72 +142,79 @@ class Activation(PlannedLayer):
         return _check.non_negative(value, name)
 
     @property
-    def entry(self):
+    def _entry(self):
         """What layers compute by."""
         entry = ACTIVATIONS[self.activation]
         return entry.with_alpha(getattr(self, entry.parameter)) if entry.parameter else entry
 
-    def config(self):
-        """The arguments that make such a layer, a parameter only where it is not the default."""
-        config, entry = {"activation": self.activation}, self.entry
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make such a layer, a parameter only where it is not the default.
+
+        Returns
+        -------
+        dict
+            The arguments of the constructor by name.
+        """
+        config, entry = {"activation": self.activation}, self._entry
         return config if entry.alpha == ACTIVATIONS[self.activation].alpha else config | {entry.parameter: entry.alpha}
 
     @property
-    def outermost(self):
-        return self.entry.code
+    def _outermost(self):
+        return self._entry.code
 
     @property
-    def outer_alpha(self):
-        return self.entry.alpha
+    def _outer_alpha(self):
+        return self._entry.alpha
 
     @property
-    def linear_in_x(self):
-        return self.outermost == IDENTITY
+    def linear_in_x(self) -> bool:
+        """Whether the activation is "identity"."""
+        return self._outermost == IDENTITY
 
-    reshapes = linear_in_x
+    _reshapes = linear_in_x
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return _check.sizes(shape)
 
     def _partly(self, shape):
         return shape
 
-    def plan_forward(self, plan, x, y):
-        if self.outermost == IDENTITY:
+    def _plan_forward(self, plan, x, y):
+        if self._outermost == IDENTITY:
             multiply(plan, x, y)
         else:
-            kernels.forward(plan, self.outermost, x, y, self.entry.alpha)
-        return x, x if self.outermost in KEEP_Z else y
+            kernels.forward(plan, self._outermost, x, y, self._entry.alpha)
+        return x, x if self._outermost in KEEP_Z else y
 
-    def plan_mv(self, plan, kept, directions, dy):
-        multiply(plan, directions["x"], dy, Epilogue(**self.entry.after(kept[1])))
+    def _plan_mv(self, plan, kept, directions, dy):
+        multiply(plan, directions["x"], dy, Epilogue(**self._entry.after(kept[1])))
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             multiply(plan, v, out["x"])
 
-    def plan_backward(self, plan, y, kept, v, out):
+    def _plan_backward(self, plan, y, kept, v, out):
         if "x" in out:
-            multiply(plan, v, out["x"], self.outer_derivative(y, kept))
+            multiply(plan, v, out["x"], self._outer_derivative(y, kept))
 
-    def plan_tangent(self, plan, kept, directions, dy):
-        self.plan_mv(plan, kept, directions, dy)
-        return directions["x"] if self.outermost in KEEP_Z else dy
+    def _plan_tangent(self, plan, kept, directions, dy):
+        self._plan_mv(plan, kept, directions, dy)
+        return directions["x"] if self._outermost in KEEP_Z else dy
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         if "x" in out:
-            multiply(plan, curved(plan, adjoint, dv, kept[1], tangent, self.entry), out["x"])
+            multiply(plan, curved(plan, adjoint, dv, kept[1], tangent, self._entry), out["x"])
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """diag(sigma')."""
-        return np.diag(self.entry.slope(kept[1]).ravel())
+        return np.diag(self._entry.slope(kept[1]).ravel())
 
 
 class FunctionActivation(Activation):
     """What `Activation` makes of two functions."""
 
-    planned = elementwise = reshapes = linear_in_x = False
-    outermost = None
+    _planned = _elementwise = _reshapes = linear_in_x = False
+    _outermost = None
 
     def __init__(self, activation, derivative=None):
         for name, function in (("activation", activation), ("derivative", derivative)):
@@ -159,34 +224,37 @@ class FunctionActivation(Activation):
         PlannedLayer.__init__(self)
 
     @property
-    def entry(self):
-        return Entry(None, lambda z, _: self.values("derivative", z))
+    def _entry(self):
+        return Entry(None, lambda z, _: self._values("derivative", z))
 
-    outer_alpha = None
+    _outer_alpha = None
 
-    def config(self):
+    def __repr__(self) -> str:
+        return f"Activation({self.activation!r}, {self.derivative!r})"
+
+    def config(self) -> dict[str, Any]:
         return {"activation": self.activation, "derivative": self.derivative}
 
-    def described(self):
+    def _described(self):
         what = "an Activation of functions of your own, which files do not hold"
         raise TypeError(f"a layer is {what}: make it a class of your own, registered by fastlec.register_layer")
 
-    def evaluate(self, x):
-        return self.values("activation", x), x
+    def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
+        return self._values("activation", x), x
 
     def mv(self, x, directions):
-        return self.values("derivative", x) * directions["x"]
+        return self._values("derivative", x) * directions["x"]
 
     def tmv(self, x, v, wrt):
-        return {name: self.values("derivative", x) * v for name in wrt}
+        return {name: self._values("derivative", x) * v for name in wrt}
 
-    def jacobian(self, x, y, kept):
+    def _jacobian_of(self, x, y, kept):
         return Jacobian(self, x, y, kept)
 
-    def explicit(self, kept, name):
-        return np.diag(self.values("derivative", kept).ravel())
+    def _explicit(self, kept, name):
+        return np.diag(self._values("derivative", kept).ravel())
 
-    def values(self, name, x):
+    def _values(self, name, x):
         """What one of the functions gives of x, in x's dtype."""
         found = _check.as_array(getattr(self, name)(x), f"what {name} gave")
         if not _check.is_real(found.dtype):
@@ -202,7 +270,7 @@ class Activated(PlannedLayer):
     def _by_jobs(self):
         return not isinstance(self.activation, FunctionActivation)
 
-    planned = _by_jobs
+    _planned = _by_jobs
 
     @property
     def _entry(self):
@@ -214,14 +282,14 @@ class Activated(PlannedLayer):
         vars(other).update(activation="identity", _calls=Calls())
         return other
 
-    def evaluate(self, x):
+    def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
         return super().evaluate(x) if self._by_jobs else self._evaluate_own(x)
 
-    def mv(self, kept, directions):
+    def mv(self, kept: Any, directions: dict[str, FloatArray]) -> FloatArray:
         return super().mv(kept, directions) if self._by_jobs else self._mv_own(kept, directions)
 
-    def tmv(self, kept, v, wrt):
+    def tmv(self, kept: Any, v: FloatArray, wrt: tuple[str, ...]) -> dict[str, FloatArray]:
         return super().tmv(kept, v, wrt) if self._by_jobs else self._tmv_own(kept, v, wrt)
 
-    def jacobian(self, x, y, kept):
-        return super().jacobian(x, y, kept) if self._by_jobs else Jacobian(self, x, y, kept)
+    def _jacobian_of(self, x, y, kept):
+        return super()._jacobian_of(x, y, kept) if self._by_jobs else Jacobian(self, x, y, kept)

@@ -12,56 +12,131 @@ A layer of one's own is a subclass of `Layer` with four methods: `output_shape`,
 are subclasses of `planned.PlannedLayer`: they say which kernels to run, so that a network of them becomes one list of jobs.
 """
 
+from __future__ import annotations
+
 import copy
 import math
 import operator
+from collections.abc import Iterable, Mapping
+from types import FunctionType
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from .. import _check
 from .._fixed import Fixed
 from .._kernels.calls import Calls
+from .._typing import ArrayLike, FloatArray, Shape
 from .jacobian import Jacobian, own_result
 from .parameters import Parameters, as_parameters, check_params, one_dtype, views
-from .registry import described
+from .registry import described, written
 
 
 class Layer(Fixed):
-    """What all layers have. params: name -> array, the parameters in the order of theta; all float32 or all float64, C order.
-    dtype: theirs; None without any, for then it is that of x. buffers: name -> array, likewise, what belongs to the layer and is no
-    parameter, such as running statistics: derivatives are not taken by it, and only training steps change it.
+    """A layer y = f(theta, x): the base class of all layers, and of your own (lecture eq. 20).
 
-    A subclass calls ``super().__init__(params)``, reads its parameters from ``self.params`` each time (a network puts views of its
-    theta there) and defines
+    A layer maps samples x of shape (m, ...) to y of shape (m, ...), and has the derivatives by x and by each of its parameters.
+    Samples are rows: the lecture's x of one sample is one row of x here. A layer does not change when it is used, so several
+    threads may use one at a time.
 
-        output_shape(shape)         the shape of one sample of y from that of x; ValueError if x cannot have it
-        evaluate(x)                 (y, kept): the forward map of samples x (m, ...), which is read-only, and what mv and tmv need
-        mv(kept, directions)        J times {variable: direction}, the sum over those given: an array of y's shape
-        tmv(kept, v, wrt)           J' v for each variable in wrt: {variable: array of its shape}
+    Parameters
+    ----------
+    params : dict of arrays, optional
+        The parameters by name, in the order of theta: all float32 or all float64. The names "x" and "out" are taken. By default
+        there are none.
+    buffers : dict of arrays, optional
+        Arrays that belong to the layer and are no parameters, such as running statistics. Derivatives are not taken by them, and
+        only training steps change them. They are copied where their dtype is not that of params.
 
-    where a variable is "x" or the name of a parameter. One that has buffers (``super().__init__(params, buffers)``; in the dtype of
-    params, copied if they have another) or is another function in training than afterwards may also define
+    Attributes
+    ----------
+    params : dict of arrays
+        The parameters. Write into them, ``layer.params["W"][...] = values``: they cannot be exchanged.
+    buffers : dict of arrays
+        The buffers, likewise.
+    dtype : numpy.dtype or None
+        The dtype of the parameters; None for a layer without any, which computes in that of x.
 
-        hessian_mv(kept, v, directions, wrt)    the derivative of tmv(kept, v, wrt) along the directions; by default differences
-        for_training()              the layer that training steps linearize, of the same params and buffers; by default itself
-        update_buffers(kept)        writes into the buffers what a training step changes of them; kept as of evaluate
-        couples_samples             True where a sample of y depends on other samples of x than its own
-        input_shape                 the shape of one sample of x, with None for each length that may be any; None: it may be any
-        affine_in_theta             True where y is an affine function of the parameters, for every x
-        linear_in_x                 True where y is an affine function of x, for all parameters
-        changes_untrained           True where training steps use the form for training, and change the buffers, whatever is trained
-        check_batch(m, shape)       ValueError where no training step can be made with m samples of this shape; asked of what
-                                    for_training gives
+    Raises
+    ------
+    TypeError
+        If params or buffers are no dicts of arrays, are of several dtypes, or if the class lacks one of the methods below.
+    ValueError
+        If a name is taken, or is one of both.
 
-    Attributes of its own it may have and change as it likes, but none that a base class of fastlec's defines.
+    See Also
+    --------
+    register_layer : Lets files hold layers of your own.
+    fastlec.testing.check_layer : Tests the derivatives of a layer.
+
+    Notes
+    -----
+    A layer of your own is a subclass that calls ``super().__init__(params)``, reads its parameters from ``self.params`` each time
+    (a network puts views of its theta there), and defines four methods. A variable is "x" or the name of a parameter.
+
+    - ``output_shape(shape)``: the shape of one sample of y from that of x; ValueError if x cannot have it.
+    - ``evaluate(x)``: the pair (y, kept) of the forward map and whatever mv and tmv need. x is read-only.
+    - ``mv(kept, directions)``: JacMV, J times {variable: direction}: the sum over those given, of the shape of y.
+    - ``tmv(kept, v, wrt)``: JacTMV, {variable: J' v} for each variable in wrt.
+
+    It may also define
+
+    - ``hessian_mv(kept, v, directions, wrt)``: the derivative of ``tmv(kept, v, wrt)`` along the directions. By default it is
+      computed by differences.
+    - ``for_training()``: the layer that training steps use, on the same params and buffers. By default it is the layer itself.
+    - ``update_buffers(kept)``: writes into the buffers what a training step changes of them.
+    - ``check_batch(m, shape)``: ValueError where no training step can be made with m samples of this shape.
+    - ``couples_samples``: True where a sample of y depends on other samples of x than its own.
+    - ``input_shape``: the shape of one sample of x, with None for each length that may be any.
+    - ``affine_in_theta``: True where y is an affine function of the parameters, for every x.
+    - ``linear_in_x``: True where y is an affine function of x, for all parameters.
+    - ``changes_untrained``: True where training steps use the form for training, and change the buffers, whatever is trained.
+
+    It may have attributes of its own, and change them, but none that a base class of fastlec's has.
+
+    Examples
+    --------
+    A scale for each feature, y = s x, with its derivatives:
+
+    >>> import numpy as np
+    >>> import fastlec
+    >>> class Scale(fastlec.Layer):
+    ...     def __init__(self, n):
+    ...         super().__init__({"s": np.ones(n)})
+    ...     def output_shape(self, shape):
+    ...         return shape
+    ...     def evaluate(self, x):
+    ...         return self.params["s"] * x, x
+    ...     def mv(self, x, directions):
+    ...         terms = {"x": lambda d: self.params["s"] * d, "s": lambda d: d * x}
+    ...         return sum(terms[name](d) for name, d in directions.items())
+    ...     def tmv(self, x, v, wrt):
+    ...         terms = {"x": lambda: self.params["s"] * v, "s": lambda: (v * x).sum(axis=0)}
+    ...         return {name: terms[name]() for name in wrt}
+    >>> fastlec.testing.check_layer(Scale(3), np.array([[1.0, 2.0, 3.0]]), rng=0).passed
+    True
     """
 
-    couples_samples = affine_in_theta = linear_in_x = changes_untrained = False
-    dtype = input_shape = None
+    params: Parameters
+    buffers: Parameters
+    dtype: np.dtype[Any] | None = None
+    couples_samples: bool = False
+    affine_in_theta: bool = False
+    linear_in_x: bool = False
+    changes_untrained: bool = False
+    input_shape: tuple[int | None, ...] | None = None
     _depth = 0  # of networks within it
-    _needs = ("output_shape", "evaluate", "mv", "tmv")
+    _needs: ClassVar[tuple[str, ...]] = ("output_shape", "evaluate", "mv", "tmv")
 
-    def __init__(self, params=None, buffers=None):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """What a class says of a method that it overrides without a docstring is what its base says of it."""
+        super().__init_subclass__(**kwargs)
+        for name, member in vars(cls).items():
+            if isinstance(member, FunctionType | property) and member.__doc__ is None:
+                found = next((vars(base)[name] for base in cls.__mro__[1:] if name in vars(base)), None)
+                member.__doc__ = found.__doc__ if isinstance(found, type(member)) else None
+
+    def __init__(self, params: Mapping[str, ArrayLike] | None = None, buffers: Mapping[str, ArrayLike] | None = None) -> None:
         params, buffers = as_parameters(params, "params"), as_parameters(buffers, "buffers")
         dtype = one_dtype(params)
         for name in params.keys() & {"x", "out"}:
@@ -95,39 +170,121 @@ class Layer(Fixed):
     def _undefined(self, name):
         return NotImplementedError(f"class {type(self).__name__} defines no {name}; linearize(x) gives what has mv and tmv")
 
-    def output_shape(self, shape):
-        """The shape of one sample of y for samples x of this shape. ValueError if the layer takes no such samples."""
+    def output_shape(self, shape: Shape) -> Shape:
+        """Return the shape of one sample of y.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            The shape of one sample of x.
+
+        Returns
+        -------
+        tuple of int
+            The shape of one sample of y.
+
+        Raises
+        ------
+        ValueError
+            If the layer takes no samples of this shape.
+        """
         raise self._undefined("output_shape")
 
-    def evaluate(self, x):
-        """(y, kept) of samples x."""
+    def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
+        """Compute the forward map, for `linearize`: what a layer of your own defines.
+
+        Parameters
+        ----------
+        x : ndarray, shape (m, ...)
+            Samples in the dtype to compute in, in C order and read-only.
+
+        Returns
+        -------
+        y : ndarray, shape (m, ...)
+            The values, of the shape that `output_shape` says.
+        kept : object
+            What `mv` and `tmv` need of x.
+        """
         raise self._undefined("evaluate")
 
-    def mv(self, kept, directions):
-        """J times the directions, a dict of arrays by variable: their sum, of y's shape."""
+    def mv(self, kept: Any, directions: dict[str, FloatArray]) -> FloatArray:
+        """Compute JacMV, for ``jac.mv``: what a layer of your own defines.
+
+        Parameters
+        ----------
+        kept : object
+            What `evaluate` kept.
+        directions : dict of arrays
+            A direction for each variable to be moved, of the variable's shape.
+
+        Returns
+        -------
+        ndarray, shape (m, ...)
+            J times the directions: their sum, of the shape of y.
+        """
         raise self._undefined("mv")
 
-    def tmv(self, kept, v, wrt):
-        """{variable: J' v} for the variables wrt."""
+    def tmv(self, kept: Any, v: FloatArray, wrt: tuple[str, ...]) -> dict[str, FloatArray]:
+        """Compute JacTMV, for ``jac.tmv``: what a layer of your own defines.
+
+        Parameters
+        ----------
+        kept : object
+            What `evaluate` kept.
+        v : ndarray, shape (m, ...)
+            An array of the shape of y.
+        wrt : tuple of str
+            The variables.
+
+        Returns
+        -------
+        dict of arrays
+            J' v for each variable in wrt, of the variable's shape.
+        """
         raise self._undefined("tmv")
 
-    def fits(self, shape):
+    def _fits(self, shape):
         """`output_shape` as far as it is known beforehand: lengths that are not known are None, and so is a shape of which nothing
         is known. ValueError if the layer takes no such samples."""
         shape = self.input_shape if shape is None else shape
         return None if shape is None or None in shape else self._shape_after(shape)
 
-    def check_batch(self, m, shape):
-        """ValueError where no training step can be made with m samples of this shape."""
+    def check_batch(self, m: int, shape: Shape) -> None:
+        """Refuse batches that no training step can be made with.
 
-    def for_training(self):
-        """The layer that trains, which has the same params and buffers."""
+        Parameters
+        ----------
+        m : int
+            The number of samples.
+        shape : tuple of int
+            The shape of one sample of x.
+
+        Raises
+        ------
+        ValueError
+            If a training step needs other samples, as batch normalisation needs two or more.
+        """
+
+    def for_training(self) -> Layer:
+        """Return the layer that training steps use, on the same params and buffers.
+
+        Returns
+        -------
+        Layer
+            The form for training; the layer itself where there is no other.
+        """
         return self
 
-    def update_buffers(self, kept):
-        """What a training step changes of the buffers, from what evaluate kept of its batch."""
+    def update_buffers(self, kept: Any) -> None:
+        """Write into the buffers what a training step changes of them.
 
-    def described(self):
+        Parameters
+        ----------
+        kept : object
+            What `evaluate` kept of the step's batch.
+        """
+
+    def _described(self):
         """The layer as what JSON can hold: its kind and the arguments of its constructor. TypeError if it is neither fastlec's own
         nor registered."""
         found = described(self)
@@ -138,23 +295,38 @@ class Layer(Fixed):
             )
         return found
 
-    def __repr__(self):
-        settings = getattr(self, "config", dict)()
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
+    def __repr__(self) -> str:
+        return written(self)
 
     @property
-    def n_params(self):
-        """How many numbers all parameters hold."""
+    def n_params(self) -> int:
+        """The number of values that all parameters hold."""
         return sum(a.size for a in self.params.values())
 
     @property
-    def variables(self):
+    def variables(self) -> tuple[str, ...]:
         """The names that derivatives are taken by: "x", then those of the parameters."""
         return ("x", *self.params)
 
-    def with_params(self, params):
-        """The same layer with other arrays for its parameters, which must have the names and shapes of its own; it shares the
-        buffers, unless the dtype is another one."""
+    def with_params(self, params: Mapping[str, ArrayLike]) -> Self:
+        """Return the same layer with other parameters.
+
+        Parameters
+        ----------
+        params : dict of arrays
+            The parameters by name, of the names and shapes of the layer's own, all float32 or all float64.
+
+        Returns
+        -------
+        Layer
+            A layer that has these arrays, without a copy where they can be used as they are. It shares the buffers with this one,
+            unless the dtype is another one.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes are not those of the layer's own parameters.
+        """
         check_params(self.params, params)
         other = copy.copy(self)
         Layer.__init__(other, params, self.buffers)
@@ -193,7 +365,7 @@ class Layer(Fixed):
         """The values of all layers within it that are kept of one sample of this shape, for the derivative."""
         return math.prod(self.output_shape(shape))
 
-    def prepared(self, x):
+    def _prepared(self, x):
         """(the layer, x): both in the dtype to compute in (np.result_type of x and the parameters), x plain and of a shape that
         the layer takes. A copy is made only where it must be."""
         x, own = _check.as_array(x, "x"), self.dtype
@@ -211,17 +383,51 @@ class Layer(Fixed):
             layer = self.with_params({name: a.astype(dtype) for name, a in self.params.items()})
         return layer, _check.plain(x, dtype, "x")
 
-    def __call__(self, x, *, out=None):
-        """y = f(theta, x) for samples x (m, ...). out : array of y's shape and dtype, or None for a new one."""
-        layer, x = self.prepared(x)
+    def __call__(self, x: ArrayLike, *, out: FloatArray | None = None) -> FloatArray:
+        """Compute the forward map y = f(theta, x).
+
+        Parameters
+        ----------
+        x : array_like, shape (m, ...)
+            Samples. y is computed in float32 where x and the parameters are, else in float64.
+        out : ndarray, optional
+            The array to fill, of the shape and dtype of y. By default it is a new one.
+
+        Returns
+        -------
+        ndarray, shape (m, ...)
+            The values y.
+
+        Raises
+        ------
+        ValueError
+            If the layer takes no samples of this shape, or out has another shape than y.
+        TypeError
+            If x holds no real numbers, or out has another dtype than y.
+        """
+        layer, x = self._prepared(x)
         return _check.through(out, layer._evaluated(x)[0])
 
-    def linearize(self, x):
-        """(y, jac): the forward map and its `Jacobian` at x. jac keeps x, y and the parameters; none of them may be changed
-        while it is in use."""
-        layer, x = self.prepared(x)
+    def linearize(self, x: ArrayLike) -> tuple[FloatArray, Jacobian]:
+        """Compute the forward map, and its Jacobian at x (lecture eq. 33).
+
+        Parameters
+        ----------
+        x : array_like, shape (m, ...)
+            Samples.
+
+        Returns
+        -------
+        y : ndarray, shape (m, ...)
+            The values f(theta, x). Those of fastlec's layers are read-only.
+        jac : Jacobian
+            The derivative at x as products with vectors, as operators and as matrices. That of fastlec's layers has copies of x and
+            the parameters, which may change later. That of a layer of your own keeps them as they are: do not change them while
+            jac is in use.
+        """
+        layer, x = self._prepared(x)
         y, kept = layer._evaluated(x)
-        return y, layer.jacobian(x, y, kept)
+        return y, layer._jacobian_of(x, y, kept)
 
     def _shape_after(self, shape):
         """What a user's `output_shape` gives, checked: a tuple of integers."""
@@ -243,28 +449,71 @@ class Layer(Fixed):
         y = own_result(self, "evaluate", result[0], shape, x.dtype, ", by output_shape")
         return y.copy() if np.may_share_memory(x, y) else y, result[1]
 
-    def jacobian(self, x, y, kept):
+    def _jacobian_of(self, x, y, kept):
         """The Jacobian object of what `evaluate` gave."""
         return Jacobian(self, x, y, kept)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """The Jacobian by a variable as a matrix (y.size, variable's size), dense or a scipy.sparse array in CSR form, where there
         is a formula for it, else None."""
         return None
 
-    def nonzeros(self, kept, name):
-        """How many entries `explicit` stores at most, where that is a sparse array, else None."""
+    def _nonzeros(self, kept, name):
+        """How many entries `_explicit` stores at most, where that is a sparse array, else None."""
         return None
 
-    def jac_mv(self, x, /, **directions):
-        """JacMV in one call: J(x) times the directions, by variable: jac_mv(x, W=dW, x=dx)."""
+    def jac_mv(self, x: ArrayLike, /, **directions: ArrayLike) -> FloatArray:
+        """Compute JacMV in one call: J(x) times directions (lecture section 4.1).
+
+        Parameters
+        ----------
+        x : array_like, shape (m, ...)
+            Samples.
+        **directions : array_like
+            A direction for each variable to be moved, of its shape: ``layer.jac_mv(x, W=dW, x=dx)``.
+
+        Returns
+        -------
+        ndarray, shape (m, ...)
+            J times the directions: their sum, of the shape of y.
+        """
         return self.linearize(x)[1].mv(**directions)
 
-    def value_and_jac_mv(self, x, /, **directions):
-        """(y, J(x) times the directions) in one call."""
+    def value_and_jac_mv(self, x: ArrayLike, /, **directions: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Compute the forward map and JacMV in one call.
+
+        Parameters
+        ----------
+        x : array_like, shape (m, ...)
+            Samples.
+        **directions : array_like
+            A direction for each variable to be moved, as for `jac_mv`.
+
+        Returns
+        -------
+        y : ndarray, shape (m, ...)
+            The values f(theta, x).
+        dy : ndarray, shape (m, ...)
+            J times the directions.
+        """
         y, jac = self.linearize(x)
         return y, jac.mv(**directions)
 
-    def jac_tmv(self, x, v, /, wrt=None):
-        """JacTMV in one call: {variable: J(x)' v} for the variables wrt, by default all."""
+    def jac_tmv(self, x: ArrayLike, v: ArrayLike, /, wrt: str | Iterable[str] | None = None) -> dict[str, FloatArray]:
+        """Compute JacTMV in one call: J(x)' v (lecture section 4.1).
+
+        Parameters
+        ----------
+        x : array_like, shape (m, ...)
+            Samples.
+        v : array_like, shape (m, ...)
+            An array of the shape of y.
+        wrt : str or iterable of str, optional
+            The variables, by default all: "x" and the parameters.
+
+        Returns
+        -------
+        dict of arrays
+            J' v for each variable in wrt, of the variable's shape.
+        """
         return self.linearize(x)[1].tmv(v, wrt)

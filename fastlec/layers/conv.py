@@ -1,20 +1,32 @@
 """y = sigma(W * x + b): layers of convolutions of images and signals, and of the transposes of such (chapter 5)."""
 
+from __future__ import annotations
+
 import math
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from .. import _check
 from .._geometry import geometry, length, pair, transposed_settings
+from .._typing import ActivationName, DTypeLike, Pair, Seed, Shape
 from ..convolution import algorithm_code
+from .activation import Activation
 from .affine import Affine
 from .maps import Convolution, Signals, Transposed
 from .planned import images, signals
 from .registry import kind
 
+Algorithm: TypeAlias = Literal["auto", "im2col", "direct", "winograd"]
+Padding: TypeAlias = Pair | tuple[tuple[int, int], tuple[int, int]]  # ((top, bottom), (left, right))
+
 
 class _Conv(Affine):
     """What they share: `_map` is the convolution."""
+
+    c_in: int
+    c_out: int
+    groups: int
 
     def _set_channels(self, c_in, c_out, groups):
         c_in, c_out, groups = (_check.count(n, name, 1) for n, name in ((c_in, "c_in"), (c_out, "c_out"), (groups, "groups")))
@@ -23,47 +35,101 @@ class _Conv(Affine):
         self.c_in, self.c_out, self.groups = c_in, c_out, groups
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of x, with None for each length that may be any."""
         return (self.c_in, None, None)
 
     def _partly(self, shape):
         return (self.c_out, None, None)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return self._map.window((1, *images(shape, self.c_in)), self.params["W"].shape).y_shape[1:]
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         size = kept[1].size  # that of y
         return size if name == "b" else size * self.params["W"][0].size
 
 
 @kind
 class Conv2d(_Conv):
-    """y = sigma(W * x + b): x (m, c_in, h, w), y (m, c_out, oh, ow).
+    """Convolution layer of images, y = sigma(W * x + b) (lecture chapter 5).
 
-    params : W (c_out, c_in / groups, r, s), random, and b (c_out,), zeros; no b with bias=False. kernel_size : int or (r, s).
-    activation : a name, as in `Activation`. stride, dilation : int or (vertical, horizontal). padding : int,
-    (vertical, horizontal), ((top, bottom), (left, right)), "same" or "valid". groups : a divisor of c_in and c_out: filters of a
-    group see its channels only. algorithm : "auto", "im2col", "direct" or "winograd". All as in `fastlec.conv2d`. dtype : float32
-    or float64. rng : seed or numpy.random.Generator of the weights.
+    x is (m, c_in, h, w) and y (m, c_out, oh, ow), with oh = (h + paddings - dilation (r - 1) - 1) // stride + 1, and ow likewise.
+    The map by x is a sparse matrix, and its derivatives are those of `Dense` with W * x in the place of W x (lecture section
+    4.1.2)::
+
+        forward    z = W * x + b,  y = sigma(z)
+        JacMV      sigma'(z) * (W * dx + dW * x + db)
+        JacTMV     with g = sigma'(z) v:  x: W' * g,  W: the products of g with all windows of x,  b: sums of g
+
+    Parameters
+    ----------
+    c_in : int
+        The number of channels of x.
+    c_out : int
+        The number of channels of y.
+    kernel_size : int or (int, int)
+        The size of the windows, (r, s).
+    activation : str or Activation, default "identity"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    bias : bool, default True
+        Whether there is a parameter b.
+    stride : int or (int, int), default 1
+        The distance from window to window, (vertical, horizontal).
+    padding : int, (int, int), ((int, int), (int, int)), "same" or "valid", default 0
+        Zeros around the image: (vertical, horizontal), or ((top, bottom), (left, right)).
+    dilation : int or (int, int), default 1
+        The distance from pixel to pixel of a window, (vertical, horizontal).
+    groups : int, default 1
+        A divisor of c_in and c_out. Filters of a group see the channels of the group only.
+    algorithm : {"auto", "im2col", "direct", "winograd"}, default "auto"
+        How W * x is computed, as in `conv2d`.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W (c_out, c_in / groups, r, s), random, and b (c_out,), zeros.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or x is smaller than a window.
+
+    See Also
+    --------
+    conv2d, ConvTranspose2d, ConvResidual
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> layer = fastlec.Conv2d(1, 1, (1, 2), bias=False)
+    >>> layer.params["W"][...] = [[[[-1.0, 1.0]]]]
+    >>> layer(np.array([[[[1.0, 4.0, 9.0], [0.0, 0.0, 5.0]]]]))
+    array([[[[3., 5.],
+             [0., 5.]]]])
     """
 
     def __init__(
         self,
-        c_in,
-        c_out,
-        kernel_size,
-        activation="identity",
-        bias=True,
+        c_in: int,
+        c_out: int,
+        kernel_size: Pair,
+        activation: ActivationName | Activation = "identity",
+        bias: bool = True,
         *,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        algorithm="auto",
-        dtype=np.float64,
-        rng=None,
-    ):
+        stride: Pair = 1,
+        padding: Padding | Literal["same", "valid"] = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        algorithm: Algorithm = "auto",
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self._set_channels(c_in, c_out, groups)
         algorithm_code(algorithm)  # checks it
         self.algorithm = algorithm
@@ -79,13 +145,56 @@ class Conv2d(_Conv):
 
 @kind
 class Conv1d(_Conv):
-    """y = sigma(W * x + b): x (m, c_in, length), y (m, c_out, (length + paddings - dilation (s - 1) - 1) // stride + 1).
+    """Convolution layer of signals, y = sigma(W * x + b) (lecture chapter 5).
 
-    params : W (c_out, c_in / groups, s), random, with s = kernel_size, and b (c_out,), zeros; no b with bias=False. padding : int,
-    (left, right), "same" or "valid". stride, dilation : int. All else is as for `Conv2d`, of which this is the case of images of
-    one row. ValueError where the padded signal is shorter than the kernel.
+    x is (m, c_in, length) and y (m, c_out, (length + paddings - dilation (s - 1) - 1) // stride + 1). It is `Conv2d` of images of
+    one row, with its derivatives.
 
+    Parameters
+    ----------
+    c_in : int
+        The number of channels of x.
+    c_out : int
+        The number of channels of y.
+    kernel_size : int
+        The size s of the windows.
+    activation : str or Activation, default "identity"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    bias : bool, default True
+        Whether there is a parameter b.
+    stride : int, default 1
+        The distance from window to window.
+    padding : int, (int, int), "same" or "valid", default 0
+        Zeros around the signal: (left, right).
+    dilation : int, default 1
+        The distance from value to value of a window.
+    groups : int, default 1
+        A divisor of c_in and c_out. Filters of a group see the channels of the group only.
+    algorithm : {"auto", "im2col", "direct", "winograd"}, default "auto"
+        How W * x is computed, as in `conv2d`.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W (c_out, c_in / groups, s), random, and b (c_out,), zeros.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or the padded signal is shorter than a window.
+
+    See Also
+    --------
+    Conv2d, MaxPool1d, AvgPool1d
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> layer = fastlec.Conv1d(1, 1, 2, bias=False)
     >>> layer.params["W"][...] = [[[-1.0, 1.0]]]
     >>> layer(np.array([[[1.0, 4.0, 9.0, 16.0]]]))
@@ -94,20 +203,20 @@ class Conv1d(_Conv):
 
     def __init__(
         self,
-        c_in,
-        c_out,
-        kernel_size,
-        activation="identity",
-        bias=True,
+        c_in: int,
+        c_out: int,
+        kernel_size: int,
+        activation: ActivationName | Activation = "identity",
+        bias: bool = True,
         *,
-        stride=1,
-        padding=0,
-        dilation=1,
-        groups=1,
-        algorithm="auto",
-        dtype=np.float64,
-        rng=None,
-    ):
+        stride: int = 1,
+        padding: Pair | Literal["same", "valid"] = 0,
+        dilation: int = 1,
+        groups: int = 1,
+        algorithm: Algorithm = "auto",
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self._set_channels(c_in, c_out, groups)
         algorithm_code(algorithm)  # checks it
         self.kernel_size, self.stride = length(kernel_size, "kernel_size", 1), length(stride, "stride", 1)
@@ -120,13 +229,14 @@ class Conv1d(_Conv):
         super().__init__((self.c_out, self.c_in // self.groups, self.kernel_size), activation, bias, dtype, rng)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of x, with None for each length that may be any."""
         return (self.c_in, None)
 
     def _partly(self, shape):
         return (self.c_out, None)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         c, n = signals(shape, self.c_in)
         extent, padding = self.dilation * (self.kernel_size - 1) + 1, self.padding
         if padding != "same" and n + (0 if padding == "valid" else sum(padding)) < extent:
@@ -137,21 +247,63 @@ class Conv1d(_Conv):
 
 @kind
 class ConvTranspose2d(_Conv):
-    """y = sigma(W' * x + b), where W' * is the transpose of a convolution, which a stride makes one that enlarges images: x
-    (m, c_in, h, w), y (m, c_out, oh, ow), oh = (h - 1) stride + dilation (r - 1) + 1 - paddings + output_padding, ow likewise.
+    """Transposed convolution layer of images, y = sigma(W' * x + b), which a stride makes one that enlarges them.
 
-    params : W (c_in, c_out / groups, r, s), random, and b (c_out,), zeros; no b with bias=False. kernel_size : int or (r, s).
-    activation : a name, as in `Activation`. stride, dilation : int or (vertical, horizontal). padding : of the convolution, which
-    here is left out of y; int, (vertical, horizontal) or ((top, bottom), (left, right)). output_padding : rows and columns more at
-    the bottom and the right, less than stride or dilation: int or (vertical, horizontal). groups : a divisor of c_in and c_out. All
-    as in PyTorch. dtype : float32 or float64. rng : seed or numpy.random.Generator of the weights. ValueError where no pixel of y
-    is left.
+    x is (m, c_in, h, w) and y (m, c_out, oh, ow), with oh = (h - 1) stride + dilation (r - 1) + 1 - paddings + output_padding, and
+    ow likewise. W' * x is JacTMV by the data of a convolution, of x: the convolution with this W and these settings, from c_out
+    channels to c_in, takes images of the shape of y to that of x. Its sparse matrix is transposed (lecture chapter 5; Dumoulin and
+    Visin 2016, "A guide to convolution arithmetic for deep learning", chapter 4)::
 
-    The convolution with this W and these settings, from c_out channels to c_in, takes images of y's shape to x's, and W' * x is its
-    JacTMV by the data, of x: a sparse matrix transposed (chapter 5; Dumoulin and Visin 2016, "A guide to convolution arithmetic for
-    deep learning", chapter 4).
+        forward    z = W' * x + b,  y = sigma(z)
+        JacMV      sigma'(z) * (W' * dx + dW' * x + db)
+        JacTMV     with g = sigma'(z) v:  x: W * g,  W: the products of x with all windows of g,  b: sums of g
 
+    Parameters
+    ----------
+    c_in : int
+        The number of channels of x.
+    c_out : int
+        The number of channels of y.
+    kernel_size : int or (int, int)
+        The size of the windows, (r, s).
+    activation : str or Activation, default "identity"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    bias : bool, default True
+        Whether there is a parameter b.
+    stride : int or (int, int), default 1
+        The distance from window to window of y, (vertical, horizontal).
+    padding : int, (int, int) or ((int, int), (int, int)), default 0
+        What is left out of y at its borders, the padding of the convolution: (vertical, horizontal), or ((top, bottom), (left,
+        right)).
+    output_padding : int or (int, int), default 0
+        How many rows and columns y has more at the bottom and the right, less than stride or dilation.
+    dilation : int or (int, int), default 1
+        The distance from pixel to pixel of a window, (vertical, horizontal).
+    groups : int, default 1
+        A divisor of c_in and c_out. Filters of a group see the channels of the group only.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W (c_in, c_out / groups, r, s), random, and b (c_out,), zeros.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or no pixel of y is left.
+
+    See Also
+    --------
+    Conv2d, Upsample2d
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> layer = fastlec.ConvTranspose2d(1, 1, (1, 2), stride=2, bias=False)
     >>> layer.params["W"][...] = [[[[1.0, 10.0]]]]
     >>> layer(np.array([[[[1.0, 2.0, 3.0]]]]))
@@ -160,20 +312,20 @@ class ConvTranspose2d(_Conv):
 
     def __init__(
         self,
-        c_in,
-        c_out,
-        kernel_size,
-        activation="identity",
-        bias=True,
+        c_in: int,
+        c_out: int,
+        kernel_size: Pair,
+        activation: ActivationName | Activation = "identity",
+        bias: bool = True,
         *,
-        stride=1,
-        padding=0,
-        output_padding=0,
-        dilation=1,
-        groups=1,
-        dtype=np.float64,
-        rng=None,
-    ):
+        stride: Pair = 1,
+        padding: Padding = 0,
+        output_padding: Pair = 0,
+        dilation: Pair = 1,
+        groups: int = 1,
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self._set_channels(c_in, c_out, groups)
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         shape = self.c_in, self.c_out // self.groups, *self.kernel_size
@@ -185,9 +337,9 @@ class ConvTranspose2d(_Conv):
         )
         super().__init__(shape, activation, bias, dtype, rng, self.c_out, math.sqrt(math.prod(shape[1:]) / terms))
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return self._map.window((1, *images(shape, self.c_in)), self.params["W"].shape).x_shape[1:]
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         x, of = kept
         return of.size if name == "b" else x.size * self.params["W"][0].size

@@ -1,8 +1,10 @@
 """The derivative of a layer at a point: its Jacobian as products with vectors, as an operator, and as a matrix."""
 
+from __future__ import annotations
+
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -10,55 +12,168 @@ from .. import _check
 from .._fixed import Settled
 from .._kernels.calls import Calls, key_of, settings
 from .._kernels.plan import Plan
+from .._typing import ArrayLike, FloatArray, NDArray
 from . import factors
 from .samples import Call, Gradients, Kept, Norms
+
+if TYPE_CHECKING:
+    from scipy.sparse import bsr_array, csr_array
+    from scipy.sparse.linalg import LinearOperator
+
+    from .base import Layer
 
 MATRIX_BYTES = 1 << 31  # of an explicit Jacobian, at most
 MANY_BYTES = 1 << 24  # of a layer's values for the directions that are planned together
 MOST_DIRECTIONS = 64  # of those
+SHOWN = 5  # variables that a repr names
 INDEX_BYTES = 4  # of each entry of a sparse matrix
+_ELSEWHERE = "linearize at another point: layer.linearize(x)"
 
 
 class Jacobian:
-    """The derivative of a layer at x, by each of its variables: "x" and its parameters.
+    """The derivative J of a layer at x, by "x" and by each parameter (lecture section 4.1): ``layer.linearize(x)`` gives it.
 
-    x, y : the point and the layer's value there; with the parameters they must stay as they are while the Jacobian is in use.
-    Vectors are arrays of their variable's shape; flat forms are in C order.
+    Vectors are arrays of the shape of their variable. Flat forms are in C order. Where J stands for several variables, it is the
+    Jacobians by each of them side by side.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer, with the parameters at which J is.
+    x : ndarray, shape (m, ...)
+        The point.
+    y : ndarray, shape (m, ...)
+        The value of the layer there.
+    kept : object
+        What the layer kept of x for its derivative.
+
+    Attributes
+    ----------
+    layer, x, y, kept
+        As above. They cannot be assigned, and must stay as they are while J is in use.
+
+    See Also
+    --------
+    Layer.linearize, fastlec.testing.check_layer
+
+    Examples
+    --------
+    For all u and v, <u, J v> = <J' u, v>:
+
+    >>> import numpy as np
+    >>> import fastlec
+    >>> layer = fastlec.Dense(3, 2, rng=0)
+    >>> y, jac = layer.linearize([[1.0, 2.0, 3.0]])
+    >>> jac
+    <Jacobian of Dense: y (1, 2) by x (1, 3), W (2, 3), b (2,)>
+    >>> u, v = np.array([[1.0, -1.0]]), np.array([[0.5, 0.0, 2.0]])
+    >>> bool(np.isclose((u * jac.mv(x=v)).sum(), (jac.tmv(u)["x"] * v).sum()))
+    True
+    >>> jac.operator("W").shape, jac.matrix("b").shape
+    ((2, 6), (2, 2))
     """
 
-    layer, x, y, kept = (Settled("linearize at another point: layer.linearize(x)") for _ in range(4))
+    layer = Settled["Layer"](_ELSEWHERE)
+    x = Settled[FloatArray](_ELSEWHERE)
+    y = Settled[FloatArray](_ELSEWHERE)
+    kept = Settled[Any](_ELSEWHERE)
 
-    def __init__(self, layer, x, y, kept):
+    def __init__(self, layer: Layer, x: FloatArray, y: FloatArray, kept: Any) -> None:
         vars(self).update(layer=layer, x=x, y=y, kept=kept)
 
+    def __repr__(self) -> str:
+        names = self.layer.variables
+        by = ", ".join(f"{name} {self.shape_of(name)}" for name in names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+        return f"<Jacobian of {type(self.layer).__name__}: y {self.y.shape} by {by}>"
+
     @property
-    def variables(self):
-        """The names that mv, tmv, operator and matrix know."""
+    def variables(self) -> tuple[str, ...]:
+        """The names that the methods know."""
         return self.layer.variables
 
-    def shape_of(self, name):
-        """The shape of a variable."""
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a variable.
+
+        Parameters
+        ----------
+        name : str
+            The variable.
+
+        Returns
+        -------
+        tuple of int
+            Its shape.
+
+        Raises
+        ------
+        ValueError
+            If there is no such variable.
+        """
         if name == "x":
             return self.x.shape
         if not isinstance(name, str) or name not in self.layer.params:
             raise ValueError(f"there is no variable {_check.shown(name)}; expected one of {', '.join(self.variables)}")
         return self.layer.params[name].shape
 
-    def mv(self, *, out=None, **directions):
-        """JacMV: J times the directions, each of its variable's shape; their sum, of y's shape and dtype."""
-        return self._mv(self.plain_directions(directions), out)
+    def mv(self, *, out: FloatArray | None = None, **directions: ArrayLike) -> FloatArray:
+        """Compute JacMV: J times directions (lecture eq. 33).
 
-    def tmv(self, v, wrt=None, *, out=None, per_sample=False):
-        """JacTMV: {variable: J' v} for the variables wrt (a name or several, by default all). v has y's shape.
+        Parameters
+        ----------
+        out : ndarray, optional
+            The array to fill, of the shape and dtype of y. By default it is a new one.
+        **directions : array_like
+            A direction for each variable to be moved, of its shape: ``jac.mv(x=dx, W=dW)``.
 
-        out : {variable: array} to fill, of their shapes and y's dtype; with it, wrt is by default its names.
-        per_sample : J' v for each sample alone, of which the above is the sum: {parameter: (m, *shape)}. wrt are then parameters,
-        by default all. ValueError where samples depend on each other, as in batch normalisation in training form.
+        Returns
+        -------
+        ndarray, shape (m, ...)
+            J times the directions: their sum, of the shape and dtype of y.
+
+        Raises
+        ------
+        ValueError
+            If no direction is given, there is no such variable, or a shape is another one.
+        """
+        return self._mv(self._plain_directions(directions), out)
+
+    def tmv(
+        self,
+        v: ArrayLike,
+        wrt: str | Iterable[str] | None = None,
+        *,
+        out: dict[str, FloatArray] | None = None,
+        per_sample: bool = False,
+    ) -> dict[str, FloatArray]:
+        """Compute JacTMV: J' v, which back-propagation is made of (lecture eq. 28 to 30).
+
+        Parameters
+        ----------
+        v : array_like, shape (m, ...)
+            An array of the shape of y.
+        wrt : str or iterable of str, optional
+            The variables, by default all, or those in out.
+        out : dict of arrays, optional
+            The arrays to fill by variable, of its shape and the dtype of y. By default they are new ones.
+        per_sample : bool, default False
+            Whether to give J' v for each sample alone, of which J' v by a parameter is the sum. wrt are then parameters, by default
+            all.
+
+        Returns
+        -------
+        dict of arrays
+            J' v for each variable in wrt, of its shape; of shape (m, *its shape) where it is per sample.
+
+        Raises
+        ------
+        ValueError
+            If there is no such variable, a shape is another one, or samples depend on each other where they are asked for one by
+            one, as in the training form of batch normalisation.
         """
         if per_sample:
             if out is not None:
                 raise ValueError("out is given; expected None with per_sample=True")
-            return self._per_sample(self.plain(v, "v", self.y.shape), self._parameters(wrt))
+            return self._per_sample(self._plain(v, "v", self.y.shape), self._parameters(wrt))
         if wrt is None:
             wrt = self.layer.variables if out is None else out
         wrt = _check.names(wrt, "wrt")
@@ -71,7 +186,7 @@ class Jacobian:
             shape = self.shape_of(name)
             if name in out:
                 _check.output(out[name], shape, self.y.dtype, f"out[{name!r}]")
-        return self._tmv(self.plain(v, "v", self.y.shape), wrt, out)
+        return self._tmv(self._plain(v, "v", self.y.shape), wrt, out)
 
     def _parameters(self, wrt):
         """Names of parameters, whose derivatives by single samples are asked for."""
@@ -97,21 +212,56 @@ class Jacobian:
                 found[name][i] = a
         return found
 
-    def sample_norms(self, v, wrt=None):
-        """The squared norms of ``tmv(v, wrt, per_sample=True)``, (m,) float64: of all parameters wrt together, by default all. Of
-        dense layers they are |g_i|^2 |x_i|^2, and no gradient is made (Goodfellow 2015, "Efficient per-example gradient
-        computations")."""
-        return self._sample_norms(self.plain(v, "v", self.y.shape), self._parameters(wrt))
+    def sample_norms(self, v: ArrayLike, wrt: str | Iterable[str] | None = None) -> NDArray[np.float64]:
+        """Compute the squared norm of the gradient of each sample, without the gradients.
+
+        Of dense layers they are |g_i|^2 |x_i|^2 (Goodfellow 2015, "Efficient per-example gradient computations").
+
+        Parameters
+        ----------
+        v : array_like, shape (m, ...)
+            An array of the shape of y.
+        wrt : str or iterable of str, optional
+            The parameters, by default all.
+
+        Returns
+        -------
+        ndarray of float64, shape (m,)
+            The squared norms of ``tmv(v, wrt, per_sample=True)``, all parameters wrt together.
+
+        Raises
+        ------
+        ValueError
+            If samples depend on each other.
+        """
+        return self._sample_norms(self._plain(v, "v", self.y.shape), self._parameters(wrt))
 
     def _sample_norms(self, v, wrt):
         found = self._per_sample(v, wrt)
         squares = (np.square(a, dtype=np.float64).sum(axis=tuple(range(1, a.ndim))) for a in found.values())
         return sum(squares, np.zeros(len(v)))
 
-    def gram(self, wrt=None):
-        """J J', (m q, m q) float64, by the parameters wrt, by default all: rows and columns are samples and their q outputs, in C
-        order. J is not made: it is a sum over layers of products of smaller Gram matrices (Novak, Sohl-Dickstein and Schoenholz
-        2022, "Fast finite width neural tangent kernel", section 3.2). ValueError where samples depend on each other."""
+    def gram(self, wrt: str | Iterable[str] | None = None) -> NDArray[np.float64]:
+        """Compute the Gram matrix J J' by the parameters, without J: the neural tangent kernel.
+
+        It is a sum over layers of products of smaller Gram matrices (Novak, Sohl-Dickstein and Schoenholz 2022, "Fast finite width
+        neural tangent kernel", section 3.2).
+
+        Parameters
+        ----------
+        wrt : str or iterable of str, optional
+            The parameters, by default all.
+
+        Returns
+        -------
+        ndarray of float64, shape (m q, m q)
+            J J'. Rows and columns are the m samples and their q outputs, in C order.
+
+        Raises
+        ------
+        ValueError
+            If samples depend on each other.
+        """
         wrt, m, q = self._parameters(wrt), len(self.y), math.prod(self.y.shape[1:])
         return factors.gram(self._factors(self._units(), wrt), m, q)
 
@@ -122,14 +272,14 @@ class Jacobian:
 
     def _factors(self, V, wrt):
         """The Jacobian of <v, y> of each sample for each of V (q, *y.shape) as `factors.Factor`s."""
-        if not self.are_apart(wrt):
+        if not self._are_apart(wrt):
             raise ValueError(f"wrt has names of the same parameters: {', '.join(wrt)}; expected each once")
         shapes = self._shapes_of(wrt)
         return factors.from_calls(self._calls_of(V, shapes), shapes) if V.size and shapes else []
 
     def _shapes_of(self, wrt):
         """{name: shape} of parameters, single ones where there are names for several."""
-        return {name: a.shape for name, a in self.by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
+        return {name: a.shape for name, a in self._by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
 
     def _calls_of(self, V, shapes):
         """For each vector what `samples.Kept` would hold."""
@@ -139,12 +289,27 @@ class Jacobian:
             found.append([Call(name, a.reshape(len(v), -1), None) for name, a in gradients.items()])
         return found
 
-    def mv_many(self, **directions):
-        """J times several directions: arrays (k, *shape of the variable), k directions, to (k, *y.shape). Their sum where
-        there are several variables, as in `mv`. One call computes many directions."""
+    def mv_many(self, **directions: ArrayLike) -> FloatArray:
+        """Compute J times several directions in one pass.
+
+        Parameters
+        ----------
+        **directions : array_like, shape (k, ...)
+            For each variable to be moved, k directions of its shape.
+
+        Returns
+        -------
+        ndarray, shape (k, m, ...)
+            For each of the k, the sum over the variables, as by `mv`.
+
+        Raises
+        ------
+        ValueError
+            If no direction is given, there is no such variable, or shapes are other ones.
+        """
         if not directions:
             raise ValueError(f"no direction is given; expected one or more of {', '.join(self.variables)}")
-        directions = {name: self.plain_many(a, name, self.shape_of(name)) for name, a in directions.items()}
+        directions = {name: self._plain_many(a, name, self.shape_of(name)) for name, a in directions.items()}
         lengths = {len(a) for a in directions.values()}
         if len(lengths) > 1:
             raise ValueError(f"directions have {sorted(lengths)} rows; expected one number of them")
@@ -156,12 +321,25 @@ class Jacobian:
             out[...] = self._mv({name: a[i] for name, a in directions.items()}, None)
         return found
 
-    def tmv_many(self, V, wrt=None):
-        """J' times several vectors, V (k, *y.shape): {variable: (k, *shape)} for the variables wrt, by default all."""
+    def tmv_many(self, V: ArrayLike, wrt: str | Iterable[str] | None = None) -> dict[str, FloatArray]:
+        """Compute J' times several vectors in one pass.
+
+        Parameters
+        ----------
+        V : array_like, shape (k, m, ...)
+            Several arrays of the shape of y, k of them.
+        wrt : str or iterable of str, optional
+            The variables, by default all.
+
+        Returns
+        -------
+        dict of arrays
+            For each variable in wrt an array of shape (k, *its shape).
+        """
         wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
         for name in wrt:
             self.shape_of(name)
-        return self._tmv_many(self.plain_many(V, "V", self.y.shape), tuple(dict.fromkeys(wrt)))
+        return self._tmv_many(self._plain_many(V, "V", self.y.shape), tuple(dict.fromkeys(wrt)))
 
     def _tmv_many(self, V, wrt):
         found = {name: np.empty((len(V), *self.shape_of(name)), self.y.dtype) for name in wrt}
@@ -170,16 +348,33 @@ class Jacobian:
                 found[name][i] = a
         return found
 
-    def plain_many(self, a, name, shape):
+    def _plain_many(self, a, name, shape):
         a = _check.as_array(a, name)
         if a.ndim != len(shape) + 1 or a.shape[1:] != tuple(shape):
             raise ValueError(f"{name} has shape {a.shape}; expected (k, {', '.join(map(str, shape))}), k directions")
         _check.float_dtype(a.dtype, name)
         return _check.plain(a, self.y.dtype, name)
 
-    def blocks(self, name="x"):
-        """The Jacobian of each sample of y by its own sample of x, (m, outputs, inputs), both raveled in C order; or by a
-        parameter, (m, outputs, its size). ValueError where samples depend on each other; MemoryError above 2 GiB."""
+    def blocks(self, name: str = "x") -> FloatArray:
+        """Compute the Jacobian of each sample of y by its own sample of x, or by a parameter.
+
+        Parameters
+        ----------
+        name : str, default "x"
+            The variable.
+
+        Returns
+        -------
+        ndarray, shape (m, outputs, inputs)
+            The Jacobians, whose rows and columns are numbers of a sample in C order; by a parameter inputs is its size.
+
+        Raises
+        ------
+        ValueError
+            If samples depend on each other.
+        MemoryError
+            If the result is larger than 2 GiB.
+        """
         shape, m = self.shape_of(name), len(self.y)
         self._check_uncoupled("blocks of the Jacobian")
         outputs, inputs = math.prod(self.y.shape[1:]), math.prod(shape[1:] if name == "x" else shape)
@@ -205,46 +400,63 @@ class Jacobian:
             found[:, j] = self._per_sample(unit, (name,))[name].reshape(len(unit), inputs)
         return found
 
-    def hessian_mv(self, v, wrt=None, **directions):
-        """The derivative of ``tmv(v, wrt)`` along the directions of x and parameters: {variable: array}, the Hessian of <v, f> by
-        all variables times the directions, for the variables wrt.
+    def hessian_mv(
+        self, v: ArrayLike, wrt: str | Iterable[str] | None = None, **directions: ArrayLike
+    ) -> dict[str, FloatArray]:
+        """Compute the Hessian of <v, f> times directions: the derivative of ``tmv(v, wrt)`` along them.
 
-        Exact for the layers of fastlec (Pearlmutter 1994, "Fast exact multiplication by the Hessian"); of a layer of one's own by
-        its method ``hessian_mv(kept, v, directions, wrt)`` or, where it has none, by central differences of tmv, which are good to
-        about two thirds of the dtype's digits.
+        It is exact for the layers of fastlec (Pearlmutter 1994, "Fast exact multiplication by the Hessian"). For a layer of your
+        own it is what its method ``hessian_mv(kept, v, directions, wrt)`` gives or, without one, central differences of tmv, which
+        are good to about two thirds of the dtype's digits.
+
+        Parameters
+        ----------
+        v : array_like, shape (m, ...)
+            An array of the shape of y.
+        wrt : str or iterable of str, optional
+            The variables of the result, by default all.
+        **directions : array_like
+            A direction for each variable to be moved, of its shape.
+
+        Returns
+        -------
+        dict of arrays
+            The product for each variable in wrt, of its shape.
         """
         wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
         for name in wrt:
             self.shape_of(name)
-        return self._hessian_mv(self.plain(v, "v", self.y.shape), tuple(dict.fromkeys(wrt)), self.plain_directions(directions))
+        return self._hessian_mv(
+            self._plain(v, "v", self.y.shape), tuple(dict.fromkeys(wrt)), self._plain_directions(directions)
+        )
 
     def _hessian_mv(self, v, wrt, directions):
-        directions = self.by_variable(directions)
+        directions = self._by_variable(directions)
         own = getattr(self.layer, "hessian_mv", None)
         if own is None:
             return differences(self, v, wrt, directions)
         return self._checked("hessian_mv", own(self.kept, v, directions, wrt), wrt)
 
-    def plain_directions(self, directions):
+    def _plain_directions(self, directions):
         """The directions, checked, as the kernels take them."""
         if not directions:
             raise ValueError(f"no direction is given; expected one or more of {', '.join(self.variables)}")
-        return {name: self.plain(a, name, self.shape_of(name)) for name, a in directions.items()}
+        return {name: self._plain(a, name, self.shape_of(name)) for name, a in directions.items()}
 
-    def by_variable(self, arrays):
+    def _by_variable(self, arrays):
         """{variable of the layer: array} for arrays by the names that mv and tmv know."""
         return arrays
 
-    def by_variable_many(self, arrays):
-        """`by_variable` of arrays (k, ...), for each of k directions or samples."""
+    def _by_variable_many(self, arrays):
+        """`_by_variable` of arrays (k, ...), for each of k directions or samples."""
         return arrays
 
-    def are_apart(self, names):
+    def _are_apart(self, names):
         """Whether these variables have no numbers in common."""
         return True
 
     def _mv(self, directions, out):
-        found = self.layer.mv(self.kept, self.by_variable(directions))
+        found = self.layer.mv(self.kept, self._by_variable(directions))
         dy = own_result(self.layer, "mv", found, self.y.shape, self.y.dtype)
         return _check.through(out, dy)
 
@@ -265,11 +477,23 @@ class Jacobian:
             for name in wrt
         }
 
-    def operator(self, name):
-        """J by one variable, or by several together, as a scipy.sparse.linalg.LinearOperator, (y.size, size of the variables).
+    def operator(self, name: str | Iterable[str]) -> LinearOperator[Any]:
+        """Return J by one variable, or by several together, as an operator of SciPy.
 
-        name : a name or several, such as ("0.W", "2.b") or ("x", "theta"): the operator's vectors are then those of the variables,
-        one after the other. Matrices are multiplied in one pass: ``operator @ V``, ``operator.T @ U``.
+        Parameters
+        ----------
+        name : str or iterable of str
+            The variable, or several such as ("0.W", "2.b"): the vectors are then those of the variables, one after the other.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator, shape (y.size, size)
+            The operator. Matrices are multiplied in one pass: ``operator @ V``, ``operator.T @ U``.
+
+        Raises
+        ------
+        ValueError
+            If there is no such variable.
         """
         from .._operator import Operator
 
@@ -301,11 +525,28 @@ class Jacobian:
             name=f"Jacobian of {type(self.layer).__name__} by {', '.join(shapes)}",
         )
 
-    def matrix(self, name):
-        """J by one variable, explicit: (y.size, variable's size), both raveled in C order. Of layers that convolve it is a
-        scipy.sparse array. MemoryError above 2 GiB."""
-        shape, size = self.check_matrix(name)
-        matrix = self.layer.explicit(self.kept, name)
+    def matrix(self, name: str) -> FloatArray | csr_array[Any, Any] | bsr_array[Any]:
+        """Return J by one variable as an explicit matrix, by the lecture's Kronecker formulas (lecture eq. 36).
+
+        Parameters
+        ----------
+        name : str
+            The variable.
+
+        Returns
+        -------
+        ndarray or sparse array of SciPy, shape (y.size, size)
+            The matrix. Rows and columns are in C order. Of layers that convolve or pool, and of networks by x, it is sparse.
+
+        Raises
+        ------
+        ValueError
+            If there is no such variable.
+        MemoryError
+            If the matrix is larger than 2 GiB.
+        """
+        shape, size = self._check_matrix(name)
+        matrix = self.layer._explicit(self.kept, name)
         if matrix is not None:
             return matrix
         matrix = np.empty((self.y.size, size), self.y.dtype)
@@ -316,11 +557,11 @@ class Jacobian:
             unit.flat[i] = 0
         return matrix
 
-    def check_matrix(self, name):
+    def _check_matrix(self, name):
         """(shape, size) of a variable. MemoryError where the matrix would be larger than 2 GiB."""
         shape = self.shape_of(name)
         size = int(np.prod(shape))
-        stored = self.layer.nonzeros(self.kept, name)
+        stored = self.layer._nonzeros(self.kept, name)
         if stored is None:
             n_bytes = self.y.size * size * self.y.itemsize
         else:
@@ -329,7 +570,7 @@ class Jacobian:
             raise MemoryError(f"the Jacobian by {name!r} is larger than 2 GiB; use mv, tmv or operator")
         return shape, size
 
-    def plain(self, a, name, shape):
+    def _plain(self, a, name, shape):
         a = _check.shape(_check.as_array(a, name), name, shape)
         _check.float_dtype(a.dtype, name)
         return _check.plain(a, self.y.dtype, name)
@@ -389,11 +630,18 @@ class PlannedJacobian(Jacobian):
         super().__init__(layer, x, y, kept)
         self._calls, self._y, self._n_bytes = Calls(), y, None
 
-    def mv(self, *, out=None, **directions):
+    def mv(self, *, out: FloatArray | None = None, **directions: ArrayLike) -> FloatArray:
         found = self._calls.call(("mv", tuple(directions), settings()), directions.values(), (out,))
         return super().mv(out=out, **directions) if found is None else found[0]
 
-    def tmv(self, v, wrt=None, *, out=None, per_sample=False):
+    def tmv(
+        self,
+        v: ArrayLike,
+        wrt: str | Iterable[str] | None = None,
+        *,
+        out: dict[str, FloatArray] | None = None,
+        per_sample: bool = False,
+    ) -> dict[str, FloatArray]:
         if out is None and not per_sample:
             wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
             found = self._calls.call(("tmv", wrt, settings()), (v,))
@@ -407,13 +655,13 @@ class PlannedJacobian(Jacobian):
         if "mv" in self.layer._overridden:
             return super()._mv(directions, out)
         if len(directions) > 1:  # some of them may be of one variable, and add up
-            directions = self.by_variable(directions)
+            directions = self._by_variable(directions)
         if out is not None:
             _check.output(out, self.y.shape, self.y.dtype)
 
         def add(plan, *slots):
             *given, dy = slots
-            self.layer.plan_mv(plan, self.kept, self.by_variable(dict(zip(directions, given, strict=True))), dy)
+            self.layer._plan_mv(plan, self.kept, self._by_variable(dict(zip(directions, given, strict=True))), dy)
 
         key = "mv", tuple(directions), settings()
         return self._calls.results(key, self.y.dtype.num, tuple(directions.values()), (self.y.shape,), (out,), add)[0]
@@ -424,8 +672,8 @@ class PlannedJacobian(Jacobian):
         names = tuple(dict.fromkeys(wrt))
 
         def add(plan, v, *slots):
-            results = self.by_variable(dict(zip(names, slots, strict=True)))
-            self.layer.plan_backward(plan, self._y, self.kept, v, results)
+            results = self._by_variable(dict(zip(names, slots, strict=True)))
+            self.layer._plan_backward(plan, self._y, self.kept, v, results)
 
         shapes, outs = map(self.shape_of, names), [out.get(name) for name in names]
         found = self._calls.results(("tmv", names, settings()), self.y.dtype.num, (v,), shapes, outs, add)
@@ -435,12 +683,12 @@ class PlannedJacobian(Jacobian):
         if "mv" in self.layer._overridden:
             return super()._mv_many(directions, k)
         if len(directions) > 1:  # some of them may be of one variable, and add up
-            directions = {name: np.ascontiguousarray(a) for name, a in self.by_variable_many(directions).items()}
+            directions = {name: np.ascontiguousarray(a) for name, a in self._by_variable_many(directions).items()}
         found = Plan(self.y.dtype.num).empty(k, *self.y.shape)
 
         def add(plan, *slots):
             *given, dy = slots
-            self.layer.plan_mv_many(plan, self.kept, self.by_variable_many(dict(zip(directions, given, strict=True))), dy)
+            self.layer._plan_mv_many(plan, self.kept, self._by_variable_many(dict(zip(directions, given, strict=True))), dy)
 
         for part in self._chunks(k):
             given = tuple(a[part] for a in directions.values())
@@ -452,13 +700,13 @@ class PlannedJacobian(Jacobian):
     def _tmv_many(self, V, wrt):
         if "tmv" in self.layer._overridden:
             return super()._tmv_many(V, wrt)
-        if not self.are_apart(wrt):
+        if not self._are_apart(wrt):
             return {name: self._tmv_many(V, (name,))[name] for name in wrt}
         found = {name: Plan(V.dtype.num).empty(len(V), *self.shape_of(name)) for name in wrt}
 
         def add(plan, V, *slots):
-            results = self.by_variable_many(dict(zip(wrt, slots, strict=True)))
-            self.layer.plan_backward_many(plan, self._y, self.kept, V, results)
+            results = self._by_variable_many(dict(zip(wrt, slots, strict=True)))
+            self.layer._plan_backward_many(plan, self._y, self.kept, V, results)
 
         for part in self._chunks(len(V)):
             outs = [a[part] for a in found.values()]
@@ -477,9 +725,9 @@ class PlannedJacobian(Jacobian):
 
             def add(plan, out, which=range(n)[part]):  # the vectors are the plan's
                 if method == "mv":
-                    self.layer.plan_mv_many(plan, self.kept, {"x": units(which, n, self.x, plan)}, out)
+                    self.layer._plan_mv_many(plan, self.kept, {"x": units(which, n, self.x, plan)}, out)
                 else:
-                    self.layer.plan_backward_many(plan, self._y, self.kept, units(which, n, self.y, plan), {"x": out})
+                    self.layer._plan_backward_many(plan, self._y, self.kept, units(which, n, self.y, plan), {"x": out})
 
             key, out = ("units", method, part.start, part.stop, settings()), found[part]
             self._calls.results(key, self.y.dtype.num, (), (out.shape,), (out,), add)
@@ -495,8 +743,8 @@ class PlannedJacobian(Jacobian):
         def add(plan, v, *slots):
             arrays = {}
             for name, a in zip(wrt, slots, strict=True):
-                arrays |= self.by_variable_many({name: a})
-            self.layer.plan_samples(plan, self._y, self.kept, v, {}, Gradients(plan, arrays))
+                arrays |= self._by_variable_many({name: a})
+            self.layer._plan_samples(plan, self._y, self.kept, v, {}, Gradients(plan, arrays))
 
         shapes, key = [(len(v), *self.shape_of(name)) for name in wrt], ("per sample", wrt, settings())
         found = self._calls.results(key, v.dtype.num, (v,), shapes, [None] * len(wrt), add)
@@ -510,7 +758,7 @@ class PlannedJacobian(Jacobian):
         if plan is None:
             plan, total = Plan(v.dtype.num), np.zeros(len(v))
             own = plan.place(*v.shape)
-            self.layer.plan_samples(plan, self._y, self.kept, own, {}, Norms(plan, self._shapes_of(wrt), total))
+            self.layer._plan_samples(plan, self._y, self.kept, own, {}, Norms(plan, self._shapes_of(wrt), total))
             plan.key, plan.state = key, total
             plan.settle()
         plan.call((v,))
@@ -524,7 +772,7 @@ class PlannedJacobian(Jacobian):
         plan = Plan(V.dtype.num)
         kept = [Kept(plan, shapes, len(self.y)) for _ in V]
         for v, samples in zip(V, kept, strict=True):
-            self.layer.plan_samples(plan, self._y, self.kept, v, {}, samples)
+            self.layer._plan_samples(plan, self._y, self.kept, v, {}, samples)
         plan.run()
         return [samples.calls for samples in kept]
 
@@ -545,34 +793,34 @@ class PlannedJacobian(Jacobian):
 
         def add(plan, found):
             for i, unit in enumerate(units(part, outputs, self.y, plan)):
-                arrays = self.by_variable_many({name: found[:, i].reshape(m, *self.shape_of(name))})
-                self.layer.plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
+                arrays = self._by_variable_many({name: found[:, i].reshape(m, *self.shape_of(name))})
+                self.layer._plan_samples(plan, self._y, self.kept, unit, {}, Gradients(plan, arrays))
 
         key = "blocks", name, part, settings()
         return self._calls.results(key, self.y.dtype.num, (), ((m, len(part), inputs),), (None,), add)[0]
 
     def _plans_samples(self, wrt):
-        return self.layer.plans_second and "tmv" not in self.layer._overridden and self.are_apart(wrt)
+        return self.layer._plans_second and "tmv" not in self.layer._overridden and self._are_apart(wrt)
 
     def _hessian_mv(self, v, wrt, directions):
         if "hessian_mv" in self.layer._overridden:
             return super()._hessian_mv(v, wrt, directions)
-        if not self.layer.plans_second:
-            return differences(self, v, wrt, self.by_variable(directions))
-        if not self.are_apart(wrt):
+        if not self.layer._plans_second:
+            return differences(self, v, wrt, self._by_variable(directions))
+        if not self._are_apart(wrt):
             return {name: self._hessian_mv(v, (name,), directions)[name] for name in wrt}
         given = (
-            self.by_variable(directions) if len(directions) > 1 else directions
+            self._by_variable(directions) if len(directions) > 1 else directions
         )  # which add up where they are of one variable
 
         def add(plan, v, *slots):
-            along = self.by_variable(dict(zip(given, slots[: len(given)], strict=True)))
-            results = self.by_variable(dict(zip(wrt, slots[len(given) :], strict=True)))
+            along = self._by_variable(dict(zip(given, slots[: len(given)], strict=True)))
+            results = self._by_variable(dict(zip(wrt, slots[len(given) :], strict=True)))
             dy, zeros = plan.empty(*v.shape), plan.empty(*v.shape)
             zeros[...] = 0
-            tangent = self.layer.plan_tangent(plan, self.kept, along, dy)
-            adjoint = self.layer.plan_adjoint(plan, self._y, self.kept, v, {}, tuple(results))
-            self.layer.plan_curved(plan, self._y, self.kept, adjoint, tangent, zeros, results)
+            tangent = self.layer._plan_tangent(plan, self.kept, along, dy)
+            adjoint = self.layer._plan_adjoint(plan, self._y, self.kept, v, {}, tuple(results))
+            self.layer._plan_curved(plan, self._y, self.kept, adjoint, tangent, zeros, results)
 
         shapes, key = map(self.shape_of, wrt), ("hessian", tuple(given), wrt, settings())
         found = self._calls.results(key, self.y.dtype.num, (v, *given.values()), shapes, [None] * len(wrt), add)
@@ -593,7 +841,7 @@ def differences(jac, v, wrt, directions):
         x, params = moved.pop("x", jac.x), {**jac.layer.params, **moved}
         layer = jac.layer.with_params(params) if moved else jac.layer
         y, kept = layer._evaluated(np.ascontiguousarray(x))
-        ends.append(layer.jacobian(x, y, kept).tmv(v, wrt))
+        ends.append(layer._jacobian_of(x, y, kept).tmv(v, wrt))
     return {name: (ends[0][name] - ends[1][name]) / (2 * step) for name in wrt}
 
 

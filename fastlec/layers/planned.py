@@ -1,8 +1,12 @@
 """The layers of fastlec do not compute by themselves: they say which jobs do, so that a network of such layers is one list of jobs.
 README.md beside this file shows the contract, and how to add a layer."""
 
+from __future__ import annotations
+
 import copy
 import inspect
+from collections.abc import Iterable
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,16 +17,32 @@ from .._kernels.calls import Calls, key_of
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .._kernels.sum import add
+from .._typing import ArrayLike, FloatArray, Shape
 from .base import Layer
-from .jacobian import Held, PlannedJacobian, Point, value_bytes
+from .jacobian import Held, Jacobian, PlannedJacobian, Point, value_bytes
 from .parameters import Parameters, Unseeded, check_params, make
 from .registry import NO_SETTINGS
 
-_CONTRACT = ("evaluate", "mv", "tmv", "hessian_mv", "linearize", "jacobian", "update_buffers")  # what jobs do instead
-_SECOND = ("plan_tangent", "plan_adjoint", "plan_curved", "plan_samples")
-_PLANNING = ("plan_forward", "plan_mv", "plan_tmv", "plan_backward", "plan_buffers", "output_shape", *_SECOND)  # which jobs
-# what is said of these methods
-_CLAIMS = ("affine_in_theta", "linear_in_x", "reshapes", "elementwise", "takes_epilogue", "takes_sum", "keeps_bounds", "stacks")
+_CONTRACT = ("evaluate", "mv", "tmv", "hessian_mv", "linearize", "_jacobian_of", "update_buffers")  # what jobs do instead
+_SECOND = ("_plan_tangent", "_plan_adjoint", "_plan_curved", "_plan_samples")
+_PLANNING = (
+    "_plan_forward",
+    "_plan_mv",
+    "_plan_tmv",
+    "_plan_backward",
+    "_plan_buffers",
+    "output_shape",
+    *_SECOND,
+)  # which jobs
+_TAKES = ("_takes_epilogue", "_takes_sum", "_stacks")
+_CLAIMS = (
+    "affine_in_theta",
+    "linear_in_x",
+    "_reshapes",
+    "_elementwise",
+    "_keeps_bounds",
+    *_TAKES,
+)  # what is said of these methods
 _OF_ARRAYS = object()  # in the place of a dtype: parameters are arrays, or there are none
 _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and none is made
 
@@ -30,44 +50,44 @@ _NOT_MADE = object()  # in the place of a dtype: parameters are declared, and no
 class PlannedLayer(Layer):
     """A layer that says which jobs compute it. Its methods add to a plan:
 
-        plan_forward(plan, x, y)                   fills y; returns what the other two need (kept)
-        plan_mv(plan, kept, directions, dy)        fills dy with J times the directions, {variable: array}
-        plan_tmv(plan, kept, v, out, after=None)   fills out, {variable: array}, with J' v, where v is multiplied already by the
-                                                   derivative of `outermost`. A parameter's array that is the parameter itself takes
-                                                   the optimizer's step instead (`steps`). after: the epilogue of out["x"]
-        plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
+        _plan_forward(plan, x, y)                   fills y; returns what the other two need (kept)
+        _plan_mv(plan, kept, directions, dy)        fills dy with J times the directions, {variable: array}
+        _plan_tmv(plan, kept, v, out, after=None)   fills out, {variable: array}, with J' v, where v is multiplied already by the
+                                                    derivative of `_outermost`. A parameter's array that is the parameter itself
+                                                    takes the optimizer's step instead (`_steps`). after: the epilogue of out["x"]
+        _plan_buffers(plan, kept)                   where there are buffers: `update_buffers` as jobs
 
-    and, for k directions or vectors v, whose arrays have one axis more, the first, `plan_mv_many`, `plan_tmv_many` and
-    `plan_backward_many`, which go through them one after the other unless the layer `stacks` them;
+    and, for k directions or vectors v, whose arrays have one axis more, the first, `_plan_mv_many`, `_plan_tmv_many` and
+    `_plan_backward_many`, which go through them one after the other unless the layer says `_stacks`;
 
     and, for exact products with second derivatives (`Jacobian.hessian_mv`), unless these vanish where there are any:
 
-        plan_tangent(plan, kept, directions, dy)   plan_mv; returns what plan_curved needs of the directions (tangent)
-        plan_adjoint(plan, y, kept, v, out, wrt)   plan_backward; returns what plan_curved needs of v (adjoint) where it is asked
-                                                   for the variables wrt
-        plan_curved(plan, y, kept, adjoint, tangent, dv, out)
-                                                   fills out with the derivative of J' v along the tangent and, for v, along dv
+        _plan_tangent(plan, kept, directions, dy)   _plan_mv; returns what _plan_curved needs of the directions (tangent)
+        _plan_adjoint(plan, y, kept, v, out, wrt)   _plan_backward; returns what _plan_curved needs of v (adjoint) where it is asked
+                                                    for the variables wrt
+        _plan_curved(plan, y, kept, adjoint, tangent, dv, out)
+                                                    fills out with the derivative of J' v along the tangent and, for v, along dv
 
-    outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls plan_tmv:
-    a network lets the layer above multiply by it, as an epilogue; `plan_backward` adds a job for it. outer_alpha : its parameter,
+    _outermost : the kernels' number of the activation that is applied last, or None. Its derivative is left to who calls _plan_tmv:
+    a network lets the layer above multiply by it, as an epilogue; `_plan_backward` adds a job for it. _outer_alpha : its parameter,
     None where it has the usual one.
-    takes_epilogue : whether plan_tmv takes `after`; for a layer that does not, a network adds a job.
-    takes_sum : whether it takes one in which something is added to out["x"], as the other branches of `Sum` and `Concat` are.
-    reshapes : whether y is x in another shape, so that a network needs no job for it.
-    elementwise : whether y is `outermost` of x and nothing else, so that no job is left of plan_tmv.
-    stacks : whether plan_mv and plan_tmv by x alone take k times as many samples as were kept: k directions, one after the other.
-    keeps_bounds : whether the values of y lie within the bounds of those of x and 0.
-    planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
+    _takes_epilogue : whether _plan_tmv takes `after`; for a layer that does not, a network adds a job.
+    _takes_sum : whether it takes one in which something is added to out["x"], as the other branches of `Sum` and `Concat` are.
+    _reshapes : whether y is x in another shape, so that a network needs no job for it.
+    _elementwise : whether y is `_outermost` of x and nothing else, so that no job is left of _plan_tmv.
+    _stacks : whether _plan_mv and _plan_tmv by x alone take k times as many samples as were kept: k directions, one after another.
+    _keeps_bounds : whether the values of y lie within the bounds of those of x and 0.
+    _planned : False where a subclass outside fastlec has methods of its own that the jobs would pass over: it is then used as any
     layer of the user's own is. One that says itself which jobs there are has no attributes that can be changed, for plans are kept.
 
     Constructor: ``super().__init__(params, buffers, dtype=dtype, rng=rng)`` with {name: Initial}, after all settings are attributes
     by the names of the arguments. From these come `config`, `shapes`, and so files and repr.
     """
 
-    outermost = outer_alpha = None
-    takes_epilogue = takes_sum = reshapes = elementwise = keeps_bounds = stacks = False
-    planned = True
-    _needs = ("output_shape", "plan_forward", "plan_mv", "plan_tmv")
+    _outermost = _outer_alpha = None
+    _takes_epilogue = _takes_sum = _reshapes = _elementwise = _keeps_bounds = _stacks = False
+    _planned = True
+    _needs = ("output_shape", "_plan_forward", "_plan_mv", "_plan_tmv")
     _settings, _overridden, _own_methods, _plans_itself, _unseeded = (), frozenset(), frozenset(), False, None
 
     def __init_subclass__(cls, **kwargs):
@@ -79,7 +99,7 @@ class PlannedLayer(Layer):
         own = {name for name, base in definers.items() if not getattr(base, "_of_fastlec", False)}
         cls._overridden = own.intersection(_CONTRACT)
         if cls._overridden:
-            cls.planned = False
+            cls._planned = False
         cls._plans_itself = not cls._overridden and not own.isdisjoint(_PLANNING)
         cls._own_methods = own
         for name in _CLAIMS if own else ():  # what fastlec's class says holds for its own methods
@@ -102,12 +122,18 @@ class PlannedLayer(Layer):
 
     # --- what a layer is made of ------------------------------------------------------------------------------------------
 
-    def config(self):
-        """The arguments that make such a layer, but for dtype and rng."""
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make such a layer, but for dtype and rng.
+
+        Returns
+        -------
+        dict
+            The arguments of the constructor by name.
+        """
         return {name: getattr(self, name) for name in self._settings}
 
     @classmethod
-    def declared(cls, **config):
+    def _declared(cls, **config):
         """(parameters, buffers) for the constructor's arguments, each {name: Initial}; none is made."""
         unknown = config.keys() - set(cls._settings)
         if unknown:
@@ -118,18 +144,55 @@ class PlannedLayer(Layer):
         return layer.params, layer.buffers
 
     @classmethod
-    def shapes(cls, **config):
-        """{name: shape} of the parameters for the constructor's arguments."""
-        return {name: initial.shape for name, initial in cls.declared(**config)[0].items()}
+    def shapes(cls, **config: Any) -> dict[str, Shape]:
+        """Return the shapes of the parameters that such a layer would have, without making any.
+
+        Parameters
+        ----------
+        **config : object
+            Arguments of the constructor, but for dtype and rng.
+
+        Returns
+        -------
+        dict of tuples
+            The shape of each parameter.
+        """
+        return {name: initial.shape for name, initial in cls._declared(**config)[0].items()}
 
     @classmethod
-    def buffer_shapes(cls, **config):
-        """{name: shape} of the buffers for the constructor's arguments."""
-        return {name: initial.shape for name, initial in cls.declared(**config)[1].items()}
+    def buffer_shapes(cls, **config: Any) -> dict[str, Shape]:
+        """Return the shapes of the buffers that such a layer would have, without making any.
 
-    def with_settings(self, **settings):
-        """A layer of the same class and settings but for these, arguments of its constructor, with the parameters and buffers of
-        this one, which it shares. ValueError if it has other parameters, or of other shapes."""
+        Parameters
+        ----------
+        **config : object
+            Arguments of the constructor, but for dtype and rng.
+
+        Returns
+        -------
+        dict of tuples
+            The shape of each buffer.
+        """
+        return {name: initial.shape for name, initial in cls._declared(**config)[1].items()}
+
+    def with_settings(self, **settings: Any) -> Self:
+        """Return a layer with other settings on the same parameters and buffers, which it shares with this one.
+
+        Parameters
+        ----------
+        **settings : object
+            Arguments of the constructor that are to be others, such as ``activation="relu"``.
+
+        Returns
+        -------
+        Layer
+            A layer of the same class.
+
+        Raises
+        ------
+        ValueError
+            If it would have other parameters, or of other shapes.
+        """
         other = type(self)(**self.config() | settings)
         check_params(other.params, self.params)
         Layer.__init__(other, self.params, self.buffers)
@@ -149,13 +212,11 @@ class PlannedLayer(Layer):
             vars(other)["buffers"] = Parameters({name: a.astype(theta.dtype, copy=False) for name, a in other.buffers.items()})
         return other
 
-    def prepared(self, x):
-        layer, x = super().prepared(x)
+    def _prepared(self, x):
+        layer, x = super()._prepared(x)
         if layer.dtype is None and any(a.dtype != x.dtype for a in layer.buffers.values()):
             layer = layer._bound_to(np.empty(0, x.dtype))
         return layer, x
-
-    prepared.__doc__ = Layer.prepared.__doc__
 
     def _draw(self, rng):
         arrays = self.params | self.buffers
@@ -176,9 +237,9 @@ class PlannedLayer(Layer):
 
     # --- shapes -------------------------------------------------------------------------------------------------------------
 
-    def fits(self, shape):
+    def _fits(self, shape):
         if not type(self)._of_fastlec:
-            return super().fits(shape)
+            return super()._fits(shape)
         expected = self.input_shape
         if expected is not None:
             shape = expected if shape is None else shape
@@ -188,7 +249,7 @@ class PlannedLayer(Layer):
         return self._partly(shape) if shape is None or None in shape else self.output_shape(shape)
 
     def _partly(self, shape):
-        """`fits` where not all lengths are known."""
+        """`_fits` where not all lengths are known."""
         return None
 
     def _shape_after(self, shape):
@@ -196,112 +257,112 @@ class PlannedLayer(Layer):
 
     # --- jobs ---------------------------------------------------------------------------------------------------------------
 
-    def plan_forward(self, plan, x, y):
-        raise self._undefined("plan_forward")
+    def _plan_forward(self, plan, x, y):
+        raise self._undefined("_plan_forward")
 
-    def plan_mv(self, plan, kept, directions, dy):
-        raise self._undefined("plan_mv")
+    def _plan_mv(self, plan, kept, directions, dy):
+        raise self._undefined("_plan_mv")
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
-        raise self._undefined("plan_tmv")
+    def _plan_tmv(self, plan, kept, v, out, after=None):
+        raise self._undefined("_plan_tmv")
 
-    def plan_backward(self, plan, y, kept, v, out):
-        """Fills out with J' v, where y is the layer's value: the derivative of `outermost`, and `plan_tmv`."""
-        outer = self.outer_derivative(y, kept)
+    def _plan_backward(self, plan, y, kept, v, out):
+        """Fills out with J' v, where y is the layer's value: the derivative of `_outermost`, and `_plan_tmv`."""
+        outer = self._outer_derivative(y, kept)
         if out and outer is not None:
             g = plan.empty(*v.shape)
             multiply(plan, v, g, outer)
             v = g
-        self.plan_tmv(plan, kept, v, out)
+        self._plan_tmv(plan, kept, v, out)
 
-    def plan_mv_many(self, plan, kept, directions, dy):
-        if self.stacks and directions.keys() == {"x"}:
-            self.plan_mv(plan, kept, {"x": stacked(directions["x"])}, stacked(dy))
+    def _plan_mv_many(self, plan, kept, directions, dy):
+        if self._stacks and directions.keys() == {"x"}:
+            self._plan_mv(plan, kept, {"x": stacked(directions["x"])}, stacked(dy))
             return
         for i, out in enumerate(dy):
-            self.plan_mv(plan, kept, {name: a[i] for name, a in directions.items()}, out)
+            self._plan_mv(plan, kept, {name: a[i] for name, a in directions.items()}, out)
 
-    def plan_tmv_many(self, plan, kept, v, out, after=None):
-        if self.stacks and "x" in out:
-            self.plan_tmv(plan, kept, stacked(v), {"x": stacked(out["x"])}, after)
+    def _plan_tmv_many(self, plan, kept, v, out, after=None):
+        if self._stacks and "x" in out:
+            self._plan_tmv(plan, kept, stacked(v), {"x": stacked(out["x"])}, after)
             out, after = {name: a for name, a in out.items() if name != "x"}, None
         for i, own in enumerate(v if out else ()):
             plan_transposed(plan, self, kept, own, {name: a[i] for name, a in out.items()}, after)
 
-    def plan_backward_many(self, plan, y, kept, v, out):
+    def _plan_backward_many(self, plan, y, kept, v, out):
         if self._plans_itself:
             for i, own in enumerate(v):
-                self.plan_backward(plan, y, kept, own, {name: a[i] for name, a in out.items()})
+                self._plan_backward(plan, y, kept, own, {name: a[i] for name, a in out.items()})
             return
-        outer = self.outer_derivative(y, kept)
+        outer = self._outer_derivative(y, kept)
         if out and outer is not None:
             g = plan.empty(*v.shape)
             multiply(plan, v, g, outer)
             v = g
-        self.plan_tmv_many(plan, kept, v, out)
+        self._plan_tmv_many(plan, kept, v, out)
 
-    def outer_derivative(self, y, kept):
-        """The epilogue that multiplies by the derivative of `outermost`; None where there is nothing to multiply by. The derivative
-        follows from y or, for activations of which z is kept, from kept[1]."""
-        if self.outermost in (None, IDENTITY):
+    def _outer_derivative(self, y, kept):
+        """The epilogue that multiplies by the derivative of `_outermost`; None where there is nothing to multiply by. The
+        derivative follows from y or, for activations of which z is kept, from kept[1]."""
+        if self._outermost in (None, IDENTITY):
             return None
-        return Epilogue(derivative=self.outermost, of=kept[1] if self.outermost in KEEP_Z else y, alpha=self.outer_alpha)
+        return Epilogue(derivative=self._outermost, of=kept[1] if self._outermost in KEEP_Z else y, alpha=self._outer_alpha)
 
-    def plan_buffers(self, plan, kept):
+    def _plan_buffers(self, plan, kept):
         pass
 
     @property
-    def plans_second(self):
+    def _plans_second(self):
         """Whether there are jobs for second derivatives: not where a subclass outside fastlec says some of the jobs alone."""
-        return self.planned and (not self._plans_itself or "plan_curved" in self._own_methods)
+        return self._planned and (not self._plans_itself or "_plan_curved" in self._own_methods)
 
-    def plan_samples(self, plan, y, kept, v, out, samples):
+    def _plan_samples(self, plan, y, kept, v, out, samples):
         """Fills out, {} or {"x": array}, with J' v, and gives samples (`samples.py`) the gradient of each parameter that it names
         by each sample alone: here by passes of one sample."""
-        outer = self.outer_derivative(y, kept)
+        outer = self._outer_derivative(y, kept)
         if outer is not None:
             g = plan.empty(*v.shape)
             multiply(plan, v, g, outer)
             v = g
-        self.plan_tmv(plan, kept, v, out)
+        self._plan_tmv(plan, kept, v, out)
         for name in samples.names:
-            samples.each(name, lambda i, a, name=name: self.plan_tmv(plan, self._sample(kept, i), v[i : i + 1], {name: a}))
+            samples.each(name, lambda i, a, name=name: self._plan_tmv(plan, self._sample(kept, i), v[i : i + 1], {name: a}))
 
     def _sample(self, kept, i):
-        """What plan_forward would have kept of sample i alone."""
+        """What _plan_forward would have kept of sample i alone."""
         return tuple(a[i : i + 1] if isinstance(a, np.ndarray) else a for a in kept)
 
-    def plan_tangent(self, plan, kept, directions, dy):
-        self.plan_mv(plan, kept, directions, dy)
+    def _plan_tangent(self, plan, kept, directions, dy):
+        self._plan_mv(plan, kept, directions, dy)
         return directions
 
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+    def _plan_adjoint(self, plan, y, kept, v, out, wrt):
         if out:
-            self.plan_backward(plan, y, kept, v, out)
+            self._plan_backward(plan, y, kept, v, out)
         return v
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
-        self.plan_backward(plan, y, kept, dv, out)
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+        self._plan_backward(plan, y, kept, dv, out)
 
-    def steps(self, out):
+    def _steps(self, out):
         """Whether the parameters among out take the optimizer's step: the arrays there are the parameters themselves."""
         return any(out.get(name) is a for name, a in self.params.items())
 
     # --- the contract of every layer, by jobs -------------------------------------------------------------------------------
 
-    def update_buffers(self, kept):
+    def update_buffers(self, kept: Any) -> None:
         if self.buffers:
             plan = Plan(next(iter(self.buffers.values())).dtype.num)
-            self.plan_buffers(plan, kept)
+            self._plan_buffers(plan, kept)
             plan.run()
 
-    def __call__(self, x, *, out=None):
-        if not self.planned:
+    def __call__(self, x: ArrayLike, *, out: FloatArray | None = None) -> FloatArray:
+        if not self._planned:
             return super().__call__(x, out=out)
         found = self._calls.call(key_of("y", (x,), ()), (x,), (out,))
         if found is not None:
             return found[0]
-        layer, x = self.prepared(x)
+        layer, x = self._prepared(x)
         return layer._filled(x, out)
 
     def _filled(self, x, out):
@@ -309,90 +370,83 @@ class PlannedLayer(Layer):
         shape = len(x), *self.output_shape(x.shape[1:])
         if out is not None:
             _check.output(out, shape, x.dtype)
-        return self._calls.results(key_of("y", (x,), ()), x.dtype.num, (x,), (shape,), (out,), self.plan_forward)[0]
+        return self._calls.results(key_of("y", (x,), ()), x.dtype.num, (x,), (shape,), (out,), self._plan_forward)[0]
 
-    __call__.__doc__ = Layer.__call__.__doc__
-
-    def evaluate(self, x):
+    def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
         plan = Plan(x.dtype.num)
         y = plan.empty(len(x), *self.output_shape(x.shape[1:]))
-        kept = self.plan_forward(plan, x, y)
+        kept = self._plan_forward(plan, x, y)
         plan.run()
         return y, kept
 
     def _evaluated(self, x):
-        return self.evaluate(x) if self.planned else super()._evaluated(x)
+        return self.evaluate(x) if self._planned else super()._evaluated(x)
 
-    def value_and_jac_mv(self, x, /, **directions):
-        """(y, J(x) times the directions) in one call: the forward map and the derivative by x share what is packed of W."""
-        if not self.planned:
+    def value_and_jac_mv(self, x: ArrayLike, /, **directions: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        if not self._planned:
             return super().value_and_jac_mv(x, **directions)
         given = (x, *directions.values())
         found = self._calls.call(key_of(("mv", *directions), given, ()), given)
         if found is None:
-            layer, x = self.prepared(x)
+            layer, x = self._prepared(x)
             found = layer._value_and_jac_mv(x, directions)
         return tuple(found)
 
     def _value_and_jac_mv(self, x, directions):
-        """`value_and_jac_mv` of samples that are prepared."""
+        """`value_and_jac_mv` of samples that are prepared: forward map and derivative by x share what is packed of W."""
         shape = len(x), *self.output_shape(x.shape[1:])
-        jac = self.jacobian(x, Plan(x.dtype.num).empty(*shape), None)
-        directions = jac.plain_directions(directions)
+        jac = self._jacobian_of(x, Plan(x.dtype.num).empty(*shape), None)
+        directions = jac._plain_directions(directions)
         if len(directions) > 1:  # some of them may be of one variable, and add up
-            directions = jac.by_variable(directions)
+            directions = jac._by_variable(directions)
 
         def add(plan, x, *slots):
             *given, y, dy = slots
-            kept = self.plan_forward(plan, x, y)
-            self.plan_mv(plan, kept, jac.by_variable(dict(zip(directions, given, strict=True))), dy)
+            kept = self._plan_forward(plan, x, y)
+            self._plan_mv(plan, kept, jac._by_variable(dict(zip(directions, given, strict=True))), dy)
 
         inputs = (x, *directions.values())
         return self._calls.results(
             key_of(("mv", *directions), inputs, ()), x.dtype.num, inputs, (shape, shape), (None, None), add
         )
 
-    def jac_mv(self, x, /, **directions):
-        if not self.planned:
+    def jac_mv(self, x: ArrayLike, /, **directions: ArrayLike) -> FloatArray:
+        if not self._planned:
             return super().jac_mv(x, **directions)
         return self.value_and_jac_mv(x, **directions)[1]
 
-    def jac_tmv(self, x, v, /, wrt=None):
-        if not self.planned:
+    def jac_tmv(self, x: ArrayLike, v: ArrayLike, /, wrt: str | Iterable[str] | None = None) -> dict[str, FloatArray]:
+        if not self._planned:
             return super().jac_tmv(x, v, wrt)
         names = self.variables if wrt is None else tuple(dict.fromkeys(_check.names(wrt, "wrt")))
         found = self._calls.call(key_of(("tmv", *names), (x, v), ()), (x, v))
         if found is None:
-            layer, x = self.prepared(x)
+            layer, x = self._prepared(x)
             return layer._jac_tmv(x, v, names)
         return dict(zip(names, found, strict=True))
 
     def _jac_tmv(self, x, v, names):
         """`jac_tmv` of samples that are prepared, by names each of which is there once."""
         shape = len(x), *self.output_shape(x.shape[1:])
-        jac = self.jacobian(x, Plan(x.dtype.num).empty(*shape), None)
-        if not jac.are_apart(names):
+        jac = self._jacobian_of(x, Plan(x.dtype.num).empty(*shape), None)
+        if not jac._are_apart(names):
             return super().jac_tmv(x, v, names)
-        shapes, v = [jac.shape_of(name) for name in names], jac.plain(v, "v", shape)
+        shapes, v = [jac.shape_of(name) for name in names], jac._plain(v, "v", shape)
 
         def add(plan, x, v, *results):
             y = plan.empty(*shape)
-            kept = self.plan_forward(plan, x, y)
-            self.plan_backward(plan, y, kept, v, jac.by_variable(dict(zip(names, results, strict=True))))
+            kept = self._plan_forward(plan, x, y)
+            self._plan_backward(plan, y, kept, v, jac._by_variable(dict(zip(names, results, strict=True))))
 
         outs = [None] * len(names)
         found = self._calls.results(key_of(("tmv", *names), (x, v), ()), x.dtype.num, (x, v), shapes, outs, add)
         return dict(zip(names, found, strict=True))
 
-    jac_mv.__doc__, jac_tmv.__doc__ = Layer.jac_mv.__doc__, Layer.jac_tmv.__doc__
-
-    def jacobian(self, x, y, kept):
+    def _jacobian_of(self, x, y, kept):
         return PlannedJacobian(self, x, y, kept)
 
-    def linearize(self, x):
-        """(y, jac): the forward map and its `Jacobian` at x. y is read-only. jac has copies of x and the parameters: what is
-        written into these later changes nothing of it."""
-        if not self.planned:
+    def linearize(self, x: ArrayLike) -> tuple[FloatArray, Jacobian]:
+        if not self._planned:
             y, jac = super().linearize(x)
             if isinstance(jac, PlannedJacobian):
                 y.flags.writeable = False  # the activation's derivative is taken from it
@@ -405,7 +459,7 @@ class PlannedLayer(Layer):
         """`linearize` by jobs; y may be written to, for the Jacobian has one of its own."""
         layer, plan = self, self._calls.find(key_of("point", (x,), ()))
         if plan is None:
-            layer, x = self.prepared(x)
+            layer, x = self._prepared(x)
             key = key_of("point", (x,), ())
             plan = layer._calls.find(key) or layer._plan_point(key, x)
         at = plan.state
@@ -414,7 +468,7 @@ class PlannedLayer(Layer):
         plan.run()
         y = Plan(x.dtype.num).empty(*at.y.shape)
         np.copyto(y, at.y)
-        jac = at.layer.jacobian(x, y, at.kept)
+        jac = at.layer._jacobian_of(x, y, at.kept)
         vars(jac).update(_calls=at.calls, _y=at.y, _held=Held(layer._calls, plan), _n_bytes=at.n_bytes)
         return y, jac
 
@@ -425,7 +479,7 @@ class PlannedLayer(Layer):
         x = plan.empty(*x.shape)
         y = plan.empty(len(x), *layer.output_shape(x.shape[1:]))
         calls, n_bytes = Calls(self._calls.most, self._calls.n_bytes), value_bytes(layer, x)
-        plan.state = Point(layer, x, y, layer.plan_forward(plan, x, y), calls, n_bytes)
+        plan.state = Point(layer, x, y, layer._plan_forward(plan, x, y), calls, n_bytes)
         plan.key = key
         return plan
 
@@ -477,16 +531,16 @@ def multiply(plan, v, out, after=None):
 
 
 def plan_transposed(plan, layer, kept, v, out, after=None):
-    """`plan_tmv` of the layer, and jobs for what it does not take of `after`."""
-    if layer.elementwise:
+    """`_plan_tmv` of the layer, and jobs for what it does not take of `after`."""
+    if layer._elementwise:
         multiply(plan, v, out["x"], after)
     elif after is None:
-        layer.plan_tmv(plan, kept, v, out)
-    elif layer.takes_epilogue and (layer.takes_sum or not adds(after)):
-        layer.plan_tmv(plan, kept, v, out, after=after)
+        layer._plan_tmv(plan, kept, v, out)
+    elif layer._takes_epilogue and (layer._takes_sum or not adds(after)):
+        layer._plan_tmv(plan, kept, v, out, after=after)
     else:
         dx = plan.empty(*out["x"].shape) if adds(after) else out["x"]
-        layer.plan_tmv(plan, kept, v, out | {"x": dx})
+        layer._plan_tmv(plan, kept, v, out | {"x": dx})
         multiply(plan, dx, out["x"], after)
 
 
@@ -496,11 +550,11 @@ def stacked(a):
 
 
 def plan_transposed_many(plan, layer, kept, v, out, after=None):
-    """The same for `plan_tmv_many`; of after there is at most a derivative."""
-    if layer.elementwise:
+    """The same for `_plan_tmv_many`; of after there is at most a derivative."""
+    if layer._elementwise:
         multiply(plan, v, out["x"], after)
     else:
-        layer.plan_tmv_many(plan, kept, v, out, after)
+        layer._plan_tmv_many(plan, kept, v, out, after)
 
 
 def adds(after):

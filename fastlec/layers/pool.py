@@ -1,6 +1,9 @@
 """Average pooling (LeCun et al. 1998) and maximum pooling: layers without parameters that make images and signals smaller."""
 
+from __future__ import annotations
+
 import math
+from typing import Any, Literal
 
 import numpy as np
 
@@ -8,6 +11,7 @@ from .. import _check
 from .._geometry import length, pair, window_geometry
 from .._kernels import pool2d
 from .._kernels.plan import Plan
+from .._typing import Pair, Shape
 from .maps import one_row
 from .planned import PlannedLayer, reshaped
 from .registry import kind
@@ -18,10 +22,15 @@ MOST_REACH = 1 << 31  # pixels from the first of a window to its last, in C orde
 class _Pool2d(PlannedLayer):
     """Windows that slide over each channel by itself."""
 
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] | Literal["same"]
+    ceil_mode: bool
+
     input_shape = (None, None, None)
-    takes_epilogue = True
-    keeps_bounds = True
-    dilation = (1, 1)
+    _takes_epilogue = True
+    _keeps_bounds = True
+    dilation: tuple[int, int] = (1, 1)
 
     def __init__(self, kernel_size, stride, padding, ceil_mode):
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
@@ -30,14 +39,13 @@ class _Pool2d(PlannedLayer):
         self.ceil_mode = _check.flag(ceil_mode, "ceil_mode")
         super().__init__()
 
-    def config(self):
-        """The arguments that make such a layer."""
+    def config(self) -> dict[str, Any]:
         return {name: _short(value) for name, value in super().config().items()}
 
     def _partly(self, shape):
         return (shape[0], None, None)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         shape = _check.sizes(shape)
         if len(shape) != 3 or 0 in shape:
             raise ValueError(f"x has samples of shape {shape}; expected (channels, height, width), none of them 0")
@@ -85,16 +93,43 @@ def _misses(length, count, stride, before, dilation):
 
 @kind
 class AvgPool2d(_Pool2d):
-    """y = the mean of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding - kernel_size) // stride + 1.
+    """Average pooling of images: y has the mean of each window of a channel (lecture chapter 5).
 
-    kernel_size, stride : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side. padding : zeros
-    around the image, int or (vertical, horizontal), at most half of kernel_size; or "same": OH = ceil(H / stride), and the odd row
-    or column at the bottom or right, as in Keras. ceil_mode : whether OH is rounded up: a last window then reaches beyond the
-    padding, unless it would begin there. count_include_pad : whether a sum is divided by the number of its elements in the image
-    and in the padding, or else in the image, as Keras does. All as in PyTorch but for "same". ValueError where a window is larger
-    than the padded image.
+    x is (m, C, H, W) and y (m, C, OH, OW), with OH = (H + 2 padding - kernel_size) // stride + 1, and OW likewise. It is a linear
+    map without parameters::
 
-    >>> import numpy as np, fastlec
+        forward    y = A x,  A sparse, with 1 / (size of a window) for each of its pixels
+        JacMV      A dx
+        JacTMV     A' v
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The size of the windows, (vertical, horizontal).
+    stride : int or (int, int), optional
+        The distance from window to window. By default it is kernel_size: windows side by side.
+    padding : int, (int, int) or "same", default 0
+        Zeros around the image, (vertical, horizontal), at most half of kernel_size. With "same", OH is ceil(H / stride), and the
+        odd row or column is at the bottom or right, as in Keras.
+    ceil_mode : bool, default False
+        Whether OH and OW are rounded up: a last window then reaches beyond the padding, unless it would begin there.
+    count_include_pad : bool, default True
+        Whether a sum is divided by the number of its elements in the image and in the padding. If not, it is divided by those in
+        the image alone, as Keras does.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a window is larger than the padded image.
+
+    See Also
+    --------
+    MaxPool2d, GlobalAvgPool2d, AvgPool1d
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
     >>> x = np.arange(25.0).reshape(1, 1, 5, 5)
     >>> fastlec.AvgPool2d(2, ceil_mode=True)(x)[0, 0]
     array([[ 3. ,  5. ,  6.5],
@@ -102,25 +137,33 @@ class AvgPool2d(_Pool2d):
            [20.5, 22.5, 24. ]])
     """
 
+    count_include_pad: bool
     linear_in_x = True
 
-    def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Pair | Literal["same"] = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+    ) -> None:
         self.count_include_pad = _check.flag(count_include_pad, "count_include_pad")
         super().__init__(kernel_size, stride, padding, ceil_mode)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
         pool2d.forward(plan, g, x, y, maximum=False, counted=self.count_include_pad)
         return g, x
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self.plan_forward(plan, directions["x"], dy)
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_forward(plan, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             pool2d.tmv(plan, kept[0], None, v, out["x"], after=after, counted=self.count_include_pad)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """One divided by the size of its mean for the pixels of each window: a scipy.sparse.csr_array."""
         g, x = kept
         pixels, inside = _taps(g)
@@ -138,48 +181,81 @@ class AvgPool2d(_Pool2d):
             before = behind = 0
         return np.minimum(begin + taps, length + behind) - np.maximum(begin, -before)
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         g, _ = kept
         return math.prod(g.y_shape) * g.r * g.s
 
 
 @kind
 class MaxPool2d(_Pool2d):
-    """y = the largest element of each window of a channel: x (m, C, H, W), y (m, C, OH, OW), OH = (H + 2 padding -
-    dilation (kernel_size - 1) - 1) // stride + 1.
+    """Maximum pooling of images: y has the largest element of each window of a channel (lecture chapter 5).
 
-    kernel_size, stride, dilation : int, or (vertical, horizontal). stride : by default kernel_size, windows side by side.
-    dilation : from one element of a window to the next. padding : of -inf around the image, int or (vertical, horizontal), at most
-    half of what a window reaches over; or "same": OH = ceil(H / stride), and the odd row or column at the bottom or right, as in
-    Keras. ceil_mode : whether OH is rounded up: a last window then reaches beyond the padding, unless it would begin there. All as
-    in PyTorch but for "same", and for padding, of which PyTorch allows half of kernel_size. ValueError where a window is larger
-    than the padded image, or has no element in the image.
-    A NaN is larger than any number. Where several elements are the largest, the first of them, in C order, has the derivative.
+    x is (m, C, H, W) and y (m, C, OH, OW), with OH = (H + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1, and OW
+    likewise. A NaN is larger than any number. Where several elements are the largest, the first of them in C order has the
+    derivative::
 
-    >>> import numpy as np, fastlec
+        forward    y = x at the first largest pixel of each window
+        JacMV      dx there
+        JacTMV     v, added up there
+
+    Parameters
+    ----------
+    kernel_size : int or (int, int)
+        The size of the windows, (vertical, horizontal).
+    stride : int or (int, int), optional
+        The distance from window to window. By default it is kernel_size: windows side by side.
+    padding : int, (int, int) or "same", default 0
+        -inf around the image, (vertical, horizontal), at most half of what a window reaches over; PyTorch allows half of
+        kernel_size. With "same", OH is ceil(H / stride), and the odd row or column is at the bottom or right, as in Keras.
+    dilation : int or (int, int), default 1
+        The distance from element to element of a window.
+    ceil_mode : bool, default False
+        Whether OH and OW are rounded up: a last window then reaches beyond the padding, unless it would begin there.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, a window is larger than the padded image, or has no element in the image.
+
+    See Also
+    --------
+    AvgPool2d, MaxPool1d
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
     >>> x = np.arange(25.0).reshape(1, 1, 5, 5)
     >>> fastlec.MaxPool2d(2, stride=1, dilation=3)(x)[0, 0]
     array([[18., 19.],
            [23., 24.]])
     """
 
-    def __init__(self, kernel_size, stride=None, padding=0, dilation=1, *, ceil_mode=False):
+    def __init__(
+        self,
+        kernel_size: Pair,
+        stride: Pair | None = None,
+        padding: Pair | Literal["same"] = 0,
+        dilation: Pair = 1,
+        *,
+        ceil_mode: bool = False,
+    ) -> None:
         self.dilation = pair(dilation, "dilation", 1)
         super().__init__(kernel_size, stride, padding, ceil_mode)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         g = self._geometry(x.shape)
         pool2d.forward(plan, g, x, y, maximum=True)
         return g, x  # where the maxima are is seen from x again: faster than to keep it
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         pool2d.mv(plan, *kept, directions["x"], dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             pool2d.tmv(plan, *kept, v, out["x"], after=after)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """A one in each row, for the pixel that is the window's first largest: a scipy.sparse.csr_array."""
         g, x = kept
         plan = Plan(np.dtype(np.float64).num)
@@ -188,7 +264,7 @@ class MaxPool2d(_Pool2d):
         plan.run()
         return _csr(g, np.ones(columns.size, int), columns.ravel().astype(int), np.ones(columns.size, x.dtype))
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         return math.prod(kept[0].y_shape)
 
 
@@ -196,34 +272,38 @@ class _OfImages(PlannedLayer):
     """What is pooling of images in another shape: `_pool(shape)` is that layer for x of this shape, `_image` and `_value` are views
     of x and y for it."""
 
-    takes_epilogue = keeps_bounds = True
+    _takes_epilogue = _keeps_bounds = True
     _image = _value = staticmethod(one_row)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         pool = self._pool(x.shape)
-        return pool, pool.plan_forward(plan, self._image(x), self._value(y))
+        return pool, pool._plan_forward(plan, self._image(x), self._value(y))
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         pool, own = kept
-        pool.plan_mv(plan, own, {"x": self._image(directions["x"])}, self._value(dy))
+        pool._plan_mv(plan, own, {"x": self._image(directions["x"])}, self._value(dy))
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         pool, own = kept
         if "x" in out:
             dx = self._image(out["x"])
-            pool.plan_tmv(plan, own, self._value(v), {"x": dx}, reshaped(after, dx.shape))
+            pool._plan_tmv(plan, own, self._value(v), {"x": dx}, reshaped(after, dx.shape))
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         pool, own = kept
-        return pool.explicit(own, name)
+        return pool._explicit(own, name)
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         pool, own = kept
-        return pool.nonzeros(own, name)
+        return pool._nonzeros(own, name)
 
 
 class _Pool1d(_OfImages):
     """Signals, which are images of one row."""
+
+    kernel_size: int
+    stride: int
+    padding: int
 
     input_shape = (None, None)
 
@@ -241,7 +321,7 @@ class _Pool1d(_OfImages):
     def _partly(self, shape):
         return (shape[0], None)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         shape = _check.sizes(shape)
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"x has samples of shape {shape}; expected (channels, length), none of them 0")
@@ -253,11 +333,33 @@ class _Pool1d(_OfImages):
 
 @kind
 class AvgPool1d(_Pool1d):
-    """y = the mean of each window of a channel: x (m, C, length), y (m, C, (length + 2 padding - kernel_size) // stride + 1).
+    """Average pooling of signals: y has the mean of each window of a channel.
 
-    kernel_size, stride, padding : int. All else is as for `AvgPool2d`.
+    x is (m, C, length) and y (m, C, (length + 2 padding - kernel_size) // stride + 1). It is `AvgPool2d` of images of one row, with
+    its derivatives.
 
+    Parameters
+    ----------
+    kernel_size : int
+        The size of the windows.
+    stride : int, optional
+        The distance from window to window. By default it is kernel_size: windows side by side.
+    padding : int, default 0
+        Zeros at each end of the signal, at most half of kernel_size.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a window is larger than the padded signal.
+
+    See Also
+    --------
+    AvgPool2d, MaxPool1d, Conv1d
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> fastlec.AvgPool1d(2)(np.array([[[1.0, 3.0, 5.0, 9.0]]]))
     array([[[2., 7.]]])
     """
@@ -265,34 +367,68 @@ class AvgPool1d(_Pool1d):
     linear_in_x = True
     _images = AvgPool2d
 
-    def __init__(self, kernel_size, stride=None, padding=0):
+    def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0) -> None:
         super().__init__(kernel_size, stride, padding)
 
 
 @kind
 class MaxPool1d(_Pool1d):
-    """y = the largest element of each window of a channel: x (m, C, length), y (m, C, n), n = (length + 2 padding -
-    kernel_size) // stride + 1.
+    """Maximum pooling of signals: y has the largest element of each window of a channel.
 
-    kernel_size, stride, padding : int. All else is as for `MaxPool2d`.
+    x is (m, C, length) and y (m, C, (length + 2 padding - kernel_size) // stride + 1). It is `MaxPool2d` of images of one row, with
+    its derivatives.
 
+    Parameters
+    ----------
+    kernel_size : int
+        The size of the windows.
+    stride : int, optional
+        The distance from window to window. By default it is kernel_size: windows side by side.
+    padding : int, default 0
+        -inf at each end of the signal, at most half of kernel_size.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or a window is larger than the padded signal.
+
+    See Also
+    --------
+    MaxPool2d, AvgPool1d, Conv1d
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> fastlec.MaxPool1d(2)(np.array([[[1.0, 3.0, 9.0, 5.0]]]))
     array([[[3., 9.]]])
     """
 
     _images = MaxPool2d
 
-    def __init__(self, kernel_size, stride=None, padding=0):
+    def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0) -> None:
         super().__init__(kernel_size, stride, padding)
 
 
 @kind
 class GlobalAvgPool2d(_OfImages):
-    """y = the mean of each channel: x (m, C, H, W), y (m, C), features for a `Dense` (Lin, Chen and Yan 2013, "Network in network",
-    section 3.2). ValueError for images without pixels.
+    """Global average pooling of images: y has the mean of each channel (Lin, Chen and Yan 2013, section 3.2).
 
+    x is (m, C, H, W) and y (m, C): features for a `Dense`. JacMV takes the same means of dx; JacTMV gives each pixel v / (H W).
+
+    Raises
+    ------
+    ValueError
+        If images have no pixels.
+
+    See Also
+    --------
+    AvgPool2d, Flatten
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> fastlec.GlobalAvgPool2d()(np.arange(12.0).reshape(1, 2, 2, 3))
     array([[2.5, 8.5]])
     """
@@ -300,7 +436,7 @@ class GlobalAvgPool2d(_OfImages):
     input_shape = (None, None, None)
     linear_in_x = True
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
 
     def _pool(self, shape):
@@ -309,7 +445,7 @@ class GlobalAvgPool2d(_OfImages):
     def _partly(self, shape):
         return (shape[0],)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         shape = _check.sizes(shape)
         if len(shape) != 3 or 0 in shape:
             raise ValueError(f"x has samples of shape {shape}; expected (channels, height, width), none of them 0")

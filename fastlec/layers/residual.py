@@ -1,6 +1,8 @@
 """Layers that add what they compute to (a projection of) x: y = x + W2 sigma(W1 x + b) (lecture eq. 22) and y = W2 x +
 sigma(W1 x + b) (eq. 23), of features and, with convolutions, of images (chapter 5). The derivatives are those of 4.1.3."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
@@ -9,8 +11,10 @@ from .. import _check
 from .._geometry import pair
 from .._kernels.epilogue import KEEP_Z, Epilogue
 from .._kernels.plan import Plan
+from .._typing import ActivationName, DTypeLike, Pair, Seed, Shape
 from ..convolution import algorithm_code
-from .activation import Activated, settled
+from .activation import Activated, Activation, settled
+from .conv import Algorithm
 from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import activated, computed, curved, features, images, multiply
@@ -24,7 +28,8 @@ class _Hidden(Activated):
 
     Kept are x, h and what sigma' follows from, `of`: h itself, or W1 x + b."""
 
-    takes_epilogue = True
+    activation: ActivationName | Activation
+    _takes_epilogue = True
 
     def __init__(self, shape1, shape2, gain2, activation, dtype, rng):
         self.activation = settled(activation)
@@ -34,7 +39,7 @@ class _Hidden(Activated):
     def _evaluate_own(self, x):
         shape = self._first.output_shape(x, self.params["W1"])
         z = computed(x.dtype, shape, lambda plan, z: self._linear()._plan_hidden(plan, x, z))
-        h = self.activation.values("activation", z)
+        h = self.activation._values("activation", z)
         shape = len(x), *self.output_shape(x.shape[1:])
         return computed(x.dtype, shape, lambda plan, y: self._plan_above(plan, x, h, y)), (x, h, z)
 
@@ -77,23 +82,23 @@ class _Hidden(Activated):
         multiply(plan, dz, dh, Epilogue(**self._entry.after(of)))
         return dz
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self.plan_tangent(plan, kept, directions, dy)
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_tangent(plan, kept, directions, dy)
 
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+    def _plan_adjoint(self, plan, y, kept, v, out, wrt):
         x, h, of = kept
         u, g = self._plan_share(plan, v, h), plan.empty(*h.shape)
         self._first.bias(plan, u, out.get("b"), g=g, after=Epilogue(**self._entry.after(of)))
         self._plan_below(plan, x, h, v, g, out, None)
         return v, u, g
 
-    def plan_samples(self, plan, y, kept, v, out, samples):
-        (x, h, _), (_, _, g) = kept, self.plan_adjoint(plan, y, kept, v, out, ())
+    def _plan_samples(self, plan, y, kept, v, out, samples):
+        (x, h, _), (_, _, g) = kept, self._plan_adjoint(plan, y, kept, v, out, ())
         self._first.samples(plan, "W1", g, x, samples)
         self._first.bias_samples(plan, "b", g, samples)
         self._second.samples(plan, "W2", v, self._second_takes(x, h), samples)
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         """With u what comes back to h, and g = sigma' u: each product of these, v, weights and what these multiply is derived."""
         (x, h, of), (v, u, g), (directions, dh, dof) = kept, adjoint, tangent
         dx = directions.get("x")
@@ -123,7 +128,7 @@ class _Identity(_Hidden):
     def _partly(self, shape):
         return shape
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         h, of = self._plan_hidden(plan, x)
         self._plan_above(plan, x, h, y)
         return x, h, of
@@ -131,7 +136,7 @@ class _Identity(_Hidden):
     def _plan_above(self, plan, x, h, y):
         self._second.forward(plan, h, self.params["W2"], y, Epilogue(residual=x))
 
-    def plan_tangent(self, plan, kept, directions, dy):
+    def _plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
         dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
@@ -144,13 +149,13 @@ class _Identity(_Hidden):
         terms = differential(self._second.forward, h, self.params["W2"], dh, directions.get("W2"))
         plan_sum(plan, terms, dy, residual=directions.get("x"))
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         (x, h, of), g = kept, None
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(len(v), *h.shape[1:])
             self._plan_to_hidden(plan, v, g, Epilogue(**self._entry.after(of)))
             if "b" in out:
-                self._first.bias(plan, g, out["b"], self.steps(out))
+                self._first.bias(plan, g, out["b"], self._steps(out))
         self._plan_below(plan, x, h, v, g, out, after)
 
     def _plan_to_hidden(self, plan, v, g, after):
@@ -159,7 +164,7 @@ class _Identity(_Hidden):
 
     def _plan_below(self, plan, x, h, v, g, out, after):
         """What follows from g, but for b."""
-        W1, update = self.params["W1"], self.steps(out)
+        W1, update = self.params["W1"], self._steps(out)
         if "x" in out:
             self._first.backward(plan, g, W1, out["x"], following(after, residual=v))
         if "W1" in out:
@@ -186,7 +191,7 @@ class _Identity(_Hidden):
         """The derivative of J' v by x, of which the part through h is the sum of the terms."""
         plan_sum(plan, terms, dx, residual=dv)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """That of h, times W2 from the left; by x the identity is added."""
         (x, h, of), second = kept, self._second
         if name == "W2":
@@ -199,7 +204,7 @@ class _Identity(_Hidden):
 class _Projected(_Hidden):
     """y = W2 x + h."""
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         h, of = self._plan_hidden(plan, x)
         self._plan_above(plan, x, h, y)
         return x, h, of
@@ -207,7 +212,7 @@ class _Projected(_Hidden):
     def _plan_above(self, plan, x, h, y):
         self._second.forward(plan, x, self.params["W2"], y, Epilogue(residual=h))
 
-    def plan_tangent(self, plan, kept, directions, dy):
+    def _plan_tangent(self, plan, kept, directions, dy):
         x, h, of = kept
         dh = dof = None
         if directions.keys() & {"x", "W1", "b"}:
@@ -223,11 +228,11 @@ class _Projected(_Hidden):
         elif dh is not dy:
             multiply(plan, dh, dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         (x, h, of), g = kept, None
         if out.keys() & {"x", "W1", "b"}:
             g = plan.empty(*h.shape)
-            self._first.bias(plan, v, out.get("b"), self.steps(out), g=g, after=Epilogue(**self._entry.after(of)))
+            self._first.bias(plan, v, out.get("b"), self._steps(out), g=g, after=Epilogue(**self._entry.after(of)))
         self._plan_below(plan, x, h, v, g, out, after)
 
     def _plan_to_hidden(self, plan, v, g, after):
@@ -235,7 +240,7 @@ class _Projected(_Hidden):
 
     def _plan_below(self, plan, x, h, v, g, out, after):
         W1, _, W2 = self.params.values()
-        update = self.steps(out)
+        update = self._steps(out)
         if "x" in out:
             self._second.backward(plan, v, W2, out["x"])
             self._first.backward(plan, g, W1, out["x"], following(after, accumulate=True))
@@ -256,7 +261,7 @@ class _Projected(_Hidden):
     def _plan_dx_along(self, plan, terms, v, dv, directions, dx):
         plan_sum(plan, [*differential(self._second.backward, v, self.params["W2"], dv, directions.get("W2")), *terms], dx)
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """That of h; by x that of W2 x is added."""
         (x, _, of), W2 = kept, self.params["W2"]
         J = self._second.by_W(x, W2) if name == "W2" else self._by_hidden(x, of, name)
@@ -275,48 +280,150 @@ def following(after, **parts):
 
 @kind
 class Residual(_Identity):
-    """y = x + W2 sigma(W1 x + b) (lecture eq. 22): x and y (m, n).
+    """Residual layer y = x + W2 sigma(W1 x + b) (lecture eq. 22).
 
-    params : W1 (hidden, n), random, b (hidden,), zeros, W2 (n, hidden), random, a tenth of the usual size. hidden : by default n,
-    as in the lecture. activation, dtype, rng as in `Dense`.
+    x and y are (m, n). For one sample, a column as in the lecture (section 4.1.3), it has::
+
+        forward    z = W1 x + b,  h = sigma(z),  y = x + W2 h
+        JacMV      dx + W2 dh + dW2 h,  dh = sigma'(z) * (W1 dx + dW1 x + db)
+        JacTMV     with g = sigma'(z) * W2' v:  x: v + W1' g,  W1: g x',  b: g,  W2: v h'
+
+    Parameters
+    ----------
+    n : int
+        The number of features of a sample of x, and of y.
+    hidden : int, optional
+        The number of rows of W1. By default it is n, as in the lecture.
+    activation : str or Activation, default "tanh"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W1 (hidden, n), random; b (hidden,), zeros; W2 (n, hidden), random and a tenth of the usual size, so that a deep network
+        begins near the identity.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, or there is no such activation.
+
+    See Also
+    --------
+    ProjectedResidual, ConvResidual, Sum
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> layer = fastlec.Residual(2)
+    >>> layer.params["W2"][...] = 0
+    >>> layer(np.array([[3.0, 4.0]]))
+    array([[3., 4.]])
     """
 
+    n: int
+    hidden: int
     _first = _second = Matrix()
-    stacks = True
+    _stacks = True
 
-    def __init__(self, n, hidden=None, activation="tanh", *, dtype=np.float64, rng=None):
+    def __init__(
+        self,
+        n: int,
+        hidden: int | None = None,
+        activation: ActivationName | Activation = "tanh",
+        *,
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self.n = _check.count(n, "n", 1)
         self.hidden = self.n if hidden is None else _check.count(hidden, "hidden", 1)
         super().__init__((self.hidden, self.n), (self.n, self.hidden), RESIDUAL_GAIN, activation, dtype, rng)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of x, with None for each length that may be any."""
         return (self.n,)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         features(shape, self.n)
         return (self.n,)
 
 
 @kind
 class ProjectedResidual(_Projected):
-    """y = W2 x + sigma(W1 x + b) (lecture eq. 23), where x (m, n_in) and y (m, n_out) differ in size.
+    """Residual layer y = W2 x + sigma(W1 x + b) between different sizes (lecture eq. 23).
 
-    params : W1 (n_out, n_in), random, b (n_out,), zeros, W2 (n_out, n_in), random. activation, dtype, rng as in `Dense`.
+    x is (m, n_in) and y (m, n_out). For one sample, a column as in the lecture (section 4.1.3), it has::
+
+        forward    z = W1 x + b,  y = W2 x + sigma(z)
+        JacMV      W2 dx + dW2 x + sigma'(z) * (W1 dx + dW1 x + db)
+        JacTMV     with g = sigma'(z) * v:  x: W2' v + W1' g,  W1: g x',  b: g,  W2: v x'
+
+    Parameters
+    ----------
+    n_in : int
+        The number of features of a sample of x.
+    n_out : int
+        The number of features of a sample of y.
+    activation : str or Activation, default "tanh"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W1 (n_out, n_in), random; b (n_out,), zeros; W2 (n_out, n_in), random.
+
+    Raises
+    ------
+    ValueError
+        If a size is not positive, or there is no such activation.
+
+    See Also
+    --------
+    Residual, ProjectedConvResidual
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> layer = fastlec.ProjectedResidual(2, 1, "relu")
+    >>> layer.params["W1"][...], layer.params["W2"][...] = [[1.0, -1.0]], [[0.0, 1.0]]
+    >>> layer(np.array([[5.0, 2.0]]))
+    array([[5.]])
     """
 
+    n_in: int
+    n_out: int
     _first = _second = Matrix()
 
-    def __init__(self, n_in, n_out, activation="tanh", *, dtype=np.float64, rng=None):
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        activation: ActivationName | Activation = "tanh",
+        *,
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self.n_in, self.n_out = _check.count(n_in, "n_in", 1), _check.count(n_out, "n_out", 1)
         shape = self.n_out, self.n_in
         super().__init__(shape, shape, 1.0, activation, dtype, rng)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of x, with None for each length that may be any."""
         return (self.n_in,)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         features(shape, self.n_in)
         return (self.n_out,)
 
@@ -332,13 +439,73 @@ def _centred(kernel_size, stride=(1, 1), algorithm="auto"):
 
 @kind
 class ConvResidual(_Identity):
-    """y = x + W2 * sigma(W1 * x + b) (lecture eq. 22 with convolutions): x and y (m, c, h, w), padded to keep h and w.
+    """Residual layer of images, y = x + W2 * sigma(W1 * x + b) (lecture eq. 22 with the convolutions of chapter 5).
 
-    params : W1 (hidden, c, r, s), random, b (hidden,), zeros, W2 (c, hidden, r, s), random, a tenth of the usual size. hidden : by
-    default c. kernel_size : int or (r, s). activation, algorithm, dtype, rng as in `Conv2d`.
+    x and y are (m, c, h, w): the convolutions are padded to keep h and w. The derivatives are those of `Residual` with convolutions
+    in the place of products::
+
+        forward    z = W1 * x + b,  h = sigma(z),  y = x + W2 * h
+        JacMV      dx + W2 * dh + dW2 * h,  dh = sigma'(z) (W1 * dx + dW1 * x + db)
+        JacTMV     with g = sigma'(z) (W2' * v):  x: v + W1' * g,  W1, b and W2 as in Conv2d
+
+    Parameters
+    ----------
+    c : int
+        The number of channels of x, and of y.
+    hidden : int, optional
+        The number of channels of W1 * x, by default c.
+    kernel_size : int or (int, int), default 3
+        The size of the windows, (r, s).
+    activation : str or Activation, default "tanh"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    algorithm : {"auto", "im2col", "direct", "winograd"}, default "auto"
+        How W * x is computed, as in `conv2d`.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W1 (hidden, c, r, s), random; b (hidden,), zeros; W2 (c, hidden, r, s), random and a tenth of the usual size.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or there is no such activation.
+
+    See Also
+    --------
+    Residual, ProjectedConvResidual, Conv2d
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> layer = fastlec.ConvResidual(1, rng=0)
+    >>> layer.params["W2"][...] = 0
+    >>> layer(np.array([[[[1.0, 2.0]]]]))
+    array([[[[1., 2.]]]])
+    >>> layer.params["W1"].shape
+    (1, 1, 3, 3)
     """
 
-    def __init__(self, c, hidden=None, kernel_size=3, activation="tanh", *, algorithm="auto", dtype=np.float64, rng=None):
+    c: int
+    hidden: int
+    kernel_size: tuple[int, int]
+
+    def __init__(
+        self,
+        c: int,
+        hidden: int | None = None,
+        kernel_size: Pair = 3,
+        activation: ActivationName | Activation = "tanh",
+        *,
+        algorithm: Algorithm = "auto",
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self.c, self.kernel_size = _check.count(c, "c", 1), pair(kernel_size, "kernel_size", 1)
         self.hidden = self.c if hidden is None else _check.count(hidden, "hidden", 1)
         algorithm_code(algorithm)  # checks it
@@ -348,13 +515,14 @@ class ConvResidual(_Identity):
         super().__init__(*shapes, RESIDUAL_GAIN, activation, dtype, rng)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of x, with None for each length that may be any."""
         return (self.c, None, None)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return images(shape, self.c)
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         x = kept[0]
         if name == "x":  # two windows, one through the other
             lengths = zip(self.kernel_size, x.shape[2:], strict=True)
@@ -364,16 +532,76 @@ class ConvResidual(_Identity):
 
 @kind
 class ProjectedConvResidual(_Projected):
-    """y = W2 * x + sigma(W1 * x + b) (lecture eq. 23 with convolutions): x (m, c_in, h, w), y (m, c_out, ceil(h / stride),
-    ceil(w / stride)). W2 * x is 1x1 with the stride, and takes the pixels that the windows of W1 are centred at.
+    """Residual layer of images, y = W2 * x + sigma(W1 * x + b) (lecture eq. 23 with the convolutions of chapter 5).
 
-    params : W1 (c_out, c_in, r, s), random, b (c_out,), zeros, W2 (c_out, c_in, 1, 1), random. kernel_size : int or (r, s).
-    stride : int or (vertical, horizontal). algorithm : of W1 * x; activation, dtype, rng : as in `Conv2d`.
+    x is (m, c_in, h, w) and y (m, c_out, ceil(h / stride), ceil(w / stride)). W2 * x is 1x1 with the stride: it takes the pixels
+    that the windows of W1 are centred at. The derivatives are those of `ProjectedResidual` with convolutions in the place of
+    products::
+
+        forward    z = W1 * x + b,  y = W2 * x + sigma(z)
+        JacMV      W2 * dx + dW2 * x + sigma'(z) (W1 * dx + dW1 * x + db)
+        JacTMV     with g = sigma'(z) v:  x: W2' * v + W1' * g,  W1, b and W2 as in Conv2d
+
+    Parameters
+    ----------
+    c_in : int
+        The number of channels of x.
+    c_out : int
+        The number of channels of y.
+    kernel_size : int or (int, int), default 3
+        The size of the windows of W1, (r, s).
+    activation : str or Activation, default "tanh"
+        The activation sigma: a name, as in `Activation`, or an `Activation`.
+    stride : int or (int, int), default 1
+        The distance from window to window, (vertical, horizontal).
+    algorithm : {"auto", "im2col", "direct", "winograd"}, default "auto"
+        How W1 * x is computed, as in `conv2d`.
+    dtype : dtype, default float64
+        The dtype of the parameters: float32 or float64.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator from which the weights are drawn.
+
+    Attributes
+    ----------
+    params : dict of arrays
+        W1 (c_out, c_in, r, s), random; b (c_out,), zeros; W2 (c_out, c_in, 1, 1), random.
+
+    Raises
+    ------
+    ValueError
+        If an argument is out of range, or there is no such activation.
+
+    See Also
+    --------
+    ProjectedResidual, ConvResidual, Conv2d
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> layer = fastlec.ProjectedConvResidual(1, 1, stride=2)
+    >>> layer.params["W1"][...], layer.params["W2"][...] = 0, 2
+    >>> layer(np.arange(8.0).reshape(1, 1, 2, 4))
+    array([[[[0., 4.]]]])
     """
 
+    c_in: int
+    c_out: int
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+
     def __init__(
-        self, c_in, c_out, kernel_size=3, activation="tanh", *, stride=1, algorithm="auto", dtype=np.float64, rng=None
-    ):
+        self,
+        c_in: int,
+        c_out: int,
+        kernel_size: Pair = 3,
+        activation: ActivationName | Activation = "tanh",
+        *,
+        stride: Pair = 1,
+        algorithm: Algorithm = "auto",
+        dtype: DTypeLike = np.float64,
+        rng: Seed | None = None,
+    ) -> None:
         self.c_in, self.c_out = _check.count(c_in, "c_in", 1), _check.count(c_out, "c_out", 1)
         self.kernel_size, self.stride = pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1)
         algorithm_code(algorithm)  # checks it
@@ -383,16 +611,17 @@ class ProjectedConvResidual(_Projected):
         super().__init__(*shapes, 1.0, activation, dtype, rng)
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...]:
+        """The shape of one sample of x, with None for each length that may be any."""
         return (self.c_in, None, None)
 
     def _partly(self, shape):
         return (self.c_out, None, None)
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return self._first.window((1, *images(shape, self.c_in)), self.params["W1"].shape).y_shape[1:]
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         h = kept[1]
         if name == "x":
             return h.size * (self.params["W1"][0].size + self.c_in)

@@ -1,4 +1,4 @@
-"""Derivatives by the parameters for each sample alone: where they go when a layer's `plan_samples` adds the jobs that compute them.
+"""Derivatives by the parameters for each sample alone: where they go when `_plan_samples` of a layer adds the jobs for them.
 
 A layer calls ``outer(name, g, x)`` for a parameter whose gradient by sample i is g_i x_i' (g (m, k), x (m, n), or None for ones),
 ``windows(name, convolution, g, x, compute)`` for one whose gradient is the sum of such products over the positions of windows

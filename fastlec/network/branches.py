@@ -6,8 +6,11 @@ For y = sum_i f_i(x), J' v is J_i' v for the parameters of branch i, and sum_i J
 part of v in the place of v.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +18,7 @@ from .. import _check
 from .._kernels.epilogue import IDENTITY
 from .._kernels.plan import Plan
 from .._kernels.sum import add
+from .._typing import FloatArray, Shape
 from ..layers.planned import adds, known_shape, multiply, plan_transposed
 from ..layers.registry import kind
 from ..layers.residual import following
@@ -30,21 +34,21 @@ class _Branches(Container):
     _plan_joined(plan, outputs, y, parts)   fills y, of which these are the parts; an output that is None is zero
     """
 
-    takes_sum = True
+    _takes_sum = True
 
     @property
-    def input_shape(self):
+    def input_shape(self) -> tuple[int | None, ...] | None:
         """The shape of one sample of x, as far as the branches tell it."""
         return _input_shape(self.layers, None)
 
     def _joint(self, layers, shape):
         shape = _input_shape(layers, shape)
-        return self._shape_of([labelled(i, layer.fits, shape) for i, layer in enumerate(layers)])
+        return self._shape_of([labelled(i, layer._fits, shape) for i, layer in enumerate(layers)])
 
-    def output_shape(self, shape):
+    def output_shape(self, shape: Shape) -> Shape:
         return self._shape_of([labelled(i, layer._shape_after, shape) for i, layer in enumerate(self.layers)])
 
-    def check_batch(self, m, shape):
+    def check_batch(self, m: int, shape: Shape) -> None:
         for i, layer in enumerate(self.layers):
             labelled(i, layer.check_batch, m, shape)
 
@@ -52,21 +56,21 @@ class _Branches(Container):
         return [shape] * len(self.layers)
 
     @property
-    def affine_in_theta(self):
+    def affine_in_theta(self) -> bool:
         """Whether y is an affine function of theta: where every branch is one of its own parameters."""
         return all(layer.affine_in_theta or not layer.n_params for layer in self.layers)
 
     # --- jobs --------------------------------------------------------------------------------------------------------
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         above, kept = plan.layer, []
         for i, layer in enumerate(self.layers):
             plan.layer, shape = label(above, i, layer), (len(x), *layer.output_shape(x.shape[1:]))
-            if layer.reshapes:
+            if layer._reshapes:
                 kept.append((x, x.reshape(shape), None))
             else:
                 output = self._place(plan, layer, shape, kept, y)
-                kept.append((x, output, layer.plan_forward(plan, x, output)))
+                kept.append((x, output, layer._plan_forward(plan, x, output)))
         plan.layer = above
         self._plan_joined(plan, _outputs(kept), y, self._parts(y, _outputs(kept)))
         return kept
@@ -75,15 +79,15 @@ class _Branches(Container):
         """Where the output goes of the branch after those in `kept`."""
         return plan.empty(*shape)
 
-    def plan_mv(self, plan, kept, directions, dy):
-        self._plan_along(plan, kept, directions, dy, "plan_mv")
+    def _plan_mv(self, plan, kept, directions, dy):
+        self._plan_along(plan, kept, directions, dy, "_plan_mv")
 
     def _plan_along(self, plan, kept, directions, dy, method):
         """{i: what a method of branch i that fills its output gave}, of those that are moved by the directions."""
         outputs, found = [], {}
         for i, (layer, (_, y, own), given) in enumerate(zip(self.layers, kept, self._given(directions), strict=True)):
             output = None
-            if given and layer.reshapes:
+            if given and layer._reshapes:
                 output = given["x"].reshape(y.shape)
             elif given:
                 output = plan.empty(*y.shape)
@@ -97,14 +101,14 @@ class _Branches(Container):
         by_layer, x = by_layer_of(directions), {name: d for name, d in directions.items() if name == "x"}
         return [by_layer.get(i, {}) | x for i in range(len(self.layers))]
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         """One branch after the other adds its share to dx, in its epilogue where it can. First come those that need no job for it:
         the share of one that reshapes is v itself, which the next one adds."""
         by_layer, dx, above = by_layer_of(out), out.get("x"), plan.layer
         parts, total = self._parts(v, _outputs(kept)), None
         if adds(after):
             total = dx if after.accumulate else after.residual
-        at_once = [layer.reshapes or layer.elementwise for layer in self.layers]
+        at_once = [layer._reshapes or layer._elementwise for layer in self.layers]
         order = sorted((i for i in range(len(kept)) if dx is not None or i in by_layer), key=lambda i: not at_once[i])
         for i in order:
             layer, (x, y, own), wanted = self.layers[i], kept[i], by_layer.get(i, {})
@@ -125,30 +129,30 @@ class _Branches(Container):
             total = dx
         plan.layer = above
 
-    def plan_tangent(self, plan, kept, directions, dy):
-        return self._plan_along(plan, kept, directions, dy, "plan_tangent")
+    def _plan_tangent(self, plan, kept, directions, dy):
+        return self._plan_along(plan, kept, directions, dy, "_plan_tangent")
 
-    def plan_adjoint(self, plan, y, kept, v, out, wrt):
+    def _plan_adjoint(self, plan, y, kept, v, out, wrt):
         names, adjoints = by_layer_of(dict.fromkeys(wrt)), {}
 
         def step(i, layer, y, own, v, wanted):
-            adjoints[i] = layer.plan_adjoint(plan, y, own, v, wanted, ("x", *names.get(i, ())))
+            adjoints[i] = layer._plan_adjoint(plan, y, own, v, wanted, ("x", *names.get(i, ())))
 
         self._plan_each(plan, kept, v, out, step)
         return adjoints
 
-    def plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
+    def _plan_curved(self, plan, y, kept, adjoint, tangent, dv, out):
         def step(i, layer, y, own, dv, wanted):
             if i in tangent:
-                layer.plan_curved(plan, y, own, adjoint[i], tangent[i], dv, wanted)
+                layer._plan_curved(plan, y, own, adjoint[i], tangent[i], dv, wanted)
             else:
-                layer.plan_backward(plan, y, own, dv, wanted)
+                layer._plan_backward(plan, y, own, dv, wanted)
 
         self._plan_each(plan, kept, dv, out, step)
 
-    def plan_samples(self, plan, y, kept, v, out, samples):
+    def _plan_samples(self, plan, y, kept, v, out, samples):
         def step(i, layer, y, own, v, wanted):
-            layer.plan_samples(plan, y, own, v, wanted, Within(samples, f"{i}."))
+            layer._plan_samples(plan, y, own, v, wanted, Within(samples, f"{i}."))
 
         self._plan_each(plan, kept, v, out, step)
 
@@ -158,7 +162,7 @@ class _Branches(Container):
         by_layer, dx, above, terms = by_layer_of(out), out.get("x"), plan.layer, []
         for i, (layer, (x, y, own), part) in enumerate(zip(self.layers, kept, self._parts(v, _outputs(kept)), strict=True)):
             plan.layer, wanted, part = label(above, i, layer), by_layer.get(i, {}), _in_one_piece(plan, part, y)
-            if layer.reshapes:
+            if layer._reshapes:
                 terms.append(part.reshape(x.shape))
                 continue
             if dx is not None:
@@ -171,17 +175,17 @@ class _Branches(Container):
 
     # --- where a branch is the user's own ----------------------------------------------------------------------------
 
-    def evaluate(self, x):
-        if self.planned:
+    def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
+        if self._planned:
             return super().evaluate(x)
         jacs = [layer.linearize(x)[1] for layer in self.layers]
         return self._joined([jac.y for jac in jacs], jacs), jacs
 
-    def mv(self, kept, directions):
+    def mv(self, kept: Any, directions: dict[str, FloatArray]) -> FloatArray:
         given = self._given(directions)
         return self._joined([jac.mv(**own) if own else None for jac, own in zip(kept, given, strict=True)], kept)
 
-    def tmv(self, kept, v, wrt):
+    def tmv(self, kept: Any, v: FloatArray, wrt: tuple[str, ...]) -> dict[str, FloatArray]:
         by_layer, result, terms = by_layer_of(dict.fromkeys(wrt)), {}, []
         for i, (jac, part) in enumerate(zip(kept, self._parts(v, [jac.y for jac in kept]), strict=True)):
             names = (*by_layer.get(i, ()), *(name for name in wrt if name == "x"))
@@ -190,7 +194,9 @@ class _Branches(Container):
             terms += [a for name, a in found.items() if name == "x"]
         return result | ({"x": _run(_plan_sum, terms, kept[0].x)} if terms else {})
 
-    def hessian_mv(self, kept, v, directions, wrt):
+    def hessian_mv(
+        self, kept: Any, v: FloatArray, directions: dict[str, FloatArray], wrt: tuple[str, ...]
+    ) -> dict[str, FloatArray]:
         by_layer, result, terms, given = by_layer_of(dict.fromkeys(wrt)), {}, [], self._given(directions)
         for i, (jac, part) in enumerate(zip(kept, self._parts(v, [jac.y for jac in kept]), strict=True)):
             names = (*by_layer.get(i, ()), *(name for name in wrt if name == "x"))
@@ -210,7 +216,7 @@ class _Branches(Container):
 
     # --- explicit Jacobians ------------------------------------------------------------------------------------------
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         """The sum of the Jacobians of the branches, each in the rows of the part of y that it has a share in."""
         from scipy.sparse import csr_array
 
@@ -226,39 +232,63 @@ class _Branches(Container):
             terms = [J if isinstance(J, np.ndarray) else J.toarray() for J in terms]
         return sum(terms[1:], start=terms[0])
 
-    def nonzeros(self, kept, name):
+    def _nonzeros(self, kept, name):
         jacs, chosen, name = self._jacobians(kept, name)
-        stored = [jacs[i].x.size if self.layers[i].reshapes else self.layers[i].nonzeros(jacs[i].kept, name) for i in chosen]
+        stored = [jacs[i].x.size if self.layers[i]._reshapes else self.layers[i]._nonzeros(jacs[i].kept, name) for i in chosen]
         return None if None in stored else sum(stored)
 
     def _jacobians(self, kept, name):
         """(the Jacobian of each branch, which of them have a variable, what these call it)."""
-        jacs = [layer.jacobian(*own) for layer, own in zip(self.layers, kept, strict=True)] if self.planned else kept
+        jacs = [layer._jacobian_of(*own) for layer, own in zip(self.layers, kept, strict=True)] if self._planned else kept
         i, _, own = name.partition(".")
         return jacs, [int(i)] if own else range(len(jacs)), own or name
 
 
 @kind
 class Sum(_Branches):
-    """y = sum_i f_i(x), f_i the layers: x and y (m, ...), as the layers take and give them, all the same.
+    """Sum of branches y = f_0(x) + f_1(x) + ..., as in residual networks (He, Zhang, Ren and Sun 2016; lecture eq. 22).
 
-    layers : the branches, layers or networks; ``Activation("identity")`` is x itself. theta, rng, params ("0.W", "1.2.b" in a
-    network that is the second branch), buffers, derivatives by "theta", copies: as for `Network`, in which a Sum is a layer like
-    others, trained, saved and loaded with it. Errors are those of `Network`: a ValueError names the branch that does not fit.
+    x and y are (m, ...), as the layers take and give them, all the same. It is a layer like others, trained, saved and loaded with
+    its network::
 
-    With an activation after it, it is the block of a residual network (He, Zhang, Ren and Sun 2016, equation 1):
+        JacMV      the sum of J_i dx and of J_i dtheta_i
+        JacTMV     x: the sum of J_i' v;  the parameters of branch i: J_i' v
 
-    >>> import numpy as np
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The branches, layers or networks. ``Activation("identity")`` is x itself. The sum has copies of them, as a `Network` has.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator, from which every layer draws new weights, as for `Network`.
+
+    Attributes
+    ----------
+    layers, theta, params, buffers
+        As of a `Network`: params are "0.W", or "1.2.b" in a network that is the second branch.
+
+    Raises
+    ------
+    ValueError
+        If layers is empty, or the branches do not fit each other: the message names the branch.
+    TypeError
+        If something in layers is no layer, or layers have different dtypes.
+
+    See Also
+    --------
+    Concat, Network, Residual
+
+    Examples
+    --------
+    With an activation after it, it is the block of a residual network:
+
+    >>> import fastlec
     >>> from fastlec import Activation, BatchNorm2d, Conv2d, Network, Sum
-    >>> def block(c):
-    ...     first = [Conv2d(c, c, 3, padding=1, bias=False), BatchNorm2d(c), Activation("relu")]
-    ...     second = [Conv2d(c, c, 3, padding=1, bias=False), BatchNorm2d(c)]
-    ...     return [Sum([Network([*first, *second]), Activation("identity")]), Activation("relu")]
-    >>> net = Network([Conv2d(1, 8, 3, padding=1), *block(8), *block(8)], rng=0)
-    >>> net(np.ones((2, 1, 6, 6))).shape
-    (2, 8, 6, 6)
-    >>> list(net.params)[2:5]
-    ['1.0.0.W', '1.0.1.gamma', '1.0.1.beta']
+    >>> first = [Conv2d(8, 8, 3, padding=1, bias=False), BatchNorm2d(8), Activation("relu")]
+    >>> second = [Conv2d(8, 8, 3, padding=1, bias=False), BatchNorm2d(8)]
+    >>> block = Sum([Network([*first, *second]), Activation("identity")])
+    >>> net = Network([Conv2d(1, 8, 3, padding=1), block, Activation("relu")], rng=0)
+    >>> net.output_shape((1, 6, 6)), list(net.params)[2:5]
+    ((8, 6, 6), ['1.0.0.W', '1.0.1.gamma', '1.0.1.beta'])
     """
 
     def _shape_of(self, gives):
@@ -276,25 +306,46 @@ class Sum(_Branches):
 
 @kind
 class Concat(_Branches):
-    """y = the f_i(x) side by side, f_i the layers: x (m, ...), y (m, n, ...), where f_i(x) is (m, n_i, ...) and n = sum_i n_i: the
-    features of rows, the channels of images. Beyond that axis, all are of one shape.
+    """Branches side by side, y = (f_0(x), f_1(x), ...), as in the U-Net (Ronneberger, Fischer and Brox 2015).
 
-    layers, theta and all else as for `Sum`.
+    x is (m, ...) and y (m, n, ...), where f_i(x) is (m, n_i, ...) and n = n_0 + n_1 + ...: the features of rows, the channels of
+    images. Beyond that axis, all are of one shape. With v_i the part of v that is of branch i::
 
+        JacMV      the J_i dx + J_i dtheta_i, side by side
+        JacTMV     x: the sum of J_i' v_i;  the parameters of branch i: J_i' v_i
+
+    Parameters
+    ----------
+    layers : iterable of Layer
+        The branches, layers or networks. ``Activation("identity")`` is x itself. The layer has copies of them, as a `Network` has.
+    rng : int or numpy.random.Generator, optional
+        A seed or generator, from which every layer draws new weights, as for `Network`.
+
+    Attributes
+    ----------
+    layers, theta, params, buffers
+        As of a `Network`: params are "0.W", or "1.2.b" in a network that is the second branch.
+
+    Raises
+    ------
+    ValueError
+        If layers is empty, or the branches do not fit each other: the message names the branch.
+    TypeError
+        If something in layers is no layer, or layers have different dtypes.
+
+    See Also
+    --------
+    Sum, Network
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> from fastlec import Activation, Concat, Conv2d
     >>> both = Concat([Activation("identity"), Conv2d(3, 5, 3, "relu", padding=1, rng=0)])
     >>> x = np.ones((2, 3, 6, 6))
     >>> both(x).shape, bool((both(x)[:, :3] == x).all())
     ((2, 8, 6, 6), True)
-
-    A small U-Net, which goes down and up again beside what was there:
-
-    >>> from fastlec import MaxPool2d, Network, Upsample2d
-    >>> below = Network([MaxPool2d(2), Conv2d(8, 16, 3, "relu", padding=1), Upsample2d(2)])
-    >>> unet = Network([Conv2d(1, 8, 3, "relu", padding=1), Concat([Activation("identity"), below]), Conv2d(24, 1, 1)], rng=0)
-    >>> unet(np.ones((2, 1, 8, 8))).shape
-    (2, 1, 8, 8)
     """
 
     def _shape_of(self, gives):
@@ -314,7 +365,7 @@ class Concat(_Branches):
         """In y, where its part is in one piece, as that of a single sample is, and nothing follows from it later on."""
         start = sum(output.shape[1] for output in _outputs(kept))
         part = y[:, start : start + shape[1]]
-        return part if part.flags.c_contiguous and layer.outermost in (None, IDENTITY) else plan.empty(*shape)
+        return part if part.flags.c_contiguous and layer._outermost in (None, IDENTITY) else plan.empty(*shape)
 
     def _plan_joined(self, plan, outputs, y, parts):
         for output, part in zip(outputs, parts, strict=True):
@@ -324,9 +375,9 @@ class Concat(_Branches):
 
 
 def _plan_arriving(plan, layer, part, y, own):
-    """v as plan_tmv of a branch takes it, whose output is y: its part in one piece, times the derivative of its `outermost`."""
+    """v as _plan_tmv of a branch takes it, whose output is y: its part in one piece, times the derivative of its `_outermost`."""
     g = _in_one_piece(plan, part, y)
-    outer = layer.outer_derivative(y, own)
+    outer = layer._outer_derivative(y, own)
     if outer is not None:
         part, g = g, plan.empty(*y.shape)
         multiply(plan, part, g, outer)
@@ -376,7 +427,7 @@ def _rows(a):
 
 def _matrix(layer, jac, name):
     """The explicit Jacobian of a branch; that of x itself has ones alone."""
-    if not layer.reshapes:
+    if not layer._reshapes:
         return jac.matrix(name)
     from scipy.sparse import csr_array, identity
 

@@ -1,12 +1,17 @@
 """Layers that are made of layers, as networks and branches are: one flat vector theta of all parameters, of which those of the
 layers are views; their copies, forms for training, and files. What they compute of x with their layers, the subclasses say."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn, Self, SupportsIndex, overload
 
 import numpy as np
 
 from .. import _check
 from .._kernels.calls import Calls
+from .._typing import ArrayLike, DTypeLike, FloatArray, Seed
 from ..layers.base import Layer
 from ..layers.parameters import Parameters, as_parameters, check_params, joined, one_dtype
 from ..layers.planned import PlannedLayer
@@ -17,28 +22,33 @@ _BOUND = {
     "buffers",
     "dtype",
     "layers",
-    "planned",
+    "_planned",
     "_theta",
     "_depth",
     "_calls",
 }  # what follows from layers and theta
+LINE = 88  # characters of a repr in one line
 MOST_IDLE = 8  # plans that are kept for the next call, of all shapes and dtypes
 IDLE_BYTES = 1 << 26  # what they may hold
 MOST_DEPTH = 64  # networks within networks: each level takes some of Python's stack
 
 
-class Layers(tuple):
+class Layers(tuple[Layer, ...]):
     """A network's layers: they were put together once, and cannot be exchanged. What is cut out of them takes more from any list or
     tuple: ``net.layers[:-1] + [Dense(...)]``."""
 
-    def __getitem__(self, which):
+    @overload
+    def __getitem__(self, which: SupportsIndex) -> Layer: ...
+    @overload
+    def __getitem__(self, which: slice) -> Layers: ...
+    def __getitem__(self, which: SupportsIndex | slice) -> Layer | Layers:
         found = super().__getitem__(which)
         return Layers(found) if isinstance(which, slice) else found
 
-    def __add__(self, more):
+    def __add__(self, more: Iterable[Layer]) -> Layers:  # type: ignore[override]
         return Layers((*self, *more))
 
-    def __radd__(self, more):
+    def __radd__(self, more: Iterable[Layer]) -> Layers:
         return Layers((*more, *self))
 
     def _refuse(self, *arguments, **more):
@@ -53,17 +63,20 @@ class Layers(tuple):
 class Container(PlannedLayer):
     """A layer made of layers. What it makes of x with them, a subclass says besides the methods of every planned layer:
 
-        _joint(layers, shape)   `fits` of these layers, which may not yet be this one's
+        _joint(layers, shape)   `_fits` of these layers, which may not yet be this one's
         _taken(shape)           the shape of a sample that each layer takes, for samples of x of this shape
 
     kept is [(x, y, kept) of each layer], with None for kept of one that reshapes; where a layer is the user's own, [its Jacobian].
     """
 
-    takes_epilogue = True
-    by_blocks = False  # whether explicit Jacobians are made of those of single samples
+    _takes_epilogue = True
+    _by_blocks = False  # whether explicit Jacobians are made of those of single samples
     _still = frozenset()  # layers whose buffers training steps leave as they are
 
-    def __init__(self, layers, rng=None):
+    layers: Layers
+    _theta: FloatArray
+
+    def __init__(self, layers: Iterable[Layer], rng: Seed | None = None) -> None:
         generator = None if rng is None else _check.generator(rng)
         try:
             layers = list(layers)
@@ -119,11 +132,11 @@ class Container(PlannedLayer):
         super().__init__(params)
         copies = dict(zip(map(id, layers), placed, strict=True))
         vars(self).update({name: copies[id(a)] for name, a in vars(self).items() if id(a) in copies})  # a subclass's own
-        planned = type(self).planned and all(isinstance(layer, PlannedLayer) and layer.planned for layer in placed)
+        planned = type(self)._planned and all(isinstance(layer, PlannedLayer) and layer._planned for layer in placed)
         vars(self).update(
             layers=Layers(placed),
             buffers=Parameters(buffers),  # the very arrays
-            planned=planned,
+            _planned=planned,
             _theta=theta,
             _depth=1 + max(layer._depth for layer in placed),
             _calls=Calls(MOST_IDLE, IDLE_BYTES),
@@ -142,8 +155,19 @@ class Container(PlannedLayer):
             return f"make a new {kind}, which copies their parameters: {kind}([*net.layers[:-1], Dense(...)])"
         return Layer._instead(self, name)
 
-    def with_settings(self, **settings):
-        """Refused: there are no settings but the layers'."""
+    def with_settings(self, **settings: Any) -> NoReturn:
+        """Refuse: a layer made of layers has no settings but theirs.
+
+        Parameters
+        ----------
+        **settings : object
+            None can be given: make a new one of other layers.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
         raise TypeError(f"a {self._kind()} has no settings; make a new one of other layers: {self._kind()}([...])")
 
     @classmethod
@@ -152,43 +176,90 @@ class Container(PlannedLayer):
         return next(base for base in cls.__mro__ if getattr(base, "_of_fastlec", False)).__name__
 
     @property
-    def couples_samples(self):
+    def couples_samples(self) -> bool:
         """Whether a sample of y depends on other samples of x than its own: where a layer says so."""
         return any(layer.couples_samples for layer in self.layers)
 
     @property
-    def n_params(self):
+    def n_params(self) -> int:
         return self._theta.size
 
-    n_params.__doc__ = PlannedLayer.n_params.__doc__
-
     @property
-    def theta(self):
-        """All parameters, flat: the array that the layers' parameters are views of."""
+    def theta(self) -> FloatArray:
+        """All parameters in one vector (n_params,), of which the layers' are views. Assigning copies into it."""
         return self._theta
 
     @theta.setter
-    def theta(self, theta):
+    def theta(self, theta: ArrayLike) -> None:
         theta, _ = _check.vector(theta, self.n_params, self._theta.dtype, "theta", "all parameters of the network")
         self._theta[...] = theta
 
-    def with_theta(self, theta):
-        """The same layers and buffers, with parameters that are views of this array, (n_params,) in C order; it is not copied if it
-        has the dtype of theta."""
+    def with_theta(self, theta: ArrayLike) -> Self:
+        """Return the same layers and buffers with other parameters.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            All parameters in one vector, which the new parameters are views of. It is copied only where its dtype is another one.
+
+        Returns
+        -------
+        Network
+            A network of the same class.
+
+        Raises
+        ------
+        ValueError
+            If theta has another shape.
+        """
         theta, _ = _check.vector(theta, self.n_params, self._theta.dtype, "theta", "all parameters of the network")
         return self._bound_to(theta)
 
-    def with_params(self, params):
-        """The same layers with other parameters, which are copied into a theta of their own, and with copies of the buffers."""
+    def with_params(self, params: Mapping[str, ArrayLike]) -> Self:
+        """Return the same layers with other parameters, which are copied, and copies of the buffers.
+
+        Parameters
+        ----------
+        params : dict of arrays
+            The parameters by the network's names, all float32 or all float64. They are copied into a theta of their own.
+
+        Returns
+        -------
+        Network
+            A network of the same class.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes are not those of the network's own parameters.
+        """
         check_params(self.params, params)
         params = as_parameters(params, "params")
         one_dtype(params)
         return self._bound_to(joined(list(params.values())), own=True)
 
-    def astype(self, dtype):
-        """A copy of the network that computes in float32 or float64: parameters and buffers are converted. Of a layer of your own
-        these as well, but nothing else that it holds. ValueError where float32 cannot hold a number.
+    def astype(self, dtype: DTypeLike) -> Self:
+        """Return a copy that computes in another dtype.
 
+        Parameters
+        ----------
+        dtype : dtype
+            The dtype that parameters and buffers are converted to, float32 or float64. Of a layer of your own nothing else that it
+            holds is converted.
+
+        Returns
+        -------
+        Network
+            A network of the same class, with its own arrays.
+
+        Raises
+        ------
+        ValueError
+            If float32 cannot hold a number.
+
+        Examples
+        --------
+        >>> import fastlec
         >>> net = fastlec.Network([fastlec.Dense(2, 3)], rng=0)
         >>> net.astype("float32").theta.dtype
         dtype('float32')
@@ -200,11 +271,19 @@ class Container(PlannedLayer):
                 raise ValueError(f"{name} has numbers that {dtype} cannot hold; expected at most {most:.3g}")
         return self.with_params({name: a.astype(dtype) for name, a in self.params.items()})
 
-    def for_training(self, trainable=None):
-        """The network that training steps linearize, on the same theta and buffers: itself unless a layer says otherwise.
+    def for_training(self, trainable: str | Iterable[str] | None = None) -> Self:
+        """Return the network that training steps use, on the same theta and buffers.
 
-        trainable : names of parameters and buffers, by default all. A layer that has some, but none of these, stays what net(x)
-        makes of it, and `plan_buffers` and `update_buffers` pass it by.
+        Parameters
+        ----------
+        trainable : str or iterable of str, optional
+            Names of parameters and buffers, by default all. A layer that has some, but none of these, stays what ``net(x)`` makes
+            of it, and `update_buffers` passes it by.
+
+        Returns
+        -------
+        Network
+            The form for training; the network itself unless a layer has another one.
         """
         names = () if trainable is None else _check.names(trainable, "trainable")
         layers, still, by_layer = [], set(), by_layer_of(dict.fromkeys(names))
@@ -234,7 +313,7 @@ class Container(PlannedLayer):
         other._bind(self.layers if layers is None else layers, theta, own, kept)
         return other
 
-    def fits(self, shape):
+    def _fits(self, shape):
         return self._joint(self.layers, shape)
 
     def _widest(self, shape):
@@ -245,46 +324,84 @@ class Container(PlannedLayer):
         return sum(layer._kept_values(taken) for layer, taken in zip(self.layers, self._taken(shape), strict=True))
 
     @property
-    def linear_in_x(self):
+    def linear_in_x(self) -> bool:
         """Whether y is an affine function of x: where each layer says so."""
         return all(layer.linear_in_x for layer in self.layers)
 
-    def __repr__(self):
-        return f"{type(self).__name__}([{', '.join(map(repr, self.layers))}])"
+    def __repr__(self) -> str:
+        kind, layers = type(self).__name__, list(map(repr, self.layers))
+        line = f"{kind}([{', '.join(layers)}])"
+        if len(line) <= LINE and "\n" not in line:
+            return line
+        lines = "".join(f"{layer},\n" for layer in layers).splitlines(keepends=True)
+        return f"{kind}([\n{''.join(f'    {line}' for line in lines)}])"
 
-    def config(self):
-        """The arguments that make such a layer. TypeError unless it and its layers are fastlec's own, or registered."""
+    def config(self) -> dict[str, Any]:
+        """Return the layers as what JSON can hold.
+
+        Returns
+        -------
+        dict
+            {"layers": [...]}, each layer by its kind and the arguments of its constructor.
+
+        Raises
+        ------
+        TypeError
+            If it is of a class of your own, or a layer is neither fastlec's own nor registered.
+        """
         if not type(self)._of_fastlec:
             raise TypeError(
                 f"a network is a {type(self).__name__}, which a file does not hold: save {self._kind()}(net.layers)"
             )
-        return {"layers": [layer.described() for layer in self.layers]}
+        return {"layers": [layer._described() for layer in self.layers]}
 
-    def described(self):
+    def _described(self):
         """The layer as what JSON can hold."""
         return {"kind": self._kind(), **self.config()}
 
     # --- the layer's contract ----------------------------------------------------------------------------------------
 
-    def value_and_jac_mv(self, x, /, **directions):
-        """(y, J(x) times the directions) in one call."""
-        method = PlannedLayer.value_and_jac_mv if self.planned else Layer.value_and_jac_mv
+    def value_and_jac_mv(self, x: ArrayLike, /, **directions: ArrayLike) -> tuple[FloatArray, FloatArray]:
+        method = PlannedLayer.value_and_jac_mv if self._planned else Layer.value_and_jac_mv
         return method(self, x, **directions)
 
+    def hessian_mv(
+        self, kept: Any, v: FloatArray, directions: dict[str, FloatArray], wrt: tuple[str, ...]
+    ) -> dict[str, FloatArray]:
+        """Compute products with second derivatives, for ``jac.hessian_mv``, where a layer is your own.
+
+        Parameters
+        ----------
+        kept : object
+            What `evaluate` kept.
+        v : ndarray, shape (m, ...)
+            An array of the shape of y.
+        directions : dict of arrays
+            A direction for each variable to be moved, of its shape.
+        wrt : tuple of str
+            The variables of the result.
+
+        Returns
+        -------
+        dict of arrays
+            The derivative of J' v along the directions, for each variable in wrt.
+        """
+        raise self._undefined("hessian_mv")
+
     @property
-    def plans_second(self):
-        return self.planned and all(layer.plans_second for layer in self.layers)
+    def _plans_second(self):
+        return self._planned and all(layer._plans_second for layer in self.layers)
 
-    def jacobian(self, x, y, kept):
-        return (PlannedNetworkJacobian if self.planned else NetworkJacobian)(self, x, y, kept)
+    def _jacobian_of(self, x, y, kept):
+        return (PlannedNetworkJacobian if self._planned else NetworkJacobian)(self, x, y, kept)
 
-    def plan_buffers(self, plan, kept):
+    def _plan_buffers(self, plan, kept):
         for i, (layer, (_, _, own)) in enumerate(zip(self.layers, kept, strict=True)):
             if i not in self._still:
-                layer.plan_buffers(plan, own)
+                layer._plan_buffers(plan, own)
 
-    def update_buffers(self, kept):
-        if self.planned:
+    def update_buffers(self, kept: Any) -> None:
+        if self._planned:
             super().update_buffers(kept)
             return
         for i, (layer, jac) in enumerate(zip(self.layers, kept, strict=True)):

@@ -53,7 +53,7 @@ def _nests(kind):
 def _declared(kind, config):
     """(parameters, buffers) of a layer, each {name: what has their shape}; of fastlec's own none is made."""
     if KINDS[kind]._of_fastlec:
-        return KINDS[kind].declared(**config)
+        return KINDS[kind]._declared(**config)
     layer = made(kind, config)
     return layer.params, layer.buffers
 

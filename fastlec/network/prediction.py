@@ -51,7 +51,7 @@ def _outputs(net, X):
     if isinstance(X, np.ndarray) and len(X) <= size and (X.size <= MOST_VALUES or net.couples_samples):
         yield None, _finite(net, X, 0)
         return
-    net, _ = net.prepared(X[:0])  # weights in another dtype are converted once
+    net, _ = net._prepared(X[:0])  # weights in another dtype are converted once
     size = min(size, max(MOST_VALUES // math.prod(X.shape[1:]), 1))
     for rows, here in parts(X, size):
         yield rows, _finite(net, here, rows.start)

@@ -196,7 +196,7 @@ class _Builder:
                 raise Refused(f"{len(outputs)} outputs are asked for; expected one")
             if len(inputs) != 1:
                 raise Refused(f"{len(inputs)} of its inputs are computed; expected one, and constants")
-            shape = apply.fits(self.shapes[inputs[0]])
+            shape = apply._fits(self.shapes[inputs[0]])
         else:
             shape = apply.shape
         self.steps[outputs[0]] = Step(apply, inputs, outputs, operator)

@@ -115,7 +115,7 @@ class _Writer:
     def activation(self, activation, x, where):
         """An argument `activation` of layers."""
         layer = layer_of(activation)
-        name, entry = layer.activation, layer.entry
+        name, entry = layer.activation, layer._entry
         if name == "identity":
             return x
         if name == "silu":

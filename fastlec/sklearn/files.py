@@ -206,7 +206,7 @@ def _encoded(value, name):
             return {"layers": len(value)}
         return [_encoded(item, name) for item in value]
     if isinstance(value, Activation):
-        return {"layer": value.described()}
+        return {"layer": value._described()}
     if isinstance(value, dict):
         return {"items": [[_encoded(key, name), _encoded(item, name)] for key, item in value.items()]}
     if SETTINGS.get(type(value).__name__) is type(value):

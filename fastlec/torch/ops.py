@@ -242,7 +242,7 @@ def _with(x, W, b, activation):
 def _dense(x, W, b, activation):
     """y, and z where the activation's derivative follows from that, else nothing."""
     x, W, b = _given(x=x, W=W, b=b)
-    layer, x = _with(x, W, b, activation).prepared(x)
+    layer, x = _with(x, W, b, activation)._prepared(x)
     y, (_, of) = layer._evaluated(x)
     return torch.from_numpy(y), _new(y[:0] if of is y else of)
 
@@ -259,8 +259,8 @@ def _(x, W, b, activation):
 )
 def _dense_backward(v, x, W, b, y, z, activation, wanted):
     v, x, W, b, y, z = _given(v=v, x=x, W=W, b=b, y=y, z=z)
-    layer, x = _with(x, W, b, activation).prepared(x)
-    jac = layer.jacobian(x, y, (x, z if len(z) else y))
+    layer, x = _with(x, W, b, activation)._prepared(x)
+    jac = layer._jacobian_of(x, y, (x, z if len(z) else y))
     found = jac.tmv(v, tuple(wanted))
     return [_new(found[name]) for name in wanted]
 

@@ -158,7 +158,7 @@ class Call:
             layer = copy.deepcopy(layer)
             for a, then in zip(layer.buffers.values(), self.buffers, strict=True):
                 np.copyto(a, then)
-        if not getattr(layer, "planned", False):
+        if not getattr(layer, "_planned", False):
             return layer.linearize(x)[1]
         # A planned layer's linearize makes y read-only; of a tensor, PyTorch sees to it that what is saved is not written to.
         small = layer is self.layer and x.size + layer.n_params <= SMALL
@@ -351,10 +351,10 @@ class Second(_Product):
 
 def _inexact(layer):
     """The layers in it whose `Jacobian.hessian_mv` is of differences."""
-    if isinstance(layer, Container) and not layer.planned:
+    if isinstance(layer, Container) and not layer._planned:
         return [inner for own in layer.layers for inner in _inexact(own)]
     if isinstance(layer, PlannedLayer):
-        exact = layer.plans_second or "hessian_mv" in layer._overridden
+        exact = layer._plans_second or "hessian_mv" in layer._overridden
     else:
         exact = hasattr(layer, "hessian_mv")
     return [] if exact else [layer]

@@ -24,7 +24,7 @@ def array(tensor):
 def tensor(array, layer):
     """What a layer computed, as a tensor: in place where it is new memory, as all is that jobs have filled. A method of a user's
     own may give an array that others hold."""
-    return torch.from_numpy(array if getattr(layer, "planned", False) else np.array(array, order="C"))
+    return torch.from_numpy(array if getattr(layer, "_planned", False) else np.array(array, order="C"))
 
 
 def pointers(*tensors):

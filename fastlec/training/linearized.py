@@ -56,9 +56,9 @@ class _Planned:
         plan = Plan(theta.dtype.num)
         net = f.net._bound_to(theta, own=True)
         output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
-        kept, v = net.plan_forward(plan, X, output), plan.empty(*output.shape)
+        kept, v = net._plan_forward(plan, X, output), plan.empty(*output.shape)
         f.loss.plan(plan, output, y, v, *weight)
-        adjoint = net.plan_adjoint(plan, output, kept, v, {}, tuple(net.params))
+        adjoint = net._plan_adjoint(plan, output, kept, v, {}, tuple(net.params))
         plan.key = key
         inputs, calls = (theta, X, y, *weight), Calls(4, 1 << 26)
         plan.state = _Planned.Point(net, inputs, (*inputs, *net.buffers.values()), output, kept, v, adjoint, calls)
@@ -71,7 +71,7 @@ class _Planned:
     @property
     def jac(self):
         """The network's Jacobian, to be used while the point is."""
-        jac = self.at.net.jacobian(self.at.inputs[1], self.at.output, self.at.kept)
+        jac = self.at.net._jacobian_of(self.at.inputs[1], self.at.output, self.at.kept)
         vars(jac).update(_calls=self.at.calls)
         return jac
 
@@ -80,7 +80,7 @@ class _Planned:
         theta = at.inputs[0]
 
         def add(plan, gradient):
-            at.net.plan_backward(plan, at.output, at.kept, at.v, views(gradient, at.net.params))
+            at.net._plan_backward(plan, at.output, at.kept, at.v, views(gradient, at.net.params))
 
         return at.calls.results(key_of("gradient", (), ()), theta.dtype.num, (), (theta.shape,), (None,), add)[0]
 
@@ -97,14 +97,14 @@ class _Planned:
                 along, results, dy = views(row, at.net.params), views(out, at.net.params), plan.empty(*at.output.shape)
                 dv = plan.empty(*dy.shape)
                 if exact:
-                    tangent = at.net.plan_tangent(plan, at.kept, along, dy)
+                    tangent = at.net._plan_tangent(plan, at.kept, along, dy)
                 else:
-                    at.net.plan_mv(plan, at.kept, along, dy)
+                    at.net._plan_mv(plan, at.kept, along, dy)
                 self.loss_function.plan_hessian_mv(plan, at.output, y, dy, dv, *weight)
                 if exact:
-                    at.net.plan_curved(plan, at.output, at.kept, at.adjoint, tangent, dv, results)
+                    at.net._plan_curved(plan, at.output, at.kept, at.adjoint, tangent, dv, results)
                 else:
-                    at.net.plan_backward(plan, at.output, at.kept, dv, results)
+                    at.net._plan_backward(plan, at.output, at.kept, dv, results)
 
         found = Plan(V.dtype.num).empty(*V.shape)
         for part in chunks(len(V), self.n_bytes):

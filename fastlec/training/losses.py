@@ -172,18 +172,18 @@ def _last_bounded(net):
     """The name of the bounded activation that a network applies last, below layers of whose values bounds follow from those; None
     where there is none that is known."""
     for layer in _from_the_last(net):
-        if not isinstance(layer, PlannedLayer) or not layer.planned:
+        if not isinstance(layer, PlannedLayer) or not layer._planned:
             return None
-        if layer.outermost is not None and isinstance(layer.activation, str) and ACTIVATIONS[layer.activation].bounds:
+        if layer._outermost is not None and isinstance(layer.activation, str) and ACTIVATIONS[layer.activation].bounds:
             return layer.activation
-        if not (layer.reshapes or layer.elementwise or layer.keeps_bounds):
+        if not (layer._reshapes or layer._elementwise or layer._keeps_bounds):
             return None
     return None
 
 
 def _from_the_last(layer):
     """The layers of a network, and of those within it, backwards; a layer that is none, or applies its layers in its own way."""
-    if isinstance(layer, Network) and type(layer).planned:
+    if isinstance(layer, Network) and type(layer)._planned:
         for inner in reversed(layer.layers):
             yield from _from_the_last(inner)
     else:

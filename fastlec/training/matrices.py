@@ -101,7 +101,7 @@ def _room(values, what):
 
 def _by_products(f):
     """Whether there are products alone: samples depend on each other, or a layer is the user's own."""
-    return f.net.couples_samples or not f.net.plans_second
+    return f.net.couples_samples or not f.net._plans_second
 
 
 def scale(f, batch, reduction):

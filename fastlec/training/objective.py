@@ -85,9 +85,9 @@ class Objective:
             sample_weight.flags.writeable = False
         self.sample_weight = sample_weight
         kernels = all(losses.in_kernels(loss, "plan", name) for name in ("value", "value_and_gradient"))
-        self._in_kernels = kernels and net.planned and 0 not in shape
+        self._in_kernels = kernels and net._planned and 0 not in shape
         second = losses.in_kernels(loss, "plan_hessian_mv", "hessian_mv") and hasattr(loss, "plan_hessian_mv")
-        self._second_in_kernels = self._in_kernels and second and net.plans_second
+        self._second_in_kernels = self._in_kernels and second and net._plans_second
         values = math.prod(self.X.shape[1:]) + net._kept_values(self.X.shape[1:])
         if net.couples_samples and isinstance(self.X, Stream):
             raise ValueError("X is a Stream, and samples depend on each other in net; expected all of X in memory")
@@ -169,15 +169,15 @@ class Objective:
             plan.slot(a)
         net = self.net.with_theta(theta)
         output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
-        kept = net.plan_forward(plan, X, output)
+        kept = net._plan_forward(plan, X, output)
         v = None if what == "value" else plan.empty(*output.shape)
         self.loss.plan(plan, output, y, v, *weight)
         if what == "norms":
             plan.state = np.zeros(len(X))
             shapes = {name: a.shape for name, a in net.params.items()}
-            net.plan_samples(plan, output, kept, v, {}, Norms(plan, shapes, plan.state))
+            net._plan_samples(plan, output, kept, v, {}, Norms(plan, shapes, plan.state))
         elif what == "gradient":
-            net.plan_backward(plan, output, kept, v, views(plan.place(*theta.shape), net.params))
+            net._plan_backward(plan, output, kept, v, views(plan.place(*theta.shape), net.params))
         plan.key = key
         plan.settle()
         return plan
@@ -274,7 +274,7 @@ class Objective:
         """The squared norms of `sample_gradients`, (m,) float64, in dense networks without making these."""
         theta, _ = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
-        if not (self._in_kernels and self.net.plans_second) or self.net.couples_samples:
+        if not (self._in_kernels and self.net._plans_second) or self.net.couples_samples:
             return np.concatenate([jac.sample_norms(v, "theta") for _, jac, v in self._sample_terms(theta, X, y, weight)])
         found = []
         for _, inputs in self._parts_of(theta, X, y, weight):

@@ -24,7 +24,7 @@ class Parts:
         wanted = {int(name.partition(".")[0]) for name in gradients}
         self._parts, self._from = [], 0
         below = False  # whether something is wanted of the layers below
-        planned = [isinstance(layer, PlannedLayer) and layer.planned for layer in net.layers]
+        planned = [isinstance(layer, PlannedLayer) and layer._planned for layer in net.layers]
         for together, group in groupby(range(len(net.layers)), planned.__getitem__):
             group = list(group)
             for indices in [group] if together else [[i] for i in group]:
@@ -32,7 +32,7 @@ class Parts:
                 own = {name: a for name, a in own.items() if a is not None}
                 if together:
                     out = {f"{i}.{name}": a for (i, name), a in own.items()}
-                    part = _Jobs(net.part(indices[0], indices[-1] + 1), shape, net.theta.dtype, out, below)
+                    part = _Jobs(net._part(indices[0], indices[-1] + 1), shape, net.theta.dtype, out, below)
                 else:
                     i = indices[0]
                     part = _Own(
@@ -73,7 +73,7 @@ class _Own:
         if self._checked:
             x = _check.plain(x, self._dtype, "x")
             y, kept = layer._evaluated(x)
-            self._jac = layer.jacobian(x, y, kept)
+            self._jac = layer._jacobian_of(x, y, kept)
         else:
             y, self._jac = layer.linearize(x)
         return y
@@ -104,11 +104,11 @@ class _Jobs:
             return made
 
         self._forward, self._last, v = plan(x), plan(x), empty(*y.shape)
-        kept = layer.plan_forward(self._forward, x, y)
-        layer.plan_buffers(self._last, kept)
+        kept = layer._plan_forward(self._forward, x, y)
+        layer._plan_buffers(self._last, kept)
         self._backward, out = plan(x, v), out | ({"x": self._dx} if below else {})
         if out:
-            layer.plan_backward(self._backward, y, kept, v, out)
+            layer._plan_backward(self._backward, y, kept, v, out)
         self._seen = y.view()
         self._seen.flags.writeable = False
 

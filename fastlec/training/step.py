@@ -192,7 +192,7 @@ class TrainingStep:
             self._form.check_batch(len(X), X.shape[1:])
             if weight is not None:
                 losses.check_weighted(self.loss)
-            kind = _Planned if self._form.planned else _ByParts if type(self._form).planned else _ByLayers
+            kind = _Planned if self._form._planned else _ByParts if type(self._form)._planned else _ByLayers
             plan = kind(self, X, y, weight is not None)
             if len(self._plans) >= MOST_PLANS:
                 del self._plans[next(iter(self._plans))]  # the oldest
@@ -311,9 +311,9 @@ class _Planned:
             return plan
 
         self._forward = self._backward = new_plan()
-        kept = net.plan_forward(self._forward, x, output)
+        kept = net._plan_forward(self._forward, x, output)
         if losses.in_kernels(loss, "plan", "value_and_gradient"):
-            needed = step._keeps_output or net.outer_derivative(output, kept) is not None
+            needed = step._keeps_output or net._outer_derivative(output, kept) is not None
             v = empty(*self.shape) if needed else output
             loss.plan(self._forward, output, targets, v, *weight)
         else:
@@ -321,9 +321,9 @@ class _Planned:
             self._output.flags.writeable = False
             v, self._backward = self._v, new_plan()
         out = views(self._rule.gradient, net.params) if self._rule else net.params
-        net.plan_backward(self._backward, output, kept, v, step._trained(out))
+        net._plan_backward(self._backward, output, kept, v, step._trained(out))
         self._last = new_plan() if self._rule else self._backward
-        net.plan_buffers(self._last, kept)
+        net._plan_buffers(self._last, kept)
 
     def __call__(self, X, targets, weight, count):
         forward, backward, last = self._forward, self._backward, self._last

@@ -348,8 +348,8 @@ def test_a_training_step_writes_no_gradients(dtype, rng):
     expected = net.theta - dtype.type(0.5) * net.jac_tmv(x, v, wrt="theta")["theta"]
     plan.set_states(net.theta, ())
     plan.set_rule("sgd", (0.5,))
-    kept = net.plan_forward(plan, x, y)
-    net.plan_backward(plan, y, kept, v, net.params)
+    kept = net._plan_forward(plan, x, y)
+    net._plan_backward(plan, y, kept, v, net.params)
     plan.run()
     assert not any(job.kernel == "update" for job in plan.explained())
     assert_allclose(net.theta, expected, rtol=0, atol=8 * np.finfo(dtype).eps)
@@ -380,7 +380,7 @@ def test_matrices_of_convolutions_are_sparse(kind, dtype, rng):
         matrix = jac.matrix(name)
         assert scipy.sparse.issparse(matrix)
         assert matrix.dtype == dtype
-        assert matrix.nnz <= (jac.layer.nonzeros(jac.kept, name) if name != "theta" else matrix.nnz)
+        assert matrix.nnz <= (jac.layer._nonzeros(jac.kept, name) if name != "theta" else matrix.nnz)
         u = normals(rng, jac.shape_of(name), dtype)
         assert_allclose(matrix @ u.ravel(), jac.mv(**{name: u}).ravel(), rtol=0, atol=50 * np.finfo(dtype).eps)
     assert isinstance(dense.matrix("x"), np.ndarray)
@@ -398,14 +398,14 @@ def test_a_matrix_that_is_too_large():
 def test_shapes_that_are_known_beforehand():
     block = Sum(residual_block(4, {"dtype": np.float64, "rng": 0})[0].layers)
     assert block.input_shape == (4, None, None)
-    assert block.fits(None) == (4, None, None)
+    assert block._fits(None) == (4, None, None)
     assert block.output_shape((4, 5, 6)) == (4, 5, 6)
     joint = Concat([Activation("identity"), Conv2d(4, 2, 3, padding=1)])
-    assert joint.fits(None) == (6, None, None)
+    assert joint._fits(None) == (6, None, None)
     assert joint.output_shape([4, 5, 6]) == (6, 5, 6)
-    assert Concat([Activation("tanh"), nets.Cube()]).fits(None) is None
-    assert Concat([Dense(4, 3), nets.Scale(4)]).fits(None) == (7,)
-    assert Sum([Flatten(), Flatten()]).fits((None, 3, 4)) == (None,)
+    assert Concat([Activation("tanh"), nets.Cube()])._fits(None) is None
+    assert Concat([Dense(4, 3), nets.Scale(4)])._fits(None) == (7,)
+    assert Sum([Flatten(), Flatten()])._fits((None, 3, 4)) == (None,)
 
 
 LINEAR = Dense(4, 4, "identity")
@@ -487,8 +487,8 @@ def test_claims():
     assert not Sum([LINEAR, tanh]).linear_in_x
     assert Sum([identity, Dropout(0.5, training=True)]).couples_samples
     assert not Sum([identity, Dropout(0.5)]).couples_samples
-    assert Sum([LINEAR, tanh]).planned
-    assert not Sum([LINEAR, nets.Cube()]).planned
+    assert Sum([LINEAR, tanh])._planned
+    assert not Sum([LINEAR, nets.Cube()])._planned
 
 
 def test_an_affine_network_of_branches_has_an_exact_hessian(rng):

@@ -46,7 +46,7 @@ def use(dtype, seed):
         return normals(rng, shape, dtype)
 
     kept, images, *_ = linearized(dtype)
-    net, jac, layer = Network(kept.layers), kept.jacobian(*linearized(dtype)[1:]), Dense(7, 5, dtype=dtype, rng=1)
+    net, jac, layer = Network(kept.layers), kept._jacobian_of(*linearized(dtype)[1:]), Dense(7, 5, dtype=dtype, rng=1)
     objectives = {
         name: Objective(net, loss, images, labels if name == "entropy" else np.eye(4)[labels]) for name, loss in LOSSES.items()
     }

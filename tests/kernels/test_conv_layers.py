@@ -175,7 +175,7 @@ def test_explicit_jacobians_are_sparse_and_right(make, shape, dtype, rng, tolera
             value = x if name == "x" else layer.params[name]
             assert J.shape == (y.size, value.size)
             assert J.dtype == dtype
-            assert J.nnz <= layer.nonzeros(jac.kept, name)
+            assert J.nnz <= layer._nonzeros(jac.kept, name)
             J = J.toarray()
             for i, column in enumerate(np.eye(value.size)[:12]):
                 expected.mv({name: column.reshape(value.shape)}).check(J[:, i].reshape(y.shape))
@@ -198,7 +198,7 @@ def test_a_convolution_is_a_sparse_matrix(name, isa, dtype, rng):
     v = rng.integers(-3, 4, y.shape).astype(dtype)
     for variable, g in jac.tmv(v).items():
         assert_array_equal(jac.matrix(variable).T @ v.ravel(), g.ravel())
-    assert M.nnz <= layer.nonzeros(jac.kept, "x")
+    assert M.nnz <= layer._nonzeros(jac.kept, "x")
     # samples do not mix, and all have the same block
     one = layer.linearize(x[:1])[1].matrix("x")
     assert abs(M - sparse.block_diag([one] * 3)).max() == 0

@@ -107,7 +107,7 @@ def test_outside_training_it_is_the_identity(dtype, rng, taken):
         assert_array_equal(layer.jac_tmv(x, x)["x"], x, strict=True)
     net = network(dtype, 0)
     plan = fastlec._kernels.plan.Plan(dtype.num)
-    net.plan_forward(plan, x, plan.empty(6, 2))
+    net._plan_forward(plan, x, plan.empty(6, 2))
     assert not any("dropout" in kernel or kernel == "slope" for kernel in taken(plan))
     without = Network([layer for layer in net.layers if not isinstance(layer, Dropout)])
     assert_array_equal(net(x), without(x), strict=True)

@@ -76,7 +76,7 @@ def test_plans_show_themselves(isa, dtype):
     plan = Plan(dtype.num)
     assert repr(plan).startswith(f"Plan of 0 jobs, {dtype}")
     layer = Dense(20, 300, dtype=dtype)
-    layer.plan_forward(plan, np.zeros((50, 20), dtype), np.zeros((50, 300), dtype))
+    layer._plan_forward(plan, np.zeros((50, 20), dtype), np.zeros((50, 300), dtype))
     assert repr(plan).splitlines()[0] == f"Plan of 2 jobs, {dtype}"
     assert [line.split()[0] for line in repr(plan).splitlines()[1:]] == ["kernel", "gemm_pack", "gemm"]
 

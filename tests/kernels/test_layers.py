@@ -127,7 +127,7 @@ def test_a_users_class_is_no_kind():
     Named.__name__ = "Dense"
     for kind in (Dense2, Named):
         with pytest.raises(TypeError, match="only layers of fastlec's own can be saved"):
-            kind(3, 2).described()
+            kind(3, 2)._described()
     assert kinds == KINDS
 
 
@@ -272,12 +272,12 @@ def without_epilogue(layer):
     kind = type(layer)
 
     class Plain(kind):
-        def plan_tmv(self, plan, kept, v, out):
-            kind.plan_tmv(self, plan, kept, v, out)
+        def _plan_tmv(self, plan, kept, v, out):
+            kind._plan_tmv(self, plan, kept, v, out)
 
     other = object.__new__(Plain)
     vars(other).update(vars(layer))
-    assert not other.takes_epilogue
+    assert not other._takes_epilogue
     return other
 
 
@@ -338,7 +338,7 @@ SAMPLES = {  # whose shape the first layer does not tell
 def test_layers_without_an_epilogue_are_slower_and_never_wrong(layers, isa, dtype, rng):
     net = nets.network(layers, dtype, rng)
     plain = Network([without_epilogue(layer) for layer in net.layers])
-    assert plain.planned
+    assert plain._planned
     given = data(net, rng)
     if layers in SAMPLES:
         given = (rng.standard_normal((9, *SAMPLES[layers])).astype(dtype), *given[1:])
@@ -358,9 +358,9 @@ def test_an_activation_takes_no_job_on_the_way_back(rng):
     for middle in ([Activation("relu")], []):
         net = Network([Dense(5, 6, "identity", rng=0), *middle, Dense(6, 3, "identity", rng=1)])
         plan = fastlec._kernels.plan.Plan(x.dtype.num)
-        kept = net.plan_forward(plan, x, plan.empty(4, 3))
+        kept = net._plan_forward(plan, x, plan.empty(4, 3))
         before = len(plan)
-        net.plan_tmv(plan, kept, v, {"x": plan.empty(*x.shape), "0.W": plan.empty(6, 5)})
+        net._plan_tmv(plan, kept, v, {"x": plan.empty(*x.shape), "0.W": plan.empty(6, 5)})
         lengths.append(len(plan) - before)
     assert lengths[0] == lengths[1]
 
@@ -379,9 +379,9 @@ class Squared(Dense):
 class Shifted(Flatten):
     """With other jobs: y = 2 x."""
 
-    def plan_forward(self, plan, x, y):
-        super().plan_forward(plan, x, y)
-        super().plan_forward(plan, y, y)
+    def _plan_forward(self, plan, x, y):
+        super()._plan_forward(plan, x, y)
+        super()._plan_forward(plan, y, y)
         return y
 
 
@@ -397,9 +397,9 @@ def test_claims_of_subclasses():
     assert not Squared(3, 2, "identity").affine_in_theta
     assert Network([Labelled(3, 2, "identity")]).affine_in_theta
     assert not Network([Squared(3, 2, "identity")]).affine_in_theta
-    assert Labelled.takes_epilogue
-    assert not Squared.takes_epilogue
-    assert not any((Shifted.reshapes, Shifted.linear_in_x))
+    assert Labelled._takes_epilogue
+    assert not Squared._takes_epilogue
+    assert not any((Shifted._reshapes, Shifted.linear_in_x))
 
     class Again(Squared):
         affine_in_theta = True

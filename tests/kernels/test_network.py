@@ -159,7 +159,7 @@ def test_a_layer_of_ones_own_among_planned_ones_changes_no_bit(layers, isa, dtyp
     """One list of jobs, or each layer by itself."""
     net = nets.network(layers, dtype, rng)
     mixed = Network([nets.Same(), *net.layers])
-    assert (net.planned, mixed.planned) == (True, False)
+    assert (net._planned, mixed._planned) == (True, False)
     x, v, directions, direction = data(net, rng)
 
     def renamed(name):
@@ -484,7 +484,7 @@ def test_layers_that_tell_their_input_only_in_part():
     ):
         net = Network(layers)
         assert len(net.output_shape(shape)) == 1
-        assert net.fits(None) == net.output_shape(shape)
+        assert net._fits(None) == net.output_shape(shape)
         with pytest.raises(ValueError, match="x has samples of shape"):
             net.output_shape((7, 7, 7, 7))
 

@@ -172,7 +172,7 @@ def test_the_matrix_is_sparse(name, shape, settings, dtype, rng):
     assert isinstance(J, scipy.sparse.csr_array)
     assert J.dtype == dtype
     assert J.shape == (y.size, x.size)
-    assert J.nnz <= layer.nonzeros(jac.kept, "x")
+    assert J.nnz <= layer._nonzeros(jac.kept, "x")
     for i in rng.permutation(y.size)[:50]:
         v = np.zeros(y.size)
         v[i] = 1
@@ -222,7 +222,7 @@ def test_layers_of_the_same_kernels(kind, settings, name, shape, isa, dtype, rng
     assert isinstance(J, scipy.sparse.csr_array)
     assert J.dtype == dtype
     assert J.shape == (y.size, x.size)
-    assert J.nnz <= layer.nonzeros(jac.kept, "x")
+    assert J.nnz <= layer._nonzeros(jac.kept, "x")
     close = {"rtol": 0, "atol": 40 * np.finfo(dtype).eps * (1 + of)}
     assert_allclose(J @ dx.ravel(), dy.ravel(), **close)
     assert_allclose(J.T @ v.ravel(), g.ravel(), **close)
@@ -567,8 +567,8 @@ def by_layers(net):
 def test_networks_fold_derivatives_through_pools(settings, kind, activation, isa, dtype, rng):
     net = image_net(kind, activation, dtype, rng, settings)
     x, plain = rng.standard_normal((4, 2, 5, 6)).astype(dtype), by_layers(net)
-    assert net.planned
-    assert not plain.planned
+    assert net._planned
+    assert not plain._planned
     y, jac = net.linearize(x)
     assert_array_equal(net(x), y)
     assert_array_equal(y, plain(x))
@@ -619,13 +619,13 @@ def test_flatten_takes_no_job_within_a_network(rng):
         plan = kernels.Plan(x.dtype.num)
         if len(layers) == 3:
             net = Network(layers)
-            kept = net.plan_forward(plan, x, plan.empty(3, 2))
-            net.plan_tmv(plan, kept, plan.empty(3, 2), {"x": plan.empty(*x.shape)})
+            kept = net._plan_forward(plan, x, plan.empty(3, 2))
+            net._plan_tmv(plan, kept, plan.empty(3, 2), {"x": plan.empty(*x.shape)})
         else:
             y = plan.empty(3, 2, 2, 2)
-            kept = [layers[0].plan_forward(plan, x, y), layers[1].plan_forward(plan, y.reshape(3, 8), plan.empty(3, 2))]
-            layers[1].plan_tmv(plan, kept[1], plan.empty(3, 2), {"x": y.reshape(3, 8)})
-            layers[0].plan_tmv(plan, kept[0], y, {"x": plan.empty(*x.shape)})
+            kept = [layers[0]._plan_forward(plan, x, y), layers[1]._plan_forward(plan, y.reshape(3, 8), plan.empty(3, 2))]
+            layers[1]._plan_tmv(plan, kept[1], plan.empty(3, 2), {"x": y.reshape(3, 8)})
+            layers[0]._plan_tmv(plan, kept[0], y, {"x": plan.empty(*x.shape)})
         lengths.append(len(plan))
     assert lengths[0] == lengths[1]
 

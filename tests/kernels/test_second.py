@@ -577,14 +577,14 @@ def test_many_directions_through_layers_that_stack_them(activation, m, isa, thre
 
 def test_a_layer_that_plans_itself_has_each_direction_alone():
     class Doubled(Dense):
-        def plan_mv(self, plan, kept, directions, dy):
+        def _plan_mv(self, plan, kept, directions, dy):
             assert directions["x"].shape == kept[0].shape
-            super().plan_mv(plan, kept, directions, dy)
+            super()._plan_mv(plan, kept, directions, dy)
 
     class Own(Network):
-        def plan_backward(self, plan, y, kept, v, out):
+        def _plan_backward(self, plan, y, kept, v, out):
             assert v.shape == y.shape
-            super().plan_backward(plan, y, kept, v, out)
+            super()._plan_backward(plan, y, kept, v, out)
 
     x, V = np.random.default_rng(0).standard_normal((4, 3)), np.random.default_rng(1).standard_normal((2, 4, 3))
     for net in (Network([Doubled(3, 3, rng=0)]), Own([Dense(3, 3, rng=0)])):

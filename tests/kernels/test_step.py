@@ -751,7 +751,7 @@ def test_derivatives_stop_at_the_first_layer_that_is_trained(dtype):
         step = training_step(net, SoftmaxCrossEntropy(), SGD(0.1), 4, trainable)
         step(np.ones((4, 5), dtype), np.zeros(4, int))
         forward = kernels.Plan(dtype.num)
-        net.plan_forward(forward, np.ones((4, 5), dtype), np.empty((4, 3), dtype))
+        net._plan_forward(forward, np.ones((4, 5), dtype), np.empty((4, 3), dtype))
         return len(next(iter(step._plans.values()))._forward) - len(forward)
 
     assert jobs(1, "*.1.W") == jobs(5, "*.1.W") == 2  # the loss, and W's gradient

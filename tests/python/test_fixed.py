@@ -272,7 +272,7 @@ class Doubled(Network):
 def test_methods_of_a_subclass_are_used_within_a_network():
     layer = Clipped(4, 3, rng=0)
     for net in (Network([layer]), Network([Activation("identity"), Network([layer])])):
-        assert not net.planned
+        assert not net._planned
         assert_array_equal(net(FEATURES), np.minimum(Dense(4, 3, rng=0)(FEATURES), 0.5))
         assert_array_equal(net.linearize(FEATURES)[0], net(FEATURES))
         assert net(FEATURES).max() == 0.5
@@ -301,7 +301,7 @@ class Named(Dense):
 
 def test_a_name_on_a_layer():
     net = Network([Named("first")])
-    assert net.planned
+    assert net._planned
     net.layers[0].name = "second"
     for same in (copy.deepcopy(net), net.with_theta(net.theta), Network(net.layers)):
         assert type(same.layers[0]) is Named
@@ -317,13 +317,13 @@ class Reordered(Dense):
         super().__init__(4, 3, rng=0)
         self.own = 1
 
-    def plan_forward(self, plan, x, y):
-        return super().plan_forward(plan, x, y)
+    def _plan_forward(self, plan, x, y):
+        return super()._plan_forward(plan, x, y)
 
 
 def test_a_planned_layer_of_ones_own_is_fixed_as_a_whole():
     layer = Reordered()
-    assert Network([layer]).planned
+    assert Network([layer])._planned
     with pytest.raises(AttributeError, match=r"Reordered\.own cannot be assigned"):
         layer.own = 2
 

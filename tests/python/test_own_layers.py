@@ -177,7 +177,7 @@ def test_a_batch_that_a_layer_cannot_train_with():
         lambda net, jac: jac.tmv(),
         lambda net, jac: jac.operator(),
         lambda net, jac: net.output_shape(),
-        lambda net, jac: net.fits(),
+        lambda net, jac: net._fits(),
     ],
 )
 def test_errors_name_no_private_class(call):

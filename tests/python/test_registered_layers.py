@@ -119,9 +119,9 @@ def test_what_cannot_be_registered_or_told():
             super().__init__(size)
 
     with pytest.raises(TypeError, match=r"^a Forgets has no attribute size; expected one for each argument"):
-        Forgets(3).described()
+        Forgets(3)._described()
     with pytest.raises(TypeError, match=r"^shift of a Scale is array\(0.5\); expected what JSON can hold"):
-        fastlec.register_layer(Scale)(3, np.array(0.5)).described()
+        fastlec.register_layer(Scale)(3, np.array(0.5))._described()
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="the sources are not here")

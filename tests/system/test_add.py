@@ -220,7 +220,7 @@ class Linear(PlannedLayer):
     """y = W x: a layer by the list of layers/README.md."""
 
     __module__ = "fastlec.layers.linear"  # where it would stand
-    takes_epilogue = linear_in_x = affine_in_theta = True
+    _takes_epilogue = linear_in_x = affine_in_theta = True
     _map = Matrix()
 
     def __init__(self, n_in, n_out, *, dtype=np.float64, rng=None):
@@ -235,20 +235,20 @@ class Linear(PlannedLayer):
         features(shape, self.n_in)
         return (self.n_out,)
 
-    def plan_forward(self, plan, x, y):
+    def _plan_forward(self, plan, x, y):
         self._map.forward(plan, x, self.params["W"], y)
         return x
 
-    def plan_mv(self, plan, kept, directions, dy):
+    def _plan_mv(self, plan, kept, directions, dy):
         plan_sum(plan, differential(self._map.forward, kept, self.params["W"], directions.get("x"), directions.get("W")), dy)
 
-    def plan_tmv(self, plan, kept, v, out, after=None):
+    def _plan_tmv(self, plan, kept, v, out, after=None):
         if "x" in out:
             self._map.backward(plan, v, self.params["W"], out["x"], after)
         if "W" in out:
-            self._map.weights(plan, v, kept, out["W"], epilogue.Epilogue(update=self.steps(out)))
+            self._map.weights(plan, v, kept, out["W"], epilogue.Epilogue(update=self._steps(out)))
 
-    def explicit(self, kept, name):
+    def _explicit(self, kept, name):
         part = getattr(self._map, f"by_{name}")(kept, self.params["W"])
         return self._map.whole(part, len(kept), name == "x")
 

@@ -68,7 +68,7 @@ def test_every_layer_loss_and_objective_is_in_the_table():
         activations -= set(checks.WITH_PARAMETERS.values())
         expected = checks.IMAGE_ACTIVATIONS if "Conv" in kind.__name__ else ACTIVATIONS
         assert activations == (set(expected) if "activation" in inspect.signature(kind).parameters else {None})
-    nested = [layer.planned for layer in tested if isinstance(layer, network.Network)]
+    nested = [layer._planned for layer in tested if isinstance(layer, network.Network)]
     assert True in nested
     assert False in nested
     for loss in VARIANTS:
