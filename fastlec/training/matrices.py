@@ -3,7 +3,7 @@ and the empirical Fisher matrix. In layers of fastlec's they are made of `layers
 Jacobian is made."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from . import losses
 
 MATRIX_BYTES = 1 << 31  # of a matrix, at most
 PRODUCTS = 64  # at a time
-REDUCTIONS = "mean", "sum"
+Reduction: TypeAlias = Literal["mean", "sum"]
+REDUCTIONS: tuple[Reduction, ...] = "mean", "sum"
 
 
 class Part(NamedTuple):

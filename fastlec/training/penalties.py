@@ -1,8 +1,16 @@
 """What an Objective adds to its loss: half the square of a linear function of theta. In float64, whatever theta's dtype."""
 
+from typing import TYPE_CHECKING, TypeAlias
+
 import numpy as np
 
 from .. import _check
+
+if TYPE_CHECKING:
+    from scipy.sparse import sparray, spmatrix
+    from scipy.sparse.linalg import LinearOperator
+
+Linear: TypeAlias = "sparray | spmatrix | LinearOperator"  # beside arrays
 
 
 class Ridge:

@@ -99,7 +99,7 @@ class Run:
             samples.X.take(rows, 0, x, "clip")  # "raise" would gather into a copy first
             samples.y.take(rows, 0, targets, "clip")
             weight = None if samples.weight is None else samples.weight[rows]
-            loss = self.step.on_weighted(x, targets, weight)
+            loss = self.step._on_weighted(x, targets, weight)
             if not math.isfinite(loss):
                 raise self._diverged(count, f"the loss is {loss}", rate)
             total += loss * len(rows)

@@ -4,46 +4,82 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from .. import _check
 from ..linear import SoftmaxObjective
 
+if TYPE_CHECKING:
+    from .._typing import ArrayLike, FloatArray, NDArray
+
 METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG"}  # SciPy's names
 TOLERANCE = {"float32": 1e-4, "float64": 1e-6}  # of a gradient relative to its start: then a training has converged
 
 
+class _Differentiable(Protocol):
+    def value_and_gradient(self, theta: Any, /) -> tuple[float, FloatArray]: ...
+
+
 def minimize_scipy(
-    objective,
-    theta: np.ndarray,
-    solver: str,
+    objective: _Differentiable,
+    theta: ArrayLike,
+    solver: Literal["lbfgs", "newton-cg"],
     *,
     max_iter: int = 200,
     tol: float | None = None,
-    callback: Callable[[int, np.ndarray, float], None] | None = None,
-) -> tuple[np.ndarray, str]:
-    """Full-batch minimisation by scipy.optimize.minimize.
+    callback: Callable[[int, NDArray[np.float64], float], object] | None = None,
+) -> tuple[NDArray[np.float64], str]:
+    """Minimise an objective on all samples at once by ``scipy.optimize.minimize`` (lecture 2.3).
 
-    objective : has value_and_gradient(theta), and hessian_mv(theta, v) for "newton-cg". Of a `SoftmaxObjective`, the solvers see
-    the parameters of standardised features, so that features of any scale do.
-    solver : "lbfgs" or "newton-cg". It goes on until the gradient's largest entry is at most tol of what it was at the start (or is
-    at theta = 0, if that is larger), by theta and by the parameters of standardised features; until max_iter iterations; or
-    until no step lowers the loss.
-    tol : by default 1e-6, where the objective computes in float32 1e-4.
-    callback(iteration, theta, loss) is called after each iteration, from 1; what it raises ends the minimisation.
+    Parameters
+    ----------
+    objective : SoftmaxObjective, LogisticObjective, Objective or alike
+        It has value_and_gradient(theta), and for "newton-cg" hessian_mv(theta, v). Of a `SoftmaxObjective` the solvers see the
+        parameters of standardised features, so that features of any scale do.
+    theta : array_like, shape (n_params,)
+        Start, finite.
+    solver : {"lbfgs", "newton-cg"}
+        Limited-memory BFGS, or Newton's method with conjugate gradients.
+    max_iter : int
+        Most iterations.
+    tol : float, optional
+        It goes on until the gradient's largest entry, by theta and by the parameters of standardised features, is at most tol of
+        what it was at the start, or is at theta = 0 if that is larger; or until no step lowers the loss. By default 1e-6, where the
+        objective computes in float32 1e-4.
+    callback : callable, optional
+        ``callback(iteration, theta, loss)`` is called after each iteration, from 1; what it raises ends the minimisation.
 
-    Returns theta in float64 and a line that says how it ended: "35 iterations, converged: gradient 3.2e-09 of its start".
-    Raises ValueError for another solver, or a theta that is not finite; FloatingPointError, naming the iteration, if the loss is
-    not finite.
+    Returns
+    -------
+    theta : ndarray, shape (n_params,)
+        The minimum, float64.
+    message : str
+        How it ended: "35 iterations, converged: gradient 3.2e-09 of its start".
 
+    Raises
+    ------
+    ValueError
+        The solver is unknown, or theta is not finite.
+    FloatingPointError
+        The loss is not finite; the message names the iteration.
+
+    See Also
+    --------
+    fastlec.gauss_newton, fastlec.SoftmaxObjective
+
+    References
+    ----------
+    Nocedal and Wright, "Numerical optimization", 2006, chapters 7 and 9.
+
+    Examples
+    --------
     >>> X, y = fastlec.data.load_digits()
     >>> f = fastlec.SoftmaxObjective(X, y, l2=1e-2)
     >>> theta, message = fastlec.training.minimize_scipy(f, [0.0] * f.n_params, "newton-cg")
     >>> " converged" in message
     True
-
-    Lecture 2.3; Nocedal and Wright, "Numerical optimization", 2006, chapters 7 and 9.
     """
     from scipy.optimize import minimize
 
