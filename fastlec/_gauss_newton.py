@@ -20,11 +20,7 @@ import numpy as np
 
 from . import _check
 from ._damped_systems import SOLVERS, Cg, Dense, largest, marked, system_of
-from ._loss_as_squares import STEP, Curvature, second_along
-from ._robust_losses import LINEAR
-from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
-from .layers.factors import gram as factored_gram
-from .least_squares import (
+from ._least_squares import (
     LARGEST,
     NOISE,
     UNITS,
@@ -36,6 +32,10 @@ from .least_squares import (
     start_vector,
     transposed_product,
 )
+from ._loss_as_squares import STEP, Curvature, second_along
+from ._robust_losses import LINEAR
+from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
+from .layers.factors import gram as factored_gram
 from .training import Objective
 
 if TYPE_CHECKING:

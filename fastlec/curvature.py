@@ -813,7 +813,7 @@ class Laplace:
         mean /= np.sqrt(1 + np.pi / 8 * np.diagonal(covariance, axis1=1, axis2=2))
         return sigmoid(mean) if self._binary else softmax(mean)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Laplace's approximation by {len(self._at)} parameters: log evidence {self.log_evidence:.6g}>"
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from ._typing import ArrayLike, NDArray
     from .course.overfit import Experiment, OracleError
@@ -64,7 +65,7 @@ class PlotError(ValueError):
     """A picture that cannot be written; the text names the file."""
 
 
-def new_figure(width: float = 6.4, height: float = 4.8):
+def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
     """A matplotlib Figure of that many inches, outside of pyplot. ImportError if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ def check_path(path: str | os.PathLike[str]) -> None:
     io.writable(path)
 
 
-def save(figure, path: str | os.PathLike[str]) -> None:
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a matplotlib Figure in the format of ``path``'s ending, all or nothing. io.ModelError if it cannot be written."""
     for _ in range(2):  # the layout of images of fixed proportions converges: writing lays out only once
         figure.get_layout_engine().execute(figure)
@@ -558,7 +559,7 @@ def errors_by_width(fits: Sequence[Fit], ax: Axes | None = None) -> Axes:
     return ax
 
 
-def universal_report(path: str | os.PathLike[str], fits, target) -> None:
+def universal_report(path: str | os.PathLike[str], fits: Sequence[Fit], target: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
     """:func:`approximations` and :func:`errors_by_width` side by side: one picture at ``path``."""
     figure = new_figure(11, 4.5)
     left, right = figure.subplots(1, 2)
@@ -727,7 +728,9 @@ def l_curve(path: RegularizationPath, corner: Corner | None = None, ax: Axes | N
     return ax
 
 
-def overfit_report(path: str | os.PathLike[str], experiment, degrees, rows) -> None:
+def overfit_report(
+    path: str | os.PathLike[str], experiment: Experiment, degrees: Sequence[int], rows: Sequence[OracleError]
+) -> None:
     """:func:`fits_by_degree`, :func:`errors_by_degree`, :func:`oracle_errors` and :func:`l_curve`: one picture at ``path``."""
     figure = new_figure(12, 9)
     axes = figure.subplots(2, 2)
@@ -740,11 +743,11 @@ def overfit_report(path: str | os.PathLike[str], experiment, degrees, rows) -> N
 
 def training_report(
     path: str | os.PathLike[str],
-    history,
-    model,
-    counts,
+    history: History,
+    model: Any,
+    counts: ArrayLike,
     title: str = "Weights of each class",
-    maps=None,
+    maps: Mapping[str, ArrayLike] | None = None,
     *,
     data: str = "validation",
     smoothing: float = 0.0,

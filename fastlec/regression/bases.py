@@ -99,7 +99,7 @@ class PolynomialBasis(Fixed):
         self._values, self._diagonal, self._beside = _lanczos(self._t, counts, self.degree)
         self.Q = _frozen(self._columns().astype(x.dtype, copy=False))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = self.domain
         return f"PolynomialBasis({len(self.x)} points in [{low:g}, {high:g}], degree={self.degree}, kind={self.kind!r})"
 

@@ -162,7 +162,7 @@ class EarlyStopping:
     monitor: Monitor = "val_loss"
     restore_best: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.count(self.patience, "patience", 1)
         _check.non_negative(self.min_delta, "min_delta")
         _check.flag(self.restore_best, "restore_best")

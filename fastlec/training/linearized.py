@@ -328,5 +328,5 @@ class Linearized:
             total = total + penalty.mv(V)
         return total.astype(self._answer, copy=False)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__} objective: value {self.value:.6g}, {len(self.theta)} parameters>"

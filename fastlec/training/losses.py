@@ -42,13 +42,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike
 
-    from .._typing import ArrayLike, F, FloatArray, NDArray
+    from .._typing import ArrayLike, F, FloatArray, Loss, NDArray
+
+    Weight = NDArray[np.float64] | None
 
 _INT64 = np.dtype(np.int64)
 _LABELS = -(1 << 63), (1 << 63) - 1  # of int64
 
 
-def takes_weights(loss, name="value_and_gradient"):
+def takes_weights(loss: Loss, name: str = "value_and_gradient") -> bool:
     """Whether this method of a loss, which may be the user's own, has an argument sample_weight."""
     try:
         arguments = inspect.signature(getattr(loss, name)).parameters
@@ -57,7 +59,7 @@ def takes_weights(loss, name="value_and_gradient"):
     return "sample_weight" in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())
 
 
-def check_weighted(loss, argument="sample_weight", name="value_and_gradient"):
+def check_weighted(loss: Loss, argument: str = "sample_weight", name: str = "value_and_gradient") -> None:
     """TypeError, which names the argument that was given, unless this method of the loss takes weights."""
     if not takes_weights(loss, name):
         raise TypeError(
@@ -75,7 +77,7 @@ def _weighed(weight):
     return {"sample_weight": weight} if share else None, share
 
 
-def value(loss, output, y, weight=None):
+def value(loss: Loss, output: FloatArray, y: NDArray[Any], weight: Weight = None) -> float:
     """The value of a loss, a float; also of one of the user's own that has no method for it alone."""
     if not hasattr(loss, "value") or (weight is not None and not takes_weights(loss, "value")):
         return value_and_gradient(loss, output, y, weight)[0]
@@ -87,7 +89,7 @@ def value(loss, output, y, weight=None):
     )
 
 
-def hessian_mv(loss, output, y, v, weight=None):
+def hessian_mv(loss: Any, output: FloatArray, y: NDArray[Any], v: FloatArray, weight: Weight = None) -> FloatArray:
     """The Hessian of a loss by the output times v."""
     named, share = _weighed(weight)
     if named is None:
@@ -98,7 +100,7 @@ def hessian_mv(loss, output, y, v, weight=None):
     return found if weight is None else share * found
 
 
-def value_and_gradient(loss, output, y, weight=None):
+def value_and_gradient(loss: Loss, output: FloatArray, y: NDArray[Any], weight: Weight = None) -> tuple[float, FloatArray]:
     """(value, gradient by the output) of a loss, which may be the user's own."""
     named, share = _weighed(weight)
     if named is None:
@@ -114,7 +116,7 @@ def value_and_gradient(loss, output, y, weight=None):
     return (loss, gradient) if weight is None else (share * loss, share * gradient)
 
 
-def in_kernels(value, kernels_method, python_method):
+def in_kernels(value: object, kernels_method: str, python_method: str) -> bool:
     """Whether a loss or an optimizer says for the kernels, too, what its method in Python does: not where a subclass overrides that
     alone."""
     for base in type(value).__mro__:  # the class itself first
@@ -123,7 +125,7 @@ def in_kernels(value, kernels_method, python_method):
     return False
 
 
-def count_right(output, classes):
+def count_right(output: FloatArray, classes: NDArray[np.int64]) -> int:
     """How many samples have their largest output (m, l) at their class (m,); a single output speaks for class 1 where it is > 0."""
     if output.shape[1] == 1:
         return int(np.count_nonzero((output[:, 0] > 0) == (classes == 1)))
@@ -131,7 +133,7 @@ def count_right(output, classes):
     return int(np.count_nonzero(output.argmax(axis=-1) == classes)) if right is None else right
 
 
-def classes_of(loss, y, shape):
+def classes_of(loss: Loss, y: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.int64] | None:
     """The classes (m,) in targets y of an output of this shape; None where the loss knows none, or the output is not (m, l)."""
     if len(shape) != 2 or getattr(loss, "classes", None) is None:
         return None
@@ -141,12 +143,12 @@ def classes_of(loss, y, shape):
     return _check.labels(classes, shape[0], n_classes(shape), f"what {type(loss).__name__}.classes gave")
 
 
-def n_classes(shape):
+def n_classes(shape: tuple[int, ...]) -> int:
     """How many classes outputs of this shape, (m, l), speak for: a single one tells two apart."""
     return max(shape[1], 2)
 
 
-def counted(loss, y):
+def counted(loss: Loss, y: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Which samples (m,) of targets y count, as booleans; None for all of them. ValueError where none does."""
     of = getattr(loss, "counted", None)
     mask = None if of is None else of(y)
@@ -155,7 +157,7 @@ def counted(loss, y):
     return mask
 
 
-def mean_weights(loss, y, m, sample_weight=None):
+def mean_weights(loss: Loss, y: NDArray[Any], m: int, sample_weight: ArrayLike | None = None) -> NDArray[np.float64] | None:
     """The weights of m samples with targets y, times what makes their mean 1: those given, if any, and 0 where a sample does not
     count for the loss; None where all are ones."""
     mask = counted(loss, y)
@@ -168,7 +170,7 @@ def mean_weights(loss, y, m, sample_weight=None):
     return None if sample_weight is None else _check.mean_weights(sample_weight, m)
 
 
-def warn_if_bounded(net, loss):
+def warn_if_bounded(net: Network, loss: Loss) -> None:
     """A UserWarning where a cross-entropy takes the values of a bounded activation for logits."""
     name = _last_bounded(net) if isinstance(loss, SoftmaxCrossEntropy | BinaryCrossEntropy) else None
     if name:
@@ -249,7 +251,7 @@ class SoftmaxCrossEntropy:
     label_smoothing: float = 0.0
     ignore_index: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         label_smoothing, ignore_index = _check.non_negative(self.label_smoothing, "label_smoothing"), self.ignore_index
         if label_smoothing > 1:
             raise ValueError(f"label_smoothing is {label_smoothing}; expected a number from 0 to 1")
@@ -258,7 +260,7 @@ class SoftmaxCrossEntropy:
         object.__setattr__(self, "label_smoothing", float(label_smoothing))
         object.__setattr__(self, "ignore_index", ignore_index)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = {"label_smoothing": self.label_smoothing or None, "ignore_index": self.ignore_index}
         return f"SoftmaxCrossEntropy({', '.join(f'{name}={a}' for name, a in settings.items() if a is not None)})"
 
@@ -666,7 +668,7 @@ class Huber(_Elementwise):
     delta: float = 1.0
     _row = "huber"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "delta", _check.positive(self.delta, "delta"))
 
     @property
@@ -713,7 +715,7 @@ class BinaryCrossEntropy(_Elementwise):
     pos_weight: float | tuple[float, ...] | None = None
     _row = "binary"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.pos_weight is None:
             return
         given = _check.as_array(self.pos_weight, "pos_weight")

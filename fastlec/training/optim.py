@@ -74,7 +74,7 @@ class Schedule(_Settings):
     (True, 0.25, 0.5, 0.25)
     """
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = [(f.name, getattr(self, f.name)) for f in fields(self)]
         shown = (f"{name}={value!r}" for name, value in settings if (name, value) != ("per", "step"))
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -157,7 +157,7 @@ class StepDecay(Schedule):
     warmup: int = 0
     per: Literal["step", "epoch"] = "step"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check()
         every, factor = _count(self.every, "every", 1), _number(self.factor, "factor", 0, open_low=True)
         self._keep(every=every, factor=factor)
@@ -202,7 +202,7 @@ class ExponentialDecay(Schedule):
     warmup: int = 0
     per: Literal["step", "epoch"] = "step"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check()
         self._keep(factor=_number(self.factor, "factor", 0, open_low=True))
 
@@ -253,7 +253,7 @@ class CosineDecay(Schedule):
     warmup: int = 0
     per: Literal["step", "epoch"] = "step"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check()
         self._keep(steps=_count(self.steps, "steps", 1), floor=_number(self.floor, "floor", 0, 1))
 
@@ -312,7 +312,7 @@ class ReduceOnPlateau(_Settings):
     cooldown: int = 0
     min_lr: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._keep(
             lr=_number(self.lr, "lr", 0, open_low=True),
             factor=_number(self.factor, "factor", 0, 1, open_low=True),
@@ -390,7 +390,7 @@ class Optimizer(_Settings):
 
     state_arrays: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if isinstance(getattr(self, "lr", None), type):
             raise TypeError(
                 f"lr is {_check.shown(self.lr)}, a class; expected a number, or a schedule such as CosineDecay(0.1, steps=1000)"
@@ -465,18 +465,19 @@ def _by_epoch(lr):
 class EpochRate:
     """A learning rate that `fit` sets before each epoch: ``value``, whatever the step."""
 
-    def __init__(self, lr):
-        self.lr, self.value = lr, None
+    def __init__(self, lr: EpochSchedule) -> None:
+        self.lr: EpochSchedule = lr
+        self.value: float | None = None
 
-    def __call__(self, step):
+    def __call__(self, step: int) -> float | None:
         return self.value
 
-    def begin(self, history):
+    def begin(self, history: History) -> None:
         """Sets the rate of the epoch that follows those of a history."""
         self.value = _number(self.lr.in_epoch(history), f"lr in epoch {len(history) + 1}", 0)
 
 
-def for_epochs(optimizer):
+def for_epochs(optimizer: Optimizer) -> tuple[Optimizer, EpochRate | None]:
     """(the optimizer as a training step takes it, its `EpochRate` or None): where its learning rate goes by epochs, that takes its
     place."""
     lr = getattr(optimizer, "lr", None)
@@ -533,7 +534,7 @@ class SGD(Optimizer):
     weight_decay: float = 0.0
     nesterov: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         momentum, weight_decay = _number(self.momentum, "momentum", 0, 1), _number(self.weight_decay, "weight_decay", 0)
         self._keep(momentum=momentum, weight_decay=weight_decay, nesterov=_check.flag(self.nesterov, "nesterov"))
@@ -569,7 +570,7 @@ class PenalisedSGD(SGD):
     l2: float = 0.0
     n_weights: int = 0
 
-    def step(self, theta, gradient, states, count):
+    def step(self, theta: FloatArray, gradient: FloatArray, states: tuple[FloatArray, ...], count: int) -> None:
         gradient[: self.n_weights] += self.l2 * theta[: self.n_weights]
         super().step(theta, gradient, states, count)
 
@@ -619,7 +620,7 @@ class Adam(Optimizer):
     weight_decay: float = 0.0
     state_arrays: ClassVar[int] = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         if not isinstance(self.betas, (tuple, list)) or len(self.betas) != 2:
             raise ValueError(f"betas is {_check.shown(self.betas)}; expected two numbers")
@@ -731,7 +732,7 @@ class RMSprop(Optimizer):
     weight_decay: float = 0.0
     momentum: float = 0.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         alpha, momentum = (_number(getattr(self, name), name, 0, 1) for name in ("alpha", "momentum"))
         eps, weight_decay = _number(self.eps, "eps", 0, open_low=True), _number(self.weight_decay, "weight_decay", 0)
@@ -805,7 +806,7 @@ class ClipNorm(Optimizer):
     optimizer: Optimizer
     max_norm: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.optimizer(self.optimizer, "rate")
         self._keep(max_norm=_check.positive(self.max_norm, "max_norm"))
 

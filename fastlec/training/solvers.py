@@ -148,7 +148,7 @@ def minimize_scipy(
 class _AsTheyAre:
     """Parameters that are theta itself."""
 
-    def theta(self, u):
+    def theta(self, u: FloatArray) -> FloatArray:
         return u
 
     gradient = of_theta = theta
@@ -161,7 +161,7 @@ class _Standardised:
     feature, 4 l2, since the curvature of the loss is at most variance / 4 + l2, and what round-off leaves of a constant feature.
     """
 
-    def __init__(self, objective: SoftmaxObjective):
+    def __init__(self, objective: SoftmaxObjective) -> None:
         X, weight = objective.X, objective.sample_weight
         m, n = X.shape
         share = np.full(m, 1 / m) if weight is None else weight / weight.sum()
@@ -176,24 +176,26 @@ class _Standardised:
             variance = average(lambda x: np.square(x - mean))
             square = variance + 4 * objective.l2 + 100 * np.finfo(X.dtype).eps * mean**2
         known = np.isfinite(square) & (square > 0)
+        self.mean: FloatArray
+        self.deviation: FloatArray
         self.mean, self.deviation = np.where(known, mean, 0), np.sqrt(square, out=np.ones(n), where=known)
-        self.shape = objective.unpack(np.zeros(objective.n_params))["W"].shape
+        self.shape: tuple[int, int] = objective.unpack(np.zeros(objective.n_params))["W"].shape
 
     def _split(self, flat):
         size = self.shape[0] * self.shape[1]
         return flat[:size].reshape(self.shape), flat[size:]
 
-    def theta(self, u):
+    def theta(self, u: FloatArray) -> FloatArray:
         """Of u; the map is linear, so directions go the same way."""
         U, c = self._split(u)
         W = U / self.deviation
         return np.concatenate([W.ravel(), c - (W * self.mean).sum(axis=1)[: c.size]])
 
-    def of_theta(self, theta):
+    def of_theta(self, theta: FloatArray) -> FloatArray:
         W, b = self._split(theta)
         return np.concatenate([(W * self.deviation).ravel(), b + (W * self.mean).sum(axis=1)[: b.size]])
 
-    def gradient(self, gradient):
+    def gradient(self, gradient: FloatArray) -> FloatArray:
         """By u, of that by theta."""
         W, b = self._split(gradient)
         shifted = W - np.outer(b, self.mean) if b.size else W
@@ -207,15 +209,17 @@ class Convergence:
     Relative to theta's gradient alone, a feature of large values would hide that the others are not fitted at all.
     """
 
-    def __init__(self, objective, start, gradient, tol=None):
-        self.variables = _Standardised(objective) if isinstance(objective, SoftmaxObjective) else _AsTheyAre()
-        self.dtype = np.dtype(getattr(objective, "dtype", np.float64))
-        self.tol = TOLERANCE[self.dtype.name] if tol is None else _check.non_negative(tol, "tol")
+    def __init__(self, objective: _Differentiable, start: FloatArray, gradient: FloatArray, tol: float | None = None) -> None:
+        self.variables: _Standardised | _AsTheyAre = (
+            _Standardised(objective) if isinstance(objective, SoftmaxObjective) else _AsTheyAre()
+        )
+        self.dtype: np.dtype[Any] = np.dtype(getattr(objective, "dtype", np.float64))
+        self.tol: float = TOLERANCE[self.dtype.name] if tol is None else _check.non_negative(tol, "tol")
         at_start = at_zero = self._sizes(gradient)
         if start.any():
             at_zero = self._sizes(objective.value_and_gradient(np.zeros_like(start))[1])
-        self.reference = np.maximum(at_start, at_zero)
-        self.of = "its start" if (at_start >= at_zero).all() else "that at theta = 0"
+        self.reference: FloatArray = np.maximum(at_start, at_zero)
+        self.of: str = "its start" if (at_start >= at_zero).all() else "that at theta = 0"
 
     def _sizes(self, gradient):
         return np.array([np.abs(g).max() for g in (gradient, self.variables.gradient(gradient))])
@@ -225,15 +229,15 @@ class Convergence:
         with np.errstate(divide="ignore"):
             return np.divide(sizes, self.reference, out=np.zeros(2), where=sizes > 0).max()
 
-    def converged(self, gradient) -> bool:
+    def converged(self, gradient: FloatArray) -> bool:
         return bool(self._relative(gradient) <= self.tol)
 
-    def verdict(self, gradient) -> str:
+    def verdict(self, gradient: FloatArray) -> str:
         judged = "converged" if self.converged(gradient) else "not converged"
         return f"{judged}: gradient {self._relative(gradient):.1e} of {self.of}"
 
 
-def check_callback(callback) -> None:
+def check_callback(callback: object) -> None:
     """TypeError unless it can be called, or is None."""
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {_check.shown(callback)}; expected a function or None")

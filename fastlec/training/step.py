@@ -199,12 +199,12 @@ class TrainingStep:
         _steps.add(self)
 
     @_by_itself
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_output", "_rule")
         kept = {name: value for name, value in vars(self).items() if name not in derived}
         return kept | {"_states": tuple(a.copy() for a in self._states)}
 
-    def __setstate__(self, kept):
+    def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
         self._prepare()
 

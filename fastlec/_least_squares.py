@@ -55,7 +55,7 @@ class Iteration(NamedTuple):
 
     Examples
     --------
-    >>> from fastlec.least_squares import Iteration
+    >>> from fastlec._least_squares import Iteration
     >>> Iteration(cost=0.5, stationarity=1e-3, damping=1e-6, gain=0.9)
     Iteration(cost=0.5, stationarity=0.001, damping=1e-06, gain=0.9)
     """
