@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from .least_squares import POWERS, by_conjugate_gradients, by_lsmr, operator_norm
+from ._least_squares import POWERS, by_conjugate_gradients, by_lsmr, operator_norm
 
 SOLVERS = ("dense", "gram", "cg", "lsmr")
 

@@ -8,20 +8,19 @@ A = S' J, with B = A' A, and its residuals are the r with S r = the gradient by 
 matrix-vector products for second-order gradient descent", 2002).
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from . import _check
 from ._damped_systems import SOLVERS, Cg, Dense, largest, marked, system_of
-from ._loss_as_squares import STEP, Curvature, second_along
-from ._robust_losses import LINEAR
-from ._stream import parts
-from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
-from .layers.factors import gram as factored_gram
-from .least_squares import (
+from ._least_squares import (
     LARGEST,
     NOISE,
     UNITS,
@@ -33,7 +32,22 @@ from .least_squares import (
     start_vector,
     transposed_product,
 )
+from ._loss_as_squares import STEP, Curvature, second_along
+from ._robust_losses import LINEAR
+from ._stream import parts
+from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
+from .layers.factors import gram as factored_gram
 from .training import Objective
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from scipy.optimize import Bounds
+
+    from ._typing import ArrayLike, FloatArray, NDArray
+    from .training.penalties import Linear
+
+_Product: TypeAlias = Callable[[Any], Any]
 
 TOL = {"float32": 1e-4, "float64": 1e-8}
 DAMPING = 1e-3  # of the first step, relative to the largest eigenvalue of B
@@ -45,21 +59,50 @@ FACES = 20  # times that parameters are found to cross a bound, in a step
 BENT = 1.5  # twice the length of what is added to a step, relative to it, at most: with 0.75 as many iterations, or more
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class GaussNewtonResult:
     """What `gauss_newton` has found.
 
-    x : (n,), the best theta. cost : F(x). gradient : (n,), that of F at x.
-    stationarity : the gradient's largest entry relative to that at theta0; entries that point out of the bounds do not count.
-    solver : which one found the steps. n_iter, converged, message : how it ended, and why that solver was taken.
-    history : a tuple for each iteration: cost and stationarity where it ended; damping, that of its step relative to the largest
-    eigenvalue of the matrix at theta0, about, or with a fixed damping the s with which 1 / (1 + s) of the step was tried; and gain,
-    the share of the predicted decrease that came true: where it is not positive, no step was taken.
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        The best theta.
+    cost : float
+        F(x).
+    gradient : ndarray, shape (n,)
+        Gradient of F at x.
+    stationarity : float
+        The gradient's largest entry relative to that at theta0; entries that point out of the bounds do not count.
+    solver : str
+        Which solver found the steps.
+    n_iter : int
+        Number of iterations.
+    converged : bool
+        Whether the stationarity is at most tol, or as small as round-off lets it be.
+    message : str
+        How it ended, and with how many residuals and parameters.
+    history : list of Iteration
+        A tuple for each iteration: cost and stationarity where it ended; damping, that of its step relative to the largest
+        eigenvalue of the matrix at theta0, about, or with a fixed damping the s with which 1 / (1 + s) of the step was tried; and
+        gain, the share of the predicted decrease that came true. Where the gain is not positive, no step was taken.
+
+    See Also
+    --------
+    fastlec.gauss_newton
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = fastlec.gauss_newton(lambda x: x - [1.0, 2.0], [0.0, 0.0], jac=lambda x: np.eye(2), damping=0)
+    >>> found
+    <GaussNewtonResult: cost 0, 1 iterations, converged: ...; x = [1. 2.]>
+    >>> found.history[-1].gain
+    1.0
     """
 
-    x: np.ndarray
+    x: FloatArray
     cost: float
-    gradient: np.ndarray
+    gradient: FloatArray
     stationarity: float
     solver: str
     n_iter: int
@@ -67,59 +110,104 @@ class GaussNewtonResult:
     message: str
     history: list[Iteration]
 
+    def __repr__(self) -> str:
+        with np.printoptions(threshold=20, edgeitems=3, precision=6):
+            return f"<GaussNewtonResult: cost {self.cost:.6g}, {self.message}; x = {self.x}>"
+
 
 def gauss_newton(
-    f,
-    theta0,
+    f: Objective | Callable[[FloatArray], ArrayLike],
+    theta0: ArrayLike,
     *,
-    jac=None,
-    damping="trust-region",
-    solver="auto",
-    acceleration=True,
-    bounds=None,
-    tol=None,
-    max_iter=500,
-    callback=None,
-):
-    """A local minimum of a network's loss, or of a sum of squares, by damped Gauss-Newton (Levenberg-Marquardt) steps.
+    jac: Callable[[FloatArray], ArrayLike | Linear | tuple[_Product, _Product]] | None = None,
+    damping: float | Literal["trust-region"] = "trust-region",
+    solver: Literal["auto", "dense", "gram", "cg", "lsmr"] = "auto",
+    acceleration: bool = True,
+    bounds: tuple[ArrayLike, ArrayLike] | Bounds | None = None,
+    tol: float | None = None,
+    max_iter: int = 500,
+    callback: Callable[[int, NDArray[np.float64], float], object] | None = None,
+) -> GaussNewtonResult:
+    """Minimise a network's loss, or a sum of squares, by damped Gauss-Newton (Levenberg-Marquardt) steps.
 
         (B + damping I) d = -g,   B = J' H J + l2 for the weights,   or   B = J' J
 
-    f : an `Objective`, whose loss has hessian_mv: g is its gradient, J the network's Jacobian, H the Hessian of the loss by the
-    output, of each sample for itself; what is not convex in H is left out. Or a residual function, f(theta) -> (m,), finite at
-    theta0: then F is 1/2 |f(theta)|^2.
-    theta0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
-    jac : with a residual function its derivative: jac(theta) -> an array (m, n), a scipy.sparse matrix, a LinearOperator, or two
-    functions (mv, tmv), JacMV and JacTMV: mv(v) -> (m,), tmv(u) -> (n,).
-    damping : "trust-region": it follows from the gain, the share of the predicted decrease that comes true. Or a number >= 0 that
-    stays, as that of `Objective.gauss_newton_operator`; 0 for Gauss-Newton steps. Steps that do not lower F are then shortened.
-    solver : "dense" makes B and factors it (Cholesky), in about m n^2 + n^3 / 3 operations, m the number of residuals: of the
-    network's outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters,
-    and in wide layers, of which no J is made, for millions of these.
-    "cg" (conjugate gradients) and "lsmr" need products with J alone, and find steps up to 1e-4 of the gradient. "auto" takes that
-    of fewest operations; the result has its name. All find the same steps but for that.
-    acceleration : whether steps by "trust-region" are bent by the second derivative of the outputs, or residuals, along them, a
-    difference that costs one more evaluation (Transtrum and Sethna, 2012): networks, whose valleys are curved, then take a fraction
-    of the iterations.
-    bounds : (lower, upper), numbers or arrays (n,), between which theta stays, theta0 included, or None: steps are those of the
-    parameters that no bound holds.
-    tol : converged is where the gradient's largest entry is at most tol of that at theta0; by default 1e-8, where something is
-    float32 1e-4. max_iter : of the iterations; those whose step is not taken count as well.
-    callback : callback(iteration, theta, F) is called after each iteration; StopIteration ends the minimisation. Any other
-    exception, and Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
+    Parameters
+    ----------
+    f : Objective or callable
+        An `Objective` whose loss has hessian_mv: g is its gradient, J the network's Jacobian, H the Hessian of the loss by the
+        output, of each sample for itself; what is not convex in H is left out. Or a residual function, f(theta) -> (m,), finite at
+        theta0: then F is 1/2 |f(theta)|^2.
+    theta0 : array_like, shape (n,)
+        Start. The result comes back, and is passed to the functions, in its dtype, float32 or float64.
+    jac : callable, optional
+        With a residual function its derivative: jac(theta) -> an array (m, n), a SciPy sparse array, a LinearOperator, or two
+        functions (mv, tmv), JacMV and JacTMV: mv(v) -> (m,), tmv(u) -> (n,).
+    damping : float or "trust-region"
+        By default it follows from the gain, the share of the predicted decrease that comes true. Or a number >= 0 that stays, as
+        that of `Objective.gauss_newton_operator`, 0 for Gauss-Newton steps; steps that do not lower F are then shortened.
+    solver : {"auto", "dense", "gram", "cg", "lsmr"}
+        How a step is found, see Notes; "auto" takes the way of fewest operations, and the result says which.
+    acceleration : bool
+        Whether steps by "trust-region" are bent by the second derivative of the outputs, or residuals, along them: a difference
+        that costs one more evaluation (Transtrum and Sethna). Networks, whose valleys are curved, then take a fraction of the
+        iterations.
+    bounds : tuple of array_like, or scipy.optimize.Bounds, optional
+        (lower, upper), numbers or arrays (n,), between which theta stays, theta0 included. Steps are those of the parameters that
+        no bound holds.
+    tol : float, optional
+        Converged is where the gradient's largest entry is at most tol of that at theta0; by default 1e-8, where something is
+        float32 1e-4.
+    max_iter : int
+        Most iterations; those whose step is not taken count as well.
+    callback : callable, optional
+        ``callback(iteration, theta, F)`` is called after each iteration; StopIteration ends the minimisation. Any other exception,
+        and Ctrl-C, has the best state so far as ``error.minimum``, with x, cost and history.
 
-    Returns a `GaussNewtonResult`. Linear systems are solved in float64. A step to where F is not finite is not taken, and the next
-    is shorter. Damping is raised where the matrix is singular to round-off, which the message says.
+    Returns
+    -------
+    GaussNewtonResult
+        The minimum x, its cost, and how it was found.
 
-    Raises ValueError or TypeError, which name the argument, for what is not finite at theta0 and for what has another shape or
-    type; MemoryError where "dense" or "gram" would make a matrix of more than 2 GiB.
+    Raises
+    ------
+    ValueError or TypeError
+        An argument is not finite at theta0, or has another shape or type; the message names it.
+    MemoryError
+        "dense" or "gram" would make a matrix of more than 2 GiB.
 
+    See Also
+    --------
+    robust_fit, Objective, fastlec.training.minimize_scipy
+
+    Notes
+    -----
+    "dense" makes B and factors it (Cholesky), in about m n^2 + n^3 / 3 operations, m the number of residuals: of the network's
+    outputs for all samples. "gram" factors A A', (m, m), instead, A = H^(1/2) J: for fewer residuals than parameters, and in wide
+    layers, of which no J is made, for millions of these. "cg" (conjugate gradients) and "lsmr" need products with J alone, and find
+    steps up to 1e-4 of the gradient. All find the same steps but for that.
+
+    Linear systems are solved in float64. A step to where F is not finite is not taken, and the next is shorter. Damping is raised
+    where the matrix is singular to round-off, which the message says. The minimum is a local one.
+
+    References
+    ----------
+    Marquardt, "An algorithm for least-squares estimation of nonlinear parameters", 1963; Nielsen, "Damping parameter in Marquardt's
+    method", 1999; with bounds Kanzow, Yamashita and Fukushima, "Levenberg-Marquardt methods with strong local convergence
+    properties for solving nonlinear equations with convex constraints", 2004; Transtrum and Sethna, "Improvements to the
+    Levenberg-Marquardt algorithm for nonlinear least-squares minimization", 2012.
+
+    Examples
+    --------
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
     >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=1e-3)
     >>> found = fastlec.gauss_newton(f, net.theta)
     >>> found.converged, found.solver, found.cost < f.value(net.theta)
     (True, 'dense', True)
+
+    The same for the parameters of a curve, 3 exp(-2 t), from its residuals and their Jacobian:
+
     >>> import numpy as np
     >>> t = np.linspace(0, 2, 20)
     >>> y = 3 * np.exp(-2 * t)
@@ -130,12 +218,6 @@ def gauss_newton(
     ... )
     >>> found.x.round(6)
     array([3., 2.])
-
-    `fastlec.robust_fit` is the same where residuals have outliers. Marquardt, "An algorithm for least-squares estimation of
-    nonlinear parameters", 1963; Nielsen, "Damping parameter in Marquardt's method", 1999; with bounds Kanzow, Yamashita and
-    Fukushima, "Levenberg-Marquardt methods with strong local convergence properties for solving nonlinear equations with convex
-    constraints", 2004; Transtrum and Sethna, "Improvements to the Levenberg-Marquardt algorithm for nonlinear least-squares
-    minimization", 2012.
     """
     _check.choice(solver, ("auto", *SOLVERS), "solver")
     if isinstance(damping, str):

@@ -4,9 +4,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ._robust_losses import LINEAR
-from .functional import matmul
-from .least_squares import (
+from ._least_squares import (
     LARGEST,
     ROUND_OFF,
     Point,
@@ -22,6 +20,8 @@ from .least_squares import (
     transposed_product,
     triangle,
 )
+from ._robust_losses import LINEAR
+from .functional import matmul
 
 EPS = np.finfo(np.float64).eps
 NEARLY = 1e-4  # of the data's size, a deviation that may be round-off

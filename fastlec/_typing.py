@@ -4,6 +4,7 @@ Results have the dtype of the computation: `FloatArray` where that depends on wh
 overload with `F` where an argument's dtype decides.
 """
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -13,10 +14,12 @@ __all__ = [
     "ActivationName",
     "ArrayLike",
     "Axis",
+    "Batch",
     "DTypeLike",
     "F",
     "FloatArray",
     "IntArray",
+    "Loss",
     "NDArray",
     "Out",
     "Pair",
@@ -94,3 +97,12 @@ class WithNegativeSlope(Protocol):
     def __call__(self, x: float, *, negative_slope: float = 0.01, out: None = None) -> np.float64: ...
     @overload
     def __call__(self, x: ArrayLike, *, negative_slope: float = 0.01, out: Out[np.float64] = None) -> NDArray[np.float64]: ...
+Batch: TypeAlias = slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_] | None
+
+
+class Loss(Protocol):
+    """A loss, fastlec's or the user's own; `fastlec.training.losses` lists the methods that it may have besides."""
+
+    def targets(self, y: Any, shape: tuple[int, ...], dtype: Any, /) -> NDArray[Any]: ...
+
+    def value_and_gradient(self, output: Any, y: Any, /) -> tuple[float, NDArray[Any]]: ...

@@ -4,8 +4,11 @@ diagonals and eigenvalues of operators, and Laplace's approximation of a posteri
 Products with Hessians and Gauss-Newton matrices, and the latter themselves, are methods of `Objective`.
 """
 
+from __future__ import annotations
+
 import copy
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +16,18 @@ from . import _check
 from .functional import sigmoid, softmax
 from .layers import factors
 from .training import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy, matrices
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Literal, Self
+
+    from scipy.sparse.linalg import LinearOperator
+
+    from ._typing import ArrayLike, Batch, FloatArray, NDArray, Seed
+    from .layers import Layer
+    from .training import Objective
+    from .training.matrices import Reduction
+    from .training.penalties import Linear
 
 __all__ = [
     "Laplace",
@@ -32,18 +47,51 @@ __all__ = [
 PREDICTED_VALUES = 1 << 22  # of factors for samples that are predicted together
 
 
-def gram(layer, x, wrt=None):
-    """J J' of a layer or network at samples x, by the parameters wrt, by default all: (m q, m q) float64 for m samples of q
-    outputs each, in C order. Also called the empirical neural tangent kernel.
+def __dir__() -> list[str]:
+    return __all__
 
+
+def gram(layer: Layer, x: ArrayLike, wrt: str | Sequence[str] | None = None) -> NDArray[np.float64]:
+    """Gram matrix J J' of a layer or network by its parameters: the empirical neural tangent kernel.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer or `Network`.
+    x : array_like, shape (m, ...)
+        Samples.
+    wrt : str or sequence of str, optional
+        Names of the parameters, by default all.
+
+    Returns
+    -------
+    ndarray, shape (m q, m q)
+        For m samples of q outputs each, in C order; float64, symmetric to the last bit.
+
+    Raises
+    ------
+    ValueError
+        Names are no parameters, or samples depend on each other.
+    MemoryError
+        The result does not fit.
+
+    See Also
+    --------
+    gram_operator, kronecker_factors
+
+    Notes
+    -----
     J is never made. For dense layers J J' is the sum over layers of the elementwise products of D D' and X X', X what the layer
-    takes and D what comes back to it for each output (Novak, Sohl-Dickstein and Schoenholz 2022, "Fast finite width neural tangent
-    kernel"); for convolutions likewise with sums over positions, where that is less work than gradients of single samples, which
-    take the place of it in normalisations and layers of one's own. Factors have the layer's dtype, products are float64. The
-    result is symmetric to the last bit. `layer.linearize(x)[1].gram(wrt)` is the same.
+    takes and D what comes back to it for each output. For convolutions it is likewise with sums over positions, where that is less
+    work than gradients of single samples, which take its place in normalisations and layers of your own. Factors have the layer's
+    dtype, products are float64. ``layer.linearize(x)[1].gram(wrt)`` is the same.
 
-    ValueError for names that are no parameters, and where samples depend on each other; MemoryError where the result does not fit.
+    References
+    ----------
+    Novak, Sohl-Dickstein and Schoenholz, "Fast finite width neural tangent kernel", 2022.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> net = fastlec.Network([fastlec.Dense(3, 50), fastlec.Dense(50, 2, "identity")], rng=0)
     >>> x = np.random.default_rng(0).standard_normal((20, 3))
@@ -55,10 +103,31 @@ def gram(layer, x, wrt=None):
     return _jacobian(layer, x).gram(wrt)
 
 
-def gram_operator(layer, x, wrt=None):
-    """The same as a scipy.sparse.linalg.LinearOperator, in the layer's dtype, for many samples: products are J (J' v). Samples may
-    depend on each other.
+def gram_operator(layer: Layer, x: ArrayLike, wrt: str | Sequence[str] | None = None) -> LinearOperator:
+    """Gram matrix J J' of a layer or network as a LinearOperator, for many samples.
 
+    Products are J (J' v), in the layer's dtype. Samples may depend on each other.
+
+    Parameters
+    ----------
+    layer : Layer
+        A layer or `Network`.
+    x : array_like, shape (m, ...)
+        Samples.
+    wrt : str or sequence of str, optional
+        Names of the parameters, by default all.
+
+    Returns
+    -------
+    scipy.sparse.linalg.LinearOperator
+        Of shape (m q, m q), for m samples of q outputs each.
+
+    See Also
+    --------
+    gram, hutchinson_trace
+
+    Examples
+    --------
     >>> import numpy as np
     >>> net = fastlec.Network([fastlec.Dense(3, 50), fastlec.Dense(50, 2, "identity")], rng=0)
     >>> x = np.random.default_rng(0).standard_normal((20, 3))
@@ -80,20 +149,61 @@ def _jacobian(layer, x):
     return layer.linearize(x)[1]
 
 
-def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="mean"):
-    """{name of a parameter: (A, B)} of an `Objective` at theta, float64: np.kron(B, A) approximates the parameter's block of the
-    Gauss-Newton matrix without l2 and priors, its elements in C order (Martens and Grosse 2015, "Optimizing neural networks with
-    Kronecker-factored approximate curvature").
+def kronecker_factors(
+    f: Objective,
+    theta: ArrayLike,
+    *,
+    batch: Batch = None,
+    fisher_type: Literal["type-2", "empirical"] = "type-2",
+    reduction: Reduction = "mean",
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Kronecker factors (A, B) of each parameter's block of the Gauss-Newton matrix.
 
-    A (n, n) is the mean over samples of x x', what the parameter is multiplied by, [[1]] for biases. B (k, k) is the mean or, with
-    reduction="sum", the sum over samples of D' H D, D what comes back to the layer for each output and H the Hessian of a sample's
-    term by the output; with fisher_type="empirical", of g g', g what comes back for its gradient. For convolutions A is also a
-    mean, and B a sum, over positions (Grosse and Martens 2016; "expand" in curvlinops). Weighted samples count by their weights.
-    Blocks of biases of dense layers, of normalisations' parameters and of layers of one's own are exact: A is [[1]].
+    ``np.kron(B, A)`` approximates the block, without l2 and priors, its elements in C order.
 
-    ValueError where samples depend on each other, and for convolutions in groups, whose groups have factors of their own;
-    TypeError for a loss without hessian_mv.
+    Parameters
+    ----------
+    f : Objective
+        A network's loss.
+    theta : array_like, shape (n_params,)
+        Parameters of the network.
+    batch : slice or array of int, optional
+        Samples to average over.
+    fisher_type : {"type-2", "empirical"}
+        What B is made of: D' H D, D what comes back to the layer for each output and H the Hessian of a sample's term by the
+        output; or g g', g what comes back for that term's gradient.
+    reduction : {"mean", "sum"}
+        Whether B is a mean over samples or a sum.
 
+    Returns
+    -------
+    dict of str to tuple of ndarray
+        {name: (A, B)}, float64. A (n, n) is the mean over samples of x x', x what the parameter is multiplied by, [[1]] for biases;
+        B is (k, k).
+
+    Raises
+    ------
+    ValueError
+        Samples depend on each other, or a convolution is in groups, whose groups have factors of their own.
+    TypeError
+        The loss has no hessian_mv.
+
+    See Also
+    --------
+    kronecker_operator, fastlec.Objective.gauss_newton_matrix
+
+    Notes
+    -----
+    For convolutions A is also a mean, and B a sum, over positions ("expand" in curvlinops). Weighted samples count by their
+    weights. Blocks of biases of dense layers, of normalisations' parameters and of layers of your own are exact: A is [[1]].
+
+    References
+    ----------
+    Martens and Grosse, "Optimizing neural networks with Kronecker-factored approximate curvature", 2015; Grosse and Martens,
+    "A Kronecker-factored approximate Fisher matrix for convolution layers", 2016.
+
+    Examples
+    --------
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
     >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
@@ -106,10 +216,40 @@ def kronecker_factors(f, theta, *, batch=None, fisher_type="type-2", reduction="
     return {name: (A, scale * B) for name, (A, B) in found.items()}
 
 
-def kronecker_operator(f, theta, *, batch=None, fisher_type="type-2", reduction="mean"):
-    """The block-diagonal matrix of `kronecker_factors`, (n, n), as a scipy.sparse.linalg.LinearOperator of float64, with the same
-    arguments: of a parameter's part V (k, n) of a vector it makes B V A.
+def kronecker_operator(
+    f: Objective,
+    theta: ArrayLike,
+    *,
+    batch: Batch = None,
+    fisher_type: Literal["type-2", "empirical"] = "type-2",
+    reduction: Reduction = "mean",
+) -> LinearOperator:
+    """Block-diagonal matrix of `kronecker_factors`: of a parameter's part V (k, n) of a vector it makes B V A.
 
+    Parameters
+    ----------
+    f : Objective
+        A network's loss.
+    theta : array_like, shape (n_params,)
+        Parameters of the network.
+    batch : slice or array of int, optional
+        Samples to average over.
+    fisher_type : {"type-2", "empirical"}
+        As of `kronecker_factors`.
+    reduction : {"mean", "sum"}
+        As of `kronecker_factors`.
+
+    Returns
+    -------
+    scipy.sparse.linalg.LinearOperator
+        Of shape (n_params, n_params), float64.
+
+    See Also
+    --------
+    kronecker_factors, fastlec.Objective.gauss_newton_operator
+
+    Examples
+    --------
     >>> import numpy as np
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
@@ -133,10 +273,42 @@ def kronecker_operator(f, theta, *, batch=None, fisher_type="type-2", reduction=
     return Operator((f.n_params,) * 2, np.float64, lambda v: many(v[None])[0], many=many, name="Kronecker factors")
 
 
-def empirical_fisher(f, theta, *, batch=None, wrt=None, reduction="mean"):
-    """The mean (or, with reduction="sum", the sum) over samples of g g', g the gradient of a sample's term of the loss by the
-    parameters wrt, by default all: (n, n) float64. Weighted samples count by their weights; l2 and priors are not in it.
+def empirical_fisher(
+    f: Objective,
+    theta: ArrayLike,
+    *,
+    batch: Batch = None,
+    wrt: str | Sequence[str] | None = None,
+    reduction: Reduction = "mean",
+) -> NDArray[np.float64]:
+    """Empirical Fisher matrix: the mean over samples of g g', g the gradient of a sample's term of the loss.
 
+    Weighted samples count by their weights; l2 and priors are not in it.
+
+    Parameters
+    ----------
+    f : Objective
+        A network's loss.
+    theta : array_like, shape (n_params,)
+        Parameters of the network.
+    batch : slice or array of int, optional
+        Samples to average over.
+    wrt : str or sequence of str, optional
+        Names of the parameters, by default all.
+    reduction : {"mean", "sum"}
+        Whether it is the mean over samples or their sum.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        The matrix, float64.
+
+    See Also
+    --------
+    empirical_fisher_operator, fastlec.Objective.sample_gradients
+
+    Examples
+    --------
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
     >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
@@ -148,9 +320,43 @@ def empirical_fisher(f, theta, *, batch=None, wrt=None, reduction="mean"):
     return scale * matrices.data_matrix(f, theta, batch, own, empirical=True)
 
 
-def empirical_fisher_operator(f, theta, *, batch=None, reduction="mean"):
-    """The same by all parameters as a scipy.sparse.linalg.LinearOperator: no gradients of single samples are kept, but what the
-    network computed of all samples."""
+def empirical_fisher_operator(
+    f: Objective, theta: ArrayLike, *, batch: Batch = None, reduction: Reduction = "mean"
+) -> LinearOperator:
+    """Empirical Fisher matrix by all parameters as a LinearOperator.
+
+    No gradients of single samples are kept, but what the network computed of all samples.
+
+    Parameters
+    ----------
+    f : Objective
+        A network's loss.
+    theta : array_like, shape (n_params,)
+        Parameters of the network.
+    batch : slice or array of int, optional
+        Samples to average over.
+    reduction : {"mean", "sum"}
+        Whether it is the mean over samples or their sum.
+
+    Returns
+    -------
+    scipy.sparse.linalg.LinearOperator
+        Of shape (n_params, n_params), in theta's dtype.
+
+    See Also
+    --------
+    empirical_fisher, hutchinson_trace
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X, y = fastlec.datasets.make_blobs(100, 3)
+    >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
+    >>> F, v = fastlec.curvature.empirical_fisher_operator(f, net.theta), np.ones(51)
+    >>> bool(np.allclose(F @ v, fastlec.curvature.empirical_fisher(f, net.theta) @ v))
+    True
+    """
     from ._operator import Operator
 
     scale, answer = matrices.scale(f, batch, reduction), f._vector(theta, "theta")[1]
@@ -186,12 +392,29 @@ def _signs(A, k, rng):
     return rng.integers(0, 2, (A.shape[0], k)) * 2.0 - 1.0
 
 
-def hutchinson_trace(A, num_matvecs, *, rng=None):
-    """An unbiased estimate of the trace of A (n, n), a matrix or LinearOperator, from products with random signs: the mean of v' A
-    v (Hutchinson 1990). Its variance for symmetric A is twice the squared norm of what is off the diagonal over num_matvecs.
+def hutchinson_trace(A: ArrayLike | Linear, num_matvecs: int, *, rng: Seed | None = None) -> float:
+    """Unbiased estimate of a trace: the mean of v' A v over vectors v of random signs (Hutchinson 1990).
 
-    num_matvecs : >= 1. rng : a seed or numpy.random.Generator.
+    Parameters
+    ----------
+    A : array_like, sparse array or LinearOperator, shape (n, n)
+        The matrix.
+    num_matvecs : int
+        Number of products, at least 1.
+    rng : int or numpy.random.Generator, optional
+        Seed.
 
+    Returns
+    -------
+    float
+        The estimate. For symmetric A its variance is twice the squared norm of what is off the diagonal over num_matvecs.
+
+    See Also
+    --------
+    hutchpp_trace, hutchinson_diag
+
+    Examples
+    --------
     >>> import numpy as np
     >>> round(fastlec.curvature.hutchinson_trace(np.diag(np.arange(5.0)), 2, rng=0), 6)
     10.0
@@ -201,11 +424,35 @@ def hutchinson_trace(A, num_matvecs, *, rng=None):
     return float((V * (A @ V)).sum() / V.shape[1])
 
 
-def hutchpp_trace(A, num_matvecs, *, rng=None):
-    """The same for symmetric positive semidefinite A with much less variance where eigenvalues decay: the trace on a random
-    subspace, exactly, and Hutchinson's estimate of the rest (Meyer et al. 2021, "Hutch++: optimal stochastic trace estimation"). A
-    third of the num_matvecs products, >= 3, for each of its steps.
+def hutchpp_trace(A: ArrayLike | Linear, num_matvecs: int, *, rng: Seed | None = None) -> float:
+    """Estimate of the trace of a symmetric positive semidefinite matrix, of small variance where eigenvalues decay.
 
+    It is the trace on a random subspace, exactly, and Hutchinson's estimate of the rest.
+
+    Parameters
+    ----------
+    A : array_like, sparse array or LinearOperator, shape (n, n)
+        The matrix.
+    num_matvecs : int
+        Number of products, at least 3; each of its steps has a third of them.
+    rng : int or numpy.random.Generator, optional
+        Seed.
+
+    Returns
+    -------
+    float
+        The estimate.
+
+    See Also
+    --------
+    hutchinson_trace, extreme_eigenvalues
+
+    References
+    ----------
+    Meyer, Musco, Musco and Woodruff, "Hutch++: optimal stochastic trace estimation", 2021.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> a = np.random.default_rng(0).standard_normal((200, 3))
     >>> bool(np.isclose(fastlec.curvature.hutchpp_trace(a @ a.T, 12, rng=0), (a * a).sum()))
@@ -219,10 +466,33 @@ def hutchpp_trace(A, num_matvecs, *, rng=None):
     return float((Q * (A @ Q)).sum() + (V * (A @ V)).sum() / k)
 
 
-def hutchinson_diag(A, num_matvecs, *, rng=None):
-    """An unbiased estimate of the diagonal of A (n, n), a matrix or LinearOperator, (n,): the mean of v o A v over num_matvecs
-    vectors of random signs (Bekas, Kokiopoulou and Saad 2007). rng : a seed or numpy.random.Generator.
+def hutchinson_diag(A: ArrayLike | Linear, num_matvecs: int, *, rng: Seed | None = None) -> FloatArray:
+    """Unbiased estimate of a diagonal: the mean of v o A v over vectors v of random signs.
 
+    Parameters
+    ----------
+    A : array_like, sparse array or LinearOperator, shape (n, n)
+        The matrix.
+    num_matvecs : int
+        Number of products, at least 1.
+    rng : int or numpy.random.Generator, optional
+        Seed.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The estimate.
+
+    See Also
+    --------
+    hutchinson_trace, fastlec.Objective.gauss_newton_diagonal
+
+    References
+    ----------
+    Bekas, Kokiopoulou and Saad, "An estimator for the diagonal of a matrix", 2007.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> fastlec.curvature.hutchinson_diag(np.diag([1.0, 2.0, 3.0]), 1, rng=0)
     array([1., 2., 3.])
@@ -232,14 +502,40 @@ def hutchinson_diag(A, num_matvecs, *, rng=None):
     return (V * (A @ V)).mean(axis=1)
 
 
-def extreme_eigenvalues(A, *, tol=1e-8, rng=None):
-    """(the smallest, the largest) eigenvalue of a symmetric matrix or LinearOperator, by Lanczos' method
-    (scipy.sparse.linalg.eigsh): first that of the largest magnitude, then, of A minus that, the one farthest from it.
+def extreme_eigenvalues(A: ArrayLike | Linear, *, tol: float = 1e-8, rng: Seed | None = None) -> tuple[float, float]:
+    """Smallest and largest eigenvalue of a symmetric matrix, by Lanczos' method (``scipy.sparse.linalg.eigsh``).
 
-    tol : accuracy relative to the largest magnitude, >= 0; 0 for that of the dtype. rng : a seed or numpy.random.Generator of the
-    first vector. Where the method does not converge, eigsh's ArpackNoConvergence is raised; where products are not finite, a
-    ValueError.
+    First that of the largest magnitude is found, then, of A minus that, the one farthest from it.
 
+    Parameters
+    ----------
+    A : array_like, sparse array or LinearOperator, shape (n, n)
+        The matrix.
+    tol : float
+        Accuracy relative to the largest magnitude, >= 0; 0 for that of the dtype.
+    rng : int or numpy.random.Generator, optional
+        Seed of the first vector.
+
+    Returns
+    -------
+    smallest : float
+        The smallest eigenvalue.
+    largest : float
+        The largest one.
+
+    Raises
+    ------
+    scipy.sparse.linalg.ArpackNoConvergence
+        The method does not converge.
+    ValueError
+        Products are not finite.
+
+    See Also
+    --------
+    hutchinson_trace, fastlec.Objective.hessian_operator
+
+    Examples
+    --------
     >>> import numpy as np
     >>> np.round(fastlec.curvature.extreme_eigenvalues(np.diag(np.arange(-3.0, 50)), rng=0), 6).tolist()
     [-3.0, 49.0]
@@ -269,21 +565,57 @@ def extreme_eigenvalues(A, *, tol=1e-8, rng=None):
 # --- Laplace's approximation -----------------------------------------------------------------------------------------
 
 
-def laplace(f, theta, *, subset="last_layer", prior_precision=1.0, sigma_noise=1.0):
-    """Laplace's approximation of the posterior of theta: the Gaussian around theta, a minimum of F, whose precision is the
-    Gauss-Newton matrix of the negative log likelihood plus the prior's precision. Returns a `Laplace`, which has predictive
-    variances and the log evidence.
+def laplace(
+    f: Objective,
+    theta: ArrayLike,
+    *,
+    subset: Literal["last_layer", "all"] = "last_layer",
+    prior_precision: ArrayLike = 1.0,
+    sigma_noise: float = 1.0,
+) -> Laplace:
+    """Laplace's approximation of the posterior of a network's parameters.
 
-    f : an `Objective`, whose loss says the likelihood: SoftmaxCrossEntropy and BinaryCrossEntropy that of classes,
-    MeanSquaredError a Gaussian one of standard deviation sigma_noise. Weights of samples are taken relative to their mean.
-    subset : "last_layer", of whose parameters alone there is a posterior, or "all".
-    prior_precision : > 0, a number or one for each parameter of the subset: the prior's mean is 0. f's l2 and priors are not in
-    it; a theta found with l2 is that of prior_precision = l2 times the number of samples (times half the number of outputs over
-    sigma_noise^2 for MeanSquaredError).
+    It is the Gaussian around theta, a minimum of F, whose precision is the Gauss-Newton matrix of the negative log likelihood plus
+    the prior's precision.
 
-    ValueError for other losses, a subset of no parameters, and where samples depend on each other. MemoryError above 16384
-    parameters.
+    Parameters
+    ----------
+    f : Objective
+        Its loss says the likelihood: SoftmaxCrossEntropy and BinaryCrossEntropy that of classes, MeanSquaredError a Gaussian one of
+        standard deviation sigma_noise. Weights of samples are taken relative to their mean. Its l2 and priors are not counted.
+    theta : array_like, shape (n_params,)
+        Parameters of the network.
+    subset : {"last_layer", "all"}
+        Parameters that have a posterior.
+    prior_precision : array_like, shape () or (n,)
+        Precision of the prior, of mean 0: a number > 0, or one for each parameter of the subset. A theta found with l2 is that of
+        l2 times the number of samples (times half the number of outputs over sigma_noise^2 for MeanSquaredError).
+    sigma_noise : float
+        Standard deviation of the noise of y, > 0, for MeanSquaredError.
 
+    Returns
+    -------
+    Laplace
+        The posterior, which has predictive variances and the log evidence.
+
+    Raises
+    ------
+    ValueError
+        The loss is another, the subset has no parameters, or samples depend on each other.
+    MemoryError
+        There are more than 16384 parameters.
+
+    See Also
+    --------
+    Laplace, fastlec.Objective
+
+    References
+    ----------
+    MacKay, "A practical Bayesian framework for backpropagation networks", 1992; Immer, Korzepa and Bauer, "Improving predictions of
+    Bayesian neural nets via local linearization", 2021; Daxberger et al., "Laplace redux", 2021.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from scipy.optimize import minimize
     >>> X = np.linspace(-1, 1, 50)[:, None]
@@ -294,21 +626,67 @@ def laplace(f, theta, *, subset="last_layer", prior_precision=1.0, sigma_noise=1
     >>> inside, outside = posterior.variance([[0.0], [5.0]])[:, 0]
     >>> bool(inside < outside), bool(np.isfinite(posterior.log_evidence))
     (True, True)
-
-    MacKay 1992, "A practical Bayesian framework for backpropagation networks"; Immer, Korzepa and Bauer 2021, "Improving
-    predictions of Bayesian neural nets via local linearization"; Daxberger et al. 2021, "Laplace redux".
     """
     return Laplace(f, theta, subset, prior_precision, sigma_noise)
 
 
 class Laplace:
-    """A Gaussian posterior of a network's parameters; made by `laplace`.
+    """Gaussian posterior of a network's parameters: what `laplace` returns.
 
-    names : of the parameters that have one. theta : all parameters, the mean. precision, covariance : (n, n), of those of names.
-    log_evidence : the log of the marginal likelihood, for choosing prior_precision or sigma_noise.
+    Parameters
+    ----------
+    f : Objective
+        A network's loss.
+    theta : array_like, shape (n_params,)
+        Parameters of the network, the mean.
+    subset : {"last_layer", "all"}
+        Parameters that have a posterior.
+    prior_precision : array_like, shape () or (n,)
+        Precision of the prior.
+    sigma_noise : float
+        Standard deviation of the noise, for MeanSquaredError.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Names of the parameters that have a posterior.
+    theta : ndarray, shape (n_params,)
+        All parameters, float64.
+    precision, covariance : ndarray, shape (n, n)
+        Those of the parameters of names.
+    log_evidence : float
+        Log of the marginal likelihood, for choosing prior_precision or sigma_noise.
+
+    See Also
+    --------
+    laplace
+
+    Examples
+    --------
+    >>> X, y = fastlec.datasets.make_blobs(100, 2)
+    >>> net = fastlec.Network([fastlec.Dense(2, 2, "identity")], rng=0)
+    >>> history = fastlec.fit(net, X, y, epochs=20)
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
+    >>> weak = fastlec.curvature.laplace(f, net.theta, prior_precision=0.1)
+    >>> strong = weak.with_prior_precision(10.0)
+    >>> bool((strong.variance(X) < weak.variance(X)).all())
+    True
     """
 
-    def __init__(self, f, theta, subset, prior_precision, sigma_noise):
+    names: tuple[str, ...]
+    theta: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    log_evidence: float
+
+    def __init__(
+        self,
+        f: Objective,
+        theta: ArrayLike,
+        subset: Literal["last_layer", "all"],
+        prior_precision: ArrayLike,
+        sigma_noise: float,
+    ) -> None:
         names = tuple(matrices.of_objective(f).net.params)
         if _check.choice(subset, ("last_layer", "all"), "subset") == "last_layer":
             last = names[-1].rpartition(".")[0] if names else ""
@@ -348,15 +726,40 @@ class Laplace:
         half_log_det = np.log(np.diagonal(root[0])).sum() - np.log(prior).sum() / 2
         self.log_evidence = float(self._log_likelihood - half_log_det - (prior * mean * mean).sum() / 2)
 
-    def with_prior_precision(self, prior_precision):
-        """The same with another prior; the data is not looked at again."""
+    def with_prior_precision(self, prior_precision: ArrayLike) -> Self:
+        """Posterior for another prior; the data is not looked at again.
+
+        Parameters
+        ----------
+        prior_precision : array_like, shape () or (n,)
+            Precision of the prior.
+
+        Returns
+        -------
+        Laplace
+            Another one.
+        """
         other = copy.copy(self)
         other._set(prior_precision)
         return other
 
-    def predictive(self, X):
-        """(outputs, covariances): the network's outputs (m, q), raveled, for samples X, and the covariance (m, q, q) of each under
-        the posterior, J S J' with J the network's Jacobian there; without sigma_noise. float64."""
+    def predictive(self, X: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Outputs and their covariance under the posterior: J S J', without sigma_noise.
+
+        J is the network's Jacobian at a sample, S the covariance of the parameters.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, ...)
+            Samples.
+
+        Returns
+        -------
+        outputs : ndarray, shape (m, q)
+            Those of the network, raveled.
+        covariances : ndarray, shape (m, q, q)
+            One for each sample, float64.
+        """
         net, X = self._net._prepared(_check.as_array(X, "X"))
         q = math.prod(net.output_shape(X.shape[1:]))
         mean, covariance = np.empty((len(X), q)), np.empty((len(X), q, q))
@@ -368,20 +771,49 @@ class Laplace:
             covariance[some] = factors.covariance(jac._factors(jac._units(), self.names), self.covariance, q, self._known)
         return mean, covariance
 
-    def variance(self, X):
-        """The variances of the outputs (m, q) for samples X: the diagonals of `predictive`'s covariances."""
+    def variance(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Variances of the outputs: the diagonals of the covariances of `predictive`.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (m, q)
+            The variances.
+        """
         return np.diagonal(self.predictive(X)[1], axis1=1, axis2=2).copy()
 
-    def predict_proba(self, X):
-        """Probabilities (m, q) of classes, or with BinaryCrossEntropy of yes for each output: those of outputs divided by
-        sqrt(1 + pi/8 variance) (MacKay 1992, "The evidence framework applied to classification networks")."""
+    def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Probabilities of classes under the posterior; with BinaryCrossEntropy of yes for each output.
+
+        They are those of the outputs divided by sqrt(1 + pi/8 variance) (MacKay 1992, "The evidence framework applied to
+        classification networks").
+
+        Parameters
+        ----------
+        X : array_like, shape (m, ...)
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (m, q)
+            The probabilities.
+
+        Raises
+        ------
+        ValueError
+            The loss is MeanSquaredError.
+        """
         if not self._classes:
             raise ValueError("the loss is MeanSquaredError(); expected one of classes")
         mean, covariance = self.predictive(X)
         mean /= np.sqrt(1 + np.pi / 8 * np.diagonal(covariance, axis1=1, axis2=2))
         return sigmoid(mean) if self._binary else softmax(mean)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Laplace's approximation by {len(self._at)} parameters: log evidence {self.log_evidence:.6g}>"
 
 

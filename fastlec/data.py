@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,6 +27,11 @@ from ._check import memory_size
 from ._stream import Stream as Stream
 from .io import DEFLATE_RATIO, open_file, read_npz, words
 from .preprocessing import DataError, Preprocessing, classes_of, shown, statistics
+
+if TYPE_CHECKING:
+    from ._typing import ArrayLike, FloatArray, IntArray, NDArray, Seed
+
+__all__ = ["DataError", "Dataset", "class_count", "digits", "load", "load_digits", "split"]
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 4  # of samples: height, width and channels of images
@@ -39,24 +44,58 @@ _NPZ_NAMES = {  # of arrays, in lower case, the first that is there
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """Samples as rows, with their labels.
+def __dir__() -> list[str]:
+    return __all__
 
-    X : (m, n) float32 or float64, grey levels scaled to [0, 1].  y : (m,) int64, classes 0, 1, 2, ...; None only where
-    the caller of :func:`load` said that labels may be missing.  X_test, y_test : a test set that came along, or None.
-    image_shape : (height, width), or (height, width, channels), of a sample, or None where samples are no images.
-    scale : the number by which the raw features were divided.
-    classes : the labels that the numbers in y stand for, in order; None where they are the labels.
-    columns, label : the names of the features, and of the labels' column, in a table.
-    mean, std : what the features were standardised by, or None.
-    files : of each sample, where they come from a folder of images.  note : what the reader took for granted, in words.
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Samples as rows, with their labels: what `load` and `digits` return.
+
+    Parameters
+    ----------
+    X : ndarray, shape (m, n)
+        Features, float32 or float64; grey levels are scaled to [0, 1].
+    y : ndarray of shape (m,) or None
+        Classes 0, 1, 2, ..., int64; None only where the caller of `load` said that labels may be missing.
+    X_test, y_test : ndarray or None
+        A test set that came along.
+    image_shape : tuple of int or None
+        (height, width), or (height, width, channels), of a sample; None where samples are no images.
+    name : str
+        What the samples are called.
+    scale : float
+        Number by which the raw features were divided.
+    classes : tuple or None
+        Labels that the numbers in y stand for, in order; None where they are the labels.
+    columns : tuple of str or None
+        Names of the features in a table.
+    label : str
+        Column of the labels in a table: its name, "first" or "last".
+    mean, std : tuple of float or None
+        What the features were standardised by.
+    files : tuple of str or None
+        File of each sample, where they come from a folder of images.
+    note : str
+        What the reader took for granted, in words.
+
+    See Also
+    --------
+    load, split, fastlec.preprocessing.Preprocessing
+
+    Examples
+    --------
+    >>> digits = fastlec.data.digits()
+    >>> digits
+    <Dataset digits (UCI, 8 x 8): 1797 samples of 64 features, 10 classes>
+    >>> digits.image_shape, digits.scale
+    ((8, 8), 16.0)
     """
 
-    X: np.ndarray
-    y: np.ndarray | None
-    X_test: np.ndarray | None = None
-    y_test: np.ndarray | None = None
+    X: FloatArray
+    y: NDArray[np.int64] | None
+    X_test: FloatArray | None = None
+    y_test: NDArray[np.int64] | None = None
     image_shape: tuple[int, ...] | None = None
     name: str = ""
     scale: float = 1.0
@@ -68,37 +107,80 @@ class Dataset:
     files: tuple[str, ...] | None = None
     note: str = ""
 
+    def __repr__(self) -> str:
+        name, (m, *shape) = f" {self.name}" if self.name else "", self.X.shape
+        count = len(self.classes or ()) or (0 if self.y is None else len(np.unique(self.y)))
+        tested = "" if self.X_test is None else f", {len(self.X_test)} to test"
+        return f"<Dataset{name}: {m} samples of {math.prod(shape)} features, {count or 'no'} classes{tested}>"
+
     @property
     def preprocessing(self) -> Preprocessing:
-        """How raw samples become such as these."""
+        """How raw samples become such as these, as a Preprocessing."""
         return Preprocessing(**{field.name: getattr(self, field.name) for field in fields(Preprocessing)})
 
 
-def load_digits() -> tuple[np.ndarray, np.ndarray]:
+def load_digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """The 1797 handwritten digits of 8 x 8 grey levels that come with fastlec.
 
-    Returns X (1797, 64) float64 in [0, 1] (the levels 0..16 divided by 16) and y (1797,) int64 in 0..9. DataError if the file with
-    them is missing or damaged.
+    Returns
+    -------
+    X : ndarray, shape (1797, 64)
+        Grey levels in [0, 1], float64: the levels 0 to 16 divided by 16.
+    y : ndarray, shape (1797,)
+        Digits 0 to 9, int64.
 
+    Raises
+    ------
+    DataError
+        The file with them is missing or damaged.
+
+    See Also
+    --------
+    digits, load, fastlec.datasets.make_blobs
+
+    References
+    ----------
+    E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998, licence CC BY 4.0.
+    This is the test part of that collection.
+
+    Examples
+    --------
     >>> X, y = fastlec.data.load_digits()
     >>> X.shape, X.min(), X.max(), y[:5]
     ((1797, 64), 0.0, 1.0, array([0, 1, 2, 3, 4]))
-
-    E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository, 1998,
-    licence CC BY 4.0. This is the test part of that collection.
     """
     arrays = read_npz(Path(__file__).with_name("digits.npz"), DataError)
     return arrays["X"] / 16.0, arrays["y"].astype(np.int64)
 
 
 def digits(dtype: DTypeLike = np.float64) -> Dataset:
-    """The digits of :func:`load_digits` as a :class:`Dataset`, X in dtype (float32 or float64)."""
+    """The digits of `load_digits` as a Dataset.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Float32 or float64, of X.
+
+    Returns
+    -------
+    Dataset
+        The digits.
+
+    See Also
+    --------
+    load_digits, load
+
+    Examples
+    --------
+    >>> fastlec.data.digits("float32").X.dtype
+    dtype('float32')
+    """
     X, y = load_digits()
     return Dataset(X.astype(_check.layer_dtype(dtype)), y, image_shape=(8, 8), name="digits (UCI, 8 x 8)", scale=16.0)
 
 
 def load(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     *,
     dtype: DTypeLike = np.float64,
     scale: float | None = None,
@@ -110,48 +192,84 @@ def load(
     standardise: bool = False,
     like: Preprocessing | None = None,
 ) -> Dataset:
-    """Read labelled samples from ``path``, which may be
+    r"""Read labelled samples from a file or folder: IDX, images, .npz or a table of text.
+
+    Parameters
+    ----------
+    path : path_like
+        The file or folder; see Notes for what it may be.
+    dtype : dtype
+        Float32 or float64, of X.
+    scale : float, optional
+        Divisor of the raw features. By default images whose whole numbers span 0..255 are divided by 255 (by 16 if none is above
+        16, by 1 if none is above 1), and uint16 beyond 255 by 2^bits - 1 of as many bits; tables are left as they are.
+    n_features : int, optional
+        Number of features. Given, labels may be missing: a table of exactly that many columns, an .npz without y, one IDX file of
+        images, one image or a folder of them; and samples of another length are refused.
+    label : str, optional
+        Column of a table that has the labels: its name, "first" or "last". By default the one that is called label, class or
+        target, else the last.
+    header : bool, optional
+        Whether the first line of a table has names. By default it has where it holds text above a number, no number at all, or 0,
+        1, 2, ...; ``note`` says what was found.
+    encoding : str, optional
+        That of a table, such as "latin-1" or "cp1252". By default UTF-8, or UTF-16 where the file begins with its mark.
+    size : tuple of int or "square", optional
+        (height, width) to which the images of a folder are resized, or which rows (m, n) are images of; "square": rows are images
+        of that shape. Rows are no images by default.
+    standardise : bool
+        Whether features of samples that are no images get mean 0 and standard deviation 1, those of the part that `split` leaves
+        for training.
+    like : Preprocessing, optional
+        How the samples of a model were prepared: these are in the same way. Columns are found by name where they have names.
+
+    Returns
+    -------
+    Dataset
+        X, y and what belongs to them. The numbers 0, 1, 2, ... in y are those of ``classes``, the labels in order.
+
+    Raises
+    ------
+    DataError
+        Something is missing, malformed, not finite, or of shapes that do not match. The message names the file and, where there are
+        such, line and column.
+    ImportError
+        The library that reads it is missing.
+    ValueError or TypeError
+        An argument is of another kind.
+
+    See Also
+    --------
+    load_digits, split, class_count
+
+    Notes
+    -----
+    The path may be
 
     - a folder with ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` (MNIST and its relatives, also with the names of
-      EMNIST and QMNIST), and perhaps the same for ``t10k`` or ``test``; with a dot for the last hyphen but one, and gzip-compressed
+    EMNIST
+      and QMNIST), and perhaps the same for ``t10k`` or ``test``; with a dot for the last hyphen but one, and gzip-compressed
       (``.gz``), or not. Where it holds several sets with names, the file with the images of one;
     - a folder with a subfolder of images (.png, .jpg, ...) for each class, by whose name it is called, or ``train`` and ``test``
-      (or ``val``) with such subfolders; transparent pixels are as on white paper; with the extra ``image``;
+    (or
+      ``val``) with such subfolders; transparent pixels are as on white paper; with the extra ``image``;
     - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), or y (m, k) of one 1 in each row of 0, and perhaps X_test
-      and y_test; or x_train, y_train, ...; or images, labels; or data, target; other arrays are left alone;
+    and
+      y_test; or x_train, y_train, ...; or images, labels; or data, target; other arrays are left alone;
     - a table of text, ``.csv``, ``.tsv`` or ``.txt``, or these with ``.gz``: features are numbers, separated by comma, semicolon,
-      tab or blanks; with the extra ``table``.
+    tab
+      or blanks; with the extra ``table``.
 
-    Labels may be text, whole numbers or booleans. ``y`` has the numbers 0, 1, 2, ... of the classes, in the order of the labels
-    in it, which are ``classes``.
+    Labels may be text, whole numbers or booleans. Those of the test set are among those of y, and with ``like`` all among its
+    classes; others are refused, for no answer to them could be right.
 
-    dtype : float32 or float64, of X.
-    scale : divisor of the raw features. Without it, images whose whole numbers span 0..255 are divided by 255 (by 16 if none is
-        above 16, by 1 if none is above 1), and uint16 beyond 255 by 2^bits - 1 of as many bits; tables are left as they are.
-    n_features : given, labels may be missing: a table of exactly that many columns, an ``.npz`` without y, one IDX file of images,
-        one image or a folder of them; and samples of another length are refused.
-    label : the column of a table that has the labels: its name, "first" or "last". By default the one that is called label, class
-        or target, else the last.
-    header : whether the first line of a table has names. By default it has where it holds text above a number, no number at all, or
-        0, 1, 2, ...; ``note`` says what was found.
-    encoding : of a table, such as "latin-1" or "cp1252". By default UTF-8, or UTF-16 where the file begins with its mark.
-    size : (height, width) to which the images of a folder are resized, or which rows (m, n) are images of; "square": rows are
-        images of that shape. Rows are no images by default.
-    standardise : give the features of samples that are no images mean 0 and standard deviation 1, those of the part that
-        :func:`split` leaves for training.
-    like : how the samples of a model were prepared: these are in the same way. Columns are found by name where they have names.
-
-    Labels of the test set are among those of y, and with ``like`` all among its classes; others are refused, for no answer to them
-    could be right.
-
-    Raises DataError if anything is missing, malformed, not finite, or of shapes that do not match, with the line and the column
-    where there are such; ImportError without the library that reads it; ValueError or TypeError for arguments of another kind.
-
+    Examples
+    --------
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     path = Path(folder, "flowers.csv")
-    ...     _ = path.write_text("length;colour;kind\\n1.5;3;rose\\n2.5;4;lily\\n")
+    ...     _ = path.write_text("length;colour;kind\n1.5;3;rose\n2.5;4;lily\n")
     ...     flowers = fastlec.data.load(path)
     >>> flowers.X.tolist(), flowers.y.tolist(), flowers.classes, flowers.columns
     ([[1.5, 3.0], [2.5, 4.0]], [1, 0], ('lily', 'rose'), ('length', 'colour'))
@@ -313,12 +431,36 @@ def _whole_labels(y) -> np.ndarray:
     return _check.labels(y, y.size, None, "y")
 
 
-def class_count(y: np.ndarray, name: str, classes: Sequence | None = None) -> int:
-    """Number of classes in the labels ``y`` of the data called ``name``: the largest label + 1.
+def class_count(y: ArrayLike, name: str, classes: Sequence[object] | None = None) -> int:
+    """Number of classes in labels: the largest label + 1.
 
-    classes : what the labels stand for, for messages.
+    Parameters
+    ----------
+    y : array_like of int, shape (m,)
+        Labels, >= 0.
+    name : str
+        What the data is called, for messages.
+    classes : sequence, optional
+        What the labels stand for, for messages.
 
-    Raises DataError if there is one class only, or more classes than samples: labels that are no class numbers.
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    DataError
+        There is one class only, or there are more classes than samples: labels that are no class numbers.
+
+    See Also
+    --------
+    load, split
+
+    Examples
+    --------
+    >>> fastlec.data.class_count([0, 2, 1, 2], "my data")
+    3
     """
     y = _whole_labels(y)
     n_classes, m = int(y.max(initial=0)) + 1, len(y)
@@ -329,13 +471,44 @@ def class_count(y: np.ndarray, name: str, classes: Sequence | None = None) -> in
     return n_classes
 
 
-def split(y: np.ndarray, *, fraction: float = 0.2, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def split(y: ArrayLike, *, fraction: float = 0.2, seed: Seed = 0) -> tuple[IntArray, IntArray]:
     """Stratified split into a training and a validation part: every class gives the same share.
 
-    y : (m,) integer labels.  fraction : share of the validation part, in (0, 1); a class of two samples or more gives at
-    least one sample to each part, a class of one sample gives it to the training part.
-    Returns two sorted arrays of row numbers, the same ones for the same labels, fraction and seed.
-    Raises ValueError if fraction is not inside (0, 1), DataError if no class has two samples.
+    Parameters
+    ----------
+    y : array_like of int, shape (m,)
+        Labels, >= 0.
+    fraction : float
+        Share of the validation part, in (0, 1). A class of two samples or more gives at least one sample to each part, a class of
+        one sample gives it to the training part.
+    seed : int or numpy.random.Generator
+        Seed; the same labels, fraction and seed give the same rows.
+
+    Returns
+    -------
+    training : ndarray
+        Sorted row numbers of the training part.
+    validation : ndarray
+        Those of the validation part.
+
+    Raises
+    ------
+    ValueError
+        The fraction is not inside (0, 1).
+    DataError
+        No class has two samples.
+
+    See Also
+    --------
+    load, fastlec.fit
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> y = np.array([0, 0, 0, 0, 0, 1, 1, 1, 1, 1])
+    >>> training, validation = fastlec.data.split(y, fraction=0.4)
+    >>> y[training], y[validation]
+    (array([0, 0, 0, 1, 1, 1]), array([0, 0, 1, 1]))
     """
     y, fraction = _whole_labels(y), _check.number(fraction, "fraction")
     if not 0 < fraction < 1:

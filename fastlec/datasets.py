@@ -7,32 +7,73 @@ many samples as any other, or one more. The same arguments give the same points;
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 import numpy as np
 
 from . import _check
 from .data import load_digits
 
+if TYPE_CHECKING:
+    from ._typing import ArrayLike, FloatArray, NDArray, Seed
+
 __all__ = ["load_digits", "make_blobs", "make_peaks", "make_spirals", "peaks"]
 
+Points: TypeAlias = "tuple[NDArray[np.float64], NDArray[np.int64]]"
 _GOLDEN_ANGLE = np.pi * (3 - 5**0.5)
 _FAR = 30.0  # from where on peaks is 0 in float64
 _GRID = 801  # points on a side where the extrema of peaks are looked for: they are found to 2e-4
 
 
-def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.02, turns: float = 1.5, rng=0):
-    """Spirals about the origin, one for each class ("Swiss roll"): r (cos phi, sin phi) for r in [0.1, 1], the angle
-    phi = 2 pi (turns r + class / n_classes).
+def __dir__() -> list[str]:
+    return __all__
 
-    noise : standard deviation of the normal numbers that are added to both coordinates.  turns : from the centre to r = 1.
-    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit,
-    MemoryError for more samples than memory has room for.
 
+def make_spirals(
+    n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.02, turns: float = 1.5, rng: Seed | None = 0
+) -> Points:
+    """Points on spirals about the origin, one spiral for each class ("Swiss roll").
+
+    They are r (cos phi, sin phi) with r in [0.1, 1] and the angle phi = 2 pi (turns r + class / n_classes).
+
+    Parameters
+    ----------
+    n_samples, n_classes : int
+        Number of points, and of classes, at least 1; no fewer points than classes.
+    noise : float
+        Standard deviation of the normal numbers that are added to both coordinates.
+    turns : float
+        Number of turns from the centre to r = 1, > 0.
+    rng : int or numpy.random.Generator
+        Seed; the same arguments give the same points.
+
+    Returns
+    -------
+    X : ndarray, shape (n_samples, 2)
+        Points, float64.
+    y : ndarray, shape (n_samples,)
+        Labels, int64, in random order; classes are of one size, or one more.
+
+    Raises
+    ------
+    ValueError or TypeError
+        An argument does not fit; the message names it.
+    MemoryError
+        There is no room for so many samples.
+
+    See Also
+    --------
+    make_blobs, make_peaks, fastlec.plot.decision_regions
+
+    References
+    ----------
+    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
+
+    Examples
+    --------
     >>> X, y = fastlec.datasets.make_spirals(300, 3)
     >>> X.shape, X.dtype, y[:5]
     ((300, 2), dtype('float64'), array([0, 0, 2, 2, 2]))
-
-    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
     """
     y, rng = _labels(n_samples, n_classes, rng)
     noise, turns = _check.non_negative(noise, "noise"), _check.positive(turns, "turns")
@@ -44,15 +85,44 @@ def make_spirals(n_samples: int = 1000, n_classes: int = 2, *, noise: float = 0.
     return _noisy(np.stack([r * np.cos(phi), r * np.sin(phi)], axis=1), noise, rng), y
 
 
-def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1, rng=0):
-    """A Gaussian mixture: each class is normally distributed about a centre of its own. Centres are spread over the unit disk, the
-    first in the middle, each next one a golden angle further round (H. Vogel, "A better way to construct the sunflower head",
-    1979).
+def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float | ArrayLike = 0.1, rng: Seed | None = 0) -> Points:
+    """Points of a Gaussian mixture: each class is normally distributed about a centre of its own.
 
-    noise : standard deviation of both coordinates; a number, or one for each class.
-    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit,
-    MemoryError for more samples than memory has room for.
+    Centres are spread over the unit disk, the first in the middle, each next one a golden angle further round (Vogel).
 
+    Parameters
+    ----------
+    n_samples, n_classes : int
+        Number of points, and of classes, at least 1; no fewer points than classes.
+    noise : float or array_like, shape (n_classes,)
+        Standard deviation of both coordinates; a number, or one for each class.
+    rng : int or numpy.random.Generator
+        Seed; the same arguments give the same points.
+
+    Returns
+    -------
+    X : ndarray, shape (n_samples, 2)
+        Points, float64.
+    y : ndarray, shape (n_samples,)
+        Labels, int64, in random order; classes are of one size, or one more.
+
+    Raises
+    ------
+    ValueError or TypeError
+        An argument does not fit; the message names it.
+    MemoryError
+        There is no room for so many samples.
+
+    See Also
+    --------
+    make_spirals, make_peaks, fastlec.kmeans
+
+    References
+    ----------
+    H. Vogel, "A better way to construct the sunflower head", 1979.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> X, y = fastlec.datasets.make_blobs(1000, 3, noise=0.05)
     >>> np.bincount(y), bool(np.linalg.norm(X[y == 0].mean(axis=0)) < 0.01)
@@ -70,22 +140,49 @@ def make_blobs(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.1,
     return _noisy(centres[y], noise, rng), y
 
 
-def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0, rng=0):
-    """Points of the square [-3, 3] x [-3, 3], and in which level of a function, "peaks", they lie: the range between its minimum
-    and its maximum is cut into n_classes intervals of one length. Points are uniformly distributed over each class.
+def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0, rng: Seed | None = 0) -> Points:
+    """Points of the square [-3, 3] x [-3, 3], labelled by the level of the function `peaks` that they lie in.
 
-        peaks(x, y) = 3 (1 - x)^2 exp(-x^2 - (y + 1)^2) - 10 (x / 5 - x^3 - y^5) exp(-x^2 - y^2) - exp(-(x + 1)^2 - y^2) / 3
+    The range between the function's minimum and maximum is cut into n_classes intervals of one length. Points are uniformly
+    distributed over each class.
 
-    noise : standard deviation of the normal numbers that are added to both coordinates of a point once it has its class.
-    Returns X (n_samples, 2) and labels (n_samples,). Raises ValueError or TypeError for arguments that do not fit,
-    MemoryError for more samples than memory has room for.
+    Parameters
+    ----------
+    n_samples, n_classes : int
+        Number of points, and of classes, at least 1; no fewer points than classes.
+    noise : float
+        Standard deviation of the normal numbers that are added to both coordinates of a point once it has its class.
+    rng : int or numpy.random.Generator
+        Seed; the same arguments give the same points.
 
+    Returns
+    -------
+    X : ndarray, shape (n_samples, 2)
+        Points, float64.
+    y : ndarray, shape (n_samples,)
+        Labels, int64, in random order; classes are of one size, or one more.
+
+    Raises
+    ------
+    ValueError or TypeError
+        An argument does not fit; the message names it.
+    MemoryError
+        There is no room for so many samples.
+
+    See Also
+    --------
+    peaks, make_spirals, make_blobs
+
+    References
+    ----------
+    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> X, y = fastlec.datasets.make_peaks(500)
     >>> np.bincount(y), float(np.abs(X).max()) <= 3
     (array([100, 100, 100, 100, 100]), True)
-
-    After E. Haber, L. Ruthotto, "Stable architectures for deep neural networks", 2018.
     """
     labels, rng = _labels(n_samples, n_classes, rng)
     noise = _check.non_negative(noise, "noise")
@@ -110,12 +207,42 @@ def make_peaks(n_samples: int = 1000, n_classes: int = 5, *, noise: float = 0.0,
     return _noisy(X, noise, rng), labels
 
 
-def peaks(x, y):
-    """The function of :func:`make_peaks`, elementwise, for real numbers or arrays of shapes that broadcast.
+@overload
+def peaks(x: float, y: float) -> np.float64: ...
+@overload
+def peaks(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]: ...
+@overload
+def peaks(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]: ...
+def peaks(x: ArrayLike, y: ArrayLike) -> np.float64 | FloatArray:
+    """The function whose levels are the classes of `make_peaks`, elementwise.
 
-    Returns an array of that shape, or a number, float32 where x and y are single or half precision, else float64; 0 where x or y is
-    infinite. TypeError for other kinds, ValueError for other shapes, MemoryError where the result would not fit.
+        3 (1 - x)^2 exp(-x^2 - (y + 1)^2) - 10 (x / 5 - x^3 - y^5) exp(-x^2 - y^2) - exp(-(x + 1)^2 - y^2) / 3
 
+    Parameters
+    ----------
+    x, y : array_like
+        Real numbers or arrays of shapes that broadcast.
+
+    Returns
+    -------
+    ndarray or float
+        Values, float32 where x and y are single or half precision, else float64; 0 where x or y is infinite.
+
+    Raises
+    ------
+    TypeError
+        Arguments are not real.
+    ValueError
+        Shapes do not broadcast.
+    MemoryError
+        There is no room for the result.
+
+    See Also
+    --------
+    make_peaks
+
+    Examples
+    --------
     >>> fastlec.datasets.peaks([0, 2], [[1.58], [-1.0]]).round(2)
     array([[ 8.11,  0.26],
            [-0.72,  0.5 ]])

@@ -25,12 +25,17 @@ import zlib
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 
 from . import _check
 from ._check import memory_size
+
+if TYPE_CHECKING:
+    from ._typing import ArrayLike, NDArray
+
+__all__ = ["ModelError", "load_arrays", "load_model", "save_arrays", "save_model"]
 
 FORMAT, VERSION = "fastlec", 1
 DEFLATE_RATIO = 1032  # deflate cannot pack more than 1032 bytes into one: a header that claims more is lying
@@ -39,8 +44,32 @@ _WITH_CHECKSUM = re.compile(r'(.*), "(.{5})": "(.{8})"}', re.DOTALL)  # also whe
 _TEMPORARY = re.compile(r"\.fastlec-[0-9a-f]{16}\.tmp")
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class ModelError(ValueError):
-    """A model file that cannot be read, written or believed; the text names the file and what was expected."""
+    """A model file that cannot be read, written or believed; the text names the file and what was expected.
+
+    See Also
+    --------
+    fastlec.io.load_model, fastlec.Network.load
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     try:
+    ...         fastlec.Network.load(Path(folder, "none.npz"))
+    ...     except fastlec.io.ModelError as error:
+    ...         print("No such file" in str(error))
+    True
+    """
+
+
+class _Storable(Protocol):
+    def to_file(self) -> tuple[dict[str, Any], dict[str, Any]]: ...
 
 
 Class = TypeVar("Class", bound=type)
@@ -61,7 +90,7 @@ def register_model(kind: str) -> Callable[[Class], Class]:
     return registered
 
 
-def requirement(path: str | os.PathLike) -> Callable[[bool, str], None]:
+def requirement(path: str | os.PathLike[str]) -> Callable[[bool, str], None]:
     """A function require(condition, text) that raises ModelError, which names the file, unless the condition holds."""
 
     def require(condition: bool, text: str) -> None:
@@ -71,11 +100,41 @@ def requirement(path: str | os.PathLike) -> Callable[[bool, str], None]:
     return require
 
 
-def save_model(path: str | os.PathLike, model) -> None:
-    """Write a model of a registered class to ``path``, .safetensors by that library, else .npz; a file already there is replaced
-    only once the new one is complete.
+def save_model(path: str | os.PathLike[str], model: _Storable) -> None:
+    """Write a model of the course to a file, all or nothing.
 
-    Raises ModelError if the model is not one that `load_model` would accept, or the file cannot be written.
+    A file already there is replaced only once the new one is complete. A network has a method of its own, `Network.save`.
+
+    Parameters
+    ----------
+    path : path_like
+        The file, .safetensors (by that library) or .npz.
+    model : SoftmaxModel or another of a registered class
+        The model.
+
+    Raises
+    ------
+    TypeError
+        It is of another class.
+    ModelError
+        The model is not one that `load_model` would accept, or the file cannot be written.
+
+    See Also
+    --------
+    load_model, save_arrays, fastlec.Network.save
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from fastlec.course.models import SoftmaxModel
+    >>> with TemporaryDirectory() as folder:
+    ...     fastlec.io.save_model(Path(folder, "model.npz"), SoftmaxModel(np.eye(2), np.zeros(2)))
+    ...     again = fastlec.io.load_model(Path(folder, "model.npz"))
+    >>> again.W
+    array([[1., 0.],
+           [0., 1.]])
     """
     kinds = {cls: kind for kind, cls in _models.items()}
     if type(model) not in kinds:
@@ -86,10 +145,40 @@ def save_model(path: str | os.PathLike, model) -> None:
     save(path, arrays, meta)
 
 
-def load_model(path: str | os.PathLike):
-    """Read a model that :func:`save_model` wrote; ModelError if any name, shape, dtype or value is not as expected.
+def load_model(path: str | os.PathLike[str]) -> Any:
+    """Read a model that `save_model` or ``fastlec train`` wrote.
 
-    A file that ``fastlec train`` wrote for softmax regression gives a `fastlec.course.models.SoftmaxModel`.
+    Parameters
+    ----------
+    path : path_like
+        The file.
+
+    Returns
+    -------
+    SoftmaxModel or another of a registered class
+        The model. A file that ``fastlec train`` wrote for softmax regression gives a `fastlec.course.models.SoftmaxModel`.
+
+    Raises
+    ------
+    ModelError
+        A name, shape, dtype or value is not as expected, or the file is a network's, which `Network.load` reads.
+    ImportError
+        The library that reads .safetensors is missing.
+
+    See Also
+    --------
+    save_model, fastlec.Network.load
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import numpy as np
+    >>> from fastlec.course.models import SoftmaxModel
+    >>> with TemporaryDirectory() as folder:
+    ...     fastlec.io.save_model(Path(folder, "model.npz"), SoftmaxModel(np.eye(2), np.zeros(2)))
+    ...     fastlec.io.load_model(Path(folder, "model.npz")).b
+    array([0., 0.])
     """
     arrays, meta = load(path)
     kind = meta.get("kind")
@@ -100,12 +189,12 @@ def load_model(path: str | os.PathLike):
     return _models[kind].from_file(path, arrays, meta)
 
 
-def file_kind(path: str | os.PathLike) -> Any:
+def file_kind(path: str | os.PathLike[str]) -> Any:
     """What kind of model a file says it holds: "softmax", "network", ... ModelError if it holds none."""
     return load(path)[1].get("kind")
 
 
-def check_path(path: str | os.PathLike) -> None:
+def check_path(path: str | os.PathLike[str]) -> None:
     """Before long work: ModelError if no model can be written to ``path``, ImportError without the library that this takes."""
     if _is_safetensors(path, writing=True):
         _safetensors()
@@ -119,21 +208,50 @@ def _is_safetensors(path, writing: bool = False) -> bool:
     return suffix == ".safetensors"
 
 
-def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+def save(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     """Write named arrays and ``meta`` (what JSON can hold) to ``path``, all or nothing: .safetensors by that library, else .npz."""
     (_save_safetensors if _is_safetensors(path, writing=True) else save_arrays)(path, arrays, meta)
 
 
-def load(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read the arrays, by name, and the facts of a file that :func:`save` wrote. ModelError if it is none, or not complete."""
     return (_load_safetensors if _is_safetensors(path) else load_arrays)(path)
 
 
-def save_arrays(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    """Write named arrays and ``meta`` (what JSON can hold) to an ``.npz`` at ``path``, all or nothing.
+def save_arrays(path: str | os.PathLike[str], arrays: Mapping[str, ArrayLike], meta: Mapping[str, Any]) -> None:
+    """Write named arrays and facts to an .npz file, all or nothing.
 
-    A failure, whenever it comes, leaves an older file as it was (see :func:`replacing`). The name "meta" is taken. Raises
-    ModelError if the file cannot be written.
+    A failure, whenever it comes, leaves an older file as it was.
+
+    Parameters
+    ----------
+    path : path_like
+        The file.
+    arrays : dict of str to array_like
+        The arrays, of numbers or text. The name "meta" is taken.
+    meta : dict
+        Facts: what JSON can hold.
+
+    Raises
+    ------
+    ModelError
+        The file cannot be written.
+    TypeError
+        An argument is no dict, or holds something else.
+
+    See Also
+    --------
+    load_arrays, save_model
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     fastlec.io.save_arrays(Path(folder, "a.npz"), {"a": [1.0, 2.0]}, {"unit": "m"})
+    ...     arrays, meta = fastlec.io.load_arrays(Path(folder, "a.npz"))
+    >>> arrays, meta["unit"]
+    ({'a': array([1., 2.])}, 'm')
     """
     for name, given in (("arrays", arrays), ("meta", meta)):
         if not isinstance(given, Mapping):
@@ -157,7 +275,7 @@ class FreeName(os.PathLike):
     """A path to save to where no file is ever replaced: while there is one, model.npz, the name counts up, model-2.npz,
     model-3.npz, ... Whatever saves takes it for a path; from then on it is the path that was written."""
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike[str]):
         self.path = Path(path)
 
     def __fspath__(self) -> str:
@@ -168,7 +286,7 @@ class FreeName(os.PathLike):
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A new file beside ``path``, open for writing, which takes the place of the one at ``path`` once all went well: it is then
     complete and on the disk.
 
@@ -192,13 +310,13 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         raise ModelError(f"{path}: cannot be written: {words(error)}") from error
 
 
-def save_text(path: str | os.PathLike, text: str) -> None:
+def save_text(path: str | os.PathLike[str], text: str) -> None:
     """Write text in UTF-8, all or nothing. ModelError if the file cannot be written."""
     with replacing(path) as file:
         file.write(text.encode())
 
 
-def writable(path: str | os.PathLike, n_bytes: int = 0) -> Path:
+def writable(path: str | os.PathLike[str], n_bytes: int = 0) -> Path:
     """``path`` with links followed; ModelError unless a file can be written, or replaced, there, and the disk has as much room."""
     target = _target(path)
     try:
@@ -212,7 +330,7 @@ def writable(path: str | os.PathLike, n_bytes: int = 0) -> Path:
     return target
 
 
-def _target(path: str | os.PathLike) -> Path:
+def _target(path: str | os.PathLike[str]) -> Path:
     """``path`` with links followed; ModelError unless it is in a folder, and free, or a file that may be replaced."""
     try:
         target = Path(os.path.realpath(_check.path(path)))
@@ -282,7 +400,7 @@ def _move_to_free_name(source: str, target: Path) -> Path:
         return name
 
 
-def open_file(path: str | os.PathLike) -> BinaryIO:
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
     """``path`` open for reading. OSError, at once, for what is no regular file: a device or a pipe may never begin or never end."""
     return open(_check.path(path), "rb", opener=_open_regular)
 
@@ -310,7 +428,7 @@ def _safetensors():
     return safetensors
 
 
-def _save_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
+def _save_safetensors(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
     arrays = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")) for name, a in arrays.items()}
     facts = _meta_text(meta).removesuffix("}")
     text = f'{facts}, "crc32": "{_checksum(facts, arrays)}"}}'
@@ -319,7 +437,7 @@ def _save_safetensors(path: str | os.PathLike, arrays: Mapping[str, np.ndarray],
         file.write(content)
 
 
-def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _load_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """As load_arrays. A file without a checksum is one from before there were any."""
     arrays, text = _read_safetensors(path)
     meta = _meta(path, text)
@@ -327,7 +445,7 @@ def _load_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], d
     return arrays, meta
 
 
-def _read_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], str | None]:
+def _read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], str | None]:
     """The arrays of any such file, and the text of the facts where there is one. The library compares every size with the file's
     before it makes an array."""
     library = _safetensors()
@@ -349,7 +467,7 @@ def _read_safetensors(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], s
     return arrays, text
 
 
-def read_tensors(path: str | os.PathLike) -> dict[str, np.ndarray]:
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """The arrays of any .safetensors or .npz file, whoever wrote it. Raises ModelError if it cannot be read."""
     if _is_safetensors(path):
         return _read_safetensors(path)[0]
@@ -365,10 +483,39 @@ def _checksum(facts: str, arrays: Mapping[str, np.ndarray]) -> str:
     return f"{crc:08x}"
 
 
-def load_arrays(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read the arrays, by name, and the facts that :func:`save_arrays` wrote.
+def load_arrays(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read the arrays and facts that `save_arrays` wrote.
 
-    Raises ModelError unless the file is complete, of this format and version, and every number in it is finite.
+    Parameters
+    ----------
+    path : path_like
+        The file.
+
+    Returns
+    -------
+    arrays : dict of str to ndarray
+        The arrays, by name.
+    meta : dict
+        The facts.
+
+    Raises
+    ------
+    ModelError
+        The file is not complete, is of another format or version, or holds numbers that are not finite.
+
+    See Also
+    --------
+    save_arrays, load_model
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     fastlec.io.save_arrays(Path(folder, "a.npz"), {"a": [1.0, 2.0]}, {})
+    ...     arrays, meta = fastlec.io.load_arrays(Path(folder, "a.npz"))
+    >>> arrays["a"]
+    array([1., 2.])
     """
     arrays = read_npz(path)
     text = arrays.pop("meta", None)
@@ -397,7 +544,7 @@ def _meta(path, text: str | None) -> dict[str, Any]:
     return meta
 
 
-def require_finite(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
+def require_finite(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
     """ModelError, which names the array, unless all numbers are finite."""
     for name, array in arrays.items():
         if array.dtype.kind not in "biuf":
@@ -407,7 +554,7 @@ def require_finite(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) ->
 
 
 def read_npz(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     error: type[ValueError] = ModelError,
     wanted: Callable[[list[str]], Container[str]] | None = None,
 ) -> dict[str, np.ndarray]:

@@ -11,10 +11,40 @@ import os
 import textwrap
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from . import _check, _labels, io
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ._typing import ArrayLike, NDArray
+    from .course.overfit import Experiment, OracleError
+    from .course.universal import Fit
+    from .regression import Corner, PolynomialFits, RegularizationPath
+    from .training import History
+
+__all__ = [
+    "approximations",
+    "confusion_matrix",
+    "decision_regions",
+    "derivative_tests",
+    "errors_by_degree",
+    "errors_by_width",
+    "feature_maps",
+    "filters",
+    "fits_by_degree",
+    "l_curve",
+    "loss_curves",
+    "oracle_errors",
+    "weight_images",
+]
 
 SUFFIXES = (".png", ".pdf", ".svg")
 TILES, LAYERS = 16, 8  # small images: in a row, and rows of them
@@ -27,11 +57,15 @@ _DOT, _RING = {"marker": "o"}, {"marker": "s", "fillstyle": "none", "markersize"
 _MISSING = "plots need matplotlib: pip install 'fastlec[plot]'"
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class PlotError(ValueError):
     """A picture that cannot be written; the text names the file."""
 
 
-def new_figure(width: float = 6.4, height: float = 4.8):
+def new_figure(width: float = 6.4, height: float = 4.8) -> Figure:
     """A matplotlib Figure of that many inches, outside of pyplot. ImportError if matplotlib is not installed."""
     try:
         from matplotlib.figure import Figure
@@ -40,7 +74,7 @@ def new_figure(width: float = 6.4, height: float = 4.8):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def check_path(path: str | os.PathLike) -> None:
+def check_path(path: str | os.PathLike[str]) -> None:
     """Before long work: ImportError without matplotlib, PlotError or io.ModelError if no picture can be written to ``path``."""
     new_figure()
     if Path(path).suffix.lower() not in SUFFIXES:
@@ -48,7 +82,7 @@ def check_path(path: str | os.PathLike) -> None:
     io.writable(path)
 
 
-def save(figure, path: str | os.PathLike) -> None:
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a matplotlib Figure in the format of ``path``'s ending, all or nothing. io.ModelError if it cannot be written."""
     for _ in range(2):  # the layout of images of fixed proportions converges: writing lays out only once
         figure.get_layout_engine().execute(figure)
@@ -56,12 +90,28 @@ def save(figure, path: str | os.PathLike) -> None:
         figure.savefig(file, format=Path(path).suffix[1:].lower(), dpi=120)
 
 
-def loss_curves(history, ax=None):
-    """Training and validation loss of each epoch, and the accuracies on a second axis; what is empty is left out.
+def loss_curves(history: History, ax: Axes | None = None) -> Axes:
+    """Training and validation loss of each epoch, and the accuracies on a second axis.
 
-    history : has the list train_loss and perhaps val_loss, train_accuracy, val_accuracy, as `fastlec.History`; and perhaps unit,
-    what an entry is of: "epoch", or "iteration" of a solver. The axis of losses is logarithmic where all are above 0.
+    Parameters
+    ----------
+    history : History
+        The lists train_loss and perhaps val_loss, train_accuracy, val_accuracy; what is empty is left out. Its unit is the label of
+        the axis.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes. The axis of losses is logarithmic where all are above 0.
+
+    See Also
+    --------
+    fastlec.History.plot, confusion_matrix
+
+    Examples
+    --------
     >>> history = fastlec.History(train_loss=[1.0, 0.5], train_accuracy=[0.25, 0.75])
     >>> fastlec.plot.loss_curves(history).get_title()
     'Loss and accuracy'
@@ -100,12 +150,44 @@ def loss_curves(history, ax=None):
     return ax
 
 
-def weight_images(W, image_shape, ax=None, title="Weights of each class", classes=None):
-    """The weights of classes, or neurons, as one mosaic: red speaks for the class, blue against it, white for neither.
+def weight_images(
+    W: ArrayLike,
+    image_shape: Sequence[int],
+    ax: Axes | None = None,
+    title: str = "Weights of each class",
+    classes: Sequence[object] | None = None,
+) -> Axes:
+    """Weights of classes, or neurons, as one mosaic: red speaks for the class, blue against it, white for neither.
 
-    W : (l, n), one row for each class; of more than 32 those of the largest norm, with their names, from the largest on.
-    image_shape : (height, width), or (height, width, channels), whose weights are added up, of n values. Each class has its own
-    colour range. classes : the l names; by default their numbers.
+    Parameters
+    ----------
+    W : array_like, shape (l, n)
+        Weights, one row for each class; of more than 32 those of the largest norm are drawn, with their names, from the largest on.
+    image_shape : tuple of int
+        (height, width), or (height, width, channels), of n values; channels are added up.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+    title : str
+        Title of the picture.
+    classes : sequence, optional
+        The l names; by default their numbers.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes. Each class has its own colour range.
+
+    See Also
+    --------
+    filters, feature_maps
+
+    Examples
+    --------
+    >>> X, y = fastlec.data.load_digits()
+    >>> net = fastlec.Network([fastlec.Dense(64, 10, "identity")], rng=0)
+    >>> history = fastlec.fit(net, X, y, epochs=3)
+    >>> fastlec.plot.weight_images(net.params["0.W"], (8, 8)).get_title()
+    'Weights of each class'
     """
     ax = _axes(ax)
     W = np.asarray(W)
@@ -125,11 +207,31 @@ def weight_images(W, image_shape, ax=None, title="Weights of each class", classe
     return ax
 
 
-def filters(W, ax=None):
-    """The filters of a convolution, sixteen a row: red is positive, blue negative, white zero.
+def filters(W: ArrayLike, ax: Axes | None = None) -> Axes:
+    """Filters of a convolution, sixteen a row: red is positive, blue negative, white zero.
 
-    W : (k, c, r, s), whose channels c are added up; of more than 32 filters those of the largest norm, with their numbers, from the
-    largest on. Each filter has its own colour range.
+    Parameters
+    ----------
+    W : array_like, shape (k, c, r, s)
+        Filters, whose channels c are added up; of more than 32 those of the largest norm are drawn, with their numbers, from the
+        largest on.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes. Each filter has its own colour range.
+
+    See Also
+    --------
+    feature_maps, fastlec.Conv2d
+
+    Examples
+    --------
+    >>> layer = fastlec.Conv2d(1, 4, 3, rng=0)
+    >>> fastlec.plot.filters(layer.params["W"]).get_title()
+    'Filters of the first convolution'
     """
     W = np.asarray(W)
     rows = _strongest(W)
@@ -143,11 +245,34 @@ def filters(W, ax=None):
     return ax
 
 
-def feature_maps(maps, ax=None):
-    """What the layers of a network make of an image, from top to bottom: the first sixteen maps of each, in a colour range that
-    they share; of many layers eight, evenly spread.
+def feature_maps(maps: Mapping[str, ArrayLike], ax: Axes | None = None) -> Axes:
+    r"""What the layers of a network make of an image, from top to bottom.
 
-    maps : {name: (c, h, w)}, the image first, as `fastlec.course.models.feature_maps` gives them.
+    Parameters
+    ----------
+    maps : dict of str to array_like, shape (c, h, w)
+        Maps of each layer, the image first, as ``fastlec.course.models.feature_maps`` gives them. The first sixteen of each are
+        drawn, in a colour range that they share; of many layers eight, evenly spread.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    See Also
+    --------
+    filters, weight_images
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.random.default_rng(0).random((1, 8, 8))
+    >>> layer = fastlec.Conv2d(1, 4, 3, rng=0)
+    >>> ax = fastlec.plot.feature_maps({"image": image, "Conv2d": layer(image[None])[0]})
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['image\n1 x 8 x 8', 'Conv2d\n4 x 6 x 6']
     """
     names = list(maps)
     names = [names[round(i)] for i in np.linspace(0, len(names) - 1, min(len(names), LAYERS))]
@@ -160,11 +285,38 @@ def feature_maps(maps, ax=None):
     return ax
 
 
-def confusion_matrix(counts, ax=None, *, classes=None, data: str = "validation"):
-    """Counts (l, l), true class down, predicted class across; the shade is the share of the row.
+def confusion_matrix(
+    counts: ArrayLike, ax: Axes | None = None, *, classes: Sequence[object] | None = None, data: str = "validation"
+) -> Axes:
+    """Confusion matrix: true class down, predicted class across; the shade is the share of the row.
 
-    classes : the l names of the classes; by default their numbers.  data : what was counted, for the title.
+    Parameters
+    ----------
+    counts : array_like of int, shape (l, l)
+        Number of samples of each pair of classes.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+    classes : sequence, optional
+        The l names of the classes; by default their numbers.
+    data : str
+        What was counted, for the title.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    Raises
+    ------
+    ValueError
+        There is another number of names.
+
+    See Also
+    --------
+    decision_regions, loss_curves
+
+    Examples
+    --------
     >>> ax = fastlec.plot.confusion_matrix([[3, 1], [0, 4]], classes=["cat", "dog"], data="8 animals")
     >>> ax.get_title(), [label.get_text() for label in ax.get_xticklabels()]
     ('Confusion (8 animals)', ['cat', 'dog'])
@@ -188,18 +340,52 @@ def confusion_matrix(counts, ax=None, *, classes=None, data: str = "validation")
     return ax
 
 
-def decision_regions(predict, X, y, ax=None, *, classes=None, resolution: int = 200):
-    """The classes that a classifier gives to the points of the plane, as areas of colour, and samples as dots: one colour for each
-    class. Where the classifier gives probabilities, areas are paler the less certain it is.
+def decision_regions(
+    predict: Callable[[NDArray[np.float64]], ArrayLike],
+    X: ArrayLike,
+    y: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    classes: ArrayLike | None = None,
+    resolution: int = 200,
+) -> Axes:
+    """Classes that a classifier gives to the points of the plane, as areas of colour, and samples as dots.
 
-    predict : a function of points (k, 2) float64, such as ``net.predict`` or the predict or predict_proba of a classifier of
-    scikit-learn's. It gives labels (k,), or probabilities (k, l) in [0, 1], a column for each of l classes.
-    X : (m, 2), finite.  y : (m,) labels, numbers or text.  resolution : points on each side of the picture.
-    classes : (l,) the labels that the columns stand for. By default ``classes_`` of the object whose method predict is; else the
-    labels in y, sorted, where there are l; else 0 to l - 1 where y has integers in that range. Where y or classes are text,
-    integers from 0 on, of predict or y, stand for that text in order.
-    Returns the Axes. ValueError or TypeError for arguments, or what predict gives, of other shapes or kinds.
+    Parameters
+    ----------
+    predict : callable
+        Function of points (k, 2) float64, such as ``net.predict`` or the predict or predict_proba of a classifier of
+        scikit-learn's. It gives labels (k,), or probabilities (k, l) in [0, 1], a column for each of l classes: areas are then
+        paler the less certain it is.
+    X : array_like, shape (m, 2)
+        Samples, finite.
+    y : array_like, shape (m,)
+        Labels, numbers or text.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+    classes : array_like, shape (l,), optional
+        Labels that the columns stand for. By default ``classes_`` of the object whose method predict is; else the labels in y,
+        sorted, where there are l; else 0 to l - 1 where y has integers in that range. Where y or classes are text, integers from 0
+        on, of predict or y, stand for that text in order.
+    resolution : int
+        Number of points on each side of the picture, at least 2.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    Raises
+    ------
+    ValueError or TypeError
+        An argument, or what predict gives, is of another shape or kind.
+
+    See Also
+    --------
+    confusion_matrix, fastlec.datasets.make_spirals
+
+    Examples
+    --------
     >>> X, y = fastlec.datasets.make_blobs(300, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 3, "identity")], rng=0)
     >>> ax = fastlec.plot.decision_regions(net.predict_proba, X, y)
@@ -243,11 +429,31 @@ def decision_regions(predict, X, y, ax=None, *, classes=None, resolution: int = 
     return ax
 
 
-def derivative_tests(results: Iterable[tuple[str, object]], ax=None):
-    """The errors of many gradient and Jacobian tests over epsilon, log-log: they fall like epsilon and its square.
+def derivative_tests(results: Iterable[tuple[str, object]], ax: Axes | None = None) -> Axes:
+    """Errors of many gradient and Jacobian tests over epsilon, log-log: they fall like epsilon and its square.
 
-    results : (name, result) pairs with the results of ``fastlec.testing``; those without such errors are left out. All are
-    relative to the test's largest zeroth-order error. Failed tests are red, and named; one alone: ``result.plot()``.
+    Parameters
+    ----------
+    results : iterable of tuple
+        Pairs (name, result) with the results of ``fastlec.testing``; those without such errors are left out.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes. Errors are relative to the test's largest zeroth-order error; failed tests are red, and named.
+
+    See Also
+    --------
+    fastlec.testing.gradient_test, fastlec.testing.jacobian_test
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = fastlec.testing.gradient_test(lambda x: (x**2).sum(), lambda x: 2 * x, np.ones(3))
+    >>> fastlec.plot.derivative_tests([("squares", result)]).get_title()
+    '1 gradient and Jacobian tests'
     """
     ax = _axes(ax)
     drawn = [(name, result) for name, result in results if hasattr(result, "first_errors") and result.epsilons.size]
@@ -271,11 +477,36 @@ def derivative_tests(results: Iterable[tuple[str, object]], ax=None):
     return ax
 
 
-def approximations(fits, target, ax=None):
-    """A function of one variable, and networks that approximate it: the narrowest, the widest of those that are seen to fail, the
-    next, which fits, and the widest of all.
+def approximations(fits: Sequence[Fit], target: Callable[[NDArray[Any]], NDArray[Any]], ax: Axes | None = None) -> Axes:
+    """A function of one variable, and networks of several widths that approximate it (universal approximation).
 
-    fits : what ``fastlec.course.universal.fits`` gives.  target : the function of x (m, 1).
+    They are the narrowest, the widest of those that are seen to fail, the next, which fits, and the widest of all.
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        What ``fastlec.course.universal.fits`` gives.
+    target : callable
+        The function of x (m, 1).
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    See Also
+    --------
+    errors_by_width
+
+    Examples
+    --------
+    >>> from fastlec.course import universal
+    >>> found = list(universal.fits([1, 2, 4], samples=30))
+    >>> ax = fastlec.plot.approximations(found, universal.target)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['function', 'width 1', 'width 2', 'width 4']
     """
     ax = _axes(ax)
     x, last = fits[0].x, len(fits) - 1
@@ -290,8 +521,31 @@ def approximations(fits, target, ax=None):
     return ax
 
 
-def errors_by_width(fits, ax=None):
-    """RMS and largest error of such networks over their width, log-log."""
+def errors_by_width(fits: Sequence[Fit], ax: Axes | None = None) -> Axes:
+    """RMS and largest error of networks over their width, log-log (universal approximation).
+
+    Parameters
+    ----------
+    fits : sequence of Fit
+        What ``fastlec.course.universal.fits`` gives.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    See Also
+    --------
+    approximations
+
+    Examples
+    --------
+    >>> from fastlec.course import universal
+    >>> fastlec.plot.errors_by_width(list(universal.fits([1, 2, 4], samples=30))).get_ylabel()
+    'error'
+    """
     ax = _axes(ax)
     widths = [fit.width for fit in fits]
     ax.loglog(widths, [fit.rms for fit in fits], "o-", label="RMS")
@@ -305,7 +559,7 @@ def errors_by_width(fits, ax=None):
     return ax
 
 
-def universal_report(path: str | os.PathLike, fits, target) -> None:
+def universal_report(path: str | os.PathLike[str], fits: Sequence[Fit], target: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
     """:func:`approximations` and :func:`errors_by_width` side by side: one picture at ``path``."""
     figure = new_figure(11, 4.5)
     left, right = figure.subplots(1, 2)
@@ -314,11 +568,29 @@ def universal_report(path: str | os.PathLike, fits, target) -> None:
     save(figure, path)
 
 
-def fits_by_degree(experiment, degrees, ax=None):
-    """The lecture's figure 1: a noisy sample, its function, and polynomials of these degrees with their errors in the legend.
+def fits_by_degree(experiment: Experiment, degrees: Iterable[int], ax: Axes | None = None) -> Axes:
+    """The lecture's figure 1: a noisy sample, its function, and polynomials with their errors in the legend.
 
-    experiment : what ``fastlec.course.overfit.experiment`` gives. The fits are drawn at the points of the sample.
+    Parameters
+    ----------
+    experiment : Experiment
+        What ``fastlec.course.overfit.experiment`` gives. The fits are drawn at the points of the sample.
+    degrees : iterable of int
+        Degrees of the polynomials.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    See Also
+    --------
+    errors_by_degree, fastlec.regression.fit_polynomials
+
+    Examples
+    --------
     >>> from fastlec.course import overfit
     >>> ax = fastlec.plot.fits_by_degree(overfit.experiment(), (2, 15))
     >>> [text.get_text().partition(":")[0] for text in ax.get_legend().get_texts()]
@@ -337,11 +609,27 @@ def fits_by_degree(experiment, degrees, ax=None):
     return ax
 
 
-def errors_by_degree(fits, ax=None):
+def errors_by_degree(fits: PolynomialFits, ax: Axes | None = None) -> Axes:
     """The lecture's figure 2: train and test error by degree, and the corner of the training curve.
 
-    fits : :class:`fastlec.regression.PolynomialFits`; leave-one-out and GCV are drawn as far as they do not dwarf the others.
+    Parameters
+    ----------
+    fits : PolynomialFits
+        The fits; leave-one-out and GCV are drawn as far as they do not dwarf the others.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    See Also
+    --------
+    fits_by_degree, fastlec.regression.fit_polynomials
+
+    Examples
+    --------
     >>> from fastlec.course import overfit
     >>> ax = fastlec.plot.errors_by_degree(overfit.experiment().fits)
     >>> ax.get_xlabel(), ax.get_ylabel()
@@ -361,11 +649,27 @@ def errors_by_degree(fits, ax=None):
     return ax
 
 
-def oracle_errors(rows, ax=None):
-    """The error of least squares with the true functions over the number of samples, log-log.
+def oracle_errors(rows: Sequence[OracleError], ax: Axes | None = None) -> Axes:
+    """Error of least squares with the true functions over the number of samples, log-log.
 
-    rows : what ``fastlec.course.overfit.oracle_errors`` gives.
+    Parameters
+    ----------
+    rows : sequence
+        What ``fastlec.course.overfit.oracle_errors`` gives.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    See Also
+    --------
+    fastlec.regression.oracle
+
+    Examples
+    --------
     >>> from fastlec.course import overfit
     >>> ax = fastlec.plot.oracle_errors(overfit.oracle_errors((0.1, 0.05)))
     >>> ax.get_xscale(), ax.get_yscale()
@@ -384,11 +688,29 @@ def oracle_errors(rows, ax=None):
     return ax
 
 
-def l_curve(path, corner=None, ax=None):
-    """The norm of the solution over that of the residual for all amounts of regularization, log-log.
+def l_curve(path: RegularizationPath, corner: Corner | None = None, ax: Axes | None = None) -> Axes:
+    """L-curve: the norm of the solution over that of the residual for all amounts of regularization, log-log.
 
-    path : :class:`fastlec.regression.RegularizationPath`.  corner : what ``fastlec.regression.l_curve_corner`` gives, or None.
+    Parameters
+    ----------
+    path : RegularizationPath
+        The solutions.
+    corner : Corner, optional
+        What ``fastlec.regression.l_curve_corner`` gives.
+    ax : matplotlib.axes.Axes, optional
+        Axes to draw on; by default pyplot's.
 
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The Axes.
+
+    See Also
+    --------
+    fastlec.regression.l_curve_corner, fastlec.regression.ridge_path
+
+    Examples
+    --------
     >>> from fastlec.course import overfit
     >>> found = overfit.experiment()
     >>> fastlec.plot.l_curve(found.path, found.corner).get_title()
@@ -406,7 +728,9 @@ def l_curve(path, corner=None, ax=None):
     return ax
 
 
-def overfit_report(path: str | os.PathLike, experiment, degrees, rows) -> None:
+def overfit_report(
+    path: str | os.PathLike[str], experiment: Experiment, degrees: Sequence[int], rows: Sequence[OracleError]
+) -> None:
     """:func:`fits_by_degree`, :func:`errors_by_degree`, :func:`oracle_errors` and :func:`l_curve`: one picture at ``path``."""
     figure = new_figure(12, 9)
     axes = figure.subplots(2, 2)
@@ -418,12 +742,12 @@ def overfit_report(path: str | os.PathLike, experiment, degrees, rows) -> None:
 
 
 def training_report(
-    path: str | os.PathLike,
-    history,
-    model,
-    counts,
+    path: str | os.PathLike[str],
+    history: History,
+    model: Any,
+    counts: ArrayLike,
     title: str = "Weights of each class",
-    maps=None,
+    maps: Mapping[str, ArrayLike] | None = None,
     *,
     data: str = "validation",
     smoothing: float = 0.0,
@@ -457,7 +781,7 @@ def training_report(
     save(figure, path)
 
 
-def derivative_report(path: str | os.PathLike, results: Iterable[tuple[str, object]]) -> None:
+def derivative_report(path: str | os.PathLike[str], results: Iterable[tuple[str, object]]) -> None:
     """:func:`derivative_tests` of (name, result) pairs, one panel for each precision: one picture at ``path``."""
     panels = {}
     for name, result in results:

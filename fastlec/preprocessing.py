@@ -10,33 +10,75 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from . import _check, _labels, io
 
+if TYPE_CHECKING:
+    from typing import Self
+
+    from ._typing import FloatArray, NDArray
+
+__all__ = ["DataError", "Preprocessing"]
+
 _SHOWN = 10  # labels in a message
 
 
-class DataError(ValueError):
-    """Data that cannot be read or believed; the text, one line, names the file and what was expected."""
+def __dir__() -> list[str]:
+    return __all__
 
-    def __init__(self, text: str):
+
+class DataError(ValueError):
+    """Data that cannot be read or believed; the text, one line, names the file and what was expected.
+
+    Parameters
+    ----------
+    text : str
+        The message.
+
+    See Also
+    --------
+    fastlec.data.load
+
+    Examples
+    --------
+    >>> fastlec.data.class_count([0, 0], "my data")
+    Traceback (most recent call last):
+    fastlec.preprocessing.DataError: my data: every label is 0; expected two classes or more
+    """
+
+    def __init__(self, text: str) -> None:
         super().__init__(re.sub(r"[\r\n]+", " ", text))  # which labels and names of columns may hold
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How raw samples (m, n) become what a model takes: ``(X / scale - mean) / std``; and what its outputs stand for.
+    """How raw samples (m, n) become what a model takes, (X / scale - mean) / std, and what its outputs stand for.
 
-    scale : the number by which raw features are divided (255 for bytes, 1 for features as they are).
-    image_shape : (height, width), or (height, width, channels), of a sample, or None where samples are no images.
-    mean, std : n numbers each, or None for features that are not standardised.
-    classes : the labels, text, integers or booleans, in the order of the model's outputs; None for 0, 1, 2, ...
-    columns : the names of the n features, in their order, or None.  label : the name of the labels' column, "first", or "last".
+    Parameters
+    ----------
+    scale : float
+        Number by which raw features are divided: 255 for bytes, 1 for features as they are.
+    image_shape : tuple of int or None
+        (height, width), or (height, width, channels), of a sample; None where samples are no images.
+    mean, std : tuple of float or None
+        The n means and standard deviations; None for features that are not standardised.
+    classes : tuple or None
+        Labels, text, integers or booleans, in the order of the model's outputs; None for 0, 1, 2, ...
+    columns : tuple of str or None
+        Names of the n features, in their order.
+    label : str
+        Column of the labels: its name, "first" or "last".
 
+    See Also
+    --------
+    fastlec.data.load, fastlec.data.Dataset
+
+    Examples
+    --------
     >>> from fastlec.preprocessing import Preprocessing
     >>> own = Preprocessing(mean=(1.0, 20.0), std=(2.0, 10.0), classes=("no", "yes"))
     >>> own.features([[3, 10], [1, 20]])
@@ -55,12 +97,27 @@ class Preprocessing:
     label: str = "last"
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Preprocessing:
-        """That of the model in a file which ``fastlec train`` wrote; io.ModelError if it holds none.
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Preprocessing of the model in a file which ``fastlec train`` wrote.
 
         ``Network.load`` reads the network of the same file: of one that takes rows ``net.predict(own.features(X, net.dtype))``
         gives the numbers of classes, and ``own.labels`` of these their labels. ``course.models.load_model`` and ``predict`` do so
         for every model.
+
+        Parameters
+        ----------
+        path : path_like
+            The file.
+
+        Returns
+        -------
+        Preprocessing
+            That of the model.
+
+        Raises
+        ------
+        io.ModelError
+            The file holds none.
         """
         arrays, meta = io.load(path)
         try:
@@ -72,10 +129,28 @@ class Preprocessing:
         io.requirement(path)(type(n) is type(n_classes) is int, "holds no model that fastlec train wrote")
         return cls.from_json(path, said, n, n_classes)
 
-    def features(self, X: ArrayLike, dtype: DTypeLike = np.float64, name: str = "X") -> np.ndarray:
-        """Raw samples X (m, n) as the model takes them, in dtype, float32 or float64; what overflows is not finite.
+    def features(self, X: ArrayLike, dtype: DTypeLike = np.float64, name: str = "X") -> FloatArray:
+        """Raw samples as the model takes them.
 
-        ValueError, which begins with ``name``, for samples of another length than mean."""
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            Samples; what overflows is not finite.
+        dtype : dtype
+            Float32 or float64, of the result.
+        name : str
+            What messages call X.
+
+        Returns
+        -------
+        ndarray, shape (m, n)
+            The features.
+
+        Raises
+        ------
+        ValueError
+            Samples have another length than mean.
+        """
         dtype, X = _check.layer_dtype(dtype), _check.as_array(X, name)
         _check.float_dtype(X.dtype, name)
         if self.mean is None:
@@ -91,9 +166,26 @@ class Preprocessing:
             X /= self.std
             return X.astype(dtype, copy=False)
 
-    def codes(self, y: ArrayLike, name: str = "y") -> np.ndarray:
-        """The numbers (m,) int64, 0, 1, 2, ..., of the classes that the labels y (m,) name. DataError, which begins with ``name``,
-        for a label that is none of them."""
+    def codes(self, y: ArrayLike, name: str = "y") -> NDArray[np.int64]:
+        """Numbers 0, 1, 2, ... of the classes that labels name.
+
+        Parameters
+        ----------
+        y : array_like, shape (m,)
+            Labels: text, whole numbers or booleans.
+        name : str
+            What messages call y.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The numbers, int64.
+
+        Raises
+        ------
+        DataError
+            A label is none of the classes.
+        """
         found, which = _distinct(y, name)
         if self.classes is None:
             known = {label: label for label in found if isinstance(label, int) and label >= 0}
@@ -107,23 +199,59 @@ class Preprocessing:
                 raise DataError(f"{name}: has the label {label}; the model knows {shown(self.classes)}")
         return np.array([known[label] for label in found], np.int64)[which]
 
-    def labels(self, codes: ArrayLike) -> np.ndarray:
-        """The labels (m,) of classes that are given by number, (m,) integers: as they were in the data."""
+    def labels(self, codes: ArrayLike) -> NDArray[Any]:
+        """Labels of classes that are given by number, as they were in the data.
+
+        Parameters
+        ----------
+        codes : array_like of int, shape (m,)
+            Numbers of classes.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The labels.
+        """
         codes = _check.as_array(codes, "codes")
         n_classes = None if self.classes is None else len(self.classes)
         codes = _check.labels(codes, codes.size, n_classes, "codes")
         return codes if self.classes is None else np.array(self.classes)[codes]
 
     def to_json(self) -> dict[str, Any]:
-        """What JSON holds of it, without loss."""
+        """What JSON holds of it, without loss.
+
+        Returns
+        -------
+        dict
+            The settings that are not None.
+        """
         shape = self.image_shape and tuple(int(size) for size in self.image_shape)
         said = {name: value for name, value in asdict(self).items() if value is not None}
         return said | {"image_shape": shape, "scale": float(self.scale)}
 
     @classmethod
-    def from_json(cls, path, said: Mapping[str, Any], n: int, n_classes: int) -> Preprocessing:
-        """That which the file ``path`` says, of samples of n features and so many classes; what an older file does not say is as by
-        default, and its classes are 0, 1, 2, .... io.ModelError if it is not possible."""
+    def from_json(cls, path: str | os.PathLike[str], said: Mapping[str, Any], n: int, n_classes: int) -> Self:
+        """Preprocessing that a file says; what an older file does not say is as by default.
+
+        Parameters
+        ----------
+        path : path_like
+            The file, for messages.
+        said : dict
+            What the file says, as of `to_json`.
+        n, n_classes : int
+            Number of features, and of classes: 0, 1, 2, ... by default.
+
+        Returns
+        -------
+        Preprocessing
+            The settings.
+
+        Raises
+        ------
+        io.ModelError
+            They are not possible.
+        """
         require = io.requirement(path)
         known = {field.name: said[field.name] for field in fields(cls) if field.name in said}
         found = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
@@ -158,7 +286,7 @@ def _positive(value) -> bool:
     return _finite(value) and value > 0
 
 
-def statistics(X: np.ndarray, scale: float, name: str, columns: Sequence[str] | None = None) -> dict[str, tuple[float, ...]]:
+def statistics(X: NDArray[Any], scale: float, name: str, columns: Sequence[str] | None = None) -> dict[str, tuple[float, ...]]:
     """``mean`` and ``std`` of the features X (m, n) divided by scale; std is 1 for a feature that does not vary. DataError for a
     feature so large that they overflow."""
     with np.errstate(all="ignore"):
@@ -176,7 +304,7 @@ def classes_of(y: ArrayLike, name: str) -> tuple[str | int | bool, ...]:
     return tuple(_distinct(y, name)[0])
 
 
-def _distinct(y: ArrayLike, name: str) -> tuple[list, np.ndarray]:
+def _distinct(y: ArrayLike, name: str) -> tuple[list, NDArray[Any]]:
     """The different labels, text, int or bool, in order, and which of them each is."""
     y = _check.as_array(y, name)
     try:

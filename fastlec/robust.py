@@ -12,9 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import _check
-from ._robust_linear import Multiplied, Rows, least_absolute, median
-from ._robust_losses import LOSSES
-from .least_squares import (
+from ._least_squares import (
     ATTAINABLE,
     ROUND_OFF,
     STOPPED,
@@ -26,6 +24,8 @@ from .least_squares import (
     squares_fit,
     start_vector,
 )
+from ._robust_linear import Multiplied, Rows, least_absolute, median
+from ._robust_losses import LOSSES
 
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
@@ -197,7 +197,7 @@ def robust_fit(
     >>> bool(np.abs(found.x - [3, 2]).max() < 0.01)
     True
 
-    Lecture, contents 4; `fastlec.least_squares` has the method and its sources.
+    Lecture, contents 4; `fastlec/_least_squares.py` has the method and its sources.
     """
     _check.function(residual, "residual")
     _check.function(jac, "jac")

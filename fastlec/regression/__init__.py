@@ -30,3 +30,7 @@ __all__ = [
     "true_basis",
     "truncated_svd_path",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

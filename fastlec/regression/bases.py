@@ -6,45 +6,87 @@ Trefethen, Vandermonde with Arnoldi, SIAM Review 2021): t times column k, less i
 Multiplication by t is symmetric, so in exact arithmetic three terms remain: two numbers a column evaluate it anywhere.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, TypeAlias, overload
+
 import numpy as np
 
 from .. import _check
 from .._fixed import Fixed
 
-KINDS = ("monomial", "chebyshev", "fourier")
+if TYPE_CHECKING:
+    from .._typing import ArrayLike, FloatArray, NDArray
+
+Kind: TypeAlias = Literal["monomial", "chebyshev", "fourier"]
+KINDS: tuple[Kind, ...] = ("monomial", "chebyshev", "fourier")
 LEAST_STEP = np.finfo(float).eps ** 0.5  # of what t times a column adds: half of the digits of the next one are lost there
 
 
 class PolynomialBasis(Fixed):
-    """Polynomials p_0, p_1, ..., p_degree, p_k of degree k, that are orthonormal on the points x.
+    """Polynomials p_0, ..., p_degree, p_k of degree k, that are orthonormal on the points x (lecture 1, eq. 2).
 
-    x : (n,) finite numbers in any order, at least degree + 1 of them different. They may repeat.
-    degree : >= 0.
-    kind : "monomial" and "chebyshev" are polynomials in x. The orthonormal ones are the same for both, with positive leading
-        coefficients; the kinds differ in the functions that `coefficients` speaks of: x^k, or T_k(t) with t from -1 to 1 over
-        `domain`.  "fourier" are sums of cosines up to cos(k pi u), with u from 0 to 1 over `domain`: those of the Fourier series of
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Finite numbers in any order, at least degree + 1 of them different. They may repeat.
+    degree : int
+        Largest degree, >= 0.
+    kind : {"monomial", "chebyshev", "fourier"}
+        "monomial" and "chebyshev" are polynomials in x. The orthonormal ones are the same for both, with positive leading
+        coefficients; the kinds differ in the functions that `coefficients` speaks of: x^k, or T_k(t) with t from -1 to 1 over the
+        domain. "fourier" are sums of cosines up to cos(k pi u), with u from 0 to 1 over the domain: those of the Fourier series of
         the function's even extension, which for a smooth function converges up to both ends.
 
-    Q is the matrix of the lecture's least squares; :meth:`evaluate` gives the same columns at any points. Q holds to about 1e-14
-    what exact arithmetic gives, at degree 100 on 101 evenly spaced points too, and Q'Q - I is as small. What `evaluate` gives is
-    right to 1e-13 times the largest value of its column. (On evenly spaced points that is below 1 up to degree 25 or so, and 1e26
-    between the outer points at degree 100, where one rounding of x changes the value by as much as that error.) Points that nearly
-    coincide cost up to half of the digits of the last columns, which remain orthonormal.
+    Attributes
+    ----------
+    Q : ndarray, shape (n, degree + 1)
+        Matrix of the lecture's least squares, Q'Q = I; float32 where x is, else float64. Read-only, as all attributes.
+    x, degree, kind
+        The arguments.
+    domain : tuple of float
+        (min x, max x).
 
-    Attributes, all of them read-only: x, degree, kind, domain = (min x, max x), Q (n, degree + 1), of float32 where x is, else of
-    float64. TypeError for x that is not of real numbers; ValueError for too few different points, or some that are too close for
-    float64 to tell apart.
+    Raises
+    ------
+    TypeError
+        X is not of real numbers.
+    ValueError
+        There are too few different points, or some are too close for float64 to tell apart.
 
+    See Also
+    --------
+    polynomial_basis, fit_polynomials
+
+    Notes
+    -----
+    Q holds to about 1e-14 what exact arithmetic gives, at degree 100 on 101 evenly spaced points too, and Q'Q - I is as small. What
+    `evaluate` gives is right to 1e-13 times the largest value of its column. (On evenly spaced points that is below 1 up to degree
+    25 or so, and 1e26 between the outer points at degree 100, where one rounding of x changes the value by as much as that error.)
+    Points that nearly coincide cost up to half of the digits of the last columns, which remain orthonormal.
+
+    References
+    ----------
+    Brubeck, Nakatsukasa and Trefethen, "Vandermonde with Arnoldi", 2021.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.regression import PolynomialBasis
     >>> basis = PolynomialBasis(np.linspace(0, 1, 101), 100)
+    >>> basis
+    PolynomialBasis(101 points in [0, 1], degree=100, kind='monomial')
     >>> bool(np.abs(basis.Q.T @ basis.Q - np.eye(101)).max() < 1e-12)
     True
-    >>> basis.evaluate([0.25, 0.5]).shape
-    (2, 101)
     """
 
-    def __init__(self, x, degree, kind="monomial"):
+    Q: FloatArray
+    x: FloatArray
+    degree: int
+    kind: Kind
+    domain: tuple[float, float]
+
+    def __init__(self, x: ArrayLike, degree: int, kind: Kind = "monomial") -> None:
         x = _check.values(x, "x")
         self.degree, self.kind = _check.count(degree, "degree", 0), _check.choice(kind, KINDS, "kind")
         if self.degree >= len(x):
@@ -57,16 +99,35 @@ class PolynomialBasis(Fixed):
         self._values, self._diagonal, self._beside = _lanczos(self._t, counts, self.degree)
         self.Q = _frozen(self._columns().astype(x.dtype, copy=False))
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         low, high = self.domain
         return f"PolynomialBasis({len(self.x)} points in [{low:g}, {high:g}], degree={self.degree}, kind={self.kind!r})"
 
-    def evaluate(self, x):
-        """The columns at other points: [p_0(x) | ... | p_degree(x)], (len(x), degree + 1), in the dtype of x.
+    @overload
+    def evaluate(self, x: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    @overload
+    def evaluate(self, x: ArrayLike) -> NDArray[np.float64]: ...
+    def evaluate(self, x: ArrayLike) -> FloatArray:
+        """Polynomials at other points: [p_0(x) | ... | p_degree(x)].
 
-        x : (m,) finite numbers, inside of `domain` or, where the values remain finite, outside of it. At points of the sample the
-        values are those of Q. ValueError, which names the element, where a value is too large for its dtype.
+        Parameters
+        ----------
+        x : array_like, shape (m,)
+            Finite numbers, inside of the domain or, where the values remain finite, outside of it. At points of the sample the
+            values are those of Q.
 
+        Returns
+        -------
+        ndarray, shape (m, degree + 1)
+            The columns, float32 where x is, else float64.
+
+        Raises
+        ------
+        ValueError
+            A value is too large for its dtype; the message names the element of x.
+
+        Examples
+        --------
         >>> from fastlec.regression import PolynomialBasis
         >>> basis = PolynomialBasis([0, 1, 2], 1)
         >>> basis.evaluate([0, 5])
@@ -94,15 +155,28 @@ class PolynomialBasis(Fixed):
             raise ValueError(f"{name}[{i}] is {x[i]}; expected {where}")
         return values
 
-    def coefficients(self, c):
-        """The coefficients by the functions of `kind` of the combination evaluate(x) @ c: the alpha of eq. 2.
+    def coefficients(self, c: ArrayLike) -> NDArray[np.float64]:
+        """Coefficients of evaluate(x) @ c by the functions of the kind: the alpha of eq. 2.
 
-        c : (k + 1,) with k <= degree; for a least squares fit of degree k, Q[:, : k + 1].T @ y.
-        Returns (k + 1,) float64: of x^i, as numpy.polynomial.Polynomial takes them, for "monomial"; of T_i for "chebyshev", as
-        Chebyshev(..., domain=basis.domain) takes them; of cos(i pi u) for "fourier". Those of x^i lose a digit for each degree or
-        so; the others do not unless the points are far from filling the domain evenly. ValueError where c is too long, or they are
-        too large for float64.
+        Parameters
+        ----------
+        c : array_like, shape (k + 1,)
+            Coefficients by the orthonormal polynomials, k <= degree; for a least squares fit of degree k, ``Q[:, : k + 1].T @ y``.
 
+        Returns
+        -------
+        ndarray, shape (k + 1,)
+            Those of x^i, as numpy.polynomial.Polynomial takes them, for "monomial"; of T_i for "chebyshev", as Chebyshev(...,
+            domain=basis.domain) takes them; of cos(i pi u) for "fourier". Those of x^i lose a digit for each degree or so; the
+            others do not unless the points are far from filling the domain evenly.
+
+        Raises
+        ------
+        ValueError
+            There are too many in c, or they are too large for float64.
+
+        Examples
+        --------
         >>> import numpy as np
         >>> from fastlec.regression import PolynomialBasis
         >>> x = np.arange(5.0)
@@ -156,13 +230,33 @@ class PolynomialBasis(Fixed):
         return chebyshev
 
 
-def polynomial_basis(x, degree, kind="monomial"):
-    """Q, the matrix of polynomials up to a degree that are orthonormal on the points x (lecture 1, generatePolyBasis).
+@overload
+def polynomial_basis(x: NDArray[np.float32], degree: int, kind: Kind = "monomial") -> NDArray[np.float32]: ...
+@overload
+def polynomial_basis(x: ArrayLike, degree: int, kind: Kind = "monomial") -> NDArray[np.float64]: ...
+def polynomial_basis(x: ArrayLike, degree: int, kind: Kind = "monomial") -> FloatArray:
+    """Matrix Q of polynomials up to a degree that are orthonormal on the points x (lecture 1, generatePolyBasis).
 
-    x, degree, kind : as for :class:`PolynomialBasis`, which also evaluates the columns elsewhere.
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Finite numbers, at least degree + 1 of them different.
+    degree : int
+        Largest degree, >= 0.
+    kind : {"monomial", "chebyshev", "fourier"}
+        As of `PolynomialBasis`, which also evaluates the columns elsewhere.
 
-    Returns Q (len(x), degree + 1), float32 where x is, else float64: column k is a polynomial of degree k, Q'Q = I.
+    Returns
+    -------
+    ndarray, shape (n, degree + 1)
+        Q with Q'Q = I; column k is a polynomial of degree k. Float32 where x is, else float64.
 
+    See Also
+    --------
+    PolynomialBasis, fit_polynomials
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.regression import polynomial_basis
     >>> Q = polynomial_basis(np.linspace(-1, 1, 5), 2)

@@ -1,11 +1,16 @@
 """The corner of an L-curve: the norm of the solution against that of the residual, log-log, for all amounts of regularization."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .. import _check
 from .paths import RegularizationPath
+
+if TYPE_CHECKING:
+    from .._typing import ArrayLike
 
 LEAST_POINTS = 3
 LEAST_TURN = np.pi / 64  # of the hull from end to end
@@ -14,11 +19,23 @@ ROUNDING = 16  # times eps
 
 
 class Corner(NamedTuple):
-    """The corner of an L-curve, found by `l_curve_corner`.
+    """Corner of an L-curve, found by `l_curve_corner`.
 
-    index : of the point of the path that is nearest to it.  parameter : the lambda or rank there; a lambda may lie between those of
-    the path.  residual_norm, solution_norm : at the parameter.
+    Parameters
+    ----------
+    index : int
+        Index of the point of the path that is nearest to it.
+    parameter : float
+        Lambda or rank there; a lambda may lie between those of the path.
+    residual_norm, solution_norm : float
+        The norms at the parameter.
 
+    See Also
+    --------
+    l_curve_corner, fastlec.plot.l_curve
+
+    Examples
+    --------
     >>> from fastlec.regression import l_curve_corner
     >>> l_curve_corner([9.0, 4.0, 2.0, 1.9, 1.8], [1.0, 1.1, 1.2, 5.0, 25.0])
     Corner(index=2, parameter=2, residual_norm=2.0, solution_norm=1.2)
@@ -30,25 +47,54 @@ class Corner(NamedTuple):
     solution_norm: float
 
 
-def l_curve_corner(path, solution_norms=None):
-    """The corner of an L-curve, log |x| over log |A x - y|: a compromise that needs no test set (Hansen 1992).
+def l_curve_corner(path: RegularizationPath | ArrayLike, solution_norms: ArrayLike | None = None) -> Corner:
+    """Corner of an L-curve, log |x| over log |A x - y|: a compromise that needs no test set (Hansen 1992).
 
-    path : what `ridge_path` or `truncated_svd_path` returns; or the residual norms (p,) of at least three solutions, in any order.
-    solution_norms : (p,) the norms of these solutions. All norms are positive.
+    Parameters
+    ----------
+    path : RegularizationPath or array_like, shape (p,)
+        What `ridge_path` or `truncated_svd_path` returns; or the residual norms of at least three solutions, in any order, > 0.
+    solution_norms : array_like, shape (p,), optional
+        With residual norms the norms of these solutions, > 0.
 
-    Returns :class:`Corner`. Of a ridge path it is the local maximum of the curvature, as a formula in the singular values gives
-    it (Hansen 2000, The L-curve and its use), among the lambdas between those of the path, none of them beyond the squares of the
-    singular values. Else it is the sharpest bend of the lower left convex hull of the points, if that turns by pi / 64 from end
-    to end: steps off the hull say nothing (as in the pruning of Hansen, Jensen and Rodriguez 2007). Of a path's corners one where
-    the degrees of freedom are at most 0.9 m goes before all others: where few are left the residual says little of the noise.
-    ValueError where there is none: the curve bends nowhere towards the origin, but perhaps at its ends.
+    Returns
+    -------
+    Corner
+        Its index, parameter and norms.
+
+    Raises
+    ------
+    ValueError
+        There is none: the curve bends nowhere towards the origin, but perhaps at its ends. Or norms are not positive.
+    TypeError
+        Solution norms are missing, or given with a path, which has its own.
+
+    See Also
+    --------
+    ridge_path, truncated_svd_path, fastlec.plot.l_curve
+
+    Notes
+    -----
+    Of a ridge path it is the local maximum of the curvature, as a formula in the singular values gives it (Hansen 2000), among the
+    lambdas between those of the path, none of them beyond the squares of the singular values. Else it is the sharpest bend of the
+    lower left convex hull of the points, if that turns by pi / 64 from end to end: steps off the hull say nothing (as in the
+    pruning of Hansen, Jensen and Rodriguez 2007). Of a path's corners one where the degrees of freedom are at most 0.9 m goes
+    before all others: where few are left the residual says little of the noise.
 
     It works where the noise hides the small components and leaves the large ones alone: within 1.7 times the least error of any
     parameter (medians of 20 samples) for Hansen's problems shaw and deriv2 with 0.1 to 10 % of noise. The smoother the solution and
     the smaller the noise, the less it regularizes (Hanke 1996): with 1 % and 0.1 % it is at 3 and 6 times the least error for
-    gravity, at 5 and 18 for phillips, at 2 and 11 for heat. There the least ``gcv`` of the path is better, at 1.1 to 1.9 times;
-    but for one sample in ten or so it lies where next to nothing is regularized.
+    gravity, at 5 and 18 for phillips, at 2 and 11 for heat. There the least ``gcv`` of the path is better, at 1.1 to 1.9 times; but
+    for one sample in ten or so it lies where next to nothing is regularized.
 
+    References
+    ----------
+    Hansen, "Analysis of discrete ill-posed problems by means of the L-curve", 1992; Hansen, "The L-curve and its use in the
+    numerical treatment of inverse problems", 2000; Hansen, Jensen and Rodriguez, "An adaptive pruning algorithm for the discrete
+    L-curve criterion", 2007; Hanke, "Limitations of the L-curve method in ill-posed problems", 1996.
+
+    Examples
+    --------
     >>> from fastlec.regression import l_curve_corner
     >>> l_curve_corner([9.0, 4.0, 2.0, 1.9, 1.8], [1.0, 1.1, 1.2, 5.0, 25.0]).index
     2

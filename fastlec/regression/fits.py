@@ -1,34 +1,61 @@
 """Least squares fits of all degrees from one basis, their errors, and the turn of the L by degree (lecture 1, figures 1 and 2)."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from .. import _check
 from .bases import PolynomialBasis
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._typing import ArrayLike, FloatArray, IntArray, NDArray
+    from .bases import Kind
+
 MOST_DEGREE = 100  # by default
 MOST_LEVERAGE = 1 - np.finfo(float).eps ** 0.5  # beyond it half of the digits of 1 - leverage are lost
 ROUNDING = 16 * np.finfo(float).eps  # residuals are no less than this part of the largest |y|: what fits needs no higher degree
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PolynomialFits:
-    """Polynomials of several degrees, each the best in least squares: what `fit_polynomials` returns. Arrays are float64 (p,), one
-    entry for each of the p degrees.
+    """Polynomials of several degrees, each the best in least squares: what `fit_polynomials` returns.
 
-    degrees : ints, increasing.
-    train_mse : mean square of the residuals on the sample.  test_mse : that on the test set, or None where there is none.
-    loo : the same where each sample is left out of the fit that it is compared with (leave-one-out cross-validation), in closed
-        form: the mean of (r_i / (1 - h_i))^2, h = diag(Q Q') the leverages. Infinite where the other samples do not determine the
-        fit, as far as float64 tells: 1 - h_i below 1.5e-8.
-    gcv : with the mean of the leverages in place of each (generalized cross-validation, Golub, Heath and Wahba 1979).
-    criterion : low at the corner; infinite where n is too small for it.
-    corner : the degree at the turn of the training curve, found without a test set; None where the criterion compares no degrees,
-        for it is finite for less than two.
-    basis : the `PolynomialBasis`.  coefficients : Q'y, (max degree + 1,); the fit of degree k takes the first k + 1.
+    Parameters
+    ----------
+    degrees : ndarray of int, shape (p,)
+        The degrees, increasing.
+    train_mse : ndarray, shape (p,)
+        Mean square of the residuals on the sample.
+    test_mse : ndarray of shape (p,) or None
+        The same on the test set, if there is one.
+    loo : ndarray, shape (p,)
+        The same where each sample is left out of the fit that it is compared with (leave-one-out cross-validation), in closed form:
+        the mean of (r_i / (1 - h_i))^2, h = diag(Q Q') the leverages. Infinite where the other samples do not determine the fit, as
+        far as float64 tells: 1 - h_i below 1.5e-8.
+    gcv : ndarray, shape (p,)
+        With the mean of the leverages in place of each (generalized cross-validation, Golub, Heath and Wahba 1979).
+    criterion : ndarray, shape (p,)
+        Low at the corner; infinite where n is too small for it.
+    corner : int or None
+        Degree at the turn of the training curve, found without a test set; None where the criterion is finite for less than two
+        degrees.
+    basis : PolynomialBasis
+        The orthonormal polynomials.
+    coefficients : ndarray, shape (max degree + 1,)
+        Q'y; the fit of degree k takes the first k + 1.
 
+    See Also
+    --------
+    fit_polynomials, fastlec.plot.errors_by_degree
+
+    Notes
+    -----
     The training error falls steeply as long as a degree adds what the function has, and slowly once it adds what the noise has. The
     corner is where the slope of log(train_mse) by degree becomes that of noise: at the minimum of Hannan and Quinn's criterion
     (1979), corrected for small samples (McQuarrie and Tsai 1998):
@@ -39,35 +66,59 @@ class PolynomialFits:
     exp(-n criterion / 4), none beyond the first that fits to rounding. These are the roots of the weights of Burnham and Anderson
     (2002), for the likelihood of a model that is only nearly right says too much (Gruenwald 2012, The safe Bayesian).
 
-    Errors are also infinite where float64 does not hold the squares.
+    Arrays but degrees are float64. Errors are also infinite where float64 does not hold the squares.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.regression import fit_polynomials
     >>> x = np.arange(8.0)
     >>> fits = fit_polynomials(x, [1, 2, 5, 10, 17, 26, 37, 50], [0, 1, 2, 3])  # 1 + x^2
-    >>> fits.corner
-    2
+    >>> fits
+    <PolynomialFits: 4 degrees from 0 to 3, corner 2>
     >>> fits.train_mse + 0.0 > 1e-20
     array([ True,  True, False, False])
     >>> fits.alpha()
     array([1., 0., 1.])
     """
 
-    degrees: np.ndarray
-    train_mse: np.ndarray = field(repr=False)
-    test_mse: np.ndarray | None = field(repr=False)
-    loo: np.ndarray = field(repr=False)
-    gcv: np.ndarray = field(repr=False)
-    criterion: np.ndarray = field(repr=False)
+    degrees: IntArray
+    train_mse: NDArray[np.float64]
+    test_mse: NDArray[np.float64] | None
+    loo: NDArray[np.float64]
+    gcv: NDArray[np.float64]
+    criterion: NDArray[np.float64]
     corner: int | None
-    basis: PolynomialBasis = field(repr=False)
-    coefficients: np.ndarray = field(repr=False)
+    basis: PolynomialBasis
+    coefficients: NDArray[np.float64]
 
-    def predict(self, x, degree=None):
-        """The polynomial of that degree, by default the corner, at the points x (m,): (m,) in x's dtype.
+    def __repr__(self) -> str:
+        ends = f"{self.degrees[0]} to {self.degrees[-1]}"
+        return f"<PolynomialFits: {len(self.degrees)} degrees from {ends}, corner {self.corner}>"
 
-        degree : any up to the largest that was fitted; ValueError for None where there is no corner. Else errors as
-            `PolynomialBasis.evaluate`.
+    @overload
+    def predict(self, x: NDArray[np.float32], degree: int | None = None) -> NDArray[np.float32]: ...
+    @overload
+    def predict(self, x: ArrayLike, degree: int | None = None) -> NDArray[np.float64]: ...
+    def predict(self, x: ArrayLike, degree: int | None = None) -> FloatArray:
+        """Values of a fit at other points.
+
+        Parameters
+        ----------
+        x : array_like, shape (m,)
+            Points, as `PolynomialBasis.evaluate` takes them.
+        degree : int, optional
+            Any degree up to the largest that was fitted; by default the corner.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The values, float32 where x is, else float64.
+
+        Raises
+        ------
+        ValueError
+            The degree is None and there is no corner, or x does not fit.
         """
         degree = self._degree(degree)
         values = self.basis.evaluate(x)
@@ -78,8 +129,19 @@ class PolynomialFits:
         _check.finite(y, "predict(x)")
         return y
 
-    def alpha(self, degree=None):
-        """The coefficients of that polynomial by the functions of the basis's kind (eq. 2): `PolynomialBasis.coefficients`."""
+    def alpha(self, degree: int | None = None) -> NDArray[np.float64]:
+        """Coefficients of a fit by the functions of the basis's kind (eq. 2), as `PolynomialBasis.coefficients`.
+
+        Parameters
+        ----------
+        degree : int, optional
+            Any degree up to the largest that was fitted; by default the corner.
+
+        Returns
+        -------
+        ndarray, shape (degree + 1,)
+            The coefficients.
+        """
         degree = self._degree(degree)
         return self.basis.coefficients(self.coefficients[: degree + 1])
 
@@ -91,23 +153,53 @@ class PolynomialFits:
         return self.corner
 
 
-def fit_polynomials(x, y, degrees=None, *, kind="monomial", x_test=None, y_test=None):
-    """Least squares fits by polynomials of several degrees, from one basis, with their errors and the corner by degree.
+def fit_polynomials(
+    x: ArrayLike,
+    y: ArrayLike,
+    degrees: Iterable[int] | None = None,
+    *,
+    kind: Kind = "monomial",
+    x_test: ArrayLike | None = None,
+    y_test: ArrayLike | None = None,
+) -> PolynomialFits:
+    """Fit polynomials of several degrees by least squares, with their errors and the corner by degree (lecture 1).
 
-    x, y : (n,) the sample.
-    degrees : ints >= 0, increasing; by default all from 0 to 100, or to one less than there are different points.
-    kind : of the `PolynomialBasis`.
-    x_test, y_test : (m,) other samples to measure the errors of; the points are x if only y_test is given, as in the lecture.
+    Parameters
+    ----------
+    x, y : array_like, shape (n,)
+        The sample.
+    degrees : sequence of int, optional
+        Degrees >= 0, increasing; by default all from 0 to 100, or to one less than there are different points.
+    kind : {"monomial", "chebyshev", "fourier"}
+        As of `PolynomialBasis`.
+    x_test, y_test : array_like, shape (m,), optional
+        Other samples to measure the errors of; the points are x if y_test alone is given, as in the lecture.
 
-    Returns :class:`PolynomialFits`. For 96 of 100 of the lecture's samples (101 points, noise 0.5) its corner is within 2 degrees
-    of the one with the least expected test error (86 with noise 2; 96 to 99 with noise 0.1, with 31, and with 1001 points). On a
-    test set as noisy and small as the sample chance has a say in which degree is best: the corner is within 2 of that for 72, the
-    degree of the least expected error itself for 74, and the error at the corner is 3 % above the least on average. For functions
-    whose coefficients fall slowly (Runge's, or the lecture's by kind "fourier") the error has a flat minimum, and the corner is
-    within 2 of it for only 28 to 72, mostly below, with 1.2 to 1.5 times the least mean square error to the function.
+    Returns
+    -------
+    PolynomialFits
+        The fits, their errors, and the corner.
 
-    TypeError and ValueError for what is no such array, for samples of different lengths, and for degrees that x cannot determine.
+    Raises
+    ------
+    TypeError or ValueError
+        An argument is no such array, samples have different lengths, or x does not determine a degree.
 
+    See Also
+    --------
+    PolynomialFits, ridge_path, fastlec.plot.errors_by_degree
+
+    Notes
+    -----
+    For 96 of 100 of the lecture's samples (101 points, noise 0.5) the corner is within 2 degrees of the one with the least expected
+    test error (86 with noise 2; 96 to 99 with noise 0.1, with 31, and with 1001 points). On a test set as noisy and small as the
+    sample chance has a say in which degree is best: the corner is within 2 of that for 72, the degree of the least expected error
+    itself for 74, and the error at the corner is 3 % above the least on average. For functions whose coefficients fall slowly
+    (Runge's, or the lecture's by kind "fourier") the error has a flat minimum, and the corner is within 2 of it for only 28 to 72,
+    mostly below, with 1.2 to 1.5 times the least mean square error to the function.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.regression import fit_polynomials, generate_true_model
     >>> x = np.linspace(0.01, 1.01, 101)

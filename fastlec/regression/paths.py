@@ -1,69 +1,117 @@
 """Regularized least squares for many parameters from one singular value decomposition: ridge and truncated SVD."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _check
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .._typing import ArrayLike, FloatArray, NDArray
+
 N_LAMBDAS = 200  # of a path by default, as in Hansen's Regularization Tools
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RegularizationPath:
     """Solutions x of A x = y with more and less regularization: what `ridge_path` and `truncated_svd_path` return.
 
-    With A = U S V', each is x = V diag(f / s) U'y; the filter factors f say how much of each component is let through. For p
-    parameters, A (m, n) of rank r (the singular values above max(m, n) eps times the largest, the others are left out):
+    With A = U S V', each is x = V diag(f / s) U'y; the filter factors f say how much of each component is let through. There are p
+    parameters, and A (m, n) has r singular values above max(m, n) eps times the largest; the others are left out.
 
-    kind : "ridge" or "truncated SVD".  parameters : (p,) the lambdas, or ranks.
-    coefficients : (p, n) the solutions, float32 where A and y are. All that follows is float64.
-    residual_norms, solution_norms : (p,) the norms of A x - y and x: the L-curve.
-    degrees_of_freedom : (p,) the sums of the filter factors.
-    train_mse : (p,) residual_norms^2 / m.
-    loo : (p,) the mean square of r_i / (1 - h_i), r = A x - y, h = diag(U diag(f) U'). For ridge it is the error of leave-one-out
+    Parameters
+    ----------
+    kind : str
+        "ridge" or "truncated SVD".
+    parameters : ndarray, shape (p,)
+        The lambdas, or ranks.
+    coefficients : ndarray, shape (p, n)
+        The solutions, float32 where A and y are. All that follows is float64.
+    residual_norms, solution_norms : ndarray, shape (p,)
+        The norms of A x - y and x: the L-curve.
+    degrees_of_freedom : ndarray, shape (p,)
+        The sums of the filter factors.
+    train_mse : ndarray, shape (p,)
+        Mean square errors, residual_norms^2 / m.
+    loo : ndarray, shape (p,)
+        The mean square of r_i / (1 - h_i), r = A x - y, h = diag(U diag(f) U'). For ridge it is the error of leave-one-out
         cross-validation; for truncated SVD it is that with the components of all samples. Infinite where 1 - h_i is below the root
         of the dtype's eps: the other samples do not determine the solution.
-    gcv : (p,) with the mean of h in place of h_i (generalized cross-validation, Golub, Heath and Wahba 1979).
-    singular_values, projections : (r,) s, decreasing, and U'y: what a Picard plot shows.
-    least_residual_norm : of A x - y for any x, |y - U U'y|.  n_samples : m.
+    gcv : ndarray, shape (p,)
+        With the mean of h in place of h_i (generalized cross-validation, Golub, Heath and Wahba 1979).
+    singular_values, projections : ndarray, shape (r,)
+        The s, decreasing, and U'y: what a Picard plot shows.
+    least_residual_norm : float
+        That of A x - y for any x, |y - U U'y|.
+    n_samples : int
+        The m.
 
+    See Also
+    --------
+    ridge_path, truncated_svd_path, l_curve_corner
+
+    Notes
+    -----
     Errors, which are squares, are also infinite where float64 does not hold them.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.regression import truncated_svd_path
     >>> A = np.diag([1.0, 0.1, 0.001])
     >>> path = truncated_svd_path(A, A @ [1, 1, 1] + 0.01)
     >>> path
-    RegularizationPath(kind='truncated SVD', parameters=array([1, 2, 3]), least_residual_norm=0.0, n_samples=3)
+    <RegularizationPath: truncated SVD of 3 samples, 3 ranks from 1 to 3>
     >>> path.solution_norms  # the noise in the last component is 10 times what is there
     array([ 1.01      ,  1.49736435, 11.10139631])
     """
 
     kind: str
-    parameters: np.ndarray
-    coefficients: np.ndarray = field(repr=False)
-    residual_norms: np.ndarray = field(repr=False)
-    solution_norms: np.ndarray = field(repr=False)
-    degrees_of_freedom: np.ndarray = field(repr=False)
-    train_mse: np.ndarray = field(repr=False)
-    loo: np.ndarray = field(repr=False)
-    gcv: np.ndarray = field(repr=False)
-    singular_values: np.ndarray = field(repr=False)
-    projections: np.ndarray = field(repr=False)
+    parameters: NDArray[Any]
+    coefficients: FloatArray
+    residual_norms: NDArray[np.float64]
+    solution_norms: NDArray[np.float64]
+    degrees_of_freedom: NDArray[np.float64]
+    train_mse: NDArray[np.float64]
+    loo: NDArray[np.float64]
+    gcv: NDArray[np.float64]
+    singular_values: NDArray[np.float64]
+    projections: NDArray[np.float64]
     least_residual_norm: float
     n_samples: int
 
-    def mse(self, A, y):
-        """The mean square errors (p,), float64, on other samples: A (m, n) and y (m,). On a test set: the test error.
+    def __repr__(self) -> str:
+        what = "lambdas" if self.kind == "ridge" else "ranks"
+        ends = f"{self.parameters[0]:.4g} to {self.parameters[-1]:.4g}"
+        return f"<RegularizationPath: {self.kind} of {self.n_samples} samples, {len(self.parameters)} {what} from {ends}>"
 
+    def mse(self, A: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
+        """Mean square errors on other samples: on a test set the test error.
+
+        Parameters
+        ----------
+        A : array_like, shape (m, n)
+            Features.
+        y : array_like, shape (m,)
+            Targets.
+
+        Returns
+        -------
+        ndarray, shape (p,)
+            The errors, infinite where float64 does not hold them.
+
+        Examples
+        --------
         >>> import numpy as np
         >>> from fastlec.regression import ridge_path
         >>> A, y = np.eye(2), np.ones(2)
         >>> ridge_path(A, y, [0, 1]).mse(A, y)
         array([0.  , 0.25])
-
-        Infinite where float64 does not hold them.
         """
         A, y = _system(A, y, self.coefficients.shape[1])
         _check.memory(A.itemsize * len(A) * len(self.parameters), f"{len(self.parameters)} predictions of {len(A)} samples")
@@ -73,18 +121,37 @@ class RegularizationPath:
         return np.where(np.isnan(mse), np.inf, mse)
 
 
-def ridge_path(A, y, lambdas=None):
+def ridge_path(A: ArrayLike, y: ArrayLike, lambdas: ArrayLike | None = None) -> RegularizationPath:
     """Ridge regression for many lambdas from one factorization: argmin of |A x - y|^2 + lambda |x|^2.
 
-    A : (m, n); the columns are taken as they are, none is added for an intercept.  y : (m,).
-    lambdas : finite numbers >= 0, scikit-learn's alpha, the square of Hansen's lambda; at 0 the solution of least norm. By default
-        200 with equal ratios, from ten times the square of the largest singular value down to a tenth of that of the smallest above
+    Parameters
+    ----------
+    A : array_like, shape (m, n)
+        The columns are taken as they are, none is added for an intercept.
+    y : array_like, shape (m,)
+        Right-hand side.
+    lambdas : array_like, shape (p,), optional
+        Finite numbers >= 0, scikit-learn's alpha, the square of Hansen's lambda; at 0 the solution of least norm. By default 200
+        with equal ratios, from ten times the square of the largest singular value down to a tenth of that of the smallest above
         rounding.
 
-    Returns :class:`RegularizationPath`. TypeError and ValueError for what is not of finite real numbers and of such shapes, for
-    a matrix whose largest singular value is outside of 1e-100 to 1e100 (1e-15 to 1e15 in float32), and for y so large that the
-    solutions or norms are not finite.
+    Returns
+    -------
+    RegularizationPath
+        The solutions, their norms and errors.
 
+    Raises
+    ------
+    TypeError or ValueError
+        An argument is not of finite real numbers or of such a shape; the largest singular value is outside of 1e-100 to 1e100
+        (1e-15 to 1e15 in float32); or y is so large that solutions or norms are not finite.
+
+    See Also
+    --------
+    truncated_svd_path, l_curve_corner
+
+    Examples
+    --------
     >>> from fastlec.regression import ridge_path
     >>> path = ridge_path([[1, 0], [0, 2], [0, 0]], [1, 1, 1], [0, 1])
     >>> path.coefficients
@@ -105,14 +172,34 @@ def ridge_path(A, y, lambdas=None):
     return _path("ridge", lambdas, U, s, Vt, y, s**2 / (s**2 + lambdas[:, None]), stopped)
 
 
-def truncated_svd_path(A, y, ranks=None):
+def truncated_svd_path(A: ArrayLike, y: ArrayLike, ranks: Iterable[int] | None = None) -> RegularizationPath:
     """Least squares with the largest singular values of A alone, for many ranks from one factorization.
 
-    A : (m, n).  y : (m,).
-    ranks : ints from 0 to the rank of A; by default all from 1 on.
+    Parameters
+    ----------
+    A : array_like, shape (m, n)
+        The matrix.
+    y : array_like, shape (m,)
+        Right-hand side.
+    ranks : sequence of int, optional
+        From 0 to the rank of A; by default all from 1 on.
 
-    Returns :class:`RegularizationPath`. Errors as for `ridge_path`.
+    Returns
+    -------
+    RegularizationPath
+        The solutions, their norms and errors.
 
+    Raises
+    ------
+    TypeError or ValueError
+        As of `ridge_path`.
+
+    See Also
+    --------
+    ridge_path, l_curve_corner
+
+    Examples
+    --------
     >>> from fastlec.regression import truncated_svd_path
     >>> truncated_svd_path([[1, 0], [0, 2], [0, 0]], [1, 1, 1]).coefficients + 0.0
     array([[0. , 0.5],

@@ -1,18 +1,38 @@
 """The lecture's noisy sample of a function that is known, and the oracle that knows it (lecture 1, eq. 1)."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 import numpy as np
 
 from .. import _check
+
+if TYPE_CHECKING:
+    from .._typing import ArrayLike, FloatArray, NDArray, Seed
 
 ALPHA = (0.3, 1.0, 0.5)  # of the lecture's program
 NOISE = 0.5
 
 
 class TrueModel(NamedTuple):
-    """A (n, 3), y_true = A alpha (n,) and y_noisy = y_true + noise (n,): what `generate_true_model` returns.
+    """The lecture's sample of a function that is known: what `generate_true_model` returns.
 
+    Parameters
+    ----------
+    A : ndarray, shape (n, 3)
+        The functions x, sin(10 x) and exp(2 x) at the points.
+    y_true : ndarray, shape (n,)
+        A alpha.
+    y_noisy : ndarray, shape (n,)
+        Y_true plus noise.
+
+    See Also
+    --------
+    generate_true_model
+
+    Examples
+    --------
     >>> from fastlec.regression import generate_true_model
     >>> sample = generate_true_model([0.0, 0.5], alpha=[2, 0, 1], noise=0)
     >>> sample.y_true
@@ -21,16 +41,42 @@ class TrueModel(NamedTuple):
     True
     """
 
-    A: np.ndarray
-    y_true: np.ndarray
-    y_noisy: np.ndarray
+    A: FloatArray
+    y_true: FloatArray
+    y_noisy: FloatArray
+
+    def __repr__(self) -> str:
+        return f"<TrueModel: {len(self.A)} points>"
 
 
-def true_basis(x):
-    """A_true = [x | sin(10 x) | exp(2 x)], (n, 3), the functions in eq. 1, at the points x (n,), in x's dtype.
+@overload
+def true_basis(x: NDArray[np.float32]) -> NDArray[np.float32]: ...
+@overload
+def true_basis(x: ArrayLike) -> NDArray[np.float64]: ...
+def true_basis(x: ArrayLike) -> FloatArray:
+    """The functions of the lecture's eq. 1 at the points x: A = [x | sin(10 x) | exp(2 x)].
 
-    ValueError for points that are not finite, or so large that exp is not.
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Points, finite.
 
+    Returns
+    -------
+    ndarray, shape (n, 3)
+        A, float32 where x is, else float64.
+
+    Raises
+    ------
+    ValueError
+        Points are not finite, or so large that exp is not.
+
+    See Also
+    --------
+    generate_true_model, oracle
+
+    Examples
+    --------
     >>> from fastlec.regression import true_basis
     >>> true_basis([0.0, 0.5])
     array([[ 0.        ,  0.        ,  1.        ],
@@ -45,15 +91,38 @@ def true_basis(x):
     return A
 
 
-def generate_true_model(x, alpha=ALPHA, *, noise=NOISE, rng=None):
-    """A sample of y_true(x) = alpha_1 x + alpha_2 sin(10 x) + alpha_3 exp(2 x) with normal noise (eq. 1, generateTrueModel).
+def generate_true_model(x: ArrayLike, alpha: ArrayLike = ALPHA, *, noise: float = NOISE, rng: Seed | None = None) -> TrueModel:
+    """Sample of alpha_1 x + alpha_2 sin(10 x) + alpha_3 exp(2 x) with normal noise (lecture 1, eq. 1, generateTrueModel).
 
-    x : (n,) points.  alpha : three numbers.  noise : standard deviation, >= 0.
-    rng : seed or numpy.random.Generator; another sample at every call by default.
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Points, finite.
+    alpha : array_like, shape (3,)
+        Coefficients of the three functions.
+    noise : float
+        Standard deviation, >= 0.
+    rng : int or numpy.random.Generator, optional
+        Seed; by default another sample at every call.
 
-    Returns :class:`TrueModel` (A, y_true, y_noisy), in x's dtype. ValueError for alpha of another length, for alpha or noise that
-    is not finite, or so large that the sample is not, and for points as `true_basis`. TypeError for what is no real numbers.
+    Returns
+    -------
+    TrueModel
+        (A, y_true, y_noisy), in the dtype of `true_basis`.
 
+    Raises
+    ------
+    ValueError
+        Alpha has another length; points, alpha or noise are not finite, or so large that the sample is not.
+    TypeError
+        An argument is no real number or array of such.
+
+    See Also
+    --------
+    true_basis, oracle, fit_polynomials
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.regression import generate_true_model
     >>> A, y_true, y_noisy = generate_true_model(np.linspace(0.01, 1.01, 101), rng=0)
@@ -75,11 +144,32 @@ def generate_true_model(x, alpha=ALPHA, *, noise=NOISE, rng=None):
     return TrueModel(A, y_true, y_noisy)
 
 
-def oracle(x, y_noisy):
-    """alpha (3,) by least squares with the true functions: argmin of |A_true alpha - y_noisy|^2 (lecture 1).
+def oracle(x: ArrayLike, y_noisy: ArrayLike) -> FloatArray:
+    """Least squares with the true functions: argmin of |A alpha - y_noisy|^2 over alpha (lecture 1).
 
-    x, y_noisy : (n,), n >= 3. ValueError where the points do not determine alpha, or it is too large for its dtype.
+    Parameters
+    ----------
+    x : array_like, shape (n,)
+        Points, three or more.
+    y_noisy : array_like, shape (n,)
+        Noisy values.
 
+    Returns
+    -------
+    ndarray, shape (3,)
+        The coefficients.
+
+    Raises
+    ------
+    ValueError
+        The points do not determine alpha, or it is too large for its dtype.
+
+    See Also
+    --------
+    generate_true_model, true_basis
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.regression import generate_true_model, oracle
     >>> x = np.linspace(0.01, 1.01, 101)

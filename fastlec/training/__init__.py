@@ -66,9 +66,13 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name == "train_softmax":  # the course's; people import it from here
         from ..course.softmax import train_softmax
 
         return train_softmax
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

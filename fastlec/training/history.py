@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 from .. import _check
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_ROWS = 20  # that a notebook shows
 MEASURED = ("train_loss", "val_loss", "val_accuracy", "seconds", "learning_rate", "train_accuracy")  # the lists of a History
-MONITORS = ("val_loss", "train_loss", "val_accuracy")
+Monitor = Literal["val_loss", "train_loss", "val_accuracy"]
+MONITORS: tuple[Monitor, ...] = ("val_loss", "train_loss", "val_accuracy")
 
 
 def better(monitor: str, value: float, best: float, least: float) -> bool:
@@ -16,25 +22,48 @@ def better(monitor: str, value: float, best: float, least: float) -> bool:
     return gain > least
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class History:
-    """What was measured in each epoch: lists with one entry an epoch; a list is empty where nothing was to be measured.
+    """The measurements of a training, epoch by epoch: what `fit` returns.
 
-    train_loss, train_accuracy : over the epoch's samples, the mean of the loss that their batch had before its step, and the share
-    of classes that were right then. Where samples have weights, losses are weighted means; accuracies count each sample once. A
-    training that goes on from an earlier version's checkpoint has no train_accuracy.
-    val_loss, val_accuracy : after the epoch, on the validation samples. Accuracies are shares of classes that are right, in [0, 1],
-    where outputs are (m, l) and the loss says which classes the targets are, as `SoftmaxCrossEntropy` does, or one of your own with
-    a method ``classes(y)``.  seconds : of training and validation.  learning_rate : at the epoch's first step.
-    best_epoch : the best one, from 1, by early stopping's monitor or else by val_loss, or train_loss where there is none.
-    unit : what the entries are of: "epoch", or "iteration" of a solver that sees all samples at once.
-    notes : a line of text for each setting that a call which went on from a checkpoint has changed, such as
-    "from epoch 6 on lr is 0.001; it was 0.01".
+    Each list has one entry for each epoch, or is empty where there was nothing to measure.
 
+    Parameters
+    ----------
+    train_loss, val_loss : list of float
+        Mean loss. That of training is over the epoch's samples, each with the loss that its batch had before its step; that of
+        validation is measured after the epoch. Where samples have weights, it is the weighted mean.
+    val_accuracy : list of float
+        Share of validation samples whose class is right, in [0, 1]; weights do not count. Measured where outputs are (m, l) and
+        the loss has a method ``classes(y)``, as `SoftmaxCrossEntropy` has.
+    seconds : list of float
+        Time of training and validation.
+    learning_rate : list of float
+        Learning rate of the epoch's first step.
+    best_epoch : int or None
+        Best epoch, counted from 1, by early stopping's monitor; without early stopping by ``val_loss``, or else by ``train_loss``.
+    notes : list of str
+        A line for each setting that a call which went on from a checkpoint has changed, such as "from epoch 6 on lr is 0.001; it
+        was 0.01".
+    train_accuracy : list of float
+        The same of the epoch's samples, each before its batch's step.
+    unit : str
+        What an entry belongs to: "epoch", or "iteration" of a solver that sees all samples at once.
+
+    See Also
+    --------
+    fastlec.fit, fastlec.plot.loss_curves
+
+    Notes
+    -----
+    A training that goes on from an earlier version's checkpoint has no ``train_accuracy``.
+
+    Examples
+    --------
     >>> X, y = fastlec.datasets.make_blobs(100, 2)
     >>> net = fastlec.Network([fastlec.Dense(2, 2, "identity")], rng=0)
     >>> history = fastlec.fit(net, X, y, epochs=3, validation=0.2)
-    >>> len(history), len(history.val_accuracy), history.train_loss[-1] < history.train_loss[0]
+    >>> len(history), history.best_epoch, history.train_loss[-1] < history.train_loss[0]
     (3, 3, True)
     """
 
@@ -51,13 +80,46 @@ class History:
     def __len__(self) -> int:
         return len(self.train_loss)
 
+    def __repr__(self) -> str:
+        last = (f"{name} {getattr(self, name)[-1]:.4g}" for name in MEASURED if name != "seconds" and getattr(self, name))
+        best = () if self.best_epoch is None else (f"best {self.unit} {self.best_epoch}",)
+        return f"<History of {len(self)} {self.unit}s: {', '.join([*last, *best]) or 'nothing measured'}>"
+
+    def _repr_html_(self) -> str:
+        """What notebooks show: a table of the last epochs."""
+        shown = [name for name in MEASURED if len(getattr(self, name)) == len(self) > 0]
+        first = max(len(self) - MOST_ROWS, 0)
+        rows = [[i + 1, *(f"{getattr(self, name)[i]:.4g}" for name in shown)] for i in range(first, len(self))]
+        cells = [
+            f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in row)}</tr>"
+            for tag, row in [("th", [self.unit, *shown]), *(("td", row) for row in rows)]
+        ]
+        return f"<table>{''.join(cells)}</table>"
+
     def cut(self, epochs: int) -> None:
-        """Forget what was measured after that many epochs."""
+        """Forget what was measured after some epoch.
+
+        Parameters
+        ----------
+        epochs : int
+            Number of epochs to keep.
+        """
         for name in MEASURED:
             del getattr(self, name)[epochs:]
 
-    def plot(self, ax=None):
-        """Losses and accuracy over the epochs, on the Axes ``ax`` or pyplot's; the Axes."""
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot losses and accuracies over the epochs.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Axes to draw on; by default pyplot's.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The Axes.
+        """
         from ..plot import loss_curves
 
         return loss_curves(self, ax)
@@ -65,31 +127,73 @@ class History:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stops a training once ``monitor`` has not improved by more than min_delta for ``patience`` epochs.
+    """A rule for `fit`: stop once the monitored quantity has not improved for some epochs.
 
-    monitor : "val_loss", "train_loss" or "val_accuracy".
-    restore_best : whether net.theta and net.buffers end as they were after the best epoch, whatever ends the training: the epochs,
-    a callback, divergence, Ctrl-C or any other exception. (Before there was an epoch: as they were at the start.)
+    Parameters
+    ----------
+    patience : int
+        Number of epochs without improvement after which training stops, at least 1.
+    min_delta : float
+        An improvement is a change for the better by more than this, >= 0.
+    monitor : {"val_loss", "train_loss", "val_accuracy"}
+        Quantity to watch.
+    restore_best : bool
+        Whether ``net.theta`` and ``net.buffers`` end as they were after the best epoch, whatever ends the training: the number of
+        epochs, a callback, divergence, Ctrl-C or any other exception. Before the first epoch has ended they are as at the start.
 
-    >>> fastlec.EarlyStopping(patience=5, monitor="val_accuracy").improves(0.91, best=0.90)
-    True
+    Raises
+    ------
+    ValueError or TypeError
+        A setting does not fit; the message names it.
+
+    See Also
+    --------
+    fastlec.fit, fastlec.ReduceOnPlateau
+
+    Examples
+    --------
+    >>> stop = fastlec.EarlyStopping(patience=5, monitor="val_accuracy")
+    >>> stop.improves(0.91, best=0.90), stop.improves(0.90, best=0.90)
+    (True, False)
     """
 
     patience: int = 10
     min_delta: float = 0.0
-    monitor: str = "val_loss"
+    monitor: Monitor = "val_loss"
     restore_best: bool = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check.count(self.patience, "patience", 1)
         _check.non_negative(self.min_delta, "min_delta")
         _check.flag(self.restore_best, "restore_best")
         _check.choice(self.monitor, MONITORS, "monitor")
 
     def improves(self, value: float, best: float) -> bool:
-        """Whether ``value`` of the monitor is better than ``best`` by more than min_delta."""
+        """Whether a value of the monitor is better than the best one by more than ``min_delta``.
+
+        Parameters
+        ----------
+        value, best : float
+            The new value, and the best one before it.
+
+        Returns
+        -------
+        bool
+            Whether it is.
+        """
         return better(self.monitor, value, best, self.min_delta)
 
     def exhausted(self, history: History) -> bool:
-        """Whether the last ``patience`` epochs of a history were no better than one before them."""
+        """Whether the last ``patience`` epochs were no better than one before them.
+
+        Parameters
+        ----------
+        history : History
+            The measurements so far.
+
+        Returns
+        -------
+        bool
+            Whether training should stop.
+        """
         return len(history) - (history.best_epoch or 0) >= self.patience

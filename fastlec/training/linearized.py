@@ -8,8 +8,10 @@ The first term alone is the Gauss-Newton product. The second is what comes back 
 (Pearlmutter 1994, "Fast exact multiplication by the Hessian").
 """
 
+from __future__ import annotations
+
 import functools
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,6 +21,13 @@ from .._kernels.plan import Plan
 from ..layers.jacobian import Held, chunks
 from ..layers.parameters import views
 from . import losses, matrices
+
+if TYPE_CHECKING:
+    from scipy.sparse.linalg import LinearOperator
+
+    from .._typing import ArrayLike, Batch, FloatArray
+    from .matrices import Reduction
+    from .objective import Objective
 
 KEPT_BYTES = 1 << 28  # of the parts of the data that are kept at a theta; the others are computed anew for each product
 
@@ -57,7 +66,7 @@ class _Planned:
         net = f.net._bound_to(theta, own=True)
         output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
         kept, v = net._plan_forward(plan, X, output), plan.empty(*output.shape)
-        f.loss.plan(plan, output, y, v, *weight)
+        f.loss._plan(plan, output, y, v, *weight)
         adjoint = net._plan_adjoint(plan, output, kept, v, {}, tuple(net.params))
         plan.key = key
         inputs, calls = (theta, X, y, *weight), Calls(4, 1 << 26)
@@ -100,7 +109,7 @@ class _Planned:
                     tangent = at.net._plan_tangent(plan, at.kept, along, dy)
                 else:
                     at.net._plan_mv(plan, at.kept, along, dy)
-                self.loss_function.plan_hessian_mv(plan, at.output, y, dy, dv, *weight)
+                self.loss_function._plan_hessian_mv(plan, at.output, y, dy, dv, *weight)
                 if exact:
                     at.net._plan_curved(plan, at.output, at.kept, at.adjoint, tangent, dv, results)
                 else:
@@ -138,28 +147,54 @@ class _InPython:
 
 
 class Linearized:
-    """F at theta, linearized once: what `Objective.at` gives.
+    """An `Objective` at one theta, linearized once: value, gradient, and products with second derivatives.
 
-    theta : a copy. value : F(theta), a float. gradient : that of F, as long as theta. All products are exact but for rounding, and
-    know weights and l2; what is written into theta, samples or the network's buffers later changes nothing here. Large data is kept
-    in part: the rest is computed anew for each product, from the samples and buffers as they are then.
+    All products are exact but for rounding, and know weights, l2 and priors. What is written into theta, samples or the network's
+    buffers later changes nothing here. Large data is kept in part: the rest is computed anew for each product, from the samples and
+    buffers as they are then.
 
-    >>> import numpy as np
+    Parameters
+    ----------
+    objective : Objective
+        F; `Objective.at` makes this object.
+    theta : array_like, shape (n_params,)
+        Parameters of the network; copied.
+    batch : slice or array of int, optional
+        Samples to average over.
+
+    Attributes
+    ----------
+    theta : ndarray, shape (n_params,)
+        The parameters, read-only.
+    value : float
+        F(theta).
+
+    See Also
+    --------
+    fastlec.Objective, fastlec.curvature.extreme_eigenvalues
+
+    Examples
+    --------
+    >>> from scipy.sparse.linalg import cg
     >>> X, y = fastlec.datasets.make_blobs(100, 3)
     >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
-    >>> at = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=0.01).at(net.theta)
-    >>> step = np.linalg.lstsq(at.hessian_operator() @ np.eye(net.n_params), -at.gradient)[0]
-    >>> step.shape, bool(at.hessian_mv(step).dot(step) < 1e3)
-    ((51,), True)
+    >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=0.01)
+    >>> at = f.at(net.theta)
+    >>> at
+    <Linearized objective: value 1.11973, 51 parameters>
+    >>> step, _ = cg(at.gauss_newton_operator(damping=0.01), -at.gradient)
+    >>> f.value(net.theta + step) < at.value
+    True
     """
 
-    def __init__(self, objective, theta, batch=None):
+    def __init__(self, objective: Objective, theta: ArrayLike, batch: Batch = None) -> None:
         f = self._f = objective
         theta, self._answer = f._vector(theta, "theta")
-        self.theta = theta.copy()
+        self.theta: FloatArray = theta.copy()
         self.theta.flags.writeable = False
         self._samples = f._select(batch)
-        self._points, self.value, kept = [], 0.0, 0
+        self._points, kept = [], 0
+        self.value: float = 0.0
         for part, inputs in f._parts_of(self.theta, *self._samples):
             point = f._part_at(inputs)
             self.value += len(inputs[1]) / self.n_samples * point.value
@@ -168,8 +203,8 @@ class Linearized:
         self.value += sum(penalty.value(self.theta) for penalty in f._penalties)
 
     @functools.cached_property
-    def gradient(self):
-        """The gradient of F, as long as theta, read-only."""
+    def gradient(self) -> FloatArray:
+        """Gradient of F, (n_params,), read-only, in theta's dtype."""
         total = self._sum(lambda point: point.gradient())
         for penalty in self._f._penalties:
             total = total + penalty.gradient(self.theta)
@@ -192,23 +227,82 @@ class Linearized:
             total = total + share * term(point or self._f._part_at(inputs)).astype(np.float64)
         return total
 
-    def hessian_mv(self, v):
-        """The Hessian of F times v: exact, second derivatives of the network included. Of layers of one's own as
-        `Jacobian.hessian_mv` says. TypeError where the loss has no hessian_mv."""
+    def hessian_mv(self, v: ArrayLike) -> FloatArray:
+        """Hessian of F times v, exact: second derivatives of the network included.
+
+        Of layers of your own it is as `Jacobian.hessian_mv` says.
+
+        Parameters
+        ----------
+        v : array_like, shape (n_params,)
+            Direction.
+
+        Returns
+        -------
+        ndarray, shape (n_params,)
+            The product, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            The loss has no hessian_mv.
+        """
         return self._product(True, v)
 
-    def gauss_newton_mv(self, v):
-        """J' H J v, and l2 times the weights of v: the Hessian without the second derivatives of the network, positive semidefinite
-        for convex losses."""
+    def gauss_newton_mv(self, v: ArrayLike) -> FloatArray:
+        """Gauss-Newton matrix times v: J' H J v, and l2 times the weights of v.
+
+        It is the Hessian without the second derivatives of the network, positive semidefinite for convex losses.
+
+        Parameters
+        ----------
+        v : array_like, shape (n_params,)
+            Direction.
+
+        Returns
+        -------
+        ndarray, shape (n_params,)
+            The product, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            The loss has no hessian_mv.
+        """
         return self._product(False, v)
 
-    def hessian_operator(self, damping=0.0, *, reduction="mean"):
-        """The Hessian, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator, which multiplies matrices too.
-        reduction : "sum" for the sum over samples in place of their mean; l2 and priors stay as they are."""
+    def hessian_operator(self, damping: float = 0.0, *, reduction: Reduction = "mean") -> LinearOperator:
+        """Hessian, plus damping times the identity.
+
+        Parameters
+        ----------
+        damping : float
+            What is added to the diagonal, >= 0.
+        reduction : {"mean", "sum"}
+            Whether the loss is the mean over samples or their sum; l2 and priors stay as they are.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            The operator, which multiplies matrices, too.
+        """
         return self._operator(True, "Hessian", damping, reduction)
 
-    def gauss_newton_operator(self, damping=0.0, *, reduction="mean"):
-        """The Gauss-Newton matrix likewise."""
+    def gauss_newton_operator(self, damping: float = 0.0, *, reduction: Reduction = "mean") -> LinearOperator:
+        """Gauss-Newton matrix, plus damping times the identity.
+
+        Parameters
+        ----------
+        damping : float
+            What is added to the diagonal, >= 0.
+        reduction : {"mean", "sum"}
+            Whether the loss is the mean over samples or their sum; l2 and priors stay as they are.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            The operator, which multiplies matrices, too.
+        """
         return self._operator(False, "Gauss-Newton matrix", damping, reduction)
 
     def _operator(self, exact, name, damping, reduction):
@@ -240,5 +334,5 @@ class Linearized:
             total = total + penalty.mv(V)
         return total.astype(self._answer, copy=False)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<{type(self).__name__} objective: value {self.value:.6g}, {len(self.theta)} parameters>"

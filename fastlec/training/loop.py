@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,71 +21,126 @@ from .run import Run, batch_ends
 from .samples import Samples, class_weights, samples_of, split_rows, validation_of
 from .trainable import trainable_names
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Literal
+
+    from .._typing import ArrayLike, Loss, Seed
+    from .optim import Optimizer
+    from .trainable import Trainable
+
 
 def fit(
-    net,
-    X,
-    y,
+    net: Network,
+    X: ArrayLike,
+    y: ArrayLike,
     *,
-    sample_weight=None,
-    class_weight=None,
-    loss=None,
-    optimizer=None,
+    sample_weight: ArrayLike | None = None,
+    class_weight: ArrayLike | Mapping[int, float] | Literal["balanced"] | None = None,
+    loss: Loss | None = None,
+    optimizer: Optimizer | None = None,
     batch_size: int = 32,
     epochs: int = 10,
-    validation=None,
+    validation: float | tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike] | None = None,
     callbacks: Iterable[Callable[[Progress], object]] = (),
-    rng=0,
+    rng: Seed | None = 0,
     early_stopping: EarlyStopping | None = None,
-    checkpoint: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = True,
-    trainable=None,
+    trainable: Trainable = None,
     progress: bool = False,
 ) -> History:
-    """Train ``net`` on the samples X and targets y; net.theta and net.buffers go on from where they are, and are changed in place.
+    """Train a network on shuffled mini-batches (lecture chapter 4).
 
-    X : (m, ...) real numbers, one sample a row, converted once to the network's dtype, and read in place where it is that already:
-    do not change it meanwhile.  y : (m,) or (m, k), as the loss takes it; copied.
-    sample_weight : (m,) weights, finite, >= 0, not all 0; copied.  class_weight : the weight of each class, (l,), or a dict
-    {class: weight}, 1 for those it lacks, or "balanced": m / (l times the samples of that class), as in scikit-learn. Both are
-    multiplied, and only ratios matter: train_loss, val_loss and what is minimised are means sum_i w_i l_i / sum_i w_i. Accuracies
-    are shares of samples, whatever their weights. TypeError where the loss is your own and takes no sample_weight.
-    loss : by default SoftmaxCrossEntropy(); a mean over samples.  optimizer : by default SGD(0.01, momentum=0.9). Its state
-    begins anew in every call. Both may be your own, as in :func:`training_step`.
-    batch_size, epochs : every epoch sees every sample once, in a new order, batch_size at a time (the last batch may be smaller;
-    where batch normalisation refuses a single sample, it has two).
-    validation : None; the share, in (0, 1), of samples to set aside, the same of every class, with their weights; or a pair (X_val,
-    y_val), or (X_val, y_val, weight_val): class_weight counts there, too. Which samples are set aside depends on their number,
-    their classes and the share alone, so that no later call trains on them.
-    callbacks : callback(progress) is called after each epoch with a :class:`Progress`; if it returns True, training ends.
-    rng : a seed or a Generator; the same one gives the same training.
-    early_stopping : an :class:`EarlyStopping`, or None.
-    checkpoint : an .npz file that holds, after every epoch and its callbacks, all that it takes to go on: parameters, buffers,
-    optimizer, random numbers, history. If it exists, the training goes on from it instead of from net.theta and rng, and ends
-    bitwise as one that was never stopped. These may have changed: ``epochs``, which counts from the very first; the patience of
-    early stopping; the optimizer's lr, a number or a schedule, which is asked for the steps that follow; batch_size. The last two
-    are noted in history.notes. Nothing else may; a Generator is set to where it was. Of functions, layers, losses and optimizers of
-    your own it knows little more than what they print. ``Network.load`` reads the network from it: the best where early stopping
-    restores that, else the last.
-    resume : whether to go on from a checkpoint that exists. If not, the training begins anew and replaces it after its first epoch.
-    trainable : what is trained, by default everything: names, patterns, layers, as in :func:`training_step`.
-    progress : show a bar (rich, where installed, or else lines) on stderr.
+    Training goes on from where ``net.theta`` and ``net.buffers`` are, and changes them in place.
 
-    Returns the :class:`History`. Raises ValueError or TypeError, before anything is changed, for arguments that do not fit
-    or a checkpoint of another run; FloatingPointError, likewise, if X or real targets have NaN or infinity, and, naming epoch and
-    step (counted from 1, over all epochs), once the loss, the parameters, buffers or the optimizer's state are not finite;
-    io.ModelError if the checkpoint cannot be written, which leaves an older one as it was.
-    Whatever exception ends the training, Ctrl-C and those of callbacks too: net.theta and net.buffers are what they were after the
-    last whole epoch, or the best one where early stopping restores that; ``error.history`` is the History of the whole epochs;
-    the checkpoint is that of the last whole epoch.
+    Parameters
+    ----------
+    net : Network
+        Network to train.
+    X : array_like, shape (m, ...)
+        Samples, real and finite, one a row. Converted once to the network's dtype, or read in place where it has that already: do
+        not change it meanwhile.
+    y : array_like, shape (m,) or (m, k)
+        Targets, as the loss takes them; copied.
+    sample_weight : array_like, shape (m,), optional
+        Weights of the samples, finite, >= 0, not all 0; copied. Losses, and what is minimised, are the weighted means
+        sum_i w_i l_i / sum_i w_i, so only ratios matter. Accuracies are shares of samples, whatever their weights.
+    class_weight : array_like of shape (l,), dict or "balanced", optional
+        Weights of the classes, multiplied with those of the samples: one for each class; or a dict {class: weight}, 1 for those it
+        lacks; or "balanced": m / (l times the number of samples of that class), as in scikit-learn.
+    loss : Loss, optional
+        Mean over samples, by default ``SoftmaxCrossEntropy()``. It may be your own, as in `training_step`.
+    optimizer : Optimizer, optional
+        By default ``SGD(0.01, momentum=0.9)``. It may be your own. Its state begins anew in every call.
+    batch_size : int
+        Number of samples of a step. The last batch of an epoch may be smaller; where batch normalisation refuses a single sample,
+        it has two.
+    epochs : int
+        Number of epochs. Each sees every sample once, in a new order.
+    validation : float or tuple, optional
+        Share of the samples, in (0, 1), to set aside, the same of every class, with their weights; or a pair ``(X_val, y_val)`` or
+        triple ``(X_val, y_val, weight_val)``; class_weight counts there, too. Which samples are set aside depends on their number,
+        their classes and the share alone, so that no later call trains on them.
+    callbacks : iterable of callable
+        ``callback(progress)`` is called after each epoch with a `training.Progress`. If it returns True, training ends.
+    rng : int or numpy.random.Generator
+        Seed; the same one gives the same training.
+    early_stopping : EarlyStopping, optional
+        Rule for when to stop, and whether to restore the best epoch.
+    checkpoint : path_like, optional
+        An .npz file that holds, after every epoch and its callbacks, all that it takes to go on. See Notes.
+    resume : bool
+        Whether to go on from a checkpoint that exists. If not, training begins anew and replaces it after its first epoch.
+    trainable : str, Layer, int or a sequence of these, optional
+        What is trained, by default everything: names, patterns, layers, as in `training_step`.
+    progress : bool
+        Whether to show a bar on stderr (of rich where that is installed, else lines).
 
+    Returns
+    -------
+    History
+        Losses, accuracies and learning rate of each epoch.
+
+    Raises
+    ------
+    ValueError or TypeError
+        An argument does not fit, or the checkpoint is of another run. Nothing has changed. TypeError also where there are weights
+        and the loss is your own and takes no ``sample_weight``.
+    FloatingPointError
+        X or real targets have NaN or infinity; nothing has changed. Or loss, parameters, buffers or the optimizer's state are no
+        longer finite; the message names epoch and step, counted from 1.
+    io.ModelError
+        The checkpoint cannot be read or written; an older one stays as it was.
+
+    See Also
+    --------
+    training_step, Objective, gauss_newton
+
+    Notes
+    -----
+    A checkpoint holds parameters, buffers, the optimizer's state, random numbers and history. If the file exists, training goes on
+    from it in place of ``net.theta`` and rng, and ends bitwise as one that was never stopped. A Generator is set to where it was.
+    Only these may have changed: ``epochs``, which counts from the very first; the patience of early stopping; batch_size; and the
+    optimizer's lr, a number or a schedule, which is asked for the steps that follow. Changes of the last two are noted in
+    ``history.notes``. Of functions, layers, losses and optimizers of your own the file knows little more than what they print.
+    ``Network.load`` reads the network from it: the best where early stopping restores that, else the last.
+
+    Whatever exception ends training, Ctrl-C and those of callbacks too, ``net.theta`` and ``net.buffers`` are what they were after
+    the last whole epoch, or after the best where early stopping restores that; ``error.history`` is the `History` of the whole
+    epochs; and the checkpoint is that of the last whole epoch.
+
+    References
+    ----------
+    Bottou, Curtis, Nocedal, "Optimization methods for large-scale machine learning", 2018.
+
+    Examples
+    --------
     >>> X, y = fastlec.data.load_digits()
-    >>> net = fastlec.Network([fastlec.Dense(64, 32, rng=0), fastlec.Dense(32, 10, "identity", rng=1)])
+    >>> net = fastlec.Network([fastlec.Dense(64, 32), fastlec.Dense(32, 10, "identity")], rng=0)
     >>> history = fastlec.fit(net, X, y, optimizer=fastlec.SGD(0.1, momentum=0.9), epochs=5, validation=0.2)
     >>> len(history), history.val_accuracy[-1] > 0.9
     (5, True)
-
-    Lecture chapter 4; Bottou, Curtis, Nocedal, "Optimization methods for large-scale machine learning", 2018.
     """
     if not isinstance(net, Network):
         raise TypeError(f"net is a {type(net).__name__}; expected a Network")

@@ -16,9 +16,12 @@ The functions here take weights as `_check.mean_weights` makes them for all samp
 they give is the mean of w_i l_i, so that the means of parts add up to that of all, by the parts' numbers of samples.
 """
 
+from __future__ import annotations
+
 import inspect
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -33,11 +36,21 @@ from ..functional import softmax_cross_entropy
 from ..layers.planned import PlannedLayer
 from ..network import Network
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from numpy.typing import DTypeLike
+
+    from .._typing import ArrayLike, F, FloatArray, Loss, NDArray
+
+    Weight = NDArray[np.float64] | None
+
 _INT64 = np.dtype(np.int64)
 _LABELS = -(1 << 63), (1 << 63) - 1  # of int64
 
 
-def takes_weights(loss, name="value_and_gradient"):
+def takes_weights(loss: Loss, name: str = "value_and_gradient") -> bool:
     """Whether this method of a loss, which may be the user's own, has an argument sample_weight."""
     try:
         arguments = inspect.signature(getattr(loss, name)).parameters
@@ -46,7 +59,7 @@ def takes_weights(loss, name="value_and_gradient"):
     return "sample_weight" in arguments or any(a.kind is a.VAR_KEYWORD for a in arguments.values())
 
 
-def check_weighted(loss, argument="sample_weight", name="value_and_gradient"):
+def check_weighted(loss: Loss, argument: str = "sample_weight", name: str = "value_and_gradient") -> None:
     """TypeError, which names the argument that was given, unless this method of the loss takes weights."""
     if not takes_weights(loss, name):
         raise TypeError(
@@ -64,7 +77,7 @@ def _weighed(weight):
     return {"sample_weight": weight} if share else None, share
 
 
-def value(loss, output, y, weight=None):
+def value(loss: Loss, output: FloatArray, y: NDArray[Any], weight: Weight = None) -> float:
     """The value of a loss, a float; also of one of the user's own that has no method for it alone."""
     if not hasattr(loss, "value") or (weight is not None and not takes_weights(loss, "value")):
         return value_and_gradient(loss, output, y, weight)[0]
@@ -76,7 +89,7 @@ def value(loss, output, y, weight=None):
     )
 
 
-def hessian_mv(loss, output, y, v, weight=None):
+def hessian_mv(loss: Any, output: FloatArray, y: NDArray[Any], v: FloatArray, weight: Weight = None) -> FloatArray:
     """The Hessian of a loss by the output times v."""
     named, share = _weighed(weight)
     if named is None:
@@ -87,7 +100,7 @@ def hessian_mv(loss, output, y, v, weight=None):
     return found if weight is None else share * found
 
 
-def value_and_gradient(loss, output, y, weight=None):
+def value_and_gradient(loss: Loss, output: FloatArray, y: NDArray[Any], weight: Weight = None) -> tuple[float, FloatArray]:
     """(value, gradient by the output) of a loss, which may be the user's own."""
     named, share = _weighed(weight)
     if named is None:
@@ -103,7 +116,7 @@ def value_and_gradient(loss, output, y, weight=None):
     return (loss, gradient) if weight is None else (share * loss, share * gradient)
 
 
-def in_kernels(value, kernels_method, python_method):
+def in_kernels(value: object, kernels_method: str, python_method: str) -> bool:
     """Whether a loss or an optimizer says for the kernels, too, what its method in Python does: not where a subclass overrides that
     alone."""
     for base in type(value).__mro__:  # the class itself first
@@ -112,7 +125,7 @@ def in_kernels(value, kernels_method, python_method):
     return False
 
 
-def count_right(output, classes):
+def count_right(output: FloatArray, classes: NDArray[np.int64]) -> int:
     """How many samples have their largest output (m, l) at their class (m,); a single output speaks for class 1 where it is > 0."""
     if output.shape[1] == 1:
         return int(np.count_nonzero((output[:, 0] > 0) == (classes == 1)))
@@ -120,7 +133,7 @@ def count_right(output, classes):
     return int(np.count_nonzero(output.argmax(axis=-1) == classes)) if right is None else right
 
 
-def classes_of(loss, y, shape):
+def classes_of(loss: Loss, y: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.int64] | None:
     """The classes (m,) in targets y of an output of this shape; None where the loss knows none, or the output is not (m, l)."""
     if len(shape) != 2 or getattr(loss, "classes", None) is None:
         return None
@@ -130,12 +143,12 @@ def classes_of(loss, y, shape):
     return _check.labels(classes, shape[0], n_classes(shape), f"what {type(loss).__name__}.classes gave")
 
 
-def n_classes(shape):
+def n_classes(shape: tuple[int, ...]) -> int:
     """How many classes outputs of this shape, (m, l), speak for: a single one tells two apart."""
     return max(shape[1], 2)
 
 
-def counted(loss, y):
+def counted(loss: Loss, y: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Which samples (m,) of targets y count, as booleans; None for all of them. ValueError where none does."""
     of = getattr(loss, "counted", None)
     mask = None if of is None else of(y)
@@ -144,7 +157,7 @@ def counted(loss, y):
     return mask
 
 
-def mean_weights(loss, y, m, sample_weight=None):
+def mean_weights(loss: Loss, y: NDArray[Any], m: int, sample_weight: ArrayLike | None = None) -> NDArray[np.float64] | None:
     """The weights of m samples with targets y, times what makes their mean 1: those given, if any, and 0 where a sample does not
     count for the loss; None where all are ones."""
     mask = counted(loss, y)
@@ -157,7 +170,7 @@ def mean_weights(loss, y, m, sample_weight=None):
     return None if sample_weight is None else _check.mean_weights(sample_weight, m)
 
 
-def warn_if_bounded(net, loss):
+def warn_if_bounded(net: Network, loss: Loss) -> None:
     """A UserWarning where a cross-entropy takes the values of a bounded activation for logits."""
     name = _last_bounded(net) if isinstance(loss, SoftmaxCrossEntropy | BinaryCrossEntropy) else None
     if name:
@@ -192,18 +205,39 @@ def _from_the_last(layer):
 
 @dataclass(frozen=True, repr=False)
 class SoftmaxCrossEntropy:
-    """The mean over samples of -log softmax(z)_y, z (m, l) the network's output (lecture eq. 11 and 12).
+    """Mean over samples of -log softmax(z)_y, z the network's outputs (lecture eq. 11 and 12).
 
-    y : (m,) integers in [0, l), or (m, l) target probabilities, one row for each sample. ValueError or TypeError for others.
-    label_smoothing : in [0, 1]: targets are mixed with the uniform distribution, (1 - label_smoothing) t + label_smoothing / l.
-    ignore_index : a label whose samples do not count, neither in the mean nor in its derivatives, as if their weight were 0; `fit`
-    leaves them out. Rows of probabilities all count. Both as in PyTorch, but for a ValueError where no sample counts.
+    Parameters
+    ----------
+    label_smoothing : float
+        In [0, 1]. Targets are mixed with the uniform distribution: (1 - label_smoothing) t + label_smoothing / l.
+    ignore_index : int, optional
+        A label whose samples do not count, neither in the mean nor in its derivatives, as if their weight were 0; `fit` leaves
+        them out. Rows of probabilities all count.
 
-    Methods with sample_weight take weights (m,), finite, >= 0, not all 0: the mean is then sum_i w_i l_i / sum_i w_i.
+    Raises
+    ------
+    ValueError or TypeError
+        A setting does not fit; the message names it. Methods: outputs are not (m, l); y does not fit; or no sample counts.
+
+    See Also
+    --------
+    fastlec.BinaryCrossEntropy, fastlec.softmax_cross_entropy, fastlec.SoftmaxObjective
+
+    Notes
+    -----
+    y is (m,) integers in [0, l), or (m, l) target probabilities, a row for each sample. With weights (m,), finite, >= 0, not all 0,
+    the mean is sum_i w_i l_i / sum_i w_i. Settings are as in PyTorch, where it is no error that no sample counts.
 
     The outputs are logits, which must be free to be large. `fit`, `training_step` and `Objective` warn (UserWarning) where the
     network ends in tanh, which is the default of `Dense`, or sigmoid.
 
+    References
+    ----------
+    Szegedy et al., "Rethinking the inception architecture for computer vision", 2016 (label smoothing).
+
+    Examples
+    --------
     >>> import numpy as np
     >>> loss, gradient = fastlec.SoftmaxCrossEntropy().value_and_gradient(np.zeros((1, 4)), np.array([3]))
     >>> round(loss, 4), gradient
@@ -212,14 +246,12 @@ class SoftmaxCrossEntropy:
     >>> smooth.value_and_gradient(np.zeros((2, 4)), np.array([3, -100]))[1].round(2)
     array([[ 0.2,  0.2,  0.2, -0.6],
            [ 0. ,  0. ,  0. ,  0. ]])
-
-    Szegedy et al., "Rethinking the inception architecture for computer vision", 2016 (label smoothing).
     """
 
     label_smoothing: float = 0.0
     ignore_index: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         label_smoothing, ignore_index = _check.non_negative(self.label_smoothing, "label_smoothing"), self.ignore_index
         if label_smoothing > 1:
             raise ValueError(f"label_smoothing is {label_smoothing}; expected a number from 0 to 1")
@@ -228,12 +260,32 @@ class SoftmaxCrossEntropy:
         object.__setattr__(self, "label_smoothing", float(label_smoothing))
         object.__setattr__(self, "ignore_index", ignore_index)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         settings = {"label_smoothing": self.label_smoothing or None, "ignore_index": self.ignore_index}
         return f"SoftmaxCrossEntropy({', '.join(f'{name}={a}' for name, a in settings.items() if a is not None)})"
 
-    def targets(self, y, shape, dtype):
-        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+    def targets(self, y: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+        """Check and convert targets for outputs of some shape.
+
+        Parameters
+        ----------
+        y : array_like, shape (m,) or (m, l)
+            Classes, or probabilities.
+        shape : tuple of int
+            Shape (m, l) of the outputs.
+        dtype : dtype
+            Float32 or float64, of probabilities.
+
+        Returns
+        -------
+        ndarray
+            The targets as the other methods take them fastest: int64, or probabilities.
+
+        Raises
+        ------
+        ValueError or TypeError
+            Y does not fit.
+        """
         if _check.is_plain(y) and y.dtype is _INT64 and y.shape == shape[:1] and _xent.first_bad_label(y, shape[-1]) < 0:
             return y  # the common case, quickly
         _matrix(shape)
@@ -252,13 +304,24 @@ class SoftmaxCrossEntropy:
         labels[mask] = _check.labels(y[mask], np.count_nonzero(mask), shape[1], "y")
         return labels
 
-    def classes(self, y):
-        """The class (m,) that each target, a label or a row of probabilities, speaks for."""
+    def classes(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        """Class of each target, of rows of probabilities the most probable one.
+
+        Parameters
+        ----------
+        y : ndarray, shape (m,) or (m, l)
+            Targets, as `targets` gives them.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The classes.
+        """
         return y if y.ndim == 1 else y.argmax(axis=1)
 
     @property
-    def counted(self):
-        """None where all samples count, else a function of targets y: which of them do, as booleans (m,), or None for all."""
+    def counted(self) -> Callable[[ArrayLike], NDArray[np.bool_] | None] | None:
+        """A function of targets that says which samples count, (m,) booleans or None for all; None without ignore_index."""
         return None if self.ignore_index is None else self._counted
 
     def _counted(self, y):
@@ -266,28 +329,99 @@ class SoftmaxCrossEntropy:
         mask = y != self.ignore_index if y.ndim == 1 and y.dtype.kind in "iub" else True
         return None if np.all(mask) else mask
 
-    def value(self, output, y, sample_weight=None):
-        """The loss, a float."""
+    def value(self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Value of the loss.
+
+        Parameters
+        ----------
+        output : array_like, shape (m, l)
+            Logits.
+        y : array_like, shape (m,) or (m, l)
+            Targets.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            The mean.
+        """
         return self.value_and_gradient(output, y, sample_weight)[0]
 
-    def value_and_gradient(self, output, y, sample_weight=None, *, grad_out=None):
-        """(loss, its gradient by the output (m, l)), in one sweep. grad_out : array for the gradient, or None."""
+    @overload
+    def value_and_gradient(
+        self, output: NDArray[F], y: ArrayLike, sample_weight: ArrayLike | None = None, *, grad_out: NDArray[F] | None = None
+    ) -> tuple[float, NDArray[F]]: ...
+    @overload
+    def value_and_gradient(
+        self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, grad_out: FloatArray | None = None
+    ) -> tuple[float, FloatArray]: ...
+    def value_and_gradient(
+        self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, grad_out: FloatArray | None = None
+    ) -> tuple[float, FloatArray]:
+        """Value of the loss and its gradient by the outputs, in one sweep.
+
+        Parameters
+        ----------
+        output : array_like, shape (m, l)
+            Logits.
+        y : array_like, shape (m,) or (m, l)
+            Targets.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples.
+        grad_out : ndarray, shape (m, l), optional
+            Array of the outputs' dtype for the gradient.
+
+        Returns
+        -------
+        loss : float
+            The mean.
+        gradient : ndarray, shape (m, l)
+            Its gradient, in the dtype of the outputs.
+        """
         output = _check.matrix(output, "output")
         y = self.targets(y, output.shape, _dtype(output))
         if self.label_smoothing or self.ignore_index is not None:
             return _value_and_gradient(self, output, y, sample_weight, grad_out)
         return softmax_cross_entropy(output, y, sample_weight=sample_weight, grad_out=grad_out)
 
-    def hessian_mv(self, output, y, v, sample_weight=None):
-        """The Hessian by the output times v (m, l): (diag(p) - p p') v / m for each sample, times the sum of its target row where y
-        holds rows; labels do not matter. With weights, w_i / sum w takes the place of 1 / m."""
+    @overload
+    def hessian_mv(
+        self, output: NDArray[F], y: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NDArray[F]: ...
+    @overload
+    def hessian_mv(
+        self, output: ArrayLike, y: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> FloatArray: ...
+    def hessian_mv(self, output: ArrayLike, y: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None) -> FloatArray:
+        """Hessian by the outputs times v: (diag(p) - p p') v / m for each sample, p = softmax(z).
+
+        It does not depend on labels. Where y holds rows, each sample's product is times the sum of its row. With weights,
+        w_i / sum_j w_j takes the place of 1 / m.
+
+        Parameters
+        ----------
+        output : array_like, shape (m, l)
+            Logits.
+        y : array_like, shape (m,) or (m, l)
+            Targets.
+        v : array_like, shape (m, l)
+            Direction.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples.
+
+        Returns
+        -------
+        ndarray, shape (m, l)
+            The product, in the dtype of the outputs.
+        """
         return _hessian_mv(self, _check.matrix(output, "output"), y, v, sample_weight)
 
-    def plan_hessian_mv(self, plan, output, y, v, product, weight=None):
-        """Adds the Hessian of what `plan` adds, times v, to a plan; product is another array than v."""
+    def _plan_hessian_mv(self, plan, output, y, v, product, weight=None):
+        """Adds the Hessian of what `_plan` adds, times v, to a plan; product is another array than v."""
         _curvature.softmax(plan, output, y, v, product, len(output), weight, self.label_smoothing)
 
-    def plan(self, plan, output, y, grad, weight=None):
+    def _plan(self, plan, output, y, grad, weight=None):
         """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i, where w_i is 0 for
         samples that do not count."""
         if self.label_smoothing:
@@ -302,63 +436,189 @@ class _Elementwise:
     __slots__ = ()
     _parameters = ()
 
-    def targets(self, y, shape, dtype):
-        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+    def targets(self, y: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike) -> FloatArray:
+        """Check and convert targets for outputs of some shape.
+
+        Parameters
+        ----------
+        y : array_like, shape (m, k) or (m,)
+            Targets; (m,) where there is one output.
+        shape : tuple of int
+            Shape of the outputs.
+        dtype : dtype
+            Float32 or float64, of the result.
+
+        Returns
+        -------
+        ndarray
+            The targets, of that shape.
+
+        Raises
+        ------
+        ValueError or TypeError
+            Y does not fit.
+        """
         y = _check.as_array(y, "y")
         _check.float_dtype(y.dtype, "y")
         if y.shape != shape and (y.shape != shape[:1] or int(np.prod(shape[1:])) != 1):
             raise ValueError(f"y has shape {y.shape}; expected {shape}")
         return _check.plain(y, dtype, "y").reshape(shape)
 
-    def value(self, output, y, sample_weight=None):
-        """The loss, a float."""
+    def value(self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Value of the loss.
+
+        Parameters
+        ----------
+        output : array_like, shape (m, k)
+            Outputs of the network.
+        y : array_like, shape (m, k) or (m,)
+            Targets.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples.
+
+        Returns
+        -------
+        float
+            The mean.
+        """
         return _run(self, output, y, None, sample_weight)
 
-    def value_and_gradient(self, output, y, sample_weight=None, *, grad_out=None):
-        """(loss, its gradient by the output). grad_out : array for the gradient, or None."""
+    @overload
+    def value_and_gradient(
+        self, output: NDArray[F], y: ArrayLike, sample_weight: ArrayLike | None = None, *, grad_out: NDArray[F] | None = None
+    ) -> tuple[float, NDArray[F]]: ...
+    @overload
+    def value_and_gradient(
+        self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, grad_out: FloatArray | None = None
+    ) -> tuple[float, FloatArray]: ...
+    def value_and_gradient(
+        self, output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None, *, grad_out: FloatArray | None = None
+    ) -> tuple[float, FloatArray]:
+        """Value of the loss and its gradient by the outputs, in one sweep.
+
+        Parameters
+        ----------
+        output : array_like, shape (m, k)
+            Outputs of the network.
+        y : array_like, shape (m, k) or (m,)
+            Targets.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples.
+        grad_out : ndarray, shape (m, k), optional
+            Array of the outputs' dtype for the gradient.
+
+        Returns
+        -------
+        loss : float
+            The mean.
+        gradient : ndarray, shape (m, k)
+            Its gradient, in the dtype of the outputs.
+        """
         return _value_and_gradient(self, output, y, sample_weight, grad_out)
 
-    def plan(self, plan, output, y, grad, weight=None):
+    def _plan(self, plan, output, y, grad, weight=None):
         """Adds the loss, and (unless None) its gradient by the output, to a plan: the mean of w_i l_i."""
         _residuals.loss(plan, self._row, output, y, grad, output.size, weight, self._parameters)
 
-    def plan_hessian_mv(self, plan, output, y, v, product, weight=None):
-        """Adds the Hessian of what `plan` adds, times v, to a plan."""
+    def _plan_hessian_mv(self, plan, output, y, v, product, weight=None):
+        """Adds the Hessian of what `_plan` adds, times v, to a plan."""
         _residuals.mv(plan, self._row, output, y, v, product, output.size, weight, self._parameters)
 
-    def hessian_mv(self, output, y, v, sample_weight=None):
-        """The Hessian by the output, which is diagonal, times v. With weights, w_i / sum w takes the place of 1 / m."""
+    @overload
+    def hessian_mv(
+        self, output: NDArray[F], y: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> NDArray[F]: ...
+    @overload
+    def hessian_mv(
+        self, output: ArrayLike, y: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> FloatArray: ...
+    def hessian_mv(self, output: ArrayLike, y: ArrayLike, v: ArrayLike, sample_weight: ArrayLike | None = None) -> FloatArray:
+        """Hessian by the outputs, which is diagonal, times v.
+
+        Parameters
+        ----------
+        output : array_like, shape (m, k)
+            Outputs of the network.
+        y : array_like, shape (m, k) or (m,)
+            Targets.
+        v : array_like, shape (m, k)
+            Direction.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples: w_i / sum_j w_j takes the place of 1 / m.
+
+        Returns
+        -------
+        ndarray, shape (m, k)
+            The product, in the dtype of the outputs.
+        """
         return _hessian_mv(self, output, y, v, sample_weight)
 
 
 @dataclass(frozen=True)
 class MeanSquaredError(_Elementwise):
-    """The mean over samples and outputs of (z - y)^2, z (m, k) the network's output.
+    """Mean over samples and outputs of (z - y)^2, z the network's outputs.
 
-    y : (m, k), or (m,) where there is one output. ValueError or TypeError for others.
+    Raises
+    ------
+    ValueError or TypeError
+        Methods: y or the weights do not fit the outputs.
 
-    Methods with sample_weight take weights (m,), finite, >= 0, not all 0: the mean is then sum_i w_i |z_i - y_i|^2 / (k sum_i w_i).
+    See Also
+    --------
+    fastlec.Huber, fastlec.MeanAbsoluteError, fastlec.Objective.residuals
 
+    Notes
+    -----
+    Outputs are (m, k), y is (m, k), or (m,) where k = 1. With weights (m,), finite, >= 0, not all 0, the mean is
+    sum_i w_i |z_i - y_i|^2 / (k sum_i w_i).
+
+    Examples
+    --------
     >>> import numpy as np
-    >>> fastlec.MeanSquaredError().value(np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
-    2.0
+    >>> fastlec.MeanSquaredError().value_and_gradient(np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
+    (2.0, array([[ 0.],
+           [-2.]]))
     """
 
     __slots__ = ()  # there is nothing to set
     _row = "squares"
 
-    def residual_scale(self, size):
-        """With outputs of that many values, the loss is ||scale (output - y)||^2 / 2."""
+    def residual_scale(self, size: int) -> float:
+        """The s with which the loss is ||s (output - y)||^2 / 2.
+
+        Parameters
+        ----------
+        size : int
+            Number of values of the outputs.
+
+        Returns
+        -------
+        float
+            The scale, sqrt(2 / size).
+        """
         return np.sqrt(2 / size)
 
 
 @dataclass(frozen=True)
 class MeanAbsoluteError(_Elementwise):
-    """The mean over samples and outputs of |z - y|, z (m, k) the network's output: PyTorch's L1Loss.
+    """Mean over samples and outputs of |z - y|, z the network's outputs: PyTorch's L1Loss.
 
-    y : (m, k), or (m,) where there is one output. ValueError or TypeError for others. Where z = y the derivative is 0; the Hessian
-    is 0. Methods with sample_weight take weights (m,), as those of `MeanSquaredError`.
+    Raises
+    ------
+    ValueError or TypeError
+        Methods: y or the weights do not fit the outputs.
 
+    See Also
+    --------
+    fastlec.Huber, fastlec.MeanSquaredError
+
+    Notes
+    -----
+    Outputs are (m, k), y is (m, k), or (m,) where k = 1; weights are as those of `MeanSquaredError`. Where z = y the derivative is
+    0. The Hessian is 0.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> fastlec.MeanAbsoluteError().value_and_gradient(np.array([[1.0], [2.0]]), np.array([1.0, 4.0]))
     (1.0, array([[ 0. ],
@@ -371,24 +631,44 @@ class MeanAbsoluteError(_Elementwise):
 
 @dataclass(frozen=True)
 class Huber(_Elementwise):
-    """The mean over samples and outputs of d^2 / 2 where |d| <= delta, and of delta (|d| - delta / 2) elsewhere, d = z - y, z
-    (m, k) the network's output: PyTorch's HuberLoss. Quadratic for small errors, linear for large ones, which so count less.
+    """Mean of Huber's function of z - y: quadratic for small errors, linear for large ones; PyTorch's HuberLoss.
 
-    y : (m, k), or (m,) where there is one output. ValueError or TypeError for others. delta > 0. Methods with sample_weight take
-    weights (m,), as those of `MeanSquaredError`.
+    With d = z - y it is d^2 / 2 where |d| <= delta, and delta (|d| - delta / 2) elsewhere, so that outliers count less.
 
+    Parameters
+    ----------
+    delta : float
+        Where the function becomes linear, > 0.
+
+    Raises
+    ------
+    ValueError or TypeError
+        Delta does not fit. Methods: y or the weights do not fit the outputs.
+
+    See Also
+    --------
+    fastlec.MeanSquaredError, fastlec.MeanAbsoluteError, fastlec.robust_lstsq
+
+    Notes
+    -----
+    Outputs are (m, k), y is (m, k), or (m,) where k = 1; weights are as those of `MeanSquaredError`.
+
+    References
+    ----------
+    Huber, "Robust estimation of a location parameter", 1964.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> fastlec.Huber(delta=1.0).value_and_gradient(np.array([[1.0], [6.0]]), np.array([1.5, 4.0]))
     (0.8125, array([[-0.25],
            [ 0.5 ]]))
-
-    Huber, "Robust estimation of a location parameter", 1964.
     """
 
     delta: float = 1.0
     _row = "huber"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "delta", _check.positive(self.delta, "delta"))
 
     @property
@@ -398,29 +678,44 @@ class Huber(_Elementwise):
 
 @dataclass(frozen=True)
 class BinaryCrossEntropy(_Elementwise):
-    """The mean over samples and outputs of -(y log s + (1 - y) log(1 - s)), s = sigmoid(z), z (m, k) the network's output, logits:
-    PyTorch's BCEWithLogitsLoss. Each output answers a question of its own with yes or no.
+    """Mean of -(y log s + (1 - y) log(1 - s)), s = sigmoid(z) of the network's outputs z (lecture 2.1).
 
-    y : (m, k), or (m,) where there is one output, in [0, 1]. ValueError or TypeError for others.
-    pos_weight : what the terms of y are multiplied by: a number >= 0, or one for each of the k outputs of a sample; None for 1.
-    Methods with sample_weight take weights (m,), as those of `MeanSquaredError`.
+    Each output answers a question of its own with yes or no: PyTorch's BCEWithLogitsLoss.
 
-    It is computed from z, and stays finite and accurate where s is rounded to 0 or 1. End the network with "identity";
-    fastlec.sigmoid of its output is the probability. With one output there are accuracies: z > 0 says class 1, y > 1/2 is class 1.
+    Parameters
+    ----------
+    pos_weight : float or sequence of float, optional
+        What the terms of y are multiplied by: a number >= 0, or one for each of the k outputs of a sample; by default 1.
 
+    Raises
+    ------
+    ValueError or TypeError
+        The setting does not fit. Methods: y or the weights do not fit the outputs.
+
+    See Also
+    --------
+    fastlec.SoftmaxCrossEntropy, fastlec.LogisticObjective
+
+    Notes
+    -----
+    Outputs are (m, k), y in [0, 1] is (m, k), or (m,) where k = 1; weights are as those of `MeanSquaredError`.
+
+    It is computed from z, the logits, and stays finite and accurate where s is rounded to 0 or 1. End the network with "identity";
+    `sigmoid` of its output is the probability. With one output there are accuracies: z > 0 says class 1, y > 1/2 is class 1.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> loss, gradient = fastlec.BinaryCrossEntropy().value_and_gradient(np.array([[0.0], [800.0]]), np.array([1, 0]))
     >>> round(loss, 4), gradient
     (400.3466, array([[-0.25],
            [ 0.5 ]]))
-
-    Lecture 2.1 (logistic regression).
     """
 
-    pos_weight: float | tuple | None = None
+    pos_weight: float | tuple[float, ...] | None = None
     _row = "binary"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.pos_weight is None:
             return
         given = _check.as_array(self.pos_weight, "pos_weight")
@@ -435,8 +730,28 @@ class BinaryCrossEntropy(_Elementwise):
         weight = 1.0 if self.pos_weight is None else self.pos_weight
         return weight if isinstance(weight, tuple) else (weight,)
 
-    def targets(self, y, shape, dtype):
-        """y as the kernels take it, for an output of this shape. ValueError or TypeError if it does not fit."""
+    def targets(self, y: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike) -> FloatArray:
+        """Check and convert targets for outputs of some shape.
+
+        Parameters
+        ----------
+        y : array_like, shape (m, k) or (m,)
+            Targets in [0, 1]; (m,) where there is one output.
+        shape : tuple of int
+            Shape of the outputs.
+        dtype : dtype
+            Float32 or float64, of the result.
+
+        Returns
+        -------
+        ndarray
+            The targets, of that shape.
+
+        Raises
+        ------
+        ValueError or TypeError
+            Y or the number of pos_weight does not fit.
+        """
         y = _Elementwise.targets(self, y, shape, dtype)
         if y.size and not (y.min() >= 0 and y.max() <= 1):
             raise ValueError(f"y has values from {y.min()} to {y.max()}; expected 0 to 1")
@@ -445,8 +760,19 @@ class BinaryCrossEntropy(_Elementwise):
             raise ValueError(f"pos_weight has {len(self.pos_weight)} numbers; expected {n}, one for each output of a sample")
         return y
 
-    def classes(self, y):
-        """The class (m,), 0 or 1, that each target of a single output speaks for; NotImplemented where there are more."""
+    def classes(self, y: FloatArray) -> NDArray[np.int64]:
+        """Class, 0 or 1, of each target of a single output; NotImplemented where there are more.
+
+        Parameters
+        ----------
+        y : ndarray, shape (m, k)
+            Targets, as `targets` gives them.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The classes.
+        """
         return (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else NotImplemented
 
 
@@ -468,7 +794,7 @@ def _run(loss, output, y, grad, sample_weight):
     dtype = _dtype(output)
     y = loss.targets(y, output.shape, dtype)
     plan = kernels.Plan(dtype.num)
-    loss.plan(plan, _check.plain(output, dtype, "output"), y, grad, *_weights(loss, output, y, sample_weight))
+    loss._plan(plan, _check.plain(output, dtype, "output"), y, grad, *_weights(loss, output, y, sample_weight))
     return plan.run()
 
 
@@ -489,7 +815,7 @@ def _hessian_mv(loss, output, y, v, sample_weight):
         return np.zeros_like(v)
     plan = kernels.Plan(v.dtype.num)
     output, product = _check.plain(_check.as_array(output, "output"), v.dtype, "output"), plan.empty(*v.shape)
-    loss.plan_hessian_mv(plan, output, y, v, product, *weights)
+    loss._plan_hessian_mv(plan, output, y, v, product, *weights)
     plan.run()
     return product
 

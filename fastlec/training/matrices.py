@@ -2,8 +2,10 @@
 and the empirical Fisher matrix. In layers of fastlec's they are made of `layers.factors`, part by part of the data, and no
 Jacobian is made."""
 
+from __future__ import annotations
+
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -11,9 +13,17 @@ from .. import _check
 from ..layers import factors
 from . import losses
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from .._typing import ArrayLike, Batch, FloatArray, NDArray
+    from ..network import Network
+    from .objective import Objective
+
 MATRIX_BYTES = 1 << 31  # of a matrix, at most
 PRODUCTS = 64  # at a time
-REDUCTIONS = "mean", "sum"
+Reduction: TypeAlias = Literal["mean", "sum"]
+REDUCTIONS: tuple[Reduction, ...] = "mean", "sum"
 
 
 class Part(NamedTuple):
@@ -21,23 +31,23 @@ class Part(NamedTuple):
     each sample (m, q, q), or what takes its place, and the samples' weights."""
 
     share: float
-    factors: list
-    H: np.ndarray
-    weight: np.ndarray
+    factors: list[Any]
+    H: FloatArray
+    weight: FloatArray
 
 
 class Chosen(NamedTuple):
     """Parameters by their names, and where they are in theta."""
 
-    names: tuple
-    at: np.ndarray
+    names: tuple[str, ...]
+    at: NDArray[np.intp]
 
     @property
-    def size(self):
+    def size(self) -> int:
         return len(self.at)
 
 
-def chosen(net, wrt):
+def chosen(net: Network, wrt: str | Sequence[str] | None) -> Chosen:
     """All parameters, in theta's order, or those of the names wrt."""
     if wrt is None or (isinstance(wrt, str) and wrt == "theta"):
         return Chosen(tuple(net.params), np.arange(net.n_params))
@@ -51,7 +61,7 @@ def chosen(net, wrt):
     return Chosen(names, np.concatenate([at[name] for name in names]) if names else np.arange(0))
 
 
-def parts(f, theta, batch, names, empirical=False):
+def parts(f: Objective, theta: ArrayLike, batch: Batch, names: tuple[str, ...], empirical: bool = False) -> Iterator[Part]:
     """The data at theta, `Part` by part; empirical: the factors are of the gradients of the samples' terms."""
     if empirical:
         for share, jac, v, h, w in sample_terms(f, theta, batch):
@@ -67,7 +77,7 @@ def parts(f, theta, batch, names, empirical=False):
         yield Part(share, jac._factors(V, names), H, w)
 
 
-def sample_terms(f, theta, batch):
+def sample_terms(f: Objective, theta: ArrayLike, batch: Batch) -> Iterator[tuple[Any, ...]]:
     """(share, jac, v, h, weights) part by part: v has the gradients of the terms w_i l_i by the outputs, and the sum of h_i g_i
     g_i', g what comes of v by theta, is the mean of w_i times the square of l_i's gradient."""
     for share, output, jac, y, weight, w in _linearized(f, theta, batch, 1):
@@ -104,19 +114,21 @@ def _by_products(f):
     return f.net.couples_samples or not f.net._plans_second
 
 
-def scale(f, batch, reduction):
+def scale(f: Objective, batch: Batch, reduction: Reduction) -> int:
     """What means over the samples of a batch are multiplied by: 1, or their number for sums."""
     of_objective(f)
     return 1 if _check.choice(reduction, REDUCTIONS, "reduction") == "mean" else len(f._select(batch)[0])
 
 
-def of_objective(f):
+def of_objective(f: object) -> Objective:
     if not hasattr(f, "net"):
         raise TypeError(f"f is a {type(f).__name__}; expected an Objective")
     return f
 
 
-def gauss_newton_matrix(f, theta, batch=None, wrt=None, reduction="mean"):
+def gauss_newton_matrix(
+    f: Objective, theta: ArrayLike, batch: Batch = None, wrt: str | Sequence[str] | None = None, reduction: Reduction = "mean"
+) -> FloatArray:
     """J' H J and the penalties' Hessians, (n, n); of the parameters wrt."""
     own, answer, times = chosen(f.net, wrt), f._vector(theta, "theta")[1], scale(f, batch, reduction)
     _room(own.size**2, f"matrices of {own.size} parameters")
@@ -134,7 +146,7 @@ def gauss_newton_matrix(f, theta, batch=None, wrt=None, reduction="mean"):
     return total.astype(answer, copy=False)
 
 
-def data_matrix(f, theta, batch, own, empirical=False):
+def data_matrix(f: Objective, theta: ArrayLike, batch: Batch, own: Chosen, empirical: bool = False) -> NDArray[np.float64]:
     """The mean over samples of J' H J, or with empirical of w_i g_i g_i', g_i the gradient of sample i's term."""
     total = np.zeros((own.size, own.size))
     for part in parts(f, theta, batch, own.names, empirical):
@@ -142,7 +154,9 @@ def data_matrix(f, theta, batch, own, empirical=False):
     return total
 
 
-def gauss_newton_diagonal(f, theta, batch=None, wrt=None, reduction="mean"):
+def gauss_newton_diagonal(
+    f: Objective, theta: ArrayLike, batch: Batch = None, wrt: str | Sequence[str] | None = None, reduction: Reduction = "mean"
+) -> FloatArray:
     """Its diagonal, (n,)."""
     own, times = chosen(f.net, wrt), scale(f, batch, reduction)
     if _by_products(f):
@@ -160,7 +174,9 @@ def gauss_newton_diagonal(f, theta, batch=None, wrt=None, reduction="mean"):
     return total.astype(f._vector(theta, "theta")[1], copy=False)
 
 
-def kronecker_factors(f, theta, batch=None, empirical=False):
+def kronecker_factors(
+    f: Objective, theta: ArrayLike, batch: Batch = None, empirical: bool = False
+) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """{name: (A, B)} of the mean over samples."""
     total = {}
     for part in parts(f, theta, batch, tuple(f.net.params), empirical):

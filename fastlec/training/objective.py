@@ -5,8 +5,11 @@
 Large data is gone over in parts, so that memory does not grow with it; each part adds its gradient to the sum in order.
 """
 
+from __future__ import annotations
+
 import copy
 import math
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
@@ -22,43 +25,83 @@ from . import losses, matrices
 from .linearized import Linearized, _InPython, _Planned
 from .penalties import Prior, Ridge
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any, Self
+
+    from scipy.sparse.linalg import LinearOperator
+
+    from .._typing import ArrayLike, Batch, F, FloatArray, Loss, NDArray
+    from .matrices import Reduction
+    from .penalties import Linear
+
 PART_VALUES = 1 << 22  # values of all layers for the samples of one part
 MOST_PLANS = 8  # of batches of other sizes, and with or without gradient, that are kept for the next call
 PLAN_BYTES = 1 << 26  # what they may hold
 
 
 class Objective:
-    """F(theta), its gradient and Gauss-Newton products.
+    """A network's loss over a data set, F(theta), with its derivatives (lecture eq. 18 and 19).
 
-    net : a `Network`, which is never changed: theta is an argument. loss : `SoftmaxCrossEntropy`, `MeanSquaredError` or an object
-    with their methods. X : (m, ...) samples, y : targets as the loss takes them. dtype, n_params : of the network.
+        F(theta) = sum_i w_i l_i / sum_i w_i + l2/2 ||weights||^2
 
-    sample_weight : (m,), finite, >= 0, not all 0, or None for ones: F and all that follows from it are of the weighted mean. It is
-    copied, times what makes the mean weight 1. TypeError if the loss is one of the user's own whose value_and_gradient takes no
-    sample_weight.
+    l_i is the loss of sample i under the network with parameters theta. ``scipy.optimize`` takes the methods as they are.
 
-    l2 : >= 0. l2/2 times the sum of the squares of all weights is added to F, and what follows from it to all derivatives and
-    residuals. Weights are the parameters of two axes or more; biases, and what scales and shifts in normalisations, are not
-    penalised. A batch's mean has the whole penalty.
+    Parameters
+    ----------
+    net : Network
+        Its parameters are the argument theta; it is never changed.
+    loss : Loss
+        `SoftmaxCrossEntropy`, `MeanSquaredError` or another; or your own, as `fit` takes it.
+    X : array_like, shape (m, ...)
+        Samples. Read in place where that can be done, so what is written into it later takes effect.
+    y : array_like, shape (m,) or (m, k)
+        Targets, as the loss takes them; copied, and read-only.
+    l2 : float
+        Weight decay, >= 0, of the parameters of two axes or more. Biases, and what scales and shifts in normalisations, are not
+        penalised. It is part of all derivatives, products and residuals. A batch's mean has the whole penalty.
+    sample_weight : array_like, shape (m,), optional
+        Weights w of the samples, finite, >= 0, not all 0; by default ones. Copied, times what makes their mean 1.
 
-    y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the six
-    can be exchanged: another Objective is as good as free.
+    Raises
+    ------
+    ValueError or TypeError
+        An argument does not fit; TypeError also where there are weights and the loss is your own and takes no sample_weight.
 
-    Computing happens in the network's dtype, and arrays come back in theta's: float64 for scipy.optimize. `batch`, an array of
-    indices or a slice, restricts the mean to those samples.
+    See Also
+    --------
+    fastlec.fit, fastlec.gauss_newton, fastlec.curvature.laplace
 
+    Notes
+    -----
+    Methods compute in the network's dtype and return arrays in theta's: float64 for ``scipy.optimize``. Their argument batch, an
+    array of indices or a slice, restricts the mean to those samples. Attributes are the arguments, by their names, and cannot be
+    assigned: to make another Objective costs next to nothing. Memory is bounded: large data is gone over in parts.
+
+    Examples
+    --------
     >>> from scipy.optimize import minimize
     >>> X, y = fastlec.data.load_digits()
-    >>> net = fastlec.Network([fastlec.Dense(64, 10, "identity", rng=0)])
+    >>> net = fastlec.Network([fastlec.Dense(64, 10, "identity")], rng=0)
     >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y)
+    >>> f
+    <Objective: SoftmaxCrossEntropy() of 1797 samples, 650 parameters in float64>
     >>> found = minimize(f.value_and_gradient, net.theta, jac=True, method="L-BFGS-B", options={"maxiter": 20})
     >>> found.fun < f.value(net.theta) / 10
     True
     """
 
+    net: Network
+    loss: Loss
+    X: FloatArray
+    y: NDArray[Any]
+    sample_weight: NDArray[np.float64] | None
+    l2: float
     net, loss, X, y, sample_weight, l2 = (Settled("make a new Objective") for _ in range(6))
 
-    def __init__(self, net, loss, X, y, *, l2=0.0, sample_weight=None):
+    def __init__(
+        self, net: Network, loss: Loss, X: ArrayLike, y: ArrayLike, *, l2: float = 0.0, sample_weight: ArrayLike | None = None
+    ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
@@ -84,9 +127,9 @@ class Objective:
             losses.check_weighted(loss)
             sample_weight.flags.writeable = False
         self.sample_weight = sample_weight
-        kernels = all(losses.in_kernels(loss, "plan", name) for name in ("value", "value_and_gradient"))
+        kernels = all(losses.in_kernels(loss, "_plan", name) for name in ("value", "value_and_gradient"))
         self._in_kernels = kernels and net._planned and 0 not in shape
-        second = losses.in_kernels(loss, "plan_hessian_mv", "hessian_mv") and hasattr(loss, "plan_hessian_mv")
+        second = losses.in_kernels(loss, "_plan_hessian_mv", "hessian_mv") and hasattr(loss, "_plan_hessian_mv")
         self._second_in_kernels = self._in_kernels and second and net._plans_second
         values = math.prod(self.X.shape[1:]) + net._kept_values(self.X.shape[1:])
         if net.couples_samples and isinstance(self.X, Stream):
@@ -97,29 +140,84 @@ class Objective:
         losses.warn_if_bounded(net, loss)
 
     @property
-    def dtype(self):
+    def dtype(self) -> np.dtype[np.floating[Any]]:
+        """Dtype of the network: what is computed in."""
         return self.net.theta.dtype
 
     @property
-    def n_params(self):
-        """The length of theta."""
+    def n_params(self) -> int:
+        """Length of theta."""
         return self.net.n_params
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
+        """Number of samples, m."""
         return len(self.X)
 
-    def value(self, theta, batch=None):
-        """F(theta), a float."""
+    def value(self, theta: ArrayLike, batch: Batch = None) -> float:
+        """F at theta.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network, flat.
+        batch : slice or array of int, optional
+            Samples to average over.
+
+        Returns
+        -------
+        float
+            F(theta).
+        """
         return self._evaluate(theta, batch, False)[0]
 
-    def gradient(self, theta, batch=None):
-        """The gradient of F, as long as theta, by back-propagation."""
+    @overload
+    def gradient(self, theta: NDArray[F], batch: Batch = None) -> NDArray[F]: ...
+    @overload
+    def gradient(self, theta: ArrayLike, batch: Batch = None) -> FloatArray: ...
+    def gradient(self, theta: ArrayLike, batch: Batch = None) -> FloatArray:
+        """Gradient of F, by back-propagation.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network, flat.
+        batch : slice or array of int, optional
+            Samples to average over.
+
+        Returns
+        -------
+        ndarray, shape (n_params,)
+            The gradient, in theta's dtype.
+        """
         return self.value_and_gradient(theta, batch)[1]
 
-    def value_and_gradient(self, theta, batch=None):
-        """(F(theta), its gradient)."""
+    @overload
+    def value_and_gradient(self, theta: NDArray[F], batch: Batch = None) -> tuple[float, NDArray[F]]: ...
+    @overload
+    def value_and_gradient(self, theta: ArrayLike, batch: Batch = None) -> tuple[float, FloatArray]: ...
+    def value_and_gradient(self, theta: ArrayLike, batch: Batch = None) -> tuple[float, FloatArray]:
+        """F and its gradient, by one forward and one backward pass.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network, flat.
+        batch : slice or array of int, optional
+            Samples to average over.
+
+        Returns
+        -------
+        value : float
+            F(theta).
+        gradient : ndarray, shape (n_params,)
+            Its gradient, in theta's dtype.
+        """
         return self._evaluate(theta, batch, True)
+
+    def __repr__(self) -> str:
+        more = f", l2 {self.l2:g}" if self.l2 else ""
+        return f"<Objective: {self.loss!r} of {self.n_samples} samples{more}, {self.n_params} parameters in {self.dtype}>"
 
     def _evaluate(self, theta, batch, want_gradient):
         theta, answer = self._vector(theta, "theta")
@@ -171,7 +269,7 @@ class Objective:
         output = plan.empty(len(X), *net.output_shape(X.shape[1:]))
         kept = net._plan_forward(plan, X, output)
         v = None if what == "value" else plan.empty(*output.shape)
-        self.loss.plan(plan, output, y, v, *weight)
+        self.loss._plan(plan, output, y, v, *weight)
         if what == "norms":
             plan.state = np.zeros(len(X))
             shapes = {name: a.shape for name, a in net.params.items()}
@@ -182,15 +280,50 @@ class Objective:
         plan.settle()
         return plan
 
-    def at(self, theta, batch=None):
-        """F at theta, linearized once: a `Linearized` with value, gradient, and products with Hessian and Gauss-Newton matrix,
-        which cost a fraction of what they cost at a new theta. Memory is bounded: of large data only some parts are kept."""
+    def at(self, theta: ArrayLike, batch: Batch = None) -> Linearized:
+        """F linearized at theta: products with Hessian and Gauss-Newton matrix then cost a fraction.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network, flat.
+        batch : slice or array of int, optional
+            Samples to average over.
+
+        Returns
+        -------
+        Linearized
+            Value, gradient and products at theta. Memory is bounded: of large data some parts alone are kept.
+        """
         return Linearized(self, theta, batch)
 
-    def hessian_mv(self, theta, v):
-        """The Hessian of F times v, exact: second derivatives of the network included (see `Linearized`). The last theta is
-        remembered, so the products of one Newton step cost what those of `at(theta)` cost:
+    @overload
+    def hessian_mv(self, theta: NDArray[F], v: ArrayLike) -> NDArray[F]: ...
+    @overload
+    def hessian_mv(self, theta: ArrayLike, v: ArrayLike) -> FloatArray: ...
+    def hessian_mv(self, theta: ArrayLike, v: ArrayLike) -> FloatArray:
+        """Hessian of F at theta times v, exact: second derivatives of the network included.
 
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network. The last ones are remembered, so that the products of one Newton step cost what those of
+            ``at(theta)`` cost.
+        v : array_like, shape (n_params,)
+            Direction.
+
+        Returns
+        -------
+        ndarray, shape (n_params,)
+            The product, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            The loss has no hessian_mv.
+
+        Examples
+        --------
         >>> from scipy.optimize import minimize
         >>> X, y = fastlec.datasets.make_blobs(100, 3)
         >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
@@ -201,30 +334,114 @@ class Objective:
         """
         return self.at(theta).hessian_mv(v)
 
-    def gauss_newton_mv(self, theta, v):
-        """J' H J v, J the network's Jacobian by theta and H the loss's Hessian by the output, and l2 times the weights of v: the
-        Hessian of F without the second derivatives of the network, positive semidefinite for convex losses. The last theta is
-        remembered."""
+    @overload
+    def gauss_newton_mv(self, theta: NDArray[F], v: ArrayLike) -> NDArray[F]: ...
+    @overload
+    def gauss_newton_mv(self, theta: ArrayLike, v: ArrayLike) -> FloatArray: ...
+    def gauss_newton_mv(self, theta: ArrayLike, v: ArrayLike) -> FloatArray:
+        """Gauss-Newton matrix at theta times v: J' H J v, and l2 times the weights of v.
+
+        J is the network's Jacobian by theta, H the loss's Hessian by the outputs. It is the Hessian of F without the second
+        derivatives of the network, positive semidefinite for convex losses.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network. The last ones are remembered.
+        v : array_like, shape (n_params,)
+            Direction.
+
+        Returns
+        -------
+        ndarray, shape (n_params,)
+            The product, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            The loss has no hessian_mv.
+        """
         return self.at(theta).gauss_newton_mv(v)
 
-    def hessian_operator(self, theta, damping=0.0, *, batch=None, reduction="mean"):
-        """The Hessian at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for minres or eigsh.
-        reduction : as of `gauss_newton_matrix`."""
+    def hessian_operator(
+        self, theta: ArrayLike, damping: float = 0.0, *, batch: Batch = None, reduction: Reduction = "mean"
+    ) -> LinearOperator:
+        """Hessian at theta, plus damping times the identity, for ``minres`` or ``eigsh``.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+        damping : float
+            What is added to the diagonal, >= 0.
+        batch : slice or array of int, optional
+            Samples to average over.
+        reduction : {"mean", "sum"}
+            Whether the loss is the mean over samples or their sum; l2 and priors stay as they are.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            The operator, which multiplies matrices, too.
+        """
         return self.at(theta, batch).hessian_operator(damping, reduction=reduction)
 
-    def gauss_newton_operator(self, theta, damping=0.0, *, batch=None, reduction="mean"):
-        """The Gauss-Newton matrix at theta, plus damping times the identity, as a scipy.sparse.linalg.LinearOperator for cg or
-        minres. reduction : as of `gauss_newton_matrix`."""
+    def gauss_newton_operator(
+        self, theta: ArrayLike, damping: float = 0.0, *, batch: Batch = None, reduction: Reduction = "mean"
+    ) -> LinearOperator:
+        """Gauss-Newton matrix at theta, plus damping times the identity, for ``cg`` or ``minres``.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+        damping : float
+            What is added to the diagonal, >= 0.
+        batch : slice or array of int, optional
+            Samples to average over.
+        reduction : {"mean", "sum"}
+            Whether the loss is the mean over samples or their sum; l2 and priors stay as they are.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            The operator, which multiplies matrices, too.
+        """
         return self.at(theta, batch).gauss_newton_operator(damping, reduction=reduction)
 
-    def gauss_newton_matrix(self, theta, batch=None, *, wrt=None, reduction="mean"):
-        """The Gauss-Newton matrix at theta, (n_params, n_params): what `gauss_newton_mv` multiplies by. wrt : names of parameters,
-        of which rows and columns are wanted, in this order; by default all, in theta's. reduction : "sum" for the sum over samples
-        in place of their mean; l2 and priors stay as they are.
+    def gauss_newton_matrix(
+        self, theta: ArrayLike, batch: Batch = None, *, wrt: str | Sequence[str] | None = None, reduction: Reduction = "mean"
+    ) -> FloatArray:
+        """Gauss-Newton matrix at theta: what `gauss_newton_mv` multiplies by.
 
-        It is a sum over samples of products of small matrices for each pair of layers, and no Jacobian is made. Where samples
-        depend on each other, or a layer is one's own, its columns are products. MemoryError above 2 GiB.
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+        batch : slice or array of int, optional
+            Samples to average over.
+        wrt : str or sequence of str, optional
+            Names of parameters whose rows and columns are wanted, in this order; by default all, in theta's.
+        reduction : {"mean", "sum"}
+            Whether the loss is the mean over samples or their sum; l2 and priors stay as they are.
 
+        Returns
+        -------
+        ndarray, shape (n, n)
+            The matrix.
+
+        Raises
+        ------
+        MemoryError
+            The matrix is larger than 2 GiB.
+
+        Notes
+        -----
+        It is a sum over samples of products of small matrices for each pair of layers; no Jacobian is made. Where samples depend on
+        each other, or a layer is your own, its columns are products.
+
+        Examples
+        --------
         >>> X, y = fastlec.datasets.make_blobs(100, 3)
         >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
         >>> f = fastlec.Objective(net, fastlec.SoftmaxCrossEntropy(), X, y, l2=1e-3)
@@ -233,18 +450,54 @@ class Objective:
         """
         return matrices.gauss_newton_matrix(self, theta, batch, wrt, reduction)
 
-    def gauss_newton_diagonal(self, theta, batch=None, *, wrt=None, reduction="mean"):
-        """The diagonal of `gauss_newton_matrix`, (n_params,), without the rest."""
+    def gauss_newton_diagonal(
+        self, theta: ArrayLike, batch: Batch = None, *, wrt: str | Sequence[str] | None = None, reduction: Reduction = "mean"
+    ) -> FloatArray:
+        """Diagonal of `gauss_newton_matrix`, without the rest.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+        batch : slice or array of int, optional
+            Samples to average over.
+        wrt : str or sequence of str, optional
+            Names of parameters that are wanted, in this order; by default all, in theta's.
+        reduction : {"mean", "sum"}
+            Whether the loss is the mean over samples or their sum; l2 and priors stay as they are.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            The diagonal.
+        """
         return matrices.gauss_newton_diagonal(self, theta, batch, wrt, reduction)
 
-    def with_prior(self, L, theta0=None):
-        """The objective F(theta) + 1/2 |L (theta - theta0)|^2, of the same network, loss and samples: Tikhonov's regularisation,
-        or a Gaussian prior of precision L' L. Value, derivatives, products, residuals and their Jacobian, where L's rows are the
-        last, have it; more than one can be added.
+    def with_prior(self, L: ArrayLike | Linear, theta0: ArrayLike | None = None) -> Self:
+        """Objective F(theta) + 1/2 |L (theta - theta0)|^2: Tikhonov's regularisation.
 
-        L : (rows, n_params), an array, a SciPy sparse array or a LinearOperator with its transpose; arrays are copied. theta0 :
-        (n_params,) or None for zeros. ValueError or TypeError for others.
+        It is also a Gaussian prior of precision L' L. Value, derivatives, products, residuals and their Jacobian, of which L's rows
+        are the last, have it; more than one can be added.
 
+        Parameters
+        ----------
+        L : array_like, SciPy sparse array or LinearOperator, shape (rows, n_params)
+            Linear map; an operator has its transpose, too. Arrays are copied.
+        theta0 : array_like, shape (n_params,), optional
+            Centre; by default zeros.
+
+        Returns
+        -------
+        Objective
+            Another one, of the same network, loss and samples.
+
+        Raises
+        ------
+        ValueError or TypeError
+            An argument does not fit.
+
+        Examples
+        --------
         >>> import numpy as np
         >>> X, y = fastlec.datasets.make_blobs(100, 3)
         >>> net = fastlec.Network([fastlec.Dense(2, 8), fastlec.Dense(8, 3, "identity")], rng=0)
@@ -256,9 +509,28 @@ class Objective:
         other._penalties = (*self._penalties, Prior(L, theta0, self.n_params))
         return other
 
-    def sample_gradients(self, theta, batch=None):
-        """The gradient of each sample's term w_i l_i by theta, (m, n_params), in theta's dtype: F's gradient is their mean, and l2
-        times the weights. Weights as those of samples, of mean 1. ValueError where samples depend on each other."""
+    def sample_gradients(self, theta: ArrayLike, batch: Batch = None) -> FloatArray:
+        """Gradient of each sample's term w_i l_i.
+
+        F's gradient is their mean, plus l2 times the weights.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+        batch : slice or array of int, optional
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (m, n_params)
+            The gradients, in theta's dtype; w has mean 1.
+
+        Raises
+        ------
+        ValueError
+            Samples depend on each other.
+        """
         theta, answer = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
         found = None
@@ -270,8 +542,26 @@ class Objective:
             found[part] = gradients
         return found
 
-    def sample_gradient_norms(self, theta, batch=None):
-        """The squared norms of `sample_gradients`, (m,) float64, in dense networks without making these."""
+    def sample_gradient_norms(self, theta: ArrayLike, batch: Batch = None) -> NDArray[np.float64]:
+        """Squared norms of `sample_gradients`; dense networks do not make these.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+        batch : slice or array of int, optional
+            Samples.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The squared norms, float64.
+
+        Raises
+        ------
+        ValueError
+            Samples depend on each other.
+        """
         theta, _ = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
         if not (self._in_kernels and self.net._plans_second) or self.net.couples_samples:
@@ -298,16 +588,51 @@ class Objective:
     def _part_at(self, inputs):
         return (_Planned if self._second_in_kernels else _InPython)(self, inputs)
 
-    def residuals(self, theta):
-        """r with F(theta) = ||r||^2 / 2, flat, for scipy.optimize.least_squares; with l2, sqrt(l2) times the weights are its last
-        entries. The loss must be MeanSquaredError."""
+    @overload
+    def residuals(self, theta: NDArray[F]) -> NDArray[F]: ...
+    @overload
+    def residuals(self, theta: ArrayLike) -> FloatArray: ...
+    def residuals(self, theta: ArrayLike) -> FloatArray:
+        """Residuals r with F(theta) = ||r||^2 / 2, for ``scipy.optimize.least_squares``.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+
+        Returns
+        -------
+        ndarray, shape (rows,)
+            Those of samples and outputs; with l2 then sqrt(l2) times the weights; then those of priors.
+
+        Raises
+        ------
+        ValueError
+            The loss is not MeanSquaredError.
+        """
         net, scale, weigh, answer = self._least_squares(theta)
         r = weigh((net(self.X) - self.y).ravel()) * scale
         r = np.concatenate([r, *(penalty.residuals(net.theta) for penalty in self._penalties)])
         return r.astype(answer, copy=False)
 
-    def jacobian(self, theta):
-        """The Jacobian of `residuals` as a LinearOperator, for least_squares(..., jac=f.jacobian, tr_solver="lsmr") or lsmr."""
+    def jacobian(self, theta: ArrayLike) -> LinearOperator:
+        """Jacobian of `residuals`, for ``least_squares(..., tr_solver="lsmr")`` or ``lsmr``.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            Parameters of the network.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator
+            The Jacobian, (rows, n_params), with its transpose.
+
+        Raises
+        ------
+        ValueError
+            The loss is not MeanSquaredError.
+        """
         from scipy.sparse.linalg import LinearOperator
 
         net, scale, weigh, answer = self._least_squares(np.array(_check.as_array(theta, "theta")))

@@ -4,7 +4,10 @@ them as lists of jobs, planned once for a shape of batches.
 Gradients are written, for a layer of the user's own may raise in the backward pass, until when nothing of the network may change.
 """
 
+from __future__ import annotations
+
 from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +16,10 @@ from .._kernels.plan import Plan
 from ..layers.base import Layer
 from ..layers.planned import PlannedLayer
 
+if TYPE_CHECKING:
+    from .._typing import FloatArray
+    from ..network import Network
+
 
 class Parts:
     """The layers of a network (`Network.for_training`) in order, those that are planned taken together.
@@ -20,7 +27,7 @@ class Parts:
     shape : of a batch. gradients : {name of a parameter: array} to fill, of those that are wanted.
     """
 
-    def __init__(self, net, shape, gradients):
+    def __init__(self, net: Network, shape: tuple[int, ...], gradients: dict[str, FloatArray]) -> None:
         wanted = {int(name.partition(".")[0]) for name in gradients}
         self._parts, self._from = [], 0
         below = False  # whether something is wanted of the layers below
@@ -43,18 +50,18 @@ class Parts:
                 self._parts.append(part)
                 shape = (shape[0], *part.layer.output_shape(shape[1:]))
 
-    def forward(self, x):
+    def forward(self, x: FloatArray) -> FloatArray:
         """The network's output for the samples x, which must stay as they are until `update`."""
         for part in self._parts:
             x = part.forward(x)
         return x
 
-    def backward(self, v):
+    def backward(self, v: FloatArray) -> None:
         """Fills the gradients: J' v."""
         for part in reversed(self._parts[self._from :]):
             v = part.backward(v)
 
-    def update(self):
+    def update(self) -> None:
         """What a step changes of the buffers."""
         for part in self._parts:
             part.update()

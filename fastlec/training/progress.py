@@ -5,21 +5,51 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from .history import History
+
+if TYPE_CHECKING:
+    from ..network import Network
+    from .step import TrainingStep
 
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """What a callback of :func:`fit` is told: ``epoch`` (from 1) of ``epochs`` has just ended, with this history."""
+    """What `fit` tells its callbacks after an epoch.
+
+    Parameters
+    ----------
+    epoch, epochs : int
+        Number of the epoch that has just ended, from 1, and of all epochs.
+    history : History
+        What was measured so far.
+    net : Network
+        The network, as it is now.
+    step : TrainingStep
+        The training step, which has the optimizer's state.
+
+    See Also
+    --------
+    fastlec.fit
+
+    Examples
+    --------
+    >>> X, y = fastlec.datasets.make_blobs(100, 2)
+    >>> net = fastlec.Network([fastlec.Dense(2, 2, "identity")], rng=0)
+    >>> def show(progress):
+    ...     print(progress)
+    >>> history = fastlec.fit(net, X, y, epochs=2, callbacks=[show])
+    Progress(epoch=1, epochs=2)
+    Progress(epoch=2, epochs=2)
+    """
 
     epoch: int
     epochs: int
-    history: History
-    net: Any
-    step: Any
+    history: History = field(repr=False)
+    net: Network = field(repr=False)
+    step: TrainingStep = field(repr=False)
 
 
 @contextmanager

@@ -94,7 +94,7 @@ class Run:
         ends = batch_ends(self.form, len(order), self.batch_size, samples.X.shape[1:])
         for count, (rows, x, targets) in enumerate(samples.batches(order, ends), self.steps + 1):
             weight = None if samples.weight is None else samples.weight[rows]
-            loss = self.step.on_weighted(x, targets, weight)
+            loss = self.step._on_weighted(x, targets, weight)
             if not math.isfinite(loss):
                 raise self._diverged(count, f"the loss is {loss}", rate)
             total += loss * len(rows)

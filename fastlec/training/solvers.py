@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -11,40 +12,75 @@ from .. import _check
 from .._stream import parts
 from ..linear import SoftmaxObjective
 
+if TYPE_CHECKING:
+    from .._typing import ArrayLike, FloatArray, NDArray
+
 METHODS = {"lbfgs": "L-BFGS-B", "newton-cg": "Newton-CG"}  # SciPy's names
 TOLERANCE = {"float32": 1e-4, "float64": 1e-6}  # of a gradient relative to its start: then a training has converged
 
 
+class _Differentiable(Protocol):
+    def value_and_gradient(self, theta: Any, /) -> tuple[float, FloatArray]: ...
+
+
 def minimize_scipy(
-    objective,
-    theta: np.ndarray,
-    solver: str,
+    objective: _Differentiable,
+    theta: ArrayLike,
+    solver: Literal["lbfgs", "newton-cg"],
     *,
     max_iter: int = 200,
     tol: float | None = None,
-    callback: Callable[[int, np.ndarray, float], None] | None = None,
-) -> tuple[np.ndarray, str]:
-    """Full-batch minimisation by scipy.optimize.minimize.
+    callback: Callable[[int, NDArray[np.float64], float], object] | None = None,
+) -> tuple[NDArray[np.float64], str]:
+    """Minimise an objective on all samples at once by ``scipy.optimize.minimize`` (lecture 2.3).
 
-    objective : has value_and_gradient(theta), and hessian_mv(theta, v) for "newton-cg". Of a `SoftmaxObjective`, the solvers see
-    the parameters of standardised features, so that features of any scale do.
-    solver : "lbfgs" or "newton-cg". It goes on until the gradient's largest entry is at most tol of what it was at the start (or is
-    at theta = 0, if that is larger), by theta and by the parameters of standardised features; until max_iter iterations; or
-    until no step lowers the loss.
-    tol : by default 1e-6, where the objective computes in float32 1e-4.
-    callback(iteration, theta, loss) is called after each iteration, from 1; what it raises ends the minimisation.
+    Parameters
+    ----------
+    objective : SoftmaxObjective, LogisticObjective, Objective or alike
+        It has value_and_gradient(theta), and for "newton-cg" hessian_mv(theta, v). Of a `SoftmaxObjective` the solvers see the
+        parameters of standardised features, so that features of any scale do.
+    theta : array_like, shape (n_params,)
+        Start, finite.
+    solver : {"lbfgs", "newton-cg"}
+        Limited-memory BFGS, or Newton's method with conjugate gradients.
+    max_iter : int
+        Most iterations.
+    tol : float, optional
+        It goes on until the gradient's largest entry, by theta and by the parameters of standardised features, is at most tol of
+        what it was at the start, or is at theta = 0 if that is larger; or until no step lowers the loss. By default 1e-6, where the
+        objective computes in float32 1e-4.
+    callback : callable, optional
+        ``callback(iteration, theta, loss)`` is called after each iteration, from 1; what it raises ends the minimisation.
 
-    Returns theta in float64 and a line that says how it ended: "35 iterations, converged: gradient 3.2e-09 of its start".
-    Raises ValueError for another solver, or a theta that is not finite; FloatingPointError, naming the iteration, if the loss is
-    not finite.
+    Returns
+    -------
+    theta : ndarray, shape (n_params,)
+        The minimum, float64.
+    message : str
+        How it ended: "35 iterations, converged: gradient 3.2e-09 of its start".
 
+    Raises
+    ------
+    ValueError
+        The solver is unknown, or theta is not finite.
+    FloatingPointError
+        The loss is not finite; the message names the iteration.
+
+    See Also
+    --------
+    fastlec.gauss_newton, fastlec.SoftmaxObjective
+
+    References
+    ----------
+    Nocedal and Wright, "Numerical optimization", 2006, chapters 7 and 9.
+
+    Examples
+    --------
     >>> X, y = fastlec.data.load_digits()
     >>> f = fastlec.SoftmaxObjective(X, y, l2=1e-2)
     >>> theta, message = fastlec.training.minimize_scipy(f, [0.0] * f.n_params, "newton-cg")
     >>> " converged" in message
     True
-
-    Lecture 2.3; Nocedal and Wright, "Numerical optimization", 2006, chapters 7 and 9.
     """
     from scipy.optimize import minimize
 
@@ -113,7 +149,7 @@ def minimize_scipy(
 class _AsTheyAre:
     """Parameters that are theta itself."""
 
-    def theta(self, u):
+    def theta(self, u: FloatArray) -> FloatArray:
         return u
 
     gradient = of_theta = theta
@@ -126,7 +162,7 @@ class _Standardised:
     feature, 4 l2, since the curvature of the loss is at most variance / 4 + l2, and what round-off leaves of a constant feature.
     """
 
-    def __init__(self, objective: SoftmaxObjective):
+    def __init__(self, objective: SoftmaxObjective) -> None:
         X, weight = objective.X, objective.sample_weight
         m, n = X.shape
         share = np.full(m, 1 / m) if weight is None else weight / weight.sum()
@@ -140,24 +176,26 @@ class _Standardised:
             variance = average(lambda x: np.square(x - mean))
             square = variance + 4 * objective.l2 + 100 * np.finfo(X.dtype).eps * mean**2
         known = np.isfinite(square) & (square > 0)
+        self.mean: FloatArray
+        self.deviation: FloatArray
         self.mean, self.deviation = np.where(known, mean, 0), np.sqrt(square, out=np.ones(n), where=known)
-        self.shape = objective.unpack(np.zeros(objective.n_params))["W"].shape
+        self.shape: tuple[int, int] = objective.unpack(np.zeros(objective.n_params))["W"].shape
 
     def _split(self, flat):
         size = self.shape[0] * self.shape[1]
         return flat[:size].reshape(self.shape), flat[size:]
 
-    def theta(self, u):
+    def theta(self, u: FloatArray) -> FloatArray:
         """Of u; the map is linear, so directions go the same way."""
         U, c = self._split(u)
         W = U / self.deviation
         return np.concatenate([W.ravel(), c - (W * self.mean).sum(axis=1)[: c.size]])
 
-    def of_theta(self, theta):
+    def of_theta(self, theta: FloatArray) -> FloatArray:
         W, b = self._split(theta)
         return np.concatenate([(W * self.deviation).ravel(), b + (W * self.mean).sum(axis=1)[: b.size]])
 
-    def gradient(self, gradient):
+    def gradient(self, gradient: FloatArray) -> FloatArray:
         """By u, of that by theta."""
         W, b = self._split(gradient)
         shifted = W - np.outer(b, self.mean) if b.size else W
@@ -171,15 +209,17 @@ class Convergence:
     Relative to theta's gradient alone, a feature of large values would hide that the others are not fitted at all.
     """
 
-    def __init__(self, objective, start, gradient, tol=None):
-        self.variables = _Standardised(objective) if isinstance(objective, SoftmaxObjective) else _AsTheyAre()
-        self.dtype = np.dtype(getattr(objective, "dtype", np.float64))
-        self.tol = TOLERANCE[self.dtype.name] if tol is None else _check.non_negative(tol, "tol")
+    def __init__(self, objective: _Differentiable, start: FloatArray, gradient: FloatArray, tol: float | None = None) -> None:
+        self.variables: _Standardised | _AsTheyAre = (
+            _Standardised(objective) if isinstance(objective, SoftmaxObjective) else _AsTheyAre()
+        )
+        self.dtype: np.dtype[Any] = np.dtype(getattr(objective, "dtype", np.float64))
+        self.tol: float = TOLERANCE[self.dtype.name] if tol is None else _check.non_negative(tol, "tol")
         at_start = at_zero = self._sizes(gradient)
         if start.any():
             at_zero = self._sizes(objective.value_and_gradient(np.zeros_like(start))[1])
-        self.reference = np.maximum(at_start, at_zero)
-        self.of = "its start" if (at_start >= at_zero).all() else "that at theta = 0"
+        self.reference: FloatArray = np.maximum(at_start, at_zero)
+        self.of: str = "its start" if (at_start >= at_zero).all() else "that at theta = 0"
 
     def _sizes(self, gradient):
         return np.array([np.abs(g).max() for g in (gradient, self.variables.gradient(gradient))])
@@ -189,15 +229,15 @@ class Convergence:
         with np.errstate(divide="ignore"):
             return np.divide(sizes, self.reference, out=np.zeros(2), where=sizes > 0).max()
 
-    def converged(self, gradient) -> bool:
+    def converged(self, gradient: FloatArray) -> bool:
         return bool(self._relative(gradient) <= self.tol)
 
-    def verdict(self, gradient) -> str:
+    def verdict(self, gradient: FloatArray) -> str:
         judged = "converged" if self.converged(gradient) else "not converged"
         return f"{judged}: gradient {self._relative(gradient):.1e} of {self.of}"
 
 
-def check_callback(callback) -> None:
+def check_callback(callback: object) -> None:
     """TypeError unless it can be called, or is None."""
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is {_check.shown(callback)}; expected a function or None")

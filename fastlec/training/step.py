@@ -5,12 +5,15 @@ is their gradient, so gradients are never written; nothing is allocated after th
 an optimizer of the user's own is called between the jobs; for an optimizer, gradients are written.
 """
 
+from __future__ import annotations
+
 import functools
 import math
 import os
 import threading
 import weakref
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,34 +28,68 @@ from .optim import ClipNorm
 from .parts import Parts
 from .trainable import trainable_names
 
+if TYPE_CHECKING:
+    from .._typing import ArrayLike, FloatArray, Loss, NDArray
+    from .optim import Optimizer
+    from .trainable import Trainable
+
 MOST_PLANS = 8  # shapes of batches whose plans are kept
 MOST_STEPS = 1 << 62  # an int64 with room for more
 
 
-def training_step(net, loss, optimizer, batch_size, trainable=None):
-    """A function step(X, y) -> loss that trains ``net``, a `Network`, on a batch of at most batch_size samples. Layers with a form
-    for training (`BatchNorm`, `Dropout`) are used in that, whatever net(X) uses.
+def training_step(net: Network, loss: Loss, optimizer: Optimizer, batch_size: int, trainable: Trainable = None) -> TrainingStep:
+    """Plan a step of training: a function step(X, y) that trains a network on one batch.
 
-    step(X, y, sample_weight) takes weights (m,) of the batch's samples, finite, >= 0, not all 0: the loss is then the weighted mean
-    sum_i w_i l_i / sum_i w_i.
+    It computes forward pass, loss, back-propagation and the optimizer's step (lecture chapter 4). Layers with a form for training
+    (`BatchNorm`, `Dropout`) are used in that, whatever ``net(X)`` uses.
 
-    loss : one of fastlec's, or one of your own, an object with their targets and value_and_gradient. What
-    that is given of the network's output is read-only, and its own for the call alone. With weights, its value_and_gradient must
-    take them, as sample_weight (TypeError).
-    optimizer : `SGD`, `Adam`, `AdamW`, `RMSprop`, one of these in `ClipNorm`, or an `Optimizer` of your own.
-    trainable : what is trained, by default everything: a name of net.params ("2.W"), a pattern of such names ("2.*", as in
-    fnmatch), a layer (one of net.layers, or within one of these, or its index, -1 the last one), or several of these. All other
-    parameters keep their bits, whatever momentum or weight decay; a layer none of whose parameters is trained is as net(x) has it,
-    and its buffers stay: batch normalisation with the running statistics. `Dropout` drops all the same. Derivatives are computed
-    down to the first layer that is trained, and no further. ValueError if a name or pattern fits nothing, or there is nothing to
-    train.
+    Parameters
+    ----------
+    net : Network
+        Network to train; its theta and buffers change in place.
+    loss : Loss
+        One of fastlec's; or your own, an object with the methods ``targets`` and ``value_and_gradient`` of theirs. What that is
+        given of the network's output is read-only, and its own for the call alone. With weights, its value_and_gradient must take
+        them, as sample_weight.
+    optimizer : Optimizer
+        `SGD`, `Adam`, `AdamW`, `RMSprop`, one of these in `ClipNorm`, or an `Optimizer` of your own.
+    batch_size : int
+        Most samples of a batch.
+    trainable : str, Layer, int or a sequence of these, optional
+        What is trained, by default everything: a name of ``net.params`` ("2.W"), a pattern of such names ("2.*", as in fnmatch), a
+        layer (one of ``net.layers``, or within one of these, or its index, -1 the last one), or several of these. See Notes.
 
+    Returns
+    -------
+    TrainingStep
+        ``step(X, y, sample_weight=None)``, which returns the batch's mean loss before the step. With weights (m,), finite, >= 0,
+        not all 0, it is the weighted mean sum_i w_i l_i / sum_i w_i.
+
+    Raises
+    ------
+    ValueError or TypeError
+        An argument does not fit: a name or pattern fits nothing, or there is nothing to train.
+
+    See Also
+    --------
+    fit, Objective
+
+    Notes
+    -----
+    Parameters that are not trained keep their bits, whatever momentum or weight decay. A layer none of whose parameters is trained
+    is as ``net(X)`` has it, and its buffers stay: batch normalisation with the running statistics. `Dropout` drops all the same.
+    Derivatives are computed down to the first layer that is trained, and no further.
+
+    Examples
+    --------
     >>> X, y = fastlec.data.load_digits()
-    >>> net = fastlec.Network([fastlec.Dense(64, 32, rng=0), fastlec.Dense(32, 10, "identity", rng=1)])
+    >>> net = fastlec.Network([fastlec.Dense(64, 32), fastlec.Dense(32, 10, "identity")], rng=0)
     >>> step = fastlec.training_step(net, fastlec.SoftmaxCrossEntropy(), fastlec.SGD(0.1), batch_size=100)
     >>> first = step(X[:100], y[:100])
     >>> step(X[:100], y[:100]) < first
     True
+    >>> step.count
+    2
     """
     return TrainingStep(net, loss, optimizer, batch_size, trainable)
 
@@ -78,23 +115,67 @@ def _by_itself(method):
 
 
 class TrainingStep:
-    """step(X, y, sample_weight=None) -> the batch's mean loss before the step; net.theta and net.buffers are changed in place. See
-    `training_step`.
+    """One step of training on a batch, planned once: what `training_step` makes.
 
-    net, loss, optimizer, batch_size : as given. trainable : the names of the parameters and buffers that change, or None for all.
-    count : how many steps were made. None of them can be exchanged: make a new step, and hand on the state.
-    keeps_output : whether the network's output outlives the step, as `output`: else the gradient may take its place.
-    Two threads may not train one network at once; a step waits for the one that runs in another thread. A step, or its state, that
-    is asked for from within itself (by a signal handler) is a RuntimeError. In a forked child no other thread's step runs.
+    Parameters
+    ----------
+    net : Network
+        Network to train; its theta and buffers change in place.
+    loss : Loss
+        Mean over samples.
+    optimizer : Optimizer
+        Rule of the step.
+    batch_size : int
+        Most samples of a batch.
+    trainable : str, Layer, int or a sequence of these, optional
+        What is trained. The attribute has the names of the parameters and buffers that change, or None for all.
+    keeps_output : bool
+        Whether the network's output outlives the step, as ``output``; else the gradient may take its place.
+
+    See Also
+    --------
+    fastlec.training_step, fastlec.fit
+
+    Notes
+    -----
+    Arguments are attributes, by their names, and cannot be exchanged: make a new step, and hand on the state. Two threads may not
+    train one network at once; a step waits for the one that runs in another thread. A step, or its state, that is asked for from
+    within itself (by a signal handler) is a RuntimeError. In a forked child no other thread's step runs.
+
     An exception leaves everything as it was, but for what comes while the jobs run (Ctrl-C): that may leave parameters, buffers and
-    state between two steps. Copies and pickles have a state of their own; copy.copy shares the network, the others copy it.
+    state between two steps. Copies and pickles have a state of their own; ``copy.copy`` shares the network, the others copy it.
+
+    Examples
+    --------
+    >>> X, y = fastlec.datasets.make_blobs(100, 2)
+    >>> net = fastlec.Network([fastlec.Dense(2, 2, "identity")], rng=0)
+    >>> step = fastlec.training_step(net, fastlec.SoftmaxCrossEntropy(), fastlec.SGD(0.1, momentum=0.9), batch_size=50)
+    >>> loss = step(X[:50], y[:50])
+    >>> step
+    <TrainingStep: SoftmaxCrossEntropy(), SGD(lr=0.1, momentum=0.9, weight_decay=0.0, nesterov=False), 1 step made>
+    >>> sorted(step.state)
+    ['count', 'state0']
     """
 
+    net: Network
+    loss: Loss
+    optimizer: Optimizer
+    batch_size: int
+    trainable: tuple[str, ...] | None
     net, loss, optimizer, batch_size, trainable = (
         Settled("make a new step, and hand on the state: new.state = step.state") for _ in range(5)
     )
 
-    def __init__(self, net, loss, optimizer, batch_size, trainable=None, *, keeps_output=False):
+    def __init__(
+        self,
+        net: Network,
+        loss: Loss,
+        optimizer: Optimizer,
+        batch_size: int,
+        trainable: Trainable = None,
+        *,
+        keeps_output: bool = False,
+    ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
@@ -118,35 +199,34 @@ class TrainingStep:
         _steps.add(self)
 
     @_by_itself
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_output", "_rule")
         kept = {name: value for name, value in vars(self).items() if name not in derived}
         return kept | {"_states": tuple(a.copy() for a in self._states)}
 
-    def __setstate__(self, kept):
+    def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update(kept)
         self._prepare()
 
     @property
-    def count(self):
-        """How many steps were made."""
+    def count(self) -> int:
+        """Number of steps that were made."""
         return self._count
 
     @property
-    def output(self):
-        """What the network gave of the last batch, before its step: an array that the next one may overwrite. None unless this is a
-        step with keeps_output=True."""
+    def output(self) -> FloatArray | None:
+        """Output for the last batch, before its step, which the next step may overwrite; None without keeps_output."""
         return self._output
 
     @property
     @_by_itself
-    def state(self):
-        """{"count": ..., "state0": ..., ...}: copies of all that the next step depends on, besides net.theta and net.buffers."""
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next step depends on besides the network, as copies: {"count": ..., "state0": ..., ...}."""
         return {"count": np.array(self._count)} | {f"state{i}": a.copy() for i, a in enumerate(self._states)}
 
     @state.setter
     @_by_itself
-    def state(self, state):
+    def state(self, state: Mapping[str, ArrayLike]) -> None:
         if not isinstance(state, Mapping):
             raise TypeError(f"state is a {type(state).__name__}; expected a dict, as state gives it")
         expected = {"count", *(f"state{i}" for i in range(len(self._states)))}
@@ -163,17 +243,36 @@ class TrainingStep:
         for a, own in zip(arrays, self._states, strict=True):
             own[...] = a
 
-    def __call__(self, X, y, sample_weight=None):
-        """One step on the samples X (m, ...), 1 <= m <= batch_size, with targets y as the loss takes them. sample_weight : (m,),
-        finite, >= 0, not all 0, or None for ones."""
+    def __call__(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Make one step.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, ...)
+            Samples, 1 <= m <= batch_size.
+        y : array_like, shape (m,) or (m, k)
+            Targets, as the loss takes them.
+        sample_weight : array_like, shape (m,), optional
+            Weights, finite, >= 0, not all 0; by default ones.
+
+        Returns
+        -------
+        float
+            The batch's mean loss before the step.
+
+        Raises
+        ------
+        ValueError or TypeError
+            An argument does not fit; nothing has changed.
+        """
         if sample_weight is not None or getattr(self.loss, "counted", None):
             X, y = _check.as_array(X, "X"), _check.as_array(y, "y")
             if X.ndim and len(X) and (sample_weight is not None or y.shape[:1] == X.shape[:1]):  # others are refused below
                 sample_weight = losses.mean_weights(self.loss, y, len(X), sample_weight)
-        return self.on_weighted(X, y, sample_weight)
+        return self._on_weighted(X, y, sample_weight)
 
     @_by_itself
-    def on_weighted(self, X, y, weight):
+    def _on_weighted(self, X, y, weight):
         """One step for the mean of weight_i l_i over the batch. weight : float64 (m,), C order, or None for ones."""
         dtype = self._dtype
         if not _check.is_plain(X) or X.dtype is not dtype:
@@ -202,6 +301,10 @@ class TrainingStep:
         self._count += 1
         return loss
 
+    def __repr__(self) -> str:
+        steps = "1 step" if self.count == 1 else f"{self.count} steps"
+        return f"<TrainingStep: {self.loss!r}, {self.optimizer!r}, {steps} made>"
+
     def _trained(self, params):
         """Those of the parameters, {name: array}, that are trained."""
         chosen = params if self.trainable is None else set(self.trainable)
@@ -227,10 +330,10 @@ if hasattr(os, "register_at_fork"):
 def _rule_of(step):
     """What makes the optimizer's step from gradients that are written; None where the kernels that compute them make it."""
     optimizer = step.optimizer
-    if losses.in_kernels(optimizer, "set_rule", "step"):
+    if losses.in_kernels(optimizer, "_set_rule", "step"):
         return None
     clips = isinstance(optimizer, ClipNorm) and type(optimizer).step is ClipNorm.step
-    return (_Clipped if clips and losses.in_kernels(optimizer.optimizer, "set_rule", "step") else _OwnRule)(step)
+    return (_Clipped if clips and losses.in_kernels(optimizer.optimizer, "_set_rule", "step") else _OwnRule)(step)
 
 
 class _Clipped:
@@ -245,8 +348,8 @@ class _Clipped:
 
     def __call__(self, count):
         clipped = self._step.optimizer
-        clipped.optimizer.set_rule(self._update, count)
-        clipped.clip(self.gradient, self._norm.run())
+        clipped.optimizer._set_rule(self._update, count)
+        clipped._clip(self.gradient, self._norm.run())
         self._update.run()
 
 
@@ -312,10 +415,10 @@ class _Planned:
 
         self._forward = self._backward = new_plan()
         kept = net._plan_forward(self._forward, x, output)
-        if losses.in_kernels(loss, "plan", "value_and_gradient"):
+        if losses.in_kernels(loss, "_plan", "value_and_gradient"):
             needed = step._keeps_output or net._outer_derivative(output, kept) is not None
             v = empty(*self.shape) if needed else output
-            loss.plan(self._forward, output, targets, v, *weight)
+            loss._plan(self._forward, output, targets, v, *weight)
         else:
             self._output, self._v = output.view(), empty(*self.shape)
             self._output.flags.writeable = False
@@ -328,7 +431,7 @@ class _Planned:
     def __call__(self, X, targets, weight, count):
         forward, backward, last = self._forward, self._backward, self._last
         if not self._rule:
-            self._optimizer.set_rule(backward, count)
+            self._optimizer._set_rule(backward, count)
         forward.bind(0, X)
         forward.bind(1, targets)
         if weight is not None:
@@ -366,7 +469,7 @@ class _ByParts:
         if step._rule:
             step._rule(count)
         else:
-            step.optimizer.set_rule(self._plan, count)
+            step.optimizer._set_rule(self._plan, count)
             self._plan.run()
         self._parts.update()
         return loss
@@ -391,7 +494,7 @@ class _ByLayers:
         if step._rule:
             step._rule(count)
         else:
-            step.optimizer.set_rule(self._plan, count)
+            step.optimizer._set_rule(self._plan, count)
             self._plan.run()
         step._form.update_buffers(jac.kept)
         return loss

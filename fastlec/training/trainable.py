@@ -1,19 +1,54 @@
 """Which of a network's parameters and buffers a training changes: names, patterns and layers as the names that they stand for."""
 
+from __future__ import annotations
+
 import operator
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, TypeAlias
 
 from .. import _check
 from ..layers.base import Layer
 from ..network import Container
 
+if TYPE_CHECKING:
+    from ..network import Network
+
+Trainable: TypeAlias = str | int | Layer | Iterable[str | int | Layer] | None
+
 MOST_NAMES = 50  # of parameters that an error lists
 
 
-def trainable_names(net, trainable):
-    """The names of net's parameters and buffers that change where ``trainable``, as in `training_step`, says what is trained; None
-    for all of them."""
+def trainable_names(net: Network, trainable: Trainable) -> tuple[str, ...] | None:
+    """Names of a network's parameters and buffers that change in a training.
+
+    Parameters
+    ----------
+    net : Network
+        The network.
+    trainable : str, Layer, int or a sequence of these, or None
+        What is trained, as in `training_step`.
+
+    Returns
+    -------
+    tuple of str or None
+        The names, in the order of ``net.params`` and ``net.buffers``; None for all of them.
+
+    Raises
+    ------
+    ValueError or TypeError
+        A name or pattern fits nothing, or there is nothing to train.
+
+    See Also
+    --------
+    fastlec.training_step, fastlec.fit
+
+    Examples
+    --------
+    >>> net = fastlec.Network([fastlec.Dense(4, 3), fastlec.Dense(3, 2, "identity")], rng=0)
+    >>> fastlec.training.trainable_names(net, [-1, "0.b"])
+    ('0.b', '1.W', '1.b')
+    """
     names = (*net.params, *net.buffers)
     if trainable is None:
         return None

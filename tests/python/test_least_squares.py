@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 from scipy.sparse.linalg import aslinearoperator
 
+from fastlec._least_squares import Problem, cosine, minimize, operator_norm, row_blocks, triangle
 from fastlec._robust_losses import LINEAR, LOSSES
-from fastlec.least_squares import Problem, cosine, minimize, operator_norm, row_blocks, triangle
 
 FORMS = {"array": np.asarray, "sparse": sparse.csc_matrix, "operator": aslinearoperator}
 SETTINGS = {"tol": 1e-12, "max_iter": 300, "damping": 1e-3}

@@ -135,10 +135,10 @@ def test_an_interrupted_epoch_is_done_again(digits, tmp_path, monkeypatch):
     expected = fit(whole, *digits, epochs=3)
 
     class Interrupted(TrainingStep):
-        def on_weighted(self, X, y, weight):
+        def _on_weighted(self, X, y, weight):
             if self.count == 25:
                 raise KeyboardInterrupt
-            return super().on_weighted(X, y, weight)
+            return super()._on_weighted(X, y, weight)
 
     monkeypatch.setattr(run_module, "TrainingStep", Interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -364,9 +364,9 @@ def test_the_samples_set_aside_stay_so_when_another_generator_goes_on(digits, tm
     seen, path = [], tmp_path / "run.npz"
 
     class Recorder(TrainingStep):
-        def on_weighted(self, X, y, weight):
+        def _on_weighted(self, X, y, weight):
             seen[-1].update(row.tobytes() for row in X)
-            return super().on_weighted(X, y, weight)
+            return super()._on_weighted(X, y, weight)
 
     monkeypatch.setattr(run_module, "TrainingStep", Recorder)
     for epochs, rng in ((1, 5), (2, 6), (3, None)):

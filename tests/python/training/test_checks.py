@@ -210,14 +210,14 @@ def test_spoiled_loss_is_found(monkeypatch, method, of_the_loss, of_objectives, 
 @pytest.mark.parametrize("name", ["SoftmaxCrossEntropy", "MeanSquaredError"])
 def test_spoiled_jobs_of_a_loss_are_found(monkeypatch, name, dtype):
     loss = getattr(losses, name)
-    right = loss.plan
+    right = loss._plan
 
     def spoiled(self, plan, output, y, grad, weight=None):
         right(self, plan, output, y, grad, weight)
         if grad is not None:
             multiply(plan, grad, grad, Epilogue(derivative=ACTIVATIONS["tanh"].code, of=output))
 
-    monkeypatch.setattr(loss, "plan", spoiled)
+    monkeypatch.setattr(loss, "_plan", spoiled)
     of_objectives, variants = {"gradient", "value_and_gradient", "hessian_mv"}, (name, f"{name}, weighted")
     assert failures("Objective", dtype) >= {f"Objective with {variant}: {of}" for variant in variants for of in of_objectives}
 
@@ -226,13 +226,13 @@ def test_spoiled_jobs_of_a_loss_are_found(monkeypatch, name, dtype):
 @pytest.mark.parametrize("name", ["SoftmaxCrossEntropy", "MeanSquaredError"])
 def test_spoiled_jobs_of_the_hessian_of_a_loss_are_found(monkeypatch, name, dtype):
     loss = getattr(losses, name)
-    right = loss.plan_hessian_mv
+    right = loss._plan_hessian_mv
 
     def spoiled(self, plan, output, y, v, product, weight=None):
         right(self, plan, output, y, v, product, weight)
         multiply(plan, output, product)
 
-    monkeypatch.setattr(loss, "plan_hessian_mv", spoiled)
+    monkeypatch.setattr(loss, "_plan_hessian_mv", spoiled)
     products = {f"{kind}_{form}" for kind in ("hessian", "gauss_newton") for form in ("mv", "operator")}
     variants = name, f"{name}, weighted"
     assert failures(name, dtype) == {f"{variant}: hessian_mv" for variant in variants}

@@ -37,9 +37,9 @@ def batches(monkeypatch):
     seen = []
 
     class Recorder(TrainingStep):
-        def on_weighted(self, X, y, weight):
+        def _on_weighted(self, X, y, weight):
             seen.append((X.copy(), y.copy()))
-            return super().on_weighted(X, y, weight)
+            return super()._on_weighted(X, y, weight)
 
     monkeypatch.setattr(run, "TrainingStep", Recorder)
     return seen

@@ -38,7 +38,27 @@ NOISE = 1e-9  # of a cost: a rise that may be the residuals' round-off, so that 
 
 
 class Iteration(NamedTuple):
-    """One iteration: cost and stationarity where it ended, the damping that it used, its gain (NaN where round-off hides it)."""
+    """One iteration of a minimisation.
+
+    Parameters
+    ----------
+    cost, stationarity : float
+        Where the iteration ended.
+    damping : float
+        That of its step.
+    gain : float
+        Share of the predicted decrease that came true; NaN where round-off hides it.
+
+    See Also
+    --------
+    fastlec.gauss_newton, fastlec.robust_fit
+
+    Examples
+    --------
+    >>> from fastlec._least_squares import Iteration
+    >>> Iteration(cost=0.5, stationarity=1e-3, damping=1e-6, gain=0.9)
+    Iteration(cost=0.5, stationarity=0.001, damping=1e-06, gain=0.9)
+    """
 
     cost: float
     stationarity: float
