@@ -19,7 +19,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "plain_docstrings",
 ]
-exclude_patterns = ["examples"]
+exclude_patterns = ["examples", "**/GALLERY_HEADER.rst"]
 html_theme = "alabaster"
 html_static_path = ["_static"]  # custom.css, which the theme looks for
 html_theme_options = {"description": "deep learning's building blocks, with exact derivatives", "page_width": "1100px"}
@@ -36,8 +36,8 @@ numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL08", "SS01", "PR02", "PR03"}  # no docstring, no summary, unknown parameters, their order
 
 sphinx_gallery_conf = {
-    "examples_dirs": "examples",
-    "gallery_dirs": "gallery",
+    "examples_dirs": ["examples", "tutorials", "performance"],
+    "gallery_dirs": ["gallery", "gallery/tutorials", "gallery/performance"],
     "show_memory": False,
     "write_computation_times": False,
     "show_signature": False,
