@@ -1,6 +1,6 @@
 """
-Images: filters, from Sobel's to learnt ones
-============================================
+A user of images: filters, from Sobel's to learnt ones
+======================================================
 
 A filter is a linear map of images, given by a small array, its kernel. We apply some that everybody knows, then look at them as
 what they are, linear operators with a transpose: so we can ask which kernel made an image of another, and which image a blurred
