@@ -19,7 +19,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "plain_docstrings",
 ]
-exclude_patterns = ["examples", "course"]
+exclude_patterns = ["examples", "course", "**/GALLERY_HEADER.rst"]
 html_theme = "alabaster"
 html_static_path = ["_static"]  # custom.css, which the theme looks for
 html_theme_options = {"description": "deep learning's building blocks, with exact derivatives", "page_width": "1100px"}
@@ -36,8 +36,8 @@ numpydoc_show_class_members = False
 numpydoc_validation_checks = {"GL08", "SS01", "PR02", "PR03"}  # no docstring, no summary, unknown parameters, their order
 
 sphinx_gallery_conf = {
-    "examples_dirs": ["examples", "course"],
-    "gallery_dirs": ["gallery", "chapters"],
+    "examples_dirs": ["course", "tutorials", "performance", "examples"],
+    "gallery_dirs": ["gallery/course", "gallery/tutorials", "gallery/performance", "gallery"],
     "within_subsection_order": "FileNameSortKey",  # chapters in their order
     "show_memory": False,
     "write_computation_times": False,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from interpreter import output
 
-PAGES = Path(__file__).parents[2] / "docs" / "examples"
+PAGES = Path(__file__).parents[2] / "docs"
 pytestmark = pytest.mark.skipif(not PAGES.exists(), reason="the sources are not here")
 
 
@@ -26,19 +26,19 @@ def found(name, *names):
 
 
 def test_signals_are_told_apart():
-    accuracy, pictures = found("plot_signals.py", "accuracy")
+    accuracy, pictures = found("examples/plot_signals.py", "accuracy")
     assert accuracy > 0.92
     assert pictures == 2
 
 
 def test_an_autoencoder_takes_the_noise_off_digits():
-    before, after, pictures = found("plot_autoencoder.py", "before", "after")
+    before, after, pictures = found("examples/plot_autoencoder.py", "before", "after")
     assert after < before / 5
     assert pictures == 2
 
 
 def test_an_inverse_problem_is_solved_with_its_uncertainty():
-    errors, covered, pictures = found("plot_inverse_problem.py", "errors", "covered")
+    errors, covered, pictures = found("tutorials/plot_inverse_problem.py", "errors", "covered")
     assert errors["network"] < 0.8 * errors["linear"] < errors["inverse"] / 100
     assert errors["network"] < errors["one step"] / 2
     assert covered["codes"] > 0.6
@@ -47,7 +47,7 @@ def test_an_inverse_problem_is_solved_with_its_uncertainty():
 
 
 def test_a_network_solves_a_boundary_value_problem():
-    error, errors, pictures = found("plot_boundary_value.py", "error", "errors")
+    error, errors, pictures = found("examples/plot_boundary_value.py", "error", "errors")
     assert error < 3e-8
     assert error < errors["Gauss-Newton, J J'"] < errors["L-BFGS"] / 100
     assert pictures == 2

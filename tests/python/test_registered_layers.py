@@ -1,8 +1,5 @@
 """register_layer: files and checkpoints of networks with layers of one's own."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -10,8 +7,6 @@ from numpy.testing import assert_array_equal
 import fastlec
 from fastlec import Dense, Layer, Network, fit, io
 from fastlec.layers import registry
-
-PAGE = Path(__file__).parents[2] / "docs" / "own.md"
 
 
 @pytest.fixture(autouse=True)
@@ -122,14 +117,3 @@ def test_what_cannot_be_registered_or_told():
         Forgets(3)._described()
     with pytest.raises(TypeError, match=r"^shift of a Scale is array\(0.5\); expected what JSON can hold"):
         fastlec.register_layer(Scale)(3, np.array(0.5))._described()
-
-
-@pytest.mark.skipif(not PAGE.exists(), reason="the sources are not here")
-def test_the_page(tmp_path, monkeypatch):
-    """All blocks of docs/own.md, one after the other, as a reader runs them."""
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
-    assert len(blocks) == 4
-    names = {"__name__": "page"}
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)

@@ -248,14 +248,3 @@ def test_every_public_name_is_there():
     assert dir(fastlec) == sorted(fastlec.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = fastlec.nothing
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/getting-started.md"])
-def test_examples_of_pages_run(page, tmp_path):
-    if not (ROOT / page).exists():
-        pytest.skip("the sources are not here")
-    blocks = re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.M | re.S)
-    assert len(blocks) >= 3
-    assert output("\n".join(blocks) + "\nprint(accuracy > 0.95, loss > 0, grad.shape, H.shape)", cwd=tmp_path) == (
-        "True True (1000, 10) (650, 650)"
-    )

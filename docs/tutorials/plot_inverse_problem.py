@@ -1,6 +1,6 @@
 """
-An inverse problem, and how certain its solution is
-===================================================
+A user of SciPy: an inverse problem, and how certain its solution is
+====================================================================
 
 Digits out of focus and in noise, to be made sharp again. The blur is known, but its inverse makes more of the noise than of the
 digits. A network that has learnt what digits look like maps a few numbers, the codes, to images. We look for the codes whose

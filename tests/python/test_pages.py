@@ -1,0 +1,92 @@
+"""Pages of the documentation: their Python runs, their links lead somewhere, and the tests that they name are there."""
+
+import importlib.util
+import os
+import re
+import sys
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import page
+import pytest
+from interpreter import finished
+
+ROOT = Path(__file__).parents[2]
+READMES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "csrc/README.md",
+    *(str(p.relative_to(ROOT)) for p in ROOT.glob("fastlec/*/README.md")),
+)
+MADE = ("gallery", "course")  # folders of docs whose pages Sphinx makes of scripts
+PAGES = sorted(str(p.relative_to(ROOT)) for p in [*(ROOT / "docs").rglob("*.md"), *(ROOT / p for p in READMES)] if p.exists())
+pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the sources are not here")
+LINK = re.compile(r"(?<!!)\[[^\]\[]*\]\(<?([^)>\s]*)>?\)|!\[[^\]\[]*\]\(([^)\s]*)\)")
+
+
+def prose(path):
+    """A page without its code."""
+    return re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S)
+
+
+@cache
+def anchors(path):
+    """What the headings of a page are linked by, as GitHub and MyST make them."""
+    titles = re.findall(r"^#+ (.+)$", prose(path), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if page.blocks(ROOT / name)])
+def test_a_page_runs(name, tmp_path):
+    for module in sorted({"matplotlib"} | page.needed(ROOT / name)):
+        if not importlib.util.find_spec(module):
+            pytest.skip(f"{module} is not here")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FASTLEC_", "OMP_"))}
+    command = [
+        sys.executable,
+        "-P",
+        "-W",
+        "error",
+        "-W",
+        "ignore:.torch.jit:DeprecationWarning",
+        page.__file__,
+        str(ROOT / name),
+    ]
+    done = finished(command, timeout=240, cwd=tmp_path, env=kept | {"MPLBACKEND": "Agg", "OPENBLAS_NUM_THREADS": "1"})
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_page_that_does_not_do_what_it_says_fails(tmp_path):
+    path = tmp_path / "page.md"
+    path.write_text("Text.\n\n```python\nx = 1\n```\n\n```python\n>>> x + 1\n3\n```\n")
+    assert finished([sys.executable, page.__file__, path]).returncode
+    path.write_text(path.read_text().replace("3", "2"))
+    assert finished([sys.executable, page.__file__, path]).returncode == 0
+    path.write_text("```python\nx = 1\n\nassert x == 2\n```\n")
+    assert f'"{path}", line 4' in finished([sys.executable, page.__file__, path]).stderr
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_of_a_page_lead_somewhere(name):
+    """Those to other sites cannot be asked here: they must be addresses."""
+    here = ROOT / name
+    for target in filter(None, sum(LINK.findall(prose(here)), ())):
+        url = urlsplit(target)
+        if url.scheme:
+            assert url.scheme in ("https", "mailto"), target
+            assert re.fullmatch(r"([\w-]+\.)+[a-z]{2,}", url.netloc), target
+            continue
+        path = (here.parent / url.path).resolve() if url.path else here
+        if path.is_relative_to(ROOT / "docs") and path.relative_to(ROOT / "docs").parts[0] in MADE:
+            continue  # Sphinx looks after these
+        assert path.exists(), target
+        assert not url.fragment or url.fragment in anchors(path), target
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tests_that_a_page_names_are_there(name):
+    for folder, function in re.findall(r"`(?:tests/)?((?:\w+/)+test_\w+\.py)(?:::(\w+))?`", (ROOT / name).read_text()):
+        path = ROOT / "tests" / folder
+        assert path.exists(), folder
+        assert not function or f"def {function}(" in path.read_text(), (folder, function)
