@@ -33,13 +33,19 @@ DEBUG = os.environ.get("FASTLEC_DEBUG") == "1"
 COMPILER = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
 JOBS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 X86 = platform.machine().lower() in ("x86_64", "amd64")
-# On x86-64 few machines have no AVX2: the table for those is small rather than fast, a tenth of the wheel less.
-ISAS = {"base": ["-Os"], "avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]} if X86 else {"base": []}
+ARM64 = platform.machine().lower() in ("aarch64", "arm64")
+# Few x86-64 machines have no AVX2, and every aarch64 machine has NEON: there the table for any CPU is small rather than fast, a
+# tenth of the wheel less. On aarch64 gcc would move loads up before it has registers for them, and keep sums of a tile in memory.
+ISAS = {"base": ["-Os"] if X86 or ARM64 else []}
+if X86:
+    ISAS |= {"avx2": ["-march=x86-64-v3"], "avx512": ["-march=x86-64-v4"]}
+elif ARM64:
+    ISAS["neon"] = ["-fno-schedule-insns"]
 DTYPES = ("f32", "f64")
 KERNELS = sorted([*glob("csrc/kernels/**/*.c", recursive=True), *glob("csrc/shared/*.c")])
 KERNEL_SETTINGS, MODULE_SETTINGS = Path("build", "settings-kernels"), Path("build", "settings-modules")  # of the last build
-MACROS = [("FL_X86", "1")] if X86 else []
 RUNNER = "fastlec._kernels.runner"  # the one module that starts teams of threads
+MACROS = [("FL_X86", "1")] if X86 else [("FL_ARM64", "1")] if ARM64 else []
 SMALL = ["-fno-asynchronous-unwind-tables"]  # 80 KB of the wheel; nothing in C here is unwound
 # Kernels in which a loop stays one, whatever its body asks on the way: what would be worth a loop of its own is a constant there.
 # 30 KB of the wheel, and no benchmark slower (AVX2); with these flags others were.

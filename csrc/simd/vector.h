@@ -7,6 +7,13 @@ typedef bits ivec __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 FL_INLINE vec vset(real x) { return x - (vec){0}; }
 
+#ifdef FL_ARM64
+/* gcc keeps registers that memcpy copies on aarch64 as integers: sums of a tile then live in memory. */
+typedef real vec_anywhere __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+
+FL_INLINE vec vload(const real *p) { return *(const vec_anywhere *)p; }
+FL_INLINE void vstore(real *p, vec v) { *(vec_anywhere *)p = v; }
+#else
 FL_INLINE vec vload(const real *p)
 {
     vec v;
@@ -15,3 +22,4 @@ FL_INLINE vec vload(const real *p)
 }
 
 FL_INLINE void vstore(real *p, vec v) { memcpy(p, &v, sizeof v); }
+#endif

@@ -14,7 +14,7 @@ def main():
     parser.add_argument("--dtypes", nargs="+", default=("float32", "float64"), metavar="DTYPE")
     parser.add_argument("--threads", nargs="+", type=int, metavar="N", help="default: 1 and all CPUs")
     parser.add_argument("--contenders", nargs="+", metavar="NAME", help="only these libraries")
-    parser.add_argument("--isa", help="the instruction set that fastlec uses and peers are held to: base, avx2 or avx512")
+    parser.add_argument("--isa", help="the instruction set that fastlec uses and peers are held to: base, avx2, avx512 or neon")
     parser.add_argument("--against", metavar="PYTHON", help="only against the fastlec of another environment")
     parser.add_argument("--fail-below", type=float, metavar="RATIO", help="with --against: exit code 1 if a ratio is below")
     parser.add_argument("--rounds", type=int, default=10)

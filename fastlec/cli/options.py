@@ -46,6 +46,7 @@ class Kind(StrEnum):
 
 class ISA(StrEnum):
     base = "base"
+    neon = "neon"
     avx2 = "avx2"
     avx512 = "avx512"
 

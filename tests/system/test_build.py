@@ -59,7 +59,22 @@ def test_x86_gets_libraries_for_each_level_and_nothing_else_gets_its_flags(descr
     assert all({"-fno-lto", "-ffp-contract=fast"} <= set(library["cflags"]) for library in libraries.values())
 
 
-@pytest.mark.parametrize("machine", ["aarch64", "riscv64", "ppc64le"])
+@pytest.mark.parametrize("machine", ["aarch64", "arm64"])
+def test_arm_gets_neon_beside_the_portable_table(described, machine):
+    libraries, modules = described(machine)
+    assert list(libraries) == [
+        "fl_base",
+        "fl_neon",
+        *(f"fl_{isa}_{dtype}" for isa in ("base", "neon") for dtype in ("f32", "f64")),
+    ]
+    assert modules["fastlec._kernels.runner"].libraries == list(libraries)
+    assert not [flag for flag in all_flags(libraries, modules) if flag.startswith("-m")]
+    for part in (*[library["macros"] for library in libraries.values()], *[m.define_macros for m in modules.values()]):
+        assert ("FL_ARM64", "1") in part
+        assert ("FL_X86", "1") not in part
+
+
+@pytest.mark.parametrize("machine", ["riscv64", "ppc64le"])
 def test_other_architectures_get_the_portable_table_alone(described, machine):
     libraries, extension = described(machine)
     assert list(libraries) == ["fl_base", "fl_base_f32", "fl_base_f64"]
@@ -73,7 +88,7 @@ def test_the_lists_of_csrc_and_the_libraries_agree(described):
     def listed(name, row):
         return re.findall(rf"^ *{row}\((\w+), ", (ROOT / "csrc" / name).read_text(), re.M)
 
-    libraries, _ = described("x86_64")
+    libraries = {name for machine in ("x86_64", "aarch64") for name in described(machine)[0]}
     isas, dtypes = listed("isas.def", "FL_ISA_ROW"), listed("dtypes.def", "ROW")
     assert sorted(libraries) == sorted([*(f"fl_{i}" for i in isas), *(f"fl_{i}_{d}" for i in isas for d in dtypes)])
     for name in (*isas, *dtypes):

@@ -16,7 +16,7 @@ from .base import Peer
 
 class Fastlec(Peer):
     name = module = "fastlec"
-    HELD = MappingProxyType({isa: {"FASTLEC_ISA": isa} for isa in ("base", "avx2", "avx512")})
+    HELD = MappingProxyType({isa: {"FASTLEC_ISA": isa} for isa in ("base", "neon", "avx2", "avx512")})
 
     def __init__(self, threads):
         super().__init__(threads)
