@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -11,16 +12,18 @@ from contextlib import suppress
 import numpy as np
 
 from .. import _check
+from .._comm import Communicator, on_ranks
 from ..network import Network
 from .history import EarlyStopping, History
 from .losses import SoftmaxCrossEntropy
 from .optim import SGD
 from .progress import Progress, progress_bar
-from .run import Run, batch_ends
+from .run import Run
 from .samples import Samples, class_weights, samples_of, split_rows, validation_of
 from .trainable import trainable_names
 
 
+@on_ranks
 def fit(
     net,
     X,
@@ -40,6 +43,7 @@ def fit(
     resume: bool = True,
     trainable=None,
     progress: bool = False,
+    comm: Communicator | None = None,
 ) -> History:
     """Train ``net`` on the samples X and targets y; net.theta and net.buffers go on from where they are, and are changed in place.
 
@@ -69,11 +73,18 @@ def fit(
     resume : whether to go on from a checkpoint that exists. If not, the training begins anew and replaces it after its first epoch.
     trainable : what is trained, by default everything: names, patterns, layers, as in :func:`training_step`.
     progress : show a bar (rich, where installed, or else lines) on stderr.
+    comm : a communicator of several processes, each of which calls fit with samples of its own: that of `fastlec.shared.run` or
+    `fastlec.dask.run`, one of mpi4py, or any object with rank, size and allreduce(array). batch_size is that of the whole batch, of
+    which each rank makes a part, in the ratio of its samples. Losses, accuracies, weights and the statistics of batch normalisation
+    are those of all ranks. A step is that of one process on the whole batch but for rounding; it has the same bits on all ranks,
+    and when it is repeated. The start, rng and checkpoint are those of rank 0, which alone writes and shows progress; any number of
+    ranks with the same samples goes on from a checkpoint. Callbacks are called on every rank; True on one of them ends all.
 
     Returns the :class:`History`. Raises ValueError or TypeError, before anything is changed, for arguments that do not fit
     or a checkpoint of another run; FloatingPointError, likewise, if X or real targets have NaN or infinity, and, naming epoch and
     step (counted from 1, over all epochs), once the loss, the parameters, buffers or the optimizer's state are not finite;
-    io.ModelError if the checkpoint cannot be written, which leaves an older one as it was.
+    io.ModelError if the checkpoint cannot be written, which leaves an older one as it was; with comm RankError where another
+    rank, which it names, has failed.
     Whatever exception ends the training, Ctrl-C and those of callbacks too: net.theta and net.buffers are what they were after the
     last whole epoch, or the best one where early stopping restores that; ``error.history`` is the History of the whole epochs;
     the checkpoint is that of the last whole epoch.
@@ -103,7 +114,7 @@ def fit(
             raise TypeError(f"callbacks holds {_check.shown(callback)}; expected functions")
     samples = samples_of(net, loss, X, y, sample_weight)
     held_out = validation_of(net, loss, validation)
-    by_class = class_weights(net, loss, samples, class_weight)
+    by_class = class_weights(net, loss, samples, class_weight, comm)
     samples = samples.weighed_by_class(by_class)
     if isinstance(held_out, Samples):
         held_out = held_out.weighed_by_class(by_class)
@@ -117,21 +128,31 @@ def fit(
         saved = Checkpoint(checkpoint)
     resume = _check.flag(resume, "resume")
     trainable = trainable_names(net, trainable)
-    batch_size = min(batch_size, len(samples))
-    run = Run(net, loss, optimizer, batch_size, trainable, rule, _check.generator(rng), samples.classes is not None)
+    settings = optimizer, min(batch_size, len(samples)), trainable, rule, _check.generator(rng), samples.classes is not None
+    fingerprint = Samples.fingerprint
+    if comm is None:
+        run = Run(net, loss, *settings)
+    else:
+        from . import ranks
+
+        run = ranks.joined(comm, net, loss, optimizer, batch_size, *settings[2:], samples, held_out, epochs, early_stopping)
+        fingerprint = functools.partial(ranks.fingerprint, comm)
     if saved:
-        saved.describe(run, samples, held_out, early_stopping, rng)
-        if resume and saved.path.exists():
-            saved.load(run, epochs)
+        saved.describe(run, samples, held_out, early_stopping, rng, fingerprint)
+        if resume and (comm is not None or saved.path.exists()):
+            run.load(saved, epochs)
     rows = np.arange(len(samples))
     if isinstance(held_out, float):
         rows, aside = split_rows(samples, held_out)
-        held_out = samples[aside].averaged(slice(None), "validation sets aside")
-        samples = samples.averaged(rows, "are trained on")
-    _check_batches(run.form, len(rows), run.batch_size, samples.X.shape[1:])
+        held_out = run.averaged(samples[aside], slice(None), "validation sets aside")
+        samples = run.averaged(samples, rows, "are trained on")
+    elif comm is not None:
+        held_out = held_out and run.averaged(held_out, slice(None), "validate")
+        samples = run.averaged(samples, rows, "are trained on")
+    run.settle(len(rows), samples.X.shape[1:])
 
     try:
-        with progress_bar(progress, run.history, epochs) as show:
+        with progress_bar(progress and run.leads, run.history, epochs) as show:
             while len(run.history) < epochs and not run.out_of_patience():
                 run.epoch(samples, rows, held_out)
                 told = Progress(len(run.history), epochs, run.history, net, run.step)
@@ -139,9 +160,9 @@ def fit(
                     show()
                     stop = any([callback(told) for callback in callbacks])
                 finally:  # whatever they raise, the epoch is done
-                    if saved:
+                    if saved and run.leads:
                         saved.save(run)
-                if stop:
+                if run.agreed(stop):
                     break
     except BaseException as error:
         with suppress(Exception):  # there are exceptions that take no attributes
@@ -150,17 +171,8 @@ def fit(
     finally:
         if run.best is not None:
             run.restore(run.best)
+        run.end()
     return run.history
-
-
-def _check_batches(form, m: int, batch_size: int, shape: tuple[int, ...]) -> None:
-    """ValueError where a layer cannot train on one of the batches that m samples of this shape make. form : what trains."""
-    ends = batch_ends(form, m, batch_size, shape)
-    for size in {end - start for start, end in zip([0, *ends], ends, strict=False)}:
-        try:
-            form.check_batch(size, shape)
-        except ValueError as error:
-            raise ValueError(f"batch_size is {batch_size}, which makes batches of {size} of {m} samples: {error}") from None
 
 
 def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:

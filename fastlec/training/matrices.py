@@ -107,7 +107,7 @@ def _by_products(f):
 def scale(f, batch, reduction):
     """What means over the samples of a batch are multiplied by: 1, or their number for sums."""
     of_objective(f)
-    return 1 if _check.choice(reduction, REDUCTIONS, "reduction") == "mean" else len(f._select(batch)[0])
+    return 1 if _check.choice(reduction, REDUCTIONS, "reduction") == "mean" else f._count(batch)
 
 
 def of_objective(f):
@@ -139,7 +139,7 @@ def data_matrix(f, theta, batch, own, empirical=False):
     total = np.zeros((own.size, own.size))
     for part in parts(f, theta, batch, own.names, empirical):
         total += part.share * factors.normal_matrix(part.factors, part.H, own.size)
-    return total
+    return f._joined(batch, total, theta=theta)[0]
 
 
 def gauss_newton_diagonal(f, theta, batch=None, wrt=None, reduction="mean"):
@@ -157,6 +157,7 @@ def gauss_newton_diagonal(f, theta, batch=None, wrt=None, reduction="mean"):
         total += times * part.share * factors.normal_diagonal(part.factors, part.H, own.size)
     for penalty in f._penalties:
         total += penalty.diagonal()[own.at]
+    (total,) = f._joined(batch, total, theta=theta)
     return total.astype(f._vector(theta, "theta")[1], copy=False)
 
 
@@ -171,4 +172,5 @@ def kronecker_factors(f, theta, batch=None, empirical=False):
     missing = [name for name in f.net.params if name not in total]
     if missing:
         raise ValueError(f"{', '.join(missing)}: a convolution in groups has no Kronecker factors; expected one group")
-    return {name: total[name] for name in f.net.params}
+    joined = iter(f._joined(batch, *(a for name in f.net.params for a in total[name]), theta=theta))
+    return {name: (next(joined), next(joined)) for name in f.net.params}

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from .. import _check
+from .._comm import on_ranks, together, watched
 from .._fixed import Settled
 from .._kernels.calls import Calls, key_of
 from .._kernels.plan import Plan
@@ -40,6 +41,11 @@ class Objective:
     residuals. Weights are the parameters of two axes or more; biases, and what scales and shifts in normalisations, are not
     penalised. A batch's mean has the whole penalty.
 
+    comm : a communicator of several processes, each with samples of its own, as of `fastlec.fit`. F, its derivatives and products
+    are then those of the samples of all ranks, with the same bits on every rank: an optimizer that runs on all of them takes the
+    same steps. Every rank calls the same methods in the same order, with the same theta (ValueError); a `batch` is of its own
+    samples, and so is what belongs to single ones. RankError where another rank has failed.
+
     y is copied, and read-only; X is read in place where it can be, so what is written into it later takes effect. None of the six
     can be exchanged: another Objective is as good as free.
 
@@ -57,7 +63,8 @@ class Objective:
 
     net, loss, X, y, sample_weight, l2 = (Settled("make a new Objective") for _ in range(6))
 
-    def __init__(self, net, loss, X, y, *, l2=0.0, sample_weight=None):
+    @on_ranks
+    def __init__(self, net, loss, X, y, *, l2=0.0, sample_weight=None, comm=None):
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
         _check.loss(loss)
@@ -74,6 +81,7 @@ class Objective:
         shape = _check.of_X(net.output_shape, self.X.shape[1:])
         self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype), order="C")
         self.y.flags.writeable = False
+        self._group, given = comm, sample_weight
         sample_weight = losses.mean_weights(loss, self.y, len(self.X), sample_weight)
         if sample_weight is not None:
             losses.check_weighted(loss)
@@ -88,6 +96,34 @@ class Objective:
         self._chunk = chunk_size(net, self.X.shape[1:])
         self._calls, self._points = Calls(MOST_PLANS, PLAN_BYTES), Calls(MOST_PLANS, PLAN_BYTES)
         losses.warn_if_bounded(net, loss)
+        if comm is not None:
+            self._join(given)
+
+    def _join(self, sample_weight):
+        """The ranks' parts of the mean. sample_weight : as given."""
+        group, mask = self._group, losses.counted(self.loss, self.y)
+        settings = {"net": repr(self.net), "loss": repr(self.loss), "l2": self.l2, "a sample's shape": self.X.shape[1:]}
+        group.agree(settings)
+        if self.net.couples_samples and group.size > 1:
+            text = "net has layers in which samples depend on each other, and so on other ranks' samples"
+            raise together(ValueError(f"{text}; expected net(x)'s form, not that in training"))
+        self._scale = 1.0 if self.sample_weight is None else losses.mean_of(sample_weight, mask, len(self.X))
+        self._most = max(group.gather(self._scale))
+
+    def _joined(self, batch, *values, theta=None):
+        """What this rank has found of its samples, as a list: with comm the means over all ranks."""
+        if self._group is None:
+            return list(values)
+        if self.sample_weight is None:
+            weight = len(self._select(batch)[0])
+        else:
+            weight = (self.sample_weight if batch is None else self.sample_weight[batch]).sum()
+        return self._group.mean(weight * (self._scale / self._most), *values, theta=theta)
+
+    def _count(self, batch=None):
+        """How many samples there are, on all ranks."""
+        count = len(self._select(batch)[0])
+        return count if self._group is None else int(self._group.sum(np.array([count]))[0])
 
     @property
     def dtype(self):
@@ -114,6 +150,7 @@ class Objective:
         """(F(theta), its gradient)."""
         return self._evaluate(theta, batch, True)
 
+    @watched
     def _evaluate(self, theta, batch, want_gradient):
         theta, answer = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
@@ -131,7 +168,10 @@ class Objective:
         for penalty in self._penalties:
             total += penalty.value(theta)
             gradient = None if gradient is None else gradient + penalty.gradient(theta)
-        return total, None if gradient is None else gradient.astype(answer, copy=False)
+        if gradient is None:
+            return self._joined(batch, total, theta=theta)[0], None
+        total, gradient = self._joined(batch, total, gradient, theta=theta)
+        return total, gradient.astype(answer, copy=False)
 
     def _evaluate_part(self, theta, X, y, weight, want_gradient):
         """(the mean of w_i l_i over some samples, its gradient or None)."""
@@ -332,6 +372,8 @@ class Objective:
 
     def _least_squares(self, theta):
         """(the network at theta, the scale of residuals, what multiplies them by the roots of weights, the answer's dtype)."""
+        if self._group is not None and self._group.size > 1:
+            raise ValueError("residuals are those of one rank's samples; expected an Objective without comm")
         if not hasattr(self.loss, "residual_scale"):
             raise ValueError(f"loss is {_check.shown(self.loss)}; expected MeanSquaredError(), whose F is a sum of squares")
         theta, answer = self._vector(theta, "theta")

@@ -133,7 +133,8 @@ class _Standardised:
 
         def average(function):  # over samples, in blocks that stay in cache
             blocks = (slice(first, first + step) for first in range(0, m, step))
-            return sum(np.einsum("i,ij->j", share[rows], function(X[rows].astype(np.float64))) for rows in blocks)
+            found = sum(np.einsum("i,ij->j", share[rows], function(X[rows].astype(np.float64))) for rows in blocks)
+            return objective._joined(None, found)[0]
 
         with np.errstate(over="ignore", invalid="ignore"):
             mean = average(lambda x: x) if objective.fit_bias else np.zeros(n)
