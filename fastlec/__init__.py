@@ -98,14 +98,17 @@ from .training import (  # noqa: E402
 # Imported when asked for: together they take several times as long as all that is above.
 _MODULES = (
     "curvature",
+    "dask",
     "data",
     "datasets",
     "io",
+    "mpi",
     "onnx",
     "plot",
     "preprocessing",
     "reference",
     "regression",
+    "shared",
     "sklearn",
     "testing",
     "torch",
@@ -119,7 +122,9 @@ _FUNCTIONS = {
     "robust_lstsq": "robust",
 }
 if TYPE_CHECKING:
-    from . import curvature, data, datasets, io, plot, preprocessing, reference, regression, testing
+    from . import curvature, data, datasets, io, plot, preprocessing, reference, regression, shared, testing
+    from . import dask as dask
+    from . import mpi as mpi
     from . import onnx as onnx  # none of these is in __all__: whoever imports all may not have what they need
     from . import sklearn as sklearn
     from . import torch as torch
@@ -215,6 +220,7 @@ __all__ = [
     "robust_lstsq",
     "set_conv_algorithm",
     "set_num_threads",
+    "shared",
     "show_config",
     "sigmoid",
     "sigmoid_derivative",

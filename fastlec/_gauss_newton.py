@@ -511,7 +511,8 @@ class _OfObjective(_Settled):
         self.f, self.precision = f, precision
         self.k = math.prod(f.net.output_shape(f.X.shape[1:]))
         self.penalties = f._penalties
-        self.m = f.n_samples * self.k
+        self.samples = f._count()
+        self.m = self.samples * self.k
         self.by_factors = None  # whether A A' and A' A are made of layers' factors; not known before the first is made
 
     def at(self, x):
@@ -523,10 +524,10 @@ class _OfObjective(_Settled):
         return x.astype(self.precision).astype(self.f.dtype)
 
     def operations(self, n, rows):
-        return 8 * n * self.f.n_samples
+        return 8 * n * self.samples
 
     def gram_is_small(self, n, rows):
-        return rows < n and not self.penalties
+        return rows < n and not self.penalties and self.f._group is None
 
     def columns(self, n):
         """The multiplications for an entry of A A', about: the columns of A, or fewer where layers' factors take its place, which
@@ -538,6 +539,8 @@ class _OfObjective(_Settled):
 
     def linearize(self, point):
         n, rows = self.f.n_params, self.m + sum(penalty.rows for penalty in self.penalties)
+        if self.f._group is not None and self.solver in ("gram", "lsmr"):
+            raise ValueError(f'solver is "{self.solver}", and f has a comm; expected "dense", "cg" or "auto"')
         self.choose(n, rows, True, "cg")
         theta = self._theta(point.x)
         if self.solver == "cg":
@@ -567,6 +570,8 @@ class _OfObjective(_Settled):
             second = curvature.second(jac, d)
             if second is not None:
                 found = (0 if found is None else found) + jac.tmv(curvature.mv(second), "theta")["theta"]
+        if self.f._group is not None and self.f._group.any(found is not None):
+            (found,) = self.f._joined(None, np.zeros_like(d) if found is None else found)
         return found if found is None else found.astype(np.float64)
 
     def _parts(self, theta, step):
@@ -591,6 +596,7 @@ class _OfObjective(_Settled):
         for penalty in self.penalties:
             B += penalty.matrix()
             g += penalty.gradient(point.x)
+        B, g = self.f._joined(None, B, g, theta=theta)
 
         def system(held, d):
             if held is None:

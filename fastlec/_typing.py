@@ -97,6 +97,8 @@ class WithNegativeSlope(Protocol):
     def __call__(self, x: float, *, negative_slope: float = 0.01, out: None = None) -> np.float64: ...
     @overload
     def __call__(self, x: ArrayLike, *, negative_slope: float = 0.01, out: Out[np.float64] = None) -> NDArray[np.float64]: ...
+
+
 Batch: TypeAlias = slice | Sequence[int] | NDArray[np.integer[Any]] | NDArray[np.bool_] | None
 
 

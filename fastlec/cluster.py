@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from . import _check
+from ._comm import Communicator, Group, alone, on_ranks, together
 from ._kernels.kmeans import MOST_GROUPS, Clusters, distances, moments
 from ._stream import Stream, draws, matrix, parts
 
@@ -70,6 +71,7 @@ class KMeansResult:
         return labels
 
 
+@on_ranks
 def kmeans(
     X,
     n_clusters,
@@ -83,6 +85,7 @@ def kmeans(
     algorithm="auto",
     batch_size=None,
     callback=None,
+    comm: Communicator | None = None,
 ):
     """Clusters the rows of X (m, n) around n_clusters centers: a `KMeansResult` with centers, labels, inertia and n_iter.
 
@@ -100,6 +103,10 @@ def kmeans(
     inertia. A center counts as one without samples only after 10 n_clusters samples.
     callback : called as callback(iteration, inertia) after each iteration, with the inertia of the labels at the centers that they
     were found by (of a batch: times m / batch_size); True ends the run from this start.
+
+    comm : a communicator of several processes, each with samples of its own, as of `fastlec.fit`. Centers and inertia are those of
+    all samples, with the same bits on every rank, and labels those of the rank's own. rng, and centers that are given, are rank
+    0's. RankError where another rank has failed.
 
     A center without samples moves to the sample that is farthest from its own center; where all samples lie on centers, as with
     fewer distinct samples than clusters, it moves to that of the largest cluster. Sums are made in float64, in an order that does
@@ -119,11 +126,13 @@ def kmeans(
     """
     samples = _Samples(X, sample_weight)
     m, n = samples.m, samples.n
-    k = _check.count(n_clusters, "n_clusters", 1, min(m, MOST_CLUSTERS))
+    group = alone() if comm is None else comm
+    samples.join(group)
+    k = _check.count(n_clusters, "n_clusters", 1, min(samples.total, MOST_CLUSTERS))
     starts, max_iter = _check.count(n_init, "n_init", 1), _check.count(max_iter, "max_iter", 1)
     tol, rng = _check.non_negative(tol, "tol"), _check.generator(rng)
     algorithm = _check.choice(algorithm, ALGORITHMS, "algorithm")
-    batch = None if batch_size is None else min(_check.count(batch_size, "batch_size", 1), m)
+    batch = None if batch_size is None else min(_check.count(batch_size, "batch_size", 1), samples.total)
     if callback is not None:
         _check.function(callback, "callback")
     given = None
@@ -137,6 +146,17 @@ def kmeans(
     else:
         _check.choice(init, STARTS, "init")
     _check.memory(8 * (k * n + k) * 20 + m * (samples.dtype.itemsize + 4), f"{k} clusters of {m} samples of {n} features")
+    if group.size > 1:
+        settings = {"n_clusters": k, "init": init if given is None else "centers", "n_init": starts, "max_iter": max_iter}
+        settings |= {
+            "tol": tol,
+            "algorithm": algorithm,
+            "batch_size": batch,
+            "whether there is a callback": callback is not None,
+        }
+        group.agree(settings)
+        rng = np.random.default_rng(group.of_root(lambda: int(rng.integers(1 << 53))))
+        given = None if given is None else group.of_root_array(given)
     samples.measure()
 
     best = None
@@ -178,6 +198,20 @@ class _Samples:
             self.weight, _ = _check.weights(weight, self.m)
             self.exponent = int(np.frexp(float(_check.as_array(weight, "sample_weight").max()))[1])
 
+    def join(self, group: Group):
+        """With those of other ranks. total : how many there are of all."""
+        self.group, self.total = group, self.m
+        if group.size == 1:
+            return
+        found = group.gather((self.n, str(self.dtype), self.weight is None, self.m, self.exponent))
+        for rank, theirs in enumerate(found):
+            if theirs[:3] != found[0][:3]:
+                says = [f"{n} features in {dtype} with{'out' * alone} weights" for n, dtype, alone, _, _ in (theirs, found[0])]
+                raise together(ValueError(f"X has {says[0]} on rank {rank} and {says[1]} on rank 0; expected the same"))
+        self.total, exponent = sum(m for *_, m, _ in found), max(theirs[-1] for theirs in found)
+        if self.weight is not None:
+            self.weight, self.exponent = np.ldexp(self.weight, self.exponent - exponent), exponent
+
     def segments(self, rows):
         """(slice, X, weight) of so many samples at a time, as the kernels take them."""
         for part, X in parts(self.X, rows):
@@ -188,19 +222,19 @@ class _Samples:
 
     def measure(self):
         """Looks for what is not finite, and chooses how samples count."""
-        sums, squares, top = self._moments()
+        sums, squares, top = self._of_all()
         exponent, (most, largest) = int(np.frexp(top)[1]), LIMITS[self.dtype.name]
         if top and abs(exponent) > most:
             self.scale = math.ldexp(1.0, min(3 - exponent, largest))
-            sums, squares, top = self._moments()
-        mean = sums / self.m
-        far = _dot(mean, mean) > FAR * (squares / self.m - _dot(mean, mean))
+            sums, squares, top = self._of_all()
+        mean = sums / self.total
+        far = _dot(mean, mean) > FAR * (squares / self.total - _dot(mean, mean))
         if far or self.scale != 1:
             self.shift = mean.astype(self.dtype)
-            sums, squares, top = self._moments()
-            mean = sums / self.m
+            sums, squares, top = self._of_all()
+            mean = sums / self.total
         self.mean = mean.astype(self.dtype)
-        self.variance = max(squares / self.m - _dot(mean, mean), 0.0) / self.n  # the mean over the features
+        self.variance = max(squares / self.total - _dot(mean, mean), 0.0) / self.n  # the mean over the features
 
     def see_as(self, result):
         """As those of a result, or smaller by a power of two where these here are far larger."""
@@ -211,6 +245,14 @@ class _Samples:
         if result._shift is not None or self.scale != 1:
             self.shift = np.zeros(self.n, self.dtype)
             self.shift[:] = 0 if result._shift is None else result._shift * self.dtype.type(smaller)
+
+    def _of_all(self):
+        """`_moments` of the samples of all ranks."""
+        sums, squares, top = self._moments()
+        if self.group.size > 1:
+            total = self.group.sum(np.append(sums, squares))
+            sums, squares, top = total[:-1], float(total[-1]), max(self.group.gather(top))
+        return sums, squares, top
 
     def _moments(self, squares=None, shift=None):
         """The sums of the columns and of all squares, and the largest |x|. squares : becomes |x|^2 of each sample."""
@@ -275,6 +317,10 @@ class _Samples:
             total += distances(X, centers, labels[part], weight, shift, self.scale, here)
         return total
 
+    def inertia(self, centers, labels):
+        """Of the samples of all ranks."""
+        return float(self.group.sum(np.array([self.distances(centers, labels)]))[0])
+
     def in_units(self, inertia):
         """The inertia of X, given that of the samples as kernels see them."""
         with np.errstate(over="ignore", under="ignore"):
@@ -295,11 +341,47 @@ def _segment(samples, n_bytes=1 << 26):
 
 def _random(samples, k, rng):
     """Different samples, as likely as their weights; of weight 0 only if there are no others."""
+    if samples.group.size > 1:
+        return _random_of_all(samples, k, rng)
     share = _share(samples.weight)
     chosen = rng.choice(samples.m, min(k, samples.m if share is None else np.count_nonzero(share)), False, share)
     if len(chosen) < k:
         chosen = np.concatenate([chosen, rng.choice(np.flatnonzero(share == 0), k - len(chosen), False)])
     return samples.rows(chosen)
+
+
+def _random_of_all(samples, k, rng):
+    """The same of the samples of all ranks: those of the largest log(u) / weight, u uniform (Efraimidis and Spirakis 2006,
+    "Weighted random sampling with a reservoir")."""
+    own = np.random.default_rng((int(rng.integers(1 << 53)), samples.group.rank))
+    keys = np.log(1 - own.random(samples.m))
+    if samples.weight is not None:
+        counts = samples.weight > 0
+        keys = np.where(counts, keys / np.where(counts, samples.weight, 1), -np.inf)
+    first = np.argsort(-keys, kind="stable")[:k]
+    found = [pair for pairs in samples.group.gather(list(zip(keys[first], samples.rows(first), strict=True))) for pair in pairs]
+    return np.stack([x for _, x in sorted(found, key=lambda pair: -pair[0])[:k]])
+
+
+def _one_of_all(samples, count, rng):
+    """So many samples, each as likely as its weight."""
+    if samples.group.size == 1:
+        return samples.rows(rng.choice(samples.m, count, p=_share(samples.weight)))
+    weight = np.ones(samples.m) if samples.weight is None else samples.weight
+    return _at(samples, np.cumsum(weight), rng.random(count))
+
+
+def _at(samples, chance, shares):
+    """The samples at these shares of the sum of all ranks' chances. chance : their sums from the first sample on."""
+    group = samples.group
+    totals = np.array(group.gather(float(chance[-1])))
+    ends = np.cumsum(totals)
+    places = shares * ends[-1]
+    ranks = np.minimum(np.searchsorted(ends, places, side="right"), group.size - 1)
+    found, own = np.zeros((len(shares), samples.n)), ranks == group.rank
+    which = np.searchsorted(chance, places[own] - (ends - totals)[group.rank], side="right")
+    found[own] = samples.rows(np.minimum(which, samples.m - 1))
+    return group.sum(found)
 
 
 def _share(weight):
@@ -314,16 +396,15 @@ def _plus_plus(samples, k, rng):
     nearest = np.full(samples.m, np.inf, samples.dtype)
     one = _Iteration(samples, 1)
     several = _Iteration(samples, trials) if k > 1 else None
-    centers[:1] = samples.rows(rng.choice(samples.m, 1, p=_share(samples.weight)))
+    centers[:1] = _one_of_all(samples, 1, rng)
     for j in range(k):
         if j:
             chance = np.cumsum(nearest if samples.weight is None else samples.weight * nearest, dtype=np.float64)
-            if chance[-1] > 0:
-                which = np.searchsorted(chance, rng.random(trials) * chance[-1], side="right")
-                candidates = samples.rows(np.minimum(which, samples.m - 1))
+            if samples.group.any(chance[-1] > 0):
+                candidates = _at(samples, chance, rng.random(trials))
             else:  # every sample lies on a center
-                candidates = samples.rows(rng.choice(samples.m, trials, p=_share(samples.weight)))
-            centers[j] = candidates[np.argmin(several.potentials(candidates, nearest))]
+                candidates = _one_of_all(samples, trials, rng)
+            centers[j] = candidates[np.argmin(samples.group.sum(several.potentials(candidates, nearest)))]
         one.potentials(centers[j : j + 1], nearest, keep=True)
     return centers
 
@@ -420,6 +501,13 @@ class _Iteration:
         split = self.k * self.samples.n
         return total[:split].reshape(self.k, -1), total[split:]
 
+    def of_all(self, changed, sums, weights):
+        """The same of all ranks."""
+        if self.samples.group.size == 1:
+            return changed, sums, weights
+        total = self.samples.group.sum(np.concatenate([[changed], sums.ravel(), weights]))
+        return int(total[0]), total[1 : 1 + sums.size].reshape(sums.shape), total[1 + sums.size :]
+
     def move(self, sums, weights, former, labels):
         """Takes the samples whose labels are not the former ones from sum to sum."""
         samples, size = self.samples, self.clusters.segment
@@ -437,7 +525,7 @@ class _Iteration:
 def _lloyd(samples, means, max_iter, tol, algorithm, callback):
     """From these centers, float64, as kernels see samples, to a result."""
     iteration, labels = _Iteration(samples, len(means)), np.zeros(samples.m, np.int32)
-    many = samples.X.size >= MANY_VALUES
+    many = samples.total * samples.n >= MANY_VALUES
     wants_bounds = algorithm == "bounds"
     if algorithm == "auto" and many and len(means) >= BOUNDS_CENTERS and means.size >= BOUNDS_PRODUCTS:
         wants_bounds = iteration.bounds_bytes < _check.MEMORY_FROM or iteration.bounds_bytes < _check.memory_left() / 4
@@ -446,22 +534,23 @@ def _lloyd(samples, means, max_iter, tol, algorithm, callback):
     moves = many and samples.weight is None  # weights are no integers: their sums would not return to 0
     moves = moves and not isinstance(samples.X, Stream)  # which is read once, in order
     squares = _total_squares(samples) if callback else None
-    changed, since, stop, sums, weights = samples.m, 0, False, None, None
+    changed, since, stop, own_sums, own_weights = samples.total, 0, False, None, None
     for n_iter in range(1, max_iter + 1):
-        settled = n_iter > 1 and changed * SETTLED < samples.m
+        settled = n_iter > 1 and changed * SETTLED < samples.total
         if wants_bounds and settled and not iteration.bounded:
             iteration.use_bounds(means)
         centers = iteration.set(means)
         if settled and moves and since < REFRESH:
             former, since = labels.copy(), since + 1
             changed = iteration.run(labels, sums=False)
-            iteration.move(sums, weights, former, labels)
+            iteration.move(own_sums, own_weights, former, labels)
         else:
             changed, since = iteration.run(labels), 0
-            sums, weights = iteration.sums()
+            own_sums, own_weights = iteration.sums()
+        changed, sums, weights = iteration.of_all(changed, own_sums, own_weights)
         if callback:
             inertia = _inertia(samples, squares, sums, weights, means, centers, labels)
-            stop = bool(callback(n_iter, samples.in_units(inertia)))
+            stop = samples.group.any(callback(n_iter, samples.in_units(inertia)))
         found_by, (means, relocated) = means, _means(samples, sums, weights, means, labels)
         with np.errstate(over="ignore"):  # infinity: far
             step = float(np.square(samples.measured(means) - centers, dtype=np.float64).sum())
@@ -469,7 +558,7 @@ def _lloyd(samples, means, max_iter, tol, algorithm, callback):
             break
     if since:  # what has left a sum may have taken its last digits along
         iteration.run(labels, assign=False)
-        means, _ = _means(samples, *iteration.sums(), found_by, labels)
+        means, _ = _means(samples, *iteration.of_all(0, *iteration.sums())[1:], found_by, labels)
     return _finished(samples, iteration, means, centers, labels, n_iter)
 
 
@@ -480,14 +569,14 @@ def _finished(samples, iteration, means, found_by, labels, n_iter):
     returned = samples.seen(centers)
     if found_by is None or not np.array_equal(samples.measured(returned), found_by):
         iteration.nearest(returned, labels)
-    seen, how = samples.distances(centers, labels), (samples.mean, samples.shift, samples.scale)
+    seen, how = samples.inertia(centers, labels), (samples.mean, samples.shift, samples.scale)
     return KMeansResult(centers, labels, samples.in_units(seen), n_iter, *how, seen)
 
 
 def _total_squares(samples):
-    if samples.weight is None:
-        return float(samples.squares.sum(dtype=np.float64))
-    return float(_dot(samples.weight, samples.squares))
+    squares, weight = samples.squares, samples.weight
+    found = squares.sum(dtype=np.float64) if weight is None else _dot(weight, squares)
+    return float(samples.group.sum(np.array([found]))[0])
 
 
 def _inertia(samples, squares, sums, weights, means, centers, labels):
@@ -496,7 +585,7 @@ def _inertia(samples, squares, sums, weights, means, centers, labels):
     c = centers.astype(np.float64)
     sums = sums - np.multiply.outer(weights, samples.mean)
     inertia = squares - 2 * _dot(sums.ravel(), c.ravel()) + _dot(weights, np.einsum("ij,ij->i", c, c))
-    return inertia if inertia > squares * LOST else samples.distances(samples.given(means), labels)
+    return inertia if inertia > squares * LOST else samples.inertia(samples.given(means), labels)
 
 
 def _means(samples, sums, weights, means, labels):
@@ -519,19 +608,21 @@ def _relocate(samples, sums, weights, empty, centers, labels):
     samples.distances(samples.given(centers), labels, far)
     if samples.weight is not None:
         far[samples.weight == 0] = 0
-    count = min(len(empty), np.count_nonzero(far))
-    if not count:
-        return False
-    least = np.partition(far, samples.m - count)[samples.m - count]
-    farthest = np.flatnonzero(far >= least)
-    farthest = farthest[np.argsort(-far[farthest], kind="stable")][:count]
-    for new, i, x in zip(empty, farthest, samples.rows(farthest), strict=False):
-        w, old = 1.0 if samples.weight is None else samples.weight[i], labels[i]
+    count, farthest = min(len(empty), np.count_nonzero(far)), []
+    if count:
+        least = np.partition(far, samples.m - count)[samples.m - count]
+        farthest = np.flatnonzero(far >= least)
+        farthest = farthest[np.argsort(-far[farthest], kind="stable")][:count]
+    weight = np.ones(samples.m) if samples.weight is None else samples.weight
+    found = list(zip(far[farthest], weight[farthest], labels[farthest], samples.rows(farthest), strict=True)) if count else []
+    if samples.group.size > 1:
+        found = sorted((one for ones in samples.group.gather(found) for one in ones), key=lambda one: -one[0])
+    for new, (_, w, old, x) in zip(empty, found, strict=False):
         rest = weights[old] - w
         alone = rest <= 1e-12 * weights[old]  # the only sample of its cluster, which is then empty
         sums[old], weights[old] = (0, 0) if alone else (sums[old] - w * x, rest)
         sums[new], weights[new] = w * x, w
-    return True
+    return bool(found)
 
 
 # --- mini-batches ----------------------------------------------------------------------------------------------------
@@ -541,20 +632,23 @@ def _mini_batches(samples, means, max_iter, tol, batch, rng, callback):
     """As `_lloyd`. got : the weights of all that the centers have got until now."""
     k, got = len(means), np.zeros(len(means))
     counting = None if samples.weight is None else np.flatnonzero(samples.weight)
-    m = samples.m if counting is None else len(counting)
+    m, group, total = samples.m if counting is None else len(counting), samples.group, samples.total
+    if group.size > 1:
+        total = int(group.sum(np.array([m]))[0])
+        rng = np.random.default_rng((int(rng.integers(1 << 53)), group.rank))
+    own = batch if group.size == 1 else max(round(batch * m / total), 1)  # of this rank
     smoothed = least = np.inf
-    past, rate = 0, min(2 * batch / (m + 1), 1.0)
-    for n_iter, which in zip(
-        range(1, math.ceil(max_iter * m / batch) + 1), draws(samples.X, batch, rng, counting), strict=False
-    ):
+    past, rate = 0, min(2 * batch / (total + 1), 1.0)
+    most = math.ceil(max_iter * total / batch)
+    for n_iter, which in zip(range(1, most + 1), draws(samples.X, own, rng, counting), strict=False):
         which = np.sort(which)
         part = _Batch(samples, which)
-        iteration, labels = _Iteration(part, k), np.zeros(batch, np.int32)
+        iteration, labels = _Iteration(part, k), np.zeros(own, np.int32)
         centers = iteration.set(means)
         iteration.run(labels)
-        sums, weights = iteration.sums()
+        _, sums, weights = iteration.of_all(0, *iteration.sums())
         inertia = _inertia(part, _total_squares(part), sums, weights, means, centers, labels)
-        stop = callback and bool(callback(n_iter, samples.in_units(inertia * m / batch)))
+        stop = callback and group.any(callback(n_iter, samples.in_units(inertia * total / batch)))
         empty = np.flatnonzero(got + weights == 0)
         if len(empty) and n_iter * batch >= SEEN_BEFORE * k:
             _relocate(part, sums, weights, empty, means, labels)
@@ -581,3 +675,4 @@ class _Batch(_Samples):
         super().__init__(samples.rows(which).astype(samples.dtype), None)
         self.weight = None if samples.weight is None else samples.weight[which]
         self.mean, self.squares = samples.mean, samples.squares[which]
+        self.group, self.total = samples.group, samples.total

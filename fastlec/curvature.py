@@ -368,7 +368,7 @@ def empirical_fisher_operator(
             slopes = (jac.mv_many(theta=V) * v).reshape(len(V), len(v), -1).sum(axis=2)
             weighed = (slopes * h).reshape(len(V), len(v), *(1,) * (v.ndim - 1)) * v
             total = total + share * jac.tmv_many(weighed, "theta")["theta"].astype(np.float64)
-        return (scale * total).astype(answer, copy=False)
+        return f._joined(batch, scale * total)[0].astype(answer, copy=False)
 
     return Operator((f.n_params, f.n_params), answer, lambda v: many(v[None])[0], many=many, name="empirical Fisher matrix")
 

@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from . import _check
+from ._comm import on_ranks, watched
 from ._fixed import read_only
 from ._kernels.linear import Problem, nan_row
 from ._stream import Stream, matrix, parts, streamed
@@ -70,6 +71,9 @@ class SoftmaxObjective:
     fit_bias : whether theta ends with the biases. l2 : weight of the penalty; scikit-learn's C is 1 / (l2 * m).
     reduced : Remark 2's form without redundancy: the last class has no weights, its logit is zero.
     sample_weight : (m,), finite, >= 0, not all 0; copied.
+    comm : a communicator of several processes, each with samples of its own, as of `fastlec.fit`: F and its derivatives are those
+    of all samples, with the same bits on every rank, and n_classes is by default that of all labels. Every rank calls the same
+    methods in the same order, with the same theta (ValueError). RankError where another rank has failed.
 
     theta is flat: W (l, n) raveled in C order, then b (l,), where l is n_classes, or n_classes - 1 if reduced. Computing happens in
     X's dtype, losses add up in float64, and arrays come back in theta's dtype: float64 for scipy.optimize. `batch`, an array of
@@ -81,11 +85,38 @@ class SoftmaxObjective:
         scipy.optimize.minimize(f.value_and_gradient, theta, jac=True, hessp=f.hessian_mv, method="Newton-CG")
     """
 
-    def __init__(self, X, y, n_classes=None, *, fit_bias=True, l2=0.0, reduced=False, sample_weight=None):
+    @on_ranks
+    def __init__(self, X, y, n_classes=None, *, fit_bias=True, l2=0.0, reduced=False, sample_weight=None, comm=None):
         X, y = streamed(X, y)
         kind = _StreamedSamples if isinstance(X, Stream) else _Samples
-        self._problem = kind(matrix(X), y, n_classes, sample_weight, fit_bias, reduced)
+        self._problem, self._group = kind(matrix(X), y, n_classes, sample_weight, fit_bias, reduced), comm
         self.l2 = l2
+        if comm is not None:
+            self._join(sample_weight, n_classes)
+
+    def _join(self, sample_weight, n_classes):
+        """The parts of the ranks. sample_weight, n_classes : as given."""
+        group, problem = self._group, self._problem
+        exponent = 0 if sample_weight is None else int(np.frexp(float(np.max(sample_weight)))[1])
+        found = group.gather((problem.l, exponent))
+        most = max(classes for classes, _ in found)
+        if n_classes is None and problem.l < most:
+            problem = self._problem = type(problem)(problem.X, problem.y, most, sample_weight, problem.bias, self.reduced)
+        self._scale = math.ldexp(1.0, exponent - max(other for _, other in found))  # of weights, by which all counted at first
+        names = "n_classes", "the number of features", "dtype", "fit_bias", "reduced", "l2"
+        values = problem.l, problem.n, str(self.dtype), self.fit_bias, self.reduced, self.l2
+        group.agree(dict(zip(names, values, strict=True)))
+
+    def _weight(self, batch=None):
+        """What this rank's mean counts by."""
+        weight = self._problem.weight
+        if weight is None:
+            return self._scale * (self.n_samples if batch is None else len(self._problem.y[batch]))
+        return self._scale * (weight if batch is None else weight[batch]).sum()
+
+    def _joined(self, batch, *values, theta=None):
+        """What this rank has found of its samples, as a list: with comm the means over all ranks."""
+        return list(values) if self._group is None else self._group.mean(self._weight(batch), *values, theta=theta)
 
     @_given
     def X(self):
@@ -156,28 +187,33 @@ class SoftmaxObjective:
         parts = {"W": theta[:split].reshape(rows, n)}
         return parts | {"b": theta[split:]} if self.fit_bias else parts
 
+    @watched
     def value(self, theta, batch=None):
         """F(theta), a float."""
         theta, _ = self._vector(theta, "theta")
         problem, total = self._select(batch)
-        return self._mean(problem.value(theta), total) + self._penalty(theta)
+        return self._joined(batch, self._mean(problem.value(theta), total) + self._penalty(theta), theta=theta)[0]
 
     def gradient(self, theta, batch=None):
         """The gradient of F (lecture 2.3.1 and 2.3.2), as long as theta."""
         return self.value_and_gradient(theta, batch)[1]
 
+    @watched
     def value_and_gradient(self, theta, batch=None):
         """(F(theta), its gradient) from one pass over X."""
         theta, dtype = self._vector(theta, "theta")
         problem, total = self._select(batch)
         loss, gradient = problem.gradient(theta, 1 / total, self.l2)
-        return self._mean(loss, total) + self._penalty(theta), gradient.astype(dtype, copy=False)
+        value, gradient = self._joined(batch, self._mean(loss, total) + self._penalty(theta), gradient, theta=theta)
+        return value, gradient.astype(dtype, copy=False)
 
+    @watched
     def hessian_mv(self, theta, v):
         """The Hessian of F at theta times v, as long as theta, from one pass over X."""
         theta, dtype = self._vector(theta, "theta")
         v, _ = self._vector(v, "v")
-        return self._problem.hessian_mv(theta, v, 1 / self._problem.total, self.l2).astype(dtype, copy=False)
+        product = self._problem.hessian_mv(theta, v, 1 / self._problem.total, self.l2)
+        return self._joined(None, product, theta=theta)[0].astype(dtype, copy=False)
 
     def hessian_operator(self, theta):
         """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params).
@@ -192,11 +228,13 @@ class SoftmaxObjective:
 
         def products(V):
             V = np.ascontiguousarray(V, self.dtype)
-            return self._problem.hessian_mv_at(probabilities, V, 1 / self._problem.total, l2).astype(dtype, copy=False)
+            found = self._problem.hessian_mv_at(probabilities, V, 1 / self._problem.total, l2)
+            return self._joined(None, found)[0].astype(dtype, copy=False)
 
         n = self.n_params
         return Operator((n, n), dtype, lambda v: products(v[None])[0], many=products, name="Hessian")
 
+    @watched
     def hessian(self, theta):
         """The Hessian of F at theta, dense (n_params, n_params): for small problems. MemoryError above 2 GiB."""
         theta, dtype = self._vector(theta, "theta")
@@ -220,15 +258,18 @@ class SoftmaxObjective:
             for d in range(c):
                 blocks[d, :, c] = blocks[c, :, d].T
             blocks[c, range(n), c, range(n)] += self.l2
+        (blocks,) = self._joined(None, blocks, theta=theta)
         # from (class, feature or bias) to theta's order: all weights, then all biases
         order = np.arange(rows * width).reshape(rows, width)
         order = np.concatenate([order[:, :n].ravel(), order[:, n:].ravel()])
         return blocks.reshape(rows * width, rows * width)[np.ix_(order, order)].astype(dtype, copy=False)
 
+    @watched
     def data_gradient(self, theta):
         """The gradient of F with respect to X (lecture 2.3.3): (m, n) in X's dtype."""
         theta, _ = self._vector(theta, "theta")
-        return self._problem.data_gradient(theta, 1 / self._problem.total)
+        share = 1.0 if self._group is None else self._weight() / self._group.sum(np.array([self._weight()]))[0]
+        return self._problem.data_gradient(theta, share / self._problem.total)
 
     def predict_proba(self, theta, X=None):
         """Class probabilities (m, n_classes) of the samples X (m, n), by default the objective's own.
@@ -304,17 +345,18 @@ class SoftmaxObjective:
 class LogisticObjective(SoftmaxObjective):
     """Logistic regression: the mean cross-entropy of sigmoid(w x + b) (lecture eq. 3 to 9) as a function of theta.
 
-    X : (m, n) samples. y : (m,) labels 0 or 1 (or bool). fit_bias, l2, sample_weight and methods as in `SoftmaxObjective`.
+    X : (m, n) samples. y : (m,) labels 0 or 1 (or bool). fit_bias, l2, sample_weight, comm and methods as in `SoftmaxObjective`.
     theta is w (n,), then b. predict_proba gives P(y = 1): (m,).
 
     It is the reduced softmax of two classes (Remark 2), class 1 first, so that class 0 is the one whose weights are zero.
     """
 
-    def __init__(self, X, y, *, fit_bias=True, l2=0.0, sample_weight=None):
+    @on_ranks
+    def __init__(self, X, y, *, fit_bias=True, l2=0.0, sample_weight=None, comm=None):
         X, y = streamed(X, y)
         X = matrix(X)
         y = _check.labels(y, len(X), 2, "y")
-        super().__init__(X, 1 - y, 2, fit_bias=fit_bias, l2=l2, reduced=True, sample_weight=sample_weight)
+        super().__init__(X, 1 - y, 2, fit_bias=fit_bias, l2=l2, reduced=True, sample_weight=sample_weight, comm=comm)
 
     @_given
     def y(self):

@@ -13,7 +13,7 @@ from .. import _check, io
 from ..network import Container
 from .history import MEASURED, EarlyStopping, History
 from .optim import Optimizer
-from .run import Run, best_name, not_finite
+from .run import Run, not_finite
 from .samples import Samples
 
 MAY_CHANGE = ("lr", "batch_size")  # between the calls that go on with one checkpoint
@@ -33,8 +33,9 @@ class Checkpoint:
             raise ValueError(f"checkpoint is {str(path)!r}; expected another ending: checkpoints are .npz files")
         self.settings: dict[str, Any] = {}
 
-    def describe(self, run: Run, samples: Samples, held_out, early_stopping: EarlyStopping | None, rng) -> None:
-        """Note the settings of the run: what must be the same in the call that goes on with it, but for `MAY_CHANGE`."""
+    def describe(self, run: Run, samples: Samples, held_out, early_stopping: EarlyStopping | None, rng, fingerprint) -> None:
+        """Note the settings of the run: what must be the same in the call that goes on with it, but for `MAY_CHANGE`. fingerprint :
+        of samples, as text."""
         rule = run.rule
         self.settings = {
             "dtype": str(run.net.theta.dtype),
@@ -43,8 +44,8 @@ class Checkpoint:
             "optimizer": _without_rate(run.optimizer),
             "lr": _text(getattr(run.optimizer, "lr", None)),
             "batch_size": run.batch_size,
-            "samples": samples.fingerprint(),
-            "validation": held_out.fingerprint() if isinstance(held_out, Samples) else held_out,
+            "samples": fingerprint(samples),
+            "validation": fingerprint(held_out) if isinstance(held_out, Samples) else held_out,
             "early_stopping": early_stopping and [rule.monitor, float(rule.min_delta), bool(rule.restore_best)],
             "trainable": run.trainable and list(run.trainable),
             "rng": _seed(rng),
@@ -107,9 +108,7 @@ class Checkpoint:
         except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:
             raise io.ModelError(f"{self.path}: the random state is not one of {type(rng).__name__}: {error}") from None
 
-        run.step.state = {name.removeprefix("state."): arrays[name] for name in arrays if name.startswith("state.")}
-        run.restore(arrays)
-        run.best = run.best and {name: arrays[best_name(name)] for name in run.best}
+        run.set_arrays(arrays)
         notes += [f"from epoch {done + 1} on {name} is {settings[name]}; it was {theirs.get(name)}" for name in changes]
         if "lr" not in changes:  # functions of one's own may look the same
             past = History(**{name: values[: done - 1].tolist() for name, values in lists.items()})

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .. import _check
+from .._comm import watched
 from .._kernels.calls import Calls, key_of, same, settings
 from .._kernels.plan import Plan
 from ..layers.jacobian import Held, chunks
@@ -201,6 +202,8 @@ class Linearized:
             kept += point.n_bytes
             self._points.append(point if kept <= KEPT_BYTES or not part.start else None)
         self.value += sum(penalty.value(self.theta) for penalty in f._penalties)
+        self._group, self._batch = f._group, batch
+        (self.value,) = f._joined(batch, self.value, theta=self.theta)
 
     @functools.cached_property
     def gradient(self) -> FloatArray:
@@ -208,7 +211,7 @@ class Linearized:
         total = self._sum(lambda point: point.gradient())
         for penalty in self._f._penalties:
             total = total + penalty.gradient(self.theta)
-        total = total.astype(self._answer, copy=False)
+        total = self._joined(total).astype(self._answer, copy=False)
         total.flags.writeable = False  # it is kept
         return total
 
@@ -310,7 +313,7 @@ class Linearized:
 
         n, times = self._f.n_params, 1
         if _check.choice(reduction, matrices.REDUCTIONS, "reduction") == "sum":
-            times = self.n_samples
+            times = self._f._count(self._batch)
 
         def many(V):
             return self._products(exact, V, times)
@@ -332,7 +335,11 @@ class Linearized:
         total = times * self._sum(lambda point: point.product(exact, V))
         for penalty in f._penalties:
             total = total + penalty.mv(V)
-        return total.astype(self._answer, copy=False)
+        return self._joined(total).astype(self._answer, copy=False)
+
+    @watched
+    def _joined(self, a):
+        return self._f._joined(self._batch, a)[0]
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} objective: value {self.value:.6g}, {len(self.theta)} parameters>"

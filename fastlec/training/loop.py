@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import sys
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _check
+from .._comm import Communicator, on_ranks
 from ..network import Network
 from .history import EarlyStopping, History
 from .losses import SoftmaxCrossEntropy
 from .optim import SGD
 from .progress import Progress, progress_bar
-from .run import Run, batch_ends
+from .run import Run
 from .samples import Samples, class_weights, samples_of, split_rows, validation_of
 from .trainable import trainable_names
 
@@ -25,15 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Literal
 
+    from .._stream import Stream
     from .._typing import ArrayLike, Loss, Seed
     from .optim import Optimizer
     from .trainable import Trainable
 
 
+@on_ranks
 def fit(
     net: Network,
-    X: ArrayLike,
-    y: ArrayLike,
+    X: ArrayLike | Stream,
+    y: ArrayLike | None = None,
     *,
     sample_weight: ArrayLike | None = None,
     class_weight: ArrayLike | Mapping[int, float] | Literal["balanced"] | None = None,
@@ -49,6 +53,7 @@ def fit(
     resume: bool = True,
     trainable: Trainable = None,
     progress: bool = False,
+    comm: Communicator | None = None,
 ) -> History:
     """Train a network on shuffled mini-batches (lecture chapter 4).
 
@@ -58,11 +63,12 @@ def fit(
     ----------
     net : Network
         Network to train.
-    X : array_like, shape (m, ...)
+    X : array_like or Stream, shape (m, ...)
         Samples, real and finite, one a row. Converted once to the network's dtype, or read in place where it has that already: do
-        not change it meanwhile.
+        not change it meanwhile. Or a `fastlec.data.Stream`, or what one is made of, which is read block by block: blocks in a
+        random order, and the samples of each in a random order.
     y : array_like, shape (m,) or (m, k)
-        Targets, as the loss takes them; copied.
+        Targets, as the loss takes them; copied. None where the stream has them.
     sample_weight : array_like, shape (m,), optional
         Weights of the samples, finite, >= 0, not all 0; copied. Losses, and what is minimised, are the weighted means
         sum_i w_i l_i / sum_i w_i, so only ratios matter. Accuracies are shares of samples, whatever their weights.
@@ -96,6 +102,9 @@ def fit(
         What is trained, by default everything: names, patterns, layers, as in `training_step`.
     progress : bool
         Whether to show a bar on stderr (of rich where that is installed, else lines).
+    comm : Communicator, optional
+        The processes that train together, each of which calls fit with samples of its own: what `fastlec.shared.run` or
+        `fastlec.dask.run` hands on, a communicator of mpi4py, or any object with rank, size and allreduce(array). See Notes.
 
     Returns
     -------
@@ -112,6 +121,8 @@ def fit(
         longer finite; the message names epoch and step, counted from 1.
     io.ModelError
         The checkpoint cannot be read or written; an older one stays as it was.
+    RankError
+        With comm: another rank, which the message names, has failed.
 
     See Also
     --------
@@ -129,6 +140,12 @@ def fit(
     Whatever exception ends training, Ctrl-C and those of callbacks too, ``net.theta`` and ``net.buffers`` are what they were after
     the last whole epoch, or after the best where early stopping restores that; ``error.history`` is the `History` of the whole
     epochs; and the checkpoint is that of the last whole epoch.
+
+    With comm, batch_size is that of the whole batch, of which each rank makes a part in the ratio of its samples. Losses,
+    accuracies, weights and the statistics of batch normalisation are those of all ranks. A step is that of one process on the whole
+    batch but for rounding; it has the same bits on all ranks, and when it is repeated. Start, rng and checkpoint are those of
+    rank 0, which alone writes and shows progress; any number of ranks with the same samples goes on from a checkpoint. Callbacks
+    are called on every rank; True on one of them ends training on all.
 
     References
     ----------
@@ -159,7 +176,7 @@ def fit(
             raise TypeError(f"callbacks holds {_check.shown(callback)}; expected functions")
     samples = samples_of(net, loss, X, y, sample_weight)
     held_out = validation_of(net, loss, validation)
-    by_class = class_weights(net, loss, samples, class_weight)
+    by_class = class_weights(net, loss, samples, class_weight, comm)
     samples = samples.weighed_by_class(by_class)
     if isinstance(held_out, Samples):
         held_out = held_out.weighed_by_class(by_class)
@@ -173,21 +190,31 @@ def fit(
         saved = Checkpoint(checkpoint)
     resume = _check.flag(resume, "resume")
     trainable = trainable_names(net, trainable)
-    batch_size = min(batch_size, len(samples))
-    run = Run(net, loss, optimizer, batch_size, trainable, rule, _check.generator(rng), samples.classes is not None)
+    settings = optimizer, min(batch_size, len(samples)), trainable, rule, _check.generator(rng), samples.classes is not None
+    fingerprint = Samples.fingerprint
+    if comm is None:
+        run = Run(net, loss, *settings)
+    else:
+        from . import ranks
+
+        run = ranks.joined(comm, net, loss, optimizer, batch_size, *settings[2:], samples, held_out, epochs, early_stopping)
+        fingerprint = functools.partial(ranks.fingerprint, comm)
     if saved:
-        saved.describe(run, samples, held_out, early_stopping, rng)
-        if resume and saved.path.exists():
-            saved.load(run, epochs)
+        saved.describe(run, samples, held_out, early_stopping, rng, fingerprint)
+        if resume and (comm is not None or saved.path.exists()):
+            run.load(saved, epochs)
     rows = np.arange(len(samples))
     if isinstance(held_out, float):
         rows, aside = split_rows(samples, held_out)
-        held_out = samples.averaged(aside, "validation sets aside")[aside]
-        samples = samples.averaged(rows, "are trained on")
-    _check_batches(run.form, len(rows), run.batch_size, samples.X.shape[1:])
+        held_out = run.averaged(samples, aside, "validation sets aside")[aside]
+        samples = run.averaged(samples, rows, "are trained on")
+    elif comm is not None:
+        held_out = held_out and run.averaged(held_out, slice(None), "validate")
+        samples = run.averaged(samples, rows, "are trained on")
+    run.settle(len(rows), samples.X.shape[1:])
 
     try:
-        with progress_bar(progress, run.history, epochs) as show:
+        with progress_bar(progress and run.leads, run.history, epochs) as show:
             while len(run.history) < epochs and not run.out_of_patience():
                 run.epoch(samples, rows, held_out)
                 told = Progress(len(run.history), epochs, run.history, net, run.step)
@@ -195,9 +222,9 @@ def fit(
                     show()
                     stop = any([callback(told) for callback in callbacks])
                 finally:  # whatever they raise, the epoch is done
-                    if saved:
+                    if saved and run.leads:
                         saved.save(run)
-                if stop:
+                if run.agreed(stop):
                     break
     except BaseException as error:
         with suppress(Exception):  # there are exceptions that take no attributes
@@ -206,17 +233,8 @@ def fit(
     finally:
         if run.best is not None:
             run.restore(run.best)
+        run.end()
     return run.history
-
-
-def _check_batches(form, m: int, batch_size: int, shape: tuple[int, ...]) -> None:
-    """ValueError where a layer cannot train on one of the batches that m samples of this shape make. form : what trains."""
-    ends = batch_ends(form, m, batch_size, shape)
-    for size in {end - start for start, end in zip([0, *ends], ends, strict=False)}:
-        try:
-            form.check_batch(size, shape)
-        except ValueError as error:
-            raise ValueError(f"batch_size is {batch_size}, which makes batches of {size} of {m} samples: {error}") from None
 
 
 def _stopping_rule(early_stopping, held_out, classes) -> EarlyStopping:

@@ -170,6 +170,13 @@ def mean_weights(loss: Loss, y: NDArray[Any], m: int, sample_weight: ArrayLike |
     return None if sample_weight is None else _check.mean_weights(sample_weight, m)
 
 
+def mean_of(sample_weight, mask, m):
+    """The mean of the weights that m samples are given, None for ones, with 0 where mask, if any, is False."""
+    weight = np.ones(m) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    weight = weight if mask is None else weight * mask
+    return float((weight / weight.max()).mean() * weight.max())  # in a sum of which nothing overflows
+
+
 def warn_if_bounded(net: Network, loss: Loss) -> None:
     """A UserWarning where a cross-entropy takes the values of a bounded activation for logits."""
     name = _last_bounded(net) if isinstance(loss, SoftmaxCrossEntropy | BinaryCrossEntropy) else None

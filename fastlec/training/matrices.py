@@ -117,7 +117,7 @@ def _by_products(f):
 def scale(f: Objective, batch: Batch, reduction: Reduction) -> int:
     """What means over the samples of a batch are multiplied by: 1, or their number for sums."""
     of_objective(f)
-    return 1 if _check.choice(reduction, REDUCTIONS, "reduction") == "mean" else len(f._select(batch)[0])
+    return 1 if _check.choice(reduction, REDUCTIONS, "reduction") == "mean" else f._count(batch)
 
 
 def of_objective(f: object) -> Objective:
@@ -151,7 +151,7 @@ def data_matrix(f: Objective, theta: ArrayLike, batch: Batch, own: Chosen, empir
     total = np.zeros((own.size, own.size))
     for part in parts(f, theta, batch, own.names, empirical):
         total += part.share * factors.normal_matrix(part.factors, part.H, own.size)
-    return total
+    return f._joined(batch, total, theta=theta)[0]
 
 
 def gauss_newton_diagonal(
@@ -171,6 +171,7 @@ def gauss_newton_diagonal(
         total += times * part.share * factors.normal_diagonal(part.factors, part.H, own.size)
     for penalty in f._penalties:
         total += penalty.diagonal()[own.at]
+    (total,) = f._joined(batch, total, theta=theta)
     return total.astype(f._vector(theta, "theta")[1], copy=False)
 
 
@@ -187,4 +188,5 @@ def kronecker_factors(
     missing = [name for name in f.net.params if name not in total]
     if missing:
         raise ValueError(f"{', '.join(missing)}: a convolution in groups has no Kronecker factors; expected one group")
-    return {name: total[name] for name in f.net.params}
+    joined = iter(f._joined(batch, *(a for name in f.net.params for a in total[name]), theta=theta))
+    return {name: (next(joined), next(joined)) for name in f.net.params}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from .. import _check
+from .._comm import on_ranks, together, watched
 from .._fixed import Settled
 from .._kernels.calls import Calls, key_of
 from .._kernels.plan import Plan
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from scipy.sparse.linalg import LinearOperator
 
+    from .._comm import Communicator
     from .._typing import ArrayLike, Batch, F, FloatArray, Loss, NDArray
     from .matrices import Reduction
     from .penalties import Linear
@@ -53,15 +55,19 @@ class Objective:
         Its parameters are the argument theta; it is never changed.
     loss : Loss
         `SoftmaxCrossEntropy`, `MeanSquaredError` or another; or your own, as `fit` takes it.
-    X : array_like, shape (m, ...)
-        Samples. Read in place where that can be done, so what is written into it later takes effect.
+    X : array_like or Stream, shape (m, ...)
+        Samples. Read in place where that can be done, so what is written into it later takes effect. Or a `fastlec.data.Stream`, or
+        what one is made of, which every call reads block by block.
     y : array_like, shape (m,) or (m, k)
-        Targets, as the loss takes them; copied, and read-only.
+        Targets, as the loss takes them; copied, and read-only. None where the stream has them.
     l2 : float
         Weight decay, >= 0, of the parameters of two axes or more. Biases, and what scales and shifts in normalisations, are not
         penalised. It is part of all derivatives, products and residuals. A batch's mean has the whole penalty.
     sample_weight : array_like, shape (m,), optional
         Weights w of the samples, finite, >= 0, not all 0; by default ones. Copied, times what makes their mean 1.
+
+    comm : Communicator, optional
+        The processes whose samples F is the mean of, as of `fit`. See Notes.
 
     Raises
     ------
@@ -77,6 +83,11 @@ class Objective:
     Methods compute in the network's dtype and return arrays in theta's: float64 for ``scipy.optimize``. Their argument batch, an
     array of indices or a slice, restricts the mean to those samples. Attributes are the arguments, by their names, and cannot be
     assigned: to make another Objective costs next to nothing. Memory is bounded: large data is gone over in parts.
+
+    With comm, F, its derivatives and products are those of the samples of all ranks, with the same bits on every rank: an optimizer
+    that runs on all of them takes the same steps. Every rank calls the same methods in the same order, with the same theta (else
+    ValueError). A batch is of a rank's own samples, and so is what belongs to single samples. RankError where another rank has
+    failed.
 
     Examples
     --------
@@ -99,8 +110,17 @@ class Objective:
     l2: float
     net, loss, X, y, sample_weight, l2 = (Settled("make a new Objective") for _ in range(6))
 
+    @on_ranks
     def __init__(
-        self, net: Network, loss: Loss, X: ArrayLike, y: ArrayLike, *, l2: float = 0.0, sample_weight: ArrayLike | None = None
+        self,
+        net: Network,
+        loss: Loss,
+        X: ArrayLike | Stream,
+        y: ArrayLike | None = None,
+        *,
+        l2: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        comm: Communicator | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
@@ -122,6 +142,7 @@ class Objective:
         shape = _check.of_X(net.output_shape, self.X.shape[1:])
         self.y = np.array(loss.targets(y, (len(self.X), *shape), self.dtype), order="C")
         self.y.flags.writeable = False
+        self._group, given = comm, sample_weight
         sample_weight = losses.mean_weights(loss, self.y, len(self.X), sample_weight)
         if sample_weight is not None:
             losses.check_weighted(loss)
@@ -138,6 +159,34 @@ class Objective:
         self._chunk = chunk_size(net, self.X.shape[1:])
         self._calls, self._points = Calls(MOST_PLANS, PLAN_BYTES), Calls(MOST_PLANS, PLAN_BYTES)
         losses.warn_if_bounded(net, loss)
+        if comm is not None:
+            self._join(given)
+
+    def _join(self, sample_weight):
+        """The ranks' parts of the mean. sample_weight : as given."""
+        group, mask = self._group, losses.counted(self.loss, self.y)
+        settings = {"net": repr(self.net), "loss": repr(self.loss), "l2": self.l2, "a sample's shape": self.X.shape[1:]}
+        group.agree(settings)
+        if self.net.couples_samples and group.size > 1:
+            text = "net has layers in which samples depend on each other, and so on other ranks' samples"
+            raise together(ValueError(f"{text}; expected net(x)'s form, not that in training"))
+        self._scale = 1.0 if self.sample_weight is None else losses.mean_of(sample_weight, mask, len(self.X))
+        self._most = max(group.gather(self._scale))
+
+    def _joined(self, batch, *values, theta=None):
+        """What this rank has found of its samples, as a list: with comm the means over all ranks."""
+        if self._group is None:
+            return list(values)
+        if self.sample_weight is None:
+            weight = len(self._select(batch)[0])
+        else:
+            weight = (self.sample_weight if batch is None else self.sample_weight[batch]).sum()
+        return self._group.mean(weight * (self._scale / self._most), *values, theta=theta)
+
+    def _count(self, batch=None):
+        """How many samples there are, on all ranks."""
+        count = len(self._select(batch)[0])
+        return count if self._group is None else int(self._group.sum(np.array([count]))[0])
 
     @property
     def dtype(self) -> np.dtype[np.floating[Any]]:
@@ -219,6 +268,7 @@ class Objective:
         more = f", l2 {self.l2:g}" if self.l2 else ""
         return f"<Objective: {self.loss!r} of {self.n_samples} samples{more}, {self.n_params} parameters in {self.dtype}>"
 
+    @watched
     def _evaluate(self, theta, batch, want_gradient):
         theta, answer = self._vector(theta, "theta")
         X, y, weight = self._select(batch)
@@ -235,7 +285,10 @@ class Objective:
         for penalty in self._penalties:
             total += penalty.value(theta)
             gradient = None if gradient is None else gradient + penalty.gradient(theta)
-        return total, None if gradient is None else gradient.astype(answer, copy=False)
+        if gradient is None:
+            return self._joined(batch, total, theta=theta)[0], None
+        total, gradient = self._joined(batch, total, gradient, theta=theta)
+        return total, gradient.astype(answer, copy=False)
 
     def _evaluate_part(self, theta, X, y, weight, want_gradient):
         """(the mean of w_i l_i over some samples, its gradient or None)."""
@@ -662,6 +715,8 @@ class Objective:
 
     def _least_squares(self, theta):
         """(the network at theta, the scale of residuals, what multiplies them by the roots of weights, the answer's dtype)."""
+        if self._group is not None and self._group.size > 1:
+            raise ValueError("residuals are those of one rank's samples; expected an Objective without comm")
         if not hasattr(self.loss, "residual_scale"):
             raise ValueError(f"loss is {_check.shown(self.loss)}; expected MeanSquaredError(), whose F is a sum of squares")
         theta, answer = self._vector(theta, "theta")

@@ -17,6 +17,10 @@ from .step import TrainingStep
 CHUNK = 1024  # validation samples that are evaluated at once: what the layers keep of them is bounded
 
 
+class NotFinite(FloatingPointError):
+    """A loss that is not finite, which the message says."""
+
+
 class Run:
     """A network in training, and all that changes on the way: what a checkpoint holds.
 
@@ -25,11 +29,11 @@ class Run:
     form : what trains.
     """
 
-    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng: np.random.Generator, counts):
+    def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng, counts, group=None):
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size, self.trainable, self.rule = batch_size, trainable, rule
         own, self.epoch_rate = for_epochs(optimizer)
-        self.step = TrainingStep(net, loss, own, batch_size, trainable, keeps_output=counts)
+        self.step = TrainingStep(net, loss, own, batch_size, trainable, keeps_output=counts, group=group)
         self.form = net.for_training(trainable)
         self.history = History()
         self.best = self.values() if rule.restore_best else None
@@ -61,13 +65,14 @@ class Run:
         try:
             rate = self.rate(history, self.steps)
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
-                train_loss, train_accuracy = self._train(samples, samples.shuffled(rows, self.rng), rate)
-                val_loss, val_accuracy = (None, None) if held_out is None else evaluate(self.net, self.loss, held_out)
-            steps = self.steps + math.ceil(len(rows) / self.batch_size)
+                train_loss, train_accuracy = self._train(samples, self._order(samples, rows), rate)
+                val_loss, val_accuracy = (None, None) if held_out is None else self._evaluate(held_out)
+            steps = self.steps + self._steps(len(rows))
             spoilt = not_finite({**self.values(), **self.step.state, "the validation loss": val_loss or 0.0})
             if spoilt:
                 raise self._diverged(steps, f"{spoilt} has NaN or infinity", rate)
-            measured = (train_loss, val_loss, val_accuracy, time.perf_counter() - began, rate, train_accuracy)
+            seconds = self._seconds(time.perf_counter() - began)
+            measured = (train_loss, val_loss, val_accuracy, seconds, rate, train_accuracy)
             for name, value in zip(MEASURED, measured, strict=True):
                 values = getattr(history, name)
                 if value is not None and len(values) == done:  # an earlier version's checkpoint may lack the epochs before
@@ -91,21 +96,80 @@ class Run:
         mean over an epoch, is the weighted mean over all rows. sum w_i l_i / sum w_i of the batch alone would not be unbiased.
         """
         classes, total, right = samples.classes, 0.0, 0
-        ends = batch_ends(self.form, len(order), self.batch_size, samples.X.shape[1:])
-        for count, (rows, x, targets) in enumerate(samples.batches(order, ends), self.steps + 1):
+        ends = self._ends(len(order), samples.X.shape[1:])
+        for count, (rows, x, targets) in enumerate(samples.batches(order, ends)):
             weight = None if samples.weight is None else samples.weight[rows]
-            loss = self.step._on_weighted(x, targets, weight)
-            if not math.isfinite(loss):
-                raise self._diverged(count, f"the loss is {loss}", rate)
+            try:
+                loss = self._step_on(x, targets, weight, count)
+            except NotFinite as error:
+                raise self._diverged(self.steps + count + 1, str(error), rate) from None
             total += loss * len(rows)
             if classes is not None:
                 right += losses.count_right(self.step.output, targets if classes is samples.y else classes[rows])
         return total / len(order), None if classes is None else right / len(order)
 
+    def _order(self, samples: Samples, rows: np.ndarray) -> np.ndarray:
+        """These rows of the samples in the order of an epoch."""
+        return samples.shuffled(rows, self.rng)
+
+    def _ends(self, m: int, shape: tuple[int, ...]) -> list[int]:
+        """Where each batch of an epoch ends."""
+        return batch_ends(self.form, m, self.batch_size, shape)
+
+    def _steps(self, m: int) -> int:
+        """How many steps an epoch has."""
+        return math.ceil(m / self.batch_size)
+
+    def _step_on(self, x, targets, weight, count: int) -> float:
+        """The loss of one step, the epoch's number `count` from 0. NotFinite where it is not finite."""
+        loss = self.step._on_weighted(x, targets, weight)
+        if not math.isfinite(loss):
+            raise NotFinite(f"the loss is {loss}")
+        return loss
+
+    def _evaluate(self, held_out: Samples) -> tuple[float, float | None]:
+        return evaluate(self.net, self.loss, held_out)
+
+    def _seconds(self, seconds: float) -> float:
+        """What the history says of the time that an epoch took."""
+        return seconds
+
     def arrays(self) -> dict[str, np.ndarray]:
         """What of a checkpoint has one shape, however long the training: values, the best ones, the optimizer's state."""
         best = {best_name(name): array for name, array in (self.best or {}).items()}
         return {**self.values(), **best, **{f"state.{name}": array for name, array in self.step.state.items()}}
+
+    leads = True  # whether it writes and shows
+
+    def settle(self, m: int, shape: tuple[int, ...]) -> None:
+        """With m samples of this shape to train on. ValueError where a layer cannot train on one of the batches."""
+        ends = batch_ends(self.form, m, self.batch_size, shape)
+        for size in {end - start for start, end in zip([0, *ends], ends, strict=False)}:
+            try:
+                self.form.check_batch(size, shape)
+            except ValueError as error:
+                text = f"batch_size is {self.batch_size}, which makes batches of {size} of {m} samples: {error}"
+                raise ValueError(text) from None
+
+    def averaged(self, samples: Samples, rows, what: str) -> Samples:
+        return samples.averaged(rows, what)
+
+    def load(self, saved, epochs: int) -> None:
+        """Go on from a checkpoint."""
+        saved.load(self, epochs)
+
+    def agreed(self, stop: bool) -> bool:
+        """Whether the training ends, if callbacks wish so."""
+        return stop
+
+    def end(self) -> None:
+        """What comes last, whatever ends the training."""
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        """Go to where `arrays` were."""
+        self.step.state = {name.removeprefix("state."): a for name, a in arrays.items() if name.startswith("state.")}
+        self.restore(arrays)
+        self.best = self.best and {name: arrays[best_name(name)] for name in self.best}
 
     def _diverged(self, count: int, what: str, rate: float) -> FloatingPointError:
         best, end = self.history.best_epoch, "net.theta is as it was at the start of the epoch"

@@ -13,24 +13,26 @@ import numpy as np
 
 from .. import _check
 from .._stream import Stream, streamed
-from .losses import check_weighted, classes_of, counted, n_classes
+from .losses import check_weighted, classes_of, counted, mean_of, n_classes
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """X (m, ...) in the network's dtype; y as the loss takes it; classes (m,), or None where the targets are no classes; weight
-    float64 (m,), of mean 1 over the samples that are averaged, or None for ones."""
+    float64 (m,), of mean 1 over the samples that are averaged, or None for ones; scale : what they were divided by."""
 
     X: np.ndarray
     y: np.ndarray
     classes: np.ndarray | None
     weight: np.ndarray | None = None
+    scale: float = 1.0
 
     def __len__(self) -> int:
         return len(self.X)
 
     def __getitem__(self, rows) -> Samples:
-        return Samples(self.X[rows], self.y[rows], *(None if a is None else a[rows] for a in (self.classes, self.weight)))
+        own = (None if a is None else a[rows] for a in (self.classes, self.weight))
+        return Samples(self.X[rows], self.y[rows], *own, self.scale)
 
     def shuffled(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """These rows in the order of an epoch."""
@@ -69,7 +71,8 @@ class Samples:
         weight, name = by_class[self.classes], "class_weight"
         if self.weight is not None:
             weight, name = weight * self.weight, "class_weight times sample_weight"
-        return replace(self, weight=_check.mean_weights(weight, len(self), name))
+        scale = self.scale * float(weight.mean())
+        return replace(self, weight=_check.mean_weights(weight, len(self), name), scale=scale)
 
     def averaged(self, rows, what: str) -> Samples:
         """With weights of mean 1 over these rows. ValueError where all of them are 0."""
@@ -158,22 +161,27 @@ def samples_of(net, loss, X, y, sample_weight=None) -> Samples:
     if not reads:
         _check.finite(X, "X", error=FloatingPointError)
     _check.finite(y, "y", error=FloatingPointError)
+    scale = 1.0
     if sample_weight is not None:
         check_weighted(loss)
-        sample_weight = _check.mean_weights(sample_weight, len(X))
+        given, sample_weight = sample_weight, _check.mean_weights(sample_weight, len(X))
+        scale = mean_of(given, None, len(X))
     mask = counted(loss, y)
     if reads:
         if mask is not None:
             raise ValueError("X is a Stream, and the loss leaves samples out; expected targets that all count")
-        return StreamedSamples(X, y, classes_of(loss, y, shape), sample_weight)
+        return StreamedSamples(X, y, classes_of(loss, y, shape), sample_weight, scale)
     if mask is not None:
         X, y, shape = X[mask], y[mask], (np.count_nonzero(mask), *shape[1:])
-        sample_weight = None if sample_weight is None else _check.mean_weights(sample_weight[mask], len(X))
-    return Samples(X, y, classes_of(loss, y, shape), sample_weight)
+        if sample_weight is not None:
+            scale *= mean_of(sample_weight[mask], None, len(X))
+            sample_weight = _check.mean_weights(sample_weight[mask], len(X))
+    return Samples(X, y, classes_of(loss, y, shape), sample_weight, scale)
 
 
-def class_weights(net, loss, samples: Samples, class_weight) -> np.ndarray | None:
-    """The weight of each class, float64 (l,), that the argument ``class_weight`` of fit says; None where it is None."""
+def class_weights(net, loss, samples: Samples, class_weight, group=None) -> np.ndarray | None:
+    """The weight of each class, float64 (l,), that the argument ``class_weight`` of fit says; None where it is None. group : the
+    ranks whose samples are counted, or None for these here."""
     if class_weight is None:
         return None
     check_weighted(loss, "class_weight")
@@ -182,7 +190,9 @@ def class_weights(net, loss, samples: Samples, class_weight) -> np.ndarray | Non
     count = n_classes((len(samples), *net.output_shape(samples.X.shape[1:])))
     if isinstance(class_weight, str):
         _check.choice(class_weight, ("balanced",), "class_weight")
-        return len(samples) / (count * np.maximum(np.bincount(samples.classes, minlength=count), 1))
+        counts = np.bincount(samples.classes, minlength=count)
+        counts = counts if group is None else group.sum(counts)
+        return counts.sum() / (count * np.maximum(counts, 1))
     if not isinstance(class_weight, Mapping):
         return _check.weights(class_weight, count, "class_weight")[0]
     found = np.ones(count)

@@ -169,7 +169,8 @@ class _Standardised:
         step = max((1 << 15) // n, 1)
 
         def average(function):  # over samples, in blocks that stay in cache
-            return sum(np.einsum("i,ij->j", share[rows], function(x.astype(np.float64))) for rows, x in parts(X, step))
+            found = sum(np.einsum("i,ij->j", share[rows], function(x.astype(np.float64))) for rows, x in parts(X, step))
+            return objective._joined(None, found)[0]
 
         with np.errstate(over="ignore", invalid="ignore"):
             mean = average(lambda x: x) if objective.fit_bias else np.zeros(n)

@@ -29,6 +29,7 @@ from .parts import Parts
 from .trainable import trainable_names
 
 if TYPE_CHECKING:
+    from .._comm import Group
     from .._typing import ArrayLike, FloatArray, Loss, NDArray
     from .optim import Optimizer
     from .trainable import Trainable
@@ -175,6 +176,7 @@ class TrainingStep:
         trainable: Trainable = None,
         *,
         keeps_output: bool = False,
+        group: Group | None = None,
     ) -> None:
         if not isinstance(net, Network):
             raise TypeError(f"net is a {type(net).__name__}; expected a Network")
@@ -185,7 +187,7 @@ class TrainingStep:
         self.net, self.loss, self.optimizer = net, loss, optimizer
         self.batch_size = _check.count(batch_size, "batch_size", 1, math.inf)
         self.trainable = trainable_names(net, trainable)
-        self._count, self._keeps_output = 0, keeps_output
+        self._count, self._keeps_output, self._group = 0, keeps_output, group
         self._states = tuple(_zeros(net) for _ in range(_check.count(optimizer.state_arrays, "optimizer.state_arrays", 0)))
         self._prepare()
         net._keep_params()  # also what it leaves as it is: others are trained for that
@@ -194,18 +196,23 @@ class TrainingStep:
     def _prepare(self):
         """What follows from the rest."""
         self._form, self._dtype = self.net.for_training(self.trainable), self.net.theta.dtype
+        if self._group is not None:
+            from .ranks import Batch, synchronised
+
+            self.batch = Batch()
+            self._form = synchronised(self._form, self._group, self.batch)
         self._plans, self._lock, self._running, self._output = {}, threading.RLock(), False, None
         self._rule = _rule_of(self)
         _steps.add(self)
 
     @_by_itself
     def __getstate__(self) -> dict[str, Any]:
-        derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_output", "_rule")
+        derived = ("_form", "_dtype", "_plans", "_lock", "_running", "_output", "_rule", "_group", "batch")
         kept = {name: value for name, value in vars(self).items() if name not in derived}
         return kept | {"_states": tuple(a.copy() for a in self._states)}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        vars(self).update(kept)
+        vars(self).update(kept, _group=None)
         self._prepare()
 
     @property
@@ -329,24 +336,42 @@ if hasattr(os, "register_at_fork"):
 
 def _rule_of(step):
     """What makes the optimizer's step from gradients that are written; None where the kernels that compute them make it."""
-    optimizer = step.optimizer
+    optimizer, clips = step.optimizer, isinstance(step.optimizer, ClipNorm) and type(step.optimizer).step is ClipNorm.step
     if losses.in_kernels(optimizer, "_set_rule", "step"):
-        return None
-    clips = isinstance(optimizer, ClipNorm) and type(optimizer).step is ClipNorm.step
-    return (_Clipped if clips and losses.in_kernels(optimizer.optimizer, "_set_rule", "step") else _OwnRule)(step)
+        if step._group is None:
+            return None
+        rule = _Written(step)
+    else:
+        rule = (_Clipped if clips and losses.in_kernels(optimizer.optimizer, "_set_rule", "step") else _OwnRule)(step)
+    if step._group is None:
+        return rule
+    from .ranks import Summed
+
+    return Summed(rule, step._group, step.batch)
 
 
-class _Clipped:
-    """The step of an optimizer of the kernels, once the norm of the whole gradient is known."""
+class _Written:
+    """The step of an optimizer of the kernels, from a gradient that is written first."""
 
     def __init__(self, step):
         self._step, self.gradient = step, _zeros(step.net)
-        typenum = self.gradient.dtype.num
-        self._norm, self._update = kernels.Plan(typenum), kernels.Plan(typenum)
-        residuals.loss(self._norm, "squares", self.gradient, None)
+        self._update = kernels.Plan(self.gradient.dtype.num)
         _plan_updates(self._update, step, self.gradient)
 
-    def __call__(self, count):
+    def __call__(self, count, loss):
+        self._step.optimizer._set_rule(self._update, count)
+        self._update.run()
+
+
+class _Clipped(_Written):
+    """The same once the norm of the whole gradient is known."""
+
+    def __init__(self, step):
+        super().__init__(step)
+        self._norm = kernels.Plan(self.gradient.dtype.num)
+        residuals.loss(self._norm, "squares", self.gradient, None)
+
+    def __call__(self, count, loss):
         clipped = self._step.optimizer
         clipped.optimizer._set_rule(self._update, count)
         clipped._clip(self.gradient, self._norm.run())
@@ -376,7 +401,7 @@ class _OwnRule:
             mask = [np.full(a.size, name in step.trainable) for name, a in step.net.params.items()]
             self._trained = np.flatnonzero(np.concatenate(mask))
 
-    def __call__(self, count):
+    def __call__(self, count, loss):
         step, trained = self._step, self._trained
         arrays = (step.net.theta, *step._states)
         theta, *states = (a[trained].copy() for a in arrays)
@@ -443,7 +468,7 @@ class _Planned:
             backward.bind(0, X)
             backward.run()
         if self._rule:
-            self._rule(count)
+            self._rule(count, loss)
             last.bind(0, X)
             last.run()
         return loss
@@ -467,7 +492,7 @@ class _ByParts:
         loss, v = losses.value_and_gradient(step.loss, self.output, targets, weight)
         self._parts.backward(v)
         if step._rule:
-            step._rule(count)
+            step._rule(count, loss)
         else:
             step.optimizer._set_rule(self._plan, count)
             self._plan.run()
@@ -492,7 +517,7 @@ class _ByLayers:
         loss, v = losses.value_and_gradient(step.loss, self.output, targets, weight)
         jac.tmv(v, out=self._out)
         if step._rule:
-            step._rule(count)
+            step._rule(count, loss)
         else:
             step.optimizer._set_rule(self._plan, count)
             self._plan.run()

@@ -375,7 +375,13 @@ def test_nothing_to_reduce(case, dtype):
 
 # --- NumPy's and SciPy's habits ----------------------------------------------------------------------------------------
 
-WEIGHTED = [cases.Case((4, 6)), cases.Case((4, 6), 0), cases.Case((2, 3, 5, 4), (0, 2)), cases.Case((3, 7), None), cases.Case((9,))]
+WEIGHTED = [
+    cases.Case((4, 6)),
+    cases.Case((4, 6), 0),
+    cases.Case((2, 3, 5, 4), (0, 2)),
+    cases.Case((3, 7), None),
+    cases.Case((9,)),
+]
 
 
 @function
@@ -406,7 +412,9 @@ def test_weighted_logsumexp_as_scipy(case, signed, keepdims, dtype, rng):
     x = logits(rng, case.shape, dtype)
     b = (rng.standard_normal(case.shape) if signed else rng.random(case.shape)).astype(dtype)
     b[..., ::3] = 0
-    theirs = scipy.special.logsumexp(x.astype(np.float64), case.axis, b=b.astype(np.float64), keepdims=keepdims, return_sign=True)
+    theirs = scipy.special.logsumexp(
+        x.astype(np.float64), case.axis, b=b.astype(np.float64), keepdims=keepdims, return_sign=True
+    )
     for function in (fastlec.logsumexp, reference.logsumexp):
         y, sign = function(x, case.axis, b=b, keepdims=keepdims, return_sign=True)
         np.testing.assert_allclose(y, theirs[0], rtol=64 * np.finfo(dtype).eps, atol=64 * np.finfo(dtype).eps)

@@ -1,0 +1,160 @@
+"""Ranks of MPI as a communicator, through mpi4py (the extra ``mpi``).
+
+mpiexec -n 4 python train.py
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+import time
+
+import numpy as np
+
+try:
+    from mpi4py import MPI
+except ImportError as error:  # also where there is no MPI library
+    raise ImportError(f"fastlec.mpi needs mpi4py and an MPI: pip install 'fastlec[mpi]' mpich ({error})") from error
+
+from ._comm import RankError, divide_cores
+
+__all__ = ["Comm", "RankError"]
+
+SPINS = 2000  # looks for the end of a sum before other processes get the core
+LAST_WAIT = 5.0  # seconds in which the other ranks may learn of a failure before MPI ends them
+
+
+class Comm:
+    """A communicator of MPI for ``comm=``.
+
+    What takes ``comm=`` takes an mpi4py communicator as it is; this class is what that becomes. Sums are buffers reduced to rank 0
+    and broadcast from there, so that all ranks have the same bits. Each process uses its share of the cores that it may run on.
+
+    Once a rank has failed, the sums of the others raise `RankError`, and the processes end with ``MPI_Abort``, for MPI itself knows
+    no other end with sums that are not finished. A rank that is killed ends the others by mpiexec.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm, optional
+        By default ``MPI.COMM_WORLD``. All its ranks make the object together.
+
+    Attributes
+    ----------
+    rank, size : int
+        Which process this is, and how many there are.
+
+    See Also
+    --------
+    fastlec.fit, fastlec.shared.run
+
+    Examples
+    --------
+    >>> import fastlec.mpi  # doctest: +SKIP
+    >>> comm = fastlec.mpi.Comm()  # doctest: +SKIP
+    >>> fastlec.fit(net, X[comm.rank :: comm.size], y[comm.rank :: comm.size], comm=comm)  # doctest: +SKIP
+    """
+
+    def __new__(cls, comm: MPI.Comm | None = None) -> Comm:
+        comm = MPI.COMM_WORLD if comm is None else comm
+        if not isinstance(comm, MPI.Comm):
+            raise TypeError(f"comm is a {type(comm).__name__}; expected a communicator of mpi4py")
+        known = comm.Get_attr(_KEY)
+        if known is None:
+            known = object.__new__(cls)
+            known._make(comm)
+            comm.Set_attr(_KEY, known)
+        return known
+
+    def _make(self, comm) -> None:
+        self.rank: int = comm.rank
+        self.size: int = comm.size
+        self._sums, self._errors = comm.Dup(), comm.Dup()  # none of their messages meets others
+        self._failure: str | None = None
+        self._messages: list = []
+        _ranks.append(self)
+        divide_cores(self)
+
+    def __repr__(self) -> str:
+        return f"<rank {self.rank} of {self.size}>"
+
+    def allreduce(self, array: np.ndarray) -> np.ndarray:
+        """The sum over the ranks, in place; `RankError` once a rank has failed.
+
+        Parameters
+        ----------
+        array : ndarray
+            In C order; of one shape and dtype on all ranks.
+
+        Returns
+        -------
+        ndarray
+            `array`.
+        """
+        if self.size > 1:
+            if self.rank == 0:
+                self._wait(self._sums.Ireduce(MPI.IN_PLACE, array, MPI.SUM, 0))
+            else:
+                self._wait(self._sums.Ireduce(array, None, MPI.SUM, 0))
+            self._wait(self._sums.Ibcast(array, 0))
+        return array
+
+    def _wait(self, request) -> None:
+        for spin in range(1 << 62):
+            if request.Test():
+                return
+            self._look()
+            if spin > SPINS:
+                os.sched_yield() if spin < 10 * SPINS else time.sleep(5e-5)
+
+    def _look(self) -> None:
+        if self._errors.Iprobe(MPI.ANY_SOURCE, MPI.ANY_TAG):
+            self._failure = self._failure or self._errors.recv()
+        if self._failure:
+            raise RankError(self._failure)
+
+    def fail(self, text: str) -> None:
+        """Tell the other ranks that this one has failed; this process then ends with ``MPI_Abort``.
+
+        Parameters
+        ----------
+        text : str
+            What their `RankError` says.
+        """
+        if self._failure is None:
+            self._failure = text
+            self._messages = [self._errors.isend(text, rank) for rank in range(self.size) if rank != self.rank]
+
+    def _end(self) -> None:
+        """Give the others time to learn of it."""
+        until, met = time.monotonic() + LAST_WAIT, self._errors.Ibarrier()
+        while not met.Test() and time.monotonic() < until:
+            time.sleep(1e-3)
+
+
+_KEY = MPI.Comm.Create_keyval()
+_ranks: list[Comm] = []
+
+
+@atexit.register
+def _abort() -> None:
+    """Where a sum will never be finished, MPI_Finalize would wait for it."""
+    failed = [comm for comm in _ranks if comm._failure]
+    if failed and not MPI.Is_finalized():
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        failed[0]._end()
+        MPI.COMM_WORLD.Abort(1)
+
+
+def _tell(kind, error, traceback, shown=sys.excepthook) -> None:
+    """What ends this process ends the others, which may be waiting for it."""
+    shown(kind, error, traceback)
+    for comm in _ranks:
+        if not isinstance(error, RankError):
+            comm.fail(f"rank {comm.rank} has failed: {kind.__name__}: {error}")
+
+
+sys.excepthook = _tell

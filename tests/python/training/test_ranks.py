@@ -1,0 +1,68 @@
+"""Ranks over shared memory (`fastlec.shared`): all that `on_ranks` asks, and how they end."""
+
+import numpy as np
+import pytest
+import ranks
+from on_ranks import OnRanks
+
+from fastlec import shared
+
+
+class TestShared(OnRanks):
+    start = staticmethod(ranks.run_shared)
+
+
+def test_one_rank_has_its_own_array():
+    (found,) = shared.run(ranks.sums, 1, [0, 5])
+    assert len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("raises", "rank 1 has failed: ZeroDivisionError: on purpose"),
+        ("is killed", "rank 1 was killed by signal 9"),
+        ("nan", "training diverged at epoch 2, step 9: the loss of rank 1 is nan"),
+    ],
+)
+def test_a_rank_that_fails_ends_all(how, said):
+    with pytest.raises(shared.RankError, match=said):
+        shared.run(ranks.fails, 3, how, 1)
+
+
+def test_arguments():
+    with pytest.raises(TypeError, match="function is 3"):
+        shared.run(3, 2)
+    with pytest.raises(ValueError, match="n is 0"):
+        shared.run(print, 0)
+
+
+class Wrong:
+    """Like a communicator."""
+
+    def __init__(self, rank=0, size=1, allreduce=None):
+        self.rank, self.size = rank, size
+        self.allreduce = allreduce
+
+
+@pytest.mark.parametrize(
+    ("comm", "error", "said"),
+    [
+        (3, TypeError, "comm is 3, whose rank is None; expected an integer"),
+        (Wrong(rank=1.0, allreduce=abs), TypeError, "whose rank is 1.0"),
+        (Wrong(), TypeError, "expected an object with rank, size and allreduce"),
+        (Wrong(2, 2, abs), ValueError, "comm has rank 2 of 2; expected 0 to 1"),
+        (Wrong(0, 2, lambda a: None), TypeError, "comm.allreduce gave object"),
+        (Wrong(0, 2, lambda a: a[:1]), TypeError, r"comm.allreduce gave int64 of shape \(1,\)"),
+    ],
+)
+def test_what_is_no_communicator(comm, error, said):
+    X, y = ranks.samples(30)
+    with pytest.raises(error, match=said):
+        ranks.fastlec.fit(ranks.network("plain"), X, y, comm=comm)
+
+
+def test_one_rank_of_ones_own_trains_as_others_do():
+    theta, *_ = ranks.trained(Wrong(allreduce=np.array), "norm", "sgd")
+    one, _, _ = ranks.by_steps(1, "norm", "sgd")
+    np.testing.assert_allclose(theta, one, rtol=1e-12, atol=1e-14)

@@ -1,0 +1,330 @@
+"""What ranks do in the tests of communicators, whatever starts them: functions of a communicator, and what the tests look at."""
+
+import math
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import fastlec
+import fastlec.curvature
+import fastlec.training
+
+HERE = Path(__file__).parent
+
+
+# --- what starts ranks -----------------------------------------------------------------------------------------------
+
+
+def run_shared(function, n, *args):
+    from fastlec import shared
+
+    return shared.run(function, n, *args)
+
+
+def run_mpi(function, n, *args, fails=False):
+    """What the ranks give; with fails, the finished mpiexec."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "call").write_bytes(pickle.dumps((function.__name__, args)))
+        command = ["mpiexec", "-n", str(n), sys.executable, str(HERE / "ranks.py"), folder]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+        if fails:
+            return done
+        assert done.returncode == 0, done.stderr
+        return [pickle.loads(Path(folder, str(rank)).read_bytes()) for rank in range(n)]
+
+
+def _mpi_rank(folder):
+    from mpi4py import MPI
+
+    name, args = pickle.loads(Path(folder, "call").read_bytes())
+    found = globals()[name](MPI.COMM_WORLD, *args)
+    Path(folder, str(MPI.COMM_WORLD.rank)).write_bytes(pickle.dumps(found))
+
+
+# --- sums ------------------------------------------------------------------------------------------------------------
+
+
+def sums(comm, sizes):
+    """Whether each rank has the sum of float64, float32 and int64 arrays, and their bytes."""
+    from fastlec._comm import Group, group_of
+
+    group, found = group_of(comm), []
+    for size in sizes:
+        for dtype in (np.float64, np.float32, np.int64):
+            parts = [_numbers(size, rank).astype(dtype) for rank in range(group.size)]
+            total = group.sum(parts[group.rank])
+            if dtype == np.int64:
+                assert np.array_equal(total, np.sum(parts, axis=0))
+            else:
+                eps = np.finfo(dtype).eps
+                assert (
+                    np.abs(total - np.sum(parts, axis=0, dtype=np.float64)) <= 4 * eps * np.sum(np.abs(parts), axis=0)
+                ).all()
+            found.append(total.tobytes())
+    assert isinstance(group, Group)
+    assert group.gather({"rank": group.rank}) == [{"rank": rank} for rank in range(group.size)]
+    assert group.of_root(lambda: group.rank) == 0
+    assert group.any(group.rank == group.size - 1)
+    assert not group.any(False)
+    spoilt = group.sum(np.array([np.nan if group.rank == 0 else 1.0, np.inf, 1.0]))
+    assert np.isnan(spoilt[0])
+    assert spoilt[1] == np.inf
+    assert spoilt[2] == group.size
+    return found
+
+
+def _numbers(size, rank):
+    return 1000 * np.random.default_rng(rank).standard_normal(size)
+
+
+def disagree(comm):
+    from fastlec._comm import group_of
+
+    group = group_of(comm)
+    try:
+        group.agree({"a": 1, "b": group.rank})
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+# --- training --------------------------------------------------------------------------------------------------------
+
+
+def samples(m=203, features=6, classes=3, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    y = rng.integers(classes, size=m)
+    X = rng.standard_normal((classes, features))[y] + 0.7 * rng.standard_normal((m, features))
+    return X.astype(dtype), y
+
+
+def shard(rank, size, m):
+    """Uneven shares of m samples: the first rank has most."""
+    ends = [0, *(m * (size + 1 + rank) // (2 * size) for rank in range(size))]
+    return slice(ends[rank], ends[rank + 1])
+
+
+def network(kind, dtype=np.float64):
+    fl = fastlec
+    if kind == "plain":
+        layers = [fl.Dense(6, 8, "tanh", dtype=dtype), fl.Dense(8, 3, "identity", dtype=dtype)]
+    elif kind == "norm":
+        branch = fl.Network([fl.Dense(8, 8, "identity", dtype=dtype), fl.BatchNorm(8, dtype=dtype)])
+        body = fl.Sum([branch, fl.Dense(8, 8, "tanh", dtype=dtype)])
+        first = [fl.Dense(6, 8, "identity", dtype=dtype), fl.BatchNorm(8, dtype=dtype), fl.Activation("tanh")]
+        layers = [*first, body, fl.Dense(8, 3, "identity", dtype=dtype)]
+    elif kind == "images":
+        first = [fl.Conv2d(1, 4, 2, "identity", dtype=dtype), fl.BatchNorm2d(4, dtype=dtype), fl.Activation("relu")]
+        layers = [*first, fl.Flatten(), fl.Dense(8, 3, "identity", dtype=dtype)]
+    else:
+        layers = [fl.Dense(6, 8, "tanh", dtype=dtype), fl.Dropout(0.3), fl.Dense(8, 3, "identity", dtype=dtype)]
+    return fl.Network(layers, rng=0)
+
+
+OPTIMIZERS = {
+    "sgd": lambda: fastlec.SGD(0.1, momentum=0.9),
+    "adam": lambda: fastlec.Adam(0.01),
+    "clipped": lambda: fastlec.ClipNorm(fastlec.SGD(0.1), 0.1),
+}
+
+
+def trained(comm, kind, optimizer, dtype="float64", weighted=False, epochs=3, batch_size=40, **more):
+    """fit on uneven shards: everything that it leaves behind."""
+    net, (X, y) = network(kind, dtype), samples(dtype=dtype)
+    X = X.reshape(-1, 1, 2, 3) if kind == "images" else X
+    own = shard(comm.rank, comm.size, len(X)) if comm else slice(None)
+    weight = np.linspace(0.1, 3, len(X))[own] if weighted else None
+    history = fastlec.fit(
+        net,
+        X[own],
+        y[own],
+        sample_weight=weight,
+        optimizer=OPTIMIZERS[optimizer](),
+        epochs=epochs,
+        batch_size=batch_size,
+        comm=comm,
+        **more,
+    )
+    measured = {name: getattr(history, name) for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
+    return net.theta.copy(), {name: a.copy() for name, a in net.buffers.items()}, measured, history.best_epoch, history.notes
+
+
+def trained_with(comm, kind, optimizer, more):
+    return trained(comm, kind, optimizer, **more)
+
+
+def by_steps(size, kind, optimizer, dtype="float64", weighted=False, epochs=3, batch_size=40):
+    """What `trained` gives on that many ranks, by steps of one process on the whole batches."""
+    net, (X, y) = network(kind, dtype), samples(dtype=dtype)
+    X = X.reshape(-1, 1, 2, 3) if kind == "images" else X
+    weight = np.linspace(0.1, 3, len(X)) if weighted else np.ones(len(X))
+    step = fastlec.training_step(net, fastlec.SoftmaxCrossEntropy(), OPTIMIZERS[optimizer](), len(X))
+    rng, steps, losses = np.random.default_rng(0), math.ceil(len(X) / batch_size), []
+    for _ in range(epochs):
+        seed, parts, total = int(rng.integers(1 << 53)), [], 0.0
+        for rank in range(size):
+            own = np.arange(len(X))[shard(rank, size, len(X))]
+            order = own[np.random.default_rng((seed, rank)).permutation(len(own))]
+            parts.append(np.split(order, [len(own) * (t + 1) // steps for t in range(steps - 1)]))
+        for batches in zip(*parts, strict=True):
+            rows = np.concatenate(batches)
+            total += len(rows) * step._on_weighted(X[rows], y[rows], weight[rows] / weight.mean() if weighted else None)
+        losses.append(total / len(X))
+    return net.theta, net.buffers, losses
+
+
+# --- objectives ------------------------------------------------------------------------------------------------------
+
+
+def objective(comm, kind, weighted, l2=1e-2):
+    """An objective on uneven shards; comm None for that of all samples."""
+    X, y = samples(90)
+    own = shard(comm.rank, comm.size, len(X)) if comm else slice(None)
+    weight = np.linspace(0.1, 3, len(X))[own] * (1e3 if weighted == "large" else 1) if weighted else None
+    if kind == "softmax":
+        return fastlec.SoftmaxObjective(X[own], y[own], l2=l2, sample_weight=weight, comm=comm)
+    if kind == "logistic":
+        return fastlec.LogisticObjective(X[own], y[own] > 0, l2=l2, sample_weight=weight, comm=comm)
+    if kind == "ignored":
+        loss = fastlec.SoftmaxCrossEntropy(ignore_index=9)
+        y = np.where(np.arange(len(y)) % 5 == 0, 9, y)
+        return fastlec.Objective(network("plain"), loss, X[own], y[own], l2=l2, sample_weight=weight, comm=comm)
+    loss, targets = fastlec.SoftmaxCrossEntropy(), y
+    if kind == "squares":
+        loss, targets = fastlec.MeanSquaredError(), np.eye(3)[y]
+    return fastlec.Objective(network("plain"), loss, X[own], targets[own], l2=l2, sample_weight=weight, comm=comm)
+
+
+def derivatives(comm, kind, weighted):
+    """{name: what an objective gives}, by methods that all ranks call."""
+    f = objective(comm, kind, weighted)
+    rng = np.random.default_rng(3)
+    theta, v = rng.standard_normal((2, f.n_params))
+    value, gradient = f.value_and_gradient(theta)
+    found = {"value": value, "value alone": f.value(theta), "gradient": gradient, "product": f.hessian_mv(theta, v)}
+    found["operator"] = f.hessian_operator(theta) @ v
+    if kind in ("softmax", "logistic"):
+        return found | {"hessian": f.hessian(theta)}
+    found["of the sum"] = f.hessian_operator(theta, reduction="sum") @ v
+    at = f.at(theta)
+    found |= {"at": at.value, "its gradient": at.gradient, "gauss-newton": at.gauss_newton_mv(v)}
+    found["matrix"] = f.gauss_newton_matrix(theta, reduction="sum")
+    found["diagonal"] = f.gauss_newton_diagonal(theta)
+    found["fisher"] = fastlec.curvature.empirical_fisher(f, theta)
+    found["fisher operator"] = fastlec.curvature.empirical_fisher_operator(f, theta) @ v
+    factors = fastlec.curvature.kronecker_factors(f, theta)
+    found["factors"] = np.concatenate([a.ravel() for pair in factors.values() for a in pair])
+    return found
+
+
+def minimised(comm, kind, solver):
+    """(theta, F) where a solver ends."""
+    f = objective(comm, kind, True)
+    theta = np.zeros(f.n_params) if kind in ("softmax", "logistic") else f.net.theta.copy()
+    if solver in ("dense", "cg", "auto"):
+        found = fastlec.gauss_newton(f, theta, solver=solver)
+        return found.x, found.cost
+    if solver in ("lbfgs", "newton-cg"):
+        theta, _ = fastlec.training.minimize_scipy(f, theta, solver)
+        return theta, f.value(theta)
+    from scipy.optimize import minimize
+
+    hessp = f.hessian_mv if solver == "Newton-CG" else None
+    found = minimize(f.value_and_gradient, theta, jac=True, hessp=hessp, method=solver)
+    return found.x, found.fun
+
+
+def clustered(comm, weighted, **settings):
+    """kmeans on uneven shards: (centers, inertia, iterations, the labels of the rank's own samples)."""
+    X = 5 * np.random.default_rng(1).standard_normal((7, 4))[np.arange(3000) % 7]
+    X += np.random.default_rng(2).standard_normal(X.shape)
+    own = shard(comm.rank, comm.size, len(X)) if comm else slice(None)
+    weight = np.linspace(0.1, 3, len(X))[own] if weighted else None
+    if settings.get("init") == "far":  # two centers lose all samples
+        settings["init"] = np.concatenate([X[:5], [[900.0] * 4, [-900.0] * 4]])
+    elif settings.get("init") == "given":
+        settings["init"] = X[:7]
+    found = fastlec.kmeans(X[own], 7, rng=0, sample_weight=weight, comm=comm, **settings)
+    return found.centers, found.inertia, found.n_iter, found.labels.copy()
+
+
+def clusterings(comm, calls):
+    return [clustered(comm, weighted, **settings) for weighted, settings in calls]
+
+
+def out_of_step(comm):
+    """What is said where ranks have other theta."""
+    f = objective(comm, "softmax", False)
+    try:
+        f.value(np.full(f.n_params, float(comm.rank)))
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def several(comm, calls):
+    """What functions of this module give, [(name, arguments)], one after the other."""
+    return [globals()[name](comm, *arguments) for name, arguments in calls]
+
+
+# --- failures --------------------------------------------------------------------------------------------------------
+
+
+def fails(comm, how, rank, checkpoint=None):
+    """A training of which one rank fails in its third epoch."""
+    X, y = samples()
+    own = shard(comm.rank, comm.size, len(X))
+
+    def callback(progress):
+        if progress.epoch == 2 and comm.rank == rank:
+            if how == "raises":
+                raise ZeroDivisionError("on purpose")
+            if how == "is killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    loss = _SpoiltLoss(comm.rank == rank) if how == "nan" else None
+    fastlec.fit(
+        network("plain"), X[own], y[own], loss=loss, epochs=10**6, comm=comm, callbacks=[callback], checkpoint=checkpoint
+    )
+
+
+class _SpoiltLoss:
+    """A cross-entropy that becomes NaN on one rank."""
+
+    def __init__(self, spoilt):
+        self._spoilt, self._loss, self._calls = spoilt, fastlec.SoftmaxCrossEntropy(), 0
+
+    def __repr__(self):
+        return "SpoiltLoss()"
+
+    def targets(self, y, shape, dtype):
+        return self._loss.targets(y, shape, dtype)
+
+    def value_and_gradient(self, output, y):
+        self._calls += 1
+        loss, gradient = self._loss.value_and_gradient(output, y)
+        return (math.nan if self._spoilt and self._calls > 8 else loss), gradient
+
+
+def long_training(comm, checkpoint, epochs, pids, pause=0.0):
+    """A training with a checkpoint, whose process ids can be read."""
+    Path(pids, str(comm.rank)).write_text(str(os.getpid()))
+    net, (X, y) = network("norm"), samples()
+    own = shard(comm.rank, comm.size, len(X))
+    history = fastlec.fit(
+        net, X[own], y[own], epochs=epochs, comm=comm, checkpoint=checkpoint, callbacks=[lambda _: time.sleep(pause)]
+    )
+    return net.theta.copy(), history.train_loss
+
+
+if __name__ == "__main__":
+    sys.modules["ranks"] = sys.modules["__main__"]  # what was pickled by the test is of that name
+    sys.path.insert(0, str(HERE))
+    _mpi_rank(sys.argv[1])
