@@ -76,7 +76,7 @@ print(f"least test error: degree {found.best_degree}; the turn of the training c
 assert abs(found.best_degree - fits.corner) <= 2
 
 # %%
-# The turn of the training curve is about where the test error is least, and needs no test set. Nor do the two dotted curves,
+# The turn of the training curve is about where the test error is least, and needs no test set. Neither do the two dotted curves,
 # which estimate the test error from the sample alone: they are good where parameters are few.
 #
 # How it is computed

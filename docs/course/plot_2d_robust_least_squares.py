@@ -118,7 +118,7 @@ for move in moves:
     for loss in ("huber", "tukey"):
         estimates[loss].append(fastlec.robust_lstsq(ones, moved, loss=loss, scale=2.0).x[0])
 for name, found in estimates.items():
-    print(f"{name:6}", np.round(found, 3))
+    print(f"{name:6}", *(f"{value:8.3f}" for value in found))
 assert np.isclose(estimates["huber"][-1], estimates["huber"][-2])
 without = fastlec.robust_lstsq(ones[1:], sample[1:], loss="tukey", scale=2.0).x[0]
 assert np.isclose(estimates["tukey"][-1], without)
