@@ -28,7 +28,7 @@ x = np.linspace(0.01, 1.01, 101)
 A_true, y_true, y = regression.generate_true_model(x, noise=0.5, rng=0)
 
 # %%
-# Who knows the three functions but not their coefficients, the *oracle*, takes the columns
+# Suppose that we know the three functions, but not their coefficients: the lecture calls this the *oracle*. It takes the columns
 # :math:`A_{true} = [x \mid \sin(10 x) \mid \exp(2 x)]` and solves
 #
 # .. math:: \alpha_{oracle} = \arg\min_\alpha \|A_{true} \alpha - y\|_2^2.
@@ -76,7 +76,7 @@ print(f"least test error: degree {found.best_degree}; the turn of the training c
 assert abs(found.best_degree - fits.corner) <= 2
 
 # %%
-# The turn of the training curve is about where the test error is least, and needs no test set. Nor do the two dotted curves,
+# The turn of the training curve is about where the test error is least, and needs no test set. Neither do the two dotted curves,
 # which estimate the test error from the sample alone: they are good where parameters are few.
 #
 # How it is computed

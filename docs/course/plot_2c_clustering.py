@@ -19,7 +19,7 @@ X, _ = datasets.make_blobs(600, 5, noise=0.1, rng=1)
 # The objective and Lloyd's algorithm (contents 3.1)
 # --------------------------------------------------
 #
-# Looked for are :math:`k` centers :math:`c_j`, and a label :math:`l_i` for each sample, of least *inertia*
+# We look for :math:`k` centers :math:`c_j`, and a label :math:`l_i` for each sample, of least *inertia*
 #
 # .. math:: \sum_{i=1}^m \|x_i - c_{l_i}\|^2.
 #

@@ -57,8 +57,8 @@ plt.show()
 # -----------------------
 #
 # More than a fifth of the measurements is wrong, all on one side at one end. The scale is that of the noise, estimated by the
-# *median absolute deviation* (MAD), which half of the data may be wrong to change: :math:`1.4826 \cdot \mathrm{median} |r_i|` is
-# the standard deviation of normal noise.
+# *median absolute deviation* (MAD), which stays of the right size as long as less than half of the data is wrong:
+# :math:`1.4826 \cdot \mathrm{median} |r_i|` is the standard deviation of normal noise.
 
 rng = np.random.default_rng(1)
 t = np.sort(rng.uniform(0, 10, 60))
@@ -80,8 +80,8 @@ plt.show()
 assert np.abs(lines["tukey"] - [0.5, 1]).max() < 0.2
 
 # %%
-# Curves are fitted in the same way, by :func:`fastlec.robust_fit`. An example of the gallery, *A line through outliers*, compares
-# more losses.
+# Curves are fitted in the same way, by :func:`fastlec.robust_fit`. An example of the gallery compares more losses:
+# :ref:`sphx_glr_gallery_plot_robust_line.py`.
 #
 # Exercises
 # ---------
@@ -118,7 +118,7 @@ for move in moves:
     for loss in ("huber", "tukey"):
         estimates[loss].append(fastlec.robust_lstsq(ones, moved, loss=loss, scale=2.0).x[0])
 for name, found in estimates.items():
-    print(f"{name:6}", np.round(found, 3))
+    print(f"{name:6}", *(f"{value:8.3f}" for value in found))
 assert np.isclose(estimates["huber"][-1], estimates["huber"][-2])
 without = fastlec.robust_lstsq(ones[1:], sample[1:], loss="tukey", scale=2.0).x[0]
 assert np.isclose(estimates["tukey"][-1], without)

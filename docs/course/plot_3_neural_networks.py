@@ -110,9 +110,10 @@ assert norms["residual (eq. 22)"][-1] > 10 * norms["classical (eq. 21)"][-1]
 #
 # Fitting a network to samples :math:`\hat\Psi(x_i, \theta) \approx y_i` is interpolation, as with polynomials in chapter 1, with
 # other functions (section 3.1). The *universal approximation theorem* says that one hidden layer, of any activation that is not a
-# polynomial, comes as near as one likes to any continuous function on a closed and bounded set, if it is wide enough. It does not
-# say how wide, nor how to find the parameters. We fit the function of eq. 1 without noise. As the residuals are few,
-# Levenberg-Marquardt steps (:func:`fastlec.gauss_newton`) find parameters far better than gradient descent does.
+# polynomial (Leshno et al., 1993), comes as near as one likes to any continuous function on a closed and bounded set, if it is
+# wide enough. It does not say how wide, nor how to find the parameters. We fit the function of eq. 1 without noise. As the
+# residuals are few, Levenberg-Marquardt steps (:func:`fastlec.gauss_newton`) find parameters far better than gradient descent
+# does.
 
 x = np.linspace(0.01, 1.01, 200)[:, None]
 target = regression.true_basis(x[:, 0]) @ [[0.3], [1.0], [0.5]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -191,7 +192,7 @@ def fit(
     resume = _check.flag(resume, "resume")
     trainable = trainable_names(net, trainable)
     settings = optimizer, min(batch_size, len(samples)), trainable, rule, _check.generator(rng), samples.classes is not None
-    fingerprint = Samples.fingerprint
+    fingerprint = operator.methodcaller("fingerprint")
     if comm is None:
         run = Run(net, loss, *settings)
     else:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import setups
-from interpreter import output, run
+from interpreter import run
 
 import fastlec
 

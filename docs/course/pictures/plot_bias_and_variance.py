@@ -2,9 +2,9 @@
 Bias and variance
 =================
 
-Thirty samples of 40 points of the function of chapter 1, each fitted by polynomials of three degrees. A straight line is wrong in
-the same way each time: it is biased. A polynomial of degree 25 is right on average, and wrong in another way each time: it
-varies.
+200 samples of 40 points of the function of chapter 1, each fitted by polynomials of three degrees; thirty of the fits are drawn.
+A straight line is wrong in the same way each time: it is biased. A polynomial of degree 25 is right on average, and wrong in
+another way each time: it varies.
 """
 
 import matplotlib.pyplot as plt
