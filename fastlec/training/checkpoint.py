@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from .. import _check, io
 from ..network import Container
 from .history import MEASURED, EarlyStopping, History
 from .optim import Optimizer
-from .run import Run, not_finite
+from .run import Run, Within, not_finite
 from .samples import Samples
 
 MAY_CHANGE = ("lr", "batch_size")  # between the calls that go on with one checkpoint
@@ -62,6 +63,8 @@ class Checkpoint:
         lists = {f"history.{name}": np.array(getattr(run.history, name), np.float64) for name in MEASURED}
         facts = {"best_epoch": run.history.best_epoch, "notes": run.history.notes, "began": run.began}
         facts["rng"] = run.rng.bit_generator.state
+        if run.within:
+            facts["within"] = {**run.within._asdict(), "ranks": run.ranks}
         facts = json.loads(json.dumps(facts, default=lambda array: array.tolist()))  # some bit generators' states are arrays
         io.save_arrays(self.path, arrays | lists, {"kind": "checkpoint", "settings": self.settings, **facts})
 
@@ -96,12 +99,16 @@ class Checkpoint:
             require(fits, f"history.{name} is {values.dtype} of shape {values.shape}; expected float64 of shape {(done,)}")
         counted = lists["train_accuracy"].size or lists["val_accuracy"].size
         require(run.counts or not counted, "holds accuracies; expected none, for the loss has no classes(y)")
-        require(type(best_epoch) is int and 1 <= best_epoch <= done, f"best_epoch is {best_epoch!r}; expected 1 to {done}")
+        within = self._within(run, meta.get("within"), "batch_size" in changes)
+        none = within is not None and done == 0 and best_epoch is None
+        fits = none or (type(best_epoch) is int and 1 <= best_epoch <= done)
+        require(fits, f"best_epoch is {best_epoch!r}; expected 1 to {done}")
         texts = isinstance(notes, list) and all(isinstance(note, str) for note in notes)
         require(texts, f"notes is {notes!r}; expected a list of texts")
         require(count >= 0, f"state.count is {count}; expected an integer >= 0")
         require(type(began) is int and 0 <= began <= count, f"began is {began!r}; expected 0 to {count}")
-        require(done <= epochs, f"holds {done} epochs of training; epochs is {epochs}, expected at least as many")
+        most = done + (within is not None)
+        require(most <= epochs, f"holds {most} epochs of training; epochs is {epochs}, expected at least as many")
         rng = type(run.rng.bit_generator)()
         try:
             rng.state = meta.get("rng")
@@ -110,7 +117,7 @@ class Checkpoint:
 
         run.set_arrays(arrays)
         notes += [f"from epoch {done + 1} on {name} is {settings[name]}; it was {theirs.get(name)}" for name in changes]
-        if "lr" not in changes:  # functions of one's own may look the same
+        if "lr" not in changes and done:  # functions of one's own may look the same
             past = History(**{name: values[: done - 1].tolist() for name, values in lists.items()})
             now, before = _rate(run, past, began), float(lists["learning_rate"][-1])
             if now != before:
@@ -118,7 +125,30 @@ class Checkpoint:
         measured = {name: values.tolist() for name, values in lists.items()}
         run.history = History(**measured, best_epoch=best_epoch, notes=notes)
         run.rng.bit_generator.state = rng.state
-        run.began, run.steps = began, int(count)
+        run.began, run.steps, run.within = began, int(count) - (within.steps if within else 0), within
+
+    def _within(self, run: Run, found, other_batches: bool) -> Within | None:
+        """The place inside an epoch that the file says it is of, or None. other_batches : whether batches are other ones now."""
+        if found is None:
+            return None
+        try:
+            within = Within(*(found[name] for name in Within._fields))
+            valid = (
+                type(within.steps) is int
+                and 0 < within.steps < run.steps_of_epoch
+                and type(within.right) is int
+                and within.right >= 0
+            )
+            valid = valid and math.isfinite(within.total)
+            type(run.rng.bit_generator)().state = within.rng
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError):
+            valid = False
+        if not valid:
+            raise io.ModelError(f"{self.path}: within is no place inside an epoch")
+        if other_batches or found.get("ranks") != run.ranks:
+            what = "another batch_size" if other_batches else f"{found.get('ranks')} ranks, not {run.ranks}"
+            raise io.ModelError(f"{self.path}: is of a place inside an epoch, with {what}; expected the same")
+        return within
 
 
 def _rate(run: Run, past: History, step: int) -> float | None:

@@ -54,6 +54,7 @@ def fit(
     resume: bool = True,
     trainable: Trainable = None,
     progress: bool = False,
+    checkpoint_steps: int | None = None,
     comm: Communicator | None = None,
 ) -> History:
     """Train a network on shuffled mini-batches (lecture chapter 4).
@@ -97,6 +98,8 @@ def fit(
         Rule for when to stop, and whether to restore the best epoch.
     checkpoint : path_like, optional
         An .npz file that holds, after every epoch and its callbacks, all that it takes to go on. See Notes.
+    checkpoint_steps : int, optional
+        Number of steps, counted over all epochs, after which the file is written inside epochs, too.
     resume : bool
         Whether to go on from a checkpoint that exists. If not, training begins anew and replaces it after its first epoch.
     trainable : str, Layer, int or a sequence of these, optional
@@ -135,12 +138,13 @@ def fit(
     from it in place of ``net.theta`` and rng, and ends bitwise as one that was never stopped. A Generator is set to where it was.
     Only these may have changed: ``epochs``, which counts from the very first; the patience of early stopping; batch_size; and the
     optimizer's lr, a number or a schedule, which is asked for the steps that follow. Changes of the last two are noted in
-    ``history.notes``. Of functions, layers, losses and optimizers of your own the file knows little more than what they print.
-    ``Network.load`` reads the network from it: the best where early stopping restores that, else the last.
+    ``history.notes``. A file that was written inside an epoch also needs the same batch_size, and number of ranks. Of functions,
+    layers, losses and optimizers of your own the file knows little more than what they print. ``Network.load`` reads the network
+    from it: the best where early stopping restores that, else the last.
 
     Whatever exception ends training, Ctrl-C and those of callbacks too, ``net.theta`` and ``net.buffers`` are what they were after
     the last whole epoch, or after the best where early stopping restores that; ``error.history`` is the `History` of the whole
-    epochs; and the checkpoint is that of the last whole epoch.
+    epochs; and the checkpoint is that of the last whole epoch, or a later one where checkpoint_steps is given.
 
     With comm, batch_size is that of the whole batch, of which each rank makes a part in the ratio of its samples. Losses,
     accuracies, weights and the statistics of batch normalisation are those of all ranks. A step is that of one process on the whole
@@ -189,6 +193,8 @@ def fit(
         from .checkpoint import Checkpoint  # and with it io, which takes as long to import as all of training
 
         saved = Checkpoint(checkpoint)
+    elif checkpoint_steps is not None:
+        raise ValueError("checkpoint_steps is given, and checkpoint is None; expected a path")
     resume = _check.flag(resume, "resume")
     trainable = trainable_names(net, trainable)
     settings = optimizer, min(batch_size, len(samples)), trainable, rule, _check.generator(rng), samples.classes is not None
@@ -202,8 +208,8 @@ def fit(
         fingerprint = functools.partial(ranks.fingerprint, comm)
     if saved:
         saved.describe(run, samples, held_out, early_stopping, rng, fingerprint)
-        if resume and (comm is not None or saved.path.exists()):
-            run.load(saved, epochs)
+        if checkpoint_steps is not None:
+            run.every, run.save = _check.count(checkpoint_steps, "checkpoint_steps", 1), saved.save
     rows = np.arange(len(samples))
     if isinstance(held_out, float):
         rows, aside = split_rows(samples, held_out)
@@ -213,6 +219,8 @@ def fit(
         held_out = held_out and run.averaged(held_out, slice(None), "validate")
         samples = run.averaged(samples, rows, "are trained on")
     run.settle(len(rows), samples.X.shape[1:])
+    if saved and resume and (comm is not None or saved.path.exists()):
+        run.load(saved, epochs)
 
     try:
         with progress_bar(progress and run.leads, run.history, epochs) as show:

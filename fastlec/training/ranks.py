@@ -23,7 +23,7 @@ from ..layers.base import Layer
 from ..layers.dropout import Dropout
 from ..layers.norm import _BatchNorm
 from ..network.container import Container
-from .run import NotFinite, Run, evaluate
+from .run import NotFinite, Run, Within, evaluate
 from .samples import Samples
 
 
@@ -141,6 +141,7 @@ class RankRun(Run):
 
     def __init__(self, group: Group, net, loss, optimizer, batch_size: int, trainable, rule, rng, counts):
         self.group, self._rows, self.leads = group, [0], group.rank == 0
+        self.ranks = group.size
         net.theta[...] = group.of_root_array(net.theta)
         for array in net.buffers.values():
             array[...] = group.of_root_array(array)
@@ -162,7 +163,7 @@ class RankRun(Run):
         """With so many samples of this shape on this rank. ValueError, on every rank, where one cannot make its part of each
         batch."""
         self._rows = self.group.gather(m)
-        steps = self._steps()
+        steps = self.steps_of_epoch = self._steps()
         for rank, rows in enumerate(self._rows):
             if rows < steps:
                 text = f"rank {rank} has {rows} samples to train on, and batch_size {self.batch_size} makes {steps} batches of"
@@ -191,6 +192,10 @@ class RankRun(Run):
     def _step_on(self, x, targets, weight, count: int) -> float:
         self.step.batch.share = len(x) / self._whole(count)
         return self.step._on_weighted(x, targets, weight)
+
+    def _place(self, within: Within) -> Within:
+        total, right = self.group.sum(np.array([within.total, within.right]))
+        return within._replace(total=float(total), right=int(right))
 
     def _train(self, samples: Samples, order: np.ndarray, rate: float) -> tuple[float, float | None]:
         loss, accuracy = super()._train(samples, order, rate)
@@ -233,13 +238,14 @@ class RankRun(Run):
             if not saved.path.exists():
                 return None
             saved.load(self, epochs)
-            return self.arrays(), self.history, self.rng.bit_generator.state, self.began, self.steps
+            return self.arrays(), self.history, self.rng.bit_generator.state, self.began, self.steps, self.within
 
         self.end()
         found = group.of_root(read)
         if found is not None:
-            arrays, self.history, state, self.began, self.steps = found
+            arrays, self.history, state, self.began, self.steps, self.within = found
             if group.rank:
+                self.within = self.within and self.within._replace(total=0.0, right=0)  # rank 0 has what was summed
                 self.set_arrays(arrays)
                 if isinstance(state, dict) and state["bit_generator"] == type(self.rng.bit_generator).__name__:
                     self.rng.bit_generator.state = state

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,12 +22,23 @@ class NotFinite(FloatingPointError):
     """A loss that is not finite, which the message says."""
 
 
+class Within(NamedTuple):
+    """A place inside an epoch: the steps that are done, the sums of their samples' losses and right classes, and the state of the
+    random numbers before the epoch."""
+
+    steps: int
+    total: float
+    right: int
+    rng: dict[str, Any]
+
+
 class Run:
     """A network in training, and all that changes on the way: what a checkpoint holds.
 
     best : the values of `values` after the best epoch, or None where nobody wants them back. steps : how many were made.
     began : the number of the last epoch's first step, of which history.learning_rate tells. counts : whether there are classes.
-    form : what trains.
+    form : what trains. within : the place inside an epoch that the next one goes on from, if any. every : how many steps, counted
+    over all epochs, lie between two calls of `save(run)`.
     """
 
     def __init__(self, net, loss, optimizer, batch_size: int, trainable, rule: EarlyStopping, rng, counts, group=None):
@@ -38,6 +50,8 @@ class Run:
         self.history = History()
         self.best = self.values() if rule.restore_best else None
         self.rng, self.began, self.steps, self.counts = rng, 0, 0, counts
+        self.within: Within | None = None
+        self.every, self.save = sys.maxsize, lambda run: None
 
     def values(self) -> dict[str, np.ndarray]:
         """Copies of all that training changes of the network."""
@@ -59,12 +73,17 @@ class Run:
         return self.rule.exhausted(self.history)
 
     def epoch(self, samples: Samples, rows: np.ndarray, held_out: Samples | None) -> None:
-        """Train on those rows of the samples, measure, take note. An exception leaves all as if the epoch had not begun."""
+        """Train on those rows of the samples, measure, take note. An exception leaves all as if the epoch had not begun, or as it
+        was where the epoch went on from."""
         began, before, history = time.perf_counter(), self.values(), self.history
         done, best, best_epoch = len(history), self.best, history.best_epoch
         try:
             rate = self.rate(history, self.steps)
             with np.errstate(over="ignore", invalid="ignore"):  # what overflows is reported, once
+                if self.within is None:
+                    self.within = Within(0, 0.0, 0, self.rng.bit_generator.state)
+                else:
+                    self.rng.bit_generator.state = self.within.rng
                 train_loss, train_accuracy = self._train(samples, self._order(samples, rows), rate)
                 val_loss, val_accuracy = (None, None) if held_out is None else self._evaluate(held_out)
             steps = self.steps + self._steps(len(rows))
@@ -88,6 +107,8 @@ class Run:
             self.best, history.best_epoch = best, best_epoch
             history.cut(done)
             raise
+        finally:
+            self.within = None
 
     def _train(self, samples: Samples, order: np.ndarray, rate: float) -> tuple[float, float | None]:
         """One step for every batch of rows, in that order; the samples' mean loss, and the share of classes that were right.
@@ -95,9 +116,9 @@ class Run:
         With weights, of mean 1 over all rows, a batch's loss is the mean of w_i l_i: its expectation over random batches, and the
         mean over an epoch, is the weighted mean over all rows. sum w_i l_i / sum w_i of the batch alone would not be unbiased.
         """
-        classes, total, right = samples.classes, 0.0, 0
+        classes, (first, total, right, state) = samples.classes, self.within
         ends = self._ends(len(order), samples.X.shape[1:])
-        for count, (rows, x, targets) in enumerate(samples.batches(order, ends)):
+        for count, (rows, x, targets) in enumerate(samples.batches(order, ends, first), first):
             weight = None if samples.weight is None else samples.weight[rows]
             try:
                 loss = self._step_on(x, targets, weight, count)
@@ -106,6 +127,10 @@ class Run:
             total += loss * len(rows)
             if classes is not None:
                 right += losses.count_right(self.step.output, targets if classes is samples.y else classes[rows])
+            if (self.steps + count + 1) % self.every == 0 and count + 1 < len(ends):
+                self.within = self._place(Within(count + 1, total, right, state))
+                if self.leads:
+                    self.save(self)
         return total / len(order), None if classes is None else right / len(order)
 
     def _order(self, samples: Samples, rows: np.ndarray) -> np.ndarray:
@@ -127,6 +152,10 @@ class Run:
             raise NotFinite(f"the loss is {loss}")
         return loss
 
+    def _place(self, within: Within) -> Within:
+        """What a checkpoint says of a place inside an epoch."""
+        return within
+
     def _evaluate(self, held_out: Samples) -> tuple[float, float | None]:
         return evaluate(self.net, self.loss, held_out)
 
@@ -139,11 +168,12 @@ class Run:
         best = {best_name(name): array for name, array in (self.best or {}).items()}
         return {**self.values(), **best, **{f"state.{name}": array for name, array in self.step.state.items()}}
 
-    leads = True  # whether it writes and shows
+    leads, ranks = True, 1  # whether it writes and shows; how many train together
 
     def settle(self, m: int, shape: tuple[int, ...]) -> None:
         """With m samples of this shape to train on. ValueError where a layer cannot train on one of the batches."""
         ends = batch_ends(self.form, m, self.batch_size, shape)
+        self.steps_of_epoch = len(ends)
         for size in {end - start for start, end in zip([0, *ends], ends, strict=False)}:
             try:
                 self.form.check_batch(size, shape)
