@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["KMeansResult", "kmeans"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 ALGORITHMS = ("auto", "lloyd", "bounds")
 STARTS = ("k-means++", "random")
 FAR = 3.0  # |mean|^2 in units of the variance from which on the mean is subtracted: else it costs no digit

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanation", "explain"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 ROUNDS = 5  # of which the least time is told
 
 

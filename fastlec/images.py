@@ -16,6 +16,10 @@ from . import _check, filters, io
 __all__ = ["ImageError", "Picture", "filtered", "read", "write"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class ImageError(ValueError):
     """An image file that cannot be read or written; the text names the file.
 

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["LogisticObjective", "SoftmaxObjective"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 HESSIAN_BYTES = 1 << 31
 STRIP = 64  # samples whose logits a thread holds at once
 

@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RobustFit", "mad", "robust_fit", "robust_lstsq"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
