@@ -1,9 +1,12 @@
 """What this build is and how it runs here: the instruction set, the threads, the facts that a bug report needs."""
 
+from __future__ import annotations
+
 import os
 import platform
 import sys
 from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -14,35 +17,145 @@ from ._kernels.calls import functions
 MOST_THREADS = 1 << 16  # a limit beyond any machine; larger ones mean the same
 
 
-def isa():
-    """The instruction set in use: "avx512" (x86-64-v4), "avx2" (x86-64-v3), "neon" (aarch64), "base". FASTLEC_ISA picks a lower one."""
+def isa() -> str:
+    """Instruction set in use.
+
+    Returns
+    -------
+    str
+        "avx512" (x86-64-v4), "avx2" (x86-64-v3), "neon" (aarch64) or "base". The environment variable FASTLEC_ISA picks a lower
+        one at import.
+
+    See Also
+    --------
+    show_config
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.isa() in ("base", "avx2", "avx512", "neon")
+    True
+    """
     return runner.isa()
 
 
-def set_num_threads(n):
-    """The most threads a call may use, for the whole process. n : int >= 1, or None for no limit of our own.
+def set_num_threads(n: int | None) -> None:
+    """Set the most threads that a call may use, for the whole process.
 
-    OMP_NUM_THREADS, threadpoolctl, CPU affinity and container quotas limit them besides. Results do not depend on it.
+    Parameters
+    ----------
+    n : int or None
+        At least 1, or None for no limit of our own. OMP_NUM_THREADS, threadpoolctl, the CPUs of the process and container quotas
+        limit threads besides.
+
+    Raises
+    ------
+    TypeError
+        If `n` is no integer.
+    ValueError
+        If `n` is less than 1.
+
+    See Also
+    --------
+    get_num_threads
+
+    Notes
+    -----
+    Results do not depend on the number of threads.
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.set_num_threads(1)
+    >>> fastlec.get_num_threads()
+    1
+    >>> fastlec.set_num_threads(None)
     """
     runner.set_num_threads(0 if n is None else min(_check.count(n, "n", 1), MOST_THREADS))
 
 
-def get_num_threads():
-    """The threads that a large call would use now."""
+def get_num_threads() -> int:
+    """Number of threads that a large call would use now.
+
+    Returns
+    -------
+    int
+        At least 1.
+
+    See Also
+    --------
+    set_num_threads
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.get_num_threads() >= 1
+    True
+    """
     return runner.get_num_threads()
 
 
-def release_memory():
-    """Gives the buffers that are kept for the next call back to the system, and what functions remember of former calls; networks,
-    layers and Jacobians keep theirs. Returns how many bytes the buffers were."""
+def release_memory() -> int:
+    """Give the buffers that are kept for the next call back to the system.
+
+    What functions remember of former calls goes too. Networks, layers and Jacobians keep theirs.
+
+    Returns
+    -------
+    int
+        How many bytes the buffers were.
+
+    See Also
+    --------
+    show_config
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> fastlec.matmul(np.ones((300, 300)), np.ones((300, 300))).sum()
+    np.float64(27000000.0)
+    >>> fastlec.release_memory() > 0, fastlec.release_memory()
+    (True, 0)
+    """
     functions.clear()
     kept = memory.info()["kept_bytes"]
     memory.set_bound(memory.set_bound(0))
     return kept
 
 
-def show_config(mode="stdout"):
-    """Versions, compiler, instruction sets, OpenMP, threads and memory pool. mode : "stdout" prints them, "dict" returns them."""
+@overload
+def show_config(mode: Literal["stdout"] = "stdout") -> None: ...
+@overload
+def show_config(mode: Literal["dict"]) -> dict[str, Any]: ...
+def show_config(mode: Literal["stdout", "dict"] = "stdout") -> dict[str, Any] | None:
+    """Versions, compiler, instruction sets, OpenMP, threads and memory pool: what a bug report needs.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dict"}, optional
+        Whether to print the facts or to return them.
+
+    Returns
+    -------
+    dict or None
+        The facts by their names, with "dict".
+
+    Raises
+    ------
+    ValueError
+        If `mode` is another one.
+
+    See Also
+    --------
+    isa, get_num_threads, explain
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> fastlec.show_config("dict")["fastlec"] == fastlec.__version__
+    True
+    """
     from . import __version__
 
     if not isinstance(mode, str) or mode not in ("stdout", "dict"):

@@ -9,9 +9,12 @@ The nearest center is that of the largest score <x, c> - |c|^2 / 2, a matrix pro
 in place, a segment at a time; what is no plain array is converted a segment at a time.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -19,6 +22,20 @@ from . import _check
 from ._comm import Communicator, Group, alone, on_ranks, together
 from ._kernels.kmeans import MOST_GROUPS, Clusters, distances, moments
 from ._stream import Stream, draws, matrix, parts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from ._typing import FloatArray, Seed
+
+__all__ = ["KMeansResult", "kmeans"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 ALGORITHMS = ("auto", "lloyd", "bounds")
 STARTS = ("k-means++", "random")
@@ -38,30 +55,69 @@ LIMITS = {"float32": (30, 126), "float64": (300, 1022)}  # exponents of |x| that
 class KMeansResult:
     """What `kmeans` has found.
 
-    centers : (k, n), X's dtype.  labels : (m,) int32, the nearest center of each sample, of several the first.  inertia : the sum
-    of w_i |x_i - c_label(i)|^2 for these centers and labels.  n_iter : iterations, or batches.
+    Parameters
+    ----------
+    centers : ndarray, shape (k, n)
+        The centers, in X's dtype.
+    labels : ndarray of int32, shape (m,)
+        The nearest center of each sample, of several the first.
+    inertia : float
+        The sum of w_i abs(x_i - c_label(i))^2 for these centers and labels.
+    n_iter : int
+        The number of iterations, or of batches.
 
+    See Also
+    --------
+    kmeans
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> found = fastlec.kmeans(np.array([[0.0], [1.0], [10.0], [11.0]]), 2, rng=0)
     >>> found.labels[0] == found.labels[1] != found.labels[2] == found.labels[3]
-    True
+    np.True_
     >>> sorted(found.centers.ravel().tolist()), found.inertia
     ([0.5, 10.5], 1.0)
     """
 
-    centers: np.ndarray
-    labels: np.ndarray = field(repr=False)
+    centers: FloatArray
+    labels: NDArray[np.int32] = field(repr=False)
     inertia: float
     n_iter: int
-    _mean: np.ndarray | float = field(repr=False, default=0.0)
-    _shift: np.ndarray | None = field(repr=False, default=None)
-    _scale: float = field(repr=False, default=1.0)
-    _seen: float = field(repr=False, default=0.0)  # the inertia as kernels see it, where it neither overflows nor vanishes
+    _mean: np.ndarray | float = field(init=False, repr=False, default=0.0)
+    _shift: np.ndarray | None = field(init=False, repr=False, default=None)
+    _scale: float = field(init=False, repr=False, default=1.0)
+    _seen: float = field(
+        init=False, repr=False, default=0.0
+    )  # the inertia as kernels see it, where it neither overflows nor vanishes
 
-    def predict(self, X):
-        """The nearest centers of the rows of X (samples, n), as int32; `labels` for the X that was clustered.
+    @classmethod
+    def _made(cls, centers, labels, inertia, n_iter, **seen):
+        """A result with _mean, _shift, _scale and _seen, which say how kernels see samples."""
+        found = cls(centers, labels, inertia, n_iter)
+        vars(found).update(seen)
+        return found
 
-        Computing happens in the centers' dtype. ValueError for another number of features, NaN or infinity.
+    def predict(self, X: ArrayLike) -> NDArray[np.int32]:
+        """Nearest centers of samples.
+
+        Parameters
+        ----------
+        X : array_like, shape (samples, n)
+            The samples. Computing happens in the centers' dtype.
+
+        Returns
+        -------
+        ndarray of int32, shape (samples,)
+            The numbers of the centers: `labels` for the X that was clustered.
+
+        Raises
+        ------
+        TypeError
+            If `X` does not hold real numbers.
+        ValueError
+            If `X` has another number of features, or holds NaN or infinity.
         """
         samples = _Samples(X, None, self.centers.dtype)
         _check.shape(samples.X, "X", (samples.m, self.centers.shape[1]), " to match the centers")
@@ -73,54 +129,98 @@ class KMeansResult:
 
 @on_ranks
 def kmeans(
-    X,
-    n_clusters,
+    X: ArrayLike | Stream,
+    n_clusters: int,
     *,
-    init="k-means++",
-    n_init=1,
-    max_iter=300,
-    tol=1e-4,
-    sample_weight=None,
-    rng=None,
-    algorithm="auto",
-    batch_size=None,
-    callback=None,
+    init: Literal["k-means++", "random"] | ArrayLike = "k-means++",
+    n_init: int = 1,
+    max_iter: int = 300,
+    tol: float = 1e-4,
+    sample_weight: ArrayLike | None = None,
+    rng: Seed | None = None,
+    algorithm: Literal["auto", "lloyd", "bounds"] = "auto",
+    batch_size: int | None = None,
+    callback: Callable[[int, float], object] | None = None,
     comm: Communicator | None = None,
-):
-    """Clusters the rows of X (m, n) around n_clusters centers: a `KMeansResult` with centers, labels, inertia and n_iter.
+) -> KMeansResult:
+    """Cluster samples around centers, each sample to the nearest (k-means).
 
-    X : float32 or float64 is read in place if each row is contiguous, in a memmap larger than memory too; integers and float16,
-    other strides and byte orders are converted by parts.  n_clusters : 1 to m.
-    init : "k-means++", greedy, of 2 + log(n_clusters) candidates each (Arthur and Vassilvitskii, SODA 2007); "random", of the
-    samples; or the centers (n_clusters, n).  n_init : of so many starts the one with the least inertia counts; an array is one.
-    max_iter : iterations, or passes over X in mini-batches, at most.  tol : ends once the squared distance by which the centers
-    have moved is at most this, in units of the features' mean variance; 0: once no label changes.
-    sample_weight : (m,), finite, >= 0, not all 0.  rng : a seed or numpy.random.Generator.
-    algorithm : "lloyd"; "bounds", which leaves out the products that cannot change a label (Ding et al., ICML 2015, a group of
-    centers for each of Elkan's bounds) and finds the same labels and centers bit by bit; "auto" chooses by shape.
-    batch_size : instead, each iteration takes so many random samples, as if there were none of weight 0, and moves the centers to
-    the means of all that they have got until now (Sculley, WWW 2010), and ends once 10 batches have not lowered the smoothed
-    inertia. A center counts as one without samples only after 10 n_clusters samples.
-    callback : called as callback(iteration, inertia) after each iteration, with the inertia of the labels at the centers that they
-    were found by (of a batch: times m / batch_size); True ends the run from this start.
+    Parameters
+    ----------
+    X : array_like or Stream, shape (m, n)
+        The samples, or what a `data.Stream` is made of, which is read block by block. float32 and float64 are read in place if each
+        row is contiguous. Integers, float16, other strides and byte orders are converted by parts.
+    n_clusters : int
+        The number of centers, from 1 to m.
+    init : {"k-means++", "random"} or array_like of shape (n_clusters, n), optional
+        The start: greedy k-means++ [1]_, with 2 + log(n_clusters) candidates for each center; random samples; or the centers.
+    n_init : int, optional
+        How many starts, of which the one with the least inertia counts. Given centers are one.
+    max_iter : int, optional
+        Iterations, or passes over `X` in mini-batches, at most.
+    tol : float, optional
+        It ends once the squared distance by which the centers have moved is at most this, in units of the features' mean variance;
+        with 0 once no label changes.
+    sample_weight : array_like, shape (m,), optional
+        Finite weights >= 0, not all 0.
+    rng : int or numpy.random.Generator, optional
+        The seed, or the generator, of random numbers.
+    algorithm : {"auto", "lloyd", "bounds"}, optional
+        "bounds" leaves out the products that cannot change a label [2]_, with a group of centers for each of Elkan's bounds. It
+        finds the same labels and centers bit by bit. "auto" chooses by shape.
+    batch_size : int, optional
+        Mini-batches [3]_: each iteration takes so many random samples, as if there were none of weight 0, and moves the centers to
+        the means of all that they have got until now. It ends once 10 batches have not lowered the smoothed inertia. A center
+        counts as one without samples only after 10 n_clusters samples.
+    callback : callable, optional
+        It is called as ``callback(iteration, inertia)`` after each iteration, with the inertia of the labels at the centers that
+        they were found by, of a batch times m / batch_size. True ends the run from this start.
+    comm : Communicator, optional
+        The processes, each with samples of its own, that cluster together, as of `fit`. Centers and inertia are those of all
+        samples, with the same bits on every rank, and labels those of the rank's own. `rng` and given centers are rank 0's.
 
-    comm : a communicator of several processes, each with samples of its own, as of `fastlec.fit`. Centers and inertia are those of
-    all samples, with the same bits on every rank, and labels those of the rank's own. rng, and centers that are given, are rank
-    0's. RankError where another rank has failed.
+    Returns
+    -------
+    KMeansResult
+        Centers, labels, inertia and the number of iterations.
 
-    A center without samples moves to the sample that is farthest from its own center; where all samples lie on centers, as with
-    fewer distinct samples than clusters, it moves to that of the largest cluster. Sums are made in float64, in an order that does
-    not depend on the number of threads. X's mean is subtracted on the way where it is large, so that float32 far from the origin
-    keeps its digits. ValueError for NaN or infinity, which names the element.
+    Raises
+    ------
+    TypeError
+        If an argument is of another type, or does not hold real numbers.
+    ValueError
+        If shapes do not fit, or there is NaN or infinity, whose place is named.
+    MemoryError
+        If so many clusters do not fit into memory.
+    RankError
+        With `comm`: another rank, which the message names, has failed.
 
+    See Also
+    --------
+    KMeansResult, datasets.make_blobs
+
+    Notes
+    -----
+    Centers and labels take turns to lower sum_i w_i abs(x_i - c_label(i))^2 (Lloyd's algorithm). A center without samples moves to
+    the sample that is farthest from its own center; where all samples lie on centers, as with fewer distinct samples than clusters,
+    it moves to that of the largest cluster. Sums are made in float64, in an order that does not depend on the number of threads.
+    The mean of `X` is subtracted on the way where it is large, so that float32 far from the origin keeps its digits.
+
+    References
+    ----------
+    .. [1] Arthur and Vassilvitskii, "k-means++: the advantages of careful seeding", SODA 2007.
+    .. [2] Ding et al., "Yinyang k-means", ICML 2015.
+    .. [3] Sculley, "Web-scale k-means clustering", WWW 2010.
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> rng = np.random.default_rng(0)
     >>> X = np.concatenate([center + rng.standard_normal((50, 2)) for center in ([0, 0], [20, 0], [0, 20])])
     >>> found = fastlec.kmeans(X, 3, rng=1)
     >>> np.bincount(found.labels).tolist(), found.n_iter
     ([50, 50, 50], 2)
-    >>> np.round(found.centers[np.argsort(found.centers.sum(axis=1))][0])
-    array([0., 0.])
     >>> found.predict([[19.0, 1.0]]) == found.labels[50]
     array([ True])
     """
@@ -569,8 +669,9 @@ def _finished(samples, iteration, means, found_by, labels, n_iter):
     returned = samples.seen(centers)
     if found_by is None or not np.array_equal(samples.measured(returned), found_by):
         iteration.nearest(returned, labels)
-    seen, how = samples.inertia(centers, labels), (samples.mean, samples.shift, samples.scale)
-    return KMeansResult(centers, labels, samples.in_units(seen), n_iter, *how, seen)
+    seen = samples.inertia(centers, labels)
+    how = {"_mean": samples.mean, "_shift": samples.shift, "_scale": samples.scale, "_seen": seen}
+    return KMeansResult._made(centers, labels, samples.in_units(seen), n_iter, **how)
 
 
 def _total_squares(samples):

@@ -46,6 +46,11 @@ __all__ = [
     "set_conv_algorithm",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Pair: TypeAlias = int | tuple[int, int]
 Padding: TypeAlias = Pair | tuple[tuple[int, int], tuple[int, int]] | Literal["valid", "same"]
 Algorithm: TypeAlias = Literal["auto", "im2col", "direct", "winograd"]

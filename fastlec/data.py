@@ -24,14 +24,14 @@ from numpy.typing import DTypeLike
 
 from . import _check, image_folders, tables
 from ._check import memory_size
-from ._stream import Stream as Stream
+from ._stream import Stream
 from .io import DEFLATE_RATIO, open_file, read_npz, words
 from .preprocessing import DataError, Preprocessing, classes_of, shown, statistics
 
 if TYPE_CHECKING:
     from ._typing import ArrayLike, FloatArray, IntArray, NDArray, Seed
 
-__all__ = ["DataError", "Dataset", "class_count", "digits", "load", "load_digits", "split"]
+__all__ = ["DataError", "Dataset", "Stream", "class_count", "digits", "load", "load_digits", "split"]
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 4  # of samples: height, width and channels of images

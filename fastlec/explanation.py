@@ -1,6 +1,9 @@
 """Which kernels compute a layer or a network, and why these."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +12,18 @@ from ._config import isa
 from ._kernels.jobs import Job, table
 from ._kernels.plan import Plan
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from .layers import Layer
+
+__all__ = ["Explanation", "explain"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 ROUNDS = 5  # of which the least time is told
 
 
@@ -16,27 +31,68 @@ ROUNDS = 5  # of which the least time is told
 class Explanation:
     """The jobs that compute something, in order. Printed, it is a table of them.
 
-    jobs : tuple of named tuples with the fields kernel (its name), blocks (what threads share out), estimated_ns (on one core),
-    measured_ns (None unless measured), why, condition (when the job runs, "" for always) and layer.
+    Parameters
+    ----------
+    jobs : tuple of named tuples
+        Each has the fields kernel, its name; blocks, what threads share out; estimated_ns, on one core; measured_ns, None unless
+        measured; why; condition, when the job runs, "" for always; and layer.
+    dtype : numpy.dtype
+        What is computed in.
+    isa : str
+        The instruction set.
+
+    See Also
+    --------
+    fastlec.explain
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> found = fastlec.explain(fastlec.Dense(784, 10), (64, 784))
+    >>> [job.layer for job in found.jobs if job.kernel.startswith("gemm")]
+    ['Dense']
     """
 
     jobs: tuple[Job, ...]
     dtype: np.dtype
     isa: str
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{len(self.jobs)} jobs, {self.dtype}, {self.isa}\n{table(self.jobs)}"
 
 
-def explain(layer, x, *, backward=False, measure=False):
-    """What a call of a layer or network would run: kernels, blocks, times, and what made the planner choose them.
+def explain(layer: Layer, x: ArrayLike | tuple[int, ...], *, backward: bool = False, measure: bool = False) -> Explanation:
+    """What a call of a layer or network would run: kernels, blocks, times, and why the planner chose them.
 
-    layer : a layer of fastlec's own, or a network of such. x : samples (m, ...), or the shape of such an array; then its dtype is
-    that of the layer, or float64, and its values are random. backward : also J' v by x and all parameters, as in training.
-    measure : also runs the jobs, one by one, and tells the least of 5 times of each.
+    Parameters
+    ----------
+    layer : Layer or Network
+        A layer of fastlec's own, or a network of such.
+    x : array_like or tuple of int
+        Samples (m, ...), or the shape of such an array. Then its dtype is the layer's, or float64, and its values are random.
+    backward : bool, optional
+        Whether to add J' v by x and all parameters, as in training.
+    measure : bool, optional
+        Whether to run the jobs too, one by one, and tell the least of 5 times of each.
 
-    Returns an `Explanation`. TypeError for a layer with methods of the user's own, which no jobs stand for.
+    Returns
+    -------
+    Explanation
+        The jobs, which are printed as a table.
 
+    Raises
+    ------
+    TypeError
+        If the layer has methods of the user's own, which no jobs stand for.
+    ValueError
+        If `x` does not fit the layer.
+
+    See Also
+    --------
+    show_config, Network
+
+    Examples
+    --------
     >>> import fastlec
     >>> fastlec.explain(fastlec.Dense(784, 10), (64, 784)).jobs[-1].kernel
     'gemm_dots'

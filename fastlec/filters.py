@@ -42,6 +42,11 @@ __all__ = [
     "unsharp",
 ]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Mode: TypeAlias = Literal["constant", "reflect", "nearest", "wrap", "mirror"]
 
 MODES = ("constant", "reflect", "nearest", "wrap", "mirror")  # in the order of the kernel's codes

@@ -59,6 +59,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def _along_axis(mode, x, axis, out):
     y = _softmax.along_axis(mode, x, axis, out)
     if y is None:

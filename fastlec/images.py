@@ -13,21 +13,65 @@ import numpy as np
 
 from . import _check, filters, io
 
+__all__ = ["ImageError", "Picture", "filtered", "read", "write"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class ImageError(ValueError):
-    """An image file that cannot be read or written; the text names the file."""
+    """An image file that cannot be read or written; the text names the file.
+
+    See Also
+    --------
+    read, write
+
+    Examples
+    --------
+    >>> from fastlec import images
+    >>> images.read("none.png")
+    Traceback (most recent call last):
+        ...
+    fastlec.images.ImageError: none.png: cannot be read as an image: No such file or directory
+    """
 
 
 class Picture(NamedTuple):
     """What an image file holds.
 
-    pixels : (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGBA, all uint8, or (H, W) uint16.
-    icc_profile : what the numbers mean as colours, or None.  exif : what EXIF says of it, without a thumbnail; b"" where
-    that is broken; or None.
-    dpi : pixels per inch, across and down, or None.  jpeg : Pillow's options for a JPEG file quantized as this one was, or None.
-    others : what else it says, in words: "XMP", "text", "comment".
-    following : the frames of an animation, or pages, after the first: arrays like pixels.
-    durations : of all frames, in ms.  loop : how often they are shown, 0 for always, or None for once.
+    Parameters
+    ----------
+    pixels : ndarray
+        (H, W) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB or (H, W, 4) RGBA, all uint8, or (H, W) uint16.
+    icc_profile : bytes, optional
+        What the numbers mean as colours.
+    exif : bytes, optional
+        What EXIF says of it, without a thumbnail; b"" where that is broken.
+    dpi : tuple of float, optional
+        Pixels per inch, across and down.
+    jpeg : dict, optional
+        Pillow's options for a JPEG file quantized as this one was.
+    following : tuple of ndarray, optional
+        The frames of an animation, or pages, after the first: arrays like `pixels`.
+    durations : tuple of int, optional
+        Those of all frames, in ms.
+    loop : int, optional
+        How often frames are shown: 0 for always, None for once.
+    others : tuple of str, optional
+        What else it says, in words: "XMP", "text", "comment".
+
+    See Also
+    --------
+    read, write
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlec.images import Picture
+    >>> half = np.array([[[0, 128]]], np.uint8)  # black, half transparent
+    >>> Picture(half).over_white
+    array([[127]], dtype=uint8)
     """
 
     pixels: np.ndarray
@@ -56,7 +100,18 @@ class Picture(NamedTuple):
         return (self.pixels, *self.following)
 
     def with_frames(self, frames: list[np.ndarray]) -> Picture:
-        """A picture of as many other frames."""
+        """Replace the frames.
+
+        Parameters
+        ----------
+        frames : list of ndarray
+            As many other frames, arrays like `pixels`.
+
+        Returns
+        -------
+        Picture
+            A picture of these, which says the same.
+        """
         return self._replace(pixels=frames[0], following=tuple(frames[1:]))
 
 
@@ -108,11 +163,40 @@ _LAYOUT |= {*range(512, 533), 34675}  # tags of a TIFF file that say how it stor
 
 
 def read(path: str | os.PathLike) -> Picture:
-    """An image file, upright: 8-bit gray or colour, with or without alpha or a palette, or 16-bit gray; all frames or pages.
+    """Read an image file, upright.
 
-    Raises ImageError for what is no image, or is broken, of another kind, or larger than Pillow takes for honest, or cannot be
-    opened; for colours of more than 8 bits, of which Pillow drops the rest; ImportError without Pillow. Of files that hold other
-    views of a picture (MPO), or its layers (PSD), it is the picture.
+    Parameters
+    ----------
+    path : str or path-like
+        The file: 8-bit gray or colour, with or without alpha or a palette, or 16-bit gray, of any kind that Pillow knows.
+
+    Returns
+    -------
+    Picture
+        All frames or pages. Of files that hold other views of a picture (MPO), or its layers (PSD), it is the picture.
+
+    Raises
+    ------
+    ImageError
+        If the file cannot be opened, is no image, is broken, or larger than Pillow takes for honest; for colours of more than 8
+        bits, of which Pillow drops the rest.
+    ImportError
+        If there is no Pillow.
+
+    See Also
+    --------
+    write, Picture
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastlec import images
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "gray.png")
+    ...     lost = images.write(path, images.Picture(np.array([[0, 128, 255]], np.uint8)))
+    ...     print(images.read(path).pixels, lost)
+    [[  0 128 255]] []
     """
     pil, path = _pillow(), _check.path(path)
     try:
@@ -248,14 +332,41 @@ def _dpi(dpi, turned: bool) -> tuple[float, float] | None:
 
 
 def filtered(pixels: np.ndarray, kernel: np.ndarray, mode: str = "reflect") -> np.ndarray:
-    """The colours of a frame filtered by `filters.filter2d`, float64, without alpha: (H, W) gray or (H, W, 3).
+    """Filter the colours of a frame by `filters.filter2d`, as far as they are seen.
 
+    Parameters
+    ----------
+    pixels : ndarray
+        A frame of a `Picture`, with or without alpha.
+    kernel : ndarray, shape (R, S)
+        The kernel.
+    mode : {"reflect", "mirror", "nearest", "wrap", "constant"}, optional
+        What lies beyond the image, as in `filters.filter2d`. "constant" is opaque black.
+
+    Returns
+    -------
+    ndarray of float64, shape (H, W) or (H, W, 3)
+        Gray or colours, without alpha.
+
+    See Also
+    --------
+    filters.filter2d
+
+    Notes
+    -----
     Where there is alpha, a pixel counts for its neighbours as far as it is seen: with the kernel k, alpha a and the colours c
 
-        y[p] = c[p] sum_q k[q] + sum_q k[q] a[p - q] (c[p - q] - c[p]) / A[p],  A[p] = sum_q |k[q]| a[p - q] / sum_q |k[q]|
+        y[p] = c[p] sum_q k[q] + sum_q k[q] a[p - q] (c[p - q] - c[p]) / A[p],
 
-    so that hidden colours do not bleed, one alpha everywhere changes nothing, and a kernel that is nowhere negative gives the mean
-    of premultiplied colours over that of alpha, times its sum. Beyond the image, mode "constant" is opaque black.
+    A[p] being the sum of abs(k[q]) a[p - q] over that of abs(k[q]). So hidden colours do not bleed, one alpha everywhere changes
+    nothing, and a kernel that is nowhere negative gives the mean of premultiplied colours over that of alpha, times its sum.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlec import filters, images
+    >>> images.filtered(np.array([[0, 90, 0]], np.uint8), filters.box())
+    array([[30., 30., 30.]])
     """
     if pixels.ndim == 2 or pixels.shape[2] % 2:
         return filters.filter2d(pixels.astype(np.float64), kernel, mode=mode)
@@ -320,10 +431,43 @@ def check_path(path: str | os.PathLike, quality: int | None = None) -> str:
 
 
 def write(path: str | os.PathLike, picture: Picture, *, quality: int | None = None) -> list[str]:
-    """Write a picture in the format of ``path``'s ending, all or nothing; the names of what that format cannot hold beside pixels.
+    """Write a picture in the format that the path's ending names, all or nothing.
 
-    quality : 1 to 100, of JPEG, WebP or AVIF. None: JPEG as the picture says, or 95; WebP without loss; AVIF 95.
-    ImageError if the format cannot hold the pixels, or all frames. (GIF gets the nearest 256 colours for each frame.)
+    Parameters
+    ----------
+    path : str or path-like
+        The file.
+    picture : Picture
+        The picture. A GIF file gets the nearest 256 colours for each frame.
+    quality : int, optional
+        From 1 to 100, of JPEG, WebP or AVIF. By default that of the file that a JPEG picture was read from, else 95; WebP is
+        written without loss.
+
+    Returns
+    -------
+    list of str
+        The names of what the format cannot hold beside pixels.
+
+    Raises
+    ------
+    ImageError
+        If the format cannot hold the pixels, or all frames, or there is no such format.
+    ImportError
+        If there is no Pillow.
+
+    See Also
+    --------
+    read, Picture
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from fastlec import images
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "white.bmp")
+    ...     images.write(path, images.Picture(np.full((2, 2), 255, np.uint8), icc_profile=b"profile"))
+    ['ICC profile']
     """
     kind, pil = check_path(path, quality), _pillow()
     facts = _KINDS[kind]

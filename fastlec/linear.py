@@ -7,7 +7,10 @@ samples that stay in cache, so X may be a read-only memmap larger than memory. S
 and W holds one row for each class.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -17,6 +20,20 @@ from ._fixed import read_only
 from ._kernels.linear import Problem, nan_row
 from ._stream import Stream, matrix, parts, streamed
 from ._streamed_problem import StreamedProblem
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+    from scipy.sparse.linalg import LinearOperator
+
+    from ._comm import Communicator
+    from ._typing import F, FloatArray
+
+__all__ = ["LogisticObjective", "SoftmaxObjective"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 HESSIAN_BYTES = 1 << 31
 STRIP = 64  # samples whose logits a thread holds at once
@@ -59,34 +76,80 @@ class _StreamedSamples(_Checked, StreamedProblem):
     """Samples that are read block by block."""
 
 
-_given = read_only("make a new objective from the arguments wanted")
+if TYPE_CHECKING:
+    from builtins import property as _given
+else:
+    _given = read_only("make a new objective from the arguments wanted")
 
 
 class SoftmaxObjective:
-    """Softmax regression: the mean cross-entropy of softmax(W x + b) as a function of theta.
+    """Softmax regression: mean cross-entropy of softmax(W x + b) as a function of theta (lecture 2.2).
 
-    X : (m, n) float32 or float64 samples, read in place if each row is contiguous: a change of X changes what comes after. Other
-    dtypes are converted (a copy).
-    y : (m,) integers in [0, n_classes), copied. n_classes : by default the largest label + 1, at least 2.
-    fit_bias : whether theta ends with the biases. l2 : weight of the penalty; scikit-learn's C is 1 / (l2 * m).
-    reduced : Remark 2's form without redundancy: the last class has no weights, its logit is zero.
-    sample_weight : (m,), finite, >= 0, not all 0; copied.
-    comm : a communicator of several processes, each with samples of its own, as of `fastlec.fit`: F and its derivatives are those
-    of all samples, with the same bits on every rank, and n_classes is by default that of all labels. Every rank calls the same
-    methods in the same order, with the same theta (ValueError). RankError where another rank has failed.
+    theta is flat: W (l, n) raveled in C order, then b (l,), where l is `n_classes`, or `n_classes` - 1 if `reduced`. Computing
+    happens in X's dtype, and losses add up in float64. Arrays come back in theta's dtype, float64 for `scipy.optimize`. `l2` can be
+    assigned; the other arguments can only be read.
 
-    theta is flat: W (l, n) raveled in C order, then b (l,), where l is n_classes, or n_classes - 1 if reduced. Computing happens in
-    X's dtype, losses add up in float64, and arrays come back in theta's dtype: float64 for scipy.optimize. `batch`, an array of
-    indices or a slice, restricts the mean to those samples. Arguments can be read as attributes; only l2 can be assigned.
+    Parameters
+    ----------
+    X : array_like or Stream, shape (m, n)
+        The samples. float32 and float64 are read in place if each row is contiguous, and a change of them changes what comes after.
+        Other dtypes are converted, which is a copy. Or what a `data.Stream` is made of, which every call reads block by block.
+    y : array_like, shape (m,)
+        Integers from 0 to n_classes - 1. They are copied. None where the stream has them.
+    n_classes : int, optional
+        The number of classes, at least 2. By default the largest label + 1.
+    fit_bias : bool, optional
+        Whether theta ends with the biases.
+    l2 : float, optional
+        The weight of the penalty, >= 0. scikit-learn's C is 1 / (l2 m).
+    reduced : bool, optional
+        Whether to leave out what is redundant (Remark 2): the last class has no weights, and its logit is 0.
+    sample_weight : array_like, shape (m,), optional
+        Finite weights >= 0, not all 0. They are copied.
+    comm : Communicator, optional
+        The processes, each with samples of its own, that compute together, as of `fit`. F and its derivatives are those of all
+        samples, with the same bits on every rank. Every rank calls the same methods in the same order, with the same theta.
 
-    ValueError, which names the element, for a value or gradient whose loss is not finite because X is not, and for predictions
-    that are not numbers.
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers, labels are no integers, or an argument is of another type.
+    ValueError
+        If shapes do not fit, a label is no class, or weights are negative, not finite or all 0.
+    MemoryError
+        If so many classes of so many features do not fit into memory.
 
-        scipy.optimize.minimize(f.value_and_gradient, theta, jac=True, hessp=f.hessian_mv, method="Newton-CG")
+    See Also
+    --------
+    LogisticObjective, Objective, softmax_cross_entropy
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> from scipy.optimize import minimize
+    >>> X, y = fastlec.datasets.make_blobs(60, n_classes=3, rng=0)
+    >>> f = fastlec.SoftmaxObjective(X, y, l2=0.01)
+    >>> f.n_params, round(f.value(np.zeros(f.n_params)), 4)  # log 3 without weights
+    (9, 1.0986)
+    >>> found = minimize(f.value_and_gradient, np.zeros(f.n_params), jac=True, hessp=f.hessian_mv, method="Newton-CG")
+    >>> float((f.predict(found.x) == y).mean())
+    1.0
     """
 
     @on_ranks
-    def __init__(self, X, y, n_classes=None, *, fit_bias=True, l2=0.0, reduced=False, sample_weight=None, comm=None):
+    def __init__(
+        self,
+        X: ArrayLike | Stream,
+        y: ArrayLike | None = None,
+        n_classes: int | None = None,
+        *,
+        fit_bias: bool = True,
+        l2: float = 0.0,
+        reduced: bool = False,
+        sample_weight: ArrayLike | None = None,
+        comm: Communicator | None = None,
+    ) -> None:
         X, y = streamed(X, y)
         kind = _StreamedSamples if isinstance(X, Stream) else _Samples
         self._problem, self._group = kind(matrix(X), y, n_classes, sample_weight, fit_bias, reduced), comm
@@ -118,68 +181,95 @@ class SoftmaxObjective:
         """What this rank has found of its samples, as a list: with comm the means over all ranks."""
         return list(values) if self._group is None else self._group.mean(self._weight(batch), *values, theta=theta)
 
+    def __repr__(self) -> str:
+        classes = f", {self.n_classes} classes" if type(self) is SoftmaxObjective else ""
+        return f"<{type(self).__name__}: X {self.X.shape} {self.dtype}{classes}, l2={self.l2}>"
+
     @_given
-    def X(self):
+    def X(self) -> FloatArray:
         """The samples (m, n) as they are read: the caller's memory where that could be."""
         X = self._problem.X
         return X if isinstance(X, Stream) else X.view()
 
     @_given
-    def y(self):
+    def y(self) -> NDArray[np.int64]:
         """The labels, int64 (m,), read-only."""
         return self._problem.y.view()
 
     @_given
-    def sample_weight(self):
+    def sample_weight(self) -> NDArray[np.float64] | None:
         """The weights, float64 (m,), read-only, times the power of two that brings the largest near 1; or None."""
         weight = self._problem.weight
         return None if weight is None else weight.view()
 
     @_given
-    def n_samples(self):
-        """m, the rows of X."""
+    def n_samples(self) -> int:
+        """The number m of samples."""
         return self._problem.m
 
     @_given
-    def n_features(self):
-        """n, the columns of X."""
+    def n_features(self) -> int:
+        """The number n of features."""
         return self._problem.n
 
     @_given
-    def n_classes(self):
+    def n_classes(self) -> int:
+        """The number of classes."""
         return self._problem.l
 
     @_given
-    def dtype(self):
-        """float32 or float64: what is computed in."""
+    def dtype(self) -> np.dtype[np.floating[Any]]:
+        """What is computed in: float32 or float64."""
         return self._problem.X.dtype
 
     @_given
-    def fit_bias(self):
+    def fit_bias(self) -> bool:
         """Whether theta ends with the biases."""
         return self._problem.bias
 
     @_given
-    def reduced(self):
+    def reduced(self) -> bool:
         """Whether the last class has no weights."""
         return self._problem.free < self._problem.l
 
     @property
-    def l2(self):
-        """The weight of the penalty; it can be assigned, and counts from the next call on."""
+    def l2(self) -> float:
+        """The weight of the penalty. It can be assigned, and counts from the next call on."""
         return self._l2
 
     @l2.setter
-    def l2(self, value):
+    def l2(self, value: float) -> None:
         self._l2 = _check.non_negative(value, "l2")
 
     @_given
-    def n_params(self):
+    def n_params(self) -> int:
         """The length of theta."""
         return self._problem.n_params
 
-    def unpack(self, theta):
-        """{"W": (l, n), "b": (l,)}: views of theta; no "b" without bias."""
+    @overload
+    def unpack(self, theta: NDArray[F]) -> dict[str, NDArray[F]]: ...
+    @overload
+    def unpack(self, theta: ArrayLike) -> dict[str, NDArray[np.float64]]: ...
+    def unpack(self, theta: ArrayLike) -> dict[str, Any]:
+        """Weights and biases as views of theta.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+
+        Returns
+        -------
+        dict of ndarray
+            "W" of shape (l, n) and, with `fit_bias`, "b" of shape (l,).
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit.
+        """
         theta = _check.as_array(theta, "theta")
         self._vector(theta, "theta")
         rows, n = self._problem.free, self.n_features
@@ -188,38 +278,153 @@ class SoftmaxObjective:
         return parts | {"b": theta[split:]} if self.fit_bias else parts
 
     @watched
-    def value(self, theta, batch=None):
-        """F(theta), a float."""
+    def value(self, theta: ArrayLike, batch: slice | ArrayLike | None = None) -> float:
+        """Value F(theta).
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        batch : slice or array_like of int, optional
+            The samples to take the mean over. By default all.
+
+        Returns
+        -------
+        float
+            The mean loss and the penalty.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit, `batch` selects no samples, or a loss is not finite because of `X`, whose element is named.
+        """
         theta, _ = self._vector(theta, "theta")
         problem, total = self._select(batch)
         return self._joined(batch, self._mean(problem.value(theta), total) + self._penalty(theta), theta=theta)[0]
 
-    def gradient(self, theta, batch=None):
-        """The gradient of F (lecture 2.3.1 and 2.3.2), as long as theta."""
+    @overload
+    def gradient(self, theta: NDArray[F], batch: slice | ArrayLike | None = None) -> NDArray[F]: ...
+    @overload
+    def gradient(self, theta: ArrayLike, batch: slice | ArrayLike | None = None) -> NDArray[np.float64]: ...
+    def gradient(self, theta: ArrayLike, batch: slice | ArrayLike | None = None) -> FloatArray:
+        """Gradient of F (lecture 2.3.1 and 2.3.2).
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        batch : slice or array_like of int, optional
+            The samples to take the mean over. By default all.
+
+        Returns
+        -------
+        ndarray, shape (n_params,)
+            The derivatives, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit, `batch` selects no samples, or a loss is not finite because of `X`, whose element is named.
+        """
         return self.value_and_gradient(theta, batch)[1]
 
+    @overload
+    def value_and_gradient(self, theta: NDArray[F], batch: slice | ArrayLike | None = None) -> tuple[float, NDArray[F]]: ...
+    @overload
+    def value_and_gradient(
+        self, theta: ArrayLike, batch: slice | ArrayLike | None = None
+    ) -> tuple[float, NDArray[np.float64]]: ...
     @watched
-    def value_and_gradient(self, theta, batch=None):
-        """(F(theta), its gradient) from one pass over X."""
+    def value_and_gradient(self, theta: ArrayLike, batch: slice | ArrayLike | None = None) -> tuple[float, FloatArray]:
+        """Value and gradient of F from one pass over X.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        batch : slice or array_like of int, optional
+            The samples to take the mean over. By default all.
+
+        Returns
+        -------
+        value : float
+            The mean loss and the penalty.
+        gradient : ndarray, shape (n_params,)
+            The derivatives, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit, `batch` selects no samples, or a loss is not finite because of `X`, whose element is named.
+        """
         theta, dtype = self._vector(theta, "theta")
         problem, total = self._select(batch)
         loss, gradient = problem.gradient(theta, 1 / total, self.l2)
         value, gradient = self._joined(batch, self._mean(loss, total) + self._penalty(theta), gradient, theta=theta)
         return value, gradient.astype(dtype, copy=False)
 
+    @overload
+    def hessian_mv(self, theta: NDArray[F], v: ArrayLike) -> NDArray[F]: ...
+    @overload
+    def hessian_mv(self, theta: ArrayLike, v: ArrayLike) -> NDArray[np.float64]: ...
     @watched
-    def hessian_mv(self, theta, v):
-        """The Hessian of F at theta times v, as long as theta, from one pass over X."""
+    def hessian_mv(self, theta: ArrayLike, v: ArrayLike) -> FloatArray:
+        """Hessian of F times a vector, from one pass over X.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        v : array_like, shape (n_params,)
+            The vector.
+
+        Returns
+        -------
+        ndarray, shape (n_params,)
+            The product, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit.
+        """
         theta, dtype = self._vector(theta, "theta")
         v, _ = self._vector(v, "v")
         product = self._problem.hessian_mv(theta, v, 1 / self._problem.total, self.l2)
         return self._joined(None, product, theta=theta)[0].astype(dtype, copy=False)
 
-    def hessian_operator(self, theta):
-        """The Hessian of F at theta as a scipy.sparse.linalg.LinearOperator, symmetric, (n_params, n_params).
+    def hessian_operator(self, theta: ArrayLike) -> LinearOperator:
+        """Hessian of F as an operator of SciPy.
 
-        It keeps the probabilities at theta (m, n_classes), so each product costs two passes of arithmetic, not three; the columns
-        of a matrix take one pass over X for many of them.
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+
+        Returns
+        -------
+        scipy.sparse.linalg.LinearOperator, shape (n_params, n_params)
+            It is symmetric, and multiplies vectors and matrices.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit.
+
+        Notes
+        -----
+        The operator keeps the probabilities at theta, (m, n_classes), so that each product costs two passes of arithmetic, not
+        three. The columns of a matrix take one pass over X for many of them.
         """
         from ._operator import Operator
 
@@ -234,9 +439,33 @@ class SoftmaxObjective:
         n = self.n_params
         return Operator((n, n), dtype, lambda v: products(v[None])[0], many=products, name="Hessian")
 
+    @overload
+    def hessian(self, theta: NDArray[F]) -> NDArray[F]: ...
+    @overload
+    def hessian(self, theta: ArrayLike) -> NDArray[np.float64]: ...
     @watched
-    def hessian(self, theta):
-        """The Hessian of F at theta, dense (n_params, n_params): for small problems. MemoryError above 2 GiB."""
+    def hessian(self, theta: ArrayLike) -> FloatArray:
+        """Hessian of F as an array: for small problems.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+
+        Returns
+        -------
+        ndarray, shape (n_params, n_params)
+            The second derivatives, in theta's dtype.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit.
+        MemoryError
+            If it were larger than 2 GiB.
+        """
         theta, dtype = self._vector(theta, "theta")
         if self.n_params**2 * self.dtype.itemsize > HESSIAN_BYTES:
             raise MemoryError(
@@ -265,21 +494,76 @@ class SoftmaxObjective:
         return blocks.reshape(rows * width, rows * width)[np.ix_(order, order)].astype(dtype, copy=False)
 
     @watched
-    def data_gradient(self, theta):
-        """The gradient of F with respect to X (lecture 2.3.3): (m, n) in X's dtype."""
+    def data_gradient(self, theta: ArrayLike) -> FloatArray:
+        """Gradient of F by the samples (lecture 2.3.3).
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+
+        Returns
+        -------
+        ndarray, shape (m, n)
+            The derivatives, in X's dtype.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit.
+        """
         theta, _ = self._vector(theta, "theta")
         share = 1.0 if self._group is None else self._weight() / self._group.sum(np.array([self._weight()]))[0]
         return self._problem.data_gradient(theta, share / self._problem.total)
 
-    def predict_proba(self, theta, X=None):
-        """Class probabilities (m, n_classes) of the samples X (m, n), by default the objective's own.
+    def predict_proba(self, theta: ArrayLike, X: ArrayLike | Stream | None = None) -> FloatArray:
+        """Probabilities of the classes.
 
-        ValueError, which names the row, where they are not numbers: NaN in X or theta, or logits that are infinite.
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        X : array_like, shape (m, n), optional
+            The samples. By default the objective's own.
+
+        Returns
+        -------
+        ndarray, shape (m, n_classes)
+            A row for each sample, of sum 1, in the dtype of the objective's samples.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit, or a probability is no number, because of NaN or of infinite logits. The row is named.
         """
         return self._probabilities(theta, X)
 
-    def predict(self, theta, X=None):
-        """The most probable class of each sample: (m,) integers. ValueError as in predict_proba."""
+    def predict(self, theta: ArrayLike, X: ArrayLike | Stream | None = None) -> NDArray[np.int64]:
+        """Most probable class of each sample.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        X : array_like, shape (m, n), optional
+            The samples. By default the objective's own.
+
+        Returns
+        -------
+        ndarray of int, shape (m,)
+            The classes.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit, or a probability is no number, because of NaN or of infinite logits. The row is named.
+        """
         return self._probabilities(theta, X).argmax(axis=1)
 
     def _probabilities(self, theta, X):
@@ -343,32 +627,118 @@ class SoftmaxObjective:
 
 
 class LogisticObjective(SoftmaxObjective):
-    """Logistic regression: the mean cross-entropy of sigmoid(w x + b) (lecture eq. 3 to 9) as a function of theta.
+    """Logistic regression: mean cross-entropy of sigmoid(w x + b) as a function of theta (lecture eq. 3 to 9).
 
-    X : (m, n) samples. y : (m,) labels 0 or 1 (or bool). fit_bias, l2, sample_weight, comm and methods as in `SoftmaxObjective`.
-    theta is w (n,), then b. predict_proba gives P(y = 1): (m,).
+    theta is w (n,), then b. Methods are those of `SoftmaxObjective`, of which this is the reduced form of two classes (Remark 2)
+    with class 1 first, so that class 0 is the one whose weights are 0.
 
-    It is the reduced softmax of two classes (Remark 2), class 1 first, so that class 0 is the one whose weights are zero.
+    Parameters
+    ----------
+    X : array_like, shape (m, n)
+        The samples. float32 and float64 are read in place if each row is contiguous, and a change of them changes what comes after.
+        Other dtypes are converted, which is a copy.
+    y : array_like, shape (m,)
+        Labels 0 or 1, integers or bool. They are copied.
+    fit_bias : bool, optional
+        Whether theta ends with the bias.
+    l2 : float, optional
+        The weight of the penalty, >= 0. scikit-learn's C is 1 / (l2 m).
+    sample_weight : array_like, shape (m,), optional
+        Finite weights >= 0, not all 0. They are copied.
+    comm : Communicator, optional
+        The processes, each with samples of its own, that compute together, as of `fit`. F and its derivatives are those of all
+        samples, with the same bits on every rank. Every rank calls the same methods in the same order, with the same theta.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers, labels are no integers, or an argument is of another type.
+    ValueError
+        If shapes do not fit, a label is neither 0 nor 1, or weights are negative, not finite or all 0.
+
+    See Also
+    --------
+    SoftmaxObjective, sigmoid
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> f = fastlec.LogisticObjective([[0.0], [1.0], [2.0], [3.0]], [0, 1, 0, 1], l2=0.1)
+    >>> theta = np.array([1.0, -1.5])
+    >>> f.predict_proba(theta).round(4)
+    array([0.1824, 0.3775, 0.6225, 0.8176])
+    >>> fastlec.testing.gradient_test(f.value, f.gradient, theta).passed
+    True
     """
 
     @on_ranks
-    def __init__(self, X, y, *, fit_bias=True, l2=0.0, sample_weight=None, comm=None):
+    def __init__(
+        self,
+        X: ArrayLike | Stream,
+        y: ArrayLike | None = None,
+        *,
+        fit_bias: bool = True,
+        l2: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        comm: Communicator | None = None,
+    ) -> None:
         X, y = streamed(X, y)
         X = matrix(X)
         y = _check.labels(y, len(X), 2, "y")
         super().__init__(X, 1 - y, 2, fit_bias=fit_bias, l2=l2, reduced=True, sample_weight=sample_weight, comm=comm)
 
     @_given
-    def y(self):
+    def y(self) -> NDArray[np.int64]:
         """The labels, int64 (m,), read-only."""
         y = 1 - self._problem.y
         y.flags.writeable = False
         return y
 
-    def predict_proba(self, theta, X=None):
-        """P(y = 1) = sigmoid(w x + b) (lecture eq. 4) of each sample: (m,)."""
+    def predict_proba(self, theta: ArrayLike, X: ArrayLike | Stream | None = None) -> FloatArray:
+        """Probabilities P(y = 1) = sigmoid(w x + b) (lecture eq. 4).
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        X : array_like, shape (m, n), optional
+            The samples. By default the objective's own.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            A probability for each sample, in the dtype of the objective's samples.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit, or a probability is no number, because of NaN or of infinite logits. The row is named.
+        """
         return super().predict_proba(theta, X)[:, 0].copy()
 
-    def predict(self, theta, X=None):
-        """1 where that probability is above one half, else 0: (m,) integers."""
+    def predict(self, theta: ArrayLike, X: ArrayLike | Stream | None = None) -> NDArray[np.int64]:
+        """Class of each sample: 1 where its probability is above one half, else 0.
+
+        Parameters
+        ----------
+        theta : array_like, shape (n_params,)
+            The parameters.
+        X : array_like, shape (m, n), optional
+            The samples. By default the objective's own.
+
+        Returns
+        -------
+        ndarray of int, shape (m,)
+            The classes.
+
+        Raises
+        ------
+        TypeError
+            If an argument does not hold real numbers.
+        ValueError
+            If its shape does not fit, or a probability is no number, because of NaN or of infinite logits. The row is named.
+        """
         return (self.predict_proba(theta, X) > 0.5).astype(np.int64)

@@ -6,8 +6,11 @@ with v the sample weights, s the scale and rho the loss: "huber", min(z, 2 sqrt(
 (1 - (1 - min(z, 1))^3) / 3. For "l1" F is sum_i v_i |r_i|.
 """
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
@@ -27,6 +30,20 @@ from ._least_squares import (
 from ._robust_linear import Multiplied, Rows, least_absolute, median
 from ._robust_losses import LOSSES
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from ._typing import FloatArray
+
+__all__ = ["RobustFit", "mad", "robust_fit", "robust_lstsq"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 HUBER = LOSSES["huber"]
 MAD_TO_DEVIATION = 1.4826  # of Gaussian noise
 SETTLED = 1e-6  # relative change of the scale between iterations at which it is kept
@@ -42,87 +59,173 @@ FAR = 1e6  # sizes of the data: what is further is an outlier, unless the fit go
 TOL = {"float32": 1e-4, "float64": 1e-12}
 
 
+class Matrix(Protocol):
+    """A scipy.sparse matrix, LinearOperator or the like."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __matmul__(self, other: Any, /) -> Any: ...
+
+
 @dataclass(eq=False)
 class RobustFit:
     """What a robust fit has found.
 
-    x : (n,). scale : what the residuals were divided by; given as the argument it leads to the same fit. cost : F(x).
-    weights : (m,), of the least squares problem that x solves as well, without the sample weights: in [0, 1]; for "l1" scale / |r|,
-    which may be larger.
-    psi : (m,), weights * r / scale: the derivative of the loss, with which sum_i v_i psi_i dr_i/dx is zero at a solution. For "l1"
-    the sign of r, or where r is zero a number in [-1, 1].
-    stationarity : how nearly that is so: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v);
-    of a LinearOperator with the columns' lengths estimated from products with random vectors, which may be off by a quarter. Where
-    columns are nearly dependent the number may be small though x is not yet near; linear fits of an array are judged by an
-    orthonormal basis of its columns as well.
-    n_iter, converged, message : how it ended; converged is False, too, where the scale of "mad" has not settled, as happens with a
-    handful of points, or where no residual is within the scale of "tukey".
-    history : a tuple for each iteration once the scale stays: cost (of "huber", far outliers count in it as if they were nearer),
-    stationarity, damping, and gain, the share of the predicted decrease that came true.
+    Parameters
+    ----------
+    x : ndarray, shape (n,)
+        The solution.
+    weights : ndarray, shape (m,)
+        Of the least-squares problem that `x` solves as well, without the sample weights: from 0 to 1. For "l1" they are
+        scale / abs(r), which may be larger.
+    psi : ndarray, shape (m,)
+        The derivative of the loss, weights times r / scale. At a solution sum_i v_i psi_i dr_i/dx is 0. For "l1" it is the sign of
+        r, or where r is 0 a number from -1 to 1.
+    scale : float
+        What the residuals were divided by. Given as an argument it leads to the same fit.
+    cost : float
+        F(x).
+    stationarity : float
+        How nearly the sum above is 0: the largest cosine of the angle between psi and a column of dr/dx, both times sqrt(v). Of a
+        LinearOperator the columns' lengths are estimated from products with random vectors, which may be off by a quarter. Where
+        columns are nearly dependent the number may be small though `x` is not yet near. Linear fits of an array are judged by an
+        orthonormal basis of its columns as well.
+    n_iter : int
+        The number of iterations.
+    converged : bool
+        Whether the tolerance was reached. False, too, where the scale of "mad" has not settled, as happens with a handful of
+        points, or where no residual is within the scale of "tukey".
+    message : str
+        How it ended, in words.
+    history : list of tuple
+        For each iteration once the scale stays its cost, stationarity, damping, and gain, the share of the predicted decrease that
+        came true. Far outliers count in the cost of "huber" as if they were nearer.
+
+    See Also
+    --------
+    fastlec.robust_lstsq, fastlec.robust_fit
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastlec
+    >>> fastlec.robust_lstsq(np.ones((5, 1)), [1.0, 2.0, 3.0, 4.0, 1000.0], loss="l1").x  # the median
+    array([3.])
     """
 
-    x: np.ndarray
-    weights: np.ndarray
-    psi: np.ndarray
+    x: FloatArray
+    weights: NDArray[np.float64] = field(repr=False)
+    psi: NDArray[np.float64] = field(repr=False)
     scale: float
     cost: float
     stationarity: float
     n_iter: int
     converged: bool
     message: str
-    history: list[Iteration]
+    history: list[Iteration] = field(repr=False)
 
 
 def robust_lstsq(
-    A, y, *, loss="huber", scale="mad", tuning=None, sample_weight=None, x0=None, tol=None, max_iter=200, callback=None
-):
-    """The x whose A x fits y though some of y are wrong.
+    A: ArrayLike | Matrix,
+    y: ArrayLike,
+    *,
+    loss: Literal["huber", "l1", "cauchy", "tukey"] = "huber",
+    scale: float | Literal["mad"] = "mad",
+    tuning: float | None = None,
+    sample_weight: ArrayLike | None = None,
+    x0: ArrayLike | None = None,
+    tol: float | None = None,
+    max_iter: int = 200,
+    callback: Callable[[int, NDArray[np.float64], float], object] | None = None,
+) -> RobustFit:
+    """Linear least squares whose fit is not carried away by outliers (lecture, contents 4).
 
-        x = argmin 1/2 sum_i v_i s^2 rho(((A x - y)_i / s)^2)
+    Parameters
+    ----------
+    A : array_like, sparse matrix or LinearOperator, shape (m, n)
+        The matrix. An array may have any layout, and is read in blocks, so that a memmap may be larger than memory. m < n and
+        dependent columns are allowed: of an array x is then the one of least norm, unless `x0` is given. For an intercept append a
+        column of ones.
+    y : array_like, shape (m,)
+        The data. Outliers may be as large as 1e300.
+    loss : {"huber", "l1", "cauchy", "tukey"}, optional
+        What a residual costs. "l1" is the least sum of absolute residuals. To "cauchy" far outliers matter little, to "tukey" not
+        at all.
+    scale : float or "mad", optional
+        The residual at which the loss leaves the quadratic, SciPy's f_scale. "mad" is `tuning` times the deviation of the noise,
+        1.4826 times the median of the absolute residuals.
+    tuning : float, optional
+        From 1e-6 to 1e6. By default 1.345 (huber), 2.385 (cauchy) or 4.685 (tukey): without outliers the fit then has 95 % of the
+        efficiency of least squares. "l1" depends on neither `tuning` nor `scale`.
+    sample_weight : array_like, shape (m,), optional
+        Weights v >= 0. A row of weight 2 counts as two rows.
+    x0 : array_like, shape (n,), optional
+        The start. By default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
+    tol : float, optional
+        Of the stationarity, by default 1e-12. Where no step lowers the cost, 1e-10 will do, or the round-off of the residuals.
+    max_iter : int, optional
+        Of the iterations once the scale stays; before there are at most 200. The linear programs of "l1" are not counted.
+    callback : callable, optional
+        It is called as ``callback(iteration, x, cost)`` after each of these iterations, so never with "l1". StopIteration ends the
+        fit.
 
-    A : (m, n), an array of any layout, which is read in blocks, so that a memmap may be larger than memory; a scipy.sparse matrix;
-    or a LinearOperator. m < n and dependent columns are allowed: of an array x is then the one of least norm, unless x0 is given.
-    For an intercept append a column of ones.
-    y : (m,).
-    loss : "huber"; "l1", the least sum of |A x - y|; "cauchy" and "tukey", to which far outliers matter little and not at all.
-    scale : a number, the residual at which the loss leaves the quadratic, SciPy's f_scale; or "mad", tuning times the deviation of
-    the noise, 1.4826 median |A x - y|. With "huber" this x is the fit itself: steps for the scale and for x take turns until the
-    scale changes by less than 1e-6 of itself. With other losses it is the fit by "huber", or x0, and the scale stays.
-    tuning : by default 1.345 (huber), 2.385 (cauchy), 4.685 (tukey): without outliers the fit then has 95 % of the efficiency of
-    least squares; from 1e-6 to 1e6. "l1" depends on neither tuning nor scale.
-    sample_weight : (m,) v >= 0: a row of weight 2 counts as two rows.
-    x0 : (n,), the start, by default least squares; for "cauchy" and "tukey", which have several minima, the fit by "huber".
-    tol : of the stationarity, by default 1e-12; where no step lowers the cost, 1e-10 will do, or the round-off of the residuals.
-    max_iter : of the iterations once the scale stays; before there are at most 200. The linear programs of "l1" are not counted.
-    callback : callback(iteration, x, cost) is called after each of the iterations once the scale stays, so never with "l1".
-    StopIteration ends the fit; any other exception, and Ctrl-C, has the best state since then as ``error.minimum``, with x, cost
-    and history; before the scale stays there is none. Ctrl-C waits for the factorization or product at work, which takes seconds
-    where A is 3000 x 2500.
+    Returns
+    -------
+    RobustFit
+        The fit: x and more. x is float32 where `A` and `y` are, else float64. All is computed in float64.
 
-    Returns a `RobustFit`; x is float32 where A and y are, else float64. All is computed in float64. Outliers may be as large as
-    1e300. Where a fit by "mad" goes through more than half of the points, to round-off, the scale is 0, the weights of these are 1
-    and all others 0.
+    Raises
+    ------
+    TypeError
+        If an argument is of another type, or does not hold real numbers.
+    ValueError
+        If shapes do not fit, or values are not finite, too large or too small for their squares, or for x in float32.
 
-    Raises ValueError or TypeError, which name the argument, for values that are not finite, or too large or too small for their
-    squares or for x in float32, and for what has another shape or type.
+    See Also
+    --------
+    robust_fit, robust.RobustFit, scipy.optimize.least_squares
 
-    Steps are Newton's, or those of iteratively reweighted least squares (IRLS) where Newton's raise the cost. One factorization of
-    an array serves all; a sparse matrix or operator is only multiplied, by LSMR and conjugate gradients. With "mad" the start of a
-    long array is the fit to one row in eight, or fewer. "l1" ends with small linear programs, which look
-    at the rows near the fit: of any A, about 4 n + m^(2/3) of them are made an array.
+    Notes
+    -----
+    With the residuals r = A x - y and the scale s,
 
-    >>> import fastlec
+        x = argmin 1/2 sum_i v_i s^2 rho((r_i / s)^2),
+
+    where rho(z) is min(z, 2 sqrt(z) - 1) for "huber", log(1 + z) for "cauchy" and (1 - (1 - min(z, 1))^3) / 3 for "tukey". For "l1"
+    it is the sum of v_i times the absolute r_i that is least.
+
+    Steps are Newton's, or where these raise the cost those of iteratively reweighted least squares (IRLS) [1]_. One factorization
+    of an array serves all. A sparse matrix or operator is only multiplied, by LSMR and conjugate gradients. "l1" ends with small
+    linear programs, which look at the rows near the fit: of any A, about 4 n + m^(2/3) of them are made an array.
+
+    With "huber" and "mad" the fit's own residuals have this scale: steps for the scale and for x take turns until the scale changes
+    by less than 1e-6 of itself. With other losses the scale is that of the fit by "huber", or of `x0`, and stays. The start of a
+    long array is the fit to one row in eight, or fewer. Where a fit goes through more than half of the points, to round-off, the
+    scale is 0, the weights of these are 1 and all others 0.
+
+    Any other exception of the callback, and Ctrl-C, has the best state since the scale stays as ``error.minimum``, with x, cost and
+    history; before that there is none. Ctrl-C waits for the factorization or product at work, which takes seconds where A is 3000 x
+    2500.
+
+    References
+    ----------
+    .. [1] Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> t = np.arange(10.0)
     >>> y = 2 * t + 1 + 0.1 * np.sin(9 * t)
     >>> y[7] = 100
-    >>> found = fastlec.robust_lstsq(np.stack([t, np.ones(10)], axis=1), y)
-    >>> bool(np.abs(found.x - [2, 1]).max() < 0.1)
-    True
+    >>> A = np.stack([t, np.ones(10)], axis=1)
+    >>> found = fastlec.robust_lstsq(A, y)
+    >>> found.x.round(2), np.linalg.lstsq(A, y)[0].round(2)
+    (array([2., 1.]), array([ 4.57, -2.08]))
     >>> int(found.weights.argmin())
     7
-
-    Lecture, contents 4; Holland and Welsch, "Robust regression using iteratively reweighted least-squares", 1977.
     """
     tuning, scale, settings = _settings(loss, (*LOSSES, "l1"), tuning, scale, tol, max_iter, callback, np.float64)
     A, y = matrix_or_operator(A, "A"), _check.as_array(y, "y")
@@ -143,47 +246,81 @@ def robust_lstsq(
 
 
 def robust_fit(
-    residual,
-    jac,
-    x0,
+    residual: Callable[[Any], ArrayLike],
+    jac: Callable[[Any], ArrayLike | Matrix],
+    x0: ArrayLike,
     *,
-    loss="huber",
-    scale="mad",
-    tuning=None,
-    sample_weight=None,
-    damping=1e-3,
-    tol=None,
-    max_iter=200,
-    callback=None,
-):
-    """The x at which the residuals of a nonlinear model are small though some of the data are wrong, by Levenberg-Marquardt steps.
+    loss: Literal["huber", "cauchy", "tukey"] = "huber",
+    scale: float | Literal["mad"] = "mad",
+    tuning: float | None = None,
+    sample_weight: ArrayLike | None = None,
+    damping: float = 1e-3,
+    tol: float | None = None,
+    max_iter: int = 200,
+    callback: Callable[[int, NDArray[np.float64], float], object] | None = None,
+) -> RobustFit:
+    """Nonlinear least squares whose fit is not carried away by outliers (lecture, contents 4).
 
-        x = argmin 1/2 sum_i v_i s^2 rho((r_i(x) / s)^2)
+    Parameters
+    ----------
+    residual : callable
+        ``residual(x)`` gives the residuals r (m,).
+    jac : callable
+        ``jac(x)`` gives their derivative (m, n): an array, which is factored, or a sparse matrix or LinearOperator, which is only
+        multiplied (JacMV and JacTMV).
+    x0 : array_like, shape (n,)
+        The start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
+    loss : {"huber", "cauchy", "tukey"}, optional
+        What a residual costs, as in `robust_lstsq`.
+    scale : float or "mad", optional
+        As in `robust_lstsq`. "mad" with "huber" goes on from where the fit was with the scale of its residuals, until that changes
+        by less than 1e-6 of itself, or by round-off; with other losses until it changes by less than 1 %, and then it stays.
+    tuning : float, optional
+        As in `robust_lstsq`.
+    sample_weight : array_like, shape (m,), optional
+        As in `robust_lstsq`.
+    damping : float, optional
+        Of the first step, relative to the squared lengths of the Jacobian's columns, of an operator to its squared norm.
+    tol : float, optional
+        Of the stationarity: by default 1e-12, where `x0` is float32 1e-4.
+    max_iter : int, optional
+        Of all iterations together. A fit by "huber" before that by another loss has at most half of them.
+    callback : callable, optional
+        It is called as ``callback(iteration, x, cost)`` after each iteration. What ends the fit, and has ``error.minimum``, is as
+        in `robust_lstsq`, from the first residual and Jacobian on.
 
-    residual : residual(x) -> (m,). jac : jac(x) -> its derivative (m, n): an array, which is factored, or a scipy.sparse matrix or
-    LinearOperator, which are only multiplied (JacMV and JacTMV). Of a network these are ``f.residuals`` and ``f.jacobian`` of an
-    `Objective`, or made from ``net.linearize(X)`` and ``jac.operator("theta")``.
-    x0 : (n,), the start. x comes back, and is passed to the functions, in its dtype, float32 or float64.
-    loss : "huber", "cauchy" or "tukey".
-    scale, tuning, sample_weight : as in `robust_lstsq`. By "mad" the fit by "huber" goes on from where it was with the scale of
-    its residuals, until that changes by less than 1e-6 of itself, or by round-off; with other losses until it changes by less than
-    1 %, and then it stays. "tukey", whose gradient vanishes where all residuals are large, always begins with a rough fit by
-    "huber".
-    damping : of the first step, relative to the squared lengths of the Jacobian's columns, of an operator to its squared norm.
-    tol : of the stationarity; by default as in `robust_lstsq`, where x0 is float32 1e-4. max_iter : of all iterations together, of
-    which a fit by "huber" before that by another loss has at most half.
-    callback : callback(iteration, x, cost) is called after each of them; what ends the fit, and has ``error.minimum``, is as in
-    `robust_lstsq`, from the first residual and Jacobian on.
+    Returns
+    -------
+    RobustFit
+        The fit: x and more.
 
-    Returns a `RobustFit`. A step to where the residual is not finite is not taken, and the next is shorter. Beside residuals that
-    are 1e10 times the scale the cost by "huber" has few digits left for the others: leave such data out, or the fit may not
-    converge.
+    Raises
+    ------
+    TypeError
+        If an argument is of another type, or does not hold real numbers.
+    ValueError
+        If shapes do not fit, or values at `x0` are not finite, too large or too small for their squares.
 
-    Raises ValueError or TypeError, which name the argument, for what is not finite at x0, or too large or too small there for its
-    squares, and for what has another shape or type.
+    See Also
+    --------
+    robust_lstsq, robust.RobustFit, gauss_newton
 
-    >>> import fastlec
+    Notes
+    -----
+    x = argmin 1/2 sum_i v_i s^2 rho((r_i(x) / s)^2), by Levenberg-Marquardt steps; `fastlec.least_squares` has the method and its
+    sources. A step to where the residual is not finite is not taken, and the next is shorter. "tukey", whose gradient vanishes
+    where all residuals are large, always begins with a rough fit by "huber".
+
+    Beside residuals that are 1e10 times the scale the cost by "huber" has few digits left for the others: leave such data out, or
+    the fit may not converge.
+
+    Of a network the functions are ``f.residuals`` and ``f.jacobian`` of an `Objective`, or made from ``net.linearize(X)`` and
+    ``jac.operator("theta")``.
+
+    Examples
+    --------
     >>> import numpy as np
+    >>> import fastlec
     >>> t = np.linspace(0, 2, 20)
     >>> y = 3 * np.exp(-2 * t)
     >>> y[5] = 9
@@ -194,10 +331,8 @@ def robust_fit(
     ...     loss="cauchy",
     ...     scale=0.1,
     ... )
-    >>> bool(np.abs(found.x - [3, 2]).max() < 0.01)
-    True
-
-    Lecture, contents 4; `fastlec/_least_squares.py` has the method and its sources.
+    >>> found.x.round(2)
+    array([3., 2.])
     """
     _check.function(residual, "residual")
     _check.function(jac, "jac")
@@ -230,8 +365,32 @@ def robust_fit(
     return _in_dtype(_fit(found, found.point, 0, settled), dtype, "x0")
 
 
-def mad(r, sample_weight=None):
-    """1.4826 times the median of |r|, the standard deviation if r is Gaussian noise. sample_weight (m,) : how often each counts."""
+def mad(r: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    """Standard deviation of Gaussian noise from the median of absolute residuals, 1.4826 median(abs(r)).
+
+    Parameters
+    ----------
+    r : array_like, shape (m,)
+        The residuals.
+    sample_weight : array_like, shape (m,), optional
+        How often each counts.
+
+    Returns
+    -------
+    float
+        The deviation.
+
+    See Also
+    --------
+    fastlec.robust_lstsq
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastlec.robust import mad
+    >>> round(mad(np.random.default_rng(0).normal(scale=2, size=1000)), 1)
+    2.0
+    """
     return MAD_TO_DEVIATION * median(np.abs(r), sample_weight)
 
 

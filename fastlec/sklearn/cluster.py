@@ -116,7 +116,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Es
 
     def _read(self, arrays, facts):
         measured = {"_mean": arrays["mean"], "_shift": arrays.get("shift")}
-        self._keep(cluster.KMeansResult(arrays["centers"], arrays["labels"], **facts, **measured))
+        self._keep(cluster.KMeansResult._made(arrays["centers"], arrays["labels"], **facts, **measured))
 
     @property
     def _n_features_out(self):

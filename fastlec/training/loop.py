@@ -98,14 +98,14 @@ def fit(
         Rule for when to stop, and whether to restore the best epoch.
     checkpoint : path_like, optional
         An .npz file that holds, after every epoch and its callbacks, all that it takes to go on. See Notes.
-    checkpoint_steps : int, optional
-        Number of steps, counted over all epochs, after which the file is written inside epochs, too.
     resume : bool
         Whether to go on from a checkpoint that exists. If not, training begins anew and replaces it after its first epoch.
     trainable : str, Layer, int or a sequence of these, optional
         What is trained, by default everything: names, patterns, layers, as in `training_step`.
     progress : bool
         Whether to show a bar on stderr (of rich where that is installed, else lines).
+    checkpoint_steps : int, optional
+        Number of steps, counted over all epochs, after which the checkpoint is written inside epochs, too.
     comm : Communicator, optional
         The processes that train together, each of which calls fit with samples of its own: what `fastlec.shared.run` or
         `fastlec.dask.run` hands on, a communicator of mpi4py, or any object with rank, size and allreduce(array). See Notes.
