@@ -1,5 +1,7 @@
 """The arrays of a layer: parameters and buffers by name, how they are before anything is learnt, and as one flat vector theta."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -8,9 +10,10 @@ import numpy as np
 
 from .. import _check
 from .._kernels.plan import Plan
+from .._typing import FloatArray
 
 
-class Parameters(dict):
+class Parameters(dict[str, FloatArray]):
     """A layer's parameters, {name: array}, in the order of theta, or its buffers. The arrays are views of a network's theta, and
     plans point into them: write into them (``params["W"] *= 2`` does), they cannot be exchanged."""
 
@@ -21,7 +24,7 @@ class Parameters(dict):
 
     __delitem__ = __ior__ = update = pop = popitem = clear = setdefault = _refuse
 
-    def __setitem__(self, name, array):
+    def __setitem__(self, name: str, array: FloatArray) -> None:
         if name not in self or self[name] is not array:  # `params[name] += 1` puts the array back that it got
             self._refuse()
 

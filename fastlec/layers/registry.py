@@ -105,7 +105,7 @@ def described(layer):
 def written(layer: Layer) -> str:
     """A layer as the call that makes such a layer: an activation, and what is not as by default."""
     arguments = inspect.signature(type(layer)).parameters
-    names = [name for name in arguments if name not in NO_SETTINGS and hasattr(layer, name)]
+    names = [name for name in arguments if name not in ("params", "buffers", *NO_SETTINGS) and hasattr(layer, name)]
     settings = layer.config() if hasattr(layer, "config") else {name: getattr(layer, name) for name in names}
     shown = {name: _short(value) if type(layer)._of_fastlec else value for name, value in settings.items()}
     changed = {

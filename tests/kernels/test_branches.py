@@ -554,7 +554,7 @@ def test_parameters_are_views_of_the_networks_theta(rng):
     block = net.layers[1]
     assert (block.layers[0].layers[3].params["W"] == 3).all()
     assert np.shares_memory(block.theta, net.theta)
-    assert "Sum([Network([Conv2d(" in repr(net)
+    assert "\n    Sum([\n        Network([\n            Conv2d(" in repr(net)
     assert "1 Sum" in net.summary((2, 4, 5))
 
 

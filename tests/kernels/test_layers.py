@@ -17,6 +17,7 @@ from fastlec import (
     AvgPool2d,
     BatchNorm,
     BatchNorm2d,
+    Concat,
     Conv1d,
     Conv2d,
     ConvResidual,
@@ -34,6 +35,7 @@ from fastlec import (
     ProjectedConvResidual,
     ProjectedResidual,
     Residual,
+    Sum,
     Upsample2d,
     training_step,
 )
@@ -95,6 +97,62 @@ def test_the_constructor_says_everything(make, dtype):
         for name, a in own.items():
             assert a.dtype == (dtype if "dtype" in arguments else np.float64)
             assert a.shape == other[name].shape == shapes[name]
+
+
+def same_made(layer, again):
+    """Whether two layers are of one class and settings, with arrays of the same dtypes and shapes."""
+    arrays = [[(name, a.dtype, a.shape) for name, a in (one.params | one.buffers).items()] for one in (layer, again)]
+    return type(layer) is type(again) and layer.config() == again.config() and arrays[0] == arrays[1]
+
+
+@each
+def test_repr_is_the_call_that_makes_such_a_layer(make, dtype):
+    layer = make({"dtype": dtype, "rng": 0})
+    assert same_made(layer, eval(repr(layer), {name: getattr(fastlec, name) for name in KINDS}))
+
+
+@pytest.mark.parametrize("kind", [Network, Concat, Sum])
+def test_repr_of_layers_made_of_layers(kind, dtype):
+    leaky, o = Activation("leaky_relu", negative_slope=0.2), {"dtype": dtype}
+    inner = Network([Dense(3, 3, leaky, **o), BatchNorm(3, affine=False, **o), LayerNorm(3, **o), Residual(3, **o)])
+    net = kind([inner, Sum([Activation("identity"), Dense(3, 3, **o)])])
+    assert same_made(net, eval(repr(net), {name: getattr(fastlec, name) for name in KINDS}))
+    assert ("float32" in repr(net)) == (dtype == np.float32)
+
+
+def test_repr_says_what_is_not_as_by_default():
+    assert repr(Conv2d(1, 2, 3)) == "Conv2d(c_in=1, c_out=2, kernel_size=3, activation='identity')"
+    assert repr(AvgPool2d((2, 3), 1, (0, 1))) == "AvgPool2d(kernel_size=(2, 3), stride=1, padding=(0, 1))"
+    for padding in ("(1, 2)", "((0, 1), (0, 1))", "'same'"):  # (vertical, horizontal), or what is above, below, left and right
+        expected = f"Conv2d(c_in=1, c_out=2, kernel_size=(3, 5), activation='identity', padding={padding})"
+        assert repr(Conv2d(1, 2, (3, 5), padding=eval(padding))) == expected
+    assert repr(Activation(np.sin, np.cos)) == "Activation(<ufunc 'sin'>, <ufunc 'cos'>)"
+    assert repr(Dense(3, 2).linearize(np.ones((4, 3)))[1]) == "<Jacobian of Dense: y (4, 2) by x (4, 3), W (2, 3), b (2,)>"
+
+
+def public(kind):
+    return {name for name in dir(kind) if not name.startswith("_")}
+
+
+def test_what_a_layer_shows():
+    """The forward map, derivatives, what it is made of, and what layers of a user's own define: nothing else."""
+    own = {"output_shape", "evaluate", "mv", "tmv", "for_training", "update_buffers", "check_batch", "couples_samples"}
+    own |= {"input_shape", "affine_in_theta", "linear_in_x", "changes_untrained"}
+    products = {"linearize", "jac_mv", "jac_tmv", "value_and_jac_mv", "variables"}
+    made_of = {"dtype", "n_params", "with_params"}
+    assert public(Layer) == own | products | made_of
+    settings = {"config", "shapes", "buffer_shapes", "with_settings"}
+    assert public(Dense) == public(Layer) | settings | {"bias"}
+    files = {"save", "load", "load_state_dict"}
+    more = {"theta", "with_theta", "astype", "summary", "activations", "predict", "predict_proba", "hessian_mv"}
+    assert public(Network) == public(Layer) | settings | files | more
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS.values() if kind._of_fastlec])
+def test_every_method_tells_what_it_does(kind):
+    said = {name for name in public(kind) if callable(getattr(kind, name)) or isinstance(getattr(kind, name), property)}
+    assert {"linearize", "output_shape"} <= said
+    assert all(getattr(kind, name).__doc__ for name in said)
 
 
 def test_shapes_of_layers_that_no_memory_holds():

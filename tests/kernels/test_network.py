@@ -403,6 +403,22 @@ def test_summary():
     assert "(m" not in Network([Activation("tanh")]).summary()  # which tells no input
 
 
+def test_a_summary_shows_itself():
+    class Cube(nets.Cube):
+        pass
+
+    Cube.__name__ = "<b>Cube"
+    table = Network([Dense(5, 6, Activation("leaky_relu", negative_slope=0.1)), Cube()]).summary()
+    assert repr(table) == str(table) == table
+    assert table.splitlines()[1].startswith("0 Dense leaky_relu  (m, 6)")
+    for other in (copy.copy(table), pickle.loads(pickle.dumps(table))):
+        assert (other, other._repr_html_()) == (table, table._repr_html_())
+    html = table._repr_html_()
+    assert html.startswith("<table>\n<tr><th>layer</th><th>output</th>")
+    assert "<td>1 &lt;b&gt;Cube</td>" in html
+    assert html.count("<tr>") == len(table.splitlines()) == 4
+
+
 def test_affine_in_theta():
     """Only where one identity Dense has all the parameters, and what follows is the identity."""
     o = {"dtype": np.float64, "rng": 0}
@@ -625,7 +641,11 @@ def test_a_subclass_is_not_saved(tmp_path, dtype):
 def test_repr():
     net = Network([Dense(5, 4), nets.Cube(), Network([Activation("tanh")])])
     inner = "Network([Activation(activation='tanh')])"
-    assert repr(net) == f"Network([Dense(n_in=5, n_out=4, activation='tanh', bias=True), Cube(), {inner}])"
+    assert repr(net) == f"Network([\n    Dense(n_in=5, n_out=4, activation='tanh'),\n    Cube(),\n    {inner},\n])"
+    assert repr(Network([net.layers[2]])) == f"Network([{inner}])"
+    lines = repr(Network([net, nets.Cube()])).splitlines()
+    assert lines[:3] == ["Network([", "    Network([", "        Dense(n_in=5, n_out=4, activation='tanh'),"]
+    assert lines[-3:] == ["    ]),", "    Cube(),", "])"]
 
 
 # --- samples in parts ------------------------------------------------------------------------------------------------
