@@ -15,7 +15,7 @@ MOST_THREADS = 1 << 16  # a limit beyond any machine; larger ones mean the same
 
 
 def isa():
-    """The instruction set in use: "avx512" (x86-64-v4), "avx2" (x86-64-v3), "neon" (aarch64), "base". FASTLEC_ISA picks a lower one."""
+    """The instruction set in use: "avx512", "avx2" (x86-64-v4, v3), "neon" (aarch64) or "base". FASTLEC_ISA picks one at import."""
     return runner.isa()
 
 
