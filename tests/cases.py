@@ -286,6 +286,7 @@ CONV_EDGES = [
     Conv((2, 3, 12, 11), (4, 3, 3, 2), dilation=(40, 29), padding=((40, 41), (15, 15))),
     Conv((2, 17, 9, 9), (16, 17, 3, 3), dilation=(31, 1), padding=(30, 1), stride=(7, 2)),
     Conv((1, 4, 23, 50), (8, 2, 2, 2), dilation=(9, 30), padding="same", stride=(20, 16), groups=2),
+    Conv((1, 24, 40, 17), (24, 24, 3, 3), padding=((2, 0), (0, 0)), stride=2),
 ]
 CONVOLUTIONS = [*CONV_EDGES, *(random_convolution(np.random.default_rng(seed)) for seed in range(60))]
 

@@ -289,6 +289,8 @@ static void by_bounds(const fl_kmeans_job *job, fl_int i0, fl_int count, const r
         }
         at->best[i] = -REAL_INF;
         at->number[i] = -REAL_INF;
+        at->runner_up[i] = 0;
+        at->group[i] = 0; /* for where no score is a number */
         at->sample[open++] = i;
     }
     for (fl_int g = 0; g < groups && open; g++) {

@@ -82,8 +82,8 @@ cdef const fl_facts *facts() noexcept nogil:
 
 cdef double macs_per_ns(int dtype) noexcept:
     """Multiplications with an addition, on one core with the instruction set in use. AVX2 does as many as AVX-512 on Zen 4, in two
-    pipes instead of one; portable code has half the lanes and no FMA."""
-    return dtypes[dtype].macs_per_ns * (1 if facts().vector_bytes >= 32 else 0.25)
+    pipes instead of one; NEON has half the lanes, and portable code no FMA either."""
+    return dtypes[dtype].macs_per_ns * (1 if facts().vector_bytes >= 32 else 0.5 if facts().registers > 16 else 0.25)
 
 
 cdef int team_limit() noexcept nogil:

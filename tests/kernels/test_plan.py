@@ -47,7 +47,9 @@ WAYS = {
     "many rows of both in order": ((151, 300, 400), "CC", ["gemm"], ("pack_a", "strips", "blocks")),
     "many rows of both transposed": ((151, 300, 400), "FF", ["gemm_pack", "gemm"], ("strips", "blocks")),
 }
-# Where the instruction set packs both for large products, and a block's rows meet one panel of B after the other.
+PACKS = {"avx2": 6, "neon": 12}  # rows of a tile, where the instruction set packs for large products
+
+# Where it does so, and a block's rows meet one panel of B after the other.
 PANELS_FIRST = {
     "blocks": ["gemm_pack", "gemm"],
     "rows far apart": ["gemm_pack", "gemm"],
@@ -75,7 +77,7 @@ def derivative(y, op):
     )
 
 
-def blocking(shape, orders, dtype, packs=False, plain=True):
+def blocking(shape, orders, dtype, packs=0, plain=True):
     by_row, by_column = orders[0] == "C", orders[1] == "F"
     size = np.dtype(dtype).itemsize
     return choose_blocking(*shape, by_row, by_column, size, plain, packs, 256 if packs else 1536 // size)
@@ -87,8 +89,8 @@ def test_products_take_their_way(way, isa, dtype, taken):
     (m, n, k), plan = shape, new_plan(dtype)
     a, b = ordered(np.zeros((m, k), dtype), orders[0]), ordered(np.zeros((k, n), dtype), orders[1])
     gemm.product(plan, a, b, np.zeros((m, n), dtype))
-    found = blocking(shape, orders, dtype, packs=isa == "avx2")
-    assert found.panels_first == (isa == "avx2" and way in PANELS_FIRST)
+    found = blocking(shape, orders, dtype, packs=PACKS.get(isa, 0))
+    assert found.panels_first == (isa in PACKS and way in PANELS_FIRST)
     if found.panels_first:
         assert taken(plan) == PANELS_FIRST[way]
         assert found.pack_a
@@ -116,14 +118,14 @@ THRESHOLDS = {
     "depth of parts": (((7, 9, 4096), "FC", {}), ((7, 9, 4095), "FC", {}), "parts"),
     "parts of plain sums": (((7, 9, 9000), "FC", {}), ((7, 9, 9000), "FC", {"plain": False}), "parts"),
     "rows that pay for packing B": (((48, 2048, 20), "CC", {}), ((47, 2048, 20), "CC", {}), "pack_b"),
-    "panels first": (((256, 256, 256), "CC", {"packs": True}), ((256, 256, 256), "CC", {}), "panels_first"),
-    "few rows": (((144, 256, 256), "CC", {"packs": True}), ((145, 256, 256), "CC", {"packs": True}), "few_rows"),
+    "panels first": (((256, 256, 256), "CC", {"packs": 6}), ((256, 256, 256), "CC", {}), "panels_first"),
+    "few rows": (((144, 256, 256), "CC", {"packs": 6}), ((145, 256, 256), "CC", {"packs": 6}), "few_rows"),
     "rows that pay for packing a B read twice": (
-        ((48, 2000, 20), "CC", {"packs": True}),
-        ((47, 2000, 20), "CC", {"packs": True}),
+        ((48, 2000, 20), "CC", {"packs": 6}),
+        ((47, 2000, 20), "CC", {"packs": 6}),
         "pack_b",
     ),
-    "B in L1": (((256, 256, 33), "CC", {"packs": True}), ((256, 256, 16), "CC", {"packs": True}), "pack_b"),
+    "B in L1": (((256, 256, 33), "CC", {"packs": 6}), ((256, 256, 16), "CC", {"packs": 6}), "pack_b"),
     "columns of A": (((256, 130, 400), "FC", {}), ((257, 130, 400), "FC", {}), "pack_a"),
 }
 
@@ -140,7 +142,7 @@ def test_thresholds_of_blockings(name, dtype):
 
 def test_blocks_stay_in_their_bounds(dtype):
     """A row of a block is whole panels and at most 4 KiB; a block has at most 96 rows, or is one of less than 2 x 96."""
-    for m, n, k, packs in itertools.product((1, 11, 12, 100, 1000, 3001), (1, 16, 129, 1100), (1, 64, 800), (False, True)):
+    for m, n, k, packs in itertools.product((1, 11, 12, 100, 1000, 3001), (1, 16, 129, 1100), (1, 64, 800), (0, 6)):
         found = blocking((m, n, k), "CC", dtype, packs)
         assert found.cols * dtype.itemsize % 128 == 0
         assert found.cols * dtype.itemsize <= 4096

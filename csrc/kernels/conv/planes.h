@@ -11,7 +11,8 @@ FL_INLINE fl_int plane_from(const fl_int *from, fl_int f) { return from ? from[f
 /* The planes of one channel, `step` apart, for the part of the grid at (a0, b0), of `rows` plane rows. */
 FL_SHARED void planes_of(real *out, fl_int step, const real *x, const fl_conv_planes *P, fl_int a0, fl_int b0, fl_int rows)
 {
-    const int both = P->sw == 2 && P->phases_x == 2 && !P->from_x, one = P->phases_y == 1 && P->phases_x == 1;
+    const int both = P->sw == 2 && P->phases_x == 2 && !P->from_x;
+    const int one = P->phases_y == 1 && P->phases_x == 1 && P->pitch == P->w;
     const fl_int top = a0 * P->step_y - P->top;
     if (one && P->sw == 1 && P->sh == 1 && P->width == P->w && P->left == b0 && top >= 0 && top + rows <= P->h) { /* as it is */
         row_in_zeros(out, rows * P->w, x + top * P->w, rows * P->w, 1, 0);

@@ -7,5 +7,5 @@ cdef class Blocking:
     cdef readonly str why
 
 
-cpdef Blocking choose_blocking(fl_int m, fl_int n, fl_int k, bint by_row, bint by_column, fl_int size, bint plain, bint packs,
+cpdef Blocking choose_blocking(fl_int m, fl_int n, fl_int k, bint by_row, bint by_column, fl_int size, bint plain, fl_int packs,
                                fl_int depth)

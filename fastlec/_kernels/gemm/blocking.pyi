@@ -12,5 +12,5 @@ class Blocking:
     why: str
 
 def choose_blocking(
-    m: int, n: int, k: int, by_row: bool, by_column: bool, size: int, plain: bool, packs: bool, depth: int
+    m: int, n: int, k: int, by_row: bool, by_column: bool, size: int, plain: bool, packs: int, depth: int
 ) -> Blocking: ...

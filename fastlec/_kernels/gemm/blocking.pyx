@@ -21,7 +21,6 @@ cdef enum:
     PACK_B_FROM = 1 << 15   # bytes of B that L1 holds, and that are then not worth packing
     FEW_ROWS = 144          # rows of C that are worth packing B in each block, as it is read
     FEW_COLS_BYTES = 512    # bytes of a row of C in a block, then
-    PANEL_ROWS = 6          # rows of a tile where panels come first
     PANELS_BYTES = 1024     # bytes of a row of C in a block that pay for packing its rows of A once more
     MOST_ROWS = 96          # rows of C in a block, so that what it reads of A stays in L2
     COLS_BYTES = 4096       # bytes of a row of C in a block, so that a strip of B stays in L2
@@ -65,10 +64,11 @@ cdef fl_int even_rows(fl_int m, fl_int k, fl_int cols, fl_int size) noexcept:
     return m
 
 
-cpdef Blocking choose_blocking(fl_int m, fl_int n, fl_int k, bint by_row, bint by_column, fl_int size, bint plain, bint packs,
+cpdef Blocking choose_blocking(fl_int m, fl_int n, fl_int k, bint by_row, bint by_column, fl_int size, bint plain, fl_int packs,
                                fl_int depth):
     """The blocking of a product with elements of `size` bytes. by_row : A lies in C order. by_column : B lies in Fortran order.
-    plain : nothing but the sums is stored. packs, depth : `gemm_packs` and `gemm_depth` of the instruction set's facts."""
+    plain : nothing but the sums is stored. packs : the rows of a tile if packing pays wherever A and B lie (`gemm_packs`), else 0.
+    depth : `gemm_depth` of the instruction set's facts."""
     cdef Blocking b = Blocking.__new__(Blocking)
     cdef fl_int tile = FL_TILE_BYTES // size, cols = even_cols(n, tile, size), count
     b.dots = by_row and by_column and k >= DOTS_DEPTH and (n <= DOTS_COLS or m <= DOTS_ROWS)
@@ -93,7 +93,7 @@ cpdef Blocking choose_blocking(fl_int m, fl_int n, fl_int k, bint by_row, bint b
             cols = up(blocks(cols, 2), tile)
         b.cols = cols
     elif b.panels_first:
-        b.rows = up(blocks(m, blocks(m, MOST_ROWS)), PANEL_ROWS)
+        b.rows = up(blocks(m, blocks(m, MOST_ROWS)), packs)
         while cols * size > PANELS_BYTES and blocks(m, b.rows) * blocks(n, cols) < EVEN:
             cols = up(blocks(cols, 2), tile)
         b.cols = cols

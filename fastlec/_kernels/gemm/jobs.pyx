@@ -41,7 +41,7 @@ def product(Plan plan not None, cnp.ndarray a not None, cnp.ndarray b not None, 
     by_column = cnp.PyArray_IS_F_CONTIGUOUS(b) and (k > 1 or not cnp.PyArray_IS_C_CONTIGUOUS(b))
     bare = not after.parts() & ~(ACCUMULATE | UPDATE)
     plain = bare and not after.accumulate
-    cut = choose_blocking(m, n, k, by_row, by_column, plan.size, plain, facts().gemm_packs,
+    cut = choose_blocking(m, n, k, by_row, by_column, plan.size, plain, facts().gemm_packs * facts().gemm_rows,
                           facts().gemm_depth[plan.dtype])
     packed_a = cut.panels_first and cut.few_rows and cut.cols < n
     packed_b = cut.pack_b and not (cut.panels_first and cut.few_rows)
