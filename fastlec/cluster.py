@@ -226,8 +226,9 @@ def kmeans(
     """
     samples = _Samples(X, sample_weight)
     m, n = samples.m, samples.n
-    group = alone() if comm is None else comm
-    samples.join(group)
+    group = samples.group
+    if comm is not None and comm.size > 1:
+        samples.join(group := comm)
     k = _check.count(n_clusters, "n_clusters", 1, min(samples.total, MOST_CLUSTERS))
     starts, max_iter = _check.count(n_init, "n_init", 1), _check.count(max_iter, "max_iter", 1)
     tol, rng = _check.non_negative(tol, "tol"), _check.generator(rng)
@@ -277,7 +278,8 @@ def kmeans(
 class _Samples:
     """The rows of X, and how kernels see them: as they are, or as x * scale - shift where digits would be lost otherwise.
 
-    mean : of the samples as kernels see them. Centers are measured from it.
+    mean : of the samples as kernels see them. Centers are measured from it. group : the ranks that have samples, and total how
+    many these are.
     """
 
     shift, scale = None, 1.0
@@ -293,16 +295,15 @@ class _Samples:
             self.X, self.in_place = X.view(np.ndarray), fits and (X.shape[1] == 1 or X.strides[1] == X.itemsize)
         self.m, self.n = X.shape
         self.mean = np.zeros(self.n, self.dtype)
+        self.group, self.total = alone(), self.m
         self.weight, self.exponent = None, 0  # weights count as w / 2^exponent
         if weight is not None:
             self.weight, _ = _check.weights(weight, self.m)
             self.exponent = int(np.frexp(float(_check.as_array(weight, "sample_weight").max()))[1])
 
     def join(self, group: Group):
-        """With those of other ranks. total : how many there are of all."""
-        self.group, self.total = group, self.m
-        if group.size == 1:
-            return
+        """With those of other ranks."""
+        self.group = group
         found = group.gather((self.n, str(self.dtype), self.weight is None, self.m, self.exponent))
         for rank, theirs in enumerate(found):
             if theirs[:3] != found[0][:3]:
@@ -733,11 +734,11 @@ def _mini_batches(samples, means, max_iter, tol, batch, rng, callback):
     """As `_lloyd`. got : the weights of all that the centers have got until now."""
     k, got = len(means), np.zeros(len(means))
     counting = None if samples.weight is None else np.flatnonzero(samples.weight)
-    m, group, total = samples.m if counting is None else len(counting), samples.group, samples.total
+    m, group = samples.m if counting is None else len(counting), samples.group
+    total = int(group.sum(np.array([m]))[0])
     if group.size > 1:
-        total = int(group.sum(np.array([m]))[0])
         rng = np.random.default_rng((int(rng.integers(1 << 53)), group.rank))
-    own = batch if group.size == 1 else max(round(batch * m / total), 1)  # of this rank
+    own = batch if group.size == 1 else max(round(batch * m / total), 1)  # on this rank
     smoothed = least = np.inf
     past, rate = 0, min(2 * batch / (total + 1), 1.0)
     most = math.ceil(max_iter * total / batch)

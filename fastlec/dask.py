@@ -75,7 +75,7 @@ def run(
     counts = {len(parts) for parts in blocks if parts is not None}
     if len(counts) > 1:
         raise ValueError(f"collections have {sorted(counts)} blocks; expected one number of them")
-    known = sorted(client.scheduler_info(n_workers=-1)["workers"])
+    known = sorted(client.nthreads())
     if workers is None:
         workers = known[: min(counts, default=len(known))]
     workers = list(workers)
@@ -166,7 +166,7 @@ def _results(client, futures, workers) -> list[Any]:
     while not all(future.done() for future in futures):
         if until is None and any(future.status in ("error", "lost", "cancelled") for future in futures):
             until = time.monotonic() + GRACE
-        known = client.scheduler_info(n_workers=-1)["workers"]
+        known = client.nthreads()
         for rank, worker in enumerate(workers):
             if lost is None and worker not in known and not futures[rank].done():
                 lost, until = rank, time.monotonic() + GRACE

@@ -149,12 +149,16 @@ def _abort() -> None:
         MPI.COMM_WORLD.Abort(1)
 
 
-def _tell(kind, error, traceback, shown=sys.excepthook) -> None:
+def tell(error: BaseException) -> None:
     """What ends this process ends the others, which may be waiting for it."""
-    shown(kind, error, traceback)
     for comm in _ranks:
         if not isinstance(error, RankError):
-            comm.fail(f"rank {comm.rank} has failed: {kind.__name__}: {error}")
+            comm.fail(f"rank {comm.rank} has failed: {type(error).__name__}: {error}")
 
 
-sys.excepthook = _tell
+def _hook(kind, error, traceback, shown=sys.excepthook) -> None:
+    shown(kind, error, traceback)
+    tell(error)
+
+
+sys.excepthook = _hook

@@ -95,6 +95,10 @@ def disagree(comm):
     return None
 
 
+def given(comm, *arguments):
+    return arguments
+
+
 # --- training --------------------------------------------------------------------------------------------------------
 
 

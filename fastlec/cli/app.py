@@ -19,6 +19,8 @@ import numpy as np
 import fastlec
 
 from .. import io
+from .._comm import RankError
+from . import ranks
 from .output import outlasting
 
 try:
@@ -38,7 +40,7 @@ else:
     _MISSING = None
 
 _INTERRUPTED = 130
-_BAD_INPUT = (ValueError, FloatingPointError, MemoryError, OSError, ImportError)
+_BAD_INPUT = (ValueError, FloatingPointError, MemoryError, OSError, ImportError, RankError)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -104,7 +106,7 @@ def _guarded(command: Callable[..., int | None]) -> Callable[..., int | None]:
     @functools.wraps(command)
     def guarded(*args, **kwargs):
         try:
-            with np.errstate(all="ignore"):  # what overflows is seen in the result, and told in one line
+            with np.errstate(all="ignore"), ranks.watched():  # what overflows is seen in the result, and told in one line
                 return command(*args, **kwargs)
         except KeyboardInterrupt:
             return _INTERRUPTED

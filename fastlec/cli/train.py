@@ -24,6 +24,7 @@ from .. import io, plot, tables
 from ..course import architectures, classifier, models, softmax
 from ..course.trained import ITERATIONS, accuracy, confusion_matrix, default_epochs, of_training
 from ..preprocessing import shown
+from . import ranks
 from .files import Overwrite, Target, ready
 from .options import MOST, Activation, DType, Encoding, Header, Label, Model, Solver, finite, image_size, sides
 from .predict import print_confusion, print_scores, samples_for
@@ -139,7 +140,11 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on from --checkpoint, with the same options.")] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Train softmax regression, or a network, on real digits or data of your own; save it, plot it, predict with it."""
+    """Train softmax regression, or a network, on real digits or data of your own; save it, plot it, predict with it.
+
+    Started by mpiexec, several processes train together, each on its share of the samples."""
+    comm = ranks.started()
+    leads = comm is None or comm.rank == 0
     console = Console(highlight=False, markup=False)
     only_predict = load is not None and predict is not None and data is None and epochs is None
     if output and not predict:
@@ -166,7 +171,7 @@ def train(
         raise typer.BadParameter("--smoothing is for networks; the model is softmax.")
     if checkpoint and not network:
         raise typer.BadParameter("--checkpoint is for networks; the model is softmax.")
-    if resume and not checkpoint.exists():
+    if resume and leads and not checkpoint.exists():
         raise typer.BadParameter(f"--resume: there is no file {checkpoint}.")
     targets = [
         Target("--save", None if only_predict else save or Path("model.npz"), io.check_path, named=save is not None),
@@ -175,7 +180,8 @@ def train(
         Target("--checkpoint", None if resume else checkpoint, _check_checkpoint, remedy="--resume or --overwrite"),
     ]
     inputs = {"--data": data, "--predict": predict, "--load": load, "--checkpoint": checkpoint if resume else None}
-    save, output, picture, _ = ready(*targets, overwrite=overwrite, inputs=inputs)
+    if leads:
+        save, output, picture, _ = ready(*targets, overwrite=overwrite, inputs=inputs)
     dtype = str(dtype or (model.dtype if model else DType.float32 if network else DType.float64))
     facts = model.facts if model else None
     for option, given in (("--label", label), ("--header", header), ("--encoding", encoding)):
@@ -205,14 +211,16 @@ def train(
         settings |= {name: value for name, value in given.items() if value is not None}
         settings["epochs"] = epochs or default_epochs(kind, solver)
         size = np.dtype(dtype).itemsize * (model.net.n_params if network else (facts.n_features + 1) * facts.n_classes)
-        io.writable(save, size)
+        if leads:
+            io.writable(save, size)
         if checkpoint:
-            arrays = 3 if solver is Solver.adam else 2  # parameters, and the optimizer's state
-            files = 1 if checkpoint.exists() else 2  # each is whole before it takes the last one's place
-            io.writable(checkpoint, files * arrays * size)
+            if leads:
+                arrays = 3 if solver is Solver.adam else 2  # parameters, and the optimizer's state
+                files = 1 if checkpoint.exists() else 2  # each is whole before it takes the last one's place
+                io.writable(checkpoint, files * arrays * size)
             settings |= {"checkpoint": checkpoint, "resume": resume}
-        model = _train(console, dataset, model, kind, settings, save, picture)
-    if predict:
+        model = _train(console, dataset, model, kind, settings, save, picture, comm)
+    if predict and leads:
         _predict(console, model, samples, output)
 
 
@@ -246,7 +254,7 @@ def _check_checkpoint(path: Path | io.FreeName) -> None:
     io.writable(path)
 
 
-def _train(console, dataset, start, kind, settings, save, picture):
+def _train(console, dataset, start, kind, settings, save, picture, comm):
     shape, epochs = " x ".join(map(str, dataset.X.shape)), settings["epochs"]
     solver, unit = settings["solver"], "iterations" if settings["solver"] in ITERATIONS else "epochs"
     console.print(f"{dataset.name}: {shape} {dataset.X.dtype}; {solver}, at most {epochs} {unit}", soft_wrap=True)
@@ -256,8 +264,10 @@ def _train(console, dataset, start, kind, settings, save, picture):
     run = softmax.train_softmax if kind == "softmax" else classifier.train_network
     began = time.perf_counter()
     with _progress(console, epochs) as report:
-        trained = run(dataset, start=start, callback=report, **settings)
+        trained = run(dataset, start=start, callback=report, comm=comm, **settings)
     seconds = time.perf_counter() - began
+    if comm is not None and comm.rank:
+        return trained.model
     models.save_model(save, trained.model)
     smoothing = 0.0 if kind == "softmax" else settings.get("smoothing", 0.1)
     counts = confusion_matrix(trained.y_val, trained.predicted, trained.model.facts.n_classes)

@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 
 from .. import _check
+from .._comm import Communicator
 from ..data import DataError, Dataset, class_count, square
 from ..layers.base import Layer
 from ..network import KINDS, Network, shapes
 from ..training import SGD, Adam, CosineDecay, History, SoftmaxCrossEntropy
 from . import architectures
 from .models import Facts, NetworkModel
-from .trained import Trained, accuracy, default_epochs, fit_model, of_training, split_of
+from .trained import Trained, accuracy, default_epochs, fit_model, of_training, share_of, split_of
 
 DEFAULT_LR = {"sgd": 0.1, "adam": 2e-3}  # of each solver
 _COPIES = 8  # of parameters and targets in memory at once, at most: theta, the optimizer's, those that making a network takes
@@ -65,6 +66,7 @@ def train_network(
     checkpoint: str | os.PathLike | None = None,
     resume: bool = True,
     callback: Callable[[int, History], None] | None = None,
+    comm: Communicator | None = None,
 ) -> Trained:
     """Train a network, from where ``start`` is, on four fifths of the samples of each class; the rest validates, the same ones
     whatever the seed, so that no training that goes on from a model is on what that one has set aside.
@@ -74,6 +76,7 @@ def train_network(
     smoothing : the share of each target that is spread evenly over the classes (label smoothing, Szegedy et al. 2016): the
     network is not asked to be certain, and generalises better. Both losses in the history are against such targets.
     checkpoint, resume : as of :func:`fastlec.fit`: written after every epoch; whether to go on from the one that is there.
+    comm : of several processes, as of :func:`fastlec.fit`, which have the same dataset: each trains and validates on its share.
     callback(epoch, history) is called after each epoch. The same arguments give the same model; ``start`` is not changed.
     Raises DataError if data and model do not match, ModelError for a checkpoint of another training, FloatingPointError if the
     samples or the loss are not finite. Whatever is raised once training has begun (by Ctrl-C or a callback, too) has as ``history``
@@ -83,6 +86,7 @@ def train_network(
     dtype, n_classes = dataset.X.dtype, start.facts.n_classes
     net = start.net.with_params({name: array.astype(dtype) for name, array in start.net.params.items()})
     X, (train, validation) = start.facts.inputs(dataset.X), split_of(dataset)
+    own, held_out = share_of(train, comm), share_of(validation, comm)
     y_val = dataset.y[validation]
     targets = np.full((len(dataset.y), n_classes), smoothing / n_classes, dtype)
     targets[np.arange(len(targets)), dataset.y] += 1 - smoothing
@@ -97,18 +101,19 @@ def train_network(
     history = fit_model(
         net,
         lambda: model,
-        X[train],
-        targets[train],
+        X[own],
+        targets[own],
         lr=lr,
         callback=callback,
         loss=SoftmaxCrossEntropy(),
         optimizer=optimizer,
         batch_size=batch_size,
         epochs=epochs,
-        validation=(X[validation], targets[validation]),
+        validation=(X[held_out], targets[held_out]),
         rng=seed,
         checkpoint=checkpoint,
         resume=resume,
+        comm=comm,
     )
     test = None if dataset.X_test is None else accuracy(dataset.y_test, model.outputs(dataset.X_test).argmax(axis=1))
     predicted = model.outputs(dataset.X[validation]).argmax(axis=1)

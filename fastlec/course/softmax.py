@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from .. import _check
+from .._comm import Communicator
 from ..data import Dataset, class_count
 from ..layers import Dense
 from ..linear import SoftmaxObjective
@@ -17,7 +18,7 @@ from ..training import History, minimize_scipy
 from ..training.optim import PenalisedSGD
 from ..training.solvers import Convergence, check_callback
 from .models import SoftmaxModel, predict
-from .trained import Trained, accuracy, default_epochs, fit_model, of_training, split_of
+from .trained import Trained, accuracy, default_epochs, fit_model, of_training, share_of, split_of
 
 SOLVERS = ("sgd", "lbfgs", "newton-cg")
 
@@ -34,6 +35,7 @@ def train_softmax(
     l2: float = 1e-4,
     seed: int = 0,
     callback: Callable[[int, History], None] | None = None,
+    comm: Communicator | None = None,
 ) -> Trained:
     """Softmax regression on four fifths of the samples of each class; the rest validates, the same ones whatever the seed, so
     that no training that goes on from a model is on what that one has set aside.
@@ -44,6 +46,7 @@ def train_softmax(
     l2 : weight of the penalty l2/2 ||W||^2, which the losses in the history do not have in them. With the latter two solvers the
     history's train_loss and train_accuracy are those after the iteration, else those met within the epoch.
     epochs : by default 60 for sgd, 1000 for lbfgs, 100 for newton-cg; callback(epoch, history) is called after each.
+    comm : of several processes, as of `fastlec.fit`, which have the same dataset: each trains and validates on its share.
     The same arguments give the same model. Its message says how far the gradient has fallen, relative to its start, and whether
     that is convergence: to 1e-6, in float32 to 1e-4, as in :func:`minimize_scipy`.
 
@@ -66,7 +69,8 @@ def train_softmax(
     n_classes = _matching_classes(dataset, start)
     X, y = dataset.X, dataset.y
     train, validation = split_of(dataset)
-    objective = SoftmaxObjective(X[train], y[train], n_classes, l2=l2)
+    own, held_out_rows = share_of(train, comm), share_of(validation, comm)
+    objective = SoftmaxObjective(X[own], y[own], n_classes, l2=l2, comm=comm)
     net = Network([Dense(X.shape[1], n_classes, "identity", dtype=X.dtype)])
     net.theta = begin = np.zeros(net.n_params) if start is None else start.theta
     preprocessing = of_training(dataset, start)
@@ -79,20 +83,21 @@ def train_softmax(
         history = fit_model(
             net,
             model,
-            X[train],
-            y[train],
+            X[own],
+            y[own],
             lr=lr,
             callback=callback,
             optimizer=PenalisedSGD(lr, momentum, l2=l2, n_weights=X.shape[1] * n_classes),
             batch_size=batch_size,
             epochs=epochs,
-            validation=(X[validation], y[validation]),
+            validation=(X[held_out_rows], y[held_out_rows]),
             rng=seed,
+            comm=comm,
         )
         convergence = Convergence(objective, begin, objective.gradient(begin))
         message = f"{epochs} epochs, {convergence.verdict(objective.gradient(net.theta))}"
     else:
-        held_out = SoftmaxObjective(X[validation], y[validation], n_classes)
+        held_out = SoftmaxObjective(X[held_out_rows], y[held_out_rows], n_classes, comm=comm)
         history, message = _minimised(net, model, objective, held_out, solver, epochs, callback)
     found = model()
     test = None if dataset.X_test is None else accuracy(dataset.y_test, predict(found, dataset.X_test))
@@ -112,7 +117,7 @@ def _minimised(net, model, objective, held_out, solver, max_iter, callback) -> t
         W = theta[: objective.n_classes * objective.X.shape[1]]
         measured = {"train_loss": loss - float(objective.l2 / 2 * (W @ W)), "val_loss": val_loss}
         for name, f in {"train_accuracy": objective, "val_accuracy": held_out}.items():
-            measured[name] = accuracy(f.y, f.predict(theta))
+            (measured[name],) = f._joined(None, accuracy(f.y, f.predict(theta)))
         try:
             for name, value in measured.items():
                 getattr(history, name).append(value)

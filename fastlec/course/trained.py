@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .. import _check
+from .._comm import Communicator
 from ..data import DataError, Dataset, class_count, split
 from ..network import Network
 from ..preprocessing import Preprocessing
@@ -115,6 +116,11 @@ def split_of(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
         return split(dataset.y)
     except DataError as error:
         raise DataError(f"{dataset.name}: {error}") from error
+
+
+def share_of(rows: np.ndarray, comm: Communicator | None) -> np.ndarray:
+    """Those of the rows that this rank has."""
+    return rows if comm is None else rows[comm.rank :: comm.size]
 
 
 def accuracy(y: np.ndarray, predicted: np.ndarray) -> float:
