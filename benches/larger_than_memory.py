@@ -2,9 +2,9 @@
 
     python benches/larger_than_memory.py [--gigabytes 20] [--features 784] [--threads 1] [--folder .]
 
-The file is written first, and removed in the end. For each task there are three times: that of reading the file block by block alone; that
-of computing on as many samples in memory, those of one block over and over; and that of the task on the stream. The ratio is the last to
-the longer of the others. The most memory that the process had is printed as well.
+The file is written first, and removed in the end. For each task there are three times: that of reading the file block by block
+alone; that of computing on as many samples in memory, those of one block over and over; and that of the task on the stream. The
+ratio is the last to the longer of the others. The most memory that the process had is printed as well.
 """
 
 import argparse
