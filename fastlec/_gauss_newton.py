@@ -130,6 +130,8 @@ def gauss_newton(
 ) -> GaussNewtonResult:
     """Minimise a network's loss, or a sum of squares, by damped Gauss-Newton (Levenberg-Marquardt) steps.
 
+    A step d solves::
+
         (B + damping I) d = -g,   B = J' H J + l2 for the weights,   or   B = J' J
 
     Parameters
@@ -137,7 +139,7 @@ def gauss_newton(
     f : Objective or callable
         An `Objective` whose loss has hessian_mv: g is its gradient, J the network's Jacobian, H the Hessian of the loss by the
         output, of each sample for itself; what is not convex in H is left out. Or a residual function, f(theta) -> (m,), finite at
-        theta0: then F is 1/2 |f(theta)|^2.
+        theta0: then F is ``1/2 |f(theta)|^2``.
     theta0 : array_like, shape (n,)
         Start. The result comes back, and is passed to the functions, in its dtype, float32 or float64.
     jac : callable, optional

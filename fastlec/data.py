@@ -247,18 +247,14 @@ def load(
     The path may be
 
     - a folder with ``train-images-idx3-ubyte`` and ``train-labels-idx1-ubyte`` (MNIST and its relatives, also with the names of
-    EMNIST
-      and QMNIST), and perhaps the same for ``t10k`` or ``test``; with a dot for the last hyphen but one, and gzip-compressed
-      (``.gz``), or not. Where it holds several sets with names, the file with the images of one;
-    - a folder with a subfolder of images (.png, .jpg, ...) for each class, by whose name it is called, or ``train`` and ``test``
-    (or
-      ``val``) with such subfolders; transparent pixels are as on white paper; with the extra ``image``;
-    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), or y (m, k) of one 1 in each row of 0, and perhaps X_test
-    and
-      y_test; or x_train, y_train, ...; or images, labels; or data, target; other arrays are left alone;
-    - a table of text, ``.csv``, ``.tsv`` or ``.txt``, or these with ``.gz``: features are numbers, separated by comma, semicolon,
-    tab
-      or blanks; with the extra ``table``.
+      EMNIST and QMNIST), and perhaps the same for ``t10k`` or ``test``; with a dot for the last hyphen but one, and
+      gzip-compressed (``.gz``), or not. Where it holds several sets with names, the file with the images of one;
+    - a folder with a subfolder of images (.png, .jpg, ...) for each class, by whose name it is called, or ``train`` and
+      ``test`` (or ``val``) with such subfolders; transparent pixels are as on white paper; with the extra ``image``;
+    - an ``.npz`` with X (m, n) or images (m, height, width) and y (m,), or y (m, k) of one 1 in each row of 0, and perhaps
+      X_test and y_test; or x_train, y_train, ...; or images, labels; or data, target; other arrays are left alone;
+    - a table of text, ``.csv``, ``.tsv`` or ``.txt``, or these with ``.gz``: features are numbers, separated by comma,
+      semicolon, tab or blanks; with the extra ``table``.
 
     Labels may be text, whole numbers or booleans. Those of the test set are among those of y, and with ``like`` all among its
     classes; others are refused, for no answer to them could be right.

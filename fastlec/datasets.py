@@ -216,6 +216,8 @@ def peaks(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]: ...
 def peaks(x: ArrayLike, y: ArrayLike) -> np.float64 | FloatArray:
     """The function whose levels are the classes of `make_peaks`, elementwise.
 
+    It is::
+
         3 (1 - x)^2 exp(-x^2 - (y + 1)^2) - 10 (x / 5 - x^3 - y^5) exp(-x^2 - y^2) - exp(-(x + 1)^2 - y^2) / 3
 
     Parameters

@@ -48,7 +48,7 @@ class Corner(NamedTuple):
 
 
 def l_curve_corner(path: RegularizationPath | ArrayLike, solution_norms: ArrayLike | None = None) -> Corner:
-    """Corner of an L-curve, log |x| over log |A x - y|: a compromise that needs no test set (Hansen 1992).
+    """Corner of an L-curve, ``log |x|`` over ``log |A x - y|``: a compromise that needs no test set (Hansen 1992).
 
     Parameters
     ----------

@@ -58,7 +58,7 @@ class PolynomialFits:
     -----
     The training error falls steeply as long as a degree adds what the function has, and slowly once it adds what the noise has. The
     corner is where the slope of log(train_mse) by degree becomes that of noise: at the minimum of Hannan and Quinn's criterion
-    (1979), corrected for small samples (McQuarrie and Tsai 1998):
+    (1979), corrected for small samples (McQuarrie and Tsai 1998)::
 
         criterion = log(train_mse) + 2 (k + 1) log(log(n)) / (n - k - 3)
 

@@ -47,7 +47,7 @@ class RegularizationPath:
     singular_values, projections : ndarray, shape (r,)
         The s, decreasing, and U'y: what a Picard plot shows.
     least_residual_norm : float
-        That of A x - y for any x, |y - U U'y|.
+        That of A x - y for any x, ``|y - U U'y|``.
     n_samples : int
         The m.
 
@@ -122,7 +122,7 @@ class RegularizationPath:
 
 
 def ridge_path(A: ArrayLike, y: ArrayLike, lambdas: ArrayLike | None = None) -> RegularizationPath:
-    """Ridge regression for many lambdas from one factorization: argmin of |A x - y|^2 + lambda |x|^2.
+    """Ridge regression for many lambdas from one factorization: argmin of ``|A x - y|^2 + lambda |x|^2``.
 
     Parameters
     ----------

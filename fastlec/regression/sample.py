@@ -145,7 +145,7 @@ def generate_true_model(x: ArrayLike, alpha: ArrayLike = ALPHA, *, noise: float 
 
 
 def oracle(x: ArrayLike, y_noisy: ArrayLike) -> FloatArray:
-    """Least squares with the true functions: argmin of |A alpha - y_noisy|^2 over alpha (lecture 1).
+    """Least squares with the true functions: argmin of ``|A alpha - y_noisy|^2`` over alpha (lecture 1).
 
     Parameters
     ----------

@@ -83,16 +83,19 @@ class History:
     def __repr__(self) -> str:
         last = (f"{name} {getattr(self, name)[-1]:.4g}" for name in MEASURED if name != "seconds" and getattr(self, name))
         best = () if self.best_epoch is None else (f"best {self.unit} {self.best_epoch}",)
-        return f"<History of {len(self)} {self.unit}s: {', '.join([*last, *best]) or 'nothing measured'}>"
+        count = f"{len(self)} {self.unit}{'s' * (len(self) != 1)}"
+        return f"<History of {count}: {', '.join([*last, *best]) or 'nothing measured'}>"
 
     def _repr_html_(self) -> str:
         """What notebooks show: a table of the last epochs."""
+        from html import escape
+
         shown = [name for name in MEASURED if len(getattr(self, name)) == len(self) > 0]
         first = max(len(self) - MOST_ROWS, 0)
         rows = [[i + 1, *(f"{getattr(self, name)[i]:.4g}" for name in shown)] for i in range(first, len(self))]
         cells = [
             f"<tr>{''.join(f'<{tag}>{cell}</{tag}>' for cell in row)}</tr>"
-            for tag, row in [("th", [self.unit, *shown]), *(("td", row) for row in rows)]
+            for tag, row in [("th", [escape(self.unit), *shown]), *(("td", row) for row in rows)]
         ]
         return f"<table>{''.join(cells)}</table>"
 

@@ -37,7 +37,7 @@ from ..layers.planned import PlannedLayer
 from ..network import Network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from numpy.typing import DTypeLike
@@ -577,7 +577,7 @@ class MeanSquaredError(_Elementwise):
     Notes
     -----
     Outputs are (m, k), y is (m, k), or (m,) where k = 1. With weights (m,), finite, >= 0, not all 0, the mean is
-    sum_i w_i |z_i - y_i|^2 / (k sum_i w_i).
+    ``sum_i w_i |z_i - y_i|^2 / (k sum_i w_i)``.
 
     Examples
     --------
@@ -608,7 +608,7 @@ class MeanSquaredError(_Elementwise):
 
 @dataclass(frozen=True)
 class MeanAbsoluteError(_Elementwise):
-    """Mean over samples and outputs of |z - y|, z the network's outputs: PyTorch's L1Loss.
+    """Mean over samples and outputs of ``|z - y|``, z the network's outputs: PyTorch's L1Loss.
 
     Raises
     ------
@@ -640,7 +640,7 @@ class MeanAbsoluteError(_Elementwise):
 class Huber(_Elementwise):
     """Mean of Huber's function of z - y: quadratic for small errors, linear for large ones; PyTorch's HuberLoss.
 
-    With d = z - y it is d^2 / 2 where |d| <= delta, and delta (|d| - delta / 2) elsewhere, so that outliers count less.
+    With d = z - y it is d^2 / 2 where ``|d| <= delta``, and ``delta (|d| - delta / 2)`` elsewhere, so that outliers count less.
 
     Parameters
     ----------
@@ -719,7 +719,7 @@ class BinaryCrossEntropy(_Elementwise):
            [ 0.5 ]]))
     """
 
-    pos_weight: float | tuple[float, ...] | None = None
+    pos_weight: float | Sequence[float] | None = None
     _row = "binary"
 
     def __post_init__(self) -> None:

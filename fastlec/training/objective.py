@@ -45,6 +45,8 @@ PLAN_BYTES = 1 << 26  # what they may hold
 class Objective:
     """A network's loss over a data set, F(theta), with its derivatives (lecture eq. 18 and 19).
 
+    It is a weighted mean and a penalty::
+
         F(theta) = sum_i w_i l_i / sum_i w_i + l2/2 ||weights||^2
 
     l_i is the loss of sample i under the network with parameters theta. ``scipy.optimize`` takes the methods as they are.
@@ -527,7 +529,7 @@ class Objective:
         return matrices.gauss_newton_diagonal(self, theta, batch, wrt, reduction)
 
     def with_prior(self, L: ArrayLike | Linear, theta0: ArrayLike | None = None) -> Self:
-        """Objective F(theta) + 1/2 |L (theta - theta0)|^2: Tikhonov's regularisation.
+        """Objective ``F(theta) + 1/2 |L (theta - theta0)|^2``: Tikhonov's regularisation.
 
         It is also a Gaussian prior of precision L' L. Value, derivatives, products, residuals and their Jacobian, of which L's rows
         are the last, have it; more than one can be added.

@@ -493,6 +493,8 @@ def for_epochs(optimizer: Optimizer) -> tuple[Optimizer, EpochRate | None]:
 class SGD(Optimizer):
     """Stochastic gradient descent with momentum (lecture chapter 4), as in PyTorch.
 
+    A step is::
+
         g = gradient + weight_decay theta
         v = momentum v + g
         theta -= lr v                                    (nesterov: lr (g + momentum v))
@@ -579,9 +581,11 @@ class PenalisedSGD(SGD):
 class Adam(Optimizer):
     """Adam: steps by running means of gradients and of their squares, with decoupled weight decay.
 
+    Step t = 1, 2, ... is::
+
         m = b1 m + (1 - b1) g
         s = b2 s + (1 - b2) g^2
-        theta -= lr (m / (1 - b1^t) / (sqrt(s / (1 - b2^t)) + eps) + weight_decay theta),   t = 1, 2, ...
+        theta -= lr (m / (1 - b1^t) / (sqrt(s / (1 - b2^t)) + eps) + weight_decay theta)
 
     Parameters
     ----------
@@ -689,6 +693,8 @@ class AdamW(Adam):
 class RMSprop(Optimizer):
     """RMSprop: steps by gradients over the root of a running mean of their squares, as in PyTorch.
 
+    A step is::
+
         g = gradient + weight_decay theta
         s = alpha s + (1 - alpha) g^2
         v = momentum v + g / (sqrt(s) + eps)
@@ -768,7 +774,7 @@ class ClipNorm(Optimizer):
     """Another optimizer, which gets gradients of norm max_norm at most.
 
     The gradient by all parameters that are trained is multiplied by max_norm / (norm + 1e-6) where it is longer, as by PyTorch's
-    clip_grad_norm_.
+    ``clip_grad_norm_``.
 
     Parameters
     ----------

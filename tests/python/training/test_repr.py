@@ -56,7 +56,7 @@ def test_a_history_tells_the_last_epoch():
     assert repr(fastlec.History()) == "<History of 0 epochs: nothing measured>"
     history = fastlec.History([2.0, 1.25], [3.0, 2.0], seconds=[1.0, 1.0], best_epoch=2, train_accuracy=[0.5, 0.75])
     assert repr(history) == "<History of 2 epochs: train_loss 1.25, val_loss 2, train_accuracy 0.75, best epoch 2>"
-    assert repr(fastlec.History([1.0], unit="iteration")) == "<History of 1 iterations: train_loss 1>"
+    assert repr(fastlec.History([1.0], unit="iteration")) == "<History of 1 iteration: train_loss 1>"
 
 
 def test_notebooks_show_the_last_epochs():
@@ -64,6 +64,7 @@ def test_notebooks_show_the_last_epochs():
     assert table.startswith("<table><tr><th>epoch</th><th>train_loss</th><th>val_accuracy</th></tr><tr><td>31</td>")
     assert table.count("<tr>") == 21
     assert table.endswith("<tr><td>50</td><td>0.02</td><td>0.5</td></tr></table>")
+    assert "<th>a &lt; b</th>" in fastlec.History(unit="a < b")._repr_html_()
     assert fastlec.History()._repr_html_() == "<table><tr><th>epoch</th></tr></table>"
 
 
