@@ -6,14 +6,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted
 
 from .. import cluster, io
 from .._stream import parts
 from .._typing import FloatArray
-from .base import Estimator, RandomState, all_or_nothing, checked_weights, generators, validated
+from .base import ClusterMixin, Estimator, RandomState, TransformerMixin, all_or_nothing, checked_weights, generators, validated
 from .callbacks import Tasks, with_callbacks
 
 

@@ -137,7 +137,7 @@ def more(rng: np.random.Generator, folder: Path) -> None:
     sample = regression.generate_true_model(x, rng=0)
     fits = regression.fit_polynomials(x, sample.y_noisy, range(1, 6), kind="chebyshev")
     path = regression.ridge_path(regression.polynomial_basis(x, 12), sample.y_noisy)
-    print(fits.train_mse, regression.l_curve_corner(path))
+    print(fits.train_mse, path.loo.argmin(), regression.l_curve_corner([9.0, 4.0, 2.0, 1.9, 1.8], [1.0, 1.1, 1.2, 5.0, 25.0]))
     A = rng.standard_normal((8, 8))
     print(curvature.hutchinson_trace(A @ A.T, 16, rng=0), curvature.extreme_eigenvalues(A @ A.T))
     clusters = fastlec.kmeans(rng.standard_normal((50, 2)), 3, rng=0)
