@@ -92,7 +92,7 @@ class Forgetful(Gate):
     """The gate, with x taken for a constant within it."""
 
     def mv(self, kept, directions):
-        _x, s, _ = kept
+        _, s, _ = kept
         return s * directions["x"] if directions.keys() == {"x"} else super().mv(kept, directions)
 
 
