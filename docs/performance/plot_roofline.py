@@ -24,6 +24,7 @@ path = Path("roofline.csv").resolve()  # beside this script, where it is run
 rows = list(csv.DictReader(line for line in path.read_text().splitlines() if not line.startswith("#")))
 
 figure, axes = plt.subplots(1, 2, figsize=(12.5, 6.5), sharey=True, layout="constrained")
+axes[0].set_ylabel("GFLOP/s, counted by the formula")
 across = np.logspace(-1.3, 2.5, 200)
 for ax, (dtype, peak) in zip(axes, PEAK.items(), strict=True):
     for (name, bandwidth), style in zip(BANDWIDTHS.items(), (":", "--", "-"), strict=True):
@@ -38,7 +39,6 @@ for ax, (dtype, peak) in zip(axes, PEAK.items(), strict=True):
         ax.plot(x, rate, "o", color=color, label=f"{row['case']}: {row['peer']} {float(row['ratio']):.2f}")
     ax.set(xlabel="operations for each byte", ylim=(0.4, 2 * PEAK["float32"]), title=f"{dtype}: peak {peak:.0f} GFLOP/s")
     ax.legend(loc="lower right", fontsize=8)
-axes[0].set_ylabel("GFLOP/s, counted by the formula")
 
 # %%
 # Dots: fastlec. Dashes: the best peer, whose time is that many times fastlec's. Where the dash is above the dot, the peer is

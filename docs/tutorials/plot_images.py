@@ -72,6 +72,7 @@ noisy = blurred + 0.01 * rng.standard_normal(blurred.shape)
 by_W = layer.linearize(image)[1].operator("W")
 found = lsmr(by_W, noisy.ravel())[0].reshape(9, 9)
 print(f"largest error of an entry: {np.abs(found - secret).max():.4f}, of entries up to {secret.max():.3f}")
+show({"the secret kernel": secret / secret.max(), "the kernel that was found": found / found.max()}, 2, width=5)
 assert np.abs(found - secret).max() < 0.02
 
 # %%
@@ -92,14 +93,6 @@ def error(x):
 
 errors = {"blurred": error(noisy[0, 0]), "undamped": error(undamped), "damped": error(damped)}
 print({name: round(value, 4) for name, value in errors.items()})
-show(
-    {
-        "the secret kernel": secret / secret.max(),
-        "the kernel that was found": found / found.max(),
-    },
-    2,
-    width=5,
-)
 show({"blurred, with noise": noisy[0, 0], "undamped": undamped, "damped": damped}, 3)
 assert errors["damped"] < errors["blurred"] < errors["undamped"]
 

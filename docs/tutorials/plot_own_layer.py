@@ -92,18 +92,18 @@ class Forgetful(Gate):
     """The gate, with x taken for a constant within it."""
 
     def mv(self, kept, directions):
-        _x, s, _ = kept
+        _, s, _ = kept
         return s * directions["x"] if directions.keys() == {"x"} else super().mv(kept, directions)
 
 
 forgetful = Forgetful(4)
 wrong = testing.jacobian_test(forgetful, lambda x, v: forgetful.jac_mv(x, x=v), x, name="the gate, x once")
 print(wrong.reason)
-assert not wrong.passed
 
 _, axes = plt.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
 right.plot(axes[0])
 wrong.plot(axes[1])
+assert not wrong.passed
 
 # %%
 # The transpose test
