@@ -48,7 +48,9 @@ BFLOAT16 = {
     "conv2d_jac_tmv": lambda x: fastlec.conv2d_jac_tmv(x[None, None], x[None, None], x[None, None, :1, :1])["W"],
     "im2col": lambda x: fastlec.im2col(x[None, None], 2),
     "filter2d": lambda x: fastlec.filter2d(x, x[:3, :3]),
-    "SoftmaxObjective": lambda x: fastlec.SoftmaxObjective(x, np.arange(6) % 2, sample_weight=abs(x[:, 0])).gradient(x.ravel()[:10]),
+    "SoftmaxObjective": lambda x: fastlec.SoftmaxObjective(x, np.arange(6) % 2, sample_weight=abs(x[:, 0])).gradient(
+        x.ravel()[:10]
+    ),
     "kmeans": lambda x: [(found := fastlec.kmeans(x, 2, rng=0)).centers, found.predict(x)],
     "robust_lstsq": lambda x: fastlec.robust_lstsq(x[:, :2], x[:, 2]).x,
     "Dense": lambda x: Dense(4, 3, dtype=np.float32, rng=0)(x),

@@ -375,7 +375,13 @@ def test_nothing_to_reduce(case, dtype):
 
 # --- NumPy's and SciPy's habits ----------------------------------------------------------------------------------------
 
-WEIGHTED = [cases.Case((4, 6)), cases.Case((4, 6), 0), cases.Case((2, 3, 5, 4), (0, 2)), cases.Case((3, 7), None), cases.Case((9,))]
+WEIGHTED = [
+    cases.Case((4, 6)),
+    cases.Case((4, 6), 0),
+    cases.Case((2, 3, 5, 4), (0, 2)),
+    cases.Case((3, 7), None),
+    cases.Case((9,)),
+]
 
 
 @function
@@ -406,7 +412,9 @@ def test_weighted_logsumexp_as_scipy(case, signed, keepdims, dtype, rng):
     x = logits(rng, case.shape, dtype)
     b = (rng.standard_normal(case.shape) if signed else rng.random(case.shape)).astype(dtype)
     b[..., ::3] = 0
-    theirs = scipy.special.logsumexp(x.astype(np.float64), case.axis, b=b.astype(np.float64), keepdims=keepdims, return_sign=True)
+    theirs = scipy.special.logsumexp(
+        x.astype(np.float64), case.axis, b=b.astype(np.float64), keepdims=keepdims, return_sign=True
+    )
     for function in (fastlec.logsumexp, reference.logsumexp):
         y, sign = function(x, case.axis, b=b, keepdims=keepdims, return_sign=True)
         np.testing.assert_allclose(y, theirs[0], rtol=64 * np.finfo(dtype).eps, atol=64 * np.finfo(dtype).eps)
@@ -469,7 +477,7 @@ def test_weights_of_other_shapes_and_dtypes(rng):
         np.testing.assert_allclose(y, scipy.special.logsumexp(x.astype(np.float64), axis=-1, b=b), rtol=1e-12)
     with pytest.raises(ValueError, match=r"^b has shape \(5,\); expected one that broadcasts with x of shape \(4, 6\)"):
         fastlec.logsumexp(x, b=np.ones(5))
-    with pytest.raises(TypeError, match="^b has dtype complex128"):
+    with pytest.raises(TypeError, match=r"^b has dtype complex128"):
         fastlec.logsumexp(x, b=1j)
     for name in ("keepdims", "return_sign"):
         with pytest.raises(TypeError, match=f"^{name} is 1; expected True or False"):
@@ -500,7 +508,7 @@ def test_out_in_a_tuple(function, dtype, rng):
     assert_array_equal(out, y)
     assert_array_equal(function(x, out=(None,)), y)
     for wrong in ((), (out, out), [out]):
-        with pytest.raises(TypeError, match="^out is a (tuple|list); expected an ndarray"):
+        with pytest.raises(TypeError, match=r"^out is a (tuple|list); expected an ndarray"):
             function(x, out=wrong)
 
 
