@@ -364,7 +364,7 @@ def softmax_cross_entropy(
 
     Notes
     -----
-    Loss and gradient come from one sweep over the logits. Probabilities are never rounded to 0 or 1 on the way.
+    Loss and gradient come from one sweep over the logits.
 
     Examples
     --------
@@ -583,7 +583,7 @@ def tanh_derivative(x: ArrayLike, *, out: Out[Any] = None) -> FloatArray:
 
     Notes
     -----
-    Computed as 4 e / (1 + e)^2 with e = exp(-2 |x|), which keeps its digits where tanh is near 1.
+    Computed as 4 e / (1 + e)^2 with e = exp(-2 abs(x)), which keeps its digits where tanh is near 1.
 
     Examples
     --------
@@ -623,7 +623,7 @@ def sigmoid_derivative(x: ArrayLike, *, out: Out[Any] = None) -> FloatArray:
 
     Notes
     -----
-    Computed as e / (1 + e)^2 with e = exp(-|x|), which keeps its digits where sigmoid is near 1.
+    Computed as e / (1 + e)^2 with e = exp(-abs(x)), which keeps its digits where sigmoid is near 1.
 
     Examples
     --------
@@ -709,8 +709,8 @@ def gelu(x: ArrayLike, *, approximate: Literal["none", "tanh"] = "none", out: Ou
 
     Notes
     -----
-    Phi(x) is (1 + erf(x / sqrt(2))) / 2. The error is at most 6 ULP, with "tanh" 5 (1 + |u|) ULP of the approximation. At -infinity
-    the value is -0.
+    Phi(x) is (1 + erf(x / sqrt(2))) / 2. The error is at most 6 ULP, with "tanh" 5 (1 + abs(u)) ULP of the approximation. At
+    -infinity the value is -0.
 
     References
     ----------

@@ -177,6 +177,21 @@ def _logsumexp(dtype, rng):
     return Scalar(partial(functional.logsumexp, axis=None), functional.softmax, _normal(rng, dtype, SAMPLES))
 
 
+def _weighted_logsumexp(dtype, rng):
+    """The gradient of log |sum b exp(x)|, one weight being negative."""
+    b = rng.uniform(0.5, 2, SAMPLES).astype(dtype)
+    b[0] *= -0.1
+
+    def value(x):
+        return functional.logsumexp(x, None, b=b, return_sign=True)[0]
+
+    def gradient(x):
+        log, sign = functional.logsumexp(x, None, b=b, return_sign=True)
+        return sign * b * np.exp(x - log)
+
+    return Scalar(value, gradient, _normal(rng, dtype, SAMPLES))
+
+
 def _cross_entropy(soft, weighted, dtype, rng):
     labels = rng.dirichlet(np.ones(CLASSES), SAMPLES).astype(dtype) if soft else rng.integers(0, CLASSES, SAMPLES)
     weight = rng.uniform(0, 2, SAMPLES) if weighted else None
@@ -607,6 +622,7 @@ CHECKS = {
     "log_softmax": partial(_log_softmax, -1),
     "log_softmax over axis 0": partial(_log_softmax, 0),
     "logsumexp": _logsumexp,
+    "logsumexp with weights": _weighted_logsumexp,
     "softmax_cross_entropy of labels": partial(_cross_entropy, False, False),
     "softmax_cross_entropy of labels, weighted": partial(_cross_entropy, False, True),
     "softmax_cross_entropy of probabilities": partial(_cross_entropy, True, False),

@@ -724,3 +724,9 @@ def test_the_hessian_of_many_columns_has_the_bits_of_each(reduced, isa, threads,
         assert_array_equal(H @ V, np.stack([H @ v for v in V.T], axis=1))
         assert_array_equal(H.T @ V[:, :1], H @ V[:, :1])
         assert (H @ V[:, :0]).shape == (f.n_params, 0)
+
+
+def test_repr():
+    X = np.zeros((4, 3), np.float32)
+    assert repr(SoftmaxObjective(X, [0, 1, 2, 1], l2=0.1)) == "<SoftmaxObjective: X (4, 3) float32, 3 classes, l2=0.1>"
+    assert repr(LogisticObjective(X, [0, 1, 0, 1])) == "<LogisticObjective: X (4, 3) float32, l2=0.0>"

@@ -477,7 +477,7 @@ def test_weights_of_other_shapes_and_dtypes(rng):
         np.testing.assert_allclose(y, scipy.special.logsumexp(x.astype(np.float64), axis=-1, b=b), rtol=1e-12)
     with pytest.raises(ValueError, match=r"^b has shape \(5,\); expected one that broadcasts with x of shape \(4, 6\)"):
         fastlec.logsumexp(x, b=np.ones(5))
-    with pytest.raises(TypeError, match="^b has dtype complex128"):
+    with pytest.raises(TypeError, match=r"^b has dtype complex128"):
         fastlec.logsumexp(x, b=1j)
     for name in ("keepdims", "return_sign"):
         with pytest.raises(TypeError, match=f"^{name} is 1; expected True or False"):
@@ -508,7 +508,7 @@ def test_out_in_a_tuple(function, dtype, rng):
     assert_array_equal(out, y)
     assert_array_equal(function(x, out=(None,)), y)
     for wrong in ((), (out, out), [out]):
-        with pytest.raises(TypeError, match="^out is a (tuple|list); expected an ndarray"):
+        with pytest.raises(TypeError, match=r"^out is a (tuple|list); expected an ndarray"):
             function(x, out=wrong)
 
 

@@ -27,6 +27,17 @@ def test_names_that_a_package_offers(name):
         assert inspect.ismodule(found) or offered not in modules, offered
 
 
+MODULES = ("cluster", "convolution", "explanation", "filters", "functional", "images", "linear", "robust")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_dir_of_a_module_of_functions(name):
+    """What users need, which has a docstring, and no more."""
+    module = importlib.import_module(f"fastlec.{name}")
+    assert dir(module) == sorted(module.__all__)
+    assert all(getattr(module, offered).__doc__ for offered in module.__all__)
+
+
 def test_paths_that_people_import_from():
     from fastlec import fit
     from fastlec.cli import main

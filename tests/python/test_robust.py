@@ -840,3 +840,9 @@ def test_operators_without_a_dtype_of_their_own():
     A, y, _ = outliers()
     operator = LinearOperator(A.shape, matvec=lambda v: A @ v, rmatvec=lambda u: A.T @ u)
     np.testing.assert_allclose(robust_lstsq(operator, y).x, robust_lstsq(A, y).x, atol=1e-6)
+
+
+def test_repr_is_short():
+    found = fastlec.robust_lstsq(np.ones((1001, 1)), np.arange(1001.0), loss="l1")
+    assert len(repr(found)) < 300
+    assert repr(found).startswith("RobustFit(x=array([500.]), scale=")

@@ -125,7 +125,7 @@ def spoil_result(f):
         ("softmax", "softmax", {"softmax", "softmax over axis 0"}),
         ("softmax", "log", {"log_softmax", "log_softmax over axis 0", "logsumexp"}),
         ("log_softmax", "log_softmax", {"log_softmax", "log_softmax over axis 0"}),
-        ("logsumexp", "logsumexp", {"logsumexp"}),
+        ("logsumexp", "logsumexp", {"logsumexp", "logsumexp with weights"}),
         ("softmax_cross_entropy", "softmax_c", {name for name in checks.CHECKS if name.startswith("softmax_c")}),
         *((f"{name}_derivative", name, {name}) for name in ("tanh", "sigmoid", "relu")),
         ("gelu_derivative", "gelu", {"gelu", "gelu by tanh"}),
