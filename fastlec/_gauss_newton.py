@@ -18,8 +18,8 @@ from . import _check
 from ._damped_systems import SOLVERS, Cg, Dense, largest, marked, system_of
 from ._loss_as_squares import STEP, Curvature, second_along
 from ._robust_losses import LINEAR
-from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
-from .layers.factors import gram as factored_gram
+from .layers._factors import PASS, gram_saves, normal_matrix, normal_saves
+from .layers._factors import gram as factored_gram
 from .least_squares import (
     LARGEST,
     NOISE,
