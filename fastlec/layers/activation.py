@@ -213,6 +213,8 @@ class Activation(PlannedLayer):
 class FunctionActivation(Activation):
     """What `Activation` makes of two functions."""
 
+    activation: Any
+    derivative: Any
     _planned = _elementwise = _reshapes = linear_in_x = False
     _outermost = None
 

@@ -162,7 +162,7 @@ class Jacobian:
         Returns
         -------
         dict of arrays
-            J' v for each variable in wrt, of its shape; of shape (m, *its shape) where it is per sample.
+            J' v for each variable in wrt, of its shape; per sample with an axis of length m in front.
 
         Raises
         ------
@@ -215,7 +215,7 @@ class Jacobian:
     def sample_norms(self, v: ArrayLike, wrt: str | Iterable[str] | None = None) -> NDArray[np.float64]:
         """Compute the squared norm of the gradient of each sample, without the gradients.
 
-        Of dense layers they are |g_i|^2 |x_i|^2 (Goodfellow 2015, "Efficient per-example gradient computations").
+        Of dense layers they are ``|g_i|^2 |x_i|^2`` (Goodfellow 2015, "Efficient per-example gradient computations").
 
         Parameters
         ----------
@@ -334,7 +334,7 @@ class Jacobian:
         Returns
         -------
         dict of arrays
-            For each variable in wrt an array of shape (k, *its shape).
+            For each variable in wrt k arrays of its shape, in one.
         """
         wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
         for name in wrt:
