@@ -38,3 +38,7 @@ __all__ = [
     "Residual",
     "Upsample2d",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

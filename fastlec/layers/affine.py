@@ -156,7 +156,7 @@ class Affine(Activated):
 class Dense(Affine):
     """Dense layer y = sigma(W x + b), the classical step of a network (lecture eq. 21).
 
-    Samples are rows: for x (m, n_in), g (m, n_out) and z = x W' + b, it has (lecture section 4.1.2)::
+    Samples are rows: for x (m, n_in), v (m, n_out) and z = x W' + b, it has (lecture section 4.1.2)::
 
         forward    y = sigma(z)
         JacMV      sigma'(z) * (dx W' + x dW' + db)
