@@ -25,6 +25,9 @@ class Settled(Generic[T]):
 
         def __get__(self, instance: object, owner: type | None = None) -> T: ...
 
+    kind: str
+    name: str
+
     def __init__(self, instead: str) -> None:
         self.instead = instead
 

@@ -35,8 +35,8 @@ from ._least_squares import (
 from ._loss_as_squares import STEP, Curvature, second_along
 from ._robust_losses import LINEAR
 from ._stream import parts
-from .layers.factors import PASS, gram_saves, normal_matrix, normal_saves
-from .layers.factors import gram as factored_gram
+from .layers._factors import PASS, gram_saves, normal_matrix, normal_saves
+from .layers._factors import gram as factored_gram
 from .training import Objective
 
 if TYPE_CHECKING:

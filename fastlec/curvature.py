@@ -14,7 +14,7 @@ import numpy as np
 
 from . import _check
 from .functional import sigmoid, softmax
-from .layers import factors
+from .layers import _factors as factors
 from .training import BinaryCrossEntropy, MeanSquaredError, SoftmaxCrossEntropy, matrices
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Layers. `base` has the contract of every layer, `planned` that of fastlec's own, `jacobian` their derivatives. The layers are in
 `affine`, `conv`, `residual`, `activation`, `norm`, `dropout`, `pool`, `upsample` and `shape`, the linear maps that they are made of
-in `maps`. See README.md."""
+in `_maps`. See README.md."""
 
 from .activation import Activation
 from .affine import Dense
@@ -38,3 +38,7 @@ __all__ = [
     "Residual",
     "Upsample2d",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -19,19 +19,19 @@ from .planned import PlannedLayer, curved, multiply
 from .registry import kind
 
 
-def settled(activation):
+def settled(activation: Any) -> Any:
     """What a layer keeps of its argument `activation`: the name where that says all, else the `Activation`."""
     if type(activation) not in (Activation, FunctionActivation):
         return known(activation)
     return activation if len(activation.config()) > 1 else activation.activation
 
 
-def entry_of(activation):
+def entry_of(activation: ActivationName | Activation) -> Entry:
     """The `Entry` of what `settled` gave."""
     return activation._entry if isinstance(activation, Activation) else ACTIVATIONS[activation]
 
 
-def layer_of(activation):
+def layer_of(activation: ActivationName | Activation) -> Activation:
     """An argument `activation` of other layers as a layer by itself."""
     return activation if isinstance(activation, Activation) else Activation(activation)
 
@@ -213,10 +213,12 @@ class Activation(PlannedLayer):
 class FunctionActivation(Activation):
     """What `Activation` makes of two functions."""
 
+    activation: Any
+    derivative: Any
     _planned = _elementwise = _reshapes = linear_in_x = False
     _outermost = None
 
-    def __init__(self, activation, derivative=None):
+    def __init__(self, activation: Callable[[FloatArray], ArrayLike], derivative: Any = None) -> None:
         for name, function in (("activation", activation), ("derivative", derivative)):
             if not callable(function):
                 raise TypeError(f"{name} is {_check.shown(function)}; expected a function of arrays")
@@ -242,11 +244,11 @@ class FunctionActivation(Activation):
     def evaluate(self, x: FloatArray) -> tuple[FloatArray, Any]:
         return self._values("activation", x), x
 
-    def mv(self, x, directions):
-        return self._values("derivative", x) * directions["x"]
+    def mv(self, kept: Any, directions: dict[str, FloatArray]) -> FloatArray:
+        return self._values("derivative", kept) * directions["x"]
 
-    def tmv(self, x, v, wrt):
-        return {name: self._values("derivative", x) * v for name in wrt}
+    def tmv(self, kept: Any, v: FloatArray, wrt: tuple[str, ...]) -> dict[str, FloatArray]:
+        return {name: self._values("derivative", kept) * v for name in wrt}
 
     def _jacobian_of(self, x, y, kept):
         return Jacobian(self, x, y, kept)

@@ -12,8 +12,8 @@ from .. import _check
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .._typing import ActivationName, DTypeLike, Seed, Shape
+from ._maps import Matrix, differential, plan_sum
 from .activation import Activated, Activation, settled
-from .maps import Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import activated, computed, curved, features, multiply
 from .registry import kind
@@ -25,7 +25,16 @@ class Affine(Activated):
     activation: ActivationName | Activation
     _takes_epilogue = _takes_sum = True
 
-    def __init__(self, shape, activation, bias, dtype, rng, n_out=None, gain=1.0):
+    def __init__(
+        self,
+        shape: Shape,
+        activation: ActivationName | Activation,
+        bias: bool,
+        dtype: DTypeLike,
+        rng: Seed | None,
+        n_out: int | None = None,
+        gain: float = 1.0,
+    ) -> None:
         """n_out : the numbers of b, by default the rows of W. gain : of W, beside that of the activation."""
         self.activation = settled(activation)
         params = {"W": Initial(shape, gain * self._entry.gain)}
@@ -147,7 +156,7 @@ class Affine(Activated):
 class Dense(Affine):
     """Dense layer y = sigma(W x + b), the classical step of a network (lecture eq. 21).
 
-    Samples are rows: for x (m, n_in), g (m, n_out) and z = x W' + b, it has (lecture section 4.1.2)::
+    Samples are rows: for x (m, n_in), v (m, n_out) and z = x W' + b, it has (lecture section 4.1.2)::
 
         forward    y = sigma(z)
         JacMV      sigma'(z) * (dx W' + x dW' + db)

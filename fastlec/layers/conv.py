@@ -11,9 +11,9 @@ from .. import _check
 from .._geometry import geometry, length, pair, transposed_settings
 from .._typing import ActivationName, DTypeLike, Pair, Seed, Shape
 from ..convolution import algorithm_code
+from ._maps import Convolution, Signals, Transposed
 from .activation import Activation
 from .affine import Affine
-from .maps import Convolution, Signals, Transposed
 from .planned import images, signals
 from .registry import kind
 
@@ -114,6 +114,12 @@ class Conv2d(_Conv):
              [0., 5.]]]])
     """
 
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding | Literal["same", "valid"]
+    dilation: tuple[int, int]
+    algorithm: Algorithm
+
     def __init__(
         self,
         c_in: int,
@@ -200,6 +206,12 @@ class Conv1d(_Conv):
     >>> layer(np.array([[[1.0, 4.0, 9.0, 16.0]]]))
     array([[[3., 5., 7.]]])
     """
+
+    kernel_size: int
+    stride: int
+    padding: tuple[int, int] | Literal["same", "valid"]
+    dilation: int
+    algorithm: Algorithm
 
     def __init__(
         self,
@@ -309,6 +321,12 @@ class ConvTranspose2d(_Conv):
     >>> layer(np.array([[[[1.0, 2.0, 3.0]]]]))
     array([[[[ 1., 10.,  2., 20.,  3., 30.]]]])
     """
+
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Padding
+    output_padding: tuple[int, int]
+    dilation: tuple[int, int]
 
     def __init__(
         self,

@@ -12,9 +12,9 @@ from .. import _check
 from .._fixed import Settled
 from .._kernels.calls import Calls, key_of, settings
 from .._kernels.plan import Plan
-from .._typing import ArrayLike, FloatArray, NDArray
-from . import factors
-from .samples import Call, Gradients, Kept, Norms
+from .._typing import ArrayLike, FloatArray, NDArray, Shape
+from . import _factors as factors
+from ._samples import Call, Gradients, Kept, Norms
 
 if TYPE_CHECKING:
     from scipy.sparse import bsr_array, csr_array
@@ -73,10 +73,10 @@ class Jacobian:
     ((2, 6), (2, 2))
     """
 
-    layer = Settled["Layer"](_ELSEWHERE)
-    x = Settled[FloatArray](_ELSEWHERE)
-    y = Settled[FloatArray](_ELSEWHERE)
-    kept = Settled[Any](_ELSEWHERE)
+    layer: Settled[Layer] = Settled(_ELSEWHERE)
+    x: Settled[FloatArray] = Settled(_ELSEWHERE)
+    y: Settled[FloatArray] = Settled(_ELSEWHERE)
+    kept: Settled[Any] = Settled(_ELSEWHERE)
 
     def __init__(self, layer: Layer, x: FloatArray, y: FloatArray, kept: Any) -> None:
         vars(self).update(layer=layer, x=x, y=y, kept=kept)
@@ -162,7 +162,7 @@ class Jacobian:
         Returns
         -------
         dict of arrays
-            J' v for each variable in wrt, of its shape; of shape (m, *its shape) where it is per sample.
+            J' v for each variable in wrt, of its shape; per sample with an axis of length m in front.
 
         Raises
         ------
@@ -215,7 +215,7 @@ class Jacobian:
     def sample_norms(self, v: ArrayLike, wrt: str | Iterable[str] | None = None) -> NDArray[np.float64]:
         """Compute the squared norm of the gradient of each sample, without the gradients.
 
-        Of dense layers they are |g_i|^2 |x_i|^2 (Goodfellow 2015, "Efficient per-example gradient computations").
+        Of dense layers they are ``|g_i|^2 |x_i|^2`` (Goodfellow 2015, "Efficient per-example gradient computations").
 
         Parameters
         ----------
@@ -271,7 +271,7 @@ class Jacobian:
         return units(range(q), q, self.y)
 
     def _factors(self, V, wrt):
-        """The Jacobian of <v, y> of each sample for each of V (q, *y.shape) as `factors.Factor`s."""
+        """The Jacobian of <v, y> of each sample for each of V (q, *y.shape) as `_factors.Factor`s."""
         if not self._are_apart(wrt):
             raise ValueError(f"wrt has names of the same parameters: {', '.join(wrt)}; expected each once")
         shapes = self._shapes_of(wrt)
@@ -282,7 +282,7 @@ class Jacobian:
         return {name: a.shape for name, a in self._by_variable({name: np.empty(self.shape_of(name)) for name in wrt}).items()}
 
     def _calls_of(self, V, shapes):
-        """For each vector what `samples.Kept` would hold."""
+        """For each vector what `_samples.Kept` would hold."""
         found = []
         for v in V:
             gradients = self._per_sample(v, tuple(shapes))
@@ -334,7 +334,7 @@ class Jacobian:
         Returns
         -------
         dict of arrays
-            For each variable in wrt an array of shape (k, *its shape).
+            For each variable in wrt k arrays of its shape, in one.
         """
         wrt = self.layer.variables if wrt is None else _check.names(wrt, "wrt")
         for name in wrt:
@@ -593,17 +593,17 @@ class Held:
 
     __slots__ = ("_calls", "_plan")
 
-    def __init__(self, calls, plan):
+    def __init__(self, calls: Calls, plan: Plan) -> None:
         self._calls, self._plan = calls, plan
 
-    def __del__(self):
+    def __del__(self) -> None:
         self._calls.give(self._plan)
 
-    def __reduce__(self):  # copies and pickles have arrays of their own, and hold no plan
+    def __reduce__(self) -> tuple[Any, ...]:  # copies and pickles have arrays of their own, and hold no plan
         return type(None), ()
 
 
-def units(which, n, like, plan=None):
+def units(which: range, n: int, like: FloatArray, plan: Plan | None = None) -> FloatArray:
     """(len(which), *like.shape): for each of these numbers of a sample, of n, a 1 there in all samples. plan: in which it lives."""
     shape = len(which), len(like), n
     found = np.zeros(shape, like.dtype) if plan is None else plan.empty(*shape)
@@ -611,12 +611,12 @@ def units(which, n, like, plan=None):
     return found.reshape(len(which), *like.shape)
 
 
-def value_bytes(layer, x):
+def value_bytes(layer: Layer, x: FloatArray) -> int:
     """The bytes of a layer's values for samples x."""
     return len(x) * layer._kept_values(x.shape[1:]) * x.itemsize
 
 
-def chunks(k, n_bytes):
+def chunks(k: int, n_bytes: int) -> list[slice]:
     """Slices of k directions that are planned together, few enough for memory and caches: one takes about n_bytes."""
     size = min(max(MANY_BYTES // max(n_bytes, 1), 1), MOST_DIRECTIONS)
     size = math.ceil(k / math.ceil(k / size)) if k else size  # all about as many
@@ -626,7 +626,7 @@ def chunks(k, n_bytes):
 class PlannedJacobian(Jacobian):
     """The Jacobian of a planned layer: one list of jobs for all the variables that are asked for, kept for the next call."""
 
-    def __init__(self, layer, x, y, kept):
+    def __init__(self, layer: Layer, x: FloatArray, y: FloatArray, kept: Any) -> None:
         super().__init__(layer, x, y, kept)
         self._calls, self._y, self._n_bytes = Calls(), y, None
 
@@ -827,7 +827,7 @@ class PlannedJacobian(Jacobian):
         return dict(zip(wrt, found, strict=True))
 
 
-def differences(jac, v, wrt, directions):
+def differences(jac: Jacobian, v: FloatArray, wrt: tuple[str, ...], directions: dict[str, FloatArray]) -> dict[str, FloatArray]:
     """`Jacobian.hessian_mv` by central differences of tmv, between points whose distance balances rounding and curvature."""
     points = {name: jac.x if name == "x" else jac.layer.params[name] for name in directions}
     largest = max((float(np.abs(d).max(initial=0)) for d in directions.values()), default=0)
@@ -845,7 +845,7 @@ def differences(jac, v, wrt, directions):
     return {name: (ends[0][name] - ends[1][name]) / (2 * step) for name in wrt}
 
 
-def own_result(layer, method, array, shape, dtype, why=""):
+def own_result(layer: Layer, method: str, array: Any, shape: Shape, dtype: np.dtype[Any], why: str = "") -> FloatArray:
     """What a method of a user's layer gave. TypeError or ValueError, which name it, if it has not this shape and dtype."""
     what = f"{type(layer).__name__}.{method}"
     if not isinstance(array, np.ndarray | np.generic) or _check.is_masked(array):

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
 
 from .. import _check
-from .._activations import STRAIGHT
+from .._activations import STRAIGHT, Entry
 from .._kernels import curvature, slope
 from .._kernels.calls import Calls, key_of
 from .._kernels.epilogue import IDENTITY, KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .._kernels.sum import add
-from .._typing import ArrayLike, FloatArray, Shape
+from .._typing import ArrayLike, FloatArray, Seed, Shape
 from .base import Layer
 from .jacobian import Held, Jacobian, PlannedJacobian, Point, value_bytes
 from .parameters import Parameters, Unseeded, check_params, make
@@ -90,7 +90,7 @@ class PlannedLayer(Layer):
     _needs = ("output_shape", "_plan_forward", "_plan_mv", "_plan_tmv")
     _settings, _overridden, _own_methods, _plans_itself, _unseeded = (), frozenset(), frozenset(), False, None
 
-    def __init_subclass__(cls, **kwargs):
+    def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if cls._of_fastlec:
             cls._settings = tuple(name for name in inspect.signature(cls).parameters if name not in NO_SETTINGS)
@@ -106,7 +106,14 @@ class PlannedLayer(Layer):
             if next(base for base in cls.__mro__ if name in vars(base))._of_fastlec:
                 setattr(cls, name, False)
 
-    def __init__(self, params=None, buffers=None, *, dtype=_OF_ARRAYS, rng=None):
+    def __init__(
+        self,
+        params: Mapping[str, Any] | None = None,
+        buffers: Mapping[str, Any] | None = None,
+        *,
+        dtype: Any = _OF_ARRAYS,
+        rng: Seed | None = None,
+    ) -> None:
         params, buffers = params or {}, buffers or {}
         if dtype is _NOT_MADE:
             vars(self).update(params=params, buffers=buffers)
@@ -317,7 +324,7 @@ class PlannedLayer(Layer):
         return self._planned and (not self._plans_itself or "_plan_curved" in self._own_methods)
 
     def _plan_samples(self, plan, y, kept, v, out, samples):
-        """Fills out, {} or {"x": array}, with J' v, and gives samples (`samples.py`) the gradient of each parameter that it names
+        """Fills out, {} or {"x": array}, with J' v, and gives samples (`_samples.py`) the gradient of each parameter that it names
         by each sample alone: here by passes of one sample."""
         outer = self._outer_derivative(y, kept)
         if outer is not None:
@@ -484,14 +491,14 @@ class PlannedLayer(Layer):
         return plan
 
 
-def activated(plan, y, bias, entry):
+def activated(plan: Plan, y: FloatArray, bias: FloatArray | None, entry: Entry) -> tuple[Epilogue, FloatArray]:
     """(the epilogue of y = sigma(W x + b), what sigma' follows from): that is y itself, or an array that takes z = W x + b. entry :
     that of sigma."""
     z = plan.empty(*y.shape) if entry.code in KEEP_Z else None
     return Epilogue(bias, entry.code, z=z, alpha=entry.alpha), y if z is None else z
 
 
-def curved(plan, v, dv, of, dof, entry):
+def curved(plan: Plan, v: FloatArray, dv: FloatArray, of: FloatArray, dof: FloatArray | None, entry: Entry) -> FloatArray:
     """The derivative of sigma'(of) v, an array: along dof, the derivative of `of`, or None for zeros, and along dv. entry : that of
     sigma."""
     if entry.code == IDENTITY:
@@ -504,7 +511,7 @@ def curved(plan, v, dv, of, dof, entry):
     return out
 
 
-def computed(dtype, shape, add):
+def computed(dtype: np.dtype[Any], shape: Shape, add: Callable[[Plan, FloatArray], object]) -> FloatArray:
     """An array of this shape, filled by the jobs that add(plan, array) adds."""
     plan = Plan(dtype.num)
     found = plan.empty(*shape)
@@ -513,7 +520,7 @@ def computed(dtype, shape, add):
     return found
 
 
-def multiply(plan, v, out, after=None):
+def multiply(plan: Plan, v: FloatArray, out: FloatArray, after: Epilogue | None = None) -> None:
     """out = v and the epilogue, which may add and have a derivative. Arrays of one size in whatever shapes; out may be v. What the
     derivative is taken from may be smaller: it is then the same for each of several arrays v, one after the other."""
     if after is not None and after.of is not None and 0 < after.of.size < v.size:
@@ -530,7 +537,9 @@ def multiply(plan, v, out, after=None):
         slope.slope(plan, v, out, after=after)
 
 
-def plan_transposed(plan, layer, kept, v, out, after=None):
+def plan_transposed(
+    plan: Plan, layer: PlannedLayer, kept: Any, v: FloatArray, out: dict[str, FloatArray], after: Epilogue | None = None
+) -> None:
     """`_plan_tmv` of the layer, and jobs for what it does not take of `after`."""
     if layer._elementwise:
         multiply(plan, v, out["x"], after)
@@ -544,12 +553,14 @@ def plan_transposed(plan, layer, kept, v, out, after=None):
         multiply(plan, dx, out["x"], after)
 
 
-def stacked(a):
+def stacked(a: FloatArray) -> FloatArray:
     """(k, m, ...) as k m samples: a view."""
     return a.reshape(a.shape[0] * a.shape[1], *a.shape[2:])
 
 
-def plan_transposed_many(plan, layer, kept, v, out, after=None):
+def plan_transposed_many(
+    plan: Plan, layer: PlannedLayer, kept: Any, v: FloatArray, out: dict[str, FloatArray], after: Epilogue | None = None
+) -> None:
     """The same for `_plan_tmv_many`; of after there is at most a derivative."""
     if layer._elementwise:
         multiply(plan, v, out["x"], after)
@@ -557,12 +568,12 @@ def plan_transposed_many(plan, layer, kept, v, out, after=None):
         layer._plan_tmv_many(plan, kept, v, out, after)
 
 
-def adds(after):
+def adds(after: Epilogue | None) -> bool:
     """Whether an epilogue, or None, adds something to what it follows."""
     return after is not None and (after.accumulate or after.residual is not None)
 
 
-def reshaped(after, shape):
+def reshaped(after: Epilogue | None, shape: Shape) -> Epilogue | None:
     """An epilogue that may add and have a derivative, or None, for arrays of another shape."""
     if after is None:
         return None
@@ -570,13 +581,13 @@ def reshaped(after, shape):
     return Epilogue(residual=residual, accumulate=after.accumulate, derivative=after.derivative, of=of, alpha=after.alpha)
 
 
-def features(shape, n):
+def features(shape: Shape, n: int) -> None:
     """ValueError unless samples of this shape have n features."""
     if _check.sizes(shape) != (n,):
         raise ValueError(f"x has samples of shape {_check.sizes(shape)}; expected ({n},)")
 
 
-def images(shape, c):
+def images(shape: Shape, c: int) -> Shape:
     """The shape of a sample, as integers. ValueError unless it is that of an image of c channels."""
     shape = _check.sizes(shape)
     if len(shape) != 3 or shape[0] != c or 0 in shape:
@@ -584,7 +595,7 @@ def images(shape, c):
     return shape
 
 
-def signals(shape, c):
+def signals(shape: Shape, c: int) -> Shape:
     """The shape of a sample, as integers. ValueError unless it is that of a signal of c channels."""
     shape = _check.sizes(shape)
     if len(shape) != 2 or shape[0] != c or 0 in shape:
@@ -592,7 +603,7 @@ def signals(shape, c):
     return shape
 
 
-def known_shape(shape):
+def known_shape(shape: tuple[int | None, ...]) -> str:
     """A shape as text, with letters for the lengths that are not known."""
     letters = {2: ("c", "length"), 3: "chw"}.get(len(shape), len(shape) * "n")
     lengths = [letter if n is None else str(n) for n, letter in zip(shape, letters, strict=True)]

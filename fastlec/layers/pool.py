@@ -12,7 +12,7 @@ from .._geometry import length, pair, window_geometry
 from .._kernels import pool2d
 from .._kernels.plan import Plan
 from .._typing import Pair, Shape
-from .maps import one_row
+from ._maps import one_row
 from .planned import PlannedLayer, reshaped
 from .registry import kind
 
@@ -27,12 +27,12 @@ class _Pool2d(PlannedLayer):
     padding: tuple[int, int] | Literal["same"]
     ceil_mode: bool
 
-    input_shape = (None, None, None)
+    input_shape: tuple[int | None, ...] | None = (None, None, None)
     _takes_epilogue = True
     _keeps_bounds = True
     dilation: tuple[int, int] = (1, 1)
 
-    def __init__(self, kernel_size, stride, padding, ceil_mode):
+    def __init__(self, kernel_size: Pair, stride: Pair | None, padding: Pair | Literal["same"], ceil_mode: bool) -> None:
         self.kernel_size = pair(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else pair(stride, "stride", 1)
         self.padding = _padding(padding, self.kernel_size, self.dilation)
@@ -231,6 +231,8 @@ class MaxPool2d(_Pool2d):
            [23., 24.]])
     """
 
+    dilation: tuple[int, int]
+
     def __init__(
         self,
         kernel_size: Pair,
@@ -305,9 +307,9 @@ class _Pool1d(_OfImages):
     stride: int
     padding: int
 
-    input_shape = (None, None)
+    input_shape: tuple[int | None, ...] | None = (None, None)
 
-    def __init__(self, kernel_size, stride, padding):
+    def __init__(self, kernel_size: int, stride: int | None, padding: int) -> None:
         self.kernel_size = length(kernel_size, "kernel_size", 1)
         self.stride = self.kernel_size if stride is None else length(stride, "stride", 1)
         self.padding = length(padding, "padding", 0)
@@ -433,7 +435,7 @@ class GlobalAvgPool2d(_OfImages):
     array([[2.5, 8.5]])
     """
 
-    input_shape = (None, None, None)
+    input_shape: tuple[int | None, ...] | None = (None, None, None)
     linear_in_x = True
 
     def __init__(self) -> None:

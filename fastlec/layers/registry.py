@@ -84,7 +84,7 @@ def register_layer(layer_class: LayerClass) -> LayerClass:
     return kind(layer_class)
 
 
-def described(layer):
+def described(layer: Layer) -> dict[str, Any] | None:
     """A registered layer as what JSON can hold; None for one that is not registered."""
     name = type(layer).__name__
     if KINDS.get(name) is not type(layer):
@@ -137,7 +137,7 @@ def _attributes(layer):
     return {name: getattr(layer, name) for name in arguments}
 
 
-def made(kind, config, dtype=None):
+def made(kind: str, config: dict[str, Any], dtype: Any = None) -> Any:
     """A layer of a kind by its constructor's arguments, in this dtype where the constructor takes one."""
     takes_dtype = dtype is not None and "dtype" in inspect.signature(KINDS[kind]).parameters
     return KINDS[kind](**config, **({"dtype": dtype} if takes_dtype else {}))

@@ -4,6 +4,7 @@ sigma(W1 x + b) (eq. 23), of features and, with convolutions, of images (chapter
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +14,9 @@ from .._kernels.epilogue import KEEP_Z, Epilogue
 from .._kernels.plan import Plan
 from .._typing import ActivationName, DTypeLike, Pair, Seed, Shape
 from ..convolution import algorithm_code
+from ._maps import Convolution, Matrix, differential, plan_sum
 from .activation import Activated, Activation, settled
 from .conv import Algorithm
-from .maps import Convolution, Matrix, differential, plan_sum
 from .parameters import Initial
 from .planned import activated, computed, curved, features, images, multiply
 from .registry import kind
@@ -31,7 +32,15 @@ class _Hidden(Activated):
     activation: ActivationName | Activation
     _takes_epilogue = True
 
-    def __init__(self, shape1, shape2, gain2, activation, dtype, rng):
+    def __init__(
+        self,
+        shape1: Shape,
+        shape2: Shape,
+        gain2: float,
+        activation: ActivationName | Activation,
+        dtype: DTypeLike,
+        rng: Seed | None,
+    ) -> None:
         self.activation = settled(activation)
         params = {"W1": Initial(shape1, self._entry.gain), "b": Initial(shape1[:1]), "W2": Initial(shape2, gain2)}
         super().__init__(params, dtype=dtype, rng=rng)
@@ -268,7 +277,7 @@ class _Projected(_Hidden):
         return self._first.whole(J + self._second.by_x(x, W2) if name == "x" else J, len(x), name == "x")
 
 
-def following(after, **parts):
+def following(after: Epilogue | None, **parts: Any) -> Epilogue:
     """The epilogue with these parts before those of `after`, which is None or multiplies by an activation's derivative."""
     return (
         Epilogue(**parts) if after is None else Epilogue(derivative=after.derivative, of=after.of, alpha=after.alpha, **parts)
@@ -493,6 +502,7 @@ class ConvResidual(_Identity):
 
     c: int
     hidden: int
+    algorithm: Algorithm
     kernel_size: tuple[int, int]
 
     def __init__(
@@ -587,6 +597,7 @@ class ProjectedConvResidual(_Projected):
 
     c_in: int
     c_out: int
+    algorithm: Algorithm
     kernel_size: tuple[int, int]
     stride: tuple[int, int]
 

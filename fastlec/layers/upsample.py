@@ -48,7 +48,7 @@ class Upsample2d(PlannedLayer):
     """
 
     scale_factor: tuple[int, int]
-    input_shape = (None, None, None)
+    input_shape: tuple[int | None, ...] | None = (None, None, None)
     _takes_epilogue = linear_in_x = _keeps_bounds = True
 
     def __init__(self, scale_factor: Pair) -> None:

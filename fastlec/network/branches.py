@@ -19,10 +19,10 @@ from .._kernels.epilogue import IDENTITY
 from .._kernels.plan import Plan
 from .._kernels.sum import add
 from .._typing import FloatArray, Shape
+from ..layers._samples import Within
 from ..layers.planned import adds, known_shape, multiply, plan_transposed
 from ..layers.registry import kind
 from ..layers.residual import following
-from ..layers.samples import Within
 from .container import Container, by_layer_of, label, labelled
 
 

@@ -4,8 +4,8 @@ layers are views; their copies, forms for training, and files. What they compute
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, NoReturn, Self, SupportsIndex, overload
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, TypeVar, overload
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..layers.parameters import Parameters, as_parameters, check_params, joined,
 from ..layers.planned import PlannedLayer
 from .jacobian import NetworkJacobian, PlannedNetworkJacobian
 
+T = TypeVar("T")
 _BOUND = {
     "params",
     "buffers",
@@ -41,7 +42,7 @@ class Layers(tuple[Layer, ...]):
     def __getitem__(self, which: SupportsIndex) -> Layer: ...
     @overload
     def __getitem__(self, which: slice) -> Layers: ...
-    def __getitem__(self, which: SupportsIndex | slice) -> Layer | Layers:
+    def __getitem__(self, which: Any) -> Any:
         found = super().__getitem__(which)
         return Layers(found) if isinstance(which, slice) else found
 
@@ -51,13 +52,14 @@ class Layers(tuple[Layer, ...]):
     def __radd__(self, more: Iterable[Layer]) -> Layers:
         return Layers((*more, *self))
 
-    def _refuse(self, *arguments, **more):
+    def _refuse(self, *arguments: Any, **more: Any) -> NoReturn:
         raise TypeError(
             "a network's layers cannot be exchanged; make a new one, which copies their parameters: "
             "Network([*net.layers[:-1], Dense(...)])"
         )
 
-    __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = reverse = sort = _refuse
+    if not TYPE_CHECKING:  # which know that a tuple has none of these
+        __setitem__ = __delitem__ = append = extend = insert = pop = remove = clear = reverse = sort = _refuse
 
 
 class Container(PlannedLayer):
@@ -142,10 +144,10 @@ class Container(PlannedLayer):
             _calls=Calls(MOST_IDLE, IDLE_BYTES),
         )
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {name: a for name, a in vars(self).items() if name not in _BOUND} | {"layers": list(self.layers)}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._bind_copies(vars(self).pop("layers"))
 
@@ -409,7 +411,7 @@ class Container(PlannedLayer):
                 layer.update_buffers(jac.kept)
 
 
-def labelled(i, method, *arguments):
+def labelled(i: int, method: Callable[..., Any], *arguments: Any) -> Any:
     """method(*arguments) of layer i. A ValueError says which it is of."""
     try:
         return method(*arguments)
@@ -417,13 +419,13 @@ def labelled(i, method, *arguments):
         raise ValueError(f"layers[{i}]: {error}") from None
 
 
-def label(above, i, layer):
+def label(above: str | None, i: int, layer: Layer) -> str:
     """What a plan calls layer i, whose jobs it shows, of a layer that it calls `above`: within others "1.0.2 Dense"."""
     path = above.partition(" ")[0] + "." if above and above[0].isdigit() else ""
     return f"{path}{i} {type(layer).__name__}"
 
 
-def by_layer_of(named):
+def by_layer_of(named: Mapping[str, T]) -> dict[int, dict[str, T]]:
     """A dict by the network's names as {index of a layer: dict by the layer's own names}; without "x"."""
     parts = {}
     for name, a in named.items():

@@ -1,13 +1,20 @@
 """Networks as what JSON can hold: {"layers": [{"kind": "Dense", "n_in": ...}, ...]}; the layers of one that is made of layers, such
 as a network, are told likewise."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
+from .._typing import FloatArray, Shape
+from ..layers.base import Layer
 from ..layers.registry import KINDS, made
 from .container import Container
 
 
-def shapes(described, prefix=""):
+def shapes(described: Mapping[str, Any], prefix: str = "") -> dict[str, Shape]:
     """{name: shape} of the parameters and buffers of a described network, without making any. ValueError, TypeError or KeyError
     for what describes none."""
     found = {}
@@ -23,7 +30,7 @@ def shapes(described, prefix=""):
     return found
 
 
-def build(described, arrays, prefix="", kind="Network"):
+def build(described: Mapping[str, Any], arrays: Mapping[str, FloatArray], prefix: str = "", kind: str = "Network") -> Container:
     """The described network, or layer of that kind, with these parameters and buffers, which have the shapes that `shapes` says."""
     layers = []
     for i, layer in enumerate(described["layers"]):
@@ -39,7 +46,7 @@ def build(described, arrays, prefix="", kind="Network"):
     return KINDS[kind](layers)
 
 
-def made_anew(described):
+def made_anew(described: Mapping[str, Any]) -> list[Layer]:
     """The layers of the described network with parameters and buffers as their constructors make them."""
     parts = [_parts(layer, "", i)[:2] for i, layer in enumerate(described["layers"])]
     return [made(kind, {"layers": made_anew(config)} if _nests(kind) else config) for kind, config in parts]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from .. import io
+from .container import Container
 from .description import build, shapes
 
 
-def save(path: str | os.PathLike, net, facts: Mapping[str, Any] | None = None) -> None:
+def save(path: str | os.PathLike[str], net: Container, facts: Mapping[str, Any] | None = None) -> None:
     """Write a `Network` of fastlec's own layers to ``path``, all or nothing: .safetensors by that library, else .npz.
 
     facts : what else :func:`read` is to give back, which JSON can hold.
@@ -22,7 +23,7 @@ def save(path: str | os.PathLike, net, facts: Mapping[str, Any] | None = None) -
     io.save(path, arrays, meta)
 
 
-def read(path: str | os.PathLike) -> tuple[Any, dict[str, Any]]:
+def read(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
     """The `Network` that :func:`save` wrote, or that of a checkpoint, and the facts that came with it, unchecked. io.ModelError if
     any name, shape, dtype or value is not as expected."""
     arrays, meta = io.load(path)

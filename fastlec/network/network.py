@@ -18,10 +18,10 @@ from .._kernels.calls import key_of
 from .._kernels.plan import Plan
 from .._stream import Stream
 from .._typing import ArrayLike, FloatArray, IntArray, Shape
+from ..layers._samples import Within
 from ..layers.base import Layer
 from ..layers.planned import multiply, plan_transposed, plan_transposed_many, reshaped
 from ..layers.registry import kind
-from ..layers.samples import Within
 from .container import Container, by_layer_of, label, labelled
 from .forward import chunk_size
 from .prediction import outputs, predicted, probabilities

@@ -1,22 +1,29 @@
 """What a network of classes says of many samples: the most probable class of each, and the probabilities, a part at a time."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _check
 from .._stream import Stream, parts, streamed
+from .._typing import ArrayLike, FloatArray, IntArray
 from ..functional import softmax
 from .forward import MOST_VALUES, chunk_size
 
+if TYPE_CHECKING:
+    from .network import Network
 
-def predicted(net, X):
+
+def predicted(net: Network, X: ArrayLike) -> IntArray:
     """The class of the largest output for each sample: (m,) int64."""
     parts = [output.argmax(axis=1) for _, output in _outputs(net, X)]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def probabilities(net, X):
+def probabilities(net: Network, X: ArrayLike) -> FloatArray:
     """softmax of the outputs: (m, l)."""
     P, (X, _) = None, streamed(X)
     for rows, output in _outputs(net, X):

@@ -1,12 +1,18 @@
 """A network's parameters and buffers from another library's, by name or by order."""
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .. import _check, io
+
+if TYPE_CHECKING:
+    from .network import Network
 
 THEIRS = {  # what PyTorch calls the arrays of one layer
     "W": "weight",
@@ -21,7 +27,7 @@ PASSED_OVER = "num_batches_tracked"
 MOST_LINES = 20  # of an error
 
 
-def load(net, state, names=None):
+def load(net: Network, state: Mapping[str, Any] | str | os.PathLike[str], names: Any = None) -> None:
     """`Network.load_state_dict`."""
     ordered = not isinstance(state, str | os.PathLike)
     if not ordered:

@@ -9,9 +9,9 @@ import numpy as np
 from onnx import checker, helper, numpy_helper
 
 from .. import __version__, _check, io
+from ..layers._maps import Matrix, Transposed, one_row
 from ..layers.activation import FunctionActivation, layer_of
 from ..layers.base import Layer
-from ..layers.maps import Matrix, Transposed, one_row
 from ..layers.pool import AvgPool1d, AvgPool2d
 from ..network.container import label
 

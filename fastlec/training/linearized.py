@@ -216,7 +216,7 @@ class Linearized:
         return total
 
     @property
-    def n_samples(self):
+    def n_samples(self) -> int:
         """How many samples the mean is of."""
         return len(self._samples[0])
 

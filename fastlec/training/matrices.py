@@ -1,5 +1,5 @@
 """Matrices of an objective's curvature, of all samples or a batch: the Gauss-Newton matrix, its diagonal, its Kronecker factors,
-and the empirical Fisher matrix. In layers of fastlec's they are made of `layers.factors`, part by part of the data, and no
+and the empirical Fisher matrix. In layers of fastlec's they are made of `layers._factors`, part by part of the data, and no
 Jacobian is made."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 import numpy as np
 
 from .. import _check
-from ..layers import factors
+from ..layers import _factors as factors
 from . import losses
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from .._fixed import Settled
 from .._kernels.calls import Calls, key_of
 from .._kernels.plan import Plan
 from .._stream import Stream, parts, streamed
-from ..layers.samples import Norms
+from ..layers._samples import Norms
 from ..network import Network, views
 from ..network.forward import chunk_size
 from . import losses, matrices

@@ -11,7 +11,7 @@ from scipy.sparse.linalg import aslinearoperator
 
 import fastlec
 from fastlec import Activation, BatchNorm, Dense, MeanSquaredError, Network, Objective, curvature
-from fastlec.layers import factors
+from fastlec.layers import _factors as factors
 from fastlec.training import matrices
 
 pytestmark = pytest.mark.filterwarnings("ignore:net ends with")  # networks here end in any activation, whatever the loss

@@ -329,10 +329,9 @@ def test_a_planned_layer_of_ones_own_is_fixed_as_a_whole():
 
 
 def test_constructors_keep_their_signatures():
-    assert (
-        str(inspect.signature(Activation))
-        == "(activation, derivative=None, *, alpha=None, negative_slope=None, approximate=None)"
-    )
+    arguments = [one.replace(annotation=one.empty) for one in inspect.signature(Activation).parameters.values()]
+    expected = "(activation, derivative=None, *, alpha=None, negative_slope=None, approximate=None)"
+    assert str(inspect.Signature(arguments)) == expected
     assert list(inspect.signature(Dense).parameters) == ["n_in", "n_out", "activation", "bias", "dtype", "rng"]
     assert list(inspect.signature(Times).parameters) == ["factor"]
 

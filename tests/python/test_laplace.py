@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 
 import fastlec
 from fastlec import BinaryCrossEntropy, MeanSquaredError, Network, Objective, SoftmaxCrossEntropy, curvature
-from fastlec.layers import factors
+from fastlec.layers import _factors as factors
 
 pytestmark = pytest.mark.filterwarnings("ignore:net ends with")  # networks here end in any activation, whatever the loss
 

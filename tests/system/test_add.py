@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from fastlec import Dense, Network, Optimizer, fit, layers
 from fastlec._kernels import epilogue, map, plan, residuals, runner
 from fastlec.layers import registry
-from fastlec.layers.maps import Matrix, differential, plan_sum
+from fastlec.layers._maps import Matrix, differential, plan_sum
 from fastlec.layers.parameters import Initial
 from fastlec.layers.planned import PlannedLayer, features
 from fastlec.testing import check_layer

@@ -68,7 +68,7 @@ def test_what_may_not_change_inside_an_epoch(digits, tmp_path):
     for checkpoint_steps, error in ((0, ValueError), (1.5, TypeError)):
         with pytest.raises(error, match="^checkpoint_steps is"):
             fit(net, *digits, checkpoint=path, checkpoint_steps=checkpoint_steps)
-    with pytest.raises(ValueError, match="^checkpoint_steps is given, and checkpoint is None"):
+    with pytest.raises(ValueError, match=r"^checkpoint_steps is given, and checkpoint is None"):
         fit(net, *digits, checkpoint_steps=3)
 
 

@@ -6,7 +6,7 @@ A map adds jobs to a plan, which end with the epilogue `after`:
     backward(plan, v, W, dx)     dx = W' v, the transpose of the derivative by x
     weights(plan, v, x, dW)      dW = v x', the transpose of the derivative by W
     weights_sum(plan, terms, dW) dW = the sum of v x' over the terms (v, x)
-    samples, bias_samples        v x', and the sum of v, for each sample alone, as `samples.py` says
+    samples, bias_samples        v x', and the sum of v, for each sample alone, as `_samples.py` says
     bias(plan, v, db)            db = the sum of v over all places where the bias is added; with g, of g = v and the epilogue.
                                  g or db may be None; update: db is the bias, which takes the optimizer's step
 

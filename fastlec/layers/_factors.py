@@ -54,7 +54,7 @@ class Factor(NamedTuple):
 
 
 def from_calls(vectors, shapes):
-    """The factors for what layers said to `samples.Kept` for each vector; parameters come in the order of shapes."""
+    """The factors for what layers said to `_samples.Kept` for each vector; parameters come in the order of shapes."""
     ends = np.cumsum([math.prod(shape) for shape in shapes.values()], dtype=int)
     places = {name: np.arange(end - math.prod(shape), end) for (name, shape), end in zip(shapes.items(), ends, strict=True)}
     together = {}
