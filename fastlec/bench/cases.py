@@ -207,6 +207,12 @@ CASES = (
 )
 
 
+def spread(cases):
+    """The first case of each operation, then the second ones, and so on."""
+    ops = [case.op for case in cases]
+    return [cases[i] for i in sorted(range(len(cases)), key=lambda i: ops[:i].count(ops[i]))]
+
+
 def select(names=None):
     """The cases whose name contains one of `names` (a string or a sequence of them), or all. ValueError if there is none."""
     wanted = (names,) if isinstance(names, str) else tuple(names or ("",))

@@ -42,7 +42,8 @@ def text(report):
     parts = [
         f"{_machine(report)}; {instructions(report)}",
         ", ".join(f"{name} {version}" for name, version in report["libraries"].items()),
-        *(f"left out: {name} ({why})" for name, why in report["missing"].items()),
+        *([f"left out: {_missing(report['missing'])}"] if report["missing"] else []),
+        *_disturbed(report),
     ]
     failures = [
         f"{name}: {result['case']} {result['dtype']} {result['mode']}, {count_of(result['threads'])}: {why}"
@@ -58,7 +59,37 @@ def text(report):
             gemm = {limit["dtype"]: limit["gemm"] for limit in report["limits"] if limit["threads"] == threads}
             parts += [f"\n{count_of(threads)}; times in us, ratio to the best peer, limits: copy and NumPy's GEMM"]
             parts += [_ratios(results, gemm), "", _minima(results, report["libraries"])]
+    if report.get("skipped"):
+        parts.append(f"\n{report['skipped']} results more with --full")
     return "\n".join(parts + [f"failed: {failure}" for failure in failures])
+
+
+def line(result):
+    """A case in a line: fastlec's time, the best peer's and their ratio."""
+    ours, best, times = result["times"].get(OURS), best_peer(result), ratio(result)
+    parts = [f"fastlec {_us(ours['min'])} us" if ours else "fastlec failed"]
+    parts += [f"{best[0]} {_us(best[1])} us"] if best else []
+    return ", ".join(parts + ([f"{times:.2f}x"] if times else []))
+
+
+def _missing(missing):
+    """Who is left out, in a line, together where it is for the same reason."""
+    reasons = {}
+    for name, why in missing.items():
+        reasons.setdefault("not installed" if why.startswith("No module named") else why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+
+
+def _disturbed(report):
+    """Whether others worked on the machine meanwhile, as far as that can be told: a list of a line, or of none."""
+    times = [result["times"][OURS] for result in report["results"] if OURS in result["times"]]
+    unsteady, load = sum(time["median"] > 1.5 * time["min"] for time in times), report.get("load") or 0
+    if report["smoke"] or (load < 0.5 and 4 * unsteady < len(times)) or not times:
+        return []
+    return [
+        f"NOT TO BE TRUSTED: the machine is busy: load {load:.1f} at start; in {unsteady} of {len(times)} results the median is "
+        "more than 1.5 times the minimum"
+    ]
 
 
 def comparison(report):

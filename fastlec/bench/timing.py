@@ -28,13 +28,14 @@ How the comparison is kept fair:
 
 import importlib.util
 import json
+import math
 import os
 import random
 import statistics
 import sys
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from time import sleep
+from time import monotonic, sleep
 
 import numpy as np
 
@@ -65,6 +66,7 @@ def run(
     contenders=None,
     isa=None,
     progress=None,
+    seconds=None,
 ):
     """Times the cases in fastlec and in every peer that is installed, prints the tables and returns the report.
 
@@ -72,13 +74,17 @@ def run(
     CPUs at hand; None is 1 and all. smoke : smallest sizes, once, only to see that everything runs and agrees. json_path,
     plot_path : files to write (the picture needs matplotlib). contenders : names of libraries, or None for all. isa : the
     instruction set, "base", "avx2" or "avx512", that fastlec is to use and every peer is held to; None leaves all as they are.
-    progress : called with a line of text before each case.
+    progress : called with a line of text before each case, and one with its times after it. seconds : no case begins later than
+    that, and the first of each operation come first; None for all cases in the table's order.
 
     The report is the content of the JSON file: "machine", "isa" and whether peers are "held" to it, "libraries", "missing" (and
     why), "limits" and "results", in seconds and bytes. ValueError for an unknown case, dtype, number of threads or instruction set;
     RuntimeError if fastlec's process dies.
     """
     chosen, threads = table.select(cases), checked(dtypes, threads, isa)
+    began = monotonic()
+    if seconds is not None:
+        chosen = table.spread(chosen)
     result = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.facts(),
@@ -86,11 +92,14 @@ def run(
         "held": below_best(isa),
         "smoke": smoke,
         "rounds": 1 if smoke else rounds,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "skipped": 0,
         "limits": [],
         "results": [],
     }
     progress = progress or (lambda line: None)
-    for count in threads:
+    for turn, count in enumerate(threads, 1):
+        end = math.inf if seconds is None else began + seconds * turn / len(threads)
         progress(f"loading the libraries, {report.count_of(count)}")
         with processes(count, contenders, isa, smoke) as (found, missing):
             result["libraries"] = {name: process.facts()["version"] for name, process in found.items() if name != COPY}
@@ -99,6 +108,9 @@ def run(
                 result["limits"].append({"threads": count, "dtype": dtype} | found[COPY].ask(do="gemm", dtype=dtype))
             for case in (case.at(smoke) for case in chosen):
                 for dtype in dtypes:
+                    if monotonic() > end:
+                        result["skipped"] += len(case.modes)
+                        continue
                     expected = case.expected(case.make(np.random.default_rng(kinds.SEED), dtype))
                     for mode in case.modes:
                         at = f"{case.name} {dtype} {mode}, {report.count_of(count)}"
@@ -108,6 +120,7 @@ def run(
                         except Failed as error:
                             raise RuntimeError(f"{error}, at {at}") from None
                         result["results"].append(about(case, dtype, mode, count) | outcome)
+                        progress(f"    {report.line(result['results'][-1])}")
     print(report.text(result))
     if json_path is not None:
         io.save_text(json_path, json.dumps(result, indent=1) + "\n")

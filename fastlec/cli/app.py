@@ -1,6 +1,6 @@
 """The command line: ``fastlec train | predict | check | universal | overfit | filter | bench | info``.
 
-It needs typer and rich, the extra ``cli``.
+It needs typer and rich, the extra ``cli``; ``info`` and ``--version`` do not.
 Every command ends in one of four ways: 0; 1 where a check failed; 2 with one line on stderr where the input is bad;
 130 after Ctrl-C. What it is to write is looked at before it begins (`files`), and it goes on if nobody reads what it prints
 (`output`).
@@ -55,7 +55,10 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _run(args: Sequence[str] | None) -> int:
     if _MISSING:
-        return _complain("the command line needs typer and rich: pip install 'fastlec[cli]'", 2)
+        plain = {("info",): info, ("--version",): _show_version}.get(tuple(sys.argv[1:] if args is None else args))
+        if plain is None:
+            return _complain("the command line needs typer and rich: pip install 'fastlec[cli]'", 2)
+        return plain() or 0
     app = typer.Typer(
         add_completion=False,
         rich_markup_mode=None,  # whose panels break words
@@ -130,10 +133,14 @@ def _whole(
 ) -> None:
     """Softmax regression, dense and residual networks of a deep-learning course."""
     if version:
-        print(f"fastlec {fastlec.__version__}")
+        _show_version()
         raise typer.Exit
     if context.invoked_subcommand is None:
         raise _usage_error()("Missing command.")
+
+
+def _show_version() -> None:
+    print(f"fastlec {fastlec.__version__}")
 
 
 def info() -> None:

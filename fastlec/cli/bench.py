@@ -12,6 +12,8 @@ from .. import plot
 from .files import Overwrite, Target, ready
 from .options import ISA, DType, finite
 
+SECONDS = 150  # within which cases begin, so that a run ends within three minutes
+
 
 def bench(
     case: Annotated[list[str] | None, typer.Option(help="Only this case; may be repeated. (default: all)")] = None,
@@ -28,6 +30,9 @@ def bench(
         float | None, typer.Option(help="With --against: exit code 1 if a ratio is below this.", callback=finite(0))
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=1 << 16, help="Turns of each contender at each case.")] = 10,
+    full: Annotated[
+        bool, typer.Option("--full", help="Every case. (default: what three minutes allow, or the cases named)")
+    ] = False,
     smoke: Annotated[bool, typer.Option("--smoke", help="Small sizes, once: does every case run?")] = False,
     json: Annotated[Path | None, typer.Option(help="Write the numbers there.")] = None,
     picture: Annotated[Path | None, typer.Option("--plot", help="Draw the ratios into this .png, .pdf or .svg.")] = None,
@@ -51,6 +56,7 @@ def bench(
     work = {"cases": case, "dtypes": [str(one) for one in dtype or DType], "threads": threads, "smoke": smoke, "rounds": rounds}
     if against is None:
         progress = partial(typer.echo, err=True)  # tables come last, and torch.compile takes half a minute for a case
-        benches.run(**work, isa=isa and str(isa), json_path=json, plot_path=picture, progress=progress)
+        seconds = None if full or smoke or case else SECONDS
+        benches.run(**work, seconds=seconds, isa=isa and str(isa), json_path=json, plot_path=picture, progress=progress)
         return 0
     return 1 if benches.slower(benches.compare(against, **work, json_path=json), fail_below or 0.0) else 0

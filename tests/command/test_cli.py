@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from interpreter import finished, output
 
+import fastlec
 from fastlec import Dense, Network, data, io
 from fastlec.course import classifier, models, overfit
 from fastlec.preprocessing import Preprocessing
@@ -581,6 +582,14 @@ def test_without_typer_one_line_says_what_to_install():
     found = finished([sys.executable, "-c", code])
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr == "fastlec: the command line needs typer and rich: pip install 'fastlec[cli]'\n"
+
+
+@pytest.mark.parametrize(("option", "shown"), [("info", "threads  "), ("--version", f"fastlec {fastlec.__version__}")])
+def test_without_typer_and_rich_it_tells_what_a_bug_report_needs(option, shown):
+    code = f"import sys; sys.modules |= dict(typer=None, rich=None); from fastlec.cli import main; sys.exit(main([{option!r}]))"
+    found = finished([sys.executable, "-c", code])
+    assert (found.returncode, found.stderr) == (0, "")
+    assert shown in found.stdout
 
 
 def test_importing_the_library_stays_light():

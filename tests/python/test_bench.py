@@ -436,7 +436,13 @@ def test_the_text_has_times_ratio_rates_and_failures():
         "date": "today",
         "smoke": False,
         "libraries": {"fastlec": "1", "JAX": "2"},
-        "missing": {"PyTorch": "no module"},
+        "missing": {
+            "PyTorch": "No module named 'torch'",
+            "SciPy": "No module named 'scipy'",
+            "faiss": "cannot be held to avx2",
+        },
+        "load": 0.0,
+        "skipped": 7,
         "limits": [{"threads": 1, "dtype": "float32", "gemm": 1e11}],
         "results": [
             result_with({"fastlec": 2e-5, "JAX": 5e-5}),
@@ -448,7 +454,10 @@ def test_the_text_has_times_ratio_rates_and_failures():
     assert rows[0] == ["tanh-1e5", "float32", "fresh", "20.0", "40.0", "JAX", "50.0", "2.50x", "40.0", "80.0"]
     assert rows[1][-4:] == ["0.8", "80.0", "20.0", "100.0"]  # GB/s of fastlec and the copy, GFLOP/s of fastlec and the GEMM
     assert rows[2][3:] == ["20.0", "50.0"]
-    assert "left out: PyTorch (no module)" in lines
+    assert "left out: PyTorch, SciPy (not installed); faiss (cannot be held to avx2)" in lines
+    assert "7 results more with --full" in lines
+    busy = "NOT TO BE TRUSTED: the machine is busy: load 3.0 at start; in 2 of 2 results"
+    assert any(line.startswith(busy) for line in report.text(whole | {"load": 3.0}).splitlines())
     assert lines[0].endswith("today; avx512")
     assert report.text(whole | {"held": True}).splitlines()[0].endswith("today; avx512, to which peers are held")
     assert lines[-1] == "failed: NumPy: tanh-1e5 float32 fresh, 1 thread: ran out"
@@ -478,6 +487,15 @@ def test_run_in_a_process_of_its_own(tmp_path, capsys):
     ]
     assert "6 results agree with the reference, 0 do not" in capsys.readouterr().out
     assert "softmax-64x10 float32 fresh, 1 thread" in seen
+    assert [line.split()[0] for line in seen if line.startswith(" ")] == ["fastlec"] * 3  # a row as soon as it is known
+
+
+def test_in_little_time_every_operation_comes_before_the_second_case_of_one(capsys):
+    first = cases.spread(cases.CASES)[: len({case.op for case in cases.CASES})]
+    assert {case.op for case in first} == {case.op for case in cases.CASES}
+    result = bench.run(cases="softmax-64x10", dtypes=["float32"], threads=1, smoke=True, contenders=["fastlec"], seconds=0)
+    assert (result["results"], result["skipped"]) == ([], 2)
+    assert "2 results more with --full" in capsys.readouterr().out
 
 
 def drawn(monkeypatch, tmp_path, given):
