@@ -29,7 +29,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["ref.python"]  # ref.python: attributes that several classes have
 
 # PyTorch, which fastlec.torch needs, is larger than all else together; nothing of ONNX is computed for a page.
-autodoc_mock_imports = ["torch", "onnx"]
+autodoc_mock_imports = ["torch", "onnx", "mpi4py", "dask", "distributed"]
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
