@@ -26,7 +26,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["ref.python"]  # ref.python: attributes that several classes have
 
 # PyTorch, which fastlec.torch needs, is larger than all else together; nothing of ONNX is computed for a page.
-autodoc_mock_imports = ["torch", "onnx"]
+autodoc_mock_imports = ["torch", "onnx", "mpi4py", "dask", "distributed"]
 autodoc_typehints = "signature"
 autodoc_type_aliases = {
     name: name for name in ("ArrayLike", "ClassWeight", "DTypeLike", "Double", "FloatArray", "IntArray", "Seed")

@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from fractions import Fraction
+from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -31,7 +32,18 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class RankError(RuntimeError):
-    """Another rank has failed; the message says which, and how."""
+    """Another rank has failed; the message says which, and how.
+
+    See Also
+    --------
+    fastlec.shared.run
+
+    Examples
+    --------
+    >>> import fastlec
+    >>> issubclass(fastlec.shared.RankError, RuntimeError)
+    True
+    """
 
 
 class Communicator(Protocol):
@@ -174,9 +186,7 @@ def group_of(comm) -> Group | None:
     if comm is None or isinstance(comm, Group):
         return comm
     if type(comm).__module__.partition(".")[0] == "mpi4py":
-        from .mpi import Comm
-
-        comm = Comm(comm)
+        comm = import_module("fastlec.mpi").Comm(comm)  # which imports this module
     return Group(comm)
 
 

@@ -18,7 +18,7 @@ try:
     import dask
     import distributed
 except ImportError as error:
-    raise ImportError(f"fastlec.dask needs Dask and its scheduler: pip install 'fastlec[dask]' ({error})") from error
+    raise ImportError("fastlec.dask needs Dask: pip install 'fastlec[dask]'") from error
 
 __all__ = ["RankError", "run"]
 

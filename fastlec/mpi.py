@@ -15,8 +15,10 @@ import numpy as np
 
 try:
     from mpi4py import MPI
-except ImportError as error:  # also where there is no MPI library
-    raise ImportError(f"fastlec.mpi needs mpi4py and an MPI: pip install 'fastlec[mpi]' mpich ({error})") from error
+except ModuleNotFoundError as error:
+    raise ImportError("fastlec.mpi needs mpi4py: pip install 'fastlec[mpi]'") from error
+except (ImportError, RuntimeError) as error:  # there is no MPI
+    raise ImportError(f"fastlec.mpi needs an MPI: that of this machine, or pip install mpich ({error})") from error
 
 from ._comm import RankError, divide_cores
 

@@ -20,7 +20,7 @@ import numpy as np
 from . import _check
 from ._comm import RankError, divide_cores
 
-__all__ = ["Comm", "RankError", "run"]
+__all__ = ["RankError", "run"]
 
 SLOT = 1 << 19  # bytes of an array that are summed at a time
 LARGE = 1 << 16  # bytes from which on several ranks divide the sum among them
@@ -31,10 +31,7 @@ GRACE = 5.0  # seconds in which ranks end by themselves once one has failed
 
 
 class Comm:
-    """The communicator of a rank that `run` has started.
-
-    rank, size : int. Arrays of any numeric dtype are summed.
-    """
+    """The communicator of a rank that `run` has started: rank, size, `allreduce` of any numeric dtype, and `fail`."""
 
     def __init__(self, context, rank: int, size: int, memory: SharedMemory, signals, failed):
         self.rank, self.size = rank, size
@@ -196,8 +193,7 @@ def run(function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
 
     Examples
     --------
-    >>> import math
-    >>> import fastlec.shared
+    >>> import fastlec
     >>> def train(comm, X, y):
     ...     net = fastlec.Network([fastlec.Dense(64, 10, "identity")], rng=0)
     ...     fastlec.fit(net, X[comm.rank :: comm.size], y[comm.rank :: comm.size], comm=comm)

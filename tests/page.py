@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 BLOCK = re.compile(r"^```(?:python|pycon)\n(.*?)^```", re.M | re.S)
-OF_EXTRAS = {"torch", "onnx", "onnxruntime", "jax", "sklearn", "pandas", "matplotlib", "PIL", "safetensors"}
+OF_EXTRAS = {"dask", "mpi4py", "torch", "onnx", "onnxruntime", "jax", "sklearn", "pandas", "matplotlib", "PIL", "safetensors"}
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

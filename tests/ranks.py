@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def run_shared(function, n, *args):
 
 
 def run_mpi(function, n, *args, fails=False):
-    """What the ranks give; with fails, the finished mpiexec."""
+    """What the ranks give; with fails, the finished mpiexec, whatever its exit code."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "call").write_bytes(pickle.dumps((function.__name__, args)))
         command = ["mpiexec", "-n", str(n), sys.executable, str(HERE / "ranks.py"), folder]
@@ -299,6 +300,14 @@ def fails(comm, how, rank, checkpoint=None):
     )
 
 
+def unlike(comm, what):
+    """Ranks that do not fit together."""
+    X, y = samples(40)
+    own = slice(0, 2) if what == "few" and comm.rank else slice(None)
+    epochs = 1 + comm.rank if what == "epochs" else 1
+    fastlec.fit(network("plain"), X[own], y[own], batch_size=4, epochs=epochs, comm=comm)
+
+
 class _SpoiltLoss:
     """A cross-entropy that becomes NaN on one rank."""
 
@@ -317,15 +326,53 @@ class _SpoiltLoss:
         return (math.nan if self._spoilt and self._calls > 8 else loss), gradient
 
 
-def long_training(comm, checkpoint, epochs, pids, pause=0.0):
-    """A training with a checkpoint, whose process ids can be read."""
-    Path(pids, str(comm.rank)).write_text(str(os.getpid()))
+def long_training(comm, checkpoint, epochs, folder, pause=0.0):
+    """A training with a checkpoint; the folder has the ranks' process ids."""
+    Path(folder, f"pid{comm.rank}").write_text(str(os.getpid()))
     net, (X, y) = network("norm"), samples()
     own = shard(comm.rank, comm.size, len(X))
-    history = fastlec.fit(
-        net, X[own], y[own], epochs=epochs, comm=comm, checkpoint=checkpoint, callbacks=[lambda _: time.sleep(pause)]
-    )
+    wait = [lambda _: time.sleep(pause)]
+    history = fastlec.fit(net, X[own], y[own], epochs=epochs, comm=comm, checkpoint=checkpoint, callbacks=wait)
     return net.theta.copy(), history.train_loss
+
+
+def killed_again_and_again(start, folder, times=20, n=2):
+    """Kills a rank at random moments of a training that goes on from its checkpoint each time; what start(...) raises or gives goes
+    to the list that is returned. In the end it is finished, and has the bits of one that was never stopped."""
+    rng, checkpoint, ended, epochs = np.random.default_rng(), Path(folder, "run.npz"), [], 0
+    for _ in range(times):
+        for old in Path(folder).glob("pid*"):
+            old.unlink()
+        rank, delay, killed = int(rng.integers(n)), rng.uniform(0, 0.6), []
+        killer = threading.Thread(target=_kill, args=(folder, n, rank, delay, killed))
+        killer.start()
+        try:
+            ended.append((rank, start(long_training, n, checkpoint, 10**6, folder, 0.01)))
+        except Exception as error:
+            ended.append((rank, error))
+        took = time.monotonic() - killed[0]
+        killer.join()
+        assert took < 10, "the other ranks have gone on"
+        if checkpoint.exists():  # a whole one, and never an older one than before
+            with np.load(checkpoint) as arrays:
+                before, epochs = epochs, len(arrays["history.train_loss"])
+            assert epochs >= before
+    assert epochs
+    resumed = run_shared(long_training, n, checkpoint, epochs + 2, folder)
+    whole = run_shared(long_training, n, None, epochs + 2, folder)
+    for (theta, losses), (expected, all_losses) in zip(resumed, whole, strict=True):
+        assert np.array_equal(theta, expected)
+        assert losses == all_losses
+    return ended
+
+
+def _kill(folder, n, rank, delay, killed):
+    files = [Path(folder, f"pid{i}") for i in range(n)]
+    while not all(file.exists() and file.read_text() for file in files):
+        time.sleep(0.01)
+    time.sleep(delay)
+    killed.append(time.monotonic())
+    os.kill(int(files[rank].read_text()), signal.SIGKILL)
 
 
 if __name__ == "__main__":

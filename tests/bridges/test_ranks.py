@@ -84,6 +84,17 @@ def test_a_rank_of_dask_that_fails_ends_all(client, how, said):
 
 
 @needs_mpi
+@pytest.mark.timeout(900)
+def test_ranks_of_mpi_that_are_killed_leave_a_whole_checkpoint(tmp_path):
+    pytest.importorskip("mpi4py")
+
+    def start(*arguments):
+        return ranks.run_mpi(*arguments, fails=True)
+
+    assert all(done.returncode for _, done in ranks.killed_again_and_again(start, tmp_path))
+
+
+@needs_mpi
 @pytest.mark.parametrize(
     ("how", "said"),
     [

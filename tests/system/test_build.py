@@ -19,7 +19,7 @@ import fastlec
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fastlec.__file__).parent
-EXTRAS = {"cli", "image", "plot", "table", "safetensors", "sklearn", "torch", "onnx", "bench", "docs", "test", "test-bridges"}
+EXTRAS = set("bench cli dask docs image mpi onnx plot safetensors sklearn table test test-bridges torch types".split())
 
 
 @pytest.fixture

@@ -30,6 +30,36 @@ def test_a_rank_that_fails_ends_all(how, said):
         shared.run(ranks.fails, 3, how, 1)
 
 
+@pytest.mark.timeout(900)
+def test_ranks_that_are_killed_leave_a_whole_checkpoint(tmp_path):
+    for rank, error in ranks.killed_again_and_again(shared.run, tmp_path):
+        assert isinstance(error, shared.RankError)
+        assert str(error) == f"rank {rank} was killed by signal 9"
+
+
+@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 1)])
+def test_another_number_of_ranks_goes_on_from_a_checkpoint(before, after, tmp_path):
+    calls = ("norm", "adam", {"checkpoint": tmp_path / "run.npz", "epochs": 3, "weighted": True, "validation": 0.2})
+    theta, buffers, measured, *_ = shared.run(ranks.trained_with, before, *calls)[0]
+    again = shared.run(ranks.trained_with, after, *calls)
+    for own, running, same, *_ in again:  # the training is over
+        assert np.array_equal(own, theta)
+        assert all(np.array_equal(running[name], a) for name, a in buffers.items())
+        assert same == measured
+    calls[2]["epochs"] = 6
+    more = shared.run(ranks.trained_with, after, *calls)
+    assert all(np.array_equal(own[0], more[0][0]) for own in more)
+    assert more[0][2]["train_loss"][:3] == measured["train_loss"]
+    assert more[0][2]["train_loss"][-1] < measured["train_loss"][-1]
+
+
+def test_what_ranks_must_agree_about():
+    with pytest.raises(shared.RankError, match="rank 1 has 2 samples to train on, and batch_size 4 makes"):
+        shared.run(ranks.unlike, 2, "few")
+    with pytest.raises(shared.RankError, match="epochs is 2 on rank 1 and 1 on rank 0; expected the same on all ranks"):
+        shared.run(ranks.unlike, 2, "epochs")
+
+
 def test_arguments():
     with pytest.raises(TypeError, match="function is 3"):
         shared.run(3, 2)
