@@ -18,9 +18,9 @@ import os
 
 os.environ |= dict.fromkeys(("FASTLEC_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
-import numpy as np  # noqa: E402  (it reads the environment)
+import numpy as np
 
-import fastlec  # noqa: E402
+import fastlec
 
 SIZES = [
     (64, 64),

@@ -19,7 +19,25 @@ import fastlec
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fastlec.__file__).parent
-EXTRAS = set("bench cli dask docs image mpi onnx plot safetensors sklearn table test test-bridges torch types".split())
+EXTRAS = set(
+    [
+        "bench",
+        "cli",
+        "dask",
+        "docs",
+        "image",
+        "mpi",
+        "onnx",
+        "plot",
+        "safetensors",
+        "sklearn",
+        "table",
+        "test",
+        "test-bridges",
+        "torch",
+        "types",
+    ]
+)
 
 
 @pytest.fixture
