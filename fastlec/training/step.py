@@ -132,6 +132,8 @@ class TrainingStep:
         What is trained. The attribute has the names of the parameters and buffers that change, or None for all.
     keeps_output : bool
         Whether the network's output outlives the step, as ``output``; else the gradient may take its place.
+    group : object, optional
+        The processes that take the step together; `fit` makes it of its argument comm.
 
     See Also
     --------

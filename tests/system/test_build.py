@@ -19,25 +19,22 @@ import fastlec
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(fastlec.__file__).parent
-EXTRAS = set(
-    [
-        "bench",
-        "cli",
-        "dask",
-        "docs",
-        "image",
-        "mpi",
-        "onnx",
-        "plot",
-        "safetensors",
-        "sklearn",
-        "table",
-        "test",
-        "test-bridges",
-        "torch",
-        "types",
-    ]
-)
+EXTRAS = {
+    "bench",
+    "cli",
+    "dask",
+    "docs",
+    "image",
+    "mpi",
+    "onnx",
+    "plot",
+    "safetensors",
+    "sklearn",
+    "table",
+    "test",
+    "test-bridges",
+}
+EXTRAS |= {"torch", "types"}
 
 
 @pytest.fixture

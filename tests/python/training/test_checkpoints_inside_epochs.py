@@ -66,7 +66,7 @@ def test_what_may_not_change_inside_an_epoch(digits, tmp_path):
         fit(net, *digits, loss=Stops(0), checkpoint=path, **{**own(), "epochs": 0})
     np.testing.assert_array_equal(net.theta, theta)
     for checkpoint_steps, error in ((0, ValueError), (1.5, TypeError)):
-        with pytest.raises(error, match="^checkpoint_steps is"):
+        with pytest.raises(error, match=r"^checkpoint_steps is"):
             fit(net, *digits, checkpoint=path, checkpoint_steps=checkpoint_steps)
     with pytest.raises(ValueError, match=r"^checkpoint_steps is given, and checkpoint is None"):
         fit(net, *digits, checkpoint_steps=3)
