@@ -86,7 +86,10 @@ def load(path, *, output=None):
     >>> fastlec.onnx.export(net, path, (4,))
     >>> same, x = fastlec.onnx.load(path), np.ones((2, 4))
     >>> same
-    Network([Dense(n_in=4, n_out=8, activation='relu', bias=True), Dense(n_in=8, n_out=3, activation='identity', bias=True)])
+    Network([
+        Dense(n_in=4, n_out=8, activation='relu'),
+        Dense(n_in=8, n_out=3, activation='identity'),
+    ])
     >>> bool((same(x) == net(x)).all())
     True
     """

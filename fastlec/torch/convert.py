@@ -35,7 +35,7 @@ def from_torch(module):
     >>> from torch import nn
     >>> net = fastlec.torch.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)))
     >>> net.layers[0]
-    Dense(n_in=4, n_out=8, activation='relu', bias=True)
+    Dense(n_in=4, n_out=8, activation='relu', dtype='float32')
 
     >>> class Block(nn.Module):
     ...     def __init__(self, n):
