@@ -341,5 +341,5 @@ def test_arguments():
     ):
         with pytest.raises(kind, match=text):
             make()
-    assert repr(BatchNorm(3)) == "BatchNorm(n=3, eps=1e-05, momentum=0.1, affine=True, training=False)"
-    assert repr(BatchNorm2d(3)) == "BatchNorm2d(c=3, eps=1e-05, momentum=0.1, training=False)"
+    assert repr(BatchNorm(3, 1e-3)) == "BatchNorm(n=3, eps=0.001)"
+    assert repr(BatchNorm2d(3, training=True)) == "BatchNorm2d(c=3, training=True)"

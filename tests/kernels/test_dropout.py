@@ -245,4 +245,4 @@ def test_arguments():
     ):
         with pytest.raises(kind, match=text):
             make()
-    assert repr(Dropout()) == "Dropout(p=0.5, training=False)"
+    assert repr(Dropout()) == "Dropout()"
