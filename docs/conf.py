@@ -2,6 +2,8 @@
 
 import re
 
+from sphinx.ext import autosummary
+
 import fastlec
 import fastlec.sklearn  # here, before PyTorch is mocked: SciPy, as scikit-learn imports it, asks what kind of array a mock is
 
@@ -29,12 +31,13 @@ suppress_warnings = ["ref.python"]  # ref.python: attributes that several classe
 autodoc_mock_imports = ["torch", "onnx", "mpi4py", "dask", "distributed"]
 autodoc_typehints = "signature"
 autodoc_type_aliases = {
-    name: name for name in ("ArrayLike", "ClassWeight", "DTypeLike", "Double", "FloatArray", "IntArray", "Seed")
+    name: name for name in ("ArrayLike", "ClassWeight", "DTypeLike", "Float64Array", "FloatArray", "IntArray", "Seed")
 }
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 autosummary_generate = False  # the tables lead to entries of the same page
+autosummary.WELL_KNOWN_ABBREVIATIONS += ("eq.",)  # after which a sentence goes on
 autodoc_member_order = "bysource"
 numpydoc_show_class_members = False
 

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 
 
-def tanh(x: ArrayLike) -> Double:
+def tanh(x: ArrayLike) -> Float64Array:
     """The hyperbolic tangent of each element.
 
     Parameters
@@ -37,7 +37,7 @@ def tanh(x: ArrayLike) -> Double:
     return np.tanh(*float64(x=x))
 
 
-def tanh_derivative(x: ArrayLike) -> Double:
+def tanh_derivative(x: ArrayLike) -> Float64Array:
     """The derivative of tanh, 1 - tanh(x)^2 = 1 / cosh(x)^2.
 
     Computed as 4 e / (1 + e)^2 with e = exp(-2 |x|), which is exact in the tails and never overflows.
@@ -66,7 +66,7 @@ def tanh_derivative(x: ArrayLike) -> Double:
     return 4.0 * e / (1.0 + e) ** 2
 
 
-def sigmoid(x: ArrayLike) -> Double:
+def sigmoid(x: ArrayLike) -> Float64Array:
     """The logistic function 1 / (1 + exp(-x)) (eq. 3).
 
     Computed from exp(-|x|), which never overflows.
@@ -95,7 +95,7 @@ def sigmoid(x: ArrayLike) -> Double:
     return np.where(x < 0, e, 1.0) / (1.0 + e)
 
 
-def sigmoid_derivative(x: ArrayLike) -> Double:
+def sigmoid_derivative(x: ArrayLike) -> Float64Array:
     """The derivative of the sigmoid, sigma(x) (1 - sigma(x)) (section 2.3.1).
 
     Computed as e / (1 + e)^2 with e = exp(-|x|).
@@ -123,7 +123,7 @@ def sigmoid_derivative(x: ArrayLike) -> Double:
     return e / (1.0 + e) ** 2
 
 
-def relu(x: ArrayLike) -> Double:
+def relu(x: ArrayLike) -> Float64Array:
     """The rectifier max(x, 0).
 
     NaN stays NaN.
@@ -150,7 +150,7 @@ def relu(x: ArrayLike) -> Double:
     return np.maximum(*float64(x=x), 0.0)
 
 
-def relu_derivative(x: ArrayLike) -> Double:
+def relu_derivative(x: ArrayLike) -> Float64Array:
     """The derivative of relu, 1 where x > 0 and else 0.
 
     It is 0 at the kink. NaN stays NaN.
@@ -182,7 +182,7 @@ _erf, _erfc = (np.vectorize(f, otypes=[np.float64]) for f in (math.erf, math.erf
 _GELU = math.sqrt(8 / math.pi), math.sqrt(8 / math.pi) * 0.044715  # of z = 2 u in the approximation by tanh
 
 
-def gelu(x: ArrayLike, approximate: Literal["none", "tanh"] = "none") -> Double:
+def gelu(x: ArrayLike, approximate: Literal["none", "tanh"] = "none") -> Float64Array:
     """The Gaussian error linear unit x Phi(x), Phi the normal distribution.
 
     Phi(x) = erfc(-x / sqrt(2)) / 2. The approximation by tanh is x sigmoid(2 u), u = sqrt(2 / pi) (x + 0.044715 x^3).
@@ -214,7 +214,7 @@ def gelu(x: ArrayLike, approximate: Literal["none", "tanh"] = "none") -> Double:
     return x * _erfc(-x / math.sqrt(2)) / 2
 
 
-def gelu_derivative(x: ArrayLike, approximate: Literal["none", "tanh"] = "none") -> Double:
+def gelu_derivative(x: ArrayLike, approximate: Literal["none", "tanh"] = "none") -> Float64Array:
     """The derivative of gelu, Phi(x) + x phi(x).
 
     Of the approximation by tanh it is s + x s (1 - s) z' with s = sigmoid(z), z = 2 u as for `gelu`.
@@ -247,7 +247,7 @@ def gelu_derivative(x: ArrayLike, approximate: Literal["none", "tanh"] = "none")
     return _erfc(-x / math.sqrt(2)) / 2 + x * np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
 
 
-def silu(x: ArrayLike) -> Double:
+def silu(x: ArrayLike) -> Float64Array:
     """The sigmoid linear unit x sigmoid(x), also called swish.
 
     Parameters
@@ -273,7 +273,7 @@ def silu(x: ArrayLike) -> Double:
     return x * sigmoid(x)
 
 
-def silu_derivative(x: ArrayLike) -> Double:
+def silu_derivative(x: ArrayLike) -> Float64Array:
     """The derivative of silu, s + x s (1 - s) with s = sigmoid(x).
 
     Parameters
@@ -299,7 +299,7 @@ def silu_derivative(x: ArrayLike) -> Double:
     return sigmoid(x) + x * sigmoid_derivative(x)
 
 
-def softplus(x: ArrayLike) -> Double:
+def softplus(x: ArrayLike) -> Float64Array:
     """The smooth rectifier log(1 + exp(x)).
 
     Computed from exp(-|x|), which never overflows.
@@ -327,7 +327,7 @@ def softplus(x: ArrayLike) -> Double:
     return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def softplus_derivative(x: ArrayLike) -> Double:
+def softplus_derivative(x: ArrayLike) -> Float64Array:
     """The derivative of softplus, sigmoid(x).
 
     Parameters
@@ -352,7 +352,7 @@ def softplus_derivative(x: ArrayLike) -> Double:
     return sigmoid(x)
 
 
-def elu(x: ArrayLike, alpha: float = 1.0) -> Double:
+def elu(x: ArrayLike, alpha: float = 1.0) -> Float64Array:
     """The exponential linear unit: x where x > 0, else alpha (exp(x) - 1).
 
     Parameters
@@ -380,7 +380,7 @@ def elu(x: ArrayLike, alpha: float = 1.0) -> Double:
     return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0.0)))[()]
 
 
-def elu_derivative(x: ArrayLike, alpha: float = 1.0) -> Double:
+def elu_derivative(x: ArrayLike, alpha: float = 1.0) -> Float64Array:
     """The derivative of elu: 1 where x > 0, else alpha exp(x).
 
     Parameters
@@ -408,7 +408,7 @@ def elu_derivative(x: ArrayLike, alpha: float = 1.0) -> Double:
     return np.where(x > 0, 1.0, alpha * np.exp(np.minimum(x, 0.0)))[()]
 
 
-def erf(x: ArrayLike) -> Double:
+def erf(x: ArrayLike) -> Float64Array:
     """The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x.
 
     Parameters
@@ -433,7 +433,7 @@ def erf(x: ArrayLike) -> Double:
     return _erf(*float64(x=x))[()]
 
 
-def erf_derivative(x: ArrayLike) -> Double:
+def erf_derivative(x: ArrayLike) -> Float64Array:
     """The derivative of erf, 2 exp(-x^2) / sqrt(pi).
 
     Parameters
@@ -459,7 +459,7 @@ def erf_derivative(x: ArrayLike) -> Double:
     return 2 / math.sqrt(math.pi) * np.exp(-(x**2))
 
 
-def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Double:
+def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Float64Array:
     """The leaky rectifier: x where x > 0, else negative_slope x.
 
     Parameters
@@ -487,7 +487,7 @@ def leaky_relu(x: ArrayLike, negative_slope: float = 0.01) -> Double:
     return np.where(x > 0, x, negative_slope * x)[()]
 
 
-def leaky_relu_derivative(x: ArrayLike, negative_slope: float = 0.01) -> Double:
+def leaky_relu_derivative(x: ArrayLike, negative_slope: float = 0.01) -> Float64Array:
     """The derivative of leaky_relu: 1 where x > 0, else negative_slope.
 
     NaN stays NaN.
@@ -517,7 +517,7 @@ def leaky_relu_derivative(x: ArrayLike, negative_slope: float = 0.01) -> Double:
     return np.where(np.isnan(x), x, np.where(x > 0, 1.0, negative_slope))[()]
 
 
-def identity(x: ArrayLike) -> Double:
+def identity(x: ArrayLike) -> Float64Array:
     """A copy of x: the activation of a layer that has none.
 
     Parameters
@@ -542,7 +542,7 @@ def identity(x: ArrayLike) -> Double:
     return np.array(*float64(x=x))[()]
 
 
-def identity_derivative(x: ArrayLike) -> Double:
+def identity_derivative(x: ArrayLike) -> Float64Array:
     """The derivative of the identity, 1 everywhere.
 
     Parameters
@@ -581,7 +581,7 @@ _ACTIVATIONS = {
 }
 
 
-def value_and_derivative(x: ArrayLike, activation: str) -> tuple[Double, Double]:
+def value_and_derivative(x: ArrayLike, activation: str) -> tuple[Float64Array, Float64Array]:
     """An activation and its derivative, by the name that layers take.
 
     Parameters

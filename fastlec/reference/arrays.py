@@ -9,10 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
 
-Double: TypeAlias = NDArray[np.float64]
+Float64Array: TypeAlias = NDArray[np.float64]
 
 
-def float64(**arrays: ArrayLike) -> list[Double]:
+def float64(**arrays: ArrayLike) -> list[Float64Array]:
     """All of them, by the names of the arguments, as float64 arrays."""
     arrays = {name: _check.as_array(a, name) for name, a in arrays.items()}
     for name, a in arrays.items():

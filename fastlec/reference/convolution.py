@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._geometry import geometry, transposed_geometry, window_geometry
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 from .windows import Padding, Pair, interior, pad, padded_shape, taps
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def conv2d(
     padding: Padding = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> Double:
+) -> Float64Array:
     """The convolution of deep learning, a cross-correlation: the kernel is not turned around.
 
     y[n,k,a,b] = b[k] + sum_cij W[k,c,i,j] x[n,c, sh a + dh i - top, sw b + dw j - left], c over the channels of k's group; 0
@@ -76,7 +76,7 @@ def conv2d_jac_mv(
     dW: ArrayLike | None = None,
     db: ArrayLike | None = None,
     **options: Any,
-) -> Double:
+) -> Float64Array:
     """JacMV of a convolution, conv(dx, W) + conv(x, dW) + db: y is linear in x and in (W, b).
 
     Parameters
@@ -115,7 +115,7 @@ def conv2d_jac_mv(
 
 def conv2d_jac_tmv(
     v: ArrayLike, x: ArrayLike, W: ArrayLike, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1, groups: int = 1
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of a convolution.
 
     For x, each tap takes v back to where it read x: x[n,c,..] gets sum_kij W[k,c,i,j] v[n,k,a,b] at (sh a + dh i - top,
@@ -166,7 +166,7 @@ def conv_transpose2d(
     output_padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> Double:
+) -> Float64Array:
     """The transpose of conv2d by its x.
 
     y[n,c, sh a + dh i - top, sw b + dw j - left] is the sum of W[k,c,i,j] x[n,k,a,b] and b[c], and
@@ -217,7 +217,7 @@ def conv_transpose2d_jac_mv(
     dW: ArrayLike | None = None,
     db: ArrayLike | None = None,
     **options: Any,
-) -> Double:
+) -> Float64Array:
     """JacMV of a transposed convolution: of dx and W, of x and dW, and db.
 
     Parameters
@@ -263,7 +263,7 @@ def conv_transpose2d_jac_tmv(
     output_padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of a transposed convolution.
 
     It is `conv2d` of v for x; for W it is that of `conv2d`, whose x is v here and whose v is x; for b the sums of v.
@@ -314,7 +314,7 @@ def conv1d(
     padding: int | tuple[int, int] | Literal["same", "valid"] = 0,
     dilation: int = 1,
     groups: int = 1,
-) -> Double:
+) -> Float64Array:
     """The convolution of signals: `conv2d` of images of one row.
 
     y[n,k,a] = b[k] + sum_cj W[k,c,j] x[n,c, stride a + dilation j - left].
@@ -364,7 +364,7 @@ def conv1d_jac_mv(
     padding: int | tuple[int, int] | Literal["same", "valid"] = 0,
     dilation: int = 1,
     groups: int = 1,
-) -> Double:
+) -> Float64Array:
     """JacMV of a convolution of signals, conv1d(dx, W) + conv1d(x, dW) + db.
 
     Parameters
@@ -410,7 +410,7 @@ def conv1d_jac_tmv(
     padding: int | tuple[int, int] | Literal["same", "valid"] = 0,
     dilation: int = 1,
     groups: int = 1,
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of a convolution of signals, as that of `conv2d`.
 
     Parameters
@@ -557,7 +557,7 @@ def conv2d_jacobian(x: ArrayLike, W: ArrayLike, variable: str, **options: Any) -
     return csr_array(vstack(images)) if images else csr_array((0, size))
 
 
-def im2col(x: ArrayLike, kernel_size: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Double:
+def im2col(x: ArrayLike, kernel_size: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1) -> Float64Array:
     """The windows of images as columns: conv2d is vec(W)' im2col(x).
 
     Column (a, b) is the window of y[.., a, b], row (c, i, j) its tap.
@@ -600,7 +600,7 @@ def im2col(x: ArrayLike, kernel_size: Pair, stride: Pair = 1, padding: Padding =
 
 def col2im(
     columns: ArrayLike, shape: Sequence[int], kernel_size: Pair, stride: Pair = 1, padding: Padding = 0, dilation: Pair = 1
-) -> Double:
+) -> Float64Array:
     """The transpose of im2col: every pixel gets the sum of the places that it was copied to.
 
     Parameters

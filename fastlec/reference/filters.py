@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 
 
 def filter2d(
@@ -15,7 +15,7 @@ def filter2d(
     kernel: ArrayLike,
     mode: Literal["reflect", "mirror", "nearest", "wrap", "constant"] = "reflect",
     cval: float = 0.0,
-) -> Double:
+) -> Float64Array:
     """Correlation of an image with a kernel (section 5.1), as scipy.ndimage.correlate.
 
     y[a, b] = sum_ij kernel[i, j] image[a + i - r // 2, b + j - s // 2], of each channel by itself. What lies outside, for a row

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import Double
+from .arrays import Float64Array
 
 
-def nearest_centers(X: ArrayLike, centers: ArrayLike) -> tuple[NDArray[np.int64], Double]:
+def nearest_centers(X: ArrayLike, centers: ArrayLike) -> tuple[NDArray[np.int64], Float64Array]:
     """The nearest center of each sample, of several the first.
 
     Parameters
@@ -45,7 +45,7 @@ def nearest_centers(X: ArrayLike, centers: ArrayLike) -> tuple[NDArray[np.int64]
 
 def lloyd(
     X: ArrayLike, centers: ArrayLike, *, max_iter: int = 300, tol: float = 1e-4, sample_weight: ArrayLike | None = None
-) -> tuple[Double, NDArray[np.int64], float, int]:
+) -> tuple[Float64Array, NDArray[np.int64], float, int]:
     """K-means by Lloyd's algorithm from given centers on.
 
     Empty clusters take the samples that are farthest from their centers.

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .activations import value_and_derivative
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 
 # x is (m, n), W (k, n), b (k,) or None, y (m, k).  Each layer has four functions:
 #     f(x, ...)                    y
@@ -18,7 +18,7 @@ from .arrays import Double, float64
 # is the same matrix there and here: its Jacobian is the lecture's with the columns brought from vec's order into C order.
 
 
-def dense(x: ArrayLike, W: ArrayLike, b: ArrayLike | None, activation: str) -> Double:
+def dense(x: ArrayLike, W: ArrayLike, b: ArrayLike | None, activation: str) -> Float64Array:
     """A dense layer, y = sigma(x W' + b) (eq. 21).
 
     Parameters
@@ -57,7 +57,7 @@ def dense_jac_mv(
     dx: ArrayLike | None = None,
     dW: ArrayLike | None = None,
     db: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """JacMV of a dense layer, sigma'(z) o (dx W' + x dW' + db), z = x W' + b (section 4.1.2).
 
     Parameters
@@ -90,7 +90,7 @@ def dense_jac_mv(
     return _slope(x, W, b, activation) * _affine_jac_mv(x, W, dx, dW, db)
 
 
-def dense_jac_tmv(v: ArrayLike, x: ArrayLike, W: ArrayLike, b: ArrayLike | None, activation: str) -> dict[str, Double]:
+def dense_jac_tmv(v: ArrayLike, x: ArrayLike, W: ArrayLike, b: ArrayLike | None, activation: str) -> dict[str, Float64Array]:
     """JacTMV of a dense layer (section 4.1.2).
 
     With s = sigma'(z) o v it is s W for x, s' x = sum_i s_i x_i' for W (eq. 37), and the sum of the s_i for b.
@@ -127,7 +127,7 @@ def dense_jac_tmv(v: ArrayLike, x: ArrayLike, W: ArrayLike, b: ArrayLike | None,
     return {"x": s @ W, "W": s.T @ x} | ({} if b is None else {"b": s.sum(axis=0)})
 
 
-def dense_jacobian(x: ArrayLike, W: ArrayLike, b: ArrayLike | None, activation: str, variable: str) -> Double:
+def dense_jacobian(x: ArrayLike, W: ArrayLike, b: ArrayLike | None, activation: str, variable: str) -> Float64Array:
     """The Jacobian of a dense layer as a matrix (section 4.1.2).
 
     diag(sigma'(z)) times I kron W for x, X' kron I for W (eq. 36), 1 kron I for b; the lecture's columns are brought from vec's
@@ -163,7 +163,7 @@ def dense_jacobian(x: ArrayLike, W: ArrayLike, b: ArrayLike | None, activation: 
     return _slope(x, W, b, activation).reshape(-1, 1) * _affine_jacobian(x, W, variable)
 
 
-def residual(x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str) -> Double:
+def residual(x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str) -> Float64Array:
     """A residual layer, y = x + sigma(x W1' + b) W2' (eq. 22).
 
     Parameters
@@ -206,7 +206,7 @@ def residual_jac_mv(
     dW1: ArrayLike | None = None,
     db: ArrayLike | None = None,
     dW2: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """JacMV of a residual layer, dx + da W2' + a dW2' (section 4.1.3).
 
     a = sigma(x W1' + b) changes by da along (dx, dW1, db).
@@ -247,7 +247,7 @@ def residual_jac_mv(
 
 def residual_jac_tmv(
     v: ArrayLike, x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of a residual layer (section 4.1.3).
 
     It is v' a for W2 with a = sigma(x W1' + b). For the others it is what a's Jacobian makes of v W2; for x, v itself is
@@ -289,7 +289,7 @@ def residual_jac_tmv(
 
 def residual_jacobian(
     x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str, variable: str
-) -> Double:
+) -> Float64Array:
     """The Jacobian of a residual layer as a matrix (section 4.1.3).
 
     a' kron I for W2; for the others (I kron W2) diag(sigma'(z)) times those of x W1' + b; for x, I is added.
@@ -330,7 +330,7 @@ def residual_jacobian(
     return J + np.eye(len(J)) if variable == "x" else J
 
 
-def projected_residual(x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str) -> Double:
+def projected_residual(x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str) -> Float64Array:
     """A residual layer that changes the width, y = x W2' + sigma(x W1' + b) (eq. 23).
 
     Parameters
@@ -373,7 +373,7 @@ def projected_residual_jac_mv(
     dW1: ArrayLike | None = None,
     db: ArrayLike | None = None,
     dW2: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """JacMV of a projected residual layer.
 
     It is dx W2' + x dW2', and what sigma(x W1' + b) changes by along (dx, dW1, db).
@@ -412,7 +412,7 @@ def projected_residual_jac_mv(
 
 def projected_residual_jac_tmv(
     v: ArrayLike, x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of a projected residual layer.
 
     It is v' x for W2. For the others it is what the Jacobian of sigma(x W1' + b) makes of v; for x, v W2 is added.
@@ -453,7 +453,7 @@ def projected_residual_jac_tmv(
 
 def projected_residual_jacobian(
     x: ArrayLike, W1: ArrayLike, b: ArrayLike | None, W2: ArrayLike, activation: str, variable: str
-) -> Double:
+) -> Float64Array:
     """The Jacobian of a projected residual layer as a matrix.
 
     X' kron I for W2; for the others those of sigma(x W1' + b); for x, I kron W2 is added.

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _check
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 
 
-def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Double:
+def softmax(x: ArrayLike, axis: int | tuple[int, ...] | None = -1) -> Float64Array:
     """Probabilities exp(x_j - top) / sum_i exp(x_i - top) with top = max(x): eq. 10, computed "safely".
 
     A slice that holds NaN or +inf, or -inf alone, becomes NaN.
@@ -49,7 +49,7 @@ def logsumexp(
     b: ArrayLike | None = None,
     keepdims: bool = False,
     return_sign: bool = False,
-) -> Double | tuple[Double, Double]:
+) -> Float64Array | tuple[Float64Array, Float64Array]:
     """The logarithm of sum_i b_i exp(x_i), without overflow.
 
     Computed as top + log b_top + log1p(the sum of b_i / b_top exp(x_i - top) without the largest term). The sum over nothing is
@@ -94,7 +94,7 @@ def logsumexp(
     return (y, sign) if return_sign else np.where(sign < 0, np.nan, y)[()]
 
 
-def log_softmax(x: ArrayLike, axis: int = -1) -> Double:
+def log_softmax(x: ArrayLike, axis: int = -1) -> Float64Array:
     """The logarithm of softmax, which neither overflows nor takes log(0).
 
     Computed as (x_j - top) - log1p(the sum of the other exponentials).
@@ -151,7 +151,9 @@ def _shift_log_sum_and_sign(x, b):
         return tuple(np.where(np.isfinite(top), a, other).reshape(shape) for a, other in found)
 
 
-def softmax_cross_entropy(logits: ArrayLike, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, Double]:
+def softmax_cross_entropy(
+    logits: ArrayLike, labels: ArrayLike, sample_weight: ArrayLike | None = None
+) -> tuple[float, Float64Array]:
     """The cross-entropy of softmax and labels (eq. 11), and its gradient by the logits.
 
     The loss is -sum_i w_i sum_k c_ik log softmax(logits)_ik with w = sample_weight / sum; 0 log 0 counts as 0. The gradient is
@@ -195,6 +197,6 @@ def _indicators(labels, n_classes):
     return labels.astype(np.float64) if labels.ndim == 2 else np.eye(n_classes)[labels]
 
 
-def mean_weights(sample_weight: ArrayLike | None, m: int) -> Double:
+def mean_weights(sample_weight: ArrayLike | None, m: int) -> Float64Array:
     w = np.ones(m) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
     return w / w.sum()

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .activations import sigmoid
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 from .log_sum_exp import mean_weights
 
 
-def mean_squared_error(output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, Double]:
+def mean_squared_error(output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, Float64Array]:
     """The mean of (output - y)^2, and its gradient 2 (output - y) / (m k).
 
     Parameters
@@ -49,7 +49,7 @@ def mean_squared_error(output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike
     return _mean(d**2, 2.0 * d, sample_weight)
 
 
-def mean_absolute_error(output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, Double]:
+def mean_absolute_error(output: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> tuple[float, Float64Array]:
     """The mean of |output - y|, and its gradient.
 
     The derivative is 0 where output = y.
@@ -84,7 +84,9 @@ def mean_absolute_error(output: ArrayLike, y: ArrayLike, sample_weight: ArrayLik
     return _mean(np.abs(d), np.sign(d), sample_weight)
 
 
-def huber(output: ArrayLike, y: ArrayLike, delta: float = 1.0, sample_weight: ArrayLike | None = None) -> tuple[float, Double]:
+def huber(
+    output: ArrayLike, y: ArrayLike, delta: float = 1.0, sample_weight: ArrayLike | None = None
+) -> tuple[float, Float64Array]:
     """The mean of Huber's loss, quadratic up to delta and linear beyond, and its gradient.
 
     With d = output - y it is d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2) (Huber 1964).
@@ -123,8 +125,8 @@ def huber(output: ArrayLike, y: ArrayLike, delta: float = 1.0, sample_weight: Ar
 
 
 def binary_cross_entropy(
-    output: ArrayLike, y: ArrayLike, pos_weight: float | Double = 1.0, sample_weight: ArrayLike | None = None
-) -> tuple[float, Double]:
+    output: ArrayLike, y: ArrayLike, pos_weight: float | Float64Array = 1.0, sample_weight: ArrayLike | None = None
+) -> tuple[float, Float64Array]:
     """The cross-entropy of the sigmoid of logits and labels in [0, 1], and its gradient (eq. 5).
 
     The mean of pos_weight y log(1 + exp(-z)) + (1 - y) log(1 + exp(z)), z = output.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 
 
 def philox(counter: ArrayLike | Sequence[NDArray[np.uint64]], key: Sequence[int]) -> NDArray[np.uint32]:
@@ -83,7 +83,7 @@ def dropout_mask(shape: tuple[int, ...], p: float, seed: int, count: int) -> NDA
     return (in_order >= min(int(p * 2**32 + 0.5), 2**32 - 1)).reshape(shape)
 
 
-def dropout(x: ArrayLike, p: float, seed: int, count: int) -> Double:
+def dropout(x: ArrayLike, p: float, seed: int, count: int) -> Float64Array:
     """Dropout (Srivastava et al. 2014): x / (1 - p) where an element is kept, else 0.
 
     Parameters

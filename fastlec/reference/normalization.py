@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 
 
-def batch_statistics(x: ArrayLike) -> tuple[Double, Double]:
+def batch_statistics(x: ArrayLike) -> tuple[Float64Array, Float64Array]:
     """The mean and the variance of every channel, over images and pixels.
 
     The variance is divided by their number n h w.
@@ -48,7 +48,7 @@ def batch_norm2d(
     mean: ArrayLike | None = None,
     var: ArrayLike | None = None,
     eps: float = 1e-5,
-) -> Double:
+) -> Float64Array:
     """Batch normalization of images (Ioffe and Szegedy 2015).
 
     y = gamma z + beta with z = (x - mean) / sqrt(var + eps), for every channel.
@@ -94,7 +94,7 @@ def batch_norm2d_jac_mv(
     dx: ArrayLike | None = None,
     dgamma: ArrayLike | None = None,
     dbeta: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """JacMV of batch normalization, gamma dz + z dgamma + dbeta.
 
     dz = dx / s with s = sqrt(var + eps). With statistics of the batch dz = (dx - mean(dx) - z mean(z dx)) / s, because
@@ -146,7 +146,7 @@ def batch_norm2d_jac_tmv(
     mean: ArrayLike | None = None,
     var: ArrayLike | None = None,
     eps: float = 1e-5,
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of batch normalization.
 
     The map from dx to dz is symmetric, so it takes gamma v to x; for gamma and beta it is the sums of z v and of v.
@@ -193,7 +193,7 @@ def batch_norm(
     mean: ArrayLike | None = None,
     var: ArrayLike | None = None,
     eps: float = 1e-5,
-) -> Double:
+) -> Float64Array:
     """Batch normalization of samples, each feature of which is a channel with m values.
 
     Parameters
@@ -237,7 +237,7 @@ def batch_norm_jac_mv(
     dx: ArrayLike | None = None,
     dgamma: ArrayLike | None = None,
     dbeta: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """JacMV of batch normalization of samples.
 
     Parameters
@@ -282,7 +282,7 @@ def batch_norm_jac_tmv(
     mean: ArrayLike | None = None,
     var: ArrayLike | None = None,
     eps: float = 1e-5,
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of batch normalization of samples.
 
     Parameters
@@ -323,7 +323,7 @@ def _pixels(x):
     return float64(x=x)[0][:, :, None, None]
 
 
-def layer_norm(x: ArrayLike, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, eps: float = 1e-5) -> Double:
+def layer_norm(x: ArrayLike, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, eps: float = 1e-5) -> Float64Array:
     """Layer normalization (Ba, Kiros and Hinton 2016).
 
     y = gamma z + beta with z = (x - mean) / sqrt(var + eps), where the mean and the variance are those of each row.
@@ -366,7 +366,7 @@ def layer_norm_jac_mv(
     dx: ArrayLike | None = None,
     dgamma: ArrayLike | None = None,
     dbeta: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """JacMV of layer normalization, gamma dz + z dgamma + dbeta.
 
     dz = (dx - mean(dx) - z mean(z dx)) / sqrt(var + eps).
@@ -409,7 +409,7 @@ def layer_norm_jac_mv(
 
 def layer_norm_jac_tmv(
     v: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, eps: float = 1e-5
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of layer normalization.
 
     The map from dx to dz is symmetric, so it takes gamma v to x; for gamma and beta it is the sums of z v and of v over the

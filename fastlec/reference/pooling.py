@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._geometry import pair, window_geometry
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 from .windows import Padding, Pair, interior, pad, padded_shape, taps
 
 
@@ -24,7 +24,7 @@ def avg_pool2d(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Double:
+) -> Float64Array:
     """The mean of each window of images.
 
     y[n, c, a, b] = sum_ij x[n, c, sh a + i - top, sw b + j - left], zeros around x, divided by how many of the elements lie in x
@@ -73,7 +73,7 @@ def avg_pool2d_jac_mv(
     count_include_pad: bool = True,
     *,
     dx: ArrayLike,
-) -> Double:
+) -> Float64Array:
     """JacMV of average pooling: the means of dx, for it is linear.
 
     Parameters
@@ -118,7 +118,7 @@ def avg_pool2d_jac_tmv(
     padding: Padding = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of average pooling.
 
     Every pixel gets v from each window that it is in, divided by what the window's sum is.
@@ -178,7 +178,7 @@ def max_pool2d(
     padding: Padding = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
-) -> Double:
+) -> Float64Array:
     """The largest element of each window of images.
 
     NaN where there is one, -inf where all of a window is padding.
@@ -224,7 +224,7 @@ def max_pool2d_jac_mv(
     ceil_mode: bool = False,
     *,
     dx: ArrayLike,
-) -> Double:
+) -> Float64Array:
     """JacMV of maximum pooling: dx of the pixel that is the largest of its window.
 
     The first of several that are the largest; the first NaN if there is one.
@@ -276,7 +276,7 @@ def max_pool2d_jac_tmv(
     padding: Padding = 0,
     dilation: Pair = 1,
     ceil_mode: bool = False,
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of maximum pooling: v goes to the pixel that `max_pool2d_jac_mv` reads.
 
     Parameters
@@ -318,7 +318,7 @@ def max_pool2d_jac_tmv(
     return {"x": interior(back, g).copy()}
 
 
-def global_avg_pool2d(x: ArrayLike) -> Double:
+def global_avg_pool2d(x: ArrayLike) -> Float64Array:
     """The mean of each channel of images.
 
     Parameters
@@ -344,7 +344,7 @@ def global_avg_pool2d(x: ArrayLike) -> Double:
     return x.mean(axis=(2, 3))
 
 
-def global_avg_pool2d_jac_mv(x: ArrayLike, *, dx: ArrayLike) -> Double:
+def global_avg_pool2d_jac_mv(x: ArrayLike, *, dx: ArrayLike) -> Float64Array:
     """JacMV of the means of channels: the means of dx.
 
     Parameters
@@ -371,7 +371,7 @@ def global_avg_pool2d_jac_mv(x: ArrayLike, *, dx: ArrayLike) -> Double:
     return global_avg_pool2d(dx)
 
 
-def global_avg_pool2d_jac_tmv(v: ArrayLike, x: ArrayLike) -> dict[str, Double]:
+def global_avg_pool2d_jac_tmv(v: ArrayLike, x: ArrayLike) -> dict[str, Float64Array]:
     """JacTMV of the means of channels: every pixel gets v / (h w) of its channel.
 
     Parameters
@@ -400,7 +400,7 @@ def global_avg_pool2d_jac_tmv(v: ArrayLike, x: ArrayLike) -> dict[str, Double]:
     return {"x": np.broadcast_to(v.reshape(n, c, 1, 1) / (h * w), (n, c, h, w)).copy()}
 
 
-def upsample2d(x: ArrayLike, scale_factor: Pair) -> Double:
+def upsample2d(x: ArrayLike, scale_factor: Pair) -> Float64Array:
     """Images enlarged by their nearest neighbours.
 
     y[n, c, i, j] = x[n, c, i // sh, j // sw], (sh, sw) = scale_factor.
@@ -431,7 +431,7 @@ def upsample2d(x: ArrayLike, scale_factor: Pair) -> Double:
     return x.repeat(down, axis=2).repeat(across, axis=3)
 
 
-def upsample2d_jac_mv(x: ArrayLike, scale_factor: Pair, *, dx: ArrayLike) -> Double:
+def upsample2d_jac_mv(x: ArrayLike, scale_factor: Pair, *, dx: ArrayLike) -> Float64Array:
     """JacMV of upsample2d: that of dx, for it is linear.
 
     Parameters
@@ -460,7 +460,7 @@ def upsample2d_jac_mv(x: ArrayLike, scale_factor: Pair, *, dx: ArrayLike) -> Dou
     return upsample2d(dx, scale_factor)
 
 
-def upsample2d_jac_tmv(v: ArrayLike, x: ArrayLike, scale_factor: Pair) -> dict[str, Double]:
+def upsample2d_jac_tmv(v: ArrayLike, x: ArrayLike, scale_factor: Pair) -> dict[str, Float64Array]:
     """JacTMV of upsample2d: every pixel gets the sum of v over the pixels that it was repeated to.
 
     Parameters
@@ -492,7 +492,7 @@ def upsample2d_jac_tmv(v: ArrayLike, x: ArrayLike, scale_factor: Pair) -> dict[s
     return {"x": v.reshape(n, c, h, down, w, across).sum(axis=(3, 5))}
 
 
-def avg_pool1d(x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0) -> Double:
+def avg_pool1d(x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0) -> Float64Array:
     """The mean of each window of signals: `avg_pool2d` of images of one row.
 
     Parameters
@@ -523,7 +523,9 @@ def avg_pool1d(x: ArrayLike, kernel_size: int, stride: int | None = None, paddin
     return avg_pool2d(*_one_row(x, kernel_size, stride, padding))[:, :, 0]
 
 
-def avg_pool1d_jac_mv(x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0, *, dx: ArrayLike) -> Double:
+def avg_pool1d_jac_mv(
+    x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0, *, dx: ArrayLike
+) -> Float64Array:
     """JacMV of average pooling of signals: the means of dx.
 
     Parameters
@@ -558,7 +560,7 @@ def avg_pool1d_jac_mv(x: ArrayLike, kernel_size: int, stride: int | None = None,
 
 def avg_pool1d_jac_tmv(
     v: ArrayLike, x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of average pooling of signals.
 
     Parameters
@@ -591,7 +593,7 @@ def avg_pool1d_jac_tmv(
     return {"x": avg_pool2d_jac_tmv(np.expand_dims(v, 2), *_one_row(x, kernel_size, stride, padding))["x"][:, :, 0]}
 
 
-def max_pool1d(x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0) -> Double:
+def max_pool1d(x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0) -> Float64Array:
     """The largest element of each window of signals: `max_pool2d` of images of one row.
 
     Parameters
@@ -622,7 +624,9 @@ def max_pool1d(x: ArrayLike, kernel_size: int, stride: int | None = None, paddin
     return max_pool2d(*_one_row(x, kernel_size, stride, padding))[:, :, 0]
 
 
-def max_pool1d_jac_mv(x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0, *, dx: ArrayLike) -> Double:
+def max_pool1d_jac_mv(
+    x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0, *, dx: ArrayLike
+) -> Float64Array:
     """JacMV of maximum pooling of signals: dx of the largest element of each window.
 
     Parameters
@@ -657,7 +661,7 @@ def max_pool1d_jac_mv(x: ArrayLike, kernel_size: int, stride: int | None = None,
 
 def max_pool1d_jac_tmv(
     v: ArrayLike, x: ArrayLike, kernel_size: int, stride: int | None = None, padding: int = 0
-) -> dict[str, Double]:
+) -> dict[str, Float64Array]:
     """JacTMV of maximum pooling of signals.
 
     Parameters

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .activations import sigmoid, sigmoid_derivative
-from .arrays import Double, float64
+from .arrays import Float64Array, float64
 from .log_sum_exp import mean_weights, softmax, softmax_cross_entropy
 
 # --- softmax regression (sections 2.2, 2.3.2, 2.3.3) -----------------------------------------------------------------
@@ -75,7 +75,7 @@ def softmax_regression_gradient(
     l2: float = 0.0,
     reduced: bool = False,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The gradient of softmax regression (section 2.3.2).
 
     sum_i w_i (softmax - c)_i x_i' + l2 W, and the same with x_i = 1 for b.
@@ -128,7 +128,7 @@ def softmax_regression_hessian(
     l2: float = 0.0,
     reduced: bool = False,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The Hessian of softmax regression (section 2.3.2).
 
     sum_i w_i J_i' (diag(p_i) - p_i p_i') J_i + l2 on W's diagonal. J_i, the Jacobian of sample i's logits by theta, is
@@ -191,7 +191,7 @@ def softmax_regression_hessian_mv(
     l2: float = 0.0,
     reduced: bool = False,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The Hessian of softmax regression times a vector v = (dW, db).
 
     The gradient's formula is differentiated along v: the logits change by dZ = X dW' + db, the probabilities by
@@ -251,7 +251,7 @@ def softmax_regression_data_gradient(
     l2: float = 0.0,
     reduced: bool = False,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The derivatives of softmax regression by the samples, w_i (softmax - c)_i W (section 2.3.3).
 
     Parameters
@@ -294,7 +294,7 @@ def softmax_regression_data_gradient(
 
 def softmax_regression_predict_proba(
     theta: ArrayLike, X: ArrayLike, n_classes: int, *, fit_bias: bool = True, reduced: bool = False
-) -> Double:
+) -> Float64Array:
     """The probabilities P(y = j | x_i) of softmax regression (eq. 10).
 
     Parameters
@@ -408,7 +408,7 @@ def logistic_regression_gradient(
     fit_bias: bool = True,
     l2: float = 0.0,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The gradient of logistic regression (eq. 17).
 
     sum_i weight_i (sigma(z_i) - y_i) (x_i, 1) + l2 (w, 0).
@@ -455,7 +455,7 @@ def logistic_regression_hessian(
     fit_bias: bool = True,
     l2: float = 0.0,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The Hessian of logistic regression, X' D X and the penalty (section 2.3.1).
 
     D = diag(weight_i sigma'(z_i)); X has a column of ones for b; l2 stands on w's diagonal.
@@ -507,7 +507,7 @@ def logistic_regression_hessian_mv(
     fit_bias: bool = True,
     l2: float = 0.0,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The Hessian of logistic regression times a vector v = (dw, db), X' (D (X dw + db)) + l2 dw.
 
     Parameters
@@ -555,7 +555,7 @@ def logistic_regression_data_gradient(
     fit_bias: bool = True,
     l2: float = 0.0,
     sample_weight: ArrayLike | None = None,
-) -> Double:
+) -> Float64Array:
     """The derivatives of logistic regression by the samples, weight_i (sigma(z_i) - y_i) w'.
 
     Parameters
@@ -592,7 +592,7 @@ def logistic_regression_data_gradient(
     return np.outer(weights * (sigmoid(z) - y), w)
 
 
-def logistic_regression_predict_proba(theta: ArrayLike, X: ArrayLike) -> Double:
+def logistic_regression_predict_proba(theta: ArrayLike, X: ArrayLike) -> Float64Array:
     """The probabilities P(y = 1 | x_i) of logistic regression (eq. 4).
 
     Parameters
