@@ -1,3 +1,5 @@
+from typing import Self
+
 import numpy as np
 
 ACTIVATIONS: dict[str, int]
@@ -16,8 +18,8 @@ class Epilogue:
     z: np.ndarray | None
     by_row: bool
     alpha: float
-    def __init__(
-        self,
+    def __new__(
+        cls,
         bias: np.ndarray | None = None,
         activation: int = ...,
         residual: np.ndarray | None = None,
@@ -28,5 +30,5 @@ class Epilogue:
         z: np.ndarray | None = None,
         by_row: bool = False,
         alpha: float | None = None,
-    ) -> None: ...
+    ) -> Self: ...
     def part(self, index: object, shape: tuple[int, ...]) -> Epilogue: ...

@@ -1,3 +1,6 @@
+from typing import final
+
+@final
 class Buffer: ...
 
 def set_bound(n_bytes: int) -> int: ...

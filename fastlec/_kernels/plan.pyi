@@ -1,4 +1,5 @@
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 import numpy as np
 
@@ -9,9 +10,11 @@ RULES: dict[str, int]
 class Plan:
     layer: str | None
     key: object
+    state: object
+    value: float
     n_bytes: int
     loss: float
-    def __init__(self, typenum: int) -> None: ...
+    def __new__(cls, typenum: int) -> Self: ...
     def empty(self, *shape: int) -> np.ndarray: ...
     def slot(self, a: np.ndarray) -> int: ...
     def place(self, *shape: int) -> np.ndarray: ...

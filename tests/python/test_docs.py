@@ -2,29 +2,16 @@
 
 import importlib
 import importlib.util
-import re
 import sys
-from pathlib import Path
 
 import pytest
+from public import ROOT, listed, module_of
 
 import fastlec
 from fastlec import curvature, reference, regression, testing
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="the sources are not here")
-
-
-def listed():
-    """{module: the names that the pages of the reference document}."""
-    names, module = {}, None
-    for page in sorted((DOCS / "api").glob("*.md")):
-        for kind, name in re.findall(r"^\.\. (currentmodule|autofunction|autoclass):: (\S+)$", page.read_text(), re.M):
-            if kind == "currentmodule":
-                module = name
-            else:
-                names.setdefault(module, []).append(name)
-    return names
 
 
 def _with_extras():
@@ -41,13 +28,7 @@ def test_the_reference_lists_every_public_name():
 
 @pytest.mark.parametrize("module", listed())
 def test_the_reference_lists_each_name_once_and_no_other(module):
-    try:
-        found = importlib.import_module(module)
-    except ImportError as error:
-        if "pip install" not in str(error):
-            raise
-        pytest.skip(str(error))  # it needs an extra
-    names = listed()[module]
+    found, names = module_of(module), listed()[module]
     assert len(set(names)) == len(names)
     assert [name for name in names if not hasattr(found, name)] == []
 
