@@ -1,16 +1,53 @@
 """Image filtering (section 5.1)."""
 
+from __future__ import annotations
+
+from typing import Literal
+
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .arrays import float64
+from .arrays import Float64Array, float64
 
 
-def filter2d(image, kernel, mode="reflect", cval=0.0):
-    """sum_ij kernel[i, j] image[a + i - r // 2, b + j - s // 2]: correlation, as scipy.ndimage.correlate, of kernel's shape (r, s).
+def filter2d(
+    image: ArrayLike,
+    kernel: ArrayLike,
+    mode: Literal["reflect", "mirror", "nearest", "wrap", "constant"] = "reflect",
+    cval: float = 0.0,
+) -> Float64Array:
+    """Correlation of an image with a kernel (section 5.1), as scipy.ndimage.correlate.
 
-    image is (h, w) or (h, w, channels), each channel by itself. What lies outside, by mode, for a row a b c d:
+    y[a, b] = sum_ij kernel[i, j] image[a + i - r // 2, b + j - s // 2], of each channel by itself. What lies outside, for a row
+    a b c d::
+
         reflect  d c b a | a b c d | d c b a      mirror  d c b | a b c d | c b a      nearest  a a a | a b c d | d d d
         wrap     a b c d | a b c d | a b c d      constant: cval
+
+    Parameters
+    ----------
+    image : array_like, shape (h, w) or (h, w, channels)
+        The image.
+    kernel : array_like, shape (r, s)
+        The weights, not turned around.
+    mode : {"reflect", "mirror", "nearest", "wrap", "constant"}
+        What lies outside the image.
+    cval : float
+        The value outside, of mode "constant".
+
+    Returns
+    -------
+    ndarray, shape of image
+        The filtered image, float64.
+
+    See Also
+    --------
+    fastlec.filter2d, fastlec.filters
+
+    Examples
+    --------
+    >>> fastlec.reference.filter2d([[0.0, 1.0, 4.0, 9.0]], [[-1.0, 0.0, 1.0]])
+    array([[1., 4., 8., 5.]])
     """
     image, kernel = float64(image=image, kernel=kernel)
     r, s = kernel.shape

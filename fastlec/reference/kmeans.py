@@ -1,11 +1,36 @@
 """K-means by Lloyd's algorithm."""
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .arrays import Float64Array
 
 
-def nearest_centers(X, centers):
-    """(labels, squared distances): the nearest center of each row of X (m, n), of several the first; centers (k, n).
+def nearest_centers(X: ArrayLike, centers: ArrayLike) -> tuple[NDArray[np.int64], Float64Array]:
+    """The nearest center of each sample, of several the first.
 
+    Parameters
+    ----------
+    X : array_like, shape (m, n)
+        The samples.
+    centers : array_like, shape (k, n)
+        The centers.
+
+    Returns
+    -------
+    labels : ndarray, shape (m,)
+        The number of the nearest center, int64.
+    distances : ndarray, shape (m,)
+        The squared distance to it.
+
+    See Also
+    --------
+    lloyd, fastlec.kmeans
+
+    Examples
+    --------
     >>> fastlec.reference.nearest_centers([[0.0], [3.0]], [[1.0], [5.0]])
     (array([0, 0]), array([1., 4.]))
     """
@@ -18,13 +43,46 @@ def nearest_centers(X, centers):
     return labels, least
 
 
-def lloyd(X, centers, *, max_iter=300, tol=1e-4, sample_weight=None):
-    """(centers, labels, inertia, iterations) from these centers (k, n) on, as `fastlec.kmeans` counts them.
+def lloyd(
+    X: ArrayLike, centers: ArrayLike, *, max_iter: int = 300, tol: float = 1e-4, sample_weight: ArrayLike | None = None
+) -> tuple[Float64Array, NDArray[np.int64], float, int]:
+    """K-means by Lloyd's algorithm from given centers on.
 
     Empty clusters take the samples that are farthest from their centers.
 
+    Parameters
+    ----------
+    X : array_like, shape (m, n)
+        The samples.
+    centers : array_like, shape (k, n)
+        The centers.
+    max_iter : int
+        Iterations at most.
+    tol : float
+        It ends once the squared movement of all centers is at most that part of the mean variance of the features.
+    sample_weight : array_like, shape (m,), optional
+        Weights of the samples, by default 1.
+
+    Returns
+    -------
+    centers : ndarray, shape (k, n)
+        The means of the clusters.
+    labels : ndarray, shape (m,)
+        The cluster of each sample, int64.
+    inertia : float
+        The weighted sum of the squared distances.
+    iterations : int
+        How many there were, as `fastlec.kmeans` counts them.
+
+    See Also
+    --------
+    fastlec.kmeans, nearest_centers
+
+    Examples
+    --------
     >>> fastlec.reference.lloyd([[0.0], [1.0], [10.0], [11.0]], [[0.0], [1.0]])
-    (array([[ 0.5], [10.5]]), array([0, 0, 1, 1]), 1.0, 3)
+    (array([[ 0.5],
+           [10.5]]), array([0, 0, 1, 1]), 1.0, 3)
     """
     X, centers = np.asarray(X, np.float64), np.asarray(centers, np.float64)
     w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)

@@ -3,28 +3,131 @@
 Of batches, mean and var, (c,), are given; or None, and then they are those of the batch itself, and depend on x.
 """
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .arrays import float64
+from .arrays import Float64Array, float64
 
 
-def batch_statistics(x):
-    """(mean, var), (c,) each: of every channel over images and pixels, the variance divided by their number n h w."""
+def batch_statistics(x: ArrayLike) -> tuple[Float64Array, Float64Array]:
+    """The mean and the variance of every channel, over images and pixels.
+
+    The variance is divided by their number n h w.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, c, h, w)
+        Images.
+
+    Returns
+    -------
+    mean : ndarray, shape (c,)
+        The means.
+    var : ndarray, shape (c,)
+        The variances.
+
+    See Also
+    --------
+    batch_norm2d
+
+    Examples
+    --------
+    >>> fastlec.reference.batch_statistics([[[[1.0, 3.0]]]])
+    (array([2.]), array([1.]))
+    """
     (x,) = float64(x=x)
     return x.mean(axis=(0, 2, 3)), x.var(axis=(0, 2, 3))
 
 
-def batch_norm2d(x, gamma, beta, mean=None, var=None, eps=1e-5):
-    """gamma z + beta, where z = (x - mean) / sqrt(var + eps), for every channel."""
+def batch_norm2d(
+    x: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    mean: ArrayLike | None = None,
+    var: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> Float64Array:
+    """Batch normalization of images (Ioffe and Szegedy 2015).
+
+    y = gamma z + beta with z = (x - mean) / sqrt(var + eps), for every channel.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, c, h, w)
+        Images.
+    gamma : array_like, shape (c,)
+        The scale of each channel.
+    beta : array_like, shape (c,)
+        The shift of each channel.
+    mean, var : array_like, shape (c,), optional
+        Given statistics, as after training; None: those of the batch, which depend on x.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    ndarray, shape of x
+        The output y, float64.
+
+    See Also
+    --------
+    fastlec.BatchNorm2d, batch_norm2d_jac_mv, batch_norm2d_jac_tmv
+
+    Examples
+    --------
+    >>> fastlec.reference.batch_norm2d([[[[1.0, 3.0]]]], [2.0], [1.0], eps=0.0)
+    array([[[[-1.,  3.]]]])
+    """
     z, _ = _normalized(x, mean, var, eps)
     return _channels(gamma) * z + _channels(beta)
 
 
-def batch_norm2d_jac_mv(x, gamma, beta, mean=None, var=None, eps=1e-5, dx=None, dgamma=None, dbeta=None):
-    """gamma dz + z dgamma + dbeta of those that are given.
+def batch_norm2d_jac_mv(
+    x: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    mean: ArrayLike | None = None,
+    var: ArrayLike | None = None,
+    eps: float = 1e-5,
+    dx: ArrayLike | None = None,
+    dgamma: ArrayLike | None = None,
+    dbeta: ArrayLike | None = None,
+) -> Float64Array:
+    """JacMV of batch normalization, gamma dz + z dgamma + dbeta.
 
-    dz = dx / s, s = sqrt(var + eps); with statistics of the batch dz = (dx - mean(dx) - z mean(z dx)) / s, because there
+    dz = dx / s with s = sqrt(var + eps). With statistics of the batch dz = (dx - mean(dx) - z mean(z dx)) / s, because
     s ds = mean((x - mean) dx).
+
+    Parameters
+    ----------
+    x : array_like, shape (n, c, h, w)
+        Images.
+    gamma : array_like, shape (c,)
+        The scale of each channel.
+    beta : array_like, shape (c,)
+        The shift of each channel.
+    mean, var : array_like, shape (c,), optional
+        Given statistics, as after training; None: those of the batch, which depend on x.
+    eps : float
+        Added to the variance.
+    dx, dgamma, dbeta : array_like, optional
+        Directions, each of the shape of its variable; None for 0.
+
+    Returns
+    -------
+    ndarray, shape of y
+        The Jacobian times the directions: how y changes to first order.
+
+    See Also
+    --------
+    batch_norm2d, batch_norm2d_jac_tmv
+
+    Examples
+    --------
+    >>> fastlec.reference.batch_norm2d_jac_mv([[[[1.0, 3.0]]]], [2.0], [1.0], dbeta=[1.0])
+    array([[[[1., 1.]]]])
     """
     z, s = _normalized(x, mean, var, eps)
     dy = np.zeros(z.shape)
@@ -35,27 +138,182 @@ def batch_norm2d_jac_mv(x, gamma, beta, mean=None, var=None, eps=1e-5, dx=None, 
     return dy if dbeta is None else dy + _channels(dbeta)
 
 
-def batch_norm2d_jac_tmv(v, x, gamma, beta, mean=None, var=None, eps=1e-5):
-    """{"x", "gamma", "beta"}: the map from dx to dz is symmetric, so it takes gamma v to x; sums of z v and of v for the others."""
+def batch_norm2d_jac_tmv(
+    v: ArrayLike,
+    x: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    mean: ArrayLike | None = None,
+    var: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> dict[str, Float64Array]:
+    """JacTMV of batch normalization.
+
+    The map from dx to dz is symmetric, so it takes gamma v to x; for gamma and beta it is the sums of z v and of v.
+
+    Parameters
+    ----------
+    v : array_like, shape of y
+        What the transposed Jacobian is multiplied with.
+    x : array_like, shape (n, c, h, w)
+        Images.
+    gamma : array_like, shape (c,)
+        The scale of each channel.
+    beta : array_like, shape (c,)
+        The shift of each channel.
+    mean, var : array_like, shape (c,), optional
+        Given statistics, as after training; None: those of the batch, which depend on x.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    dict of str to ndarray
+        For each variable its name, and J' v in its shape.
+
+    See Also
+    --------
+    batch_norm2d, batch_norm2d_jac_mv
+
+    Examples
+    --------
+    >>> fastlec.reference.batch_norm2d_jac_tmv([[[[1.0, 3.0]]]], [[[[1.0, 3.0]]]], [2.0], [1.0], [1.0], [1.0], 0.0)
+    {'x': array([[[[2., 6.]]]]), 'gamma': array([6.]), 'beta': array([4.])}
+    """
     (v,) = float64(v=v)
     z, s = _normalized(x, mean, var, eps)
     dx = _through(_channels(gamma) * v, z, s, mean)
     return {"x": dx, "gamma": (z * v).sum(axis=(0, 2, 3)), "beta": v.sum(axis=(0, 2, 3))}
 
 
-def batch_norm(x, gamma, beta, mean=None, var=None, eps=1e-5):
-    """`batch_norm2d` of samples x (m, n), each feature of which is a channel with m values."""
+def batch_norm(
+    x: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    mean: ArrayLike | None = None,
+    var: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> Float64Array:
+    """Batch normalization of samples, each feature of which is a channel with m values.
+
+    Parameters
+    ----------
+    x : array_like, shape (m, c)
+        Samples in rows.
+    gamma : array_like, shape (c,)
+        The scale of each channel.
+    beta : array_like, shape (c,)
+        The shift of each channel.
+    mean, var : array_like, shape (c,), optional
+        Given statistics, as after training; None: those of the batch, which depend on x.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    ndarray, shape of x
+        The output y, float64.
+
+    See Also
+    --------
+    fastlec.BatchNorm, batch_norm2d
+
+    Examples
+    --------
+    >>> fastlec.reference.batch_norm([[1.0], [3.0]], [2.0], [1.0], eps=0.0)
+    array([[-1.],
+           [ 3.]])
+    """
     return batch_norm2d(_pixels(x), gamma, beta, mean, var, eps)[:, :, 0, 0]
 
 
-def batch_norm_jac_mv(x, gamma, beta, mean=None, var=None, eps=1e-5, dx=None, dgamma=None, dbeta=None):
-    """`batch_norm2d_jac_mv` of samples x and dx (m, n)."""
+def batch_norm_jac_mv(
+    x: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    mean: ArrayLike | None = None,
+    var: ArrayLike | None = None,
+    eps: float = 1e-5,
+    dx: ArrayLike | None = None,
+    dgamma: ArrayLike | None = None,
+    dbeta: ArrayLike | None = None,
+) -> Float64Array:
+    """JacMV of batch normalization of samples.
+
+    Parameters
+    ----------
+    x : array_like, shape (m, c)
+        Samples in rows.
+    gamma : array_like, shape (c,)
+        The scale of each channel.
+    beta : array_like, shape (c,)
+        The shift of each channel.
+    mean, var : array_like, shape (c,), optional
+        Given statistics, as after training; None: those of the batch, which depend on x.
+    eps : float
+        Added to the variance.
+    dx, dgamma, dbeta : array_like, optional
+        Directions, each of the shape of its variable; None for 0.
+
+    Returns
+    -------
+    ndarray, shape of y
+        The Jacobian times the directions: how y changes to first order.
+
+    See Also
+    --------
+    batch_norm, batch_norm2d_jac_mv
+
+    Examples
+    --------
+    >>> fastlec.reference.batch_norm_jac_mv([[1.0], [3.0]], [2.0], [1.0], dbeta=[1.0])
+    array([[1.],
+           [1.]])
+    """
     dx = None if dx is None else _pixels(dx)
     return batch_norm2d_jac_mv(_pixels(x), gamma, beta, mean, var, eps, dx, dgamma, dbeta)[:, :, 0, 0]
 
 
-def batch_norm_jac_tmv(v, x, gamma, beta, mean=None, var=None, eps=1e-5):
-    """`batch_norm2d_jac_tmv` of samples x and v (m, n)."""
+def batch_norm_jac_tmv(
+    v: ArrayLike,
+    x: ArrayLike,
+    gamma: ArrayLike,
+    beta: ArrayLike,
+    mean: ArrayLike | None = None,
+    var: ArrayLike | None = None,
+    eps: float = 1e-5,
+) -> dict[str, Float64Array]:
+    """JacTMV of batch normalization of samples.
+
+    Parameters
+    ----------
+    v : array_like, shape of y
+        What the transposed Jacobian is multiplied with.
+    x : array_like, shape (m, c)
+        Samples in rows.
+    gamma : array_like, shape (c,)
+        The scale of each channel.
+    beta : array_like, shape (c,)
+        The shift of each channel.
+    mean, var : array_like, shape (c,), optional
+        Given statistics, as after training; None: those of the batch, which depend on x.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    dict of str to ndarray
+        For each variable its name, and J' v in its shape.
+
+    See Also
+    --------
+    batch_norm, batch_norm2d_jac_tmv
+
+    Examples
+    --------
+    >>> fastlec.reference.batch_norm_jac_tmv([[1.0], [2.0]], [[1.0], [3.0]], [2.0], [1.0])["beta"]
+    array([3.])
+    """
     found = batch_norm2d_jac_tmv(_pixels(v), _pixels(x), gamma, beta, mean, var, eps)
     return found | {"x": found["x"][:, :, 0, 0]}
 
@@ -65,15 +323,81 @@ def _pixels(x):
     return float64(x=x)[0][:, :, None, None]
 
 
-def layer_norm(x, gamma=None, beta=None, eps=1e-5):
-    """gamma z + beta, where z = (x - mean) / sqrt(var + eps) with the mean and the variance of each row of x (m, n); gamma None:
-    ones, beta None: zeros."""
+def layer_norm(x: ArrayLike, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, eps: float = 1e-5) -> Float64Array:
+    """Layer normalization (Ba, Kiros and Hinton 2016).
+
+    y = gamma z + beta with z = (x - mean) / sqrt(var + eps), where the mean and the variance are those of each row.
+
+    Parameters
+    ----------
+    x : array_like, shape (m, n)
+        Samples in rows.
+    gamma : array_like, shape (n,), optional
+        The scale of each feature, by default 1.
+    beta : array_like, shape (n,), optional
+        The shift of each feature, by default 0.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    ndarray, shape of x
+        The output y, float64.
+
+    See Also
+    --------
+    fastlec.LayerNorm, layer_norm_jac_mv, layer_norm_jac_tmv
+
+    Examples
+    --------
+    >>> fastlec.reference.layer_norm([[1.0, 3.0], [0.0, 10.0]], eps=0.0)
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    """
     z, _ = _normalized_rows(x, eps)
     return _or_one(gamma) * z + (0.0 if beta is None else float64(beta=beta)[0])
 
 
-def layer_norm_jac_mv(x, gamma=None, beta=None, eps=1e-5, dx=None, dgamma=None, dbeta=None):
-    """gamma dz + z dgamma + dbeta of those that are given; dz = (dx - mean(dx) - z mean(z dx)) / sqrt(var + eps)."""
+def layer_norm_jac_mv(
+    x: ArrayLike,
+    gamma: ArrayLike | None = None,
+    beta: ArrayLike | None = None,
+    eps: float = 1e-5,
+    dx: ArrayLike | None = None,
+    dgamma: ArrayLike | None = None,
+    dbeta: ArrayLike | None = None,
+) -> Float64Array:
+    """JacMV of layer normalization, gamma dz + z dgamma + dbeta.
+
+    dz = (dx - mean(dx) - z mean(z dx)) / sqrt(var + eps).
+
+    Parameters
+    ----------
+    x : array_like, shape (m, n)
+        Samples in rows.
+    gamma : array_like, shape (n,), optional
+        The scale of each feature, by default 1.
+    beta : array_like, shape (n,), optional
+        The shift of each feature, by default 0.
+    eps : float
+        Added to the variance.
+    dx, dgamma, dbeta : array_like, optional
+        Directions, each of the shape of its variable; None for 0.
+
+    Returns
+    -------
+    ndarray, shape of y
+        The Jacobian times the directions: how y changes to first order.
+
+    See Also
+    --------
+    layer_norm, layer_norm_jac_tmv
+
+    Examples
+    --------
+    >>> fastlec.reference.layer_norm_jac_mv([[1.0, 3.0]], dx=[[1.0, 1.0]])
+    array([[0., 0.]])
+    """
     z, s = _normalized_rows(x, eps)
     dy = np.zeros(z.shape)
     if dx is not None:
@@ -83,8 +407,41 @@ def layer_norm_jac_mv(x, gamma=None, beta=None, eps=1e-5, dx=None, dgamma=None, 
     return dy if dbeta is None else dy + float64(dbeta=dbeta)[0]
 
 
-def layer_norm_jac_tmv(v, x, gamma=None, beta=None, eps=1e-5):
-    """{"x", "gamma", "beta"}: the map from dx to dz is symmetric, so it takes gamma v to x; sums of z v and of v over the rows."""
+def layer_norm_jac_tmv(
+    v: ArrayLike, x: ArrayLike, gamma: ArrayLike | None = None, beta: ArrayLike | None = None, eps: float = 1e-5
+) -> dict[str, Float64Array]:
+    """JacTMV of layer normalization.
+
+    The map from dx to dz is symmetric, so it takes gamma v to x; for gamma and beta it is the sums of z v and of v over the
+    rows.
+
+    Parameters
+    ----------
+    v : array_like, shape of y
+        What the transposed Jacobian is multiplied with.
+    x : array_like, shape (m, n)
+        Samples in rows.
+    gamma : array_like, shape (n,), optional
+        The scale of each feature, by default 1.
+    beta : array_like, shape (n,), optional
+        The shift of each feature, by default 0.
+    eps : float
+        Added to the variance.
+
+    Returns
+    -------
+    dict of str to ndarray
+        For each variable its name, and J' v in its shape.
+
+    See Also
+    --------
+    layer_norm, layer_norm_jac_mv
+
+    Examples
+    --------
+    >>> fastlec.reference.layer_norm_jac_tmv([[1.0, 2.0]], [[1.0, 3.0]])["beta"]
+    array([1., 2.])
+    """
     (v,) = float64(v=v)
     z, s = _normalized_rows(x, eps)
     return {"x": _through_rows(_or_one(gamma) * v, z, s), "gamma": (z * v).sum(axis=0), "beta": v.sum(axis=0)}
