@@ -1,7 +1,11 @@
 """What the estimators share: samples, labels and weights as fastlec takes them, randomness, and the way to files."""
 
+from __future__ import annotations
+
 import functools
+import os
 from collections.abc import Mapping
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -12,7 +16,10 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .. import _check
-from .callbacks import CallbackSupportMixin
+from .callbacks import CallbackSupportMixin, Method
+
+RandomState: TypeAlias = int | np.random.RandomState | None
+ClassWeight: TypeAlias = Mapping[Any, float] | Literal["balanced"] | None
 
 SEED_WORDS = 4  # of 31 bits: what a random_state gives to seed our generators with
 
@@ -20,15 +27,54 @@ SEED_WORDS = 4  # of 31 bits: what a random_state gives to seed our generators w
 class Estimator(CallbackSupportMixin, BaseEstimator):
     """An estimator whose fitted form a file holds."""
 
-    def save(self, path):
-        """Write the fitted estimator to ``path``, .npz or .safetensors, all or nothing: `fastlec.sklearn.save`."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted estimator to a file.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, .npz or .safetensors. It is written whole or not at all.
+
+        Raises
+        ------
+        TypeError
+            If a file cannot hold a parameter, such as an optimizer of one's own.
+        fastlec.io.ModelError
+            If the file cannot be written.
+
+        See Also
+        --------
+        fastlec.sklearn.save, fastlec.sklearn.load
+        """
         from .files import save
 
         save(path, self)
 
     @classmethod
-    def load(cls, path):
-        """The estimator in a file that `save` wrote: `fastlec.sklearn.load`. TypeError if it holds another one."""
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The fitted estimator that a file holds.
+
+        Parameters
+        ----------
+        path : path-like
+            A file that `save` wrote.
+
+        Returns
+        -------
+        estimator
+            The estimator, of this class.
+
+        Raises
+        ------
+        TypeError
+            If the file holds an estimator of another class.
+        fastlec.io.ModelError
+            If the file holds none.
+
+        See Also
+        --------
+        fastlec.sklearn.load, fastlec.sklearn.save
+        """
         from .files import load
 
         found = load(path)
@@ -50,7 +96,7 @@ class Estimator(CallbackSupportMixin, BaseEstimator):
         return validate_data(self, X, dtype=dtype or self._dtypes(), order="C", reset=False)
 
 
-def all_or_nothing(method):
+def all_or_nothing(method: Method) -> Method:
     """The method of an estimator, which leaves its attributes as they were where it raises an exception, Ctrl-C too: the last fit
     is not lost to one that fails."""
 
@@ -64,7 +110,7 @@ def all_or_nothing(method):
             vars(self).update(before)
             raise
 
-    return kept
+    return kept  # type: ignore[return-value]
 
 
 def classes_of_parts(estimator, classes):

@@ -1,15 +1,29 @@
 """scikit-learn's callbacks, which there are from 1.9 on: `set_callbacks` of estimators, and what callbacks are told of a fit."""
 
-try:
-    from sklearn.callback import CallbackSupportMixin, with_callbacks
-except ImportError:  # an earlier version: estimators have no set_callbacks
+from __future__ import annotations
 
-    class CallbackSupportMixin:
-        """Nothing."""
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-    def with_callbacks(method):
-        """The method."""
-        return method
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+if TYPE_CHECKING:  # scikit-learn has no types
+
+    class CallbackSupportMixin: ...
+
+    def with_callbacks(method: Method) -> Method: ...
+
+else:
+    try:
+        from sklearn.callback import CallbackSupportMixin, with_callbacks
+    except ImportError:  # an earlier version: estimators have no set_callbacks
+
+        class CallbackSupportMixin:
+            """Nothing."""
+
+        def with_callbacks(method):
+            """The method."""
+            return method
 
 
 class Tasks:

@@ -1,44 +1,97 @@
 """K-means as an estimator, the counterpart of scikit-learn's KMeans."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import cluster, io
-from .base import Estimator, all_or_nothing, checked_weights, generators
+from .._typing import FloatArray
+from .base import Estimator, RandomState, all_or_nothing, checked_weights, generators
 from .callbacks import Tasks, with_callbacks
 
 
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Estimator):
-    """K-means, by `fastlec.kmeans`, which documents the arguments.
+    """K-means clustering, the counterpart of scikit-learn's KMeans.
 
-    n_init : of so many starts the one with the least inertia counts; "auto": 10 of "random", else 1.
-    random_state : of the starts and mini-batches.  dtype : float32 or float64 to compute in; None: that of X.
+    `fastlec.kmeans` computes it and says more about the arguments.
 
-    After fit: cluster_centers_ (k, n), labels_ (m,), inertia_, n_iter_, n_features_in_, feature_names_in_. transform gives the
-    distances to the centers (m, k).
+    Parameters
+    ----------
+    n_clusters : int
+        How many clusters there are.
+    init : {"k-means++", "random"} or array_like, shape (k, n)
+        Where the centers begin.
+    n_init : int or "auto"
+        How many starts there are; the one with the least inertia counts. "auto" means 10 starts of init="random" and else 1.
+    max_iter : int
+        Iterations at most.
+    tol : float
+        It ends once the squared distance by which the centers have moved is at most this, in units of the features' mean variance.
+    algorithm : {"auto", "lloyd", "bounds"}
+        How the nearest centers are found; "bounds" leaves out products that cannot change a label.
+    batch_size : int, optional
+        The samples of a mini-batch; by default all samples count in every iteration.
+    random_state : int, RandomState or None
+        What the starts and the mini-batches are drawn with.
+    dtype : dtype, optional
+        The dtype that it computes in, float32 or float64. By default it is that of X.
 
+    Attributes
+    ----------
+    cluster_centers_ : ndarray, shape (k, n)
+        The centers.
+    labels_ : ndarray, shape (m,)
+        The cluster of each sample.
+    inertia_ : float
+        The weighted sum of the squared distances of samples to their centers.
+    n_iter_ : int
+        How many iterations there were.
+    n_features_in_ : int
+        How many features X had.
+    feature_names_in_ : ndarray, shape (n,)
+        Their names, where X had names.
+
+    See Also
+    --------
+    fastlec.kmeans
+
+    Examples
+    --------
     >>> from fastlec.sklearn import KMeans
     >>> X, y = fastlec.datasets.make_blobs(300, 3)
     >>> model = KMeans(3, random_state=0).fit(X)
     >>> model.transform(X).argmin(axis=1).tolist() == model.labels_.tolist() == model.predict(X).tolist()
     True
+    >>> model.n_iter_, round(model.inertia_, 2)
+    (2, 6.03)
     """
+
+    cluster_centers_: FloatArray
+    labels_: NDArray[np.int32]
+    inertia_: float
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
 
     def __init__(
         self,
-        n_clusters=8,
+        n_clusters: int = 8,
         *,
-        init="k-means++",
-        n_init="auto",
-        max_iter=300,
-        tol=1e-4,
-        algorithm="auto",
-        batch_size=None,
-        random_state=None,
-        dtype=None,
-    ):
+        init: str | ArrayLike = "k-means++",
+        n_init: int | Literal["auto"] = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        algorithm: Literal["auto", "lloyd", "bounds"] = "auto",
+        batch_size: int | None = None,
+        random_state: RandomState = None,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
@@ -51,8 +104,23 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Es
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y=None, sample_weight=None):
-        """Cluster the samples X (m, n). y : not used. sample_weight : (m,), >= 0."""
+    def fit(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> Self:
+        """Cluster samples.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : None
+            Not used; pipelines pass it.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        KMeans
+            The fitted estimator.
+        """
         X = validate_data(self, X, dtype=self._dtypes(), order="C")
         w = checked_weights(sample_weight, len(X))
         tasks = Tasks(self, "fit", 0, X, None, w)
@@ -80,18 +148,55 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Es
         self.cluster_centers_, self.labels_ = found.centers, found.labels
         self.inertia_, self.n_iter_ = found.inertia, found.n_iter
 
-    def predict(self, X):
-        """The nearest center of each sample (m,) int32."""
+    def predict(self, X: ArrayLike) -> NDArray[np.int32]:
+        """The nearest center of each sample.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The numbers of the clusters, int32.
+        """
         check_is_fitted(self)
         return self._result.predict(self._samples(X, self.cluster_centers_.dtype))
 
-    def transform(self, X):
-        """The distance of each sample to each center (m, k)."""
+    def transform(self, X: ArrayLike) -> FloatArray:
+        """The distance of each sample to each center.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m, k)
+            The Euclidean distances.
+        """
         check_is_fitted(self)
         return euclidean_distances(self._samples(X, self.cluster_centers_.dtype), self.cluster_centers_)
 
-    def score(self, X, y=None, sample_weight=None):
-        """Minus the inertia of X at the centers. y : not used."""
+    def score(self, X: ArrayLike, y: object = None, sample_weight: ArrayLike | None = None) -> float:
+        """Minus the inertia of samples at the centers.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : None
+            Not used; pipelines pass it.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        float
+            Minus the weighted sum of the squared distances to the nearest centers.
+        """
         check_is_fitted(self)
         X = self._samples(X, self.cluster_centers_.dtype)
         w = checked_weights(sample_weight, len(X))

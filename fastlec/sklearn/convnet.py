@@ -1,27 +1,82 @@
 """Networks of convolutions (lecture chapter 5) as an estimator of rows that are images, or signals."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import _check
-from ..layers import Conv2d, Flatten, MaxPool2d
-from .net import NetClassifier
+from ..layers import Activation, Conv2d, Flatten, MaxPool2d
+from ..training import EarlyStopping, Optimizer, Schedule
+from .base import ClassWeight, RandomState
+from .net import Hidden, NetClassifier
 
 LEAST_SIDE = 4  # of pixels, from which pooling halves it
 
 
 class ConvNetClassifier(NetClassifier):
-    """A network of convolutions and dense layers that classifies images, which are rows of pixels.
+    """A network of convolutions and dense layers that classifies images, which are rows of pixels (lecture chapter 5).
 
-    filters : how many each convolution has. Each keeps the size of the image, by padding, and MaxPool2d then halves the sides that
-    have 4 pixels or more.  kernel_size : of the convolutions, at most, where the image is smaller.
-    hidden : the sizes of the dense layers that follow; or a list of layers that is all there is before the last layer, from images
-    (m, channels, height, width) on, in place of filters and kernel_size.
-    image_shape : (height, width) or (height, width, channels) of a row, whose channels of a pixel are side by side; None: a row of
-    n features is a signal, an image of 1 x n pixels.
-    residual, normalization, dropout : of dense layers. All else is as in `NetClassifier`.
+    Parameters
+    ----------
+    hidden : int, sequence of int, or list of layers
+        The sizes of the dense layers that follow the convolutions. Or layers that are all there is before the last layer, from
+        images (m, channels, height, width) on, in place of filters and kernel_size.
+    filters : sequence of int
+        How many filters each convolution has. It keeps the size of the image, by padding; `fastlec.MaxPool2d` then halves the sides
+        that have 4 pixels or more.
+    kernel_size : int
+        That of the convolutions, less where the image is smaller.
+    image_shape : tuple of int, optional
+        (height, width) or (height, width, channels) of a row, whose channels of a pixel are side by side. By default a row of n
+        features is a signal, an image of 1 x n pixels.
+    activation : str or Activation
+        That of convolutions and dense layers.
+    residual : bool
+        Whether dense layers after the first are residual.
+    normalization : {"batch", "layer"} or None
+        What stands before the activation of each dense layer.
+    dropout : float
+        The probability with which values of the dense layers are set to 0 in training.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"}, Optimizer or None
+        The rule of a step.
+    batch_size : int
+        The samples of a mini-batch.
+    epochs : int
+        How often training sees every sample, unless early stopping ends it.
+    learning_rate : float or schedule
+        The step length.
+    early_stopping : bool or EarlyStopping
+        True goes by the accuracy of the samples set aside, with a patience of 10 epochs.
+    validation_fraction : float
+        The share of the samples that is set aside.
+    l2 : float
+        The optimizer's weight_decay.
+    class_weight : dict, "balanced" or None
+        Weights of the classes.
+    random_state : int, RandomState or None
+        What initial parameters and the order of samples are drawn with.
+    warm_start : bool
+        Whether fit goes on from the parameters of the last one.
+    verbose : bool
+        Whether a bar is shown on stderr.
+    dtype : dtype, optional
+        The dtype that it computes in, float32 or float64. By default it is that of X, and float64 for integers.
 
+    See Also
+    --------
+    NetClassifier, fastlec.Conv2d, fastlec.MaxPool2d
+
+    Notes
+    -----
+    `NetClassifier` says more about the arguments that both have, and has the same attributes.
+
+    Examples
+    --------
     >>> from fastlec.sklearn import ConvNetClassifier
     >>> X, y = fastlec.data.load_digits()
     >>> model = ConvNetClassifier((32,), filters=(8, 16), image_shape=(8, 8), epochs=5, learning_rate=0.01, random_state=0)
@@ -31,28 +86,28 @@ class ConvNetClassifier(NetClassifier):
 
     def __init__(
         self,
-        hidden=(100,),
+        hidden: Hidden = (100,),
         *,
-        filters=(32, 64),
-        kernel_size=3,
-        image_shape=None,
-        activation="relu",
-        residual=False,
-        normalization=None,
-        dropout=0.0,
-        optimizer=None,
-        batch_size=32,
-        epochs=20,
-        learning_rate=1e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        l2=0.0,
-        class_weight=None,
-        random_state=None,
-        warm_start=False,
-        verbose=False,
-        dtype=None,
-    ):
+        filters: Sequence[int] = (32, 64),
+        kernel_size: int = 3,
+        image_shape: tuple[int, ...] | None = None,
+        activation: str | Activation = "relu",
+        residual: bool = False,
+        normalization: Literal["batch", "layer"] | None = None,
+        dropout: float = 0.0,
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | Optimizer | None = None,
+        batch_size: int = 32,
+        epochs: int = 20,
+        learning_rate: float | Schedule = 1e-3,
+        early_stopping: bool | EarlyStopping = False,
+        validation_fraction: float = 0.1,
+        l2: float = 0.0,
+        class_weight: ClassWeight = None,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         super().__init__(
             hidden,
             activation=activation,

@@ -4,8 +4,12 @@ here also say what estimator they are of, and with which parameters.
 A file that `fastlec train` wrote gives the estimator that is nearest: its predictions are the model's.
 """
 
+from __future__ import annotations
+
 import dataclasses
+import os
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -17,6 +21,7 @@ from ..layers import Activation, Layer
 from ..network import files as networks
 from ..network.description import made_anew
 from ..preprocessing import Preprocessing
+from .base import Estimator
 from .cluster import KMeans
 from .convnet import ConvNetClassifier
 from .net import NetClassifier, NetRegressor
@@ -47,14 +52,36 @@ SETTINGS = {
 OF_IMAGES = ("lenet", "cnn", "resnet-cnn")  # of the course's architectures
 
 
-def save(path, model):
-    """Write a fitted estimator, or a Pipeline of StandardScaler and one, to ``path``, .npz or .safetensors, all or nothing.
+def save(path: str | os.PathLike[str], model: Estimator | Pipeline) -> None:
+    """Write a fitted estimator, or a pipeline of a scaler and one, to a file.
 
-    `load` reads it: parameters, labels, scaler, names of features. Layers of ``hidden`` come back as their constructors make them,
-    so that another fit begins anew; net_ has what was learnt. `fastlec predict` reads classifiers, whose labels must be text,
-    integers or booleans; `Network.load` the networks. TypeError for what a file does not hold, such as layers, an optimizer or a
-    random_state of one's own; io.ModelError if the file cannot be written.
+    `load` reads it: parameters, labels, scaler, names of features. `fastlec predict` reads classifiers, whose labels must be text,
+    integers or booleans; `fastlec.Network.load` reads the networks.
 
+    Parameters
+    ----------
+    path : path-like
+        The file, .npz or .safetensors. It is written whole or not at all.
+    model : estimator or Pipeline
+        An estimator of fastlec.sklearn, or a Pipeline of StandardScaler and one.
+
+    Raises
+    ------
+    TypeError
+        If a file cannot hold a parameter, such as layers, an optimizer or a random_state of one's own.
+    fastlec.io.ModelError
+        If the file cannot be written.
+
+    See Also
+    --------
+    load
+
+    Notes
+    -----
+    Layers of ``hidden`` come back as their constructors make them, so that another fit begins anew; net_ has what was learnt.
+
+    Examples
+    --------
     >>> import os, tempfile
     >>> from sklearn.pipeline import make_pipeline
     >>> from sklearn.preprocessing import StandardScaler
@@ -85,10 +112,41 @@ def save(path, model):
     estimator._write(path, counts | own.to_json() | {"estimator": described})
 
 
-def load(path):
-    """The fitted estimator, or Pipeline of StandardScaler and one, in a file that `save`, or `fastlec train`, wrote.
+def load(path: str | os.PathLike[str]) -> Any:
+    """The fitted estimator, or pipeline of a scaler and one, that a file holds.
 
-    io.ModelError if it holds none. The optimizer's state is not in a file: partial_fit begins anew with that.
+    Parameters
+    ----------
+    path : path-like
+        A file that `save`, or `fastlec train`, wrote.
+
+    Returns
+    -------
+    estimator or Pipeline
+        The estimator; of a file of `fastlec train` the one that is nearest, whose predictions are the model's.
+
+    Raises
+    ------
+    fastlec.io.ModelError
+        If the file holds none.
+
+    See Also
+    --------
+    save
+
+    Notes
+    -----
+    The optimizer's state is not in a file: partial_fit begins anew with that.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> from fastlec.sklearn import SoftmaxClassifier, load
+    >>> X, y = fastlec.data.load_digits()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     SoftmaxClassifier(C=0.1).fit(X[:500], y[:500]).save(os.path.join(folder, "model.npz"))
+    ...     load(os.path.join(folder, "model.npz"))
+    SoftmaxClassifier(C=0.1)
     """
     arrays, meta = io.load(path)
     require, kind = io.requirement(path), meta.get("kind")

@@ -1,25 +1,63 @@
 """Networks of dense and residual layers (lecture chapter 4) as estimators, the counterparts of MLPClassifier and MLPRegressor."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from numbers import Integral
+from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _check
+from .._typing import FloatArray
 from ..functional import log_softmax
-from ..layers import BatchNorm, Dense, Dropout, Flatten, Layer, LayerNorm, ProjectedResidual, Residual
+from ..layers import Activation, BatchNorm, Dense, Dropout, Flatten, Layer, LayerNorm, ProjectedResidual, Residual
 from ..layers.activation import layer_of
 from ..network import Network, files
 from ..network.description import build
-from ..training import SGD, Adam, AdamW, EarlyStopping, Huber, MeanAbsoluteError, MeanSquaredError, RMSprop, SoftmaxCrossEntropy
+from ..training import (
+    SGD,
+    Adam,
+    AdamW,
+    EarlyStopping,
+    Huber,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Optimizer,
+    RMSprop,
+    Schedule,
+    SoftmaxCrossEntropy,
+)
 from ..training.samples import samples_of, split_rows
 from . import training
-from .base import Estimator, all_or_nothing, checked_weights, class_weights, classes_of_parts, fitted_labels, generators
+from .base import (
+    ClassWeight,
+    Estimator,
+    RandomState,
+    all_or_nothing,
+    checked_weights,
+    class_weights,
+    classes_of_parts,
+    fitted_labels,
+    generators,
+)
 from .callbacks import Tasks, with_callbacks
+
+Hidden: TypeAlias = int | Sequence[int] | Sequence[Layer]
+
+
+class Loss(Protocol):
+    """A loss, also one's own: `fastlec.training.losses` says what it may have besides."""
+
+    def targets(self, y: Any, shape: tuple[int, ...], dtype: Any, /) -> Any: ...
+    def value_and_gradient(self, output: Any, y: Any, /) -> tuple[Any, Any]: ...
+
 
 PATIENCE = 10  # epochs of early_stopping=True
 OPTIMIZERS = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": partial(SGD, momentum=0.9)}
@@ -44,26 +82,34 @@ OF_TRAINING = {
 class _Net(Estimator):
     """What the networks share. Subclasses say `_loss` and `_monitor`, the loss and what early stopping goes by."""
 
+    net_: Network
+    n_iter_: int
+    loss_curve_: list[float]
+    loss_: float
+    validation_scores_: list[float] | None
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
     def __init__(
         self,
-        hidden=(100,),
+        hidden: Hidden = (100,),
         *,
-        activation="relu",
-        residual=False,
-        normalization=None,
-        dropout=0.0,
-        optimizer=None,
-        batch_size=32,
-        epochs=100,
-        learning_rate=1e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        l2=0.0,
-        random_state=None,
-        warm_start=False,
-        verbose=False,
-        dtype=None,
-    ):
+        activation: str | Activation = "relu",
+        residual: bool = False,
+        normalization: Literal["batch", "layer"] | None = None,
+        dropout: float = 0.0,
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | Optimizer | None = None,
+        batch_size: int = 32,
+        epochs: int = 100,
+        learning_rate: float | Schedule = 1e-3,
+        early_stopping: bool | EarlyStopping = False,
+        validation_fraction: float = 0.1,
+        l2: float = 0.0,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         self.hidden = hidden
         self.activation = activation
         self.residual = residual
@@ -321,36 +367,85 @@ def _draw_uniform(layer, rng):
 
 
 class NetClassifier(ClassifierMixin, _Net):
-    """A network of dense, or dense and residual, layers that classifies, by mini-batches of softmax cross-entropy (lecture
-    chapter 4): the counterpart of scikit-learn's MLPClassifier.
+    """A network of dense layers that classifies, the counterpart of scikit-learn's MLPClassifier (lecture chapter 4).
 
-    hidden : the sizes of the hidden layers, () for none; or a list of layers, which may be one's own, whose parameters are drawn
-    anew unless they were made with rng=. A linear layer to the classes follows.
-    activation : of the hidden layers, as in `fastlec.Dense`.  residual : whether those after the first are `fastlec.Residual`
-    (eq. 22), or `fastlec.ProjectedResidual` (eq. 23) where the size changes.
-    normalization : None, "batch" or "layer": a `fastlec.BatchNorm` or `fastlec.LayerNorm` of each hidden layer's linear part,
-    before its activation; not with residual.  dropout : in [0, 1), the probability with which a `fastlec.Dropout` after each
-    hidden layer, residual or not, sets a value to 0 in training. Among given layers both are layers.
-    optimizer : "adam", which None is as well, "adamw", "rmsprop" or "sgd", of momentum 0.9, with learning_rate and l2; or a
-    `fastlec.SGD`, `fastlec.ClipNorm` or the like, or one's own, with its own rate.
-    learning_rate : a number, or a schedule, such as `fastlec.CosineDecay`.  l2 : the optimizer's weight_decay: decoupled with
-    "adam" and "adamw", with the others a penalty l2 / 2 of the sum of the squares of all parameters.
-    batch_size, epochs : every epoch sees every sample once. There are as many epochs as that unless early stopping ends them.
-    early_stopping : False; True, for `fastlec.EarlyStopping` on the accuracy of set aside samples with a patience of 10 epochs,
-    which ends with the parameters of the best one; or an EarlyStopping.
-    validation_fraction : the share that is set aside of the samples of each class, which depends on them alone.
-    class_weight : None, "balanced" or {label: weight}.  random_state : of the initial parameters and the order of samples.
-    warm_start : whether fit goes on from the last one's parameters; the optimizer begins anew. The parameters that say what the
-    network is, from hidden to residual, and dtype, must then be what they were, and for partial_fit as well.
-    verbose : show a bar on stderr.  dtype : float32 or float64 to compute in; None: that of X, integers in float64.
+    It is trained by mini-batches of softmax cross-entropy.
 
-    After fit: classes_, net_ (the `fastlec.Network`), n_iter_ and loss_curve_ (the epochs, and the mean loss in each; warm_start
-    and partial_fit go on counting), loss_ (the last of them), validation_scores_ (accuracies, or None), n_features_in_,
-    feature_names_in_.
+    Parameters
+    ----------
+    hidden : int, sequence of int, or list of layers
+        The sizes of the hidden layers, () for none. Or layers, which may be one's own; their parameters are drawn anew unless they
+        were made with rng=. A linear layer to the classes follows.
+    activation : str or Activation
+        That of the hidden layers, as `fastlec.Dense` takes it.
+    residual : bool
+        Whether hidden layers after the first are `fastlec.Residual` (eq. 22), or `fastlec.ProjectedResidual` (eq. 23) where the
+        size changes.
+    normalization : {"batch", "layer"} or None
+        A `fastlec.BatchNorm` or `fastlec.LayerNorm` of each hidden layer's linear part, before its activation; not with residual.
+        Among given layers it is a layer.
+    dropout : float
+        The probability, in [0, 1), with which a `fastlec.Dropout` after each hidden layer sets a value to 0 in training. Among
+        given layers it is a layer.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"}, Optimizer or None
+        By name with learning_rate and l2; None is "adam", and "sgd" has momentum 0.9. Or an optimizer, also one's own, with its own
+        rate.
+    batch_size : int
+        The samples of a mini-batch.
+    epochs : int
+        How often training sees every sample, unless early stopping ends it.
+    learning_rate : float or schedule
+        The step length, a number or a schedule such as `fastlec.CosineDecay`.
+    early_stopping : bool or EarlyStopping
+        True: `fastlec.EarlyStopping` on the accuracy of set aside samples with a patience of 10 epochs, which ends with the
+        parameters of the best one.
+    validation_fraction : float
+        The share that is set aside of the samples of each class, which depends on them alone.
+    l2 : float
+        The optimizer's weight_decay: decoupled with "adam" and "adamw", with the others a penalty l2 / 2 of the sum of the squares
+        of all parameters.
+    class_weight : dict, "balanced" or None
+        Weights of the classes, {label: weight}. "balanced" spreads the weight of the samples evenly over the classes.
+    random_state : int, RandomState or None
+        What initial parameters and the order of samples are drawn with.
+    warm_start : bool
+        Whether fit goes on from the parameters of the last one; the optimizer begins anew. What the network is made of, from hidden
+        to residual, and dtype, must then be what it was; partial_fit asks the same.
+    verbose : bool
+        Whether a bar is shown on stderr.
+    dtype : dtype, optional
+        The dtype that it computes in, float32 or float64. By default it is that of X, and float64 for integers.
 
+    Attributes
+    ----------
+    classes_ : ndarray, shape (l,)
+        The labels.
+    net_ : Network
+        The network.
+    n_iter_ : int
+        How many epochs there were; warm_start and partial_fit go on counting.
+    loss_curve_ : list of float
+        The mean loss in each epoch.
+    loss_ : float
+        The last of these.
+    validation_scores_ : list of float or None
+        The accuracies of the samples set aside.
+    n_features_in_ : int
+        How many features X had.
+    feature_names_in_ : ndarray, shape (n,)
+        Their names, where X had names.
+
+    See Also
+    --------
+    fastlec.fit, ConvNetClassifier, NetRegressor
+
+    Notes
+    -----
     Dense layers made of sizes begin as those of MLPClassifier, uniform up to sqrt(6 / (n_in + n_out)) (Glorot and Bengio, AISTATS
     2010), others as `fastlec` draws them.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.sklearn import NetClassifier
     >>> X, y = fastlec.data.load_digits()
@@ -362,29 +457,31 @@ class NetClassifier(ClassifierMixin, _Net):
     (['zero', 'one', 'two'], (3, 10))
     """
 
+    classes_: NDArray[Any]
+
     _loss, _monitor = SoftmaxCrossEntropy(), "val_accuracy"
 
     def __init__(
         self,
-        hidden=(100,),
+        hidden: Hidden = (100,),
         *,
-        activation="relu",
-        residual=False,
-        normalization=None,
-        dropout=0.0,
-        optimizer=None,
-        batch_size=32,
-        epochs=100,
-        learning_rate=1e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        l2=0.0,
-        class_weight=None,
-        random_state=None,
-        warm_start=False,
-        verbose=False,
-        dtype=None,
-    ):
+        activation: str | Activation = "relu",
+        residual: bool = False,
+        normalization: Literal["batch", "layer"] | None = None,
+        dropout: float = 0.0,
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | Optimizer | None = None,
+        batch_size: int = 32,
+        epochs: int = 100,
+        learning_rate: float | Schedule = 1e-3,
+        early_stopping: bool | EarlyStopping = False,
+        validation_fraction: float = 0.1,
+        l2: float = 0.0,
+        class_weight: ClassWeight = None,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         super().__init__(
             hidden,
             activation=activation,
@@ -407,8 +504,23 @@ class NetClassifier(ClassifierMixin, _Net):
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
-        """Fit to the samples X (m, n) and their labels y (m,), of any kind. sample_weight : (m,), >= 0."""
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : array_like, shape (m,)
+            Their labels, of any kind.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        NetClassifier
+            The fitted estimator.
+        """
         goes_on = self._goes_on()
         X, y, codes, classes = fitted_labels(self, X, y, reset=not goes_on, classes=self.classes_ if goes_on else None)
         w = checked_weights(sample_weight, len(X))
@@ -417,10 +529,28 @@ class NetClassifier(ClassifierMixin, _Net):
         return self._fit_net(X, codes, w, tasks, goes_on, len(classes), {"classes_": classes})
 
     @all_or_nothing
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """One epoch over these samples, from where the last call, or fit, ended, the optimizer's state included.
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train for one epoch, from where the last call or fit ended.
 
-        classes : (l,) all labels that there will be, which the first call needs unless its y has them all.
+        The optimizer's state goes on as well.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : array_like, shape (m,)
+            Their labels.
+        classes : array_like, shape (l,), optional
+            All labels that there will be. The first call needs it unless its y has them all.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        NetClassifier
+            The fitted estimator.
         """
         first, known = not hasattr(self, "net_"), classes_of_parts(self, classes)
         X, y, codes, known = fitted_labels(self, X, y, reset=first, classes=known)
@@ -433,31 +563,126 @@ class NetClassifier(ClassifierMixin, _Net):
     def _file_facts(self):
         return {"architecture": "resnet" if self.residual else "mlp"}
 
-    def predict(self, X):
-        """The most probable label of each sample (m,)."""
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable label of each sample.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The labels.
+        """
         X = self._to_predict(X)
         return self.classes_[self.net_.predict(X)]
 
-    def predict_proba(self, X):
-        """The probability of each class (m, l), in the order of classes_."""
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
+        """The probability of each class.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m, l)
+            The probabilities, in the order of classes_.
+        """
         X = self._to_predict(X)
         return self.net_.predict_proba(X)
 
-    def predict_log_proba(self, X):
-        """Its logarithm, precise where the probability is too small for a number."""
+    def predict_log_proba(self, X: ArrayLike) -> FloatArray:
+        """The logarithm of each class's probability, precise where the probability is too small for a number.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m, l)
+            The logarithms, in the order of classes_.
+        """
         X = self._to_predict(X)
         return log_softmax(self.net_(X))
 
 
 class NetRegressor(RegressorMixin, _Net):
-    """The same for numbers, one or several, by the mean of a loss: the counterpart of scikit-learn's MLPRegressor.
+    """A network of dense layers for numbers, one or several: the counterpart of scikit-learn's MLPRegressor (lecture chapter 4).
 
-    loss : "squared_error"; "absolute_error" or "huber", of delta 1, for targets with outliers; or a `fastlec.Huber` or the like,
-    or one's own. All other arguments and attributes are those of `NetClassifier`, without class_weight and classes_. Targets
-    should be of the order of 1, as by `sklearn.compose.TransformedTargetRegressor`. early_stopping=True goes by the loss of the
-    samples set aside; validation_scores_ are then 1 - squared error / variance over all outputs, R^2 where there is one output,
-    and of other losses than the squared error these, negative.
+    Targets should be of the order of 1, as `sklearn.compose.TransformedTargetRegressor` makes them.
 
+    Parameters
+    ----------
+    hidden : int, sequence of int, or list of layers
+        The sizes of the hidden layers, () for none; or layers. A linear layer to the outputs follows.
+    loss : {"squared_error", "absolute_error", "huber"} or a loss
+        By its mean the network is trained. "absolute_error" and "huber", of delta 1, are for targets with outliers. Or a
+        `fastlec.Huber` or the like, or one's own.
+    activation : str or Activation
+        That of the hidden layers.
+    residual : bool
+        Whether hidden layers after the first are residual.
+    normalization : {"batch", "layer"} or None
+        What stands before the activation of each hidden layer.
+    dropout : float
+        The probability with which values of the hidden layers are set to 0 in training.
+    optimizer : {"adam", "adamw", "rmsprop", "sgd"}, Optimizer or None
+        The rule of a step.
+    batch_size : int
+        The samples of a mini-batch.
+    epochs : int
+        How often training sees every sample, unless early stopping ends it.
+    learning_rate : float or schedule
+        The step length.
+    early_stopping : bool or EarlyStopping
+        True goes by the loss of the samples set aside, with a patience of 10 epochs.
+    validation_fraction : float
+        The share of the samples that is set aside.
+    l2 : float
+        The optimizer's weight_decay.
+    random_state : int, RandomState or None
+        What initial parameters and the order of samples are drawn with.
+    warm_start : bool
+        Whether fit goes on from the parameters of the last one.
+    verbose : bool
+        Whether a bar is shown on stderr.
+    dtype : dtype, optional
+        The dtype that it computes in, float32 or float64. By default it is that of X, and float64 for integers.
+
+    Attributes
+    ----------
+    net_ : Network
+        The network.
+    n_iter_ : int
+        How many epochs there were; warm_start and partial_fit go on counting.
+    loss_curve_ : list of float
+        The mean loss in each epoch.
+    loss_ : float
+        The last of these.
+    validation_scores_ : list of float or None
+        1 - squared error / variance over all outputs of the samples set aside, which is R^2 where there is one output. Of other
+        losses than the squared error these, negative.
+    n_features_in_ : int
+        How many features X had.
+    feature_names_in_ : ndarray, shape (n,)
+        Their names, where X had names.
+
+    See Also
+    --------
+    NetClassifier, fastlec.fit
+
+    Notes
+    -----
+    `NetClassifier` says more about the arguments that both have.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.sklearn import NetRegressor
     >>> X = np.linspace(-2, 2, 200)[:, None]
@@ -470,25 +695,25 @@ class NetRegressor(RegressorMixin, _Net):
 
     def __init__(
         self,
-        hidden=(100,),
+        hidden: Hidden = (100,),
         *,
-        loss="squared_error",
-        activation="relu",
-        residual=False,
-        normalization=None,
-        dropout=0.0,
-        optimizer=None,
-        batch_size=32,
-        epochs=100,
-        learning_rate=1e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        l2=0.0,
-        random_state=None,
-        warm_start=False,
-        verbose=False,
-        dtype=None,
-    ):
+        loss: Literal["squared_error", "absolute_error", "huber"] | Loss = "squared_error",
+        activation: str | Activation = "relu",
+        residual: bool = False,
+        normalization: Literal["batch", "layer"] | None = None,
+        dropout: float = 0.0,
+        optimizer: Literal["adam", "adamw", "rmsprop", "sgd"] | Optimizer | None = None,
+        batch_size: int = 32,
+        epochs: int = 100,
+        learning_rate: float | Schedule = 1e-3,
+        early_stopping: bool | EarlyStopping = False,
+        validation_fraction: float = 0.1,
+        l2: float = 0.0,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         super().__init__(
             hidden,
             activation=activation,
@@ -518,8 +743,23 @@ class NetRegressor(RegressorMixin, _Net):
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
-        """Fit to the samples X (m, n) and targets y, (m,) or (m, k). sample_weight : (m,), >= 0."""
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : array_like, shape (m,) or (m, k)
+            The targets.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        NetRegressor
+            The fitted estimator.
+        """
         goes_on = self._goes_on()
         X, y, targets = self._checked(X, y, reset=not goes_on)
         w = checked_weights(sample_weight, len(X))
@@ -527,8 +767,25 @@ class NetRegressor(RegressorMixin, _Net):
         return self._fit_net(X, targets, w, tasks, goes_on, targets.shape[1], {"_flat": y.ndim == 1})
 
     @all_or_nothing
-    def partial_fit(self, X, y, sample_weight=None):
-        """One epoch over these samples, from where the last call, or fit, ended, the optimizer's state included."""
+    def partial_fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Train for one epoch, from where the last call or fit ended.
+
+        The optimizer's state goes on as well.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : array_like, shape (m,) or (m, k)
+            The targets.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        NetRegressor
+            The fitted estimator.
+        """
         X, y, targets = self._checked(X, y, reset=not hasattr(self, "net_"))
         w = checked_weights(sample_weight, len(X))
         return self._train_further(X, targets, w, targets.shape[1], {"_flat": y.ndim == 1})
@@ -553,8 +810,19 @@ class NetRegressor(RegressorMixin, _Net):
         variance = np.average(np.square(y - np.average(y, axis=0, weights=w)).mean(axis=1), weights=w)
         return [float(1 - loss / variance) if variance else 0.0 for loss in history.val_loss]
 
-    def predict(self, X):
-        """The outputs of each sample, (m,) or (m, k) as y was in fit."""
+    def predict(self, X: ArrayLike) -> FloatArray:
+        """The outputs of each sample.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m,) or (m, k)
+            The outputs, of the shape that y had in fit.
+        """
         X = self._to_predict(X)
         found = self.net_(X)
         return found[:, 0] if self._flat else found

@@ -1,6 +1,11 @@
 """Robust linear regression (lecture, contents 4) as an estimator, the counterpart of scikit-learn's HuberRegressor."""
 
+from __future__ import annotations
+
+from typing import Any, Literal, Self, TypeAlias
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -8,20 +13,61 @@ from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _check, io
+from .._typing import FloatArray
 from ..robust import robust_lstsq
 from .base import Estimator, all_or_nothing, checked_weights
 from .callbacks import Tasks, with_callbacks
 
+MatrixLike: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray
+
 
 class RobustRegressor(RegressorMixin, Estimator):
-    """Linear regression that outliers do not carry away, by `fastlec.robust_lstsq`, which documents loss, scale, tuning, tol and
-    max_iter. X may be sparse.
+    """Linear regression that outliers do not carry away, the counterpart of scikit-learn's HuberRegressor.
 
-    fit_intercept : whether there is an intercept.  dtype : float32 or float64 of the coefficients; None: that of X and y.
+    `fastlec.robust_lstsq` computes it and says more about the arguments.
 
-    After fit: coef_ (n,), intercept_, scale_ (what residuals were divided by), weights_ (m,), with which plain least squares have
-    the same fit, outliers_ (m,), where the residual is beyond the scale, n_iter_, n_features_in_, feature_names_in_.
+    Parameters
+    ----------
+    loss : {"huber", "l1", "cauchy", "tukey"}
+        The loss of a residual.
+    scale : float or "mad"
+        The residual at which the loss leaves the quadratic. "mad" takes tuning times an estimate of the deviation of the residuals.
+    tuning : float, optional
+        By default the fit has, without outliers, 95 percent of the efficiency of least squares.
+    fit_intercept : bool
+        Whether there is an intercept.
+    tol : float, optional
+        The stationarity at which it ends.
+    max_iter : int
+        Iterations at most.
+    dtype : dtype, optional
+        The dtype of the coefficients, float32 or float64. By default it is that of X and y.
 
+    Attributes
+    ----------
+    coef_ : ndarray, shape (n,)
+        The coefficients.
+    intercept_ : float
+        The intercept, 0 without one.
+    scale_ : float
+        The residual at which the loss leaves the quadratic.
+    weights_ : ndarray, shape (m,)
+        The weights of the samples with which plain least squares have the same fit.
+    outliers_ : ndarray of bool, shape (m,)
+        Whether a sample's residual is beyond the scale.
+    n_iter_ : int
+        How many iterations there were.
+    n_features_in_ : int
+        How many features X had.
+    feature_names_in_ : ndarray, shape (n,)
+        Their names, where X had names.
+
+    See Also
+    --------
+    fastlec.robust_lstsq
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.sklearn import RobustRegressor
     >>> X = np.arange(10.0)[:, None]
@@ -32,7 +78,26 @@ class RobustRegressor(RegressorMixin, Estimator):
     (True, [7])
     """
 
-    def __init__(self, loss="huber", *, scale="mad", tuning=None, fit_intercept=True, tol=None, max_iter=200, dtype=None):
+    coef_: FloatArray
+    intercept_: float
+    scale_: float
+    weights_: FloatArray
+    outliers_: NDArray[np.bool_]
+    n_iter_: int
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+
+    def __init__(
+        self,
+        loss: Literal["huber", "l1", "cauchy", "tukey"] = "huber",
+        *,
+        scale: float | Literal["mad"] = "mad",
+        tuning: float | None = None,
+        fit_intercept: bool = True,
+        tol: float | None = None,
+        max_iter: int = 200,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         self.loss = loss
         self.scale = scale
         self.tuning = tuning
@@ -43,8 +108,23 @@ class RobustRegressor(RegressorMixin, Estimator):
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
-        """Fit to the samples X (m, n) and targets y (m,). sample_weight : (m,), >= 0: a weight of 2 counts as two samples."""
+    def fit(self, X: MatrixLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (m, n)
+            The samples.
+        y : array_like, shape (m,)
+            The targets.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0. A weight of 2 counts as two samples.
+
+        Returns
+        -------
+        RobustRegressor
+            The fitted estimator.
+        """
         X, y = validate_data(self, X, y, dtype=self._dtypes(), accept_sparse=["csr", "csc"], y_numeric=True)
         w = checked_weights(sample_weight, len(y))
         with np.errstate(over="ignore"):  # infinity is then refused
@@ -65,8 +145,19 @@ class RobustRegressor(RegressorMixin, Estimator):
         tasks.finish(lambda: {name: getattr(self, name) for name in ("coef_", "intercept_", "scale_", "n_iter_")})
         return self
 
-    def predict(self, X):
-        """X coef_ + intercept_ (m,)."""
+    def predict(self, X: MatrixLike) -> FloatArray:
+        """The outputs X coef_ + intercept_.
+
+        Parameters
+        ----------
+        X : array_like or sparse matrix, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The outputs.
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=self.coef_.dtype, accept_sparse=["csr", "csc"], reset=False)
         return self._outputs(X)

@@ -1,27 +1,50 @@
 """Softmax regression (lecture 2.1 to 2.3) as an estimator, with the objective and the attributes of LogisticRegression."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, Self
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .. import _check, io
+from .._typing import FloatArray
 from ..functional import log_softmax, matmul, softmax
 from ..layers import Dense
 from ..linear import LogisticObjective, SoftmaxObjective
 from ..network import Network
-from ..training import SoftmaxCrossEntropy
+from ..training import Schedule, SoftmaxCrossEntropy
 from ..training.optim import PenalisedSGD
 from ..training.solvers import METHODS, minimize_scipy
 from . import training
-from .base import Estimator, all_or_nothing, checked_weights, class_weights, classes_of_parts, fitted_labels, generators
-from .callbacks import Tasks, with_callbacks
+from .base import (
+    ClassWeight,
+    Estimator,
+    RandomState,
+    all_or_nothing,
+    checked_weights,
+    class_weights,
+    classes_of_parts,
+    fitted_labels,
+    generators,
+)
+from .callbacks import Method, Tasks, with_callbacks
 
 SOLVERS = (*METHODS, "sgd")
 MOST = {"lbfgs": 1000, "newton-cg": 100, "sgd": 60}  # iterations, or epochs, where max_iter does not say
 MOMENTUM = 0.9  # of sgd
 OF_STEPS = ("loss_curve_", "_optimizer_state", "_rate_curve", "_shuffles")  # the fitted attributes that sgd alone has
+
+if TYPE_CHECKING:
+
+    def available_if(check: object) -> Callable[[Method], Method]: ...
+
+else:
+    from sklearn.utils.metaestimators import available_if
 
 
 def _takes_steps(estimator):
@@ -32,51 +55,100 @@ def _takes_steps(estimator):
 
 
 class SoftmaxClassifier(ClassifierMixin, Estimator):
-    """Softmax regression, which minimises what scikit-learn's LogisticRegression does, and has its attributes:
+    """Softmax regression (lecture 2.1 to 2.3), the counterpart of scikit-learn's LogisticRegression.
+
+    It minimises what LogisticRegression does, and has its attributes:
 
         C sum_i w_i l_i + 1/2 ||W||^2
 
-    with l_i the cross-entropy of sample i (eq. 11), of two classes that of the sigmoid (eq. 5), and w_i its weight; intercepts are
-    not penalised.
+    Here l_i is the cross-entropy of sample i (eq. 11), of two classes that of the sigmoid (eq. 5), and w_i is its weight.
+    Intercepts are not penalised.
 
-    C : > 0; infinity for no penalty.
-    solver : "lbfgs" or "newton-cg", on all samples at once, as if features were standardised (`fastlec.training.minimize_scipy`);
-    or "sgd", mini-batches by SGD with momentum 0.9, whose features should be standardised.
-    fit_intercept : whether there are intercepts.  class_weight : None, "balanced" or {label: weight}.
-    max_iter : iterations at most, by default 1000 of lbfgs, 100 of newton-cg; or epochs, 60 of sgd.
-    tol : of lbfgs and newton-cg, as in LogisticRegression: they end once the largest entry of the gradient of the objective, over
-    C sum_i w_i, is at most that; and that by standardised features is smaller than at the start by the same factor.
-    batch_size, learning_rate, random_state : of sgd; learning_rate may be a schedule.
-    warm_start : whether fit goes on from the last one's coefficients.  verbose : show epochs of sgd on stderr.
-    dtype : float32 or float64 to compute in; None: that of X, integers in float64.
+    Parameters
+    ----------
+    C : float
+        The weight of the samples against the penalty, > 0. Infinity means no penalty.
+    solver : {"lbfgs", "newton-cg", "sgd"}
+        "lbfgs" and "newton-cg" see all samples at once, and work as if features were standardised. "sgd" takes mini-batches, by SGD
+        with momentum 0.9; features should be standardised for it.
+    fit_intercept : bool
+        Whether there are intercepts.
+    class_weight : dict, "balanced" or None
+        Weights of the classes, {label: weight}. "balanced" spreads the weight of the samples evenly over the classes.
+    max_iter : int, optional
+        Iterations at most: by default 1000 of lbfgs, 100 of newton-cg. Of sgd it is the number of epochs, by default 60.
+    tol : float
+        Of lbfgs and newton-cg, as in LogisticRegression: they end once the largest entry of the gradient of the objective, over
+        C sum_i w_i, is at most that, and that by standardised features is smaller than at the start by the same factor.
+    batch_size : int
+        The samples of a mini-batch of sgd.
+    learning_rate : float or schedule
+        The step length of sgd.
+    random_state : int, RandomState or None
+        What the order of samples is drawn with, for sgd.
+    warm_start : bool
+        Whether fit goes on from the coefficients of the last one.
+    verbose : bool
+        Whether epochs of sgd are shown on stderr.
+    dtype : dtype, optional
+        The dtype that it computes in, float32 or float64. By default it is that of X, and float64 for integers.
 
-    After fit: classes_, coef_ (l, n) and intercept_ (l,), (1, n) and (1,) of two classes, in the dtype computed in, n_iter_,
-    n_features_in_, feature_names_in_; loss_curve_, one mean loss without the penalty for each epoch of sgd.
+    Attributes
+    ----------
+    classes_ : ndarray, shape (l,)
+        The labels.
+    coef_ : ndarray, shape (l, n) or (1, n)
+        The coefficients; one row where there are two classes.
+    intercept_ : ndarray, shape (l,) or (1,)
+        The intercepts.
+    n_iter_ : int
+        How many iterations, or epochs, there were.
+    loss_curve_ : list of float
+        The mean loss of each epoch of sgd, without the penalty.
+    n_features_in_ : int
+        How many features X had.
+    feature_names_in_ : ndarray, shape (n,)
+        Their names, where X had names.
 
+    See Also
+    --------
+    fastlec.SoftmaxObjective, fastlec.training.minimize_scipy, NetClassifier
+
+    Examples
+    --------
     >>> from fastlec.sklearn import SoftmaxClassifier
     >>> X, y = fastlec.data.load_digits()
-    >>> SoftmaxClassifier(C=0.1).fit(X[:1500], y[:1500]).score(X[1500:], y[1500:]) > 0.85
+    >>> model = SoftmaxClassifier(C=0.1).fit(X[:1500], y[:1500])
+    >>> model.score(X[1500:], y[1500:]) > 0.85
     True
-
-    Lecture 2.1 to 2.3.
+    >>> model.predict(X[:5])
+    array([0, 1, 2, 3, 4])
     """
+
+    classes_: NDArray[Any]
+    coef_: FloatArray
+    intercept_: FloatArray
+    n_iter_: int
+    loss_curve_: list[float]
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
 
     def __init__(
         self,
-        C=1.0,
-        solver="lbfgs",
+        C: float = 1.0,
+        solver: Literal["lbfgs", "newton-cg", "sgd"] = "lbfgs",
         *,
-        fit_intercept=True,
-        class_weight=None,
-        max_iter=None,
-        tol=1e-4,
-        batch_size=32,
-        learning_rate=0.01,
-        random_state=None,
-        warm_start=False,
-        verbose=False,
-        dtype=None,
-    ):
+        fit_intercept: bool = True,
+        class_weight: ClassWeight = None,
+        max_iter: int | None = None,
+        tol: float = 1e-4,
+        batch_size: int = 32,
+        learning_rate: float | Schedule = 0.01,
+        random_state: RandomState = None,
+        warm_start: bool = False,
+        verbose: bool = False,
+        dtype: DTypeLike | None = None,
+    ) -> None:
         self.C = C
         self.solver = solver
         self.fit_intercept = fit_intercept
@@ -92,8 +164,23 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
 
     @all_or_nothing
     @with_callbacks
-    def fit(self, X, y, sample_weight=None):
-        """Fit to the samples X (m, n) and their labels y (m,), of any kind. sample_weight : (m,), >= 0."""
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+        """Fit the coefficients.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : array_like, shape (m,)
+            Their labels, of any kind.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The fitted estimator.
+        """
         _check.choice(self.solver, SOLVERS, "solver")
         _check.flag(self.fit_intercept, "fit_intercept")
         most = MOST[self.solver] if self.max_iter is None else _check.count(self.max_iter, "max_iter", 1)
@@ -118,11 +205,28 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
 
     @available_if(_takes_steps)
     @all_or_nothing
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
-        """One epoch of solver "sgd" over these samples, from where the last call ended, the optimizer's state included.
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, classes: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Self:
+        """Train for one epoch of solver "sgd", from where the last call ended.
 
-        classes : (l,) all labels that there will be, which the first call needs unless its y has them all. The penalty is that of a
-        fit to these samples alone.
+        The optimizer's state goes on as well. The penalty is that of a fit to these samples alone.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+        y : array_like, shape (m,)
+            Their labels.
+        classes : array_like, shape (l,), optional
+            All labels that there will be. The first call needs it unless its y has them all.
+        sample_weight : array_like, shape (m,), optional
+            Weights of the samples, >= 0.
+
+        Returns
+        -------
+        SoftmaxClassifier
+            The fitted estimator.
         """
         first, known = not hasattr(self, "coef_"), classes_of_parts(self, classes)
         X, y, codes, known = fitted_labels(self, X, y, reset=first, classes=known)
@@ -203,8 +307,19 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
             raise ValueError(f"C is {C}; expected a number > 0")
         return 1 / (C * (m if w is None else w.sum()))
 
-    def decision_function(self, X):
-        """The logits W x + b (m, l); of two classes that of the second one (m,)."""
+    def decision_function(self, X: ArrayLike) -> FloatArray:
+        """The logits W x + b.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m, l) or (m,)
+            The logits; of two classes that of the second one.
+        """
         check_is_fitted(self)
         scores = matmul(self._samples(X, self.coef_.dtype), self.coef_.T)
         scores += self.intercept_
@@ -214,17 +329,50 @@ class SoftmaxClassifier(ClassifierMixin, Estimator):
         scores = self.decision_function(X)
         return np.stack([np.zeros_like(scores), scores], axis=1) if scores.ndim == 1 else scores
 
-    def predict(self, X):
-        """The most probable label of each sample (m,)."""
+    def predict(self, X: ArrayLike) -> NDArray[Any]:
+        """The most probable label of each sample.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            The labels.
+        """
         logits = self._logits(X)
         return self.classes_[logits.argmax(axis=1)]
 
-    def predict_proba(self, X):
-        """The probability of each class (m, l), in the order of classes_."""
+    def predict_proba(self, X: ArrayLike) -> FloatArray:
+        """The probability of each class.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m, l)
+            The probabilities, in the order of classes_.
+        """
         return softmax(self._logits(X))
 
-    def predict_log_proba(self, X):
-        """Its logarithm, precise where the probability is too small for a number."""
+    def predict_log_proba(self, X: ArrayLike) -> FloatArray:
+        """The logarithm of each class's probability, precise where the probability is too small for a number.
+
+        Parameters
+        ----------
+        X : array_like, shape (m, n)
+            The samples.
+
+        Returns
+        -------
+        ndarray, shape (m, l)
+            The logarithms, in the order of classes_.
+        """
         return log_softmax(self._logits(X))
 
     def _facts(self):
