@@ -35,28 +35,64 @@ def train_softmax(
     seed: int = 0,
     callback: Callable[[int, History], None] | None = None,
 ) -> Trained:
-    """Softmax regression on four fifths of the samples of each class; the rest validates, the same ones whatever the seed, so
-    that no training that goes on from a model is on what that one has set aside.
+    """Softmax regression on the samples of a data set (lecture 2.1 to 2.3).
 
-    start : go on from this model; by default from zero.
-    solver : "sgd" (`fastlec.fit` over mini-batches of batch_size with SGD(lr, momentum)), "lbfgs" or "newton-cg" (at most
-    ``epochs`` iterations on all samples at once).
-    l2 : weight of the penalty l2/2 ||W||^2, which the losses in the history do not have in them. With the latter two solvers the
-    history's train_loss and train_accuracy are those after the iteration, else those met within the epoch.
-    epochs : by default 60 for sgd, 1000 for lbfgs, 100 for newton-cg; callback(epoch, history) is called after each.
-    The same arguments give the same model. Its message says how far the gradient has fallen, relative to its start, and whether
-    that is convergence: to 1e-6, in float32 to 1e-4, as in :func:`minimize_scipy`.
+    Four fifths of the samples of each class are trained on; the rest validates. These are the same ones whatever the seed, so that
+    no training that goes on from a model is on what that one has set aside.
 
-    Raises ValueError or TypeError, before anything is computed, for arguments and samples that do not fit, samples that are not
-    finite among them; DataError if data and model do not match; FloatingPointError if a loss stops being finite. Whatever
-    is raised once training has begun (by Ctrl-C or a callback, too) has as ``history`` and ``model`` those after the last
-    whole epoch.
+    Parameters
+    ----------
+    dataset : fastlec.data.Dataset
+        The samples and their classes.
+    start : SoftmaxModel, optional
+        The model to go on from; by default the weights are zero.
+    solver : {"sgd", "lbfgs", "newton-cg"}
+        "sgd" is `fastlec.fit` over mini-batches with SGD(lr, momentum); the others see all samples at once.
+    epochs : int, optional
+        Epochs, or iterations at most. By default 60 of sgd, 1000 of lbfgs, 100 of newton-cg.
+    batch_size : int
+        The samples of a mini-batch of sgd.
+    lr : float
+        The learning rate of sgd.
+    momentum : float
+        The momentum of sgd.
+    l2 : float
+        The weight of the penalty l2/2 ||W||^2, which the losses in the history do not have in them.
+    seed : int
+        What the order of samples is drawn with.
+    callback : callable, optional
+        Called after each epoch or iteration as callback(epoch, history).
 
+    Returns
+    -------
+    Trained
+        The model, its history and scores. Its message says how far the gradient has fallen, relative to its start, and whether that
+        is convergence: to 1e-6, in float32 to 1e-4, as in `fastlec.training.minimize_scipy`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If arguments or samples do not fit, samples that are not finite among them; before anything is computed.
+    fastlec.data.DataError
+        If data and model do not match.
+    FloatingPointError
+        If a loss stops being finite.
+
+    See Also
+    --------
+    fastlec.SoftmaxObjective, fastlec.fit, fastlec.sklearn.SoftmaxClassifier
+
+    Notes
+    -----
+    The same arguments give the same model. With "lbfgs" and "newton-cg" the history's train_loss and train_accuracy are those after
+    the iteration, else those met within the epoch. Whatever is raised once training has begun, by Ctrl-C or a callback, too, has as
+    ``history`` and ``model`` those after the last whole epoch.
+
+    Examples
+    --------
     >>> trained = fastlec.training.train_softmax(fastlec.data.digits(), epochs=10)
     >>> trained.history.val_accuracy[-1] > 0.9
     True
-
-    Lecture 2.1 to 2.3.
     """
     _check.choice(solver, SOLVERS, "solver")
     epochs = default_epochs("softmax", solver) if epochs is None else _check.count(epochs, "epochs", 0)

@@ -1,8 +1,12 @@
 """load: a graph's nodes become layers and functions, one after the other, and these a `Network`, or else a `Model`."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check, io
 from ..layers import Activation
@@ -21,8 +25,8 @@ class Step(NamedTuple):
     """apply : a layer, `Join` or `Function` of the values `inputs`, which gives `outputs`; operator : the node's."""
 
     apply: object
-    inputs: tuple
-    outputs: tuple
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     operator: str
 
     def values(self, arrays):
@@ -32,26 +36,75 @@ class Step(NamedTuple):
 
 
 class Model:
-    """What an ONNX file holds that is no `Network`: ``model(x)`` is its output, for samples x (m, ...); with several inputs
-    model(x1, x2, ...).
+    """What an ONNX file holds that is no network: a function of samples.
 
-    net : the `Network` that is the largest part of it, or None; of a classifier it gives what probabilities are made of, and can be
-    trained on, differentiated and saved. inputs : {name: shape of one sample}, with None for each length that may be any, or None
-    of a shape of which nothing is said. outputs : the names of what ``model`` gives.
+    ``model(x)`` is its output, for samples x (m, ...); with several inputs ``model(x1, x2, ...)``. It computes in np.result_type of
+    x and the parameters, as networks do. `load` makes it.
 
-    It computes in np.result_type of x and the parameters, as networks do.
+    Parameters
+    ----------
+    steps : list
+        What computes the values, one after the other.
+    inputs : dict of str to tuple or None
+        The shape of one sample of each input, with None for each length that may be any; None of a shape of which nothing is said.
+    outputs : list of str
+        The names of what ``model`` gives.
+    net : Network, optional
+        The largest part of it that is a network. Of a classifier it gives what probabilities are made of, and can be trained on,
+        differentiated and saved.
+
+    See Also
+    --------
+    load
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> from onnx import TensorProto, helper, save
+    >>> x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, ["m", 4]) for name in "xy")
+    >>> graph = helper.make_graph([helper.make_node("Softmax", ["x"], ["y"])], "g", [x], [y])
+    >>> path = os.path.join(tempfile.mkdtemp(), "softmax.onnx")
+    >>> save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9), path)
+    >>> model = fastlec.onnx.load(path)
+    >>> model, model(np.zeros((1, 4), np.float32))
+    (Model(Softmax), array([[0.25, 0.25, 0.25, 0.25]], dtype=float32))
     """
 
-    def __init__(self, steps, inputs, outputs, net=None):
+    def __init__(
+        self,
+        steps: list[Step],
+        inputs: dict[str, tuple[int | None, ...] | None],
+        outputs: list[str],
+        net: Network | None = None,
+    ) -> None:
         self._steps = steps
         self.inputs, self.outputs, self.net = inputs, outputs, net
 
-    def __call__(self, *x):
+    def __call__(self, *x: ArrayLike) -> Any:
         found = self.values(*x)
         return found if len(found) > 1 else found[0]
 
-    def values(self, *x):
-        """A tuple of all outputs."""
+    def values(self, *x: ArrayLike) -> tuple[NDArray[Any], ...]:
+        """All outputs of the model.
+
+        Parameters
+        ----------
+        *x : array_like, shape (m, ...)
+            The samples, an array for each input.
+
+        Returns
+        -------
+        tuple of ndarray
+            The outputs, in the order of ``outputs``.
+
+        Raises
+        ------
+        TypeError
+            If there are more or fewer arrays than inputs.
+        ValueError
+            If an array has another shape than the model says.
+        """
         if len(x) != len(self.inputs):
             raise TypeError(f"{len(x)} arrays are given; expected {len(self.inputs)}, {', '.join(self.inputs)}")
         given = {name: _samples(a, name, shape) for a, (name, shape) in zip(x, self.inputs.items(), strict=True)}
@@ -64,29 +117,51 @@ class Model:
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def load(path, *, output=None):
-    """The network in an ONNX file, as a callable: a `Network` where the graph is a chain of layers, with branches that meet again;
-    else a `Model`, whose ``net`` is the part of it that is one. Its call gives the model's floating output: of a classifier the
-    probabilities. A file of `export` gives a network of the same function; weights and their dtype are the file's.
+def load(path: str | os.PathLike[str], *, output: str | None = None) -> Network | Model:
+    """The network in an ONNX file, as a callable.
 
-    output : the name of the output to give; by default the only floating one, or the only one whose name says probabilities.
+    Its call gives the model's floating output, of a classifier the probabilities. A file of `export` gives a network of the same
+    function. Weights and their dtype are the file's.
 
+    Parameters
+    ----------
+    path : path-like
+        The file. Constants in other files are read from its folder alone.
+    output : str, optional
+        The name of the output to give. By default it is the only floating one, or the only one whose name says probabilities.
+
+    Returns
+    -------
+    Network or Model
+        A `Network` where the graph is a chain of layers, with branches that meet again; else a `Model`, whose ``net`` is the part
+        of it that is one.
+
+    Raises
+    ------
+    fastlec.io.ModelError
+        If the file is no ONNX file, has other operators or weights that are computed, or shapes do not fit. It names the file and
+        the node.
+
+    See Also
+    --------
+    export, Model
+
+    Notes
+    -----
     Operators (opset 9 or later): Gemm, MatMul, Conv, ConvTranspose, pools, BatchNormalization, LayerNormalization, the activations
     that fastlec has, Softmax, LogSoftmax, Erf, Add, Sub, Mul, Div, Sum, Concat, Flatten, Reshape, Pad, Dropout, Identity, Cast,
     Resize that repeats pixels; LinearClassifier, Normalizer, Scaler and ZipMap of scikit-learn. How many samples there are is free.
-    Constants in other files are read from the model's folder alone.
 
-    io.ModelError, which names the file and the node, for all else: what is no ONNX file, other operators, weights that are
-    computed, shapes that do not fit.
-
+    Examples
+    --------
     >>> import os, tempfile
     >>> import numpy as np
     >>> net = fastlec.Network([fastlec.Dense(4, 8, "relu"), fastlec.Dense(8, 3, "identity")], rng=0)
     >>> path = os.path.join(tempfile.mkdtemp(), "net.onnx")
     >>> fastlec.onnx.export(net, path, (4,))
     >>> same, x = fastlec.onnx.load(path), np.ones((2, 4))
-    >>> same
-    Network([Dense(n_in=4, n_out=8, activation='relu', bias=True), Dense(n_in=8, n_out=3, activation='identity', bias=True)])
+    >>> [layer.activation for layer in same.layers]
+    ['relu', 'identity']
     >>> bool((same(x) == net(x)).all())
     True
     """

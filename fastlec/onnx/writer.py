@@ -1,5 +1,10 @@
 """A network as an ONNX model: one table from kinds of layers to what adds their nodes, so that a new kind is one function more."""
 
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
 import numpy as np
 from onnx import checker, helper, numpy_helper
 
@@ -25,22 +30,48 @@ FUNCTIONS = {  # activations that are one operator
 WRITERS = {}  # kind of a layer: function(writer, layer, x, shape, where), which adds the nodes and returns the name of y
 
 
-def export(net, path, input_shape):
-    """Write a network, or a single layer, to ``path`` as an ONNX model (opset 20), all or nothing.
+def export(net: Layer, path: str | os.PathLike[str], input_shape: Sequence[int]) -> None:
+    """Write a network, or a single layer, as an ONNX model (opset 20).
 
-    net : of fastlec's own layers; what is written is net(x), in which `Dropout` does nothing and batch normalisation uses the
-    running statistics. input_shape : of one sample, such as (1, 28, 28); how many samples there are is free. The input is "x", the
-    output "y", both float32 or float64 as the parameters of net are, without any float32; constants have the names of net.params.
+    What is written is net(x), in which `Dropout` does nothing and batch normalisation uses the running statistics. How many samples
+    there are is free. The input is "x", the output "y", and constants have the names of net.params. All are float32 or float64 as
+    the parameters of net are, float32 where it has none.
 
+    Parameters
+    ----------
+    net : Layer
+        A network or a layer of fastlec's own.
+    path : path-like
+        The file. It is written whole or not at all.
+    input_shape : sequence of int
+        The shape of one sample, such as (1, 28, 28).
+
+    Raises
+    ------
+    TypeError
+        If net has a layer, or functions, of one's own.
+    ValueError
+        If net takes no such samples, or a layer is in its form for training.
+    fastlec.io.ModelError
+        If the file cannot be written, or a number is not finite.
+
+    See Also
+    --------
+    load, fastlec.Network.save
+
+    Notes
+    -----
     ONNX Runtime has some operators in float32 alone, among them convolutions, average pooling, gelu, elu and softplus: for it write
     net.astype("float32").
-    TypeError for a layer of one's own, or of functions of one's own; ValueError where net takes no such samples, or a layer is in
-    its form for training; io.ModelError where the file cannot be written, or a number is not finite.
 
+    Examples
+    --------
     >>> import os, tempfile
     >>> net = fastlec.Network([fastlec.Dense(4, 8, "relu"), fastlec.Dense(8, 3, "identity")], rng=0)
     >>> path = os.path.join(tempfile.mkdtemp(), "net.onnx")
     >>> fastlec.onnx.export(net.astype("float32"), path, (4,))
+    >>> fastlec.onnx.load(path).dtype
+    dtype('float32')
     """
     if not isinstance(net, Layer):
         raise TypeError(f"net is a {type(net).__name__}; expected a Network or another layer")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Mapping
-from typing import Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from numpy.typing import ArrayLike, NDArray
+from sklearn import base
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_class_weight
@@ -16,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from .. import _check
+from .._typing import FloatArray
 from .callbacks import CallbackSupportMixin, Method
 
 RandomState: TypeAlias = int | np.random.RandomState | None
@@ -24,7 +26,26 @@ ClassWeight: TypeAlias = Mapping[Any, float] | Literal["balanced"] | None
 SEED_WORDS = 4  # of 31 bits: what a random_state gives to seed our generators with
 
 
-class Estimator(CallbackSupportMixin, BaseEstimator):
+if TYPE_CHECKING:  # scikit-learn has no types: these are what users call of its mixins
+
+    class ClassifierMixin(base.ClassifierMixin):
+        def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float: ...
+
+    class RegressorMixin(base.RegressorMixin):
+        def score(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float: ...
+
+    class ClusterMixin(base.ClusterMixin):
+        def fit_predict(self, X: ArrayLike, y: object = None, **kwargs: Any) -> NDArray[np.int32]: ...
+
+    class TransformerMixin(base.TransformerMixin):
+        def fit_transform(self, X: ArrayLike, y: object = None, **fit_params: Any) -> FloatArray: ...
+
+else:
+    ClassifierMixin, RegressorMixin = base.ClassifierMixin, base.RegressorMixin
+    ClusterMixin, TransformerMixin = base.ClusterMixin, base.TransformerMixin
+
+
+class Estimator(CallbackSupportMixin, base.BaseEstimator):
     """An estimator whose fitted form a file holds."""
 
     def save(self, path: str | os.PathLike[str]) -> None:

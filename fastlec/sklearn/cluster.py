@@ -6,13 +6,13 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import cluster, io
 from .._typing import FloatArray
-from .base import Estimator, RandomState, all_or_nothing, checked_weights, generators
+from .base import ClusterMixin, Estimator, RandomState, TransformerMixin, all_or_nothing, checked_weights, generators
 from .callbacks import Tasks, with_callbacks
 
 

@@ -11,7 +11,6 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .. import _check
@@ -37,9 +36,11 @@ from ..training import (
 from ..training.samples import samples_of, split_rows
 from . import training
 from .base import (
+    ClassifierMixin,
     ClassWeight,
     Estimator,
     RandomState,
+    RegressorMixin,
     all_or_nothing,
     checked_weights,
     class_weights,

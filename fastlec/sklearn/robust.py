@@ -7,7 +7,6 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy import sparse
-from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -15,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from .. import _check, io
 from .._typing import FloatArray
 from ..robust import robust_lstsq
-from .base import Estimator, all_or_nothing, checked_weights
+from .base import Estimator, RegressorMixin, all_or_nothing, checked_weights
 from .callbacks import Tasks, with_callbacks
 
 MatrixLike: TypeAlias = ArrayLike | sparse.spmatrix | sparse.sparray

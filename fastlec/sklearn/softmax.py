@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
@@ -22,6 +21,7 @@ from ..training.optim import PenalisedSGD
 from ..training.solvers import METHODS, minimize_scipy
 from . import training
 from .base import (
+    ClassifierMixin,
     ClassWeight,
     Estimator,
     RandomState,

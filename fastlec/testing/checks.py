@@ -5,11 +5,12 @@ CHECKS maps a name to a builder; the builder gets a dtype and a random generator
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from .. import filters, functional, linear
 from .._activations import CODES
@@ -40,6 +41,7 @@ from ..network import Concat, Container, Network, Sum
 from ..training import BinaryCrossEntropy, Huber, MeanAbsoluteError, MeanSquaredError, Objective, SoftmaxCrossEntropy
 from .derivatives import gradient_test, jacobian_test, transpose_test
 from .layers import check_layer
+from .results import Result
 
 SAMPLES, FEATURES, CLASSES = 24, 6, 4
 LAYER_SAMPLES = 5
@@ -97,17 +99,43 @@ class LayerAt:
         yield check_layer(self.layer, self.x, rng=rng, name=name)
 
 
-def run(*, dtype=None, seed=0):
-    """The (name, result) pairs of all checks as a list; the arguments are those of `each`."""
+def run(*, dtype: DTypeLike | None = None, seed: int = 0) -> list[tuple[str, Result]]:
+    """The (name, result) pairs of all checks.
+
+    Parameters
+    ----------
+    dtype : dtype, optional
+        The argument of `each`.
+    seed : int
+        The argument of `each`.
+
+    Returns
+    -------
+    list of tuple
+        What `each` yields.
+    """
     return list(each(dtype=dtype, seed=seed))
 
 
-def each(*, dtype=None, seed=0, names=None):
-    """Run the checks one after the other: (name, result) pairs, results as in fastlec.testing, in the order of CHECKS.
+def each(*, dtype: DTypeLike | None = None, seed: int = 0, names: Iterable[str] | None = None) -> Iterator[tuple[str, Result]]:
+    """Run the checks of everything in the library that has a derivative, one after the other, in the order of CHECKS.
 
-    dtype : float32 or float64; by default both, float64 first.
-    seed : of the random points and directions; each check has its own generator, so its numbers do not depend on the others.
-    names : of those to run, of CHECKS; by default all.
+    Parameters
+    ----------
+    dtype : dtype, optional
+        The precision, float32 or float64; by default both, float64 first.
+    seed : int
+        What random points and directions are drawn with. Each check has its own generator, so its numbers do not depend on the
+        others.
+    names : iterable of str, optional
+        Those to run, of CHECKS; by default all.
+
+    Yields
+    ------
+    name : str
+        The check, its test and the dtype.
+    result : Result
+        The result, as of `fastlec.testing`.
     """
     dtypes = [np.dtype(d) for d in ((np.float64, np.float32) if dtype is None else (dtype,))]
     for d in dtypes:

@@ -1,8 +1,15 @@
 """The lecture's tests of a gradient, a Jacobian and a transposed Jacobian (section 4.3, eq. 38 and 39)."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from .. import _check
+from .._typing import Seed
 from .directions import given_direction, random_direction, random_directions, scale_of
 from .lines import MIN_STEPS, Line, Lines
 from .numbers import call, dot, float64, name_of, norm, norms, not_finite, real, require_shape
@@ -19,29 +26,70 @@ TRANSPOSE_UNITS = 10
 SHOWN_ENTRIES = 8
 
 
-def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None):
-    """Test that ``grad`` is the gradient of the scalar function ``f`` at x (eq. 38 and 39).
+def gradient_test(
+    f: Callable[[NDArray[Any]], Any],
+    grad: Callable[[NDArray[Any]], ArrayLike] | ArrayLike,
+    x: ArrayLike,
+    *,
+    d: ArrayLike | None = None,
+    eps0: float = 0.5,
+    steps: int = 60,
+    rng: Seed | None = None,
+    name: str | None = None,
+) -> TaylorResult:
+    """Test that ``grad`` is the gradient of the scalar function ``f`` at x (lecture eq. 38 and 39).
 
-    f : callable, f(x) is a number.
-    grad : callable, grad(x) has the shape of x; or that array itself.
-    x : array of any shape, float32 or float64 (integers become float64, float16 float32); the arithmetic of f and grad is
-        taken to have that precision.  Choose it away from stationary points.
-    d : direction, shape of x.  By default random, each entry between a half and three halves of a scale: the greatest of
-        that entry of x, the median of them and 1; with the signs of grad(x), so that the terms of <d, grad> do not cancel.
-    eps0, steps : the step lengths are eps0 / 2^i, from the largest at which f is defined (real and finite, at x + e d and at
-        x - e d; ValueError, ArithmeticError and RuntimeWarning of f say that it is not) until the first-order error has
-        sunk to the round-off floor, at most ``steps`` of them.
-    rng : seed or numpy.random.Generator for d; the same directions at every call by default.
-    name : what the result calls f; by default the function's own name.
+    Passed means that f(x + e d) - f(x) - e <d, grad(x)> shrinks as e^2, as far as round-off lets this be told, which is to 1/125 of
+    the derivative along d or better.
 
-    Returns a :class:`TaylorResult`.  The first-order errors r(e) and r(-e) on both sides of x are extrapolated to e = 0, from
-    the smallest steps up to where a kink or the end of the domain comes in between: r(e) - r(-e) is e times the error of the
-    derivative, r(e) + r(-e) is e times the jump of the slope at a kink at x.  Passed means that both limits are zero as far as
-    round-off lets them be told, which is to 1/125 of the derivative along d or better.  Where that cannot be said, two more
-    directions are tried, one of them with entries of x's own size.  Entries of the gradient that are too small beside the
-    others to be seen are tested by themselves; what is too small even then is named in ``note``.
-    ValueError where shapes or values do not fit, TypeError where an array is not of real numbers.
+    Parameters
+    ----------
+    f : callable
+        The function: f(x) is a number.
+    grad : callable or array_like, shape of x
+        The gradient: grad(x) has the shape of x. Or that array itself.
+    x : array_like
+        The point, of any shape, float32 or float64; integers become float64, float16 float32. The arithmetic of f and grad is taken
+        to have that precision. Choose it away from stationary points.
+    d : array_like, shape of x, optional
+        The direction. By default it is random, each entry between a half and three halves of a scale: the greatest of that entry of
+        x, the median of them and 1. It has the signs of grad(x), so that the terms of <d, grad> do not cancel.
+    eps0 : float
+        The step lengths are eps0 / 2^i, from the largest at which f is defined: real and finite, at x + e d and at x - e d.
+        ValueError, ArithmeticError and RuntimeWarning of f say that it is not.
+    steps : int
+        How many steps are taken at most. They end where the first-order error has sunk to the round-off floor.
+    rng : int or numpy.random.Generator, optional
+        What d is drawn with; the same directions at every call by default.
+    name : str, optional
+        What the result calls f; by default the function's own name.
 
+    Returns
+    -------
+    TaylorResult
+        The verdict, the errors of all steps and the orders that they show.
+
+    Raises
+    ------
+    ValueError
+        If shapes or values do not fit.
+    TypeError
+        If an array is not of real numbers.
+
+    See Also
+    --------
+    jacobian_test, check_layer
+
+    Notes
+    -----
+    The first-order errors r(e) and r(-e) on both sides of x are extrapolated to e = 0, from the smallest steps up to where a kink
+    or the end of the domain comes in between: r(e) - r(-e) is e times the error of the derivative, r(e) + r(-e) is e times the jump
+    of the slope at a kink at x. Where it cannot be said whether both limits are zero, two more directions are tried, one of them
+    with entries of x's own size. Entries of the gradient that are too small beside the others to be seen are tested by themselves;
+    what is too small even then is named in ``note``.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.testing import gradient_test
     >>> x = np.array([1.0, 2.0, 3.0])
@@ -68,15 +116,61 @@ def gradient_test(f, grad, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None
     return _taylor_test("gradient", lines, d, rng, name_of(name, f), weights=np.abs(g64), signs=g64)
 
 
-def jacobian_test(f, jac_mv, x, *, d=None, eps0=0.5, steps=60, rng=None, name=None):
-    """Test that ``jac_mv(x, v)`` is the Jacobian of ``f`` at x times v, by the steps of :func:`gradient_test`.
+def jacobian_test(
+    f: Callable[[NDArray[Any]], Any],
+    jac_mv: Callable[[NDArray[Any], NDArray[Any]], ArrayLike],
+    x: ArrayLike,
+    *,
+    d: ArrayLike | None = None,
+    eps0: float = 0.5,
+    steps: int = 60,
+    rng: Seed | None = None,
+    name: str | None = None,
+) -> TaylorResult:
+    """Test that ``jac_mv(x, v)`` is the Jacobian of ``f`` at x times v, by the steps of `gradient_test`.
 
-    f : callable, f(x) is an array of any shape.
-    jac_mv : callable, the lecture's JacMV: jac_mv(x, v), v of the shape and dtype of x, has the shape of f(x).
+    Parameters
+    ----------
+    f : callable
+        The function: f(x) is an array of any shape.
+    jac_mv : callable
+        The lecture's JacMV: jac_mv(x, v), v of the shape and dtype of x, has the shape of f(x).
+    x : array_like
+        The point, of any shape, float32 or float64.
+    d : array_like, shape of x, optional
+        The direction. By default it is random as that of `gradient_test`, with signs of its own.
+    eps0 : float
+        The largest step.
+    steps : int
+        How many steps are taken at most.
+    rng : int or numpy.random.Generator, optional
+        What d is drawn with; the same directions at every call by default.
+    name : str, optional
+        What the result calls f; by default the function's own name.
 
-    The other arguments, the result and the errors are those of :func:`gradient_test`; d's default has signs of its own.  The
-    parts of the Jacobian that may be too small are columns and rows; they are looked at where x has at most 32 entries.
+    Returns
+    -------
+    TaylorResult
+        The verdict, the errors of all steps and the orders that they show.
 
+    Raises
+    ------
+    ValueError
+        If shapes or values do not fit.
+    TypeError
+        If an array is not of real numbers.
+
+    See Also
+    --------
+    gradient_test, transpose_test, check_layer
+
+    Notes
+    -----
+    The parts of the Jacobian that may be too small to be seen are columns and rows; they are looked at where x has at most 32
+    entries.
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.testing import jacobian_test
     >>> jacobian_test(np.sin, lambda x, v: np.cos(x) * v, np.linspace(0.1, 1, 5)).passed
@@ -94,19 +188,53 @@ def jacobian_test(f, jac_mv, x, *, d=None, eps0=0.5, steps=60, rng=None, name=No
     return _taylor_test("Jacobian", lines, d, rng, name_of(name, f), weights, rows)
 
 
-def transpose_test(jac_mv, jac_tmv, x, *, directions=5, rng=None, name=None):
+def transpose_test(
+    jac_mv: Callable[[NDArray[Any], NDArray[Any]], ArrayLike],
+    jac_tmv: Callable[[NDArray[Any], NDArray[Any]], ArrayLike],
+    x: ArrayLike,
+    *,
+    directions: int = 5,
+    rng: Seed | None = None,
+    name: str | None = None,
+) -> TransposeResult:
     """Test that ``jac_tmv`` is the transpose of ``jac_mv``: <u, jac_mv(x, v)> = <jac_tmv(x, u), v> for random u and v.
 
-    jac_mv : callable, jac_mv(x, v) = J(x) v for v of the shape and dtype of x.  A Jacobian test should vouch for it.
-    jac_tmv : callable, jac_tmv(x, u) = J(x)' u for u of the shape of J v; has the shape of x.
-    x : array of any shape, float32 or float64 (integers become float64).
-    directions : how many pairs (u, v) of standard normal entries are tried.
-    rng : seed or numpy.random.Generator; the same directions at every call by default.
+    Passed means that each distance is at most C sqrt(n) eps max(|u| |Jv|, |J'u| |v|), n the greater number of entries and eps
+    that of x's dtype. Dot products and norms are taken in float64.
 
-    Returns a :class:`TransposeResult`.  Passed means that each distance is at most C sqrt(n) eps max(|u| |Jv|, |J'u| |v|),
-    n the greater number of entries and eps that of x's dtype; dot products and norms are taken in float64.
-    ValueError where shapes do not fit, TypeError where x is not real.
+    Parameters
+    ----------
+    jac_mv : callable
+        JacMV: jac_mv(x, v) = J(x) v for v of the shape and dtype of x. A Jacobian test should vouch for it.
+    jac_tmv : callable
+        JacTMV: jac_tmv(x, u) = J(x)' u for u of the shape of J v, of the shape of x.
+    x : array_like
+        The point, of any shape, float32 or float64; integers become float64.
+    directions : int
+        How many pairs (u, v) of standard normal entries are tried.
+    rng : int or numpy.random.Generator, optional
+        What they are drawn with; the same directions at every call by default.
+    name : str, optional
+        What the result calls jac_mv; by default the function's own name.
 
+    Returns
+    -------
+    TransposeResult
+        The verdict, and both products of each pair.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit.
+    TypeError
+        If x is not of real numbers.
+
+    See Also
+    --------
+    jacobian_test, check_layer
+
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec.testing import transpose_test
     >>> A = np.array([[1.0, 2.0], [0.0, 3.0]])

@@ -3,9 +3,13 @@
 Unmodified inputs and shapes come first: the other tests take both for granted, and some pass read-only arrays.
 """
 
+from __future__ import annotations
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .. import _check
+from .._typing import Seed
 from ..layers.base import Layer
 from .derivatives import gradient_test, jacobian_test, transpose_test
 from .directions import random_direction
@@ -19,30 +23,55 @@ ENTRY_UNITS = 10
 EXPLICIT_PRODUCTS = 1024
 
 
-def check_layer(layer, x, *, rng=None, name=None):
+def check_layer(layer: Layer, x: ArrayLike, *, rng: Seed | None = None, name: str | None = None) -> LayerResult:
     """Test that ``layer`` keeps a layer's contract at x: the derivative tests for every variable, and all that they assume.
 
-    layer : a layer or a network, the library's or one of your own.  Its parameters are where it is tested; random ones, not
-        zeros, tell most.
-    x : array of samples, (m, ...), in the precision of the layer's parameters or converted to it.  Few are enough: the
-        tests take many calls, and with relu each sample brings kinks, of which none may be too near for float32 to tell the
-        derivative on this side of it.
-    rng : seed or numpy.random.Generator for directions and vectors; the same at every call by default.
-    name : what the result calls the layer; by default its class.
+    Parameters
+    ----------
+    layer : Layer
+        A layer or a network, the library's or one of your own. Its parameters are where it is tested; random ones, not zeros, tell
+        most.
+    x : array_like, shape (m, ...)
+        Samples, in the precision of the layer's parameters or converted to it. Few are enough: the tests take many calls, and with
+        relu each sample brings kinks, of which none may be too near for float32 to tell the derivative on this side of it.
+    rng : int or numpy.random.Generator, optional
+        What directions and vectors are drawn with; the same at every call by default.
+    name : str, optional
+        What the result calls the layer; by default its class.
 
-    Returns a :class:`LayerResult`.  Passed means all of this, with v a random array like the output:
+    Returns
+    -------
+    LayerResult
+        The verdict, and the results of the single tests.
+
+    Raises
+    ------
+    TypeError
+        If layer is none, or x is not of real numbers.
+    ValueError
+        If x has no sample. What the layer itself raises is not caught.
+
+    See Also
+    --------
+    gradient_test, jacobian_test, transpose_test
+
+    Notes
+    -----
+    Passed means all of this, with v a random array like the output:
 
     - inputs and parameters have the same bits after each call, and results the shapes, dtypes and names they should have;
     - each map has the same bits at a second call, with others in between, and no result is overwritten by a later call;
-      ``layer(x)`` has those of ``layer.linearize(x)``, and so have one-call forms, chosen variables (``wrt``), given buffers
+    - ``layer(x)`` has the bits of ``layer.linearize(x)``, and so have one-call forms, chosen variables (``wrt``), given buffers
       (``out``) and ``jac.operator``, in which the parts of ``theta`` are the parameters;
     - ``jac.mv`` of all directions is the sum of those of each;
-    - for "x", for each parameter and for a network's "theta": the Jacobian test with ``jac.mv``, the gradient test of <v, y>
-      with ``jac.tmv``, the transpose test, and ``jac.matrix`` against ``jac.mv`` and ``jac.tmv`` of every unit vector, which
-      is left out, and said so, where the matrix has more than 1024 rows and columns together.
+    - for "x", for each parameter and for a network's "theta": the Jacobian test with ``jac.mv``, the gradient test of <v, y> with
+      ``jac.tmv``, the transpose test, and ``jac.matrix`` against ``jac.mv`` and ``jac.tmv`` of every unit vector. The last is left
+      out, and said so, where the matrix has more than 1024 rows and columns together.
 
-    A derivative of zero fails, for nothing was tested.  What the layer itself raises is not caught.
+    A derivative of zero fails, for nothing was tested.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from fastlec import Dense
     >>> from fastlec.testing import check_layer

@@ -1,40 +1,85 @@
 """The results of the tests: the verdict, the numbers behind it, their table and their picture."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from .._typing import FloatArray
 from .numbers import observed_orders
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SHOWN_STEPS = 10
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Result:
-    """What all results have: what was tested, in which precision, whether it passed, and why not.
+    """What all results of derivative tests have: what was tested, in which precision, whether it passed, and why not.
 
-    name : what was tested. kind : by which test. dtype : of the arithmetic.
-    reason : why it failed, or None. note : what is worth knowing though it passed, or None.
+    ``str(result)`` is the classic table of errors.
+
+    Parameters
+    ----------
+    name : str
+        What was tested.
+    kind : str
+        By which test.
+    dtype : numpy.dtype
+        The precision of the arithmetic.
+    passed : bool
+        The verdict.
+    reason : str, optional
+        Why it failed.
+    note : str, optional
+        What is worth knowing though it passed.
+
+    See Also
+    --------
+    TaylorResult, TransposeResult, LayerResult
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = fastlec.testing.jacobian_test(np.sin, lambda x, v: -np.cos(x) * v, np.ones(3))
+    >>> print(result.heading)
+    Jacobian test of sin [float64]: FAILED
     """
 
     name: str
     kind: str
-    dtype: np.dtype
+    dtype: np.dtype[Any]
     passed: bool
     reason: str | None = None
     note: str | None = None
 
-    def assert_passed(self):
-        """Raise AssertionError, with the table as its text, unless the test passed."""
+    def assert_passed(self) -> None:
+        """Raise an error unless the test passed.
+
+        Raises
+        ------
+        AssertionError
+            If it did not, with the table as its text.
+        """
         if not self.passed:
             raise AssertionError(str(self))
 
     @property
-    def heading(self):
-        """One line: what was tested, in which precision, and the verdict."""
+    def heading(self) -> str:
+        """One line that says what was tested, in which precision, and the verdict.
+
+        Returns
+        -------
+        str
+            The line.
+        """
         return f"{self.kind} test of {self.name} [{self.dtype}]: {'passed' if self.passed else 'FAILED'}"
 
-    def __str__(self):
+    def __str__(self) -> str:
         return "\n".join([self.heading, *(f"  {text}" for text in (self.reason, self.note) if text), *self._table()])
 
     def _summary(self):
@@ -44,21 +89,42 @@ class Result:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TaylorResult(Result):
-    """Result of a gradient or Jacobian test.  The arrays have one entry per step, largest epsilon first.
+    """Result of a gradient or Jacobian test; the arrays have one entry per step, the largest epsilon first.
 
-    epsilons : the step lengths epsilon_i = epsilon_0 / 2^i.
-    zeroth_errors : |f(x + e d) - f(x)|, which should shrink as epsilon (eq. 38).
-    first_errors : |f(x + e d) - f(x) - J e d|, which should shrink as epsilon^2 (eq. 39).
-    floors : the round-off floor of first_errors; below it nothing can be told.
-    fitted : which steps the observed orders were fitted to.
-    zeroth_order, first_order : the observed orders, NaN where no steps could be fitted.
+    Parameters
+    ----------
+    name, kind, dtype, passed, reason, note : object
+        As of `Result`.
+    epsilons : ndarray
+        The step lengths epsilon_i = epsilon_0 / 2^i.
+    zeroth_errors : ndarray
+        The errors |f(x + e d) - f(x)|, which should shrink as epsilon (eq. 38).
+    first_errors : ndarray
+        The errors |f(x + e d) - f(x) - J e d|, which should shrink as epsilon^2 (eq. 39).
+    floors : ndarray
+        The round-off floor of first_errors; below it nothing can be told.
+    fitted : ndarray of bool
+        Which steps the observed orders were fitted to.
+    zeroth_order, first_order : float
+        The observed orders, NaN where no steps could be fitted.
+
+    See Also
+    --------
+    gradient_test, jacobian_test
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = fastlec.testing.gradient_test(lambda x: np.sum(x**3), lambda x: 3 * x**2, np.array([1.0, 2.0]))
+    >>> round(result.zeroth_order), round(result.first_order)
+    (1, 2)
     """
 
-    epsilons: np.ndarray = field(repr=False)
-    zeroth_errors: np.ndarray = field(repr=False)
-    first_errors: np.ndarray = field(repr=False)
-    floors: np.ndarray = field(repr=False)
-    fitted: np.ndarray = field(repr=False)
+    epsilons: FloatArray = field(repr=False)
+    zeroth_errors: FloatArray = field(repr=False)
+    first_errors: FloatArray = field(repr=False)
+    floors: FloatArray = field(repr=False)
+    fitted: NDArray[np.bool_] = field(repr=False)
     zeroth_order: float = np.nan
     first_order: float = np.nan
 
@@ -83,8 +149,19 @@ class TaylorResult(Result):
             return f"{len(self.epsilons)} steps"
         return f"orders {self.zeroth_order:.2f} and {self.first_order:.2f}"
 
-    def plot(self, ax=None):
-        """Draw both errors, their slopes' guides and the floor over epsilon, log-log; returns the matplotlib axes."""
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw both errors, guides of their slopes and the floor over epsilon, log-log.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes.
+        """
         from ..plot import _axes
 
         ax = _axes(ax)
@@ -106,17 +183,35 @@ class TaylorResult(Result):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TransposeResult(Result):
-    """Result of a transpose test.  The arrays have one entry per pair of directions (u, v).
+    """Result of a transpose test; the arrays have one entry per pair of directions (u, v).
 
-    forward, backward : <u, J v> and <J' u, v>.
-    errors : their distance.
-    bounds : what round-off explains, the limit of ``errors``.
+    Parameters
+    ----------
+    name, kind, dtype, passed, reason, note : object
+        As of `Result`.
+    forward, backward : ndarray
+        The products <u, J v> and <J' u, v>.
+    errors : ndarray
+        Their distances.
+    bounds : ndarray
+        What round-off explains, the limit of ``errors``.
+
+    See Also
+    --------
+    transpose_test
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = fastlec.testing.transpose_test(lambda x, v: 2 * v, lambda x, u: 2 * u, np.ones(3))
+    >>> bool((result.errors <= result.bounds).all())
+    True
     """
 
-    forward: np.ndarray = field(repr=False)
-    backward: np.ndarray = field(repr=False)
-    errors: np.ndarray = field(repr=False)
-    bounds: np.ndarray = field(repr=False)
+    forward: FloatArray = field(repr=False)
+    backward: FloatArray = field(repr=False)
+    errors: FloatArray = field(repr=False)
+    bounds: FloatArray = field(repr=False)
 
     def _table(self):
         lines = [f"  {'<u, Jv>':>14}  {'<J^T u, v>':>14}  {'distance':>10}  {'bound':>10}"]
@@ -127,8 +222,19 @@ class TransposeResult(Result):
     def _summary(self):
         return f"{len(self.errors)} pairs of directions"
 
-    def plot(self, ax=None):
-        """Draw distances and bounds over the directions, logarithmic; returns the matplotlib axes."""
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw distances and bounds over the directions, logarithmic.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes.
+        """
         from ..plot import _axes
 
         ax = _axes(ax)
@@ -146,8 +252,25 @@ class TransposeResult(Result):
 class ContractResult(Result):
     """Result of a test that compares arrays, shapes or names.
 
-    comparisons : how many there were.
-    failures : one line for each that did not hold.
+    Parameters
+    ----------
+    name, kind, dtype, passed, reason, note : object
+        As of `Result`.
+    comparisons : int
+        How many there were.
+    failures : tuple of str
+        One line for each that did not hold.
+
+    See Also
+    --------
+    check_layer
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = fastlec.testing.check_layer(fastlec.Dense(3, 2, rng=0), np.ones((2, 3)))
+    >>> result.results[0].kind, result.results[0].failures
+    ('unmodified input', ())
     """
 
     comparisons: int
@@ -162,7 +285,26 @@ class ContractResult(Result):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerResult(Result):
-    """Result of :func:`check_layer`: ``results``, a list of the single tests' results, printed as one line for each."""
+    """Result of `check_layer`, printed as one line for each of its tests.
+
+    Parameters
+    ----------
+    name, kind, dtype, passed, reason, note : object
+        As of `Result`.
+    results : list of Result
+        The results of the single tests.
+
+    See Also
+    --------
+    check_layer
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> result = fastlec.testing.check_layer(fastlec.Activation("tanh"), np.ones((2, 3)))
+    >>> print(result.heading)
+    layer test of Activation [float64]: passed
+    """
 
     results: list[Result] = field(repr=False)
 
@@ -176,8 +318,19 @@ class LayerResult(Result):
                 lines += ["", *(f"  {line}" for line in str(result).splitlines())]
         return lines
 
-    def plot(self, ax=None):
-        """Draw the errors of all gradient and Jacobian tests over epsilon, log-log; returns the matplotlib axes."""
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the errors of all gradient and Jacobian tests over epsilon, log-log.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; by default a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            The axes.
+        """
         from ..plot import derivative_tests
 
         return derivative_tests([(f"{result.kind} test of {result.name}", result) for result in self.results], ax)

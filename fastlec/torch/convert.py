@@ -1,5 +1,7 @@
 """Models of PyTorch as networks, and networks as models of PyTorch, parameters and running statistics included."""
 
+from __future__ import annotations
+
 import copy
 
 import numpy as np
@@ -16,26 +18,46 @@ from .tensors import DTYPES, array
 # --- from PyTorch ----------------------------------------------------------------------------------------------------
 
 
-def from_torch(module):
-    """The `Network` that computes what a module of PyTorch does, with copies of its parameters and running statistics: net(x) is
-    module.eval()(x), and its form for training module.train()(x), to rounding, dropout's masks aside.
+def from_torch(module: nn.Module) -> Network:
+    """The network that computes what a module of PyTorch does, with copies of its parameters and running statistics.
 
-    module : a torch.nn.Linear, Conv1d, Conv2d, ConvTranspose2d, BatchNorm1d (of features), BatchNorm2d, LayerNorm (of one axis),
-    MaxPool1d, MaxPool2d, AvgPool1d, AvgPool2d, AdaptiveAvgPool2d(1) before Flatten, Upsample (nearest), Flatten, Dropout, Identity,
-    ReLU, LeakyReLU, ELU, GELU, SiLU, Sigmoid, Softplus (that of fastlec, without a threshold), Tanh, Sequential, or a
-    `fastlec.torch.Module`, `Sum` or `Concat`; of the CPU, in torch.float32 or torch.float64, which is the network's dtype. An
-    activation after a Linear or a convolution becomes that layer's own.
+    net(x) is module.eval()(x), and its form for training is module.train()(x), to rounding, dropout's masks aside.
 
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A Linear, Conv1d, Conv2d, ConvTranspose2d, BatchNorm1d (of features), BatchNorm2d, LayerNorm (of one axis), MaxPool1d,
+        MaxPool2d, AvgPool1d, AvgPool2d, AdaptiveAvgPool2d(1) before Flatten, Upsample (nearest), Flatten, Dropout, Identity, ReLU,
+        LeakyReLU, ELU, GELU, SiLU, Sigmoid, Softplus (that of fastlec, without a threshold), Tanh, Sequential, or a
+        `fastlec.torch.Module`, `Sum` or `Concat`; of the CPU, in torch.float32 or torch.float64.
+
+    Returns
+    -------
+    Network
+        The network, of the module's dtype. An activation after a Linear or a convolution becomes that layer's own.
+
+    Raises
+    ------
+    TypeError
+        If there is another module, which it names with its place, or another dtype.
+    ValueError
+        If fastlec has not a setting, or parameters are used twice.
+
+    See Also
+    --------
+    to_torch, Module
+
+    Notes
+    -----
     A module of one's own, such as a residual block, says in a method ``to_fastlec()`` which modules or layers compute it one after
     the other: one of them, or a list.
 
-    TypeError for other modules, by place and name, and for other dtypes; ValueError for settings that fastlec has not, and for
-    parameters that are used twice.
-
+    Examples
+    --------
     >>> from torch import nn
     >>> net = fastlec.torch.from_torch(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)))
-    >>> net.layers[0]
-    Dense(n_in=4, n_out=8, activation='relu', bias=True)
+    >>> net.layers[0].activation, net.output_shape((4,))
+    ('relu', (3,))
 
     >>> class Block(nn.Module):
     ...     def __init__(self, n):
@@ -211,14 +233,34 @@ def _whole(factor):
 # --- to PyTorch ------------------------------------------------------------------------------------------------------
 
 
-def to_torch(net):
-    """The torch.nn.Sequential that computes what a layer or network does, of PyTorch's own modules, with copies of its parameters
-    and running statistics, in its dtype: module.eval()(x) is net(x), and module.train()(x) its form for training, to rounding,
-    dropout's masks aside.
+def to_torch(net: layers.Layer) -> nn.Sequential:
+    """The torch.nn.Sequential that computes what a layer or network does, of PyTorch's own modules.
 
-    Residual layers and branches become `fastlec.torch.Sum` and `Concat` of modules. What PyTorch has no module for, such as a layer
-    of one's own or padding "same" of pools, becomes a `fastlec.torch.Module` of a copy. TypeError for what is no layer.
+    It has copies of the parameters and running statistics, in their dtype. module.eval()(x) is net(x), and module.train()(x) is its
+    form for training, to rounding, dropout's masks aside.
 
+    Parameters
+    ----------
+    net : Layer
+        A layer or a network.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        The module. Residual layers and branches become `fastlec.torch.Sum` and `Concat` of modules. What PyTorch has no module for,
+        such as a layer of one's own or padding "same" of pools, becomes a `fastlec.torch.Module` of a copy.
+
+    Raises
+    ------
+    TypeError
+        If net is no layer.
+
+    See Also
+    --------
+    from_torch, Module
+
+    Examples
+    --------
     >>> fastlec.torch.to_torch(fastlec.Network([fastlec.Dense(4, 8, "relu"), fastlec.Dense(8, 3, "identity")]))
     Sequential(
       (0): Linear(in_features=4, out_features=8, bias=True)

@@ -1,26 +1,45 @@
 """Layers and networks as modules of PyTorch."""
 
+from __future__ import annotations
+
 import copy
 
 import torch
 
+from ..layers import Layer
 from .functions import check_layer
 from .products import Call, applied, evaluated
 from .tensors import DTYPES, array, check, places
 
 
 class Module(torch.nn.Module):
-    """A layer or network as a torch.nn.Module, whose parameters PyTorch's optimizers train: module(x), x of the CPU and of the
-    parameters' dtype, torch.float32 or torch.float64.
+    """A layer or network as a torch.nn.Module, whose parameters PyTorch's optimizers train.
 
-    layer : a layer or a network, also of one's own. Parameters and buffers are its memory, so what is trained is the layer:
-    ``module.layer`` is that of the module's arrays, as they are also after ``module.double()``, copies, and ``load_state_dict``.
-    They are named as the layer names them: "0.W", "1.running_mean".
+    module(x) takes x of the CPU and of the parameters' dtype, torch.float32 or torch.float64.
 
-    In training, as modules are until ``module.eval()``, it is the layer's form for training: batch normalisation takes the
-    statistics of the batch and moves the running ones, dropout drops. Derivatives, vmap and errors are those of `function`; mapped
-    by vmap, a call leaves buffers as they are.
+    Parameters
+    ----------
+    layer : Layer
+        A layer or a network, also of one's own. Parameters and buffers are its memory, so what is trained is the layer.
 
+    Attributes
+    ----------
+    layer : Layer
+        The layer of the module's arrays, also after ``module.double()``, copies, and ``load_state_dict``.
+
+    See Also
+    --------
+    function, from_torch, to_torch
+
+    Notes
+    -----
+    Parameters and buffers are named as the layer names them: "0.W", "1.running_mean". In training, as modules are until
+    ``module.eval()``, it is the layer's form for training: batch normalisation takes the statistics of the batch and moves the
+    running ones, dropout drops. Derivatives, vmap and errors are those of `function`; mapped by vmap, a call leaves buffers as they
+    are.
+
+    Examples
+    --------
     >>> import torch
     >>> net = fastlec.Network([fastlec.Dense(4, 8), fastlec.Dense(8, 3, "identity")], rng=0)
     >>> module = fastlec.torch.Module(net)
@@ -32,7 +51,9 @@ class Module(torch.nn.Module):
     (True, ['0.W', '0.b', '1.W', '1.b'])
     """
 
-    def __init__(self, layer):
+    layer: Layer
+
+    def __init__(self, layer: Layer) -> None:
         super().__init__()
         check_layer(layer)
         arrays = layer.params | layer.buffers
@@ -87,10 +108,29 @@ class Module(torch.nn.Module):
         super().__setstate__(state)
         self._bind()
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
+        """The layer, as a module's repr shows it.
+
+        Returns
+        -------
+        str
+            The repr of the layer.
+        """
         return repr(self.layer)
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The output of the layer.
+
+        Parameters
+        ----------
+        x : torch.Tensor, shape (m, ...)
+            The samples.
+
+        Returns
+        -------
+        torch.Tensor
+            The output y.
+        """
         layer = self._forms[self.training]
         tensors = (x, *(getattr(module, name) for module, name in self._params))
         check(layer.variables, tensors)
@@ -110,25 +150,93 @@ def _loaded(module, incompatible):
 class Branches(torch.nn.Module):
     """Modules that all take x."""
 
-    def __init__(self, *branches):
+    def __init__(self, *branches: torch.nn.Module) -> None:
         super().__init__()
         for i, branch in enumerate(branches):
             self.add_module(str(i), branch)
 
-    def outputs(self, x):
+    def outputs(self, x: torch.Tensor) -> list[torch.Tensor]:
+        """What each module makes of x.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            What all modules take.
+
+        Returns
+        -------
+        list of torch.Tensor
+            Their outputs.
+        """
         return [branch(x) for branch in self._modules.values()]
 
 
 class Sum(Branches):
-    """y = the sum of what modules make of x, as `fastlec.Sum` is of layers: Sum(torch.nn.Identity(), inner) is a residual block."""
+    """The sum of what modules make of x, as `fastlec.Sum` is of layers.
 
-    def forward(self, x):
+    Parameters
+    ----------
+    *branches : torch.nn.Module
+        The modules. With torch.nn.Identity() and another one it is a residual block.
+
+    See Also
+    --------
+    fastlec.Sum, Concat, from_torch
+
+    Examples
+    --------
+    >>> import torch
+    >>> fastlec.torch.Sum(torch.nn.Identity(), torch.nn.ReLU())(torch.tensor([[-1.0, 2.0]]))
+    tensor([[-1.,  4.]])
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The sum of the outputs.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            What all modules take.
+
+        Returns
+        -------
+        torch.Tensor
+            The sum.
+        """
         first, *others = self.outputs(x)
         return sum(others, first)
 
 
 class Concat(Branches):
-    """y = what modules make of x side by side, along the first axis of a sample, as `fastlec.Concat` is of layers."""
+    """What modules make of x side by side, along the first axis of a sample, as `fastlec.Concat` is of layers.
 
-    def forward(self, x):
+    Parameters
+    ----------
+    *branches : torch.nn.Module
+        The modules.
+
+    See Also
+    --------
+    fastlec.Concat, Sum, from_torch
+
+    Examples
+    --------
+    >>> import torch
+    >>> fastlec.torch.Concat(torch.nn.Identity(), torch.nn.ReLU())(torch.tensor([[-1.0, 2.0]]))
+    tensor([[-1.,  2.,  0.,  2.]])
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The outputs side by side.
+
+        Parameters
+        ----------
+        x : torch.Tensor
+            What all modules take.
+
+        Returns
+        -------
+        torch.Tensor
+            The outputs, along axis 1.
+        """
         return torch.cat(self.outputs(x), dim=1)

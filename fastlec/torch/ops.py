@@ -5,7 +5,10 @@ They are ``torch.ops.fastlec.conv2d`` and so on as well. Tensors are of the CPU 
 `fastlec.torch.function` of a layer has second derivatives and vmap.
 """
 
+from __future__ import annotations
+
 import functools
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,12 +53,50 @@ def _gradients(found, names, wanted, arguments):
 # --- convolutions ----------------------------------------------------------------------------------------------------
 
 
-def conv2d(x, W, b=None, stride=1, padding=0, dilation=1, groups=1):
-    """`fastlec.conv2d`, as torch.nn.functional.conv2d: x (N, C, H, W), W (K, C / groups, R, S), b (K,) or None.
+def conv2d(
+    x: torch.Tensor,
+    W: torch.Tensor,
+    b: torch.Tensor | None = None,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] | tuple[tuple[int, int], tuple[int, int]] | Literal["valid", "same"] = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> torch.Tensor:
+    """A convolution as an operator of PyTorch: `fastlec.conv2d`, as torch.nn.functional.conv2d.
 
-    stride, dilation : int or (vertical, horizontal). padding : int, (vertical, horizontal), ((top, bottom), (left, right)),
-    "valid", or "same" with stride 1. groups : a divisor of C and K.
+    Parameters
+    ----------
+    x : torch.Tensor, shape (n, c, h, w)
+        Images.
+    W : torch.Tensor, shape (k, c / groups, r, s)
+        Kernels.
+    b : torch.Tensor, shape (k,), optional
+        Bias.
+    stride : int or (vertical, horizontal)
+        From pixel to pixel of y.
+    padding : int, (vertical, horizontal), ((top, bottom), (left, right)), "valid" or "same"
+        Zeros around x; "same" with stride 1.
+    dilation : int or (vertical, horizontal)
+        From tap to tap.
+    groups : int
+        A divisor of c and k.
 
+    Returns
+    -------
+    torch.Tensor, shape (n, k, oh, ow)
+        The output y.
+
+    Raises
+    ------
+    ValueError
+        If padding is "same" with another stride, or shapes do not fit.
+
+    See Also
+    --------
+    fastlec.conv2d
+
+    Examples
+    --------
     >>> import torch
     >>> x, W = torch.ones(1, 1, 3, 3), torch.ones(1, 1, 2, 2, requires_grad=True)
     >>> fastlec.torch.ops.conv2d(x, W).sum().backward()
@@ -125,8 +166,31 @@ _conv2d.register_autograd(_back_conv2d, setup_context=_keep_conv2d)
 # --- softmax and its loss --------------------------------------------------------------------------------------------
 
 
-def softmax(x, dim=-1):
-    """`fastlec.softmax` along an axis, as torch.softmax."""
+def softmax(x: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    """Softmax as an operator of PyTorch: `fastlec.softmax` along an axis, as torch.softmax.
+
+    Parameters
+    ----------
+    x : torch.Tensor
+        Logits, of any shape.
+    dim : int
+        The axis.
+
+    Returns
+    -------
+    torch.Tensor, shape of x
+        The probabilities.
+
+    See Also
+    --------
+    fastlec.softmax, softmax_cross_entropy
+
+    Examples
+    --------
+    >>> import torch
+    >>> fastlec.torch.ops.softmax(torch.zeros(1, 4))
+    tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
+    """
     return _softmax(x, dim)
 
 
@@ -158,13 +222,36 @@ def _back_softmax(ctx, v):
 _softmax.register_autograd(_back_softmax, setup_context=_keep_softmax)
 
 
-def softmax_cross_entropy(logits, labels):
-    """The mean cross-entropy of the softmax of logits (lecture eq. 11), as torch.nn.functional.cross_entropy; its value and its
-    gradient are computed in one sweep.
+def softmax_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The mean cross-entropy of the softmax of logits (lecture eq. 11), as torch.nn.functional.cross_entropy.
 
-    logits : (m, n). labels : (m,) integers in [0, n), or (m, n) rows of target probabilities, of the dtype of logits, which must
-    not require grad. Returns the loss, a tensor without axes. Errors as of `fastlec.softmax_cross_entropy`.
+    Its value and its gradient are computed in one sweep.
 
+    Parameters
+    ----------
+    logits : torch.Tensor, shape (m, n)
+        The logits.
+    labels : torch.Tensor, shape (m,) or (m, n)
+        Integers in [0, n), or rows of target probabilities of the dtype of logits, which must not require grad.
+
+    Returns
+    -------
+    torch.Tensor, shape ()
+        The loss.
+
+    Raises
+    ------
+    TypeError
+        If labels require grad, or dtypes do not fit.
+    ValueError
+        If shapes do not fit, or a label is out of range.
+
+    See Also
+    --------
+    fastlec.softmax_cross_entropy, softmax
+
+    Examples
+    --------
     >>> import torch
     >>> logits = torch.zeros(2, 4, requires_grad=True)
     >>> loss = fastlec.torch.ops.softmax_cross_entropy(logits, torch.tensor([0, 3]))
@@ -212,11 +299,31 @@ _softmax_cross_entropy.register_autograd(_back_loss, setup_context=_keep_loss)
 # --- dense layers ----------------------------------------------------------------------------------------------------
 
 
-def dense(x, W, b=None, activation="identity"):
-    """sigma(W x + b) of `fastlec.Dense` in one pass: torch.nn.functional.linear with an activation after it.
+def dense(x: torch.Tensor, W: torch.Tensor, b: torch.Tensor | None = None, activation: str = "identity") -> torch.Tensor:
+    """A dense layer sigma(W x + b) in one pass: torch.nn.functional.linear with an activation after it.
 
-    x : (..., n). W : (k, n). b : (k,) or None. activation : a name, as in `fastlec.Activation`.
+    Parameters
+    ----------
+    x : torch.Tensor, shape (..., n)
+        The samples.
+    W : torch.Tensor, shape (k, n)
+        Weights.
+    b : torch.Tensor, shape (k,), optional
+        Bias.
+    activation : str
+        A name, as in `fastlec.Activation`.
 
+    Returns
+    -------
+    torch.Tensor, shape (..., k)
+        The output y.
+
+    See Also
+    --------
+    fastlec.Dense, fastlec.torch.Module
+
+    Examples
+    --------
     >>> import torch
     >>> fastlec.torch.ops.dense(torch.ones(2, 3), torch.ones(1, 3), torch.ones(1), "relu").tolist()
     [[4.0], [4.0]]
@@ -288,10 +395,36 @@ _dense.register_autograd(_back_dense, setup_context=_keep_dense)
 # --- filters ---------------------------------------------------------------------------------------------------------
 
 
-def filter2d(image, kernel, mode="reflect", cval=0.0):
-    """`fastlec.filter2d`: the convolution of an image (H, W) or (H, W, C) with a kernel (R, S), which is turned, of the image's
-    size. Arguments as there.
+def filter2d(
+    image: torch.Tensor,
+    kernel: torch.Tensor,
+    mode: Literal["reflect", "mirror", "nearest", "wrap", "constant"] = "reflect",
+    cval: float = 0.0,
+) -> torch.Tensor:
+    """The convolution of an image with a kernel, which is turned, as an operator of PyTorch: `fastlec.filter2d`.
 
+    Parameters
+    ----------
+    image : torch.Tensor, shape (h, w) or (h, w, c)
+        The image.
+    kernel : torch.Tensor, shape (r, s)
+        The weights.
+    mode : {"reflect", "mirror", "nearest", "wrap", "constant"}
+        What lies outside the image.
+    cval : float
+        The value outside, of mode "constant".
+
+    Returns
+    -------
+    torch.Tensor, shape of image
+        The filtered image.
+
+    See Also
+    --------
+    fastlec.filter2d
+
+    Examples
+    --------
     >>> import torch
     >>> image = torch.tensor([[0.0, 0.0, 1.0, 0.0, 0.0]])
     >>> fastlec.torch.ops.filter2d(image, torch.tensor([[1.0, 2.0]])).tolist()

@@ -632,7 +632,7 @@ def test_layers_that_are_refused(layer):
         fastlec.torch.function(layer)
 
 
-@pytest.mark.parametrize(("module", "examples"), [("functions", 6), ("modules", 8)])
+@pytest.mark.parametrize(("module", "examples"), [("functions", 6), ("modules", 12)])
 def test_the_examples_of_the_docstrings(module, examples):
     assert doctest.testmod(getattr(fastlec.torch, module), extraglobs={"fastlec": fastlec}) == (0, examples)
 

@@ -6,6 +6,7 @@ With scipy-doctest numbers in examples are compared as numbers.
 import doctest
 import importlib.util
 import inspect
+import pydoc
 
 import pytest
 from public import listed, members, module_of, numpydoc_checks
@@ -32,6 +33,18 @@ def test_numpydoc_finds_no_fault(path):
         left_out |= {f"{path}.{name}": numpydoc_checks() | {"EX01", "SA01"} for name, _ in members(found(path))}
     faults = [(at, *fault) for at, ignored in left_out.items() for fault in validate(at)["errors"] if fault[0] not in ignored]
     assert faults == []
+
+
+@pytest.mark.parametrize("path", NAMES)
+def test_names_to_look_at_are_there(path):
+    """Those under See Also: of the class, its module, fastlec, or another library."""
+    docscrape = pytest.importorskip("numpydoc.docscrape")
+    item, module = found(path), path.rpartition(".")[0]
+    own = [function for _, function in members(item)] if inspect.isclass(item) else []
+    for docstring in map(inspect.getdoc, (item, *own)):
+        for names, _ in docscrape.NumpyDocString(docstring)["See Also"]:
+            for name, _ in names:
+                assert any(pydoc.locate(f"{place}{name}") for place in (f"{path}.", f"{module}.", "fastlec.", "")), name
 
 
 @pytest.mark.parametrize("path", NAMES)
