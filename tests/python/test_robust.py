@@ -28,7 +28,7 @@ def outliers(m=200, n=4, share=0.15, seed=0):
 
 
 def scipy_fit(A, y, loss, scale):
-    return scipy_curve(lambda x: A @ x - y, lambda x: A, np.zeros(A.shape[1]), loss, scale)
+    return scipy_curve(lambda x: A @ x - y, lambda x: A.copy(), np.zeros(A.shape[1]), loss, scale)
 
 
 def scipy_curve(residual, jac, x, loss, scale):
@@ -214,7 +214,7 @@ def test_operators_of_columns_in_any_units(rotated):
 @pytest.mark.parametrize("loss", ["cauchy", "tukey"])
 def test_products_converge_like_factorizations(loss, form):
     rng = np.random.default_rng(0)
-    A = sparse.random_array((1500, 100), density=0.05, rng=rng, format="csr")
+    A = sparse.csr_array(rng.random((1500, 100)) * (rng.random((1500, 100)) < 0.05))
     y = A @ rng.normal(size=100) + 0.1 * rng.normal(size=1500)
     y[:100] += 10
     expected = robust_lstsq(A.toarray(), y, loss=loss, scale=0.2)
