@@ -7,9 +7,9 @@ the bytes of theta,
 
     t(P) = t1 max(1, P / cores) + latency ceil(log2 P) + 2 (P - 1) / P V / bandwidth
 
-as a sum takes in a tree of messages, or in pieces that each rank sums a share of. Latency and bandwidth are those of two ranks here,
-by least squares over the sizes of networks; with --latency and --bandwidth, those of a cluster's network. Not in it: the sum beside
-the backward pass, which nothing overlaps, ranks that wait for a slower one, and what they share of memory's bandwidth.
+as a sum takes in a tree of messages, or in pieces that each rank sums a share of. Latency and bandwidth are those of two ranks
+here, by least squares over the sizes of networks; with --latency and --bandwidth, those of a cluster's network. Not in it: ranks
+that wait for a slower one, what they share of memory's bandwidth, and a sum during the backward pass, which none is.
 """
 
 import argparse
@@ -18,18 +18,13 @@ import os
 
 os.environ |= dict.fromkeys(("FASTLEC_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
-import numpy as np  # noqa: E402  (it reads the environment)
+import numpy as np  # it reads the environment
 
-import fastlec  # noqa: E402
+import fastlec
 
-SIZES = [
-    (64, 64),
-    (256, 64),
-    (256, 512),
-    (1024, 128),
-    (1024, 512),
-]  # width of two hidden layers, samples of a step on each rank
-STEPS = 12  # of an epoch
+# width of two hidden layers, and samples of a step on each rank
+SIZES = [(64, 64), (256, 64), (256, 512), (512, 256), (1024, 64)]
+STEPS = 8  # of an epoch
 
 
 def steps(comm, rounds):
@@ -86,9 +81,8 @@ def main():
         latency = 1e-6 * given.latency
     if given.bandwidth is not None:
         per_byte = 1e-9 / given.bandwidth
-    print(
-        f"\npredicted, each rank on a core of its own, {1e6 * latency:.0f} us and {1e-9 / max(per_byte, 1e-15):.2f} GB/s between any two:"
-    )
+    links = f"{1e6 * latency:.0f} us and {1e-9 / max(per_byte, 1e-15):.2f} GB/s between any two"
+    print(f"\npredicted, each rank on a core of its own, {links}:")
     print("width  batch   16 ranks of ideal  256 ranks of ideal")
     many = {ranks: model(ranks, latency, per_byte, ranks) for ranks in (16, 256)}
     for i, (width, batch) in enumerate(SIZES):

@@ -16,11 +16,9 @@ from __future__ import annotations
 import functools
 import os
 import pickle
-import socket
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from fractions import Fraction
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
@@ -220,6 +218,9 @@ def watched(method: Function) -> Function:
 def divide_cores(comm) -> None:
     """Limit this process's threads to its share of the cores that it may use: each core is divided by the ranks that may use it.
     Not where FASTLEC_NUM_THREADS says how many there are."""
+    import socket
+    from fractions import Fraction
+
     group, host = Group(comm), socket.gethostname()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     here = [theirs for name, theirs in group.gather((host, cores)) if name == host]
