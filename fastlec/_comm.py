@@ -82,13 +82,19 @@ class Group:
     def sum(self, array) -> np.ndarray:
         """The sum over the ranks, an array of its own."""
         array = np.array(array, order="C")
+        self.sum_into(array)
+        return array
+
+    def sum_into(self, array: np.ndarray) -> None:
+        """The same in place."""
         if self.size == 1:
-            return array
+            return
         total = np.asarray(self.comm.allreduce(array))
         if total.shape != array.shape or total.dtype != array.dtype:
             found = f"{total.dtype} of shape {total.shape}"
             raise TypeError(f"comm.allreduce gave {found} of {array.dtype} of shape {array.shape}; expected the same")
-        return total
+        if total is not array:
+            array[...] = total
 
     def mean(self, weight, *values, theta=None) -> list:
         """The means of numbers and arrays over the ranks, each rank counting by its weight, from one sum in float64. ValueError, on
