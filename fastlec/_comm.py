@@ -16,11 +16,9 @@ from __future__ import annotations
 import functools
 import os
 import pickle
-import socket
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from fractions import Fraction
 from importlib import import_module
 from typing import Any, Protocol, TypeVar
 
@@ -84,13 +82,19 @@ class Group:
     def sum(self, array) -> np.ndarray:
         """The sum over the ranks, an array of its own."""
         array = np.array(array, order="C")
+        self.sum_into(array)
+        return array
+
+    def sum_into(self, array: np.ndarray) -> None:
+        """The same in place."""
         if self.size == 1:
-            return array
+            return
         total = np.asarray(self.comm.allreduce(array))
         if total.shape != array.shape or total.dtype != array.dtype:
             found = f"{total.dtype} of shape {total.shape}"
             raise TypeError(f"comm.allreduce gave {found} of {array.dtype} of shape {array.shape}; expected the same")
-        return total
+        if total is not array:
+            array[...] = total
 
     def mean(self, weight, *values, theta=None) -> list:
         """The means of numbers and arrays over the ranks, each rank counting by its weight, from one sum in float64. ValueError, on
@@ -220,6 +224,9 @@ def watched(method: Function) -> Function:
 def divide_cores(comm) -> None:
     """Limit this process's threads to its share of the cores that it may use: each core is divided by the ranks that may use it.
     Not where FASTLEC_NUM_THREADS says how many there are."""
+    import socket
+    from fractions import Fraction
+
     group, host = Group(comm), socket.gethostname()
     cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
     here = [theirs for name, theirs in group.gather((host, cores)) if name == host]

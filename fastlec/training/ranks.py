@@ -34,23 +34,21 @@ class Batch:
 
 
 class Summed:
-    """The step of a rule (`step._rule_of`), of the gradient summed over the ranks."""
+    """The step of a rule (`step._rule_of`), of the gradient summed over the ranks. sent : the gradient, and a number after it: how
+    many losses are not finite."""
 
-    def __init__(self, rule, group: Group, batch: Batch):
-        self._rule, self._group, self._batch = rule, group, batch
+    def __init__(self, rule, sent: np.ndarray, group: Group, batch: Batch):
+        self._rule, self._sent, self._group, self._batch = rule, sent, group, batch
         self.gradient = rule.gradient
-        self._sent = np.zeros(self.gradient.size + 1, self.gradient.dtype)  # and how many losses are not finite
 
     def __call__(self, count, loss):
-        sent = self._sent
-        np.multiply(self.gradient, self._batch.share, out=sent[:-1])
-        sent[-1] = not math.isfinite(loss)
-        total = self._group.sum(sent)
-        if total[-1]:
+        self.gradient *= self._batch.share
+        self._sent[-1] = not math.isfinite(loss)
+        self._group.sum_into(self._sent)
+        if self._sent[-1]:
             losses = self._group.gather(loss)
             rank = next(rank for rank, value in enumerate(losses) if not math.isfinite(value))
             raise NotFinite(f"the loss of rank {rank} is {losses[rank]}")
-        self.gradient[...] = total[:-1]
         self._rule(count, loss)
 
 

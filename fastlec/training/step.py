@@ -342,21 +342,22 @@ def _rule_of(step):
     if losses.in_kernels(optimizer, "_set_rule", "step"):
         if step._group is None:
             return None
-        rule = _Written(step)
+        kind = _Written
     else:
-        rule = (_Clipped if clips and losses.in_kernels(optimizer.optimizer, "_set_rule", "step") else _OwnRule)(step)
+        kind = _Clipped if clips and losses.in_kernels(optimizer.optimizer, "_set_rule", "step") else _OwnRule
     if step._group is None:
-        return rule
+        return kind(step, _zeros(step.net))
     from .ranks import Summed
 
-    return Summed(rule, step._group, step.batch)
+    sent = _zeros(step.net, 1)
+    return Summed(kind(step, sent[:-1]), sent, step._group, step.batch)
 
 
 class _Written:
     """The step of an optimizer of the kernels, from a gradient that is written first."""
 
-    def __init__(self, step):
-        self._step, self.gradient = step, _zeros(step.net)
+    def __init__(self, step, gradient):
+        self._step, self.gradient = step, gradient
         self._update = kernels.Plan(self.gradient.dtype.num)
         _plan_updates(self._update, step, self.gradient)
 
@@ -368,8 +369,8 @@ class _Written:
 class _Clipped(_Written):
     """The same once the norm of the whole gradient is known."""
 
-    def __init__(self, step):
-        super().__init__(step)
+    def __init__(self, step, gradient):
+        super().__init__(step, gradient)
         self._norm = kernels.Plan(self.gradient.dtype.num)
         residuals.loss(self._norm, "squares", self.gradient, None)
 
@@ -396,8 +397,8 @@ def _plan_updates(plan, step, gradient):
 class _OwnRule:
     """The step of an optimizer of the user's own, on copies of what is trained: where it raises, nothing has changed."""
 
-    def __init__(self, step):
-        self._step, self.gradient = step, _zeros(step.net)
+    def __init__(self, step, gradient):
+        self._step, self.gradient = step, gradient
         self._trained = slice(None)
         if step.trainable is not None:
             mask = [np.full(a.size, name in step.trainable) for name, a in step.net.params.items()]
@@ -527,7 +528,7 @@ class _ByLayers:
         return loss
 
 
-def _zeros(net):
-    a = kernels.Plan(net.theta.dtype.num).empty(net.n_params)
+def _zeros(net, more=0):
+    a = kernels.Plan(net.theta.dtype.num).empty(net.n_params + more)
     a[...] = 0
     return a

@@ -15,7 +15,7 @@ import fastlec
 from fastlec import curvature, data, datasets, plot, preprocessing, reference, regression, testing, training
 
 # The modules whose docstrings are numpydoc's and whose arguments have types.
-DONE = ("fastlec.onnx", "fastlec.reference", "fastlec.sklearn", "fastlec.testing", "fastlec.torch", "fastlec.torch.ops")
+DONE = listed()
 NAMES = [f"{module}.{name}" for module, names in listed().items() if module in DONE for name in names]
 
 
