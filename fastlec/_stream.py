@@ -7,14 +7,17 @@ import math
 import mmap
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Set
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from . import _check
-from ._typing import ArrayLike
+from ._typing import ArrayLike, FloatArray, IntArray, NDArray
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 BLOCK_BYTES = 1 << 25  # of samples as they are read
 STREAMED_FROM = 1 << 30  # bytes of a memmap, or of what has rows and is no array, from which it is read block by block
@@ -25,7 +28,7 @@ class Block(NamedTuple):
 
     i: int
     start: int
-    X: np.ndarray
+    X: FloatArray
 
 
 class Stream:
@@ -82,10 +85,10 @@ class Stream:
     array([0, 0, 1, 1, 2, 2, 3, 3])
     """
 
-    def __init__(self, X: object, y: ArrayLike | None = None, *, block_bytes: int = BLOCK_BYTES, readers: int = 1):
+    def __init__(self, X: object, y: ArrayLike | None = None, *, block_bytes: int = BLOCK_BYTES, readers: int = 1) -> None:
         block_bytes = _check.count(block_bytes, "block_bytes", 1)
-        self.readers = _check.count(readers, "readers", 1, 64)
-        self._parts = _parts(X)
+        self.readers: int = _check.count(readers, "readers", 1, 64)
+        self._parts: list[_Rows] = _parts(X)
         if not self._parts:
             raise ValueError("X has no files or batches; expected at least one")
         first = self._parts[0]
@@ -95,25 +98,26 @@ class Stream:
                     f"{part.name} holds {part.dtype} {part.shape}; "
                     f"expected samples as in {first.name}: {first.dtype} {first.shape[1:]}"
                 )
-        self.shape = (sum(len(part) for part in self._parts), *first.shape[1:])
-        self.dtype = _check.float_dtype(first.dtype, "X")
+        self.shape: tuple[int, ...] = (sum(len(part) for part in self._parts), *first.shape[1:])
+        self.dtype: np.dtype[np.floating[Any]] = _check.float_dtype(first.dtype, "X")
         if 0 in self.shape:
             raise ValueError(f"X has shape {self.shape}; expected (samples, features), or more axes, none of them 0")
-        self.y = _targets(self._parts, y, len(self))
-        self._ranges = []  # (part, its first row in the stream, first and last row of the block in the part)
+        self.y: NDArray[Any] | None = _targets(self._parts, y, len(self))
+        # of each block: the part that has it, that part's first row in the stream, the block's first and last row in the part
+        self._ranges: list[tuple[_Rows, int, int, int]] = []
         start = 0
         for part in self._parts:
             rows = part.whole or max(block_bytes // max(part.row_bytes, 1), 1)
             for low in range(0, len(part), rows):
                 self._ranges.append((part, start, low, min(low + rows, len(part))))
             start += len(part)
-        self.in_order = isinstance(first, _Batch)
+        self.in_order: bool = isinstance(first, _Batch)
         if self.in_order:
             self.readers = 1
-        self._last = None  # the block that rows were last asked of
-        self._functions = ()  # that change samples as they are read
+        self._last: Block | None = None  # the block that rows were last asked of
+        self._functions: tuple[Callable[[NDArray[Any]], ArrayLike], ...] = ()  # that change samples as they are read
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.shape[0]
 
     @property
@@ -131,7 +135,7 @@ class Stream:
         """The first row of each block."""
         return [start + low for _, start, low, _ in self._ranges]
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         blocks = len(self._ranges)
         samples = f"{len(self)} samples of shape {self.shape[1:]} and dtype {self.dtype}"
         return f"Stream of {samples}, in {blocks} block{'s' * (blocks > 1)}"
@@ -153,7 +157,7 @@ class Stream:
         other.dtype, other._last = _check.layer_dtype(dtype), None
         return other
 
-    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> Stream:
+    def map(self, function: Callable[[NDArray[Any]], ArrayLike]) -> Stream:
         """The same samples, changed as they are read: scaled, or shaped as images, say.
 
         Parameters
@@ -182,7 +186,7 @@ class Stream:
         other.shape = (len(self), *other._changed(self[:1])[0].shape)
         return other
 
-    def _changed(self, X):
+    def _changed(self, X: NDArray[Any]) -> FloatArray:
         """Samples as all functions leave them."""
         for function in self._functions:
             m, X = len(X), _check.as_array(function(X), "the result of function")
@@ -190,7 +194,7 @@ class Stream:
                 raise ValueError(f"function gave shape {X.shape} of {m} samples; expected as many")
         return _check.plain(X, self.dtype, "X")
 
-    def __getitem__(self, which) -> np.ndarray:
+    def __getitem__(self, which: int | slice | Sequence[int] | IntArray) -> FloatArray:
         """The samples of an index, a slice or an array of indices, in memory."""
         rows = np.arange(len(self))[which]
         found = np.empty((*rows.shape, *self.shape[1:]), self.dtype)
@@ -204,7 +208,7 @@ class Stream:
         self._last = last
         return found
 
-    def __array__(self, dtype=None, copy=None):
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
         if copy is False:
             raise ValueError("a Stream cannot become an array without a copy")
         _check.memory(self.size * self.dtype.itemsize, "X")
@@ -225,14 +229,14 @@ class Stream:
         """
         from concurrent.futures import ThreadPoolExecutor  # here: it takes long to import
 
-        def read(i):
+        def read(i: int) -> Block:
             part, start, low, high = self._ranges[i]
             with np.errstate(over="ignore"):  # infinity is then found
                 return Block(i, start + low, self._changed(part.read(low, high)))
 
         which = iter(range(len(self._ranges)) if which is None else which)
         with ThreadPoolExecutor(self.readers, thread_name_prefix="fastlec-read") as pool:
-            ahead: deque = deque()
+            ahead: deque[Future[Block]] = deque()
             try:
                 for i in which:
                     ahead.append(pool.submit(read, i))
@@ -434,16 +438,17 @@ def _targets(parts, y, m) -> np.ndarray | None:
     return np.concatenate(own)
 
 
-def streamed(X, y=None):
+def streamed(X, y=()):
     """(X, y) as they are, or a `Stream` and its targets: where X is one, a list of paths, an iterable of batches, or large and in a
-    file or store."""
-    if isinstance(X, Stream):
-        return X, X.y if y is None else y
+    file or store. TypeError where y is None and there are no targets."""
     large = (has_rows(X) or isinstance(X, np.memmap)) and X.size * X.dtype.itemsize > STREAMED_FROM
     paths = isinstance(X, list | tuple) and X and all(isinstance(item, str | os.PathLike) for item in X)
     if large or paths or _is_iterable(X):
-        X = Stream(X, y)
-        y = X.y
+        X = Stream(X)
+    if y is None:
+        y = getattr(X, "y", None) if isinstance(X, Stream) else None
+        if y is None:
+            raise TypeError(f"y is None{', and the stream X has no targets' * isinstance(X, Stream)}; expected targets")
     return X, y
 
 

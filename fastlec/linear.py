@@ -141,7 +141,7 @@ class SoftmaxObjective:
     def __init__(
         self,
         X: ArrayLike | Stream,
-        y: ArrayLike | None = None,
+        y: ArrayLike | None,
         n_classes: int | None = None,
         *,
         fit_bias: bool = True,
@@ -676,7 +676,7 @@ class LogisticObjective(SoftmaxObjective):
     def __init__(
         self,
         X: ArrayLike | Stream,
-        y: ArrayLike | None = None,
+        y: ArrayLike | None,
         *,
         fit_bias: bool = True,
         l2: float = 0.0,

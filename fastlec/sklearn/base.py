@@ -120,13 +120,12 @@ class Estimator(CallbackSupportMixin, base.BaseEstimator):
 
 def validated(estimator, X, y="no_validation", **given):
     """`validate_data` in C order; of a `Stream`, and what `streamed` makes one of, of the first sample, and of y."""
-    X, own = streamed(X, None if isinstance(y, str) else y)
+    X, _ = streamed(X)
     if not isinstance(X, Stream):
         return validate_data(estimator, X, y, order="C", **given)
     if isinstance(y, str):
         return X.astype(validate_data(estimator, X[:1], order="C", **given).dtype)
-    if own is None:
-        raise ValueError("y is None, and the stream X has no targets; expected one for each sample")
+    _, own = streamed(X, y)
     first, _ = validate_data(estimator, X[:1], own[:1], order="C", **given)
     y = check_array(own, ensure_2d=False, dtype=None, input_name="y")
     check_consistent_length(X, y)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def fit(
     net: Network,
     X: ArrayLike | Stream,
-    y: ArrayLike | None = None,
+    y: ArrayLike | None,
     *,
     sample_weight: ArrayLike | None = None,
     class_weight: ArrayLike | Mapping[int, float] | Literal["balanced"] | None = None,

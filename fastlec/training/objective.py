@@ -118,7 +118,7 @@ class Objective:
         net: Network,
         loss: Loss,
         X: ArrayLike | Stream,
-        y: ArrayLike | None = None,
+        y: ArrayLike | None,
         *,
         l2: float = 0.0,
         sample_weight: ArrayLike | None = None,

@@ -76,15 +76,15 @@ def test_x86_gets_libraries_for_each_level_and_nothing_else_gets_its_flags(descr
 
 @pytest.mark.parametrize("machine", ["aarch64", "arm64"])
 def test_arm_gets_neon_beside_the_portable_table(described, machine):
-    libraries, modules = described(machine)
+    libraries, extension = described(machine)
     assert list(libraries) == [
         "fl_base",
         "fl_neon",
         *(f"fl_{isa}_{dtype}" for isa in ("base", "neon") for dtype in ("f32", "f64")),
     ]
-    assert modules["fastlec._kernels.runner"].libraries == list(libraries)
-    assert not [flag for flag in all_flags(libraries, modules) if flag.startswith("-m")]
-    for part in (*[library["macros"] for library in libraries.values()], *[m.define_macros for m in modules.values()]):
+    assert extension.libraries == list(libraries)
+    assert not [flag for flag in all_flags(libraries, extension) if flag.startswith("-m")]
+    for part in (*[library["macros"] for library in libraries.values()], extension.define_macros):
         assert ("FL_ARM64", "1") in part
         assert ("FL_X86", "1") not in part
 

@@ -40,7 +40,8 @@ def functions(rng: np.random.Generator) -> None:
     back = fastlec.conv2d_jac_tmv(y, images, kernels, padding=1, wrt=("x", "W"))
     assert_type(back["W"], Double)
     assert_type(fastlec.im2col(images, 3), Double)
-    blurred = fastlec.filter2d(images[0, 0], filters.gaussian(5, 1.0), mode="reflect")
+    image = rng.standard_normal((8, 8))
+    blurred = fastlec.filter2d(image, filters.gaussian(5, 1.0), mode="reflect")
     assert_type(blurred, Double)
     assert_type(reference.softmax([[1, 2, 3]]), Double)
     fastlec.set_num_threads(fastlec.get_num_threads())
@@ -68,10 +69,10 @@ def objectives(rng: np.random.Generator) -> None:
     print(objective.gauss_newton_mv(start, start).shape, objective.hessian_operator(start).shape)
 
     def residual(theta: Double) -> Double:
-        return np.exp(-theta[0] * np.arange(5.0)) - 0.5
+        return np.asarray(np.exp(-theta[0] * np.arange(5.0)) - 0.5, np.float64)
 
     def jac(theta: Double) -> Double:
-        return (-np.arange(5.0) * np.exp(-theta[0] * np.arange(5.0)))[:, None]
+        return np.asarray(-np.arange(5.0) * np.exp(-theta[0] * np.arange(5.0)), np.float64)[:, None]
 
     print(fastlec.robust_fit(residual, jac, np.ones(1), loss="cauchy").x)
     print(fastlec.robust_lstsq(rng.standard_normal((20, 2)), rng.standard_normal(20), loss="tukey").weights.sum())
