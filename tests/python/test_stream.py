@@ -429,6 +429,7 @@ def test_memory_stays_bounded(tmp_path):
     """Twice the limit is read, twice over; the limit leaves room for the interpreter, SciPy, and a few blocks."""
     code = f"""
         import resource
+        from pathlib import Path
         import numpy as np
         import fastlec
         from fastlec.data import Stream
@@ -441,7 +442,7 @@ def test_memory_stays_bounded(tmp_path):
         value, gradient = f.value_and_gradient(np.zeros(f.n_params))
         net = fastlec.Network([fastlec.Dense(100, 3, "identity", dtype="float32")], rng=0)
         classes = net.predict(Stream(X, block_bytes=1 << 23))
-        status = open("/proc/self/status").read()
+        status = Path("/proc/self/status").read_text()
         peak = 1024 * int(status.split("VmHWM:")[1].split()[0])  # of this process alone, as getrusage does not have it
         print(abs(value - np.log(3)) < 1e-6, len(classes), peak < 300_000_000)
     """
