@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import pickle
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
 from multiprocessing.shared_memory import SharedMemory
 from typing import Any
 
@@ -140,10 +142,11 @@ def _text(memory: SharedMemory) -> str:
     return bytes(memory.buf[4 : 4 + size]).decode(errors="replace")
 
 
-def _rank(comm: Comm, function, args, results) -> None:
-    """What a rank's process does."""
+def _rank(comm: Comm, given, results) -> None:
+    """What a rank's process does. given : the connection that function and arguments come by, pickled."""
     found = None
     try:
+        function, args = pickle.loads(given.recv_bytes())
         comm._attach()
         divide_cores(comm)
         found = True, function(comm, *args)
@@ -203,20 +206,33 @@ def run(function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
     _check.function(function, "function")
     n = _check.count(n, "n", 1)
     context = multiprocessing.get_context("spawn")
+    work = bytes(ForkingPickler.dumps((function, args)))
     memory = SharedMemory(create=True, size=MESSAGE + 2 * n * SLOT)
     ranks: list[Any] = []
+    senders = []
     try:
         failed = context.Semaphore(0)
         signals = [[context.Semaphore(0) for _ in range((n - 1).bit_length())] for _ in range(n)]
         for rank in range(n):
             results, end = context.Pipe(duplex=False)
+            given, sender = context.Pipe(duplex=False)
+            senders.append(sender)
             comm = Comm(context, rank, n, memory, signals, failed)
-            process = context.Process(target=_rank, args=(comm, function, args, end), name=f"rank {rank}", daemon=True)
+            process = context.Process(target=_rank, args=(comm, given, end), name=f"rank {rank}", daemon=True)
             process.start()
             end.close()
+            given.close()
             ranks.append((process, results))
+        for (
+            sender
+        ) in senders:  # by connections of their own: start() would wait for ever for a process that has ended to read them
+            with suppress(BrokenPipeError, ConnectionResetError):  # that it has ended is told below
+                sender.send_bytes(work)
+            sender.close()
         return _results(ranks, lambda text: _announce(memory, failed, text))
     finally:
+        for sender in senders:
+            sender.close()
         for process, results in ranks:
             process.kill()
             process.join()

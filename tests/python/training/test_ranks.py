@@ -1,8 +1,13 @@
 """Ranks over shared memory (`fastlec.shared`): all that `on_ranks` asks, and how they end."""
 
+import re
+import sys
+import textwrap
+
 import numpy as np
 import pytest
 import ranks
+from interpreter import finished
 from on_ranks import OnRanks
 
 from fastlec import shared
@@ -28,6 +33,24 @@ def test_one_rank_has_its_own_array():
 def test_a_rank_that_fails_ends_all(how, said):
     with pytest.raises(shared.RankError, match=said):
         shared.run(ranks.fails, 3, how, 1)
+
+
+@pytest.mark.parametrize("guard", ["", "if __name__ == '__main__': "])
+def test_ranks_that_cannot_begin(guard, tmp_path):
+    """A script that starts ranks whenever it is imported, with arguments that no pipe holds unread."""
+    code = f"""
+        import numpy as np
+        import fastlec
+        def length(comm, X):
+            return len(X)
+        {guard}print(fastlec.shared.run(length, 2, np.ones(100_000)))
+    """
+    (tmp_path / "script.py").write_text(textwrap.dedent(code))
+    done = finished([sys.executable, "-P", str(tmp_path / "script.py")])
+    if guard:
+        assert done.stdout == "[100000, 100000]\n", done.stderr
+    else:
+        assert re.search(r"RankError: rank [01] has ended with exit code 1$", done.stderr, re.M)
 
 
 @pytest.mark.timeout(900)
