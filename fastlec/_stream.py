@@ -495,7 +495,13 @@ def draws(X, size: int, rng: np.random.Generator, among: np.ndarray | None = Non
 
 def parts(X, size: int):
     """(rows, X[rows]) for parts of at most this many samples, in order; those of a `Stream` read ahead."""
-    blocks = X.blocks() if isinstance(X, Stream) else [Block(0, 0, X)]
+    if not isinstance(X, Stream):
+        if len(X) <= size:
+            yield slice(0, len(X)), X
+            return
+        blocks = [Block(0, 0, X)]
+    else:
+        blocks = X.blocks()
     for _, start, block in blocks:
         for i in range(0, len(block), size):
             part = block[i : i + size]
