@@ -1,4 +1,4 @@
-"""
+r"""
 2.2 Softmax regression and its derivatives
 ==========================================
 

@@ -1,8 +1,10 @@
 """Pages of the documentation: their Python runs, their links lead somewhere, and the tests that they name are there."""
 
+import ast
 import importlib.util
 import os
 import re
+import shlex
 import sys
 from functools import cache
 from pathlib import Path
@@ -19,6 +21,7 @@ READMES = (
     "csrc/README.md",
     *(str(p.relative_to(ROOT)) for p in ROOT.glob("fastlec/*/README.md")),
 )
+SCRIPTS = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.py"))
 MADE = ("gallery", "course")  # folders of docs whose pages Sphinx makes of scripts
 PAGES = sorted(str(p.relative_to(ROOT)) for p in [*(ROOT / "docs").rglob("*.md"), *(ROOT / p for p in READMES)] if p.exists())
 pytestmark = pytest.mark.skipif(not (ROOT / "docs").exists(), reason="the sources are not here")
@@ -94,3 +97,63 @@ def test_the_tests_that_a_page_names_are_there(name):
         path = ROOT / "tests" / folder
         assert path.exists(), folder
         assert not function or f"def {function}(" in path.read_text(), (folder, function)
+
+
+def commands(path):
+    """The arguments of each call of `fastlec` that a page or script shows, in blocks of the shell and in code within a line."""
+    text = path.read_text()
+    shell = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    inline = re.findall(r"`([^`\n]+)`", prose(path))
+    lines = [line for block in shell for line in block.splitlines()] + inline
+    return [shlex.split(line, comments=True) for line in re.findall(r"(?:^|[ /])fastlec (\w.*)", "\n".join(lines), re.M)]
+
+
+@pytest.fixture(scope="module")
+def parse():
+    """Parses the arguments of a call of `fastlec`, and runs nothing."""
+    typer = pytest.importorskip("typer")
+    from fastlec.cli import app
+
+    program = typer.Typer()
+    for command in app._commands():
+        program.command()(command)
+    subcommands = typer.main.get_command(program).commands
+
+    def parse(name, *args):
+        assert name in subcommands, name
+        if args:  # without them it is a name in a text
+            subcommands[name].make_context(name, list(args))
+
+    return parse
+
+
+@pytest.mark.parametrize("name", [name for name in [*PAGES, *SCRIPTS] if commands(ROOT / name)])
+def test_the_commands_of_a_page_can_be_parsed(name, parse):
+    for args in commands(ROOT / name):
+        parse(*args)
+
+
+@pytest.mark.parametrize("line", ["fastlec train table.csv", "fastlec train --dta table.csv", "fastlec train --model big", "fastlec fit"])
+def test_a_command_that_there_is_not_is_found(line, tmp_path, parse):
+    for path, text in ((tmp_path / "a.md", f"Text `{line}`."), (tmp_path / "b.md", f"```sh\nmpiexec -n 2 {line}  # text\n```\n")):
+        path.write_text(text)
+        ((*args,),) = commands(path)
+        with pytest.raises(Exception, match=r"[Uu]nexpected|[Nn]o such|is not one of|fit"):
+            parse(*args)
+
+
+def controls(text):
+    """The lines of a script's strings, its text among them, in which a backslash made a control character, as in "\\top"."""
+    strings = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return sorted(node.lineno for node in strings if re.search(r"[^\n\x20-\x7e\u00a0-\U0010ffff]", node.value))
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_has_no_control_characters(name):
+    assert controls((ROOT / name).read_text()) == []
+
+
+def test_control_characters_are_found():
+    text = '"""One.\n\nTwo: x^\\top, \\frac."""\nx = "\\n"\n'
+    assert controls(text) == [1]
+    assert controls("r" + text) == []
