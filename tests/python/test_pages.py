@@ -133,13 +133,17 @@ def test_the_commands_of_a_page_can_be_parsed(name, parse):
         parse(*args)
 
 
-@pytest.mark.parametrize("line", ["fastlec train table.csv", "fastlec train --dta table.csv", "fastlec train --model big", "fastlec fit"])
-def test_a_command_that_there_is_not_is_found(line, tmp_path, parse):
-    for path, text in ((tmp_path / "a.md", f"Text `{line}`."), (tmp_path / "b.md", f"```sh\nmpiexec -n 2 {line}  # text\n```\n")):
+@pytest.mark.parametrize("args", ["train table.csv", "train --dta table.csv", "train --model big", "fit"])
+def test_a_command_that_there_is_not_is_found(args, tmp_path, parse):
+    line = f"fastlec {args}"
+    for path, text in (
+        (tmp_path / "a.md", f"Text `{line}`."),
+        (tmp_path / "b.md", f"```sh\nmpiexec -n 2 {line}  # text\n```\n"),
+    ):
         path.write_text(text)
-        ((*args,),) = commands(path)
+        (found,) = commands(path)
         with pytest.raises(Exception, match=r"[Uu]nexpected|[Nn]o such|is not one of|fit"):
-            parse(*args)
+            parse(*found)
 
 
 def controls(text):
