@@ -74,6 +74,18 @@ def test_a_page_that_does_not_do_what_it_says_fails(tmp_path):
     assert f'"{path}", line 4' in finished([sys.executable, page.__file__, path]).stderr
 
 
+EXTRAS = {"matplotlib": "plot", "pandas": "table", "PIL": "image", "mpi4py": "mpi"}  # others have the name of their module
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if page.needed(ROOT / name)])
+def test_a_page_says_how_to_install_what_it_needs(name):
+    text = (ROOT / name).read_text()
+    there = set(re.findall(r"pip install (\w+)", text)) | {
+        e for es in re.findall(r"fastlec\[([\w,]+)\]", text) for e in es.split(",")
+    }
+    assert {EXTRAS.get(module, module) for module in page.needed(ROOT / name)} <= there
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_links_of_a_page_lead_somewhere(name):
     """Those to other sites cannot be asked here: they must be addresses."""
