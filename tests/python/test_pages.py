@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import os
+import pkgutil
 import re
 import shlex
 import sys
@@ -62,6 +63,15 @@ def test_a_page_runs(name, tmp_path):
     ]
     done = finished(command, timeout=240, cwd=tmp_path, env=kept)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_needs_a_cluster_is_python_with_names_that_there_are():
+    blocks = re.findall(r"^```python cluster\n(.*?)^```", (ROOT / "docs" / "clusters.md").read_text(), re.M | re.S)
+    assert len(blocks) == 2
+    for block in blocks:
+        names = {ast.unparse(node) for node in ast.walk(ast.parse(block)) if isinstance(node, ast.Attribute)}
+        for name in sorted(name for name in names if name.startswith("fastlec.") and not name.startswith("fastlec.dask")):
+            assert pkgutil.resolve_name(name), name
 
 
 def test_a_page_that_does_not_do_what_it_says_fails(tmp_path):
