@@ -1,6 +1,7 @@
 """The Python of a page of the documentation, and a program that runs it: `python page.py PAGE`, in the folder where it is called.
 
 Blocks run from top to bottom in one namespace, as a reader runs them; what stands behind >>> is compared with what the page shows.
+Blocks marked "python cluster" need machines and files of one, and are not run.
 """
 
 import ast

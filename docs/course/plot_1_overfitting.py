@@ -61,6 +61,7 @@ plt.show()
 # second sample at the same points, with other noise (test).
 
 found = overfit.experiment()
+# sphinx_gallery_thumbnail_number = 2
 ax = plot.fits_by_degree(found, (1, 3, 7, 50), plt.figure(figsize=(9, 5), layout="constrained").subplots())
 plt.show()
 

@@ -121,6 +121,7 @@ plt.show()
 # %%
 # What it has learnt (compare lecture figure 4): colours pale towards the line, where the probability is one half.
 
+# sphinx_gallery_thumbnail_number = 4
 ax = plot.decision_regions(
     lambda X: np.column_stack([1 - f.predict_proba(w, X), f.predict_proba(w, X)]),
     X,

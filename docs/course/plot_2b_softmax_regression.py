@@ -1,4 +1,4 @@
-"""
+r"""
 2.2 Softmax regression and its derivatives
 ==========================================
 
@@ -178,6 +178,7 @@ moved = np.linalg.norm(image - X[i])
 print(f"a 3 taken for a {target} after a move of {moved:.2f}, {moved / np.linalg.norm(X[i]):.0%} of the image's norm")
 assert moved < 0.5 * np.linalg.norm(X[i])
 
+# sphinx_gallery_thumbnail_number = 3
 _, axes = plt.subplots(1, 3, figsize=(9, 3), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
 axes[0].imshow(X[i].reshape(8, 8), cmap="gray_r", vmin=0, vmax=1)
 axes[1].imshow((image - X[i]).reshape(8, 8), cmap="RdBu_r", vmin=-0.5, vmax=0.5)

@@ -73,6 +73,7 @@ assert best.inertia <= same.inertia
 
 numbers = range(1, 11)
 inertias = [fastlec.kmeans(X, k, n_init=5, rng=0).inertia for k in numbers]
+# sphinx_gallery_thumbnail_number = 2
 _, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
 plot.decision_regions(best.predict, X, best.labels, left)
 left.scatter(*best.centers.T, c="black", marker="X", s=80, zorder=3)

@@ -69,6 +69,7 @@ y[wrong] -= rng.uniform(4, 8, len(wrong))
 A = np.column_stack([t, np.ones_like(t)])
 lines = {"least squares": np.linalg.lstsq(A, y)[0]}
 lines |= {loss: fastlec.robust_lstsq(A, y, loss=loss).x for loss in ("huber", "tukey")}
+# sphinx_gallery_thumbnail_number = 2
 _, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
 ax.plot(t, y, "k.", label=f"measurements, {len(wrong)} of {len(t)} wrong")
 ax.plot(t, 0.5 * t + 1, color="black", linewidth=6, alpha=0.2, label="truth")

@@ -207,6 +207,7 @@ def staircase(n, steepness=1e4):
     return net, np.abs(np.diff(values)).max()
 
 
+# sphinx_gallery_thumbnail_number = 5
 _, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 ax.plot(x, target, color="black", linewidth=6, alpha=0.2, label="function")
 for n in (10, 100):

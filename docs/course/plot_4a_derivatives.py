@@ -1,6 +1,6 @@
 """
-4.1 to 4.3 Back-propagation, and the tests of derivatives
-=========================================================
+4a. Back-propagation, and the tests of derivatives (4.1 to 4.3)
+===============================================================
 
 The gradient of a loss by a million parameters costs about twice as much as the loss itself, if products are taken in the right
 order: from the loss backwards. All that a layer must offer for it is the product of its transposed Jacobian with a vector. This
@@ -179,6 +179,7 @@ assert testing.transpose_test(jac_mv, jac_tmv, W1).passed
 network = Network([Dense(4, 5), Residual(5), Dense(5, 3, "identity")], rng=0)
 checked = testing.check_layer(network, X)
 checked.assert_passed()
+# sphinx_gallery_thumbnail_number = 2
 checked.plot(plt.figure(figsize=(7, 4.5), layout="constrained").subplots())
 plt.show()
 

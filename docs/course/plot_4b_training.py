@@ -1,6 +1,6 @@
 """
-4. Training: minimisation with the gradient
-===========================================
+4b. Training: minimisation with the gradient
+============================================
 
 With the gradient at hand, a network is trained by walking downhill. How long should steps be, and how much of the data must one
 look at before each? This chapter goes from gradient descent on a bowl, where everything can be computed, to stochastic gradient
@@ -142,6 +142,7 @@ history = fastlec.fit(
     validation=(digits[rest], labels[rest]),
     early_stopping=stop,
 )
+# sphinx_gallery_thumbnail_number = 4
 plot.loss_curves(history, plt.figure(figsize=(7, 4.5), layout="constrained").subplots())
 plt.show()
 print(f"best epoch: {history.best_epoch} of {len(history)}")

@@ -54,6 +54,7 @@ kernels = {
     "sobel_x()": filters.sobel_x(),
     "emboss()": filters.emboss(),
 }
+# sphinx_gallery_thumbnail_number = 2
 _, axes = plt.subplots(2, 3, figsize=(10, 7), layout="constrained", subplot_kw={"xticks": [], "yticks": []})
 axes[0, 0].imshow(drawing, cmap="gray", vmin=0, vmax=1)
 axes[0, 0].set_title("image")

@@ -5,6 +5,8 @@ A user of images: filters, from Sobel's to learnt ones
 A filter is a linear map of images, given by a small array, its kernel. We apply some that everybody knows, then look at them as
 what they are, linear operators with a transpose: so we can ask which kernel made an image of another, and which image a blurred
 one was made of. Neural networks with convolutions do nothing else, with many filters at once.
+
+Install with ``pip install 'fastlec[sklearn,image,plot]'``: the photo is one of scikit-learn's.
 """
 
 import matplotlib.pyplot as plt

@@ -119,7 +119,10 @@ class _Reading:
                 except (TypeError, ValueError) as error:
                     raise type(error)(f"{place}: {error}") from None
         names = ", ".join(kind.__name__ for kind in _READERS)
-        raise TypeError(f"{place}, has no layer of fastlec's; expected {names}, or a method to_fastlec() that says its parts")
+        raise TypeError(
+            f"{place}, has no layer of fastlec's; expected {names}, or a Sequential of them; forward is not"
+            " read: give the class a method to_fastlec() that says its parts, or load what torch.onnx.export writes of it"
+        )
 
     def chain(self, parts):
         found = []
