@@ -30,7 +30,8 @@ html_theme = "alabaster"
 html_static_path = ["_static"]  # custom.css, which the theme looks for
 html_theme_options = {
     "description": "Deep learning's building blocks, with exact derivatives. Licence: BSD 3-Clause. Authors: fastlec contributors.",
-    "page_width": "1400px",  # lines of code of 132 letters
+    "page_width": "1400px",
+    "body_max_width": "none",  # lines of code of 132 letters
 }
 html_math_renderer = "mathml"  # which browsers draw themselves
 nitpicky = False
@@ -58,7 +59,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "show_signature": False,
     "download_all_examples": False,
-    "ignore_repr_types": "matplotlib|list|tuple",  # what drawing returns
+    "ignore_repr_types": "matplotlib|list",  # what drawing returns
 }
 
 
