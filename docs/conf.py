@@ -90,20 +90,23 @@ def plain_signature(app, what, name, obj, options, text, returned):
 
 
 def add_names(app, docname, source):
-    """On the first page of the reference, under the title of each page, the names on it."""
+    """On the first page of the reference, the names on each page, with their modules where a page has several."""
     if docname != "api/index":
         return
-    pages = re.findall(r"^\w+$", source[0], re.M)
     lines = []
-    for page in pages:
+    for page in re.findall(r"^\w+$", source[0], re.M):
         text = (Path(app.srcdir) / "api" / f"{page}.md").read_text()
         module, names = None, []
-        for kind, name in re.findall(r"^\.\. (currentmodule|auto\w+):: (\S+)$", text, re.M):
+        for kind, name in re.findall(r"^\.\. (currentmodule|auto(?:function|class|exception)):: (\S+)$", text, re.M):
             if kind == "currentmodule":
                 module = name
-            elif kind != "automodule":
-                names.append(f":py:obj:`{name} <{module}.{name}>`")
-        lines += [f":doc:`{page}`", f"   {', '.join(names)}", ""]
+            else:
+                names.append(f"{module}.{name}")
+        several = len({name.rpartition(".")[0] for name in names}) > 1
+        links = [
+            f":py:obj:`{name.removeprefix('fastlec.') if several else name.rpartition('.')[2]} <{name}>`" for name in names
+        ]
+        lines += [f":doc:`{page}`", f"   {', '.join(links)}", ""]
     source[0] += "\n".join(["", "```{eval-rst}", *lines, "```", ""])
 
 
