@@ -66,9 +66,19 @@ sphinx_gallery_conf = {
 def setup(app):
     app.connect("source-read", add_tables)
     app.connect("source-read", add_names)
+    app.connect("missing-reference", find_in_fastlec)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-process-docstring", escape, priority=900)  # after numpydoc
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
+
+
+def find_in_fastlec(app, env, node, shown):
+    """The entry of a name of fastlec itself, or of its layers, that a docstring of another module mentions."""
+    if node.get("refdomain") != "py":
+        return None
+    domain, name = env.get_domain("py"), node["reftarget"]
+    found = (f"{module}.{name}" for module in ("fastlec", "fastlec.layers") if f"{module}.{name}" in domain.objects)
+    return next((domain.resolve_xref(env, node["refdoc"], app.builder, "obj", full, node, shown) for full in found), None)
 
 
 def mathml(translator, node):
