@@ -5,7 +5,7 @@ Rooflines: how near to what the machine can do
 A kernel cannot be faster than the core multiplies and adds, nor than its arrays come from where they are. Across is the number
 of operations for each byte that has to be moved, upwards the operations in each second; the roof has a slope, where memory is
 the limit, and a flat part, where arithmetic is (S. Williams, A. Waterman, D. Patterson, "Roofline", 2009). The dot of a kernel
-says how near it is to the roof; the end of its line is the best other library.
+says how near it is to the roof; the dash at the end of its line is the best other library, the best peer.
 
 The numbers are not measured by this page. They are those of the table of AVX2: one core of an AMD EPYC (Zen 4) at 3.69 GHz,
 everyone held to AVX2, gcc 12, 2026-11-30.
@@ -50,22 +50,45 @@ filter2d 512 x 512 and 5 x 5,float64,13.1e6,4.2e6,571,OpenCV,1.37
 """
 rows = list(csv.DictReader(TABLE.splitlines()))
 
-figure, axes = plt.subplots(1, 2, figsize=(12.5, 6.5), sharey=True, layout="constrained")
-axes[0].set_ylabel("GFLOP/s, counted by the formula")
-across = np.logspace(-1.3, 2.5, 200)
+# Where the label of a dot is, in points: of the others to the right.
+LABELS = {
+    "matmul 64": (-10, 0),
+    "Dense 128 x 784 to 512": (0, 36),
+    "4096 x 784 by 784 x 10": (-10, 7),
+    "tanh 1e6": (-10, -5),
+    "softmax 60000 x 10": (-10, -4),
+}
+
+figure, axes = plt.subplots(2, 1, figsize=(10, 12), layout="constrained")
+across = np.logspace(-1.7, 3, 200)
 for ax, (dtype, peak) in zip(axes, PEAK.items(), strict=True):
     for (name, bandwidth), style in zip(BANDWIDTHS.items(), (":", "--", "-"), strict=True):
-        ax.loglog(across, np.minimum(peak, bandwidth * across), "k" + style, linewidth=1, label=f"{name}, {bandwidth:.0f} GB/s")
-    for i, row in enumerate(row for row in rows if row["dtype"] == dtype):
+        ax.loglog(
+            across,
+            np.minimum(peak, bandwidth * across),
+            "k" + style,
+            linewidth=1,
+            zorder=1,
+            label=f"{name}, {bandwidth:.0f} GB/s",
+        )
+    for row in (row for row in rows if row["dtype"] == dtype):
         operations, size, seconds = float(row["operations"]), float(row["bytes"]), float(row["microseconds"]) * 1e-6
         x, rate = operations / size, operations / seconds / 1e9
         other = rate / float(row["ratio"])
-        color = f"C{i}"
-        ax.plot([x, x], [rate, other], color=color, linewidth=1.5)
-        ax.plot(x, other, "_", color=color, markersize=10, markeredgewidth=2)
-        ax.plot(x, rate, "o", color=color, label=f"{row['case']}: {row['peer']} {float(row['ratio']):.2f}")
-    ax.set(xlabel="operations for each byte", ylim=(0.4, 2 * PEAK["float32"]), title=f"{dtype}: peak {peak:.0f} GFLOP/s")
-    ax.legend(loc="lower right", fontsize=8)
+        ax.plot([x, x], [rate, other], "C0", linewidth=1.5)
+        ax.plot(x, other, "_", color="C1", markersize=12, markeredgewidth=2.5)
+        ax.plot(x, rate, "oC0")
+        offset = LABELS.get(row["case"], (10, 0))
+        text = f"{row['case']}: {row['peer']} {float(row['ratio']):.2f}"
+        side = {-10: "right", 0: "center", 10: "left"}[offset[0]]
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+        ax.annotate(text, (x, rate), offset, textcoords="offset points", ha=side, va="center", bbox=box, zorder=1.5)
+    ax.plot([], [], "oC0", label="fastlec")
+    ax.plot([], [], "_", color="C1", markersize=12, markeredgewidth=2.5, label="the best peer")
+    ax.set(ylim=(peak / 40, 1.9 * peak), title=f"{dtype}: peak {peak:.0f} GFLOP/s", ylabel="GFLOP/s, counted by the formula")
+    ax.legend(loc="lower right")
+axes[1].set_xlabel("operations for each byte")
+plt.show()
 
 # %%
 # Dots: fastlec. Dashes: the best peer, whose time is that many times fastlec's. Where the dash is above the dot, the peer is

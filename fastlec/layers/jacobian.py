@@ -213,7 +213,7 @@ class Jacobian:
         return found
 
     def sample_norms(self, v: ArrayLike, wrt: str | Iterable[str] | None = None) -> NDArray[np.float64]:
-        """Compute the squared norm of the gradient of each sample, without the gradients.
+        """Squared norms of the gradients of the samples, one for each, without the gradients.
 
         Of dense layers they are ``|g_i|^2 |x_i|^2`` (Goodfellow 2015, "Efficient per-example gradient computations").
 
