@@ -411,9 +411,9 @@ def test_many_columns_are_planned_some_at_a_time(monkeypatch):
     f, theta = problem()
     at, V = f.at(theta), np.random.default_rng(0).standard_normal((len(theta), 9))
     expected = [at.hessian_mv(v) for v in V.T]
-    calls = at._parts[0][2].at.calls
+    calls = at._points[0].at.calls
     one = max(plan.n_bytes for plan in calls.idle)
-    for size in (1, 3 * at._parts[0][2].n_bytes):
+    for size in (1, 3 * at._points[0].n_bytes):
         monkeypatch.setattr("fastlec.layers.jacobian.MANY_BYTES", size)
         assert_array_equal((at.hessian_operator() @ V).T, expected)
         assert max(plan.n_bytes for plan in calls.idle) < 4 * one
