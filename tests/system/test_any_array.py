@@ -1,7 +1,6 @@
 """Every public function on any array that NumPy can describe: shapes, strides, byte orders, overlaps that Hypothesis draws."""
 
 import numpy as np
-import pytest
 from cases import ALONG_AXIS, MAPS
 from hypothesis import given, settings
 from hypothesis import strategies as st
