@@ -54,6 +54,7 @@ numpydoc_show_class_members = False
 sphinx_gallery_conf = {
     "examples_dirs": ["course", "tutorials", "performance", "examples"],
     "gallery_dirs": ["gallery/course", "gallery/tutorials", "gallery/performance", "gallery"],
+    "remove_config_comments": True,
     "within_subsection_order": "FileNameSortKey",  # chapters in their order
     "show_memory": False,
     "write_computation_times": False,
