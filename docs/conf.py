@@ -6,6 +6,7 @@ from pathlib import Path
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 from sphinx.ext import autosummary
 from sphinx.util.inspect import signature, stringify_signature
 
@@ -67,10 +68,26 @@ sphinx_gallery_conf = {
 def setup(app):
     app.connect("source-read", add_tables)
     app.connect("source-read", add_names)
+    app.connect("doctree-read", link_names)
     app.connect("missing-reference", find_in_fastlec)
     app.connect("autodoc-process-signature", plain_signature)
     app.connect("autodoc-process-docstring", escape, priority=900)  # after numpydoc
     app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
+
+
+def link_names(app, doctree):
+    """On two pages that are lists of names, those of fastlec in code lead to their entries in the reference."""
+    docname = app.env.docname
+    if docname not in ("features", "lecture"):
+        return
+    for node in list(doctree.findall(nodes.literal)):
+        name = re.match(r"[A-Za-z_][\w.]*", node.astext())
+        if name and not isinstance(node.parent, nodes.reference):
+            target = "fastlec." + name[0].removeprefix("fastlec.")
+            link = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=target, refexplicit=True, refwarn=False)
+            link["refdoc"] = docname
+            node.replace_self(link)
+            link += node
 
 
 def find_in_fastlec(app, env, node, shown):

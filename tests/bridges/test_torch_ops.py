@@ -187,7 +187,7 @@ def test_autocast_is_refused():
 
 
 def test_the_examples_of_the_docstrings():
-    assert doctest.testmod(ops, extraglobs={"fastlec": fastlec}) == (0, 15)
+    assert doctest.testmod(ops, extraglobs={"fastlec": fastlec}) == (0, 17)
 
 
 @pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "wrap", "constant"])
