@@ -29,7 +29,10 @@ def tool(module, *arguments, **environment):
     if not importlib.util.find_spec(module.partition(".")[0]):
         pytest.skip(f"{module} is not installed")
     command = [sys.executable, "-Pm", module, *map(str, arguments)]
-    return finished(command, timeout=280, cwd=HERE, env=os.environ | FOUND | environment)
+    here = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }  # where pyright looks for Python's packages
+    return finished(command, timeout=280, cwd=HERE, env=os.environ | FOUND | here | environment)
 
 
 def planted():
