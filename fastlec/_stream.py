@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import mmap
 import os
@@ -446,7 +447,7 @@ def streamed(X, y=()):
     if large or paths or _is_iterable(X):
         X = Stream(X)
     if y is None:
-        y = getattr(X, "y", None) if isinstance(X, Stream) else None
+        y = X.y if isinstance(X, Stream) else None
         if y is None:
             raise TypeError(f"y is None{', and the stream X has no targets' * isinstance(X, Stream)}; expected targets")
     return X, y
@@ -484,10 +485,10 @@ def draws(X, size: int, rng: np.random.Generator, among: np.ndarray | None = Non
 
     while not isinstance(X, Stream):
         yield drawn(0, len(X))
-    ends = [*X.starts[1:], len(X)]
+    bounds = list(itertools.pairwise([*X.starts, len(X)]))
     while True:
-        for i in range(len(ends)) if X.in_order else rng.permutation(len(ends)):
-            start, end = X.starts[i], ends[i]
+        for i in range(len(bounds)) if X.in_order else rng.permutation(len(bounds)):
+            start, end = bounds[i]
             held = end - start if among is None else np.subtract(*np.searchsorted(among, [end, start]))
             for _ in range(math.ceil(held / size)):
                 yield drawn(start, end)
