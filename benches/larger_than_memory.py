@@ -1,15 +1,17 @@
 """Softmax regression and a residual network on a file larger than memory, against the same in memory and reading the file alone.
 
-    python benches/larger_than_memory.py [--gigabytes 20] [--features 784] [--threads 1] [--folder .]
+    python benches/larger_than_memory.py [--gigabytes 20] [--features 784] [--threads 1] [--rounds 3] [--folder .]
 
-The file is written first, and removed in the end. For each task there are three times: that of reading the file block by block
-alone; that of computing on as many samples in memory, those of one block over and over; and that of the task on the stream. The
-ratio is the last to the longer of the others. The most memory that the process had is printed as well.
+The file is written first, and removed in the end. For each task there are three times, taken by turns: that of reading the file
+block by block alone; that of computing on as many samples in memory, those of one block over and over; and that of the task on the
+stream. The ratio is the last to the longer of the others, once for the least times of all rounds and once for their medians. The
+most memory that the process had is printed as well.
 """
 
 import argparse
 import os
 import resource
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +20,7 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--gigabytes", type=float, default=20)
 parser.add_argument("--features", type=int, default=784)
 parser.add_argument("--threads", type=int, default=1)
+parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--folder", default=".")
 given = parser.parse_args()
 os.environ["OMP_NUM_THREADS"] = str(given.threads)
@@ -83,18 +86,18 @@ def main():
         print(f"{m} samples of {n} features, {given.gigabytes:g} GB, {given.threads} threads, {fastlec.isa()}")
         for task in (softmax, network):
             task(block, y[: len(block)])  # warm
-            dropped(path)
-            alone = timed(read)
-            in_memory = passes * min(timed(lambda: task(block, y[: len(block)])) for _ in range(5))  # noqa: B023
-            dropped(path)
-            streamed = timed(lambda: task(stream, y))  # noqa: B023
-            dropped(path)
-            alone = (alone + timed(read)) / 2  # before and after: what a disk has in its own cache differs
-            longer = max(alone, in_memory)
-            print(
-                f"{task.__name__:8} reading {alone:6.1f} s, in memory {in_memory:6.1f} s, streamed {streamed:6.1f} s: ", end=""
-            )
-            print(f"{streamed / longer:.2f} times the longer")
+            times = []
+            for _ in range(given.rounds):
+                dropped(path)
+                alone = timed(read)
+                in_memory = passes * statistics.median(timed(lambda: task(block, y[: len(block)])) for _ in range(20))  # noqa: B023
+                dropped(path)
+                times.append((alone, in_memory, timed(lambda: task(stream, y))))  # noqa: B023
+            for what in min, statistics.median:
+                alone, in_memory, streamed = map(what, zip(*times, strict=True))
+                ratio = streamed / max(alone, in_memory)
+                text = f"{task.__name__:8} {what.__name__:6} reading {alone:6.1f} s, in memory {in_memory:6.1f} s"
+                print(f"{text}, streamed {streamed:6.1f} s: {ratio:.2f} times the longer", flush=True)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"most memory of the process: {peak:.2f} GB")
 

@@ -393,8 +393,8 @@ def _parts(X) -> list[_Rows]:
 
 
 def has_rows(X) -> bool:
-    """Whether X is no array, and has shape, dtype and slices, as datasets of h5py and arrays of zarr."""
-    if isinstance(X, np.ndarray) or any(
+    """Whether X is no array or `Stream`, and has shape, dtype and slices, as datasets of h5py and arrays of zarr."""
+    if isinstance(X, np.ndarray | Stream) or any(
         hasattr(X, name) for name in ("__array_interface__", "__dlpack__", "dtypes", "requires_grad")
     ):
         return False

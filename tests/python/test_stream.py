@@ -422,6 +422,8 @@ def test_large_files_are_streamed_and_small_ones_are_not(samples, tmp_path, monk
     monkeypatch.setattr(_stream, "STREAMED_FROM", 1000)
     assert isinstance(fastlec.SoftmaxObjective(mapped, y).X, Stream)
     assert isinstance(fastlec.SoftmaxObjective(X, y).X, np.ndarray)  # in memory already
+    stream = Stream(mapped)
+    assert fastlec.SoftmaxObjective(stream, y).X is stream
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells how much memory a process had")
