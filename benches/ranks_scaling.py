@@ -1,6 +1,6 @@
 """Steps of training on several ranks: a model of their time, fitted on 1 and 2 ranks of this machine, and what it says of more.
 
-    python benches/ranks_scaling.py [--rounds 5] [--latency US --bandwidth GB_PER_S]
+    python benches/ranks_scaling.py [--rounds 10] [--latency US --bandwidth GB_PER_S]
 
 Weak scaling: each rank has the same samples of a step, whatever the number of ranks P. With t1 the time of a step of one rank and V
 the bytes of theta,
@@ -24,26 +24,38 @@ import numpy as np  # it reads the environment
 import fastlec
 
 # width of two hidden layers, and samples of a step on each rank
-SIZES = [(64, 64), (256, 64), (256, 512), (512, 256), (1024, 64)]
+SIZES = [(64, 64), (256, 64), (256, 512), (512, 256), (1024, 64), (512, 1024), (1024, 512)]
 STEPS = 8  # of an epoch
 
 
 def steps(comm, rounds):
-    """The least seconds of a step for each size, which other work on the machine disturbs least, and of a sum of 64 KiB."""
-    found, rng = [], np.random.default_rng(comm.rank)
+    """The seconds of a step for each size, of rank 0 while the others wait and of all ranks together, by turns; the least of all
+    rounds, which other work on the machine disturbs least; and those of a sum of 64 KiB."""
+    rng = np.random.default_rng(comm.rank)
+    data = []
     for width, batch in SIZES:
         layers = [fastlec.Dense(64, width, "relu", dtype="float32"), fastlec.Dense(width, width, "relu", dtype="float32")]
         net = fastlec.Network([*layers, fastlec.Dense(width, 10, "identity", dtype="float32")], rng=0)
-        X, y = rng.standard_normal((STEPS * batch, 64), np.float32), rng.integers(10, size=STEPS * batch)
-        began = {}  # the update of each step, for which the rate is asked last
+        data.append((net, rng.standard_normal((STEPS * batch, 64), np.float32), rng.integers(10, size=STEPS * batch), batch))
+    found = np.full((2, len(SIZES)), np.inf)
+    for _ in range(rounds):
+        for i, (net, X, y, batch) in enumerate(data):
+            if comm.rank == 0:
+                found[0, i] = min(found[0, i], _step_seconds(net, X, y, batch))
+            comm.allreduce(np.zeros(1))  # the others wait for rank 0
+            found[1, i] = min(found[1, i], _step_seconds(net, X, y, comm.size * batch, comm=comm))
+    return found, [net.theta.nbytes for net, *_ in data], min(_sum_seconds(comm) for _ in range(300))
 
-        def rate(step, began=began):
-            began[step] = time.perf_counter()
-            return 1e-3
 
-        fastlec.fit(net, X, y, batch_size=comm.size * batch, epochs=rounds, optimizer=fastlec.SGD(rate), comm=comm)
-        found.append((float(np.diff(list(began.values())).min()), net.theta.nbytes))
-    return found, min(_sum_seconds(comm) for _ in range(300))
+def _step_seconds(net, X, y, batch_size, **comm):
+    began = {}  # the update of each step, for which the rate is asked last
+
+    def rate(step):
+        began[step] = time.perf_counter()
+        return 1e-3
+
+    fastlec.fit(net, X, y, batch_size=batch_size, epochs=3, optimizer=fastlec.SGD(rate), **comm)
+    return float(np.diff(list(began.values())).min())
 
 
 def _sum_seconds(comm):
@@ -55,17 +67,18 @@ def _sum_seconds(comm):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--latency", type=float, help="of a message, in microseconds")
     parser.add_argument("--bandwidth", type=float, help="of a link, in GB/s")
     given = parser.parse_args()
     cores = len(os.sched_getaffinity(0))
-    times, sums = {}, {}
-    for ranks in (1, 2, 3):
+    times, alone, sums = {}, np.inf, {}
+    for ranks in (2, 3):
         found = fastlec.shared.run(steps, ranks, given.rounds)
-        times[ranks] = np.array([max(own[i][0] for own, _ in found) for i in range(len(SIZES))])
-        sums[ranks] = max(least for _, least in found)
-    volume = np.array([nbytes for _, nbytes in found[0][0]])
+        alone = np.minimum(alone, found[0][0][0])
+        times[ranks] = np.max([own[1] for own, *_ in found], axis=0)
+        sums[ranks] = max(least for *_, least in found)
+    times[1], volume = alone, np.array(found[0][1])
     # relative errors count: the sizes' times are orders of magnitude apart
     A, excess = np.stack([np.ones(len(volume)), volume], axis=1), times[2] - times[1] * max(1, 2 / cores)
     latency, per_byte = np.maximum(np.linalg.lstsq(A / times[2][:, None], excess / times[2])[0], 0)
