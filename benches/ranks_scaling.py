@@ -9,7 +9,7 @@ the bytes of theta,
 
 as a sum takes in a tree of messages, or in pieces that each rank sums a share of. Latency and bandwidth are those of two ranks
 here, by least squares over the sizes of networks; with --latency and --bandwidth, those of a cluster's network. Not in it: ranks
-that wait for a slower one, what they share of memory's bandwidth, and a sum during the backward pass, which none is.
+that wait for a slower one, what they share of memory's bandwidth, and sums during the backward pass (ranks_buckets.py).
 """
 
 import argparse
@@ -28,26 +28,32 @@ SIZES = [(64, 64), (256, 64), (256, 512), (512, 256), (1024, 64), (512, 1024), (
 STEPS = 8  # of an epoch
 
 
+def network(width, depth=1):
+    layers = [fastlec.Dense(64, width, "relu", dtype="float32")]
+    layers += [fastlec.Dense(width, width, "relu", dtype="float32") for _ in range(depth)]
+    return fastlec.Network([*layers, fastlec.Dense(width, 10, "identity", dtype="float32")], rng=0)
+
+
 def steps(comm, rounds):
     """The seconds of a step for each size, of rank 0 while the others wait and of all ranks together, by turns; the least of all
     rounds, which other work on the machine disturbs least; and those of a sum of 64 KiB."""
     rng = np.random.default_rng(comm.rank)
     data = []
     for width, batch in SIZES:
-        layers = [fastlec.Dense(64, width, "relu", dtype="float32"), fastlec.Dense(width, width, "relu", dtype="float32")]
-        net = fastlec.Network([*layers, fastlec.Dense(width, 10, "identity", dtype="float32")], rng=0)
-        data.append((net, rng.standard_normal((STEPS * batch, 64), np.float32), rng.integers(10, size=STEPS * batch), batch))
+        X, y = rng.standard_normal((STEPS * batch, 64), np.float32), rng.integers(10, size=STEPS * batch)
+        data.append((network(width), X, y, batch))
     found = np.full((2, len(SIZES)), np.inf)
     for _ in range(rounds):
         for i, (net, X, y, batch) in enumerate(data):
             if comm.rank == 0:
-                found[0, i] = min(found[0, i], _step_seconds(net, X, y, batch))
+                found[0, i] = min(found[0, i], step_seconds(net, X, y, batch))
             comm.allreduce(np.zeros(1))  # the others wait for rank 0
-            found[1, i] = min(found[1, i], _step_seconds(net, X, y, comm.size * batch, comm=comm))
+            found[1, i] = min(found[1, i], step_seconds(net, X, y, comm.size * batch, comm=comm))
     return found, [net.theta.nbytes for net, *_ in data], min(_sum_seconds(comm) for _ in range(300))
 
 
-def _step_seconds(net, X, y, batch_size, **comm):
+def step_seconds(net, X, y, batch_size, **comm):
+    """The least of the steps of three epochs."""
     began = {}  # the update of each step, for which the rate is asked last
 
     def rate(step):

@@ -1,11 +1,13 @@
 """Several processes that compute together, each on samples of its own: what `comm=` takes, and what fastlec does with it.
 
-A communicator has three members, and may have a fourth:
+A communicator has three members, and may have two more:
 
     rank, size          which process this is, 0 <= rank < size, and how many there are
     allreduce(array)    the sum of the ranks' arrays, which have one shape and one dtype: float32, float64 or int64, in C order. It
                         is returned, on every rank with the same bits, and the same again when all is repeated; the argument's
                         memory may be used for it. Every rank calls it, as often and in the same order.
+    begin(array)        optional: begins the same sum in place, and returns a function that waits for its end. `fit` then begins to
+                        sum parts of the gradient while it computes the rest.
     fail(text)          optional: tells the other ranks that this one has failed. Their allreduce then raises `RankError`.
 
 `MPI.COMM_WORLD` has the three; it is taken by its buffers, as `fastlec.mpi.Comm`.
@@ -95,6 +97,18 @@ class Group:
             raise TypeError(f"comm.allreduce gave {found} of {array.dtype} of shape {array.shape}; expected the same")
         if total is not array:
             array[...] = total
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether sums can go on while a rank computes."""
+        return self.size > 1 and hasattr(self.comm, "begin")
+
+    def begin(self, array: np.ndarray) -> Callable[[], object]:
+        """The same, begun; what is returned waits for its end."""
+        if self.overlaps:
+            return self.comm.begin(array)
+        self.sum_into(array)
+        return lambda: None
 
     def mean(self, weight, *values, theta=None) -> list:
         """The means of numbers and arrays over the ranks, each rank counting by its weight, from one sum in float64. ValueError, on

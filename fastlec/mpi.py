@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -72,7 +75,8 @@ class Comm:
     def _make(self, comm) -> None:
         self.rank: int = comm.rank
         self.size: int = comm.size
-        self._sums, self._errors = comm.Dup(), comm.Dup()  # none of their messages meets others
+        self._sums, self._totals, self._errors = comm.Dup(), comm.Dup(), comm.Dup()  # none of their messages meets others
+        self._begun: deque[_Sum] = deque()  # what is not reduced yet
         self._failure: str | None = None
         self._messages: list = []
         _ranks.append(self)
@@ -94,17 +98,40 @@ class Comm:
         ndarray
             `array`.
         """
-        if self.size > 1:
-            if self.rank == 0:
-                self._wait(self._sums.Ireduce(MPI.IN_PLACE, array, MPI.SUM, 0))
-            else:
-                self._wait(self._sums.Ireduce(array, None, MPI.SUM, 0))
-            self._wait(self._sums.Ibcast(array, 0))
+        self.begin(array)()
         return array
 
-    def _wait(self, request) -> None:
+    def begin(self, array: np.ndarray) -> Callable[[], None]:
+        """Begin the same sum, which goes on while this process computes, as far as the MPI makes progress by itself.
+
+        Parameters
+        ----------
+        array : ndarray
+            As for `allreduce`; nothing may use it until the end.
+
+        Returns
+        -------
+        callable
+            Waits until `array` has the sum; `RankError` once a rank has failed.
+        """
+        if self.size == 1:
+            return lambda: None
+        given = (MPI.IN_PLACE, array) if self.rank == 0 else (array, None)
+        begun = _Sum(self._sums.Ireduce(*given, MPI.SUM, 0), array)
+        self._begun.append(begun)
+        self._go_on()
+        return functools.partial(self._wait, begun)
+
+    def _go_on(self) -> None:
+        """Broadcast what is reduced, in the order of the sums, which is that of all ranks."""
+        while self._begun and self._begun[0].request.Test():
+            begun = self._begun.popleft()
+            begun.request, begun.reduced = self._totals.Ibcast(begun.array, 0), True
+
+    def _wait(self, begun: _Sum) -> None:
         for spin in range(1 << 62):
-            if request.Test():
+            self._go_on()
+            if begun.reduced and begun.request.Test():
                 return
             self._look()
             if spin > SPINS:
@@ -133,6 +160,13 @@ class Comm:
         until, met = time.monotonic() + LAST_WAIT, self._errors.Ibarrier()
         while not met.Test() and time.monotonic() < until:
             time.sleep(1e-3)
+
+
+class _Sum:
+    """A sum on its way. request : its reduction to rank 0, and once that is `reduced`, its broadcast from there."""
+
+    def __init__(self, request, array: np.ndarray):
+        self.request, self.array, self.reduced = request, array, False
 
 
 _KEY = MPI.Comm.Create_keyval()

@@ -80,6 +80,15 @@ class OnRanks:
                 assert np.abs(buffers[name] - a).max() <= close * (1 + np.abs(a).max())
             np.testing.assert_allclose(measured["train_loss"], losses, rtol=close)
 
+    def test_buckets_of_the_gradient_make_the_same_steps(self, n):
+        calls = [
+            (name, ("plain", optimizer)) for name in ("trained", "trained_in_buckets") for optimizer in ("adam", "clipped")
+        ]
+        *whole, one, other = same_bits(self.start(ranks.several, n, calls))
+        for (theta, *_), ((own, *_), begun) in zip(whole, (one, other), strict=True):
+            assert np.abs(own - theta).max() <= 1e-14 * np.abs(theta).max()
+            assert begun == 2  # a bucket for each layer
+
     def test_validation_stopping_and_dropout_agree(self, n):
         more = {
             "validation": 0.25,

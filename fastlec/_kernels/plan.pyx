@@ -342,23 +342,26 @@ cdef class Plan:
 
     # --- running -----------------------------------------------------------------------------------------------------
 
-    def run(self):
-        """Runs all jobs in order; returns the loss where one was planned, else 0. What a signal handler raises comes through:
-        results are then incomplete."""
+    def run(self, int first=0, int end=-1):
+        """Runs the jobs in order, all or those from first up to end; returns the loss where one was planned, else 0. What a signal
+        handler raises comes through: results are then incomplete."""
         cdef fl_job *few[8 * FEW]
         cdef fl_job **jobs = few
         cdef double loss = 0
         cdef fl_int b
-        cdef int i
+        cdef int i, n
         self.packed = None
-        if self.n > 8 * FEW:
-            jobs = <fl_job **>malloc(self.n * sizeof(fl_job *))
+        end = self.n if end < 0 else min(end, self.n)
+        first = min(max(first, 0), end)
+        n = end - first
+        if n > 8 * FEW:
+            jobs = <fl_job **>malloc(n * sizeof(fl_job *))
             if jobs is NULL:
-                raise MemoryError(f"cannot allocate {self.n * sizeof(fl_job *)} bytes")
-        for i in range(self.n):
-            jobs[i] = &self.jobs[i].head
+                raise MemoryError(f"cannot allocate {n * sizeof(fl_job *)} bytes")
+        for i in range(n):
+            jobs[i] = &self.jobs[first + i].head
         try:
-            run_jobs(jobs, self.n)
+            run_jobs(jobs, n)
         finally:
             if jobs != few:
                 free(jobs)

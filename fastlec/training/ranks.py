@@ -4,14 +4,16 @@ A step's batch is made of a part of each rank's samples. With n_r samples of ran
 
     L = sum_r n_r / n L_r,   and its gradient is the sum of n_r / n times the gradients of the L_r
 
-which is summed over the ranks once the backward pass has written it; then each rank makes the same step. Batch normalisation takes
-the statistics of the whole batch. What is computed from sums has the same bits on all ranks, so parameters never part.
+which is summed over the ranks; then each rank makes the same step. Batch normalisation takes the statistics of the whole batch.
+What is computed from sums has the same bits on all ranks, so parameters never part.
 """
 
 from __future__ import annotations
 
 import math
+import re
 import zlib
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +28,8 @@ from ..network.container import Container
 from .run import NotFinite, Run, Within, evaluate
 from .samples import Samples
 
+BUCKET = 1 << 20  # bytes of a gradient, or more, whose sum begins together
+
 
 class Batch:
     """What a step's parts know of its whole batch. share : n_r / n."""
@@ -35,16 +39,52 @@ class Batch:
 
 class Summed:
     """The step of a rule (`step._rule_of`), of the gradient summed over the ranks. sent : the gradient, and a number after it: how
-    many losses are not finite."""
+    many losses are not finite.
+
+    Where the communicator can, buckets of the gradient are summed while the backward pass computes the rest (Li and others 2020,
+    "PyTorch Distributed: experiences on accelerating data parallel training", section 3.2.3): the last layers' come first.
+    """
 
     def __init__(self, rule, sent: np.ndarray, group: Group, batch: Batch):
         self._rule, self._sent, self._group, self._batch = rule, sent, group, batch
         self.gradient = rule.gradient
+        self._begun: list = []
+        self._from = len(self.gradient)  # whose sum has begun
+
+    def buckets(self, params: dict, jobs: list[str]) -> list[tuple[int, int]]:
+        """[(end, low)], in the order of time: once the jobs up to `end` have run, the gradient is there from `low` on. The last
+        bucket, which is ready after all jobs, is left out. params : the network's, in theta's order. jobs : for each, its layer."""
+        if not self._group.overlaps:
+            return []
+        sizes, ends, found = Counter(), {}, []
+        for name, a in params.items():
+            sizes[int(name.partition(".")[0])] += a.nbytes
+        for n, layer in enumerate(jobs, 1):
+            if layer:
+                ends[int(re.split("[. ]", layer, maxsplit=1)[0])] = n
+        end, bucket, rest = 0, 0, sum(sizes.values())
+        for i in sorted(sizes, reverse=True):
+            end, bucket, rest = max(end, ends.get(i, 0)), bucket + sizes[i], rest - sizes[i]
+            if bucket >= BUCKET and rest:
+                found.append((end, rest // self.gradient.itemsize))
+                bucket = 0
+        return found
+
+    def begin(self, low: int, loss: float) -> None:
+        """Begin the sum of what the gradient has from low on, and is not summed yet. loss : of this rank."""
+        part = self.gradient[low : self._from]
+        part *= self._batch.share
+        if self._from == len(self.gradient):  # the step's first
+            self._sent[-1] = not math.isfinite(loss)
+            part = self._sent[low:]
+        self._begun.append(self._group.begin(part))
+        self._from = low
 
     def __call__(self, count, loss):
-        self.gradient *= self._batch.share
-        self._sent[-1] = not math.isfinite(loss)
-        self._group.sum_into(self._sent)
+        self.begin(0, loss)
+        for wait in self._begun:
+            wait()
+        self._begun, self._from = [], len(self.gradient)
         if self._sent[-1]:
             losses = self._group.gather(loss)
             rank = next(rank for rank, value in enumerate(losses) if not math.isfinite(value))

@@ -455,6 +455,9 @@ class _Planned:
         net._plan_backward(self._backward, output, kept, v, step._trained(out))
         self._last = new_plan() if self._rule else self._backward
         net._plan_buffers(self._last, kept)
+        self._buckets = []
+        if step._group is not None:
+            self._buckets = self._rule.buckets(net.params, [job.layer for job in self._backward.explained()])
 
     def __call__(self, X, targets, weight, count):
         forward, backward, last = self._forward, self._backward, self._last
@@ -464,17 +467,29 @@ class _Planned:
         forward.bind(1, targets)
         if weight is not None:
             forward.bind(2, weight)
-        loss = forward.run()
-        if backward is not forward:
+        if backward is forward:
+            loss = self._run_backward()
+        else:
+            forward.run()
             loss, gradient = losses.value_and_gradient(self._loss, self._output, targets, weight)
             np.copyto(self._v, gradient, casting="same_kind")
             backward.bind(0, X)
-            backward.run()
+            self._run_backward(loss)
         if self._rule:
             self._rule(count, loss)
             last.bind(0, X)
             last.run()
         return loss
+
+    def _run_backward(self, loss=None):
+        """Runs the jobs of the backward pass, and what lies before them in their list; ranks begin to sum a bucket of the gradient
+        once it is there. loss : where it is known. Returns that of the list."""
+        start = 0
+        for end, low in self._buckets:
+            found = self._backward.run(start, end)
+            self._rule.begin(low, found if loss is None else loss)
+            start = end
+        return self._backward.run(start)
 
 
 class _ByParts:
