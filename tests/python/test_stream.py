@@ -442,7 +442,8 @@ def test_memory_stays_bounded(tmp_path):
         X = np.load({str(tmp_path / "X.npy")!r}, mmap_mode="r")
         f = fastlec.SoftmaxObjective(Stream(X, block_bytes=1 << 23), y, 3)
         value, gradient = f.value_and_gradient(np.zeros(f.n_params))
-        net = fastlec.Network([fastlec.Dense(100, 3, "identity", dtype="float32")], rng=0)
+        net = fastlec.Network([fastlec.Residual(100, dtype="float32"), fastlec.Dense(100, 3, "identity", dtype="float32")], rng=0)
+        fastlec.fit(net, Stream(X, block_bytes=1 << 23), y, batch_size=1000, epochs=1)
         classes = net.predict(Stream(X, block_bytes=1 << 23))
         status = Path("/proc/self/status").read_text()
         peak = 1024 * int(status.split("VmHWM:")[1].split()[0])  # of this process alone, as getrusage does not have it
