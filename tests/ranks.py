@@ -140,12 +140,15 @@ OPTIMIZERS = {
 }
 
 
-def trained(comm, kind, optimizer, dtype="float64", weighted=False, epochs=3, batch_size=40, **more):
-    """fit on uneven shards: everything that it leaves behind."""
+def trained(comm, kind, optimizer, dtype="float64", weighted=False, epochs=3, batch_size=40, aside=None, **more):
+    """fit on uneven shards: everything that it leaves behind. aside : the first so many samples validate."""
     net, (X, y) = network(kind, dtype), samples(dtype=dtype)
     X = X.reshape(-1, 1, 2, 3) if kind == "images" else X
     own = shard(comm.rank, comm.size, len(X)) if comm else slice(None)
     weight = np.linspace(0.1, 3, len(X))[own] if weighted else None
+    if aside:
+        some = shard(comm.rank, comm.size, aside) if comm else slice(aside)
+        more["validation"] = X[some], y[some]
     history = fastlec.fit(
         net,
         X[own],
@@ -159,6 +162,16 @@ def trained(comm, kind, optimizer, dtype="float64", weighted=False, epochs=3, ba
     )
     measured = {name: getattr(history, name) for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
     return net.theta.copy(), {name: a.copy() for name, a in net.buffers.items()}, measured, history.best_epoch, history.notes
+
+
+def inside_an_epoch(comm, checkpoint, spoilt):
+    """A training that is spoilt a step after a checkpoint inside its second epoch, or goes on from that: what is raised."""
+    settings = {"loss": _SpoiltLoss(spoilt), "checkpoint": checkpoint, "checkpoint_steps": 8, "batch_size": 32}
+    try:
+        trained(comm, "plain", "sgd", **settings)
+    except (FloatingPointError, fastlec.io.ModelError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def trained_with(comm, kind, optimizer, more):

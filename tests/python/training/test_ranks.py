@@ -10,6 +10,7 @@ import ranks
 from interpreter import finished
 from on_ranks import OnRanks
 
+import fastlec
 from fastlec import shared
 
 
@@ -60,20 +61,49 @@ def test_ranks_that_are_killed_leave_a_whole_checkpoint(tmp_path):
         assert str(error) == f"rank {rank} was killed by signal 9"
 
 
-@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 1)])
-def test_another_number_of_ranks_goes_on_from_a_checkpoint(before, after, tmp_path):
-    calls = ("norm", "adam", {"checkpoint": tmp_path / "run.npz", "epochs": 3, "weighted": True, "validation": 0.2})
-    theta, buffers, measured, *_ = shared.run(ranks.trained_with, before, *calls)[0]
-    again = shared.run(ranks.trained_with, after, *calls)
+def on(n, function, *arguments):
+    """What each of n ranks gives; n 0 for one process without a communicator."""
+    return shared.run(function, n, *arguments) if n else [function(None, *arguments)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "validated"),
+    [
+        (3, 2, {"validation": 0.2}),
+        (2, 1, {"aside": 40}),
+        (0, 2, {"aside": 40}),
+        (2, 0, {"aside": 40, "class_weight": "balanced"}),
+        (0, 1, {}),
+    ],
+)
+def test_another_number_of_ranks_goes_on_from_a_checkpoint(before, after, validated, tmp_path):
+    calls = ("norm", "adam", {"checkpoint": tmp_path / "run.npz", "epochs": 3, "weighted": True, **validated})
+    theta, buffers, measured, *_ = on(before, ranks.trained_with, *calls)[0]
+    again = on(after, ranks.trained_with, *calls)
     for own, running, same, *_ in again:  # the training is over
         assert np.array_equal(own, theta)
         assert all(np.array_equal(running[name], a) for name, a in buffers.items())
         assert same == measured
     calls[2]["epochs"] = 6
-    more = shared.run(ranks.trained_with, after, *calls)
+    more = on(after, ranks.trained_with, *calls)
     assert all(np.array_equal(own[0], more[0][0]) for own in more)
     assert more[0][2]["train_loss"][:3] == measured["train_loss"]
     assert more[0][2]["train_loss"][-1] < measured["train_loss"][-1]
+    calls[2]["weighted"] = False
+    with pytest.raises((fastlec.io.ModelError, shared.RankError), match="of another training: its samples is"):
+        on(after, ranks.trained_with, *calls)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(0, 2, "one process, not 2 ranks;"), (0, 1, "one process, not 1 rank;"), (2, 0, "2 ranks, not one process;")],
+)
+def test_inside_an_epoch_only_as_many_ranks_go_on(before, after, said, tmp_path):
+    path = tmp_path / "run.npz"
+    assert "diverged at epoch 2, step 9" in on(before, ranks.inside_an_epoch, path, True)[0]
+    for text in on(after, ranks.inside_an_epoch, path, False):
+        assert re.search(f"ModelError: .*is of a place inside an epoch, with {said}", text)
+    assert on(before, ranks.inside_an_epoch, path, False)[0] is None
 
 
 def test_what_ranks_must_agree_about():
