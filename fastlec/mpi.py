@@ -75,6 +75,7 @@ class Comm:
         self._sums, self._errors = comm.Dup(), comm.Dup()  # none of their messages meets others
         self._failure: str | None = None
         self._messages: list = []
+        self._last: tuple[MPI.Request, float] | None = None  # that all end, and until when that is waited for
         _ranks.append(self)
         divide_cores(self)
 
@@ -128,11 +129,14 @@ class Comm:
             self._failure = text
             self._messages = [self._errors.isend(text, rank) for rank in range(self.size) if rank != self.rank]
 
-    def _end(self) -> None:
-        """Give the others time to learn of it."""
-        until, met = time.monotonic() + LAST_WAIT, self._errors.Ibarrier()
-        while not met.Test() and time.monotonic() < until:
+    def _end(self) -> bool:
+        """Give the others time to learn of it, and to come here; whether all have come."""
+        if self._last is None:
+            self._last = self._errors.Ibarrier(), time.monotonic() + LAST_WAIT
+        met, until = self._last
+        while not (all_here := met.Test()) and time.monotonic() < until:
             time.sleep(1e-3)
+        return all_here
 
 
 _KEY = MPI.Comm.Create_keyval()
@@ -156,6 +160,11 @@ def tell(error: BaseException) -> None:
     for comm in _ranks:
         if not isinstance(error, RankError):
             comm.fail(f"rank {comm.rank} has failed: {type(error).__name__}: {error}")
+
+
+def told_by_root() -> bool:
+    """Whether rank 0, which this process is not, has said what ended all."""
+    return any(comm.rank and comm._failure and comm._end() for comm in _ranks)
 
 
 def _hook(kind, error, traceback, shown=sys.excepthook) -> None:
