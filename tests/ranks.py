@@ -16,6 +16,7 @@ import numpy as np
 import fastlec
 import fastlec.curvature
 import fastlec.training
+from fastlec._comm import group_of
 
 HERE = Path(__file__).parent
 
@@ -54,7 +55,7 @@ def _mpi_rank(folder):
 
 def sums(comm, sizes):
     """Whether each rank has the sum of float64, float32 and int64 arrays, and their bytes."""
-    from fastlec._comm import Group, group_of
+    from fastlec._comm import Group
 
     group, found = group_of(comm), []
     for size in sizes:
@@ -86,8 +87,6 @@ def _numbers(size, rank):
 
 
 def disagree(comm):
-    from fastlec._comm import group_of
-
     group = group_of(comm)
     try:
         group.agree({"a": 1, "b": group.rank})
@@ -340,7 +339,8 @@ class _SpoiltLoss:
 
 
 def long_training(comm, checkpoint, epochs, folder, pause=0.0):
-    """A training with a checkpoint; the folder has the ranks' process ids."""
+    """A training with a checkpoint; the folder has the ranks' process ids, once they are ranks."""
+    comm = group_of(comm)
     Path(folder, f"pid{comm.rank}").write_text(str(os.getpid()))
     net, (X, y) = network("norm"), samples()
     own = shard(comm.rank, comm.size, len(X))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,15 +23,13 @@ def started():
     """The communicator of this command's ranks, or None where it runs by itself. All but rank 0 print nothing from then on."""
     if not _several():
         return None
-    from .._comm import Group
     from ..mpi import Comm
 
     comm = Comm()
-    places = Group(comm).gather(f"{os.getpid()} on {socket.gethostname()}")
     if comm.rank:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     else:
-        print("ranks:", ", ".join(f"{rank} is process {place}" for rank, place in enumerate(places)), flush=True)
+        print("ranks:", comm.processes, flush=True)
     return comm
 
 
