@@ -312,6 +312,10 @@ def fails(comm, how, rank, checkpoint=None):
     )
 
 
+def leaves(comm):
+    os._exit(3)
+
+
 def unlike(comm, what):
     """Ranks that do not fit together."""
     X, y = samples(40)

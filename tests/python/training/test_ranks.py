@@ -51,7 +51,15 @@ def test_ranks_that_cannot_begin(guard, tmp_path):
     if guard:
         assert done.stdout == "[100000, 100000]\n", done.stderr
     else:
-        assert re.search(r"RankError: rank [01] has ended with exit code 1$", done.stderr, re.M)
+        said = (
+            r'RankError: rank [01] has ended with exit code 1 before it began; in a script .* under if __name__ == "__main__":$'
+        )
+        assert re.search(said, done.stderr, re.M)
+
+
+def test_a_rank_that_ends_without_a_word():
+    with pytest.raises(shared.RankError, match=r"^rank [01] has ended with exit code 3$"):
+        shared.run(ranks.leaves, 2)
 
 
 @pytest.mark.timeout(900)
