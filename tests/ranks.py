@@ -173,6 +173,14 @@ def inside_an_epoch(comm, checkpoint, spoilt):
     return None
 
 
+def streamed_by_one(comm, checkpoint, epochs):
+    """The losses of a training where rank 0 alone reads its samples from a Stream."""
+    X, y = samples()
+    own = shard(comm.rank, comm.size, len(X)) if comm else slice(None)
+    X = fastlec.data.Stream(X[own], block_bytes=X[:30].nbytes) if comm and comm.rank == 0 else X[own]
+    return fastlec.fit(network("plain"), X, y[own], epochs=epochs, checkpoint=checkpoint, comm=comm).train_loss
+
+
 def trained_with(comm, kind, optimizer, more):
     return trained(comm, kind, optimizer, **more)
 

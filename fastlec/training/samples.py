@@ -62,7 +62,10 @@ class Samples:
             yield self[start : start + size]
 
     def fingerprint(self, group: Group) -> tuple[str, str]:
-        """What tells the samples of all ranks from others in a checkpoint, whichever rank holds which; and their order."""
+        """What tells the samples of all ranks from others in a checkpoint, whichever rank holds which; and their order, which the
+        first comprises of Streams."""
+        if group.any(isinstance(self.X, Stream)):
+            return " ".join(group.gather(self.in_order())), ""
         arrays = [self.X, self.y]
         if self.weight is not None:  # as logarithms, to few digits, which no division changes; those of weights of 1 are 0
             with np.errstate(divide="ignore"):
@@ -118,10 +121,6 @@ class StreamedSamples(Samples):
 
     def __getitem__(self, rows) -> Samples:
         return replace(self, rows=np.arange(len(self.X))[rows])
-
-    def fingerprint(self, group):
-        """Of each rank's by themselves."""
-        return " ".join(group.gather(self.in_order())), ""
 
     def in_order(self):
         """As of samples in memory, but that of X only the ends are looked at."""

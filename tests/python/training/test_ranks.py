@@ -114,6 +114,17 @@ def test_inside_an_epoch_only_as_many_ranks_go_on(before, after, said, tmp_path)
     assert on(before, ranks.inside_an_epoch, path, False)[0] is None
 
 
+def test_ranks_with_a_stream_go_on_with_the_same_parts(tmp_path):
+    path = tmp_path / "run.npz"
+    before = on(2, ranks.streamed_by_one, path, 2)[0]
+    after = on(2, ranks.streamed_by_one, path, 3)
+    assert after[0] == after[1]
+    assert after[0][:2] == before
+    for n in (0, 3):
+        with pytest.raises((fastlec.io.ModelError, shared.RankError), match=r"its samples is .*stream X"):
+            on(n, ranks.streamed_by_one, path, 4)
+
+
 def test_what_ranks_must_agree_about():
     with pytest.raises(shared.RankError, match="rank 1 has 2 samples to train on, and batch_size 4 makes"):
         shared.run(ranks.unlike, 2, "few")
