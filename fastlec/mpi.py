@@ -105,8 +105,19 @@ class Comm:
                 line.connect(name)
                 line.send(self.rank.to_bytes(4, "little"))
                 if listener:
-                    command = [sys.executable, "-I", "-S", _watch.__file__, str(listener.fileno()), self.processes]
+                    command = [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        _watch.__file__,
+                        f"{listener.fileno()}",
+                        f"{self.size}",
+                        self.processes,
+                    ]
                     self._watcher = subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True)
+                    line.settimeout(LAST_WAIT)
+                    line.recv(1)  # until it knows all ranks
+            Group(self).any(False)  # none goes on before
             self._line = line.detach()  # which this process's end closes
         if listener:
             listener.close()
