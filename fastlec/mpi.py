@@ -9,6 +9,9 @@ import atexit
 import contextlib
 import functools
 import os
+import secrets
+import socket
+import subprocess
 import sys
 import time
 from collections import deque
@@ -23,7 +26,8 @@ except ModuleNotFoundError as error:
 except (ImportError, RuntimeError) as error:  # there is no MPI
     raise ImportError(f"fastlec.mpi needs an MPI: that of this machine, or pip install mpich ({error})") from error
 
-from ._comm import RankError, divide_cores
+from . import _watch
+from ._comm import Group, RankError, divide_cores, machine
 
 __all__ = ["Comm", "RankError"]
 
@@ -38,7 +42,8 @@ class Comm:
     and broadcast from there, so that all ranks have the same bits. Each process uses its share of the cores that it may run on.
 
     Once a rank has failed, the sums of the others raise `RankError`, and the processes end with ``MPI_Abort``, for MPI itself knows
-    no other end with sums that are not finished. A rank that is killed ends the others by mpiexec.
+    no other end with sums that are not finished. A rank that is killed ends the others by mpiexec; which one it was stands on
+    stderr, on Linux where one machine has all ranks.
 
     Parameters
     ----------
@@ -49,6 +54,8 @@ class Comm:
     ----------
     rank, size : int
         Which process this is, and how many there are.
+    processes : str
+        The process id and the host of each rank, in words.
 
     See Also
     --------
@@ -79,8 +86,45 @@ class Comm:
         self._begun: deque[_Sum] = deque()  # what is not reduced yet
         self._failure: str | None = None
         self._messages: list = []
+        self._last: tuple[MPI.Request, float] | None = None  # that all end, and until when that is waited for
         _ranks.append(self)
         divide_cores(self)
+        self._watcher: subprocess.Popen | None = None
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Learn which processes the ranks are. Where one machine has all, another process (`_watch`) tells which one was lost."""
+        listener = None
+        if self.rank == 0 and self.size > 1 and sys.platform == "linux":
+            listener = socket.socket(socket.AF_UNIX)
+            listener.bind(f"\0fastlec-{secrets.token_hex(8)}")
+            listener.listen(self.size)
+        name = listener and listener.getsockname()
+        places = Group(self).gather((os.getpid(), socket.gethostname(), machine(), name))
+        self.processes = ", ".join(f"{rank} is process {process} on {host}" for rank, (process, host, *_) in enumerate(places))
+        *_, name = places[0]
+        if name and len({where for *_, where, _ in places}) == 1:
+            line = socket.socket(socket.AF_UNIX)
+            with contextlib.suppress(OSError):  # training goes on without
+                line.connect(name)
+                line.send(self.rank.to_bytes(4, "little"))
+                if listener:
+                    command = [
+                        sys.executable,
+                        "-I",
+                        "-S",
+                        _watch.__file__,
+                        f"{listener.fileno()}",
+                        f"{self.size}",
+                        self.processes,
+                    ]
+                    self._watcher = subprocess.Popen(command, pass_fds=[listener.fileno()], start_new_session=True)
+                    line.settimeout(LAST_WAIT)
+                    line.recv(1)  # until it knows all ranks
+            Group(self).any(False)  # none goes on before
+            self._line = line.detach()  # which this process's end closes
+        if listener:
+            listener.close()
 
     def __repr__(self) -> str:
         return f"<rank {self.rank} of {self.size}>"
@@ -155,11 +199,14 @@ class Comm:
             self._failure = text
             self._messages = [self._errors.isend(text, rank) for rank in range(self.size) if rank != self.rank]
 
-    def _end(self) -> None:
-        """Give the others time to learn of it."""
-        until, met = time.monotonic() + LAST_WAIT, self._errors.Ibarrier()
-        while not met.Test() and time.monotonic() < until:
+    def _end(self) -> bool:
+        """Give the others time to learn of it, and to come here; whether all have come."""
+        if self._last is None:
+            self._last = self._errors.Ibarrier(), time.monotonic() + LAST_WAIT
+        met, until = self._last
+        while not (all_here := met.Test()) and time.monotonic() < until:
             time.sleep(1e-3)
+        return all_here
 
 
 class _Sum:
@@ -176,6 +223,11 @@ _ranks: list[Comm] = []
 @atexit.register
 def _abort() -> None:
     """Where a sum will never be finished, MPI_Finalize would wait for it."""
+    for comm in _ranks:
+        if comm._watcher:
+            with contextlib.suppress(OSError):
+                os.write(comm._line, b".")
+            comm._watcher.wait()
     failed = [comm for comm in _ranks if comm._failure]
     if failed and not MPI.Is_finalized():
         for stream in (sys.stdout, sys.stderr):
@@ -190,6 +242,11 @@ def tell(error: BaseException) -> None:
     for comm in _ranks:
         if not isinstance(error, RankError):
             comm.fail(f"rank {comm.rank} has failed: {type(error).__name__}: {error}")
+
+
+def told_by_root() -> bool:
+    """Whether rank 0, which this process is not, has said what ended all."""
+    return any(comm.rank and comm._failure and comm._end() for comm in _ranks)
 
 
 def _hook(kind, error, traceback, shown=sys.excepthook) -> None:

@@ -146,6 +146,7 @@ def _rank(comm: Comm, given, results) -> None:
     """What a rank's process does. given : the connection that function and arguments come by, pickled."""
     found = None
     try:
+        results.send(None)  # it has begun
         function, args = pickle.loads(given.recv_bytes())
         comm._attach()
         divide_cores(comm)
@@ -223,9 +224,8 @@ def run(function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
             end.close()
             given.close()
             ranks.append((process, results))
-        for (
-            sender
-        ) in senders:  # by connections of their own: start() would wait for ever for a process that has ended to read them
+        # By connections of their own: start() would wait for ever for a process that has ended to read them.
+        for sender in senders:
             with suppress(BrokenPipeError, ConnectionResetError):  # that it has ended is told below
                 sender.send_bytes(work)
             sender.close()
@@ -244,22 +244,29 @@ def run(function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
 def _results(ranks, announce) -> list[Any]:
     """What the ranks give; RankError, naming the first one that has failed, once all have ended or had time to."""
     found: list[Any] = [None] * len(ranks)
+    begun = set()
     waiting, failure, until = dict(enumerate(ranks)), None, None
     while waiting and (until is None or time.monotonic() < until):
         wait([results for _, results in waiting.values()], None if until is None else max(until - time.monotonic(), 0))
         for rank, (process, results) in list(waiting.items()):
             if not results.poll():
                 continue
-            del waiting[rank]
             try:
-                succeeded, value = results.recv()
+                said = results.recv()
+                if said is None:
+                    begun.add(rank)
+                    continue
+                succeeded, value = said
             except EOFError:  # it has ended without a word
                 process.join()
                 code = process.exitcode
                 how = f"was killed by signal {-code}" if code < 0 else f"has ended with exit code {code}"
+                if rank not in begun and code > 0:
+                    how += ' before it began; in a script the call must be under if __name__ == "__main__":'
                 succeeded, value = False, RankError(f"rank {rank} {how}")
                 announce(str(value))
                 failure = (rank, value)
+            del waiting[rank]
             if succeeded:
                 found[rank] = value
             elif failure is None or (isinstance(failure[1], RankError) and not isinstance(value, RankError)):

@@ -16,6 +16,7 @@ import numpy as np
 import fastlec
 import fastlec.curvature
 import fastlec.training
+from fastlec._comm import group_of
 
 HERE = Path(__file__).parent
 
@@ -54,7 +55,7 @@ def _mpi_rank(folder):
 
 def sums(comm, sizes):
     """Whether each rank has the sum of float64, float32 and int64 arrays, and their bytes."""
-    from fastlec._comm import Group, group_of
+    from fastlec._comm import Group
 
     group, found = group_of(comm), []
     for size in sizes:
@@ -86,8 +87,6 @@ def _numbers(size, rank):
 
 
 def disagree(comm):
-    from fastlec._comm import group_of
-
     group = group_of(comm)
     try:
         group.agree({"a": 1, "b": group.rank})
@@ -140,12 +139,15 @@ OPTIMIZERS = {
 }
 
 
-def trained(comm, kind, optimizer, dtype="float64", weighted=False, epochs=3, batch_size=40, **more):
-    """fit on uneven shards: everything that it leaves behind."""
+def trained(comm, kind, optimizer, dtype="float64", weighted=False, epochs=3, batch_size=40, aside=None, **more):
+    """fit on uneven shards: everything that it leaves behind. aside : the first so many samples validate."""
     net, (X, y) = network(kind, dtype), samples(dtype=dtype)
     X = X.reshape(-1, 1, 2, 3) if kind == "images" else X
     own = shard(comm.rank, comm.size, len(X)) if comm else slice(None)
     weight = np.linspace(0.1, 3, len(X))[own] if weighted else None
+    if aside:
+        some = shard(comm.rank, comm.size, aside) if comm else slice(aside)
+        more["validation"] = X[some], y[some]
     history = fastlec.fit(
         net,
         X[own],
@@ -159,6 +161,24 @@ def trained(comm, kind, optimizer, dtype="float64", weighted=False, epochs=3, ba
     )
     measured = {name: getattr(history, name) for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")}
     return net.theta.copy(), {name: a.copy() for name, a in net.buffers.items()}, measured, history.best_epoch, history.notes
+
+
+def inside_an_epoch(comm, checkpoint, spoilt):
+    """A training that is spoilt a step after a checkpoint inside its second epoch, or goes on from that: what is raised."""
+    settings = {"loss": _SpoiltLoss(spoilt), "checkpoint": checkpoint, "checkpoint_steps": 8, "batch_size": 32}
+    try:
+        trained(comm, "plain", "sgd", **settings)
+    except (FloatingPointError, fastlec.io.ModelError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def streamed_by_one(comm, checkpoint, epochs):
+    """The losses of a training where rank 0 alone reads its samples from a Stream."""
+    X, y = samples()
+    own = shard(comm.rank, comm.size, len(X)) if comm else slice(None)
+    X = fastlec.data.Stream(X[own], block_bytes=X[:30].nbytes) if comm and comm.rank == 0 else X[own]
+    return fastlec.fit(network("plain"), X, y[own], epochs=epochs, checkpoint=checkpoint, comm=comm).train_loss
 
 
 def trained_with(comm, kind, optimizer, more):
@@ -331,6 +351,10 @@ def fails(comm, how, rank, checkpoint=None):
     )
 
 
+def leaves(comm):
+    os._exit(3)
+
+
 def unlike(comm, what):
     """Ranks that do not fit together."""
     X, y = samples(40)
@@ -358,7 +382,8 @@ class _SpoiltLoss:
 
 
 def long_training(comm, checkpoint, epochs, folder, pause=0.0):
-    """A training with a checkpoint; the folder has the ranks' process ids."""
+    """A training with a checkpoint; the folder has the ranks' process ids, once they are ranks."""
+    comm = group_of(comm)
     Path(folder, f"pid{comm.rank}").write_text(str(os.getpid()))
     net, (X, y) = network("norm"), samples()
     own = shard(comm.rank, comm.size, len(X))

@@ -71,7 +71,7 @@ def _run(args: Sequence[str] | None) -> int:
     try:
         code = app(None if args is None else list(args), prog_name="fastlec", standalone_mode=False) or 0
     except _usage_error() as error:
-        return _complain(f"{error.format_message().rstrip('.')}; see fastlec --help", 2)
+        return _complain(f"{error.format_message().rstrip('.')}; see fastlec --help", 2, usage=True)
     except (KeyboardInterrupt, typer.Abort):  # typer makes either Abort or the exit code 130 of the first
         code = _INTERRUPTED
     return _complain("interrupted", code) if code == _INTERRUPTED else code
@@ -96,8 +96,10 @@ def _usage_error() -> type[Exception]:
     return typer.BadParameter.__base__
 
 
-def _complain(text: object, code: int) -> int:
-    """One line on stderr, whatever the text holds."""
+def _complain(text: object, code: int, usage: bool = False) -> int:
+    """One line on stderr, whatever the text holds; of several ranks' the first one's."""
+    if ranks.told_by_root(usage):
+        return code
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(str(text).split()))
     print("fastlec:", line, file=sys.stderr)
     return code

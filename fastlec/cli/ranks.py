@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE")  # what mpiexec of Open MPI and MPICH, and srun, tell
+_TELL = ("OMPI_COMM_WORLD_", "PMI_", "PMIX_")  # what mpiexec of Open MPI and MPICH, and srun, tell with RANK and SIZE
+
+
+def _told(what: str) -> str | None:
+    return next((os.environ[name + what] for name in _TELL if name + what in os.environ), None)
+
+
+def _several() -> bool:
+    slurm = "PMIX_RANK" in os.environ and os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1"
+    return slurm or (_told("SIZE") or "1") != "1"
 
 
 def started():
     """The communicator of this command's ranks, or None where it runs by itself. All but rank 0 print nothing from then on."""
-    sizes = [os.environ[name] for name in _SIZES if name in os.environ]
-    slurm = "PMIX_RANK" in os.environ and os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1"
-    if not slurm and (not sizes or sizes[0] == "1"):
+    if not _several():
         return None
-    from .._comm import Group
     from ..mpi import Comm
 
     comm = Comm()
-    places = Group(comm).gather(f"{os.getpid()} on {socket.gethostname()}")
     if comm.rank:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     else:
-        print("ranks:", ", ".join(f"{rank} is process {place}" for rank, place in enumerate(places)), flush=True)
+        print("ranks:", comm.processes, flush=True)
     return comm
 
 
@@ -38,3 +42,11 @@ def watched() -> Iterator[None]:
         if "fastlec.mpi" in sys.modules:
             sys.modules["fastlec.mpi"].tell(error)
         raise
+
+
+def told_by_root(usage: bool = False) -> bool:
+    """Whether rank 0, which this process is not, says what ends the command. usage : its options, which all ranks read before they
+    meet."""
+    if "fastlec.mpi" in sys.modules:
+        return sys.modules["fastlec.mpi"].told_by_root()
+    return usage and _several() and (_told("RANK") or "0") != "0"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import _check, io
+from .._comm import alone
 from ..network import Container
 from .history import MEASURED, EarlyStopping, History
 from .optim import Optimizer
@@ -33,11 +35,18 @@ class Checkpoint:
         if self.path.suffix.lower() == ".safetensors":
             raise ValueError(f"checkpoint is {str(path)!r}; expected another ending: checkpoints are .npz files")
         self.settings: dict[str, Any] = {}
+        self._order = ""  # of the samples, which only a place inside an epoch needs
+        self._earlier: dict[str, Callable[[], str]] = {}  # fingerprints as files of earlier versions have them
 
-    def describe(self, run: Run, samples: Samples, held_out, early_stopping: EarlyStopping | None, rng, fingerprint) -> None:
-        """Note the settings of the run: what must be the same in the call that goes on with it, but for `MAY_CHANGE`. fingerprint :
-        of samples, as text."""
-        rule = run.rule
+    def describe(self, run: Run, samples: Samples, held_out, early_stopping: EarlyStopping | None, rng, group) -> None:
+        """Note the settings of the run: what must be the same in the call that goes on with it, but for `MAY_CHANGE`. group : the
+        ranks that train, or None for one process."""
+        rule, given = run.rule, {"samples": samples, "validation": held_out}
+        given = {name: a for name, a in given.items() if isinstance(a, Samples)}
+        prints = {name: a.fingerprint(group or alone()) for name, a in given.items()}
+        self._order = prints["samples"][1]
+        if group is None:
+            self._earlier = {name: a.in_order for name, a in given.items()}
         self.settings = {
             "dtype": str(run.net.theta.dtype),
             "net": _structure(run.net),
@@ -45,8 +54,8 @@ class Checkpoint:
             "optimizer": _without_rate(run.optimizer),
             "lr": _text(getattr(run.optimizer, "lr", None)),
             "batch_size": run.batch_size,
-            "samples": fingerprint(samples),
-            "validation": fingerprint(held_out) if isinstance(held_out, Samples) else held_out,
+            "samples": prints["samples"][0],
+            "validation": prints["validation"][0] if "validation" in prints else held_out,
             "early_stopping": early_stopping and [rule.monitor, float(rule.min_delta), bool(rule.restore_best)],
             "trainable": run.trainable and list(run.trainable),
             "rng": _seed(rng),
@@ -64,7 +73,7 @@ class Checkpoint:
         facts = {"best_epoch": run.history.best_epoch, "notes": run.history.notes, "began": run.began}
         facts["rng"] = run.rng.bit_generator.state
         if run.within:
-            facts["within"] = {**run.within._asdict(), "ranks": run.ranks}
+            facts["within"] = {**run.within._asdict(), "ranks": run.ranks, "order": self._order}
         facts = json.loads(json.dumps(facts, default=lambda array: array.tolist()))  # some bit generators' states are arrays
         io.save_arrays(self.path, arrays | lists, {"kind": "checkpoint", "settings": self.settings, **facts})
 
@@ -81,6 +90,7 @@ class Checkpoint:
         require(meta.get("kind") == "checkpoint" and isinstance(theirs, dict), "is not a checkpoint of fit")
         settings = json.loads(json.dumps(self.settings))  # as the file has it: lists for tuples
         changes = [name for name, ours in settings.items() if theirs.get(name) != ours]
+        changes = [name for name in changes if name not in self._earlier or theirs.get(name) != self._earlier[name]()]
         for name in changes:
             found, wanted = _where_they_differ(str(theirs.get(name)), str(settings[name]))
             text = f"is the checkpoint of another training: its {name} is {found}, that of this one is {wanted}"
@@ -145,8 +155,13 @@ class Checkpoint:
             valid = False
         if not valid:
             raise io.ModelError(f"{self.path}: within is no place inside an epoch")
-        if other_batches or found.get("ranks") != run.ranks:
-            what = "another batch_size" if other_batches else f"{found.get('ranks')} ranks, not {run.ranks}"
+        what = "another batch_size" if other_batches else None
+        if found.get("ranks") != run.ranks:
+            before, now = (f"{n} rank{'s' * (n != 1)}" if n else "one process" for n in (found.get("ranks"), run.ranks))
+            what = f"{before}, not {now}"
+        elif found.get("order") != self._order:
+            what = what or "samples in another order"
+        if what:
             raise io.ModelError(f"{self.path}: is of a place inside an epoch, with {what}; expected the same")
         return within
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -138,9 +136,9 @@ def fit(
     from it in place of ``net.theta`` and rng, and ends bitwise as one that was never stopped. A Generator is set to where it was.
     Only these may have changed: ``epochs``, which counts from the very first; the patience of early stopping; batch_size; and the
     optimizer's lr, a number or a schedule, which is asked for the steps that follow. Changes of the last two are noted in
-    ``history.notes``. A file that was written inside an epoch also needs the same batch_size, and number of ranks. Of functions,
-    layers, losses and optimizers of your own the file knows little more than what they print. ``Network.load`` reads the network
-    from it: the best where early stopping restores that, else the last.
+    ``history.notes``. A file that was written inside an epoch also needs the same batch_size, number of ranks and order of the
+    samples. Of functions, layers, losses and optimizers of your own the file knows little more than what they print.
+    ``Network.load`` reads the network from it: the best where early stopping restores that, else the last.
 
     Whatever exception ends training, Ctrl-C and those of callbacks too, ``net.theta`` and ``net.buffers`` are what they were after
     the last whole epoch, or after the best where early stopping restores that; ``error.history`` is the `History` of the whole
@@ -148,9 +146,9 @@ def fit(
 
     With comm, batch_size is that of the whole batch, of which each rank makes a part in the ratio of its samples. Losses,
     accuracies, weights and the statistics of batch normalisation are those of all ranks. A step is that of one process on the whole
-    batch but for rounding; it has the same bits on all ranks, and when it is repeated. Start, rng and checkpoint are those of
-    rank 0, which alone writes and shows progress; any number of ranks with the same samples goes on from a checkpoint. Callbacks
-    are called on every rank; True on one of them ends training on all.
+    batch but for rounding; it has the same bits on all ranks, and when it is repeated. Start, rng and checkpoint are those of rank
+    0, which alone writes and shows progress; any number of ranks with the same samples, and one process without comm, go on from a
+    checkpoint, of Streams only with the same parts. Callbacks are called on every rank; True on one of them ends training on all.
 
     References
     ----------
@@ -198,16 +196,14 @@ def fit(
     resume = _check.flag(resume, "resume")
     trainable = trainable_names(net, trainable)
     settings = optimizer, min(batch_size, len(samples)), trainable, rule, _check.generator(rng), samples.classes is not None
-    fingerprint = operator.methodcaller("fingerprint")
     if comm is None:
         run = Run(net, loss, *settings)
     else:
         from . import ranks
 
         run = ranks.joined(comm, net, loss, optimizer, batch_size, *settings[2:], samples, held_out, epochs, early_stopping)
-        fingerprint = functools.partial(ranks.fingerprint, comm)
     if saved:
-        saved.describe(run, samples, held_out, early_stopping, rng, fingerprint)
+        saved.describe(run, samples, held_out, early_stopping, rng, comm)
         if checkpoint_steps is not None:
             run.every, run.save = _check.count(checkpoint_steps, "checkpoint_steps", 1), saved.save
     rows = np.arange(len(samples))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import re
-import zlib
 from collections import Counter
 from dataclasses import replace
 
@@ -20,7 +19,6 @@ import numpy as np
 
 from .. import _config
 from .._comm import Group, together
-from .._stream import Stream
 from ..layers.base import Layer
 from ..layers.dropout import Dropout
 from ..layers.norm import _BatchNorm
@@ -314,25 +312,3 @@ def joined(
         }
     )
     return RankRun(group, net, loss, optimizer, batch_size, trainable, rule, rng, counts)
-
-
-def fingerprint(group: Group, samples: Samples) -> str:
-    """What tells the samples of all ranks from others in a checkpoint, whichever rank holds which."""
-    if isinstance(samples.X, Stream):
-        return " ".join(group.gather(samples.fingerprint()))
-    arrays = [samples.X.reshape(len(samples), -1), samples.y.reshape(len(samples), -1)]
-    if samples.weight is not None:
-        arrays.append((samples.weight * samples.scale).astype(np.float16)[:, None])  # few digits, which no division changes
-    total = np.zeros(len(arrays[0]), np.uint64)
-    for number, a in enumerate(arrays):
-        words = np.ascontiguousarray(a).view(np.uint8).reshape(len(a), -1)
-        words = words.view(f"u{math.gcd(4, words.shape[1])}") if words.shape[1] else words
-        factors = np.random.default_rng(number).integers(1 << 63, size=words.shape[1], dtype=np.uint64) | np.uint64(1)
-        step = max((1 << 22) // max(words.shape[1], 1), 1)
-        for i in range(0, len(words), step):
-            total[i : i + step] += (words[i : i + step] * factors).sum(axis=1, dtype=np.uint64)
-    total ^= total >> np.uint64(29)
-    total *= np.uint64(0xBF58476D1CE4E5B9)
-    joint = group.sum(np.array([total.sum(dtype=np.uint64).astype(np.int64), len(samples)]))
-    shapes = f"X {(int(joint[1]), *samples.X.shape[1:])}, y {(int(joint[1]), *samples.y.shape[1:])}"
-    return f"{shapes}, checksum {zlib.crc32(joint[:1]):08x} on ranks"

@@ -168,7 +168,7 @@ class Run:
         best = {best_name(name): array for name, array in (self.best or {}).items()}
         return {**self.values(), **best, **{f"state.{name}": array for name, array in self.step.state.items()}}
 
-    leads, ranks = True, 1  # whether it writes and shows; how many train together
+    leads, ranks = True, 0  # whether it writes and shows; how many train together, 0 without comm
 
     def settle(self, m: int, shape: tuple[int, ...]) -> None:
         """With m samples of this shape to train on. ValueError where a layer cannot train on one of the batches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -12,6 +13,7 @@ from numbers import Integral, Real
 import numpy as np
 
 from .. import _check
+from .._comm import Group
 from .._stream import Stream, streamed
 from .losses import check_weighted, classes_of, counted, mean_of, n_classes
 
@@ -59,8 +61,31 @@ class Samples:
         for start in range(0, len(self), size):
             yield self[start : start + size]
 
-    def fingerprint(self) -> str:
-        """What tells these samples from others in a checkpoint."""
+    def fingerprint(self, group: Group) -> tuple[str, str]:
+        """What tells the samples of all ranks from others in a checkpoint, whichever rank holds which; and their order, which the
+        first comprises of Streams."""
+        if group.any(isinstance(self.X, Stream)):
+            return " ".join(group.gather(self.in_order())), ""
+        arrays = [self.X, self.y]
+        if self.weight is not None:  # as logarithms, to few digits, which no division changes; those of weights of 1 are 0
+            with np.errstate(divide="ignore"):
+                arrays.append(np.log(self.weight * self.scale).astype(np.float16) + np.float16(0))
+        total = np.zeros(len(self), np.uint64)
+        for number, a in enumerate(arrays):
+            if a.size:
+                words = np.ascontiguousarray(a).reshape(len(a), -1).view(np.uint8)
+                words = words.view(f"u{math.gcd(4, words.shape[1])}")
+                factors = np.random.default_rng(number).integers(1 << 63, size=words.shape[1], dtype=np.uint64)
+                total += np.einsum("ij,j->i", words, factors | np.uint64(1))
+        total ^= total >> np.uint64(29)
+        total *= np.uint64(0xBF58476D1CE4E5B9)
+        joint = group.sum(np.array([total.sum(dtype=np.uint64).astype(np.int64), len(self)]))
+        shapes = f"X {(int(joint[1]), *self.X.shape[1:])}, y {(int(joint[1]), *self.y.shape[1:])}"
+        order = " ".join(group.gather(f"{zlib.crc32(total):08x}"))
+        return f"{shapes}, checksum of rows {zlib.crc32(joint[:1]):08x}", order
+
+    def in_order(self) -> str:
+        """What tells one process's samples and their order; earlier versions wrote this."""
         weight = "" if self.weight is None else f", weights {zlib.crc32(self.weight):08x}"
         return f"X {self.X.shape}, y {self.y.shape}, checksum {zlib.crc32(self.y, zlib.crc32(self.X)):08x}{weight}"
 
@@ -97,7 +122,7 @@ class StreamedSamples(Samples):
     def __getitem__(self, rows) -> Samples:
         return replace(self, rows=np.arange(len(self.X))[rows])
 
-    def fingerprint(self) -> str:
+    def in_order(self):
         """As of samples in memory, but that of X only the ends are looked at."""
         ends = self.X[[0, -1]]
         weight = "" if self.weight is None else f", weights {zlib.crc32(self.weight):08x}"

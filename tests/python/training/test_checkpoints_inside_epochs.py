@@ -82,7 +82,8 @@ def test_what_may_not_change_inside_an_epoch(digits, tmp_path):
         ({"total": float("inf")}, "within is no place inside an epoch"),
         ({"right": -1}, "within is no place inside an epoch"),
         ({"rng": {"bit_generator": "other"}}, "within is no place inside an epoch"),
-        ({"ranks": 2}, "with 2 ranks, not 1; expected the same"),
+        ({"ranks": 2}, "with 2 ranks, not one process; expected the same"),
+        ({"order": ""}, "with samples in another order; expected the same"),
         (None, "within is no place inside an epoch"),
     ],
 )

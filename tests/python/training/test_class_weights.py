@@ -18,6 +18,7 @@ from fastlec.training import (
     fit,
     run,
 )
+from fastlec.training.samples import samples_of
 
 STILL = SGD(1e-9)  # so slow that all batches of an epoch see the same parameters
 
@@ -229,12 +230,19 @@ def test_weights_are_part_of_the_samples(tmp_path):
     fit(network(), X, y, epochs=2, sample_weight=weight.tolist(), validation=validation, checkpoint=path)
 
 
-def test_checkpoints_of_no_weights_are_as_they_were():
-    """An earlier version's goes on."""
-    X, y, _ = problem()
-    from fastlec.training.samples import samples_of
-
-    assert "weight" not in samples_of(network(), SoftmaxCrossEntropy(), X, y).fingerprint()
+@pytest.mark.parametrize("weighted", [False, True])
+def test_checkpoints_of_an_earlier_version(weighted, tmp_path):
+    """Its checksums of samples are others."""
+    X, y, weight = problem()
+    path, settings = tmp_path / "run.npz", {"sample_weight": weight} if weighted else {}
+    fit(network(), X, y, epochs=1, validation=(X, y), checkpoint=path, **settings)
+    arrays, meta = io.load_arrays(path)
+    for name, weights in (("samples", settings.values()), ("validation", ())):
+        meta["settings"][name] = samples_of(network(), SoftmaxCrossEntropy(), X, y, *weights).in_order()
+    io.save_arrays(path, arrays, meta)
+    with pytest.raises(io.ModelError, match="its samples is"):
+        fit(network(), X + 1, y, epochs=2, validation=(X, y), checkpoint=path, **settings)
+    assert len(fit(network(), X, y, epochs=2, validation=(X, y), checkpoint=path, **settings)) == 2
 
 
 # --- what cannot be --------------------------------------------------------------------------------------------------

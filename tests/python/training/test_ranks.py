@@ -10,6 +10,7 @@ import ranks
 from interpreter import finished
 from on_ranks import OnRanks
 
+import fastlec
 from fastlec import shared
 
 
@@ -50,7 +51,15 @@ def test_ranks_that_cannot_begin(guard, tmp_path):
     if guard:
         assert done.stdout == "[100000, 100000]\n", done.stderr
     else:
-        assert re.search(r"RankError: rank [01] has ended with exit code 1$", done.stderr, re.M)
+        said = (
+            r'RankError: rank [01] has ended with exit code 1 before it began; in a script .* under if __name__ == "__main__":$'
+        )
+        assert re.search(said, done.stderr, re.M)
+
+
+def test_a_rank_that_ends_without_a_word():
+    with pytest.raises(shared.RankError, match=r"^rank [01] has ended with exit code 3$"):
+        shared.run(ranks.leaves, 2)
 
 
 @pytest.mark.timeout(900)
@@ -60,20 +69,60 @@ def test_ranks_that_are_killed_leave_a_whole_checkpoint(tmp_path):
         assert str(error) == f"rank {rank} was killed by signal 9"
 
 
-@pytest.mark.parametrize(("before", "after"), [(3, 2), (2, 1)])
-def test_another_number_of_ranks_goes_on_from_a_checkpoint(before, after, tmp_path):
-    calls = ("norm", "adam", {"checkpoint": tmp_path / "run.npz", "epochs": 3, "weighted": True, "validation": 0.2})
-    theta, buffers, measured, *_ = shared.run(ranks.trained_with, before, *calls)[0]
-    again = shared.run(ranks.trained_with, after, *calls)
+def on(n, function, *arguments):
+    """What each of n ranks gives; n 0 for one process without a communicator."""
+    return shared.run(function, n, *arguments) if n else [function(None, *arguments)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "validated"),
+    [
+        (3, 2, {"validation": 0.2}),
+        (2, 1, {"aside": 40}),
+        (0, 2, {"aside": 40}),
+        (2, 0, {"aside": 40, "class_weight": "balanced"}),
+        (0, 1, {}),
+    ],
+)
+def test_another_number_of_ranks_goes_on_from_a_checkpoint(before, after, validated, tmp_path):
+    calls = ("norm", "adam", {"checkpoint": tmp_path / "run.npz", "epochs": 3, "weighted": True, **validated})
+    theta, buffers, measured, *_ = on(before, ranks.trained_with, *calls)[0]
+    again = on(after, ranks.trained_with, *calls)
     for own, running, same, *_ in again:  # the training is over
         assert np.array_equal(own, theta)
         assert all(np.array_equal(running[name], a) for name, a in buffers.items())
         assert same == measured
     calls[2]["epochs"] = 6
-    more = shared.run(ranks.trained_with, after, *calls)
+    more = on(after, ranks.trained_with, *calls)
     assert all(np.array_equal(own[0], more[0][0]) for own in more)
     assert more[0][2]["train_loss"][:3] == measured["train_loss"]
     assert more[0][2]["train_loss"][-1] < measured["train_loss"][-1]
+    calls[2]["weighted"] = False
+    with pytest.raises((fastlec.io.ModelError, shared.RankError), match="of another training: its samples is"):
+        on(after, ranks.trained_with, *calls)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(0, 2, "one process, not 2 ranks;"), (0, 1, "one process, not 1 rank;"), (2, 0, "2 ranks, not one process;")],
+)
+def test_inside_an_epoch_only_as_many_ranks_go_on(before, after, said, tmp_path):
+    path = tmp_path / "run.npz"
+    assert "diverged at epoch 2, step 9" in on(before, ranks.inside_an_epoch, path, True)[0]
+    for text in on(after, ranks.inside_an_epoch, path, False):
+        assert re.search(f"ModelError: .*is of a place inside an epoch, with {said}", text)
+    assert on(before, ranks.inside_an_epoch, path, False)[0] is None
+
+
+def test_ranks_with_a_stream_go_on_with_the_same_parts(tmp_path):
+    path = tmp_path / "run.npz"
+    before = on(2, ranks.streamed_by_one, path, 2)[0]
+    after = on(2, ranks.streamed_by_one, path, 3)
+    assert after[0] == after[1]
+    assert after[0][:2] == before
+    for n in (0, 3):
+        with pytest.raises((fastlec.io.ModelError, shared.RankError), match=r"its samples is .*stream X"):
+            on(n, ranks.streamed_by_one, path, 4)
 
 
 def test_what_ranks_must_agree_about():
