@@ -106,7 +106,10 @@ class Group:
     def begin(self, array: np.ndarray) -> Callable[[], object]:
         """The same, begun; what is returned waits for its end."""
         if self.overlaps:
-            return self.comm.begin(array)
+            wait = self.comm.begin(array)
+            if not callable(wait):
+                raise TypeError(f"comm.begin gave {_check.shown(wait)}; expected a function that waits for the sum")
+            return wait
         self.sum_into(array)
         return lambda: None
 

@@ -12,6 +12,7 @@ from on_ranks import OnRanks
 
 import fastlec
 from fastlec import shared
+from fastlec._comm import Group
 
 
 class TestShared(OnRanks):
@@ -162,6 +163,13 @@ def test_what_is_no_communicator(comm, error, said):
     X, y = ranks.samples(30)
     with pytest.raises(error, match=said):
         ranks.fastlec.fit(ranks.network("plain"), X, y, comm=comm)
+
+
+def test_a_sum_that_begins_gives_what_waits_for_it():
+    comm = Wrong(0, 2, abs)
+    comm.begin = lambda array: array.size
+    with pytest.raises(TypeError, match=r"comm\.begin gave 2; expected a function"):
+        Group(comm).begin(np.ones(2))
 
 
 def test_one_rank_of_ones_own_trains_as_others_do():
