@@ -43,8 +43,9 @@ class Stream:
     ----------
     X : object
         Where the samples are: a memmap; anything with ``shape``, ``dtype`` and slices of rows, such as a dataset of h5py or an
-        array of zarr; a list of paths of ``.npy`` files, or of ``.npz`` files with an array ``X``, one after the other; or an
-        iterable with a length of batches ``x`` or ``(x, y)``, which is gone through anew in every pass, and must give the same.
+        array of zarr; a list of paths of ``.npy`` files, or of ``.npz`` files with an array ``X``, one after the other; an
+        iterable with a length of batches ``x`` or ``(x, y)``, which is gone through anew in every pass, and must give the same; or
+        another stream, whose samples are then read in other blocks, or have other targets.
     y : array_like, optional
         The targets of all samples, of the first axis of X's length. None where there are none, or the files (as an array ``y``)
         or batches hold them.
@@ -103,6 +104,9 @@ class Stream:
         self.dtype: np.dtype[np.floating[Any]] = _check.float_dtype(first.dtype, "X")
         if 0 in self.shape:
             raise ValueError(f"X has shape {self.shape}; expected (samples, features), or more axes, none of them 0")
+        self._functions: tuple[Callable[[NDArray[Any]], ArrayLike], ...] = ()  # that change samples as they are read
+        if isinstance(X, Stream):
+            self.shape, self.dtype, self._functions, y = X.shape, X.dtype, X._functions, X.y if y is None else y
         self.y: NDArray[Any] | None = _targets(self._parts, y, len(self))
         # of each block: the part that has it, that part's first row in the stream, the block's first and last row in the part
         self._ranges: list[tuple[_Rows, int, int, int]] = []
@@ -116,7 +120,6 @@ class Stream:
         if self.in_order:
             self.readers = 1
         self._last: Block | None = None  # the block that rows were last asked of
-        self._functions: tuple[Callable[[NDArray[Any]], ArrayLike], ...] = ()  # that change samples as they are read
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -372,6 +375,8 @@ def _same(y, other):
 
 def _parts(X) -> list[_Rows]:
     """What holds the samples."""
+    if isinstance(X, Stream):
+        return X._parts
     if isinstance(X, str | os.PathLike):
         X = [X]
     if isinstance(X, np.memmap):

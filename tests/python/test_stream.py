@@ -426,6 +426,18 @@ def test_large_files_are_streamed_and_small_ones_are_not(samples, tmp_path, monk
     assert fastlec.SoftmaxObjective(stream, y).X is stream
 
 
+def test_a_stream_of_a_stream_reads_its_samples_in_other_blocks(samples, tmp_path):
+    X, y, _ = samples
+    first = Stream(memmap(X, tmp_path), y, block_bytes=1 << 10).map(lambda x: 2 * x[:, :2]).astype(np.float32)
+    other = Stream(first, block_bytes=1 << 20)
+    assert len(other.starts) == 1 < len(first.starts)
+    assert (other.shape, other.dtype) == (first.shape, first.dtype)
+    assert np.array_equal(other[:], first[:])
+    assert np.array_equal(other.y, y)
+    assert np.array_equal(Stream(first, 1 - y).y, 1 - y)
+    assert first.starts == Stream(first, block_bytes=1 << 10).starts
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells how much memory a process had")
 def test_memory_stays_bounded(tmp_path):
     """Twice the limit is read, twice over; the limit leaves room for the interpreter, SciPy, and a few blocks."""
