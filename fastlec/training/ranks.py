@@ -26,7 +26,8 @@ from ..network.container import Container
 from .run import NotFinite, Run, Within, evaluate
 from .samples import Samples
 
-BUCKET = 1 << 20  # bytes of a gradient, or more, whose sum begins together
+# Bytes of a gradient, or more, whose sum begins together: as PyTorch's first bucket. Not tuned, which takes a cluster's network.
+BUCKET = 1 << 20
 
 
 class Batch:
